@@ -1,0 +1,86 @@
+//! The small side of few rows: K = XXᵀ, (N, N), for X the centred rows times √w.
+//!
+//! Rows are held about the shift; with r = x − s and d = μ − s,
+//! `K_ij` = √(`w_i` `w_j`) (`r_i`·`r_j` − `r_i`·d − `r_j`·d + d·d).
+//!
+//! The rows of X sum to zero, so K has the eigenvalue 0 with the vector √w/√n, in which nothing
+//! that is solved for has a part. It is given the mean eigenvalue instead, so that K can be
+//! positive definite; [`Rows::gram`] returns it, to be left out of determinants.
+
+use crate::error::{Error, Result};
+use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
+use crate::linalg::lapack::zeros;
+use crate::threads::Context;
+
+/// Held rows, (N, D), and the offset of their mean from the shift.
+pub(super) struct Rows<'a> {
+    pub(super) values: &'a [f64],
+    pub(super) weights: &'a [f64],
+    pub(super) offset: &'a [f64],
+}
+
+impl Rows<'_> {
+    /// K, upper triangle, and the eigenvalue that was added to it. The inner dimension is cut by
+    /// the shape alone, and summed in order.
+    pub(super) fn gram(&self, context: &Context<'_>) -> Result<(Vec<f64>, f64)> {
+        const SMALL: usize = 50_000_000; // multiplications: about a millisecond
+        let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
+        let count = if n_rows * n_rows * n_cols < SMALL { 1 } else { 2 * n_cols.div_ceil(4096) };
+        let width = n_cols.div_ceil(count);
+        let gram = context.sum(
+            count,
+            || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
+            |i, gram| {
+                gram.fill(0.0);
+                row_gram_add(self.values, n_cols, i * width..n_cols.min((i + 1) * width), gram);
+                Ok(())
+            },
+            |total, part| crate::stats::add_into(total, part, context),
+        )?;
+        let mut gram = gram.ok_or(Error::NoData)?;
+        let along = self.along_offset();
+        let d = dot(self.offset, self.offset);
+        let root = |i: usize, j: usize| (self.weights[i] * self.weights[j]).sqrt();
+        for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
+            for (j, k) in row.iter_mut().enumerate().skip(i) {
+                *k = root(i, j) * (*k - along[i] - along[j] + d);
+            }
+        }
+        let trace: f64 = gram.iter().step_by(n_rows + 1).sum();
+        let added = trace / n_rows as f64;
+        let share = added / self.weights.iter().sum::<f64>();
+        for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
+            for (j, k) in row.iter_mut().enumerate().skip(i) {
+                *k += share * root(i, j);
+            }
+        }
+        Ok((gram, added))
+    }
+
+    /// X v.
+    pub(super) fn product(&self, v: &[f64]) -> Vec<f64> {
+        let shared = dot(self.offset, v);
+        let rows = self.values.chunks_exact(self.offset.len()).zip(self.weights);
+        rows.map(|(row, weight)| weight.sqrt() * (dot(row, v) - shared)).collect()
+    }
+
+    /// Xᵀ v for each v (N,) of `vectors`, (`n_vectors`, D).
+    pub(super) fn transposed_product(&self, vectors: &[f64]) -> Vec<f64> {
+        let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
+        let n_vectors = vectors.len() / n_rows;
+        let mut weighted = vectors.to_vec();
+        for v in weighted.chunks_exact_mut(n_rows) {
+            v.iter_mut().zip(self.weights).for_each(|(v, weight)| *v *= weight.sqrt());
+        }
+        let mut result = vec![0.0; n_vectors * n_cols];
+        product_into(&weighted, self.values, &mut result, n_vectors, n_cols);
+        for (row, v) in result.chunks_exact_mut(n_cols).zip(weighted.chunks_exact(n_rows)) {
+            axpy(-v.iter().sum::<f64>(), self.offset, row);
+        }
+        result
+    }
+
+    fn along_offset(&self) -> Vec<f64> {
+        self.values.chunks_exact(self.offset.len()).map(|row| dot(row, self.offset)).collect()
+    }
+}

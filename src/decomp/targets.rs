@@ -1,0 +1,93 @@
+//! Centred targets: a 0/1 column for every class, or the real targets.
+
+use crate::error::Result;
+use crate::linalg::blas::axpy;
+use crate::linalg::lapack::zeros;
+use crate::stats::{Held, Second, Stats};
+
+/// Means and centred squares of the target columns, classes in sorted order.
+pub(crate) struct CentredTargets {
+    /// ȳ, (C,).
+    pub(crate) mean: Vec<f64>,
+    /// ỹᵀỹ, (C,).
+    pub(crate) square: Vec<f64>,
+}
+
+impl CentredTargets {
+    pub(crate) fn new(stats: &Stats) -> Self {
+        let n = stats.n_samples as f64;
+        match &stats.held {
+            Held::Nothing => Self { mean: vec![], square: vec![] },
+            Held::Labels(labels) => {
+                let counts = labels.sorted().into_iter().map(|c| labels.counts[c] as f64);
+                let (mean, square) = counts.map(|c| (c / n, c * (n - c) / n)).unzip();
+                Self { mean, square }
+            }
+            Held::Targets(targets) => {
+                let offset = targets.sum.iter().map(|sum| sum / n);
+                let mean = targets.shift.iter().zip(offset).map(|(p, d)| p + d).collect();
+                let centred = |(square, sum): (&f64, &f64)| (square - sum * sum / n).max(0.0);
+                let square = targets.square.iter().zip(&targets.sum).map(centred).collect();
+                Self { mean, square }
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// b = Xᵀỹ for every target, one after the other, from sums; `offset` is μ − s.
+    pub(super) fn primal(&self, stats: &Stats, offset: &[f64]) -> Result<Vec<f64>> {
+        let n_features = offset.len();
+        let mut vectors = zeros::<f64>(self.len() * n_features, "the products with the targets")?;
+        let columns = vectors.chunks_exact_mut(n_features);
+        match &stats.held {
+            Held::Nothing => {}
+            Held::Labels(labels) => {
+                for (b, c) in columns.zip(labels.sorted()) {
+                    b.copy_from_slice(&labels.sums[c * n_features..(c + 1) * n_features]);
+                    axpy(-(labels.counts[c] as f64), offset, b);
+                }
+            }
+            Held::Targets(targets) => {
+                for (k, b) in columns.enumerate() {
+                    for (b, row) in b.iter_mut().zip(targets.cross.chunks_exact(self.len())) {
+                        *b = row[k];
+                    }
+                    axpy(-targets.sum[k], offset, b);
+                }
+            }
+        }
+        Ok(vectors)
+    }
+
+    /// √w ỹ for every target, one after the other, from rows.
+    pub(super) fn dual(&self, stats: &Stats) -> Result<Vec<f64>> {
+        let Second::Rows { weights, .. } = &stats.second else { return Ok(Vec::new()) };
+        let n_rows = weights.len();
+        let mut vectors = zeros::<f64>(self.len() * n_rows, "the centred targets")?;
+        let columns = vectors.chunks_exact_mut(n_rows.max(1));
+        match &stats.held {
+            Held::Nothing => {}
+            Held::Labels(labels) => {
+                for ((y, c), mean) in columns.zip(labels.sorted()).zip(&self.mean) {
+                    for ((y, code), weight) in y.iter_mut().zip(&labels.codes).zip(weights) {
+                        let indicator = f64::from(u8::from(*code as usize == c));
+                        *y = weight.sqrt() * (indicator - mean);
+                    }
+                }
+            }
+            Held::Targets(targets) => {
+                for (k, y) in columns.enumerate() {
+                    let offset = targets.sum[k] / stats.n_samples as f64;
+                    let rows = targets.rows.chunks_exact(self.len());
+                    for ((y, row), weight) in y.iter_mut().zip(rows).zip(weights) {
+                        *y = weight.sqrt() * (row[k] - offset);
+                    }
+                }
+            }
+        }
+        Ok(vectors)
+    }
+}

@@ -1,0 +1,206 @@
+//! What the core reads: rows of features in any layout and number format, and what they are
+//! scored against.
+//!
+//! Features are read row by row into float64, each number once, so that an array that another
+//! thread changes meanwhile gives a wrong score at worst, never undefined behaviour.
+
+use std::sync::Arc;
+
+use half::{f16, slice::HalfFloatSliceExt};
+use ndarray::{ArrayView2, Axis};
+
+use crate::error::{Error, Result};
+
+/// Rows that can be read as float64, whatever they are stored as.
+pub trait Rows: Sync {
+    /// `n_samples`.
+    fn n_rows(&self) -> usize;
+    /// `n_features`.
+    fn n_cols(&self) -> usize;
+    /// Writes row `i`, converted, into `out` of length `n_cols`.
+    fn read_row(&self, i: usize, out: &mut [f64]);
+}
+
+/// A number format that features may be stored in.
+pub trait Element: Copy + Sync {
+    /// Converts one value.
+    fn to_f64(self) -> f64;
+    /// Converts a contiguous run.
+    fn convert(source: &[Self], out: &mut [f64]) {
+        for (out, value) in out.iter_mut().zip(source) {
+            *out = value.to_f64();
+        }
+    }
+}
+
+macro_rules! elements {
+    ($($type:ty),*) => {$(
+        impl Element for $type {
+            #[allow(clippy::cast_lossless)] // one macro for types with and without `From`
+            fn to_f64(self) -> f64 { self as f64 }
+        }
+    )*};
+}
+elements!(f32, f64, i8, i16, i32, i64, u8, u16, u32, u64);
+
+impl Element for bool {
+    fn to_f64(self) -> f64 {
+        f64::from(u8::from(self))
+    }
+}
+
+impl Element for f16 {
+    fn to_f64(self) -> f64 {
+        f16::to_f64(self)
+    }
+
+    fn convert(source: &[Self], out: &mut [f64]) {
+        const RUN: usize = 256; // the hardware converts runs, to float32
+        let mut wide = [0.0_f32; RUN];
+        for (source, out) in source.chunks(RUN).zip(out.chunks_mut(RUN)) {
+            let wide = &mut wide[..source.len()];
+            source.convert_to_f32_slice(wide);
+            f32::convert(wide, out);
+        }
+    }
+}
+
+impl<T: Element> Rows for ArrayView2<'_, T> {
+    fn n_rows(&self) -> usize {
+        self.nrows()
+    }
+
+    fn n_cols(&self) -> usize {
+        self.ncols()
+    }
+
+    fn read_row(&self, i: usize, out: &mut [f64]) {
+        let row = self.index_axis(Axis(0), i);
+        if let Some(contiguous) = row.as_slice() {
+            T::convert(contiguous, out);
+        } else {
+            for (out, value) in out.iter_mut().zip(row.iter()) {
+                *out = value.to_f64();
+            }
+        }
+    }
+}
+
+/// Refuses NaN and infinity in a row just read; `row` names it in the error.
+pub(crate) fn check_finite(name: &'static str, row: usize, values: &[f64]) -> Result<()> {
+    const EXPONENT: u64 = 0x7ff << 52;
+    let suspect = values.iter().fold(false, |any, v| any | (v.to_bits() & EXPONENT == EXPONENT));
+    if !suspect {
+        return Ok(());
+    }
+    let column = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+    Err(Error::NotFinite { name, row, column, value: values[column] })
+}
+
+/// The name of a class: an integer, or a string.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Label {
+    /// An integer id (booleans are 0 and 1).
+    Int(i64),
+    /// A name.
+    Text(Arc<str>),
+}
+
+/// What the features are scored against, for one block of rows.
+#[derive(Clone, Copy)]
+pub enum Response<'a> {
+    /// One class a row.
+    Labels {
+        /// The class ids; any integers, or indices into `names`.
+        ids: &'a [i64],
+        /// The names that the ids index, if classes have names.
+        names: Option<&'a [Arc<str>]>,
+    },
+    /// Real values, (`n_samples`, `n_targets`).
+    Targets(ArrayView2<'a, f64>),
+}
+
+impl Response<'_> {
+    /// The number of rows described.
+    #[must_use]
+    pub fn n_rows(&self) -> usize {
+        match self {
+            Self::Labels { ids, .. } => ids.len(),
+            Self::Targets(targets) => targets.nrows(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Labels { .. } => "labels",
+            Self::Targets(_) => "targets",
+        }
+    }
+}
+
+/// One block of checked input: as many weights and responses as rows, at least one column.
+#[derive(Clone, Copy)]
+pub struct Block<'a> {
+    /// The features.
+    pub features: &'a dyn Rows,
+    /// What they are scored against.
+    pub response: Response<'a>,
+    /// How many times each row counts; `None` is once.
+    pub weights: Option<&'a [i64]>,
+}
+
+impl<'a> Block<'a> {
+    /// Checks that the parts of a block belong together.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::Shape`], [`Error::NegativeWeight`], [`Error::TooManySamples`].
+    pub fn new(
+        features: &'a dyn Rows,
+        response: Response<'a>,
+        weights: Option<&'a [i64]>,
+    ) -> Result<Self> {
+        let expected = features.n_rows();
+        if features.n_cols() == 0 {
+            return Err(Error::Empty { name: "features", axis: "columns" });
+        }
+        if response.n_rows() != expected {
+            let (name, actual) = (response.name(), response.n_rows());
+            return Err(Error::Shape { name, axis: "rows", actual, expected });
+        }
+        if let Response::Targets(targets) = response
+            && targets.ncols() == 0
+        {
+            return Err(Error::Empty { name: "targets", axis: "columns" });
+        }
+        if let Some(weights) = weights {
+            let actual = weights.len();
+            if actual != expected {
+                return Err(Error::Shape { name: "sample_weight", axis: "rows", actual, expected });
+            }
+            if let Some(row) = weights.iter().position(|w| *w < 0) {
+                return Err(Error::NegativeWeight { row, value: weights[row] });
+            }
+            let total: i128 = weights.iter().map(|w| i128::from(*w)).sum();
+            if total > 1 << 53 {
+                return Err(Error::TooManySamples);
+            }
+        }
+        Ok(Self { features, response, weights })
+    }
+
+    /// Σ of the weights: rows, counted as often as their weight says.
+    #[must_use]
+    pub fn n_samples(&self) -> u64 {
+        (0..self.features.n_rows()).map(|row| self.count(row)).sum()
+    }
+
+    /// How often a row counts.
+    pub(crate) fn count(&self, row: usize) -> u64 {
+        self.weights.map_or(1, |weights| weights[row].unsigned_abs())
+    }
+
+    /// The same, as a factor.
+    pub(crate) fn weight(&self, row: usize) -> f64 {
+        self.count(row) as f64
+    }
+}

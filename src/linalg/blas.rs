@@ -1,0 +1,159 @@
+//! The products this crate is made of. Matrices are row-major slices; of a symmetric matrix only
+//! the upper triangle (row-major) is written and read, which LAPACK calls the lower one.
+#![allow(unsafe_code)]
+
+use cblas_sys::{
+    CBLAS_LAYOUT::CblasRowMajor,
+    CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
+    CBLAS_UPLO::CblasUpper,
+};
+
+/// Lengths are below 2³¹ because every matrix order is checked against
+/// [`super::lapack::MAX_ORDER`] and every panel is cut to fit.
+fn int(n: usize) -> i32 {
+    i32::try_from(n).expect("BLAS dimensions are checked at the edge")
+}
+
+/// `gram += panelᵀ panel`: (cols, cols) from (rows, cols).
+pub(crate) fn gram_add(panel: &[f64], cols: usize, gram: &mut [f64]) {
+    assert_eq!(gram.len(), cols * cols);
+    let rows = panel.len() / cols;
+    // SAFETY: the panel holds rows × cols numbers with leading dimension cols, and gram cols × cols,
+    // as asserted; both are distinct borrows.
+    unsafe {
+        cblas_sys::cblas_dsyrk(
+            CblasRowMajor,
+            CblasUpper,
+            CblasTrans,
+            int(cols),
+            int(rows),
+            1.0,
+            panel.as_ptr(),
+            int(cols),
+            1.0,
+            gram.as_mut_ptr(),
+            int(cols),
+        );
+    }
+}
+
+/// `gram = panelᵀ panel` in single precision.
+pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
+    assert_eq!(gram.len(), cols * cols);
+    let rows = panel.len() / cols;
+    // SAFETY: as in `gram_add`.
+    unsafe {
+        cblas_sys::cblas_ssyrk(
+            CblasRowMajor,
+            CblasUpper,
+            CblasTrans,
+            int(cols),
+            int(rows),
+            1.0,
+            panel.as_ptr(),
+            int(cols),
+            0.0,
+            gram.as_mut_ptr(),
+            int(cols),
+        );
+    }
+}
+
+/// `gram += R[:, columns] R[:, columns]ᵀ` for row-major R with `cols` columns: (rows, rows).
+pub(crate) fn row_gram_add(
+    rows: &[f64],
+    cols: usize,
+    columns: std::ops::Range<usize>,
+    gram: &mut [f64],
+) {
+    let n = rows.len() / cols;
+    assert!(columns.end <= cols && gram.len() == n * n);
+    // SAFETY: column range and sizes asserted; the leading dimension is the whole row.
+    unsafe {
+        cblas_sys::cblas_dsyrk(
+            CblasRowMajor,
+            CblasUpper,
+            CblasNoTrans,
+            int(n),
+            int(columns.len()),
+            1.0,
+            rows.as_ptr().add(columns.start),
+            int(cols),
+            1.0,
+            gram.as_mut_ptr(),
+            int(n),
+        );
+    }
+}
+
+/// `c += op(a) b` for row-major a, b (k, n) and c (m, n); op(a) is a (m, k), or aᵀ with a (k, m).
+fn product_add(
+    op: CBLAS_TRANSPOSE,
+    a: &[f64],
+    b: &[f64],
+    c: &mut [f64],
+    (m, n, k): (usize, usize, usize),
+) {
+    assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n);
+    let lda = if matches!(op, CblasTrans) { m } else { k };
+    // SAFETY: sizes asserted above; c is a unique borrow.
+    unsafe {
+        cblas_sys::cblas_dgemm(
+            CblasRowMajor,
+            op,
+            CblasNoTrans,
+            int(m),
+            int(n),
+            int(k),
+            1.0,
+            a.as_ptr(),
+            int(lda),
+            b.as_ptr(),
+            int(n),
+            1.0,
+            c.as_mut_ptr(),
+            int(n),
+        );
+    }
+}
+
+/// `c += aᵀ b` for row-major a (k, m), b (k, n), c (m, n).
+pub(crate) fn transposed_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usize) {
+    if m * n > 0 {
+        product_add(CblasTrans, a, b, c, (m, n, a.len() / m));
+    }
+}
+
+/// `c += a b` for row-major a (m, k), b (k, n), c (m, n).
+pub(crate) fn product_into(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usize) {
+    if m * n > 0 {
+        product_add(CblasNoTrans, a, b, c, (m, n, a.len() / m));
+    }
+}
+
+/// Σ aᵢ bᵢ, with four partial sums so that it vectorises.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 4];
+    let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));
+    let tail: f64 = a4.remainder().iter().zip(b4.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a4.zip(b4) {
+        for i in 0..4 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + tail
+}
+
+/// `x *= factor`.
+pub(crate) fn scale(factor: f64, x: &mut [f64]) {
+    for x in x {
+        *x *= factor;
+    }
+}
+
+/// `y += factor · x`.
+pub(crate) fn axpy(factor: f64, x: &[f64], y: &mut [f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += factor * x;
+    }
+}

@@ -1,0 +1,186 @@
+//! The LAPACK routines this crate calls, each behind a safe function with checked sizes.
+//!
+//! ndarray-linalg where its driver is the right one (thin SVD); `lapack-sys` where it is not: its
+//! `eigh` is `?syev`, five times slower than what the tridiagonal form needs.
+#![allow(unsafe_code)]
+
+use std::ffi::c_char;
+
+use ndarray::{Array1, Array2};
+use ndarray_linalg::{JobSvd, SVDDC};
+
+use crate::error::{Error, Result};
+
+/// `?stedc` asks for 1 + 4n + n² doubles and indexes them with 32-bit integers.
+pub(crate) const MAX_ORDER: usize = 46_300;
+
+fn int(n: usize) -> i32 {
+    i32::try_from(n).expect("matrix orders are checked against MAX_ORDER")
+}
+
+fn checked(routine: &'static str, info: i32, order: usize) -> Result<()> {
+    if info == 0 { Ok(()) } else { Err(Error::Lapack { routine, info, order }) }
+}
+
+/// A vector of `len` zeros, or the named error where memory cannot be had.
+pub(crate) fn zeros<T: Copy + Default>(len: usize, what: &'static str) -> Result<Vec<T>> {
+    let mut vector = Vec::new();
+    vector
+        .try_reserve_exact(len)
+        .map_err(|_| Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) })?;
+    vector.resize(len, T::default());
+    Ok(vector)
+}
+
+/// The tridiagonal form T = QᵀAQ of a symmetric matrix (`?sytrd`), with Q kept as reflectors.
+pub(crate) struct TridiagonalForm {
+    pub(crate) diagonal: Vec<f64>,
+    pub(crate) off_diagonal: Vec<f64>,
+    reflectors: Vec<f64>,
+    tau: Vec<f64>,
+}
+
+impl TridiagonalForm {
+    /// Reduces the symmetric matrix of this order whose row-major upper triangle is given.
+    pub(crate) fn reduce(mut matrix: Vec<f64>, order: usize) -> Result<Self> {
+        assert_eq!(matrix.len(), order * order);
+        if order > MAX_ORDER {
+            return Err(Error::TooLarge { order, limit: MAX_ORDER });
+        }
+        let mut diagonal = vec![0.0; order];
+        let mut off_diagonal = vec![0.0; order.saturating_sub(1).max(1)];
+        let mut tau = off_diagonal.clone();
+        let lwork = 64 * order.max(1);
+        let mut work = zeros::<f64>(lwork, "the workspace of a tridiagonal reduction")?;
+        let (n, mut info) = (int(order), 0);
+        // SAFETY: matrix is order × order with leading dimension order; the outputs hold order and
+        // order - 1 numbers, the workspace lwork; a row-major upper triangle is a column-major
+        // lower one.
+        unsafe {
+            lapack_sys::dsytrd_(
+                c"L".as_ptr(),
+                &raw const n,
+                matrix.as_mut_ptr(),
+                &raw const n,
+                diagonal.as_mut_ptr(),
+                off_diagonal.as_mut_ptr(),
+                tau.as_mut_ptr(),
+                work.as_mut_ptr(),
+                &int(lwork),
+                &raw mut info,
+            );
+        }
+        checked("dsytrd", info, order)?;
+        off_diagonal.truncate(order.saturating_sub(1));
+        Ok(Self { diagonal, off_diagonal, reflectors: matrix, tau })
+    }
+
+    pub(crate) fn order(&self) -> usize {
+        self.diagonal.len()
+    }
+
+    /// Replaces every vector v (one after the other in `vectors`) by Qᵀv.
+    pub(crate) fn rotate(&self, vectors: &mut [f64]) -> Result<()> {
+        self.apply(c"T".as_ptr(), vectors)
+    }
+
+    /// Replaces every vector v by Qv.
+    pub(crate) fn rotate_back(&self, vectors: &mut [f64]) -> Result<()> {
+        self.apply(c"N".as_ptr(), vectors)
+    }
+
+    fn apply(&self, trans: *const c_char, vectors: &mut [f64]) -> Result<()> {
+        let order = self.order();
+        if vectors.is_empty() || order == 0 {
+            return Ok(());
+        }
+        assert_eq!(vectors.len() % order, 0);
+        let columns = vectors.len() / order;
+        let lwork = 64 * columns + 65 * 64;
+        let mut work = zeros::<f64>(lwork, "the workspace of a basis change")?;
+        let (n, m, mut info) = (int(order), int(columns), 0);
+        // SAFETY: reflectors and tau are what dsytrd returned for this order with uplo = L; vectors
+        // hold order × columns numbers, column-major; the workspace is at least columns × 64 + 65 × 64.
+        unsafe {
+            lapack_sys::dormtr_(
+                c"L".as_ptr(),
+                c"L".as_ptr(),
+                trans,
+                &raw const n,
+                &raw const m,
+                self.reflectors.as_ptr(),
+                &raw const n,
+                self.tau.as_ptr(),
+                vectors.as_mut_ptr(),
+                &raw const n,
+                work.as_mut_ptr(),
+                &int(lwork),
+                &raw mut info,
+            );
+        }
+        checked("dormtr", info, order)
+    }
+
+    /// The eigenvalues, ascending (`?sterf`).
+    pub(crate) fn eigenvalues(&self) -> Result<Vec<f64>> {
+        let order = self.order();
+        let (mut values, mut off) = (self.diagonal.clone(), self.off_diagonal.clone());
+        off.push(0.0);
+        let mut info = 0;
+        // SAFETY: values hold order and off at least order - 1 numbers.
+        unsafe {
+            lapack_sys::dsterf_(&int(order), values.as_mut_ptr(), off.as_mut_ptr(), &raw mut info);
+        }
+        checked("dsterf", info, order)?;
+        Ok(values)
+    }
+
+    /// The eigenvalues, ascending, and the eigenvectors of T one after the other (`?stedc`).
+    pub(crate) fn eigenvectors(&self) -> Result<(Vec<f64>, Vec<f64>)> {
+        let order = self.order();
+        let (mut values, mut off) = (self.diagonal.clone(), self.off_diagonal.clone());
+        off.push(0.0);
+        let what = "the eigenvectors of a tridiagonal matrix";
+        let mut vectors = zeros::<f64>(order * order, what)?;
+        let lwork = 1 + 4 * order + order * order;
+        let liwork = 3 + 5 * order;
+        let mut work = zeros::<f64>(lwork, what)?;
+        let mut iwork = zeros::<i32>(liwork, what)?;
+        let mut info = 0;
+        // SAFETY: sizes are those the routine documents for compz = I.
+        unsafe {
+            lapack_sys::dstedc_(
+                c"I".as_ptr(),
+                &int(order),
+                values.as_mut_ptr(),
+                off.as_mut_ptr(),
+                vectors.as_mut_ptr(),
+                &int(order.max(1)),
+                work.as_mut_ptr(),
+                &int(lwork),
+                iwork.as_mut_ptr(),
+                &int(liwork),
+                &raw mut info,
+            );
+        }
+        checked("dstedc", info, order)?;
+        Ok((values, vectors))
+    }
+}
+
+/// The thin SVD a = U diag(s) Vᵀ: U (m, k), s (k,) descending, Vᵀ (k, n), k = min(m, n).
+///
+/// `?gesdd` asks for 4k² + 7k doubles, and counts them in 32 bits.
+pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
+    const LIMIT: usize = 23_000;
+    let order = a.nrows().min(a.ncols());
+    if order > LIMIT {
+        return Err(Error::TooLarge { order, limit: LIMIT });
+    }
+    let failed = |info| Error::Lapack { routine: "dgesdd", info, order };
+    let (u, s, vt) = a.svddc(JobSvd::Some).map_err(|_| failed(1))?;
+    match (u, vt) {
+        (Some(u), Some(vt)) => Ok((u, s, vt)),
+        _ => Err(failed(-1)),
+    }
+}

@@ -1,0 +1,9 @@
+//! The only callers of BLAS and LAPACK, and the only unsafe code.
+//!
+//! OpenBLAS runs on one thread per call; parallelism comes from [`crate::threads::Context`].
+
+pub(crate) mod blas;
+pub(crate) mod lapack;
+mod openblas;
+
+pub use openblas::{OpenBlas, openblas, warm_up};

@@ -1,0 +1,119 @@
+//! The log evidence of one target at one ratio t = α/β, from a few inner products.
+//!
+//! With w₀ = (S + tI)⁻¹b and v = (S + tI)⁻¹μ, profiling β out:
+//!
+//!   r = N (ȳ − μᵀw₀) / (1 + N μᵀv)          (0 with intercept)
+//!   q(t) = min_w |y − Fw|² + t|w|² = [ỹᵀỹ − w₀ᵀb] + (ȳ − μᵀw₀) r,     β = n/q
+//!   2n · L(t) = −Σᵢ ln(1 + λᵢ/t) − ln(1 + N μᵀv) + n ln(n/q) − n − n ln 2π
+//!   m = w₀ + r v
+//!   2n · dL/d ln t = Σᵢ λᵢ/(λᵢ + t) + N t vᵀv/(1 + N μᵀv) − n t |m|²/q
+//!
+//! n is N, or N − 1 with an intercept (flat prior), where the two terms in μ are absent. The
+//! derivative uses dq/dt = |m|² (q is a minimum over w) and d(μᵀv)/dt = −vᵀv.
+
+/// Inner products of the solves at one t.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Point {
+    /// ỹᵀỹ − w₀ᵀb.
+    pub(super) residual: f64,
+    /// μᵀw₀.
+    pub(super) mean_w: f64,
+    /// μᵀv.
+    pub(super) mean_v: f64,
+    /// w₀ᵀw₀.
+    pub(super) ww: f64,
+    /// w₀ᵀv.
+    pub(super) wv: f64,
+    /// vᵀv.
+    pub(super) vv: f64,
+}
+
+/// What a target is, apart from the features.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// N.
+    pub(super) n_samples: f64,
+    /// Whether an intercept with a flat prior is integrated out.
+    pub(super) intercept: bool,
+    /// ȳ.
+    pub(super) mean: f64,
+    /// ỹᵀỹ.
+    pub(super) square: f64,
+}
+
+/// The log evidence and what goes with it at one t.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence {
+    /// L(t), in nats per sample.
+    pub(super) value: f64,
+    /// q(t).
+    pub(super) q: f64,
+    /// The factor of v in m.
+    pub(super) r: f64,
+}
+
+impl Target {
+    /// n: N, or N − 1 with an intercept.
+    pub(super) fn effective(&self) -> f64 {
+        if self.intercept { self.n_samples - 1.0 } else { self.n_samples }
+    }
+
+    /// |y|², or |ỹ|² with an intercept: q at t = ∞.
+    pub(super) fn whole(&self) -> f64 {
+        if self.intercept {
+            self.square
+        } else {
+            self.square + self.n_samples * self.mean * self.mean
+        }
+    }
+
+    /// L from q and the log determinant terms.
+    pub(super) fn value(&self, q: f64, log_determinant: f64) -> f64 {
+        let n = self.effective();
+        (n * (n / q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln()) / (2.0 * n)
+    }
+
+    pub(super) fn evidence(&self, point: &Point, log_determinant: f64) -> Evidence {
+        if self.intercept {
+            let q = point.residual.max(0.0);
+            return Evidence { value: self.value(q, log_determinant), q, r: 0.0 };
+        }
+        let gap = self.mean - point.mean_w;
+        let spread = 1.0 + self.n_samples * point.mean_v.max(0.0);
+        let r = self.n_samples * gap / spread;
+        let q = point.residual.max(0.0) + gap * r;
+        Evidence { value: self.value(q, log_determinant + spread.ln()), q, r }
+    }
+
+    /// 2n · dL/d ln t; `dof` is Σ λ/(λ + t).
+    pub(super) fn slope(&self, t: f64, point: &Point, evidence: &Evidence, dof: f64) -> f64 {
+        let r = evidence.r;
+        let m_square = point.ww + 2.0 * r * point.wv + r * r * point.vv;
+        let fit = self.effective() * t * m_square / evidence.q;
+        if self.intercept {
+            return dof - fit;
+        }
+        let spread = 1.0 + self.n_samples * point.mean_v.max(0.0);
+        dof + self.n_samples * t * point.vv / spread - fit
+    }
+}
+
+/// Σ ln(1 + λ/t), four factors to a logarithm.
+pub(super) fn log_determinant(eigenvalues: &[f64], t: f64) -> f64 {
+    let fours = eigenvalues.chunks_exact(4);
+    let tail: f64 = fours.remainder().iter().map(|value| (value / t).ln_1p()).sum();
+    let factor = |value: f64| 1.0 + value / t;
+    let logs = fours.map(|v| {
+        if v[3] / t < 1e-3 {
+            v.iter().map(|value| (value / t).ln_1p()).sum() // 1 + x would round x away
+        } else {
+            (factor(v[0]) * factor(v[1]) * (factor(v[2]) * factor(v[3]))).ln()
+        }
+    });
+    logs.sum::<f64>() + tail
+}
+
+/// Σ λ/(λ + t).
+pub(super) fn degrees_of_freedom(eigenvalues: &[f64], t: f64) -> f64 {
+    eigenvalues.iter().map(|value| value / (value + t)).sum()
+}

@@ -1,0 +1,195 @@
+//! Merging two states: bring both about one shift, then add.
+//!
+//! With δ = s' − s and c = Σ w (x − s'), moving the shift of n samples from s' to s gives
+//!   Σ w (x − s)          = c + n δ
+//!   Σ w (x − s)(x − s)ᵀ  = Σ w (x − s')(x − s')ᵀ + δ cᵀ + c δᵀ + n δ δᵀ
+//! a class sum gains `n_c` δ, and products with targets gain δ (Σ w (y − p))ᵀ; the shift of the
+//! targets moves likewise. Cost D² + C·D.
+
+use crate::error::{Error, Result};
+use crate::linalg::blas::axpy;
+use crate::threads::Context;
+
+use super::pass::{Pass, add_into};
+use super::{Held, Second, Stats, as_rows};
+
+impl Stats {
+    /// Adds the statistics of other rows. On an error the statistics are what they were.
+    ///
+    /// # Errors
+    /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],
+    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfMemory`],
+    /// [`Error::Interrupted`].
+    pub fn merge(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
+        if self.precision != other.precision {
+            return Err(Error::MixedPrecision);
+        }
+        if other.is_empty() {
+            return Ok(());
+        }
+        if self.is_empty() {
+            *self = other;
+            return Ok(());
+        }
+        self.check_columns(other.n_features)?;
+        self.held.check_same_kind(&other.held)?;
+        if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
+            return Err(Error::TooManySamples);
+        }
+        let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
+        if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
+            self.hold_scatter(context)?; // the same statistics, held differently
+            other.hold_scatter(context)?;
+        }
+        other.move_shift(&self.shift);
+        other.held.move_target_shift(&self.held, &other.sum, other.n_samples);
+        self.add(other, &context.uninterrupted())
+    }
+
+    /// `self += other`, both about the same shifts and both held as rows or both as scatter.
+    fn add(&mut self, other: Self, context: &Context<'_>) -> Result<()> {
+        match (&mut self.second, other.second) {
+            (Second::Rows { values, weights }, Second::Rows { values: more, weights: w }) => {
+                values.extend_from_slice(&more);
+                weights.extend_from_slice(&w);
+            }
+            (Second::Scatter(total), Second::Scatter(part)) => add_into(total, &part, context)?,
+            _ => unreachable!("merge brings both to the same form"),
+        }
+        self.held.add(other.held, self.n_features);
+        axpy(1.0, &other.sum, &mut self.sum);
+        self.n_samples += other.n_samples;
+        self.largest = self.largest.max(other.largest);
+        Ok(())
+    }
+
+    /// Replaces held rows by their scatter.
+    fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+        let Second::Rows { values, weights } = &self.second else { return Ok(()) };
+        let rows: Vec<usize> = (0..weights.len()).collect();
+        let zero = vec![0.0; self.n_features];
+        let features = as_rows(values, self.n_features);
+        let pass =
+            Pass { features: &features, rows: &rows, shift: &zero, weights, held: &self.held };
+        let sums = pass.scatter(self.precision, context)?;
+        self.second = Second::Scatter(sums.scatter);
+        self.held.hold_sums(sums.cross);
+        Ok(())
+    }
+
+    /// Brings the statistics about another shift.
+    fn move_shift(&mut self, shift: &[f64]) {
+        if self.shift == shift {
+            return;
+        }
+        let d: Vec<f64> = self.shift.iter().zip(shift).map(|(old, new)| old - new).collect();
+        let n = self.n_samples as f64;
+        match &mut self.second {
+            Second::Rows { values, .. } => {
+                values.chunks_exact_mut(d.len()).for_each(|row| axpy(1.0, &d, row));
+            }
+            Second::Scatter(scatter) => {
+                let c = &self.sum;
+                for (i, row) in scatter.chunks_exact_mut(d.len()).enumerate() {
+                    axpy(d[i], &c[i..], &mut row[i..]);
+                    axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
+                }
+            }
+        }
+        self.held.follow_shift(&d);
+        axpy(n, &d, &mut self.sum);
+        self.largest += d.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+        self.shift.copy_from_slice(shift);
+    }
+}
+
+impl Held {
+    fn check_same_kind(&self, other: &Self) -> Result<()> {
+        match (self, other) {
+            (Self::Labels(a), Self::Labels(b)) => a.check_same_kind(b),
+            (Self::Targets(a), Self::Targets(b)) => {
+                let (actual, expected) = (b.shift.len(), a.shift.len());
+                if actual == expected {
+                    return Ok(());
+                }
+                Err(Error::Shape { name: "targets", axis: "columns", actual, expected })
+            }
+            _ => Err(Error::MixedResponse { holds: self.name(), brings: other.name() }),
+        }
+    }
+
+    /// Replaces what is held by row by sums: class sums, or products with the targets.
+    pub(super) fn hold_sums(&mut self, cross: Vec<f64>) {
+        match self {
+            Self::Nothing => {}
+            Self::Labels(labels) => {
+                labels.sums = cross;
+                labels.codes = Vec::new();
+            }
+            Self::Targets(targets) => {
+                targets.cross = cross;
+                targets.rows = Vec::new();
+            }
+        }
+    }
+
+    /// The features' shift moved by −d: x − s grew by d.
+    fn follow_shift(&mut self, d: &[f64]) {
+        match self {
+            Self::Nothing => {}
+            Self::Labels(labels) => {
+                for (sum, count) in labels.sums.chunks_exact_mut(d.len()).zip(&labels.counts) {
+                    axpy(*count as f64, d, sum);
+                }
+            }
+            Self::Targets(targets) => {
+                let n_targets = targets.shift.len();
+                for (row, d) in targets.cross.chunks_exact_mut(n_targets).zip(d) {
+                    axpy(*d, &targets.sum, row);
+                }
+            }
+        }
+    }
+
+    /// Brings targets about the shift of another state; `sum` is Σ w (x − s) of the `n_samples`.
+    fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
+        let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return };
+        let n = n_samples as f64;
+        let n_targets = targets.shift.len();
+        let d: Vec<f64> =
+            targets.shift.iter().zip(&other.shift).map(|(old, new)| old - new).collect();
+        targets.rows.chunks_exact_mut(n_targets).for_each(|row| axpy(1.0, &d, row));
+        for (row, sum) in targets.cross.chunks_exact_mut(n_targets).zip(sum) {
+            axpy(*sum, &d, row);
+        }
+        for (k, d) in d.iter().enumerate() {
+            targets.square[k] += d * (2.0 * targets.sum[k] + n * d);
+            targets.sum[k] += n * d;
+        }
+        targets.shift.clone_from(&other.shift);
+    }
+
+    fn add(&mut self, other: Self, n_features: usize) {
+        match (self, other) {
+            (Self::Labels(labels), Self::Labels(other)) => {
+                let places = labels.unite(&other, n_features);
+                labels.codes.extend(other.codes.iter().map(|c| places[*c as usize]));
+                for (c, place) in places.iter().enumerate() {
+                    let place = *place as usize;
+                    labels.counts[place] += other.counts[c];
+                    if !other.sums.is_empty() {
+                        let sum = &mut labels.sums[place * n_features..(place + 1) * n_features];
+                        axpy(1.0, &other.sums[c * n_features..(c + 1) * n_features], sum);
+                    }
+                }
+            }
+            (Self::Targets(targets), Self::Targets(other)) => {
+                axpy(1.0, &other.sum, &mut targets.sum);
+                axpy(1.0, &other.square, &mut targets.square);
+                axpy(1.0, &other.cross, &mut targets.cross);
+                targets.rows.extend_from_slice(&other.rows);
+            }
+            _ => unreachable!("merge checks that both are of one kind"),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What the features are scored against, as statistics: classes with their counts and sums, or
+//! targets with their moments. Held per row while the rows are, in sums once the scatter is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ndarray::{ArrayView2, Axis};
+
+use crate::error::{Error, Result};
+use crate::input::{Block, Label, Response};
+
+/// The response part of [`super::Stats`].
+#[derive(Debug, Clone)]
+pub(crate) enum Held {
+    Nothing,
+    Labels(Labels),
+    Targets(Targets),
+}
+
+/// Classes in order of appearance.
+#[derive(Debug, Clone)]
+pub(crate) struct Labels {
+    pub(crate) classes: Vec<Label>,
+    pub(crate) counts: Vec<u64>,
+    /// The class of each row, while rows are held.
+    pub(crate) codes: Vec<u32>,
+    /// Σ w (x − s) by class, (C, D), once the scatter is held.
+    pub(crate) sums: Vec<f64>,
+}
+
+/// Targets about a shift p (K,).
+#[derive(Debug, Clone)]
+pub(crate) struct Targets {
+    pub(crate) shift: Vec<f64>,
+    /// Σ w (y − p), (K,).
+    pub(crate) sum: Vec<f64>,
+    /// Σ w (y − p)², (K,).
+    pub(crate) square: Vec<f64>,
+    /// y − p by row, (N, K), while rows are held.
+    pub(crate) rows: Vec<f64>,
+    /// Σ w (x − s)(y − p)ᵀ, (D, K), once the scatter is held.
+    pub(crate) cross: Vec<f64>,
+}
+
+impl Held {
+    /// The responses of the given rows of a block, row by row, about the shift that `earlier`
+    /// already has.
+    pub(crate) fn of_block(block: &Block<'_>, rows: &[usize], earlier: &Self) -> Result<Self> {
+        match (block.response, earlier) {
+            (Response::Labels { ids, names }, Self::Nothing | Self::Labels(_)) => {
+                Ok(Self::Labels(Labels::of_ids(ids, names, rows, block)?))
+            }
+            (Response::Targets(targets), Self::Nothing) => {
+                let shift = first_and_mean_difference(targets, rows)?;
+                Ok(Self::Targets(Targets::of_rows(targets, shift, rows, block)?))
+            }
+            (Response::Targets(targets), Self::Targets(earlier)) => {
+                let (actual, expected) = (targets.ncols(), earlier.shift.len());
+                if actual != expected {
+                    return Err(Error::Shape {
+                        name: "targets",
+                        axis: "columns",
+                        actual,
+                        expected,
+                    });
+                }
+                let shift = earlier.shift.clone();
+                Ok(Self::Targets(Targets::of_rows(targets, shift, rows, block)?))
+            }
+            (response, _) => {
+                Err(Error::MixedResponse { holds: earlier.name(), brings: response.name() })
+            }
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Labels(_) => "labels",
+            Self::Targets(_) => "targets",
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Labels(labels) => labels.classes.len(),
+            Self::Targets(targets) => targets.shift.len(),
+        }
+    }
+
+    pub(super) fn n_bytes(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Labels(l) => 8 * (l.counts.len() + l.sums.len()) + 4 * l.codes.len(),
+            Self::Targets(t) => 8 * (3 * t.shift.len() + t.rows.len() + t.cross.len()),
+        }
+    }
+}
+
+impl Labels {
+    fn of_ids(
+        ids: &[i64],
+        names: Option<&[Arc<str>]>,
+        rows: &[usize],
+        block: &Block<'_>,
+    ) -> Result<Self> {
+        let mut labels = Self {
+            classes: vec![],
+            counts: vec![],
+            codes: Vec::with_capacity(rows.len()),
+            sums: vec![],
+        };
+        let mut seen: HashMap<i64, u32> = HashMap::new();
+        let mut last = None; // labels often come in runs
+        for row in rows {
+            let id = ids[*row];
+            let known = last.filter(|(last, _)| *last == id).map(|(_, code)| code);
+            let code = if let Some(code) = known.or_else(|| seen.get(&id).copied()) {
+                code
+            } else {
+                let code = labels.add_class(class_of(id, names, *row)?);
+                seen.insert(id, code);
+                code
+            };
+            last = Some((id, code));
+            labels.codes.push(code);
+            labels.counts[code as usize] += block.count(*row);
+        }
+        Ok(labels)
+    }
+
+    fn add_class(&mut self, class: Label) -> u32 {
+        self.classes.push(class);
+        self.counts.push(0);
+        u32::try_from(self.classes.len() - 1).expect("fewer classes than rows in memory")
+    }
+
+    /// The classes' places in sorted order.
+    pub(crate) fn sorted(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.classes.len()).collect();
+        order.sort_by(|a, b| self.classes[*a].cmp(&self.classes[*b]));
+        order
+    }
+
+    pub(super) fn check_same_kind(&self, other: &Self) -> Result<()> {
+        let named = |classes: &[Label]| matches!(classes.first(), Some(Label::Text(_)));
+        if named(&self.classes) == named(&other.classes) { Ok(()) } else { Err(Error::MixedLabels) }
+    }
+
+    /// Gives `self` every class of `other`, and returns where each of those now is.
+    pub(super) fn unite(&mut self, other: &Self, n_features: usize) -> Vec<u32> {
+        let mut places: HashMap<Label, u32> = self.classes.iter().cloned().zip(0..).collect();
+        let mut map = Vec::with_capacity(other.classes.len());
+        for class in &other.classes {
+            let place = places.get(class).copied().unwrap_or_else(|| self.add_class(class.clone()));
+            places.insert(class.clone(), place);
+            map.push(place);
+        }
+        if !self.sums.is_empty() {
+            self.sums.resize(self.classes.len() * n_features, 0.0);
+        }
+        map
+    }
+}
+
+impl Targets {
+    fn of_rows(
+        targets: ArrayView2<'_, f64>,
+        shift: Vec<f64>,
+        rows: &[usize],
+        block: &Block<'_>,
+    ) -> Result<Self> {
+        const LARGEST: f64 = 1e150;
+        let n_targets = shift.len();
+        let mut held = Self {
+            sum: vec![0.0; n_targets],
+            square: vec![0.0; n_targets],
+            rows: Vec::with_capacity(rows.len() * n_targets),
+            cross: Vec::new(),
+            shift,
+        };
+        for row in rows {
+            let weight = block.weight(*row);
+            for (column, value) in targets.index_axis(Axis(0), *row).iter().enumerate() {
+                let (row, value) = (*row, *value);
+                if !value.is_finite() {
+                    return Err(Error::NotFinite { name: "targets", row, column, value });
+                }
+                let y = value - held.shift[column];
+                if y.abs() > LARGEST {
+                    let (largest, problem) = (value.abs(), "overflow");
+                    return Err(Error::OutOfRange { name: "targets", largest, problem });
+                }
+                held.sum[column] += weight * y;
+                held.square[column] += weight * y * y;
+                held.rows.push(y);
+            }
+        }
+        Ok(held)
+    }
+}
+
+fn class_of(id: i64, names: Option<&[Arc<str>]>, row: usize) -> Result<Label> {
+    let Some(names) = names else { return Ok(Label::Int(id)) };
+    let name = usize::try_from(id).ok().and_then(|id| names.get(id));
+    name.map(|name| Label::Text(name.clone())).ok_or(Error::UnknownLabel {
+        row,
+        id,
+        n_names: names.len(),
+    })
+}
+
+/// The column means as first value plus mean difference from it, exact for a constant column.
+fn first_and_mean_difference(targets: ArrayView2<'_, f64>, rows: &[usize]) -> Result<Vec<f64>> {
+    let mean = |column: usize| {
+        let first = targets[[rows[0], column]];
+        let differences: f64 = rows.iter().map(|row| targets[[*row, column]] - first).sum();
+        let mean = first + differences / rows.len() as f64;
+        if mean.is_finite() {
+            return Ok(mean);
+        }
+        let bad = rows.iter().find(|row| !targets[[**row, column]].is_finite());
+        let Some(row) = bad else {
+            return Err(Error::OutOfRange {
+                name: "targets",
+                largest: first.abs(),
+                problem: "overflow",
+            });
+        };
+        Err(Error::NotFinite { name: "targets", row: *row, column, value: targets[[*row, column]] })
+    };
+    (0..targets.ncols()).map(mean).collect()
+}
