@@ -1,0 +1,108 @@
+//! NumPy arrays as the core reads them, without copying.
+
+use std::sync::Arc;
+
+use half::f16;
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use transferability::input::{Block, Response, Rows};
+
+use crate::errors::{CoreError, named};
+
+/// A 2-D array of any supported number format.
+pub(crate) enum Features<'py> {
+    F16(PyReadonlyArray2<'py, f16>),
+    F32(PyReadonlyArray2<'py, f32>),
+    F64(PyReadonlyArray2<'py, f64>),
+    I8(PyReadonlyArray2<'py, i8>),
+    I16(PyReadonlyArray2<'py, i16>),
+    I32(PyReadonlyArray2<'py, i32>),
+    I64(PyReadonlyArray2<'py, i64>),
+    U8(PyReadonlyArray2<'py, u8>),
+    U16(PyReadonlyArray2<'py, u16>),
+    U32(PyReadonlyArray2<'py, u32>),
+    U64(PyReadonlyArray2<'py, u64>),
+    Bool(PyReadonlyArray2<'py, bool>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Features<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        macro_rules! first_of {
+            ($($variant:ident),*) => {$(
+                if let Ok(array) = object.extract() { return Ok(Self::$variant(array)); }
+            )*};
+        }
+        first_of!(F32, F64, F16, I64, I32, I16, I8, U8, U16, U32, U64, Bool);
+        let what = object.cast::<PyUntypedArray>().map_or_else(
+            |_| object.get_type().to_string(),
+            |array| format!("{}-D {}", array.ndim(), array.dtype()),
+        );
+        Err(named(
+            "DtypeError",
+            format!("features must be a 2-D array of real numbers, got {what}"),
+        ))
+    }
+}
+
+impl Features<'_> {
+    pub(crate) fn rows(&self) -> Box<dyn Rows + Send + '_> {
+        match self {
+            Self::F16(a) => Box::new(a.as_array()),
+            Self::F32(a) => Box::new(a.as_array()),
+            Self::F64(a) => Box::new(a.as_array()),
+            Self::I8(a) => Box::new(a.as_array()),
+            Self::I16(a) => Box::new(a.as_array()),
+            Self::I32(a) => Box::new(a.as_array()),
+            Self::I64(a) => Box::new(a.as_array()),
+            Self::U8(a) => Box::new(a.as_array()),
+            Self::U16(a) => Box::new(a.as_array()),
+            Self::U32(a) => Box::new(a.as_array()),
+            Self::U64(a) => Box::new(a.as_array()),
+            Self::Bool(a) => Box::new(a.as_array()),
+        }
+    }
+}
+
+/// What features are scored against, and how often each row counts.
+pub(crate) struct Scored<'py> {
+    response: Kind<'py>,
+    weights: Option<Vec<i64>>,
+}
+
+enum Kind<'py> {
+    Labels { ids: Vec<i64>, names: Option<Vec<Arc<str>>> },
+    Targets(PyReadonlyArray2<'py, f64>),
+}
+
+impl<'py> Scored<'py> {
+    pub(crate) fn labels(
+        labels: &PyReadonlyArray1<'py, i64>,
+        names: Option<Vec<String>>,
+        weights: Option<&PyReadonlyArray1<'py, i64>>,
+    ) -> Self {
+        let names = names.map(|names| names.into_iter().map(Arc::from).collect());
+        let ids = labels.as_array().to_vec();
+        Self { response: Kind::Labels { ids, names }, weights: owned(weights) }
+    }
+
+    pub(crate) fn targets(
+        targets: PyReadonlyArray2<'py, f64>,
+        weights: Option<&PyReadonlyArray1<'py, i64>>,
+    ) -> Self {
+        Self { response: Kind::Targets(targets), weights: owned(weights) }
+    }
+
+    pub(crate) fn block<'a>(&'a self, features: &'a dyn Rows) -> PyResult<Block<'a>> {
+        let response = match &self.response {
+            Kind::Labels { ids, names } => Response::Labels { ids, names: names.as_deref() },
+            Kind::Targets(targets) => Response::Targets(targets.as_array()),
+        };
+        Ok(Block::new(features, response, self.weights.as_deref()).map_err(CoreError)?)
+    }
+}
+
+fn owned(weights: Option<&PyReadonlyArray1<'_, i64>>) -> Option<Vec<i64>> {
+    weights.map(|weights| weights.as_array().to_vec())
+}

@@ -1,0 +1,47 @@
+//! Python bindings of the transferability core: convert, call, convert.
+
+mod arrays;
+mod errors;
+mod outcome;
+mod reference;
+mod run;
+mod stats;
+
+use pyo3::prelude::*;
+
+/// The native core. Its functions take checked NumPy arrays; the package around it is the API.
+#[pymodule(gil_used = false)]
+mod _core {
+    use pyo3::prelude::*;
+    use pyo3::types::PyDict;
+
+    #[pymodule_export]
+    use super::reference::fixed_point;
+    #[pymodule_export]
+    use super::stats::Stats;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        transferability::linalg::warm_up();
+        Ok(())
+    }
+
+    /// One row for every metric.
+    #[pyfunction]
+    fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+        super::outcome::metric_table(py)
+    }
+
+    /// Version, linear algebra and threads in use.
+    #[pyfunction]
+    fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+        let blas = transferability::linalg::openblas();
+        let config = PyDict::new(py);
+        config.set_item("version", env!("CARGO_PKG_VERSION"))?;
+        config.set_item("blas", blas.config)?;
+        config.set_item("blas_core", blas.core)?;
+        config.set_item("blas_static", blas.is_static)?;
+        Ok(config)
+    }
+}

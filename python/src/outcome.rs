@@ -1,0 +1,65 @@
+//! Outcomes and the table of metrics as Python dictionaries.
+
+use numpy::{PyArray1, PyArray2};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use transferability::metrics::{Detail, METRICS, Needs, OptionValue, Options, Outcome};
+
+use crate::errors::named;
+
+/// `{"value", "per_target", "details", "warnings", "exact"}`.
+pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyDict>> {
+    let details = PyDict::new(py);
+    for (name, detail) in outcome.details {
+        match detail {
+            Detail::Numbers(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
+            Detail::Counts(v) => details
+                .set_item(name, PyArray1::from_iter(py, v.into_iter().map(|count| count as u64)))?,
+            Detail::Flags(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
+            Detail::Matrix(m) => details.set_item(name, PyArray2::from_owned_array(py, m))?,
+        }
+    }
+    let warnings: Vec<String> = outcome.warnings.iter().map(ToString::to_string).collect();
+    let result = PyDict::new(py);
+    result.set_item("value", outcome.value)?;
+    result.set_item("per_target", PyArray1::from_vec(py, outcome.per_target))?;
+    result.set_item("details", details)?;
+    result.set_item("warnings", warnings)?;
+    result.set_item("exact", outcome.exact)?;
+    Ok(result)
+}
+
+/// Metric names with their options.
+pub(crate) fn requests(
+    requests: Vec<(String, Bound<'_, PyDict>)>,
+) -> PyResult<Vec<(Box<str>, Options)>> {
+    let one = |(metric, options): (String, Bound<'_, PyDict>)| {
+        let mut pairs = Vec::new();
+        for (name, value) in options {
+            let name: String = name.extract()?;
+            let flag = value.extract().map_err(|_| {
+                named("DtypeError", format!("option {name:?} of {metric} must be True or False"))
+            })?;
+            pairs.push((name.into_boxed_str(), OptionValue::Flag(flag)));
+        }
+        Ok((metric.into_boxed_str(), Options(pairs)))
+    };
+    requests.into_iter().map(one).collect()
+}
+
+/// One dictionary for every metric.
+pub(crate) fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
+    let row = |metric: &transferability::metrics::Metric| {
+        let row = PyDict::new(py);
+        row.set_item("name", metric.name)?;
+        row.set_item("title", metric.title)?;
+        row.set_item("summary", metric.summary)?;
+        let Needs::Stats = metric.needs;
+        row.set_item("needs", "stats")?;
+        row.set_item("tasks", metric.tasks)?;
+        row.set_item("cost", metric.cost)?;
+        row.set_item("source", metric.source)?;
+        Ok(row)
+    };
+    METRICS.iter().map(row).collect()
+}

@@ -1,0 +1,128 @@
+//! Where core work runs: without the GIL, on this process's own pool, answering Ctrl-C.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use rayon::ThreadPool;
+use transferability::error::{Error, Result};
+use transferability::threads::Context;
+
+use crate::errors::{CoreError, named};
+
+/// How often the signals are looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Multiplications, about half a millisecond, below which waking a pool costs more than it gives.
+const SMALL: f64 = 2e7;
+
+/// Runs a job without the GIL. `work` is its size in multiplications: small jobs, and all jobs with
+/// one thread, stay on the calling thread; others run on the pool of this process.
+pub(crate) fn run<T: Send>(
+    py: Python<'_>,
+    n_threads: usize,
+    work: f64,
+    job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let result = py.detach(|| {
+        if work < SMALL {
+            Ok(guarded(|| job(&Context::serial())))
+        } else if n_threads <= 1 {
+            on_this_thread(job)
+        } else {
+            on_pool(pool(n_threads)?, job)
+        }
+    })?;
+    match result {
+        Ok(result) => Ok(result.map_err(CoreError)?),
+        Err(panic) => Err(named("InternalError", describe(&*panic))),
+    }
+}
+
+type Guarded<T> = std::thread::Result<Result<T>>;
+
+fn guarded<T>(job: impl FnOnce() -> Result<T>) -> Guarded<T> {
+    catch_unwind(AssertUnwindSafe(job))
+}
+
+fn describe(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    format!("internal error, please report it: {message}")
+}
+
+fn on_this_thread<T>(job: impl FnOnce(&Context<'_>) -> Result<T>) -> PyResult<Guarded<T>> {
+    let looked = Mutex::new((Instant::now(), None));
+    let interrupted = || {
+        let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.1.is_none() && looked.0.elapsed() > INTERVAL {
+            *looked = (Instant::now(), Python::attach(Python::check_signals).err());
+        }
+        looked.1.is_some()
+    };
+    let result = guarded(|| job(&Context::new(None, &interrupted)));
+    let signal = looked.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+    match (result, signal) {
+        (Ok(Err(Error::Interrupted)), Some(signal)) => Err(signal),
+        (result, _) => Ok(result),
+    }
+}
+
+fn on_pool<T: Send>(
+    pool: &ThreadPool,
+    job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
+) -> PyResult<Guarded<T>> {
+    let stop = AtomicBool::new(false);
+    let interrupted = || stop.load(Ordering::Relaxed);
+    let (done, finished) = channel();
+    pool.in_place_scope(|scope| {
+        scope.spawn(|_| {
+            let result = guarded(|| job(&Context::new(Some(pool), &interrupted)));
+            let _ = done.send(result); // the receiver outlives the scope
+        });
+        let mut signal = None;
+        loop {
+            match finished.recv_timeout(INTERVAL) {
+                Ok(Ok(Err(Error::Interrupted))) if signal.is_some() => {
+                    return Err(signal.take().expect("checked by the guard"));
+                }
+                Ok(result) => return Ok(result),
+                Err(RecvTimeoutError::Timeout) if signal.is_none() => {
+                    signal = Python::attach(Python::check_signals).err();
+                    stop.store(signal.is_some(), Ordering::Relaxed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(named("InternalError", "a worker thread died".to_owned()));
+                }
+            }
+        }
+    })
+}
+
+/// The pools of this process, by size. A forked child has none of its parent's threads, so it
+/// builds pools of its own; the parent's are leaked there.
+fn pool(n_threads: usize) -> PyResult<&'static ThreadPool> {
+    static POOLS: Mutex<(u32, Vec<(usize, &'static ThreadPool)>)> = Mutex::new((0, Vec::new()));
+    let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if pools.0 != std::process::id() {
+        *pools = (std::process::id(), Vec::new());
+    }
+    if let Some((_, pool)) = pools.1.iter().find(|(size, _)| *size == n_threads) {
+        return Ok(pool);
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .thread_name(|i| format!("transferability-{i}"))
+        .start_handler(|_| transferability::linalg::warm_up())
+        .build()
+        .map_err(|error| {
+            named("InternalError", format!("cannot start {n_threads} threads: {error}"))
+        })?;
+    let pool: &'static ThreadPool = Box::leak(Box::new(pool));
+    pools.1.push((n_threads, pool));
+    Ok(pool)
+}

@@ -1,0 +1,107 @@
+"""The native core: plain NumPy arrays in, plain results out. The package around it is the API."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class Outcome(TypedDict):
+    """What a metric returns."""
+
+    value: float
+    per_target: NDArray[np.float64]
+    details: dict[str, Any]
+    warnings: list[str]
+    exact: bool
+
+class MetricRow(TypedDict):
+    """A row of the table of metrics."""
+
+    name: str
+    title: str
+    summary: str
+    needs: str
+    tasks: list[str]
+    cost: str
+    source: str
+
+@final
+class Stats:
+    """Mergeable statistics of features and labels or targets.
+
+    Arrays must be NumPy, in native byte order and aligned; features 2-D, float16/32/64, integer or
+    bool, with any strides.
+    """
+
+    def __new__(cls, precision: str = "double") -> Stats: ...
+    def update_labels(
+        self,
+        features: NDArray[Any],
+        labels: NDArray[np.int64],
+        names: Sequence[str] | None,
+        weights: NDArray[np.int64] | None,
+        n_threads: int,
+    ) -> None: ...
+    def update_targets(
+        self,
+        features: NDArray[Any],
+        targets: NDArray[np.float64],
+        weights: NDArray[np.int64] | None,
+        n_threads: int,
+    ) -> None: ...
+    def merge(self, other: Stats, n_threads: int) -> Stats: ...
+    def compute(
+        self, requests: Sequence[tuple[str, Mapping[str, bool]]], n_threads: int
+    ) -> list[Outcome | Exception]: ...
+    def compute_svd(
+        self,
+        features: NDArray[Any],
+        labels: NDArray[np.int64] | None,
+        names: Sequence[str] | None,
+        targets: NDArray[np.float64] | None,
+        requests: Sequence[tuple[str, Mapping[str, bool]]],
+        n_threads: int,
+    ) -> list[Outcome | Exception]: ...
+    def copy(self) -> Stats: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_targets(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def classes(self) -> list[int] | list[str] | None: ...
+    @property
+    def class_counts(self) -> list[int] | None: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def holds(self) -> str: ...
+
+def metric_table() -> list[MetricRow]: ...
+def show_config() -> dict[str, Any]: ...
+
+class FixedPoint(TypedDict):
+    """What another library's fixed-point iteration ended at, per column of the targets."""
+
+    evidence: NDArray[np.float64]
+    alpha: NDArray[np.float64]
+    beta: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    iterations: list[int]
+
+def fixed_point(
+    features: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    recipe: str,
+    n_threads: int,
+    *,
+    initial_ratio: float = 1.0,
+    max_iterations: int | None = None,
+    tolerance: float | None = None,
+) -> FixedPoint: ...

@@ -1,0 +1,94 @@
+"""Labels of any kind to a plain array of one type, with everything missing found and refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._input import as_array, instance_of
+from .errors import DataError, DtypeError
+
+__all__ = ["read_labels"]
+
+
+def read_labels(labels: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Give labels as a bool, integer, float or str array of 1 or 2 dimensions, nothing missing."""
+    notes: tuple[str, ...] = ()
+    array: NDArray[Any]
+    if any(instance_of(labels, "pandas", name) for name in ("Series", "DataFrame", "Index")):
+        _refuse_missing(np.asarray(labels.isna()))
+        array = labels.to_numpy()
+    elif instance_of(labels, "polars", "Series"):
+        _refuse_missing(labels.is_null().to_numpy())
+        array = labels.to_numpy()
+    elif instance_of(labels, "polars", "DataFrame"):
+        _refuse_missing(np.column_stack([column.is_null().to_numpy() for column in labels]))
+        array = labels.to_numpy()
+    else:
+        array, notes = as_array(labels, "labels")
+        if array.dtype.kind in "USO" and not isinstance(labels, np.ndarray):
+            array = _as_objects(labels, array)  # NumPy turned [1, "a"] and ["a", nan] to strings
+    if array.ndim not in (1, 2):
+        raise DataError(f"labels must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}")
+    if array.size == 0:
+        raise DataError(f"labels is empty: shape {array.shape}")
+    if array.dtype.kind in "OT":
+        array = _from_objects(array.astype(object))
+    elif array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    elif array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.dtype.kind not in "biufU":
+        raise DtypeError(f"labels must be numbers or strings, got dtype {array.dtype}")
+    if array.dtype.kind == "f":
+        _refuse_missing(np.isnan(array))
+    return array, notes
+
+
+def _as_objects(labels: Any, array: NDArray[Any]) -> NDArray[Any]:
+    objects = np.empty(array.shape, dtype=object)
+    objects[...] = labels
+    return objects
+
+
+def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
+    values = array.ravel().tolist()
+    _refuse_missing(np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    kinds = {type(value) for value in values}
+    for base, dtype in (
+        (str, str),
+        ((bool, np.bool_), np.bool_),
+        ((bool, np.bool_, int, np.integer), np.int64),
+        ((bool, np.bool_, int, float, np.integer, np.floating), np.float64),
+    ):
+        if all(issubclass(kind, base) for kind in kinds):
+            try:
+                return array.astype(dtype)
+            except OverflowError as error:
+                raise DataError(
+                    "labels has class ids beyond 64-bit integers; use strings for them"
+                ) from error
+    raise DtypeError(
+        f"labels mix or hold types that are neither numbers nor strings: "
+        f"{', '.join(sorted(kind.__name__ for kind in kinds))}; use one kind"
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
+        or (isinstance(value, (float, np.floating)) and value != value)
+    )
+
+
+def _refuse_missing(missing: NDArray[Any]) -> None:
+    where = np.argwhere(missing)
+    if where.size:
+        place = ", ".join(map(str, where[0]))
+        raise DataError(
+            f"labels has {len(where)} missing values (None, NaN or NA), the first at position "
+            f"{place}; drop those rows from labels and features"
+        )

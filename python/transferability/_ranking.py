@@ -1,0 +1,185 @@
+"""The result of ``rank``: rows, best first."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import _render
+from ._score import Score, json_ready
+from .errors import DataError, MissingDependencyError
+
+__all__ = ["Ranking", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a ranking; each score is also an attribute, as in ``row.logme``."""
+
+    name: str
+    scores: Mapping[str, Score]
+    n_samples: int | None
+    n_features: int | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    rank: int = 0
+
+    def __getattr__(self, name: str) -> Score:
+        """Find scores by the name of their metric."""
+        try:
+            return self.__dict__["scores"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"this row has no {name!r}") from None
+
+    def value(self, metric: str) -> float:
+        """Give a score as a plain float, NaN where the metric failed."""
+        return float(self.scores.get(metric, math.nan))
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class Ranking:
+    """Models, best first; a sequence of rows that also looks up by name.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Sorted by the first metric, ties by name; models that failed come last.
+    metrics : tuple of str
+        The first one sorts. All are higher-is-better.
+    task, task_note : str
+        What the labels were read as, and why.
+    warnings : tuple of str
+        What concerns the labels, and so every model.
+    skipped : dict of str to str
+        Metrics of "all" that do not apply, with the reason.
+    digest : str
+        Equal for rankings of the same rows, labels, metrics and options, which may be added.
+    """
+
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    task: str
+    task_note: str
+    digest: str
+    warnings: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
+        first = facts["metrics"][0]
+
+        def order(row: Row) -> tuple[bool, float, str]:
+            return (row.error is not None, -row.value(first) if row.error is None else 0, row.name)
+
+        ranked = (replace(row, rank=i) for i, row in enumerate(sorted(rows, key=order), start=1))
+        self.__dict__.update(facts, rows=tuple(ranked))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, best first."""
+        return tuple(row.name for row in self.rows)
+
+    @property
+    def best(self) -> Row:
+        """The first row; an error if no model could be scored."""
+        if self.rows[0].error is not None:
+            raise DataError(f"no model could be scored; {self.rows[0].name}: {self.rows[0].error}")
+        return self.rows[0]
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The rows of models that could not be scored."""
+        return tuple(row for row in self.rows if row.error is not None)
+
+    def top(self, k: int) -> Ranking:
+        """Give the first `k` rows as a ranking."""
+        if k < 1:
+            raise DataError(f"top needs at least 1 row, got k={k}")
+        return self._with(self.rows[:k])
+
+    def __getitem__(self, key: str | int) -> Row:
+        """Look up by name, or by position from 0."""
+        if isinstance(key, str):
+            for row in self.rows:
+                if row.name == key:
+                    return row
+            raise KeyError(f"no model {key!r}; there are {', '.join(self.names)}")
+        return self.rows[key]
+
+    def __iter__(self) -> Iterator[Row]:
+        """Go through the rows, best first."""
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        """Count the models, failed ones too."""
+        return len(self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a model of that name was ranked."""
+        return name in self.names
+
+    def __add__(self, other: Ranking) -> Ranking:
+        """Rank the models of both together; refuse other rows, labels, metrics or options."""
+        if not isinstance(other, Ranking):
+            return NotImplemented
+        if self.digest != other.digest:
+            raise DataError(
+                "these rankings are not of the same rows and labels (or differ in metrics or "
+                "options), so their scores do not compare; rank all models together"
+            )
+        both = sorted(set(self.names) & set(other.names))
+        if both:
+            raise DataError(f"both rankings have a model {both[0]!r}; rename one")
+        return self._with((*self.rows, *other.rows))
+
+    def __repr__(self) -> str:
+        """Show the table as text."""
+        return _render.text(self)
+
+    def _repr_html_(self) -> str:
+        """Show the table in notebooks."""
+        return _render.html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as plain Python, ready for JSON: NaN is None, infinity "inf"."""
+        rows = [
+            {key: getattr(row, key) for key in _render.FACTS}
+            | {"scores": {metric: row.value(metric) for metric in self.metrics}}
+            for row in self.rows
+        ]
+        facts: dict[str, Any] = json_ready({**self.__dict__, "rows": rows})
+        return facts
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write :meth:`to_dict` as JSON, on one line by default."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def to_csv(self) -> str:
+        """Write the table as comma-separated values, in full precision."""
+        return _render.csv_text(self)
+
+    def to_markdown(self) -> str:
+        """Write the table as Markdown."""
+        return _render.markdown(self)
+
+    def to_pandas(self) -> Any:
+        """Give the table as a pandas DataFrame."""
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError("to_pandas needs pandas: pip install pandas") from error
+        return pandas.DataFrame(_render.columns(self))
+
+    def to_polars(self) -> Any:
+        """Give the table as a polars DataFrame."""
+        try:
+            import polars
+        except ImportError as error:
+            raise MissingDependencyError("to_polars needs polars: pip install polars") from error
+        return polars.DataFrame(_render.columns(self))
+
+    def _with(self, rows: Iterable[Row]) -> Ranking:
+        return Ranking(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})

@@ -1,0 +1,105 @@
+"""Which metrics there are and which options each takes, for score, rank and the command line.
+
+A metric is a row of the native table and a module of its name in ``metrics/`` with
+
+- ``options(task, *, ...)``, whose keywords are the options users may give and which returns
+  those of the native kernel,
+- ``explain(score)``, lines in plain words,
+- a public function of its name.
+
+Nothing else names a metric, so a new one needs no change here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from . import _core
+from .errors import DataError, DtypeError
+
+__all__ = ["Plan", "metric_rows", "module_of", "plan", "title_of"]
+
+#: Native options by metric, and the metrics of "all" that do not apply, with the reason.
+Plan = tuple[dict[str, dict[str, Any]], dict[str, str]]
+
+
+class Metric(Protocol):
+    """What a module in ``metrics/`` provides."""
+
+    def options(self, task: str, /, **given: object) -> dict[str, object]:
+        """Turn the user's options into those of the native kernel."""
+
+    def explain(self, score: Any, /) -> list[str]:
+        """Say in plain words what this metric's number means."""
+
+
+def metric_rows() -> dict[str, dict[str, Any]]:
+    """Give the native table of metrics by name."""
+    return {row["name"]: dict(row) for row in _core.metric_table()}
+
+
+def title_of(metric: str) -> str:
+    """Give a metric's name as papers print it."""
+    return str(metric_rows()[metric]["title"])
+
+
+def module_of(metric: str) -> Metric:
+    """Import the module of a metric."""
+    return cast(Metric, importlib.import_module(f".metrics.{metric}", __package__))
+
+
+def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object]) -> Plan:
+    """Check metrics and options and say what to ask of the native module.
+
+    Parameters
+    ----------
+    metrics : str or sequence of str
+        Names, or "all" for every metric that applies to `task`.
+    task : str
+        Already decided.
+    options : mapping
+        Every option must be one that at least one of the metrics takes.
+    """
+    rows = metric_rows()
+    everything = isinstance(metrics, str) and metrics == "all"
+    names = list(rows) if everything else _names(metrics, rows)
+    skipped = {
+        name: f"is for {' and '.join(rows[name]['tasks'])}, and this task is {task}"
+        for name in names
+        if task not in rows[name]["tasks"]
+    }
+    if skipped and not everything:
+        name, reason = next(iter(skipped.items()))
+        raise DataError(f"{name} {reason}")
+    requests: dict[str, dict[str, Any]] = {}
+    known: set[str] = set()
+    for name in names:
+        if name in skipped:
+            continue
+        module = module_of(name)
+        takes = set(inspect.signature(module.options).parameters) - {"task"}
+        known |= takes
+        requests[name] = module.options(task, **{k: v for k, v in options.items() if k in takes})
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise DtypeError(
+            f"unknown option {unknown[0]!r}; {', '.join(requests) or 'no metric'} takes "
+            f"{', '.join(sorted(known)) or 'no options'}"
+        )
+    return requests, skipped
+
+
+def _names(metrics: str | Sequence[str], rows: Mapping[str, object]) -> list[str]:
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    if not names:
+        raise DataError(f"metrics is empty; choose from {', '.join(rows)}")
+    for name in names:
+        if name not in rows:
+            close = difflib.get_close_matches(str(name).lower(), rows, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise DataError(f"unknown metric {name!r}; {hint}known: {', '.join(rows)}")
+    return list(dict.fromkeys(names))

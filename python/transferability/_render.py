@@ -1,0 +1,107 @@
+"""A ranking as text, HTML, Markdown, CSV and columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from ._registry import title_of
+
+if TYPE_CHECKING:
+    from ._ranking import Ranking, Row
+
+__all__ = ["FACTS", "columns", "csv_text", "html", "markdown", "text"]
+
+#: What a row says besides its scores.
+FACTS = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
+_NOTE_WIDTH = 60  # longer notes are cut in the text table only
+
+
+def columns(ranking: Ranking) -> dict[str, list[Any]]:
+    """Give the table by column, for data frames; scores are NaN where a metric failed."""
+    rows = ranking.rows
+    return {
+        "rank": [row.rank for row in rows],
+        "model": [row.name for row in rows],
+        **{metric: [row.value(metric) for row in rows] for metric in ranking.metrics},
+        "n_features": [row.n_features for row in rows],
+        "n_samples": [row.n_samples for row in rows],
+        "seconds": [row.seconds for row in rows],
+        "notes": [" ".join(row.notes) for row in rows],
+        "error": [row.error for row in rows],
+    }
+
+
+def text(ranking: Ranking) -> str:
+    """Draw the table for a terminal."""
+    header, body = _cells(ranking)
+    table = [header, *body]
+    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
+    left = {1, len(header) - 1}  # model and notes; numbers are aligned to the right
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in ([*row[:-1], _cut(row[-1])] for row in table)
+    ]
+    return "\n".join([_title(ranking), "", *lines, *(f"Note: {w}" for w in ranking.warnings)])
+
+
+def markdown(ranking: Ranking) -> str:
+    """Write the table in Markdown."""
+    header, body = _cells(ranking)
+    rule = ["---" if name in ("model", "notes") else "--:" for name in header]
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, rule, *body)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def html(ranking: Ranking) -> str:
+    """Write the table in HTML; everything that came from outside is escaped."""
+    header, body = _cells(ranking)
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body
+    )
+    return (
+        f"<table><caption>{escape(_title(ranking))}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def csv_text(ranking: Ranking) -> str:
+    """Write the table as CSV."""
+    table = columns(ranking)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return out.getvalue()
+
+
+def _title(ranking: Ranking) -> str:
+    failed = f", {len(ranking.failed)} failed" if ranking.failed else ""
+    models = "1 model" if len(ranking) == 1 else f"{len(ranking)} models"
+    return f"{models} by {title_of(ranking.metrics[0])}, higher is better ({ranking.task}{failed})"
+
+
+def _cells(ranking: Ranking) -> tuple[list[str], list[list[str]]]:
+    header = ["rank", "model", *map(title_of, ranking.metrics), "D", "seconds", "notes"]
+    return header, [_row_cells(row, ranking.metrics) for row in ranking.rows]
+
+
+def _row_cells(row: Row, metrics: tuple[str, ...]) -> list[str]:
+    return [
+        str(row.rank),
+        row.name,
+        *(f"{row.value(metric):.4f}" for metric in metrics),
+        "" if row.n_features is None else str(row.n_features),
+        f"{row.seconds:.3f}",
+        f"failed: {row.error}" if row.error else " ".join(row.notes),
+    ]
+
+
+def _cut(note: str) -> str:
+    return note if len(note) <= _NOTE_WIDTH else note[: _NOTE_WIDTH - 1] + "…"

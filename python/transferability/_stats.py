@@ -1,0 +1,255 @@
+"""Mergeable statistics of features and labels: update block by block, merge, score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, _threads
+from ._input import as_features, as_weights, check_choice
+from ._registry import Plan, plan
+from ._score import Score, collect, make_scores
+from ._target import TASKS, Target, read_target
+from .errors import DataError, DtypeError
+
+__all__ = ["PRECISIONS", "Stats"]
+
+PRECISIONS = ("double", "single")
+
+
+class Stats:
+    """Statistics of features and labels, from which metrics are computed.
+
+    The rows are kept while there are at most as many as columns, their scatter matrix after
+    that: never more than ``min(n_samples, n_features) * n_features`` numbers, however many
+    rows go in. Any split into blocks and any order of merging gives the same scores, up to
+    rounding.
+
+    Parameters
+    ----------
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        "auto" decides at the first block, as :func:`transferability.logme` does, and keeps it.
+    precision : {"double", "single"}, default="double"
+        Of the products of float32 features.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads` at each call.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features, labels = rng.normal(size=(100, 5)), rng.integers(0, 3, 100)
+    >>> first = tx.Stats().update(features[:60], labels[:60])
+    >>> second = tx.Stats().update(features[60:], labels[60:])
+    >>> bool(np.isclose((first + second).score("logme"), tx.logme(features, labels)))
+    True
+    """
+
+    def __init__(
+        self, task: str = "auto", precision: str = "double", n_threads: int | None = None
+    ) -> None:
+        check_choice("task", task, ("auto", *TASKS))
+        check_choice("precision", precision, PRECISIONS)
+        _threads.resolve(n_threads)
+        self._inner = _core.Stats(precision)
+        self._task = task
+        self._n_threads = n_threads
+        self._target: Target | None = None  # the first block's, without its rows
+        self._warnings: tuple[str, ...] = ()
+        self._seconds = 0.0
+
+    def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
+        """Add a block of rows.
+
+        Parameters
+        ----------
+        features : array-like of shape (n_samples, n_features)
+            As in :func:`transferability.logme`; one row is enough.
+        labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Classes may appear in any block. Multilabel columns are all kept: one that stays all
+            0 to the end is an error when a score is computed.
+        sample_weight : array-like of shape (n_samples,), optional
+            Integers; a weight of k is the same as repeating its row k times.
+
+        Returns
+        -------
+        self : Stats
+
+        Raises
+        ------
+        DataError, DtypeError
+            As :func:`transferability.logme`; the statistics are then as before the call.
+        """
+        array, notes = as_features(features)
+        target = read_target(labels, self.task)
+        weights = None if sample_weight is None else as_weights(sample_weight, len(array))
+        self.push(array, target, weights, notes)
+        return self
+
+    def push(
+        self,
+        features: NDArray[Any],
+        target: Target,
+        weights: NDArray[np.int64] | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Add a block that has been checked already (used by the one-shot functions)."""
+        start = time.perf_counter()
+        if target.n_samples != len(features):
+            raise DataError(
+                f"labels has {target.n_samples} entries but features has {len(features)} rows"
+            )
+        n_threads = _threads.resolve(self._n_threads)
+        if target.ids is not None:
+            self._inner.update_labels(features, target.ids, target.names, weights, n_threads)
+        else:
+            self._inner.update_targets(features, target.data, weights, n_threads)
+        if self._target is None:
+            self._task, self._target = target.task, target.without_rows()
+        self._note((*target.warnings, *notes))
+        self._seconds += time.perf_counter() - start
+
+    def merge(self, other: Stats) -> Stats:
+        """Return the statistics of both sets of rows; ``a + b`` is the same.
+
+        Parameters
+        ----------
+        other : Stats
+            Of the same number of features and the same task.
+
+        Returns
+        -------
+        merged : Stats
+            A new object; neither input changes.
+        """
+        if not isinstance(other, Stats):
+            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
+        if self.task != other.task and "auto" not in (self.task, other.task):
+            raise DataError(f"cannot merge statistics of {self.task} with those of {other.task}")
+        if self._target is None or other._target is None:
+            return (self if other._target is None else other).copy()
+        merged = self._with(self._inner.merge(other._inner, _threads.resolve(self._n_threads)))
+        merged._seconds += other._seconds
+        merged._note(other._warnings)
+        return merged
+
+    __add__ = merge
+
+    def __radd__(self, other: object) -> Stats:
+        """Let ``sum(list_of_stats)`` work, which starts from 0."""
+        return self.copy() if other == 0 else NotImplemented
+
+    def copy(self) -> Stats:
+        """Return an independent copy."""
+        return self._with(self._inner.copy())
+
+    def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
+        """Compute one metric or several; they share one decomposition.
+
+        Parameters
+        ----------
+        metrics : str or sequence of str
+            A name, several, or "all" for those that apply.
+        **options
+            Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
+
+        Returns
+        -------
+        score : Score, or Scores for several metrics
+        """
+        if self._target is None:
+            raise DataError("these statistics hold no rows yet; call update first")
+        planned = plan(metrics, self.task, options)
+        return collect(self.outcomes(planned), metrics, planned[1])
+
+    compute = score
+
+    def outcomes(
+        self,
+        planned: Plan,
+        method: str = "tridiagonal",
+        samples: tuple[NDArray[Any], Target] | None = None,
+    ) -> dict[str, Score | Exception]:
+        """Compute planned metrics; one that fails gives its exception instead of a score.
+
+        With the samples at hand, "svd" decomposes them, and "auto" does so where statistics
+        do not carry enough digits (targets that are fitted almost exactly).
+        """
+        target = self._target
+        assert target is not None, "callers have pushed rows"
+        start = time.perf_counter()
+        requests, n_threads = planned[0], _threads.resolve(self._n_threads)
+        results: dict[str, Any] = {}
+        if method != "svd":
+            results = _by_name(requests, self._inner.compute(list(requests.items()), n_threads))
+        if samples is not None and method != "tridiagonal":
+            left = {name: requests[name] for name in requests if _is_open(results.get(name))}
+            if left:
+                features, of = samples
+                again = self._inner.compute_svd(
+                    features, of.ids, of.names, of.values, list(left.items()), n_threads
+                )
+                results |= _by_name(left, again)
+        seconds = self._seconds + time.perf_counter() - start
+        counts = self._inner.class_counts
+        facts = {
+            **target.facts(self.classes, None if counts is None else tuple(counts)),
+            "n_samples": self.n_samples,
+            "n_features": self.n_features,
+            "seconds": seconds,
+        }
+        return make_scores(requests, results, facts, self._warnings)
+
+    @property
+    def task(self) -> str:
+        """What the labels are; "auto" before the first block."""
+        return self._task
+
+    @property
+    def n_samples(self) -> int:
+        """Rows so far, counted with their weights."""
+        return self._inner.n_samples
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the features; 0 before the first block."""
+        return self._inner.n_features
+
+    @property
+    def classes(self) -> tuple[int | str, ...] | None:
+        """The classes that occurred, sorted; None for targets."""
+        classes = self._inner.classes
+        return None if classes is None else tuple(classes)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the statistics take, in bytes."""
+        return self._inner.nbytes
+
+    def __repr__(self) -> str:
+        """Show the task, shape and size."""
+        return (
+            f"Stats(task={self.task!r}, n_samples={self.n_samples}, n_features="
+            f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
+        )
+
+    def _with(self, inner: _core.Stats) -> Stats:
+        twin = object.__new__(Stats)
+        twin.__dict__.update(self.__dict__, _inner=inner)
+        return twin
+
+    def _note(self, notes: Sequence[str]) -> None:
+        self._warnings = tuple(dict.fromkeys((*self._warnings, *notes)))
+
+
+def _by_name(names: Iterable[str], outcomes: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(names, outcomes, strict=True))
+
+
+def _is_open(outcome: Any) -> bool:
+    """Tell whether a metric is still to be computed, or lost digits on the way."""
+    return outcome is None or (not isinstance(outcome, Exception) and not outcome["exact"])

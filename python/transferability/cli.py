@@ -1,0 +1,239 @@
+"""The command line: data on standard output, messages on standard error.
+
+NumPy and the native module are imported inside the commands, so that ``--help`` is quick.
+Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
+
+__all__ = ["main"]
+
+BAD_DATA, SOME_FAILED = 3, 4
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Group(click.Group):
+    """Turns this package's errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TransferabilityError as error:
+            _say(f"error: {error}", "red")
+            ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.",
+)
+@click.version_option(package_name="transferability")
+def main() -> None:
+    """Rank pre-trained models by how well they will do on your data."""
+
+
+def _file(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Check that files exist, so that a typing error is a usage error."""
+    for spec in value if isinstance(value, tuple) else (value,):
+        if spec is None:
+            continue
+        stem, colon, _ = spec.rpartition(":")
+        path = stem if colon and stem.endswith(".npz") else spec
+        if not Path(path).exists():
+            raise click.BadParameter(f"there is no file or folder {path}")
+    return value
+
+
+def _shared_options(command: F) -> F:
+    """Add the options that rank and score have in common."""
+    for option in reversed(
+        [
+            click.option(
+                "--metrics",
+                default="logme",
+                show_default=True,
+                help="Names, comma-separated, or 'all'; the first one sorts.",
+            ),
+            click.option(
+                "--task",
+                default="auto",
+                show_default=True,
+                type=click.Choice(["auto", "classification", "regression", "multilabel"]),
+                help="What the labels are.",
+            ),
+            click.option(
+                "--intercept/--no-intercept",
+                default=None,
+                help="A constant term in the model. Default: for regression only.",
+            ),
+            click.option(
+                "--precision",
+                default="double",
+                show_default=True,
+                type=click.Choice(["double", "single"]),
+                help="Of the products of float32 features.",
+            ),
+            click.option("--threads", type=click.IntRange(min=1), help="Default: all cores."),
+            click.option("--json", "as_json", is_flag=True, help="One line of JSON."),
+            click.option("--quiet", "-q", is_flag=True, help="No messages, no progress."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("features", nargs=-1, required=True, callback=_file)
+@click.option(
+    "--labels",
+    callback=_file,
+    help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
+)
+@_shared_options
+@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, full precision.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
+@click.pass_context
+def rank(
+    ctx: click.Context,
+    features: tuple[str, ...],
+    labels: str | None,
+    metrics: str,
+    task: str,
+    intercept: bool | None,
+    precision: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    as_csv: bool,
+    as_markdown: bool,
+) -> None:
+    """Rank models, best first, by FEATURES of the same rows.
+
+    FEATURES are .npy files, .npz files (every 2-D member is a model), members (file.npz:member)
+    and folders of .npy files.
+    """
+    from ._rank import rank as rank_models
+    from ._sources import find_models, load_labels, parse_source
+
+    if as_json + as_csv + as_markdown > 1:
+        raise click.UsageError("choose one of --json, --csv and --markdown")
+    if labels is None:
+        if len(features) != 1 or not features[0].endswith(".npz"):
+            raise click.UsageError("give the labels with --labels")
+        labels = f"{features[0]}:labels"
+    source = None
+    if not labels.endswith((".csv", ".txt")):
+        source = parse_source(f"{labels}:labels" if labels.endswith(".npz") else labels)
+    models, skipped = find_models(features, source)
+    for line in () if quiet else skipped:
+        _say(line)
+    ranking = rank_models(
+        models,
+        load_labels(labels),
+        _names(metrics),
+        task=task,
+        precision=precision,
+        progress=False if quiet else None,
+        n_threads=threads,
+        **_given(intercept=intercept),
+    )
+    for name, reason in () if quiet else ranking.skipped.items():
+        _say(f"{name} was skipped: it {reason}")
+    if as_json:
+        click.echo(ranking.to_json())
+    elif as_csv:
+        click.echo(ranking.to_csv(), nl=False)
+    else:
+        click.echo(ranking.to_markdown() if as_markdown else repr(ranking))
+    if ranking.failed:
+        _say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
+        ctx.exit(SOME_FAILED)
+
+
+@main.command()
+@click.argument("features", callback=_file)
+@click.argument("labels", callback=_file)
+@_shared_options
+@click.option("--explain", is_flag=True, help="Say in words what the numbers mean.")
+def score(
+    features: str,
+    labels: str,
+    metrics: str,
+    task: str,
+    intercept: bool | None,
+    precision: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    explain: bool,
+) -> None:
+    """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt)."""
+    from ._evaluate import score as score_features
+    from ._sources import load_labels, parse_source
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TransferabilityWarning)
+        scores = score_features(
+            parse_source(features).load(),
+            load_labels(labels),
+            _names(metrics),
+            task=task,
+            precision=precision,
+            n_threads=threads,
+            **_given(intercept=intercept),
+        )
+    for warning in () if quiet else caught:
+        _say(f"note: {warning.message}")
+    if as_json:
+        click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
+        return
+    for name, value in scores.items():
+        click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def metrics(as_json: bool) -> None:
+    """List the metrics and what each needs."""
+    from ._registry import metric_rows
+
+    rows = metric_rows()
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for name, row in rows.items():
+        click.echo(f"{name}\t{', '.join(row['tasks'])}\t{row['summary']}")
+
+
+def _names(metrics: str) -> str | list[str]:
+    """Read a comma-separated list; one name is a list too, so that scores come by name."""
+    return metrics if metrics == "all" else [m.strip() for m in metrics.split(",") if m.strip()]
+
+
+def _given(**options: object) -> dict[str, Any]:
+    """Keep the options that were given: the others have their metric's default."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _say(message: str, colour: str | None = None) -> None:
+    """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
+    coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
+    click.echo(click.style(message, fg=colour) if coloured else message, err=True)
+
+
+if __name__ == "__main__":
+    main()

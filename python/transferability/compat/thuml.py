@@ -1,0 +1,173 @@
+"""The numbers of github.com/thuml/LogME, the authors' own code."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from transferability.compat import _reference
+from transferability.errors import TransferabilityError, TransferabilityWarning
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["LogME", "NotFittedError"]
+
+
+class NotFittedError(TransferabilityError, RuntimeError):
+    """`LogME.predict` was called before `LogME.fit`; a RuntimeError as in the original."""
+
+
+class LogME:
+    """LogME as `thuml/LogME` computes it.
+
+    Parameters
+    ----------
+    regression : bool, default False
+        Whether `y` holds targets and not class ids.
+
+    Attributes
+    ----------
+    fitted : bool
+        Whether `fit` was called.
+    num_dim : int
+        Number of classes, ``max(y) + 1``, or of target columns.
+    alphas, betas : list of float
+        Precision of the prior and of the noise, one per class or target.
+    ms : ndarray of shape (num_dim, n_features)
+        Posterior means; an empty list before `fit`, as in the original.
+
+    Notes
+    -----
+    What differs from `transferability.logme`, which returns the true maximum:
+
+    - **Fewer rows than features**: the score is too large by
+      ``(D - N) * ln(alpha) / (2 * N)`` per class (4.68 where -0.36 is right for
+      40 x 90), so that models are ranked by D. `fit_icml` has the right
+      determinant. Upstream: issue 23 of thuml/LogME.
+    - **Class ids without rows** count as classes, and each adds about +6.8 to
+      the sum over the classes. The default averages over those that occur.
+    - **An absolute 1e-5** is added to both denominators: the score depends on
+      the unit of the features (-0.758 where -0.186 is right at 1e4 times the
+      scale), and perfect fits end at about 7.
+    - **At most 11 iterations** from alpha = beta = 1 to a relative change of
+      1e-3; up to 0.03 below the maximum. The default finds the global maximum,
+      which the fixed point can also miss by ending in a local one.
+    - **A large common offset** costs half the digits where N > D, because the
+      singular values come from the uncentred product of the features.
+    - **All-zero features** return -inf for N > D, with a warning here; NaN for
+      N <= D, an error here.
+    - `fit` on a fitted object clears it, with a warning.
+
+    To choose the ICML recipe for `fit` as well, subclass and set
+    ``_fit = LogME._fit_icml``, as users of the original do.
+
+    References
+    ----------
+    .. [1] You et al., "LogME: Practical Assessment of Pre-trained Models for
+       Transfer Learning", ICML 2021.
+    .. [2] You et al., "Ranking and Tuning Pre-trained Models: A New Paradigm for
+       Exploiting Model Hubs", JMLR 2022.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferability.compat.thuml import LogME
+    >>> features = np.random.default_rng(0).normal(size=(60, 5))
+    >>> labels = (features[:, 0] > 0).astype(int)
+    >>> model = LogME()
+    >>> round(model.fit(features, labels), 4)
+    -0.9558
+    >>> model.ms.shape
+    (2, 5)
+    """
+
+    ms: NDArray[np.float64] | list[NDArray[np.float64]]
+
+    def __init__(self, regression: bool = False) -> None:
+        self.regression = regression
+        self.fitted = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was fitted."""
+        self.num_dim = 0
+        self.alphas: list[float] = []
+        self.betas: list[float] = []
+        self.ms = []
+
+    def fit(self, f: ArrayLike, y: ArrayLike) -> float:
+        """Return the score, with the fixed point of the JMLR paper.
+
+        Parameters
+        ----------
+        f : array-like of shape (n_samples, n_features)
+            Features.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Class ids 0 … C-1; with ``regression=True`` targets.
+
+        Returns
+        -------
+        float
+            Nats per sample, averaged over classes or targets; higher is better.
+
+        Raises
+        ------
+        DataError
+            Where the shapes or values are wrong, and where the original returns NaN.
+        """
+        self._begin()
+        return self._fit(f, y)
+
+    def fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
+        """Return the score, with the iteration of the ICML paper; otherwise as `fit`.
+
+        It decomposes the D x D product of the features (slow where D is large, and
+        right where N < D), stops at a relative change of 1e-2, and adds 1e-5 to
+        the residual and to the norm inside the evidence too.
+        """
+        self._begin()
+        return self._fit_icml(f, y)
+
+    def predict(self, f: ArrayLike) -> NDArray[np.float64] | NDArray[np.intp]:
+        """Return class ids of shape (n_samples,), or targets of shape (n_samples, n_targets)."""
+        if not self.fitted:
+            raise NotFittedError("not fitted; call fit(f, y) first")
+        logits = _reference.plain(f, "f", (2,)) @ np.asarray(self.ms).T
+        return logits if self.regression else np.argmax(logits, axis=-1)
+
+    def _fit_fixed_point(self, f: ArrayLike, y: ArrayLike) -> float:
+        return self._run(f, y, "thuml_fixed_point")
+
+    def _fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
+        return self._run(f, y, "thuml_icml")
+
+    _fit = _fit_fixed_point
+
+    def _begin(self) -> None:
+        if self.fitted:
+            message = "re-fitting for new data: the old alphas, betas and ms are cleared"
+            warnings.warn(message, TransferabilityWarning, stacklevel=3)
+            self.reset()
+        self.fitted = True
+
+    def _run(self, f: ArrayLike, y: ArrayLike, recipe: _reference.Recipe) -> float:
+        features = _reference.plain(f, "f", (2,))
+        targets = _reference.plain(y, "y", (1, 2) if self.regression else (1,))
+        _reference.same_rows(features, targets, "y")
+        if not self.regression:
+            targets = _reference.indicators(targets)
+        elif targets.ndim == 1:
+            targets = targets[:, None]
+        result = _reference.run(features, targets, recipe)
+        self.num_dim = targets.shape[1]
+        self.alphas = result["alpha"].tolist()
+        self.betas = result["beta"].tolist()
+        self.ms = result["weights"]
+        score = float(np.mean(result["evidence"]))
+        if np.isneginf(score):
+            message = "all features are (nearly) zero: the score is -inf, as in thuml/LogME"
+            warnings.warn(message, TransferabilityWarning, stacklevel=4)
+        return score

@@ -1,0 +1,47 @@
+"""Exceptions and the warning category of this package.
+
+Every error derives from :class:`TransferabilityError` and from the built-in exception that a
+NumPy user would expect, so ``except ValueError`` works as well as ``except
+TransferabilityError``. The native module raises these classes too; this file therefore imports
+nothing.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "DtypeError",
+    "InternalError",
+    "MissingDependencyError",
+    "NumericalError",
+    "TransferabilityError",
+    "TransferabilityWarning",
+]
+
+
+class TransferabilityError(Exception):
+    """Base class of all errors that this package raises on purpose."""
+
+
+class DataError(TransferabilityError, ValueError):
+    """An argument has bad values, a bad shape or an unknown name."""
+
+
+class DtypeError(TransferabilityError, TypeError):
+    """An argument has a type or dtype that cannot be used."""
+
+
+class NumericalError(TransferabilityError, RuntimeError):
+    """A factorisation failed on data that passed the input checks."""
+
+
+class InternalError(TransferabilityError, RuntimeError):
+    """A bug in this package; please report it with the message."""
+
+
+class MissingDependencyError(TransferabilityError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+class TransferabilityWarning(UserWarning):
+    """A result is defined but deserves a second look; the text is also in ``Score.warnings``."""

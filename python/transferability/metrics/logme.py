@@ -1,0 +1,147 @@
+"""LogME: the log maximum evidence of a Bayesian linear model on the features."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["logme"]
+
+
+def logme(
+    features: object,
+    labels: object,
+    *,
+    task: str = "auto",
+    intercept: bool | str = "auto",
+    keep_coef: bool = False,
+    precision: str = "double",
+    method: str = "auto",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Log maximum evidence (LogME) of features for labels or targets.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        float16, float32, float64, integer or boolean, at least 2 rows; NumPy arrays in any
+        memory layout, read-only and memory-mapped ones, torch tensors, pandas and polars
+        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Never
+        copied whole, except for foreign byte orders and unaligned data.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        "auto": strings, booleans and integers are classes; real numbers are targets, unless
+        all are whole with at most 50 distinct values and 5 rows each on average; a 2-D array
+        of 0 and 1 is multilabel. ``Score.task_note`` says what was decided.
+    intercept : bool or "auto", default="auto"
+        Whether the linear model has a free constant term (flat prior). "auto": only for
+        regression; classification goes without one, as in the paper.
+    keep_coef : bool, default=False
+        Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,).
+    precision : {"double", "single"}, default="double"
+        "single" multiplies float32 features in float32, in blocks that are summed in float64:
+        about twice as fast, and inexact for ill-conditioned features.
+    method : {"auto", "tridiagonal", "svd"}, default="auto"
+        "tridiagonal" is the fast path over mergeable statistics. "svd" decomposes a float64
+        copy of the features, which is slower. "auto" is the first, and the second only where
+        targets are fitted so well that statistics carry too few digits.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        Mean over classes or targets of the log evidence per sample, in nats; higher is better.
+        Its `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), missing labels, labels that leave
+        the task open, constant targets with an intercept, targets that are all zero.
+    DtypeError
+        Object, string or complex features, sparse or masked arrays.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where the value is defined but deserves a second look, for example with one class only.
+
+    Notes
+    -----
+    For a target y and features F, LogME is the global maximum over the prior precision
+    :math:`\alpha` and the noise precision :math:`\beta` of
+
+    .. math:: \tfrac1N \ln p(y \mid F, \alpha, \beta), \quad
+              y \sim \mathcal N(Fw, \beta^{-1}I), \quad w \sim \mathcal N(0, \alpha^{-1}I).
+
+    It does not change when the features are scaled or rotated. Classes are those that occur.
+    Without any signal the maximum is the limit :math:`\alpha \to \infty`, returned as such.
+    Implementations in papers iterate a fixed point a few times and differ from the maximum;
+    ``transferability.compat`` has their numbers.
+
+    References
+    ----------
+    You, Liu, Wang, Long (2021). LogME: Practical Assessment of Pre-trained Models for Transfer
+    Learning. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(200, 8)), rng.normal(size=(200, 8))
+    >>> labels = (features[:, 0] > 0).astype(int)
+    >>> tx.logme(features, labels) > tx.logme(noise, labels)
+    True
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "logme",
+        features,
+        labels,
+        {"intercept": intercept, "keep_coef": keep_coef},
+        task=task,
+        precision=precision,
+        method=method,
+        n_threads=n_threads,
+    )
+
+
+def options(
+    task: str, *, intercept: bool | str = "auto", keep_coef: bool = False
+) -> dict[str, object]:
+    """Give the native options; "auto" means an intercept for regression only."""
+    if intercept not in (True, False, "auto"):
+        raise DataError(f"intercept is {intercept!r}; choose True, False or 'auto'")
+    with_intercept = task == "regression" if intercept == "auto" else bool(intercept)
+    return {"intercept": with_intercept, "keep_coef": bool(keep_coef)}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means, and compare it with features that know nothing."""
+    kind = "targets" if score.classes is None else "classes"
+    lines = [
+        f"It is the log evidence per sample, in nats, of a Bayesian linear model, the mean over "
+        f"{len(score.targets)} {kind}."
+    ]
+    if score.classes is not None and not score.details.get("intercept"):
+        # With weights of zero, a 0/1 column of n_c ones is noise of variance n_c/N.
+        shares = [count / score.n_samples for count in score.class_counts]
+        flat = [-(math.log(2 * math.pi * share) + 1) / 2 for share in shares]
+        gains = [float(value) - base for value, base in zip(score.per_target, flat, strict=True)]
+        lines.append(
+            f"Features that know nothing would get {sum(flat) / len(flat):.4f} on these labels; "
+            f"this is {sum(gains) / len(gains):.4f} more."
+        )
+        if len(gains) > 1:
+            order = sorted(range(len(gains)), key=gains.__getitem__)
+            worst, best = (f"{score.classes[i]} ({gains[i]:+.4f})" for i in (order[0], order[-1]))
+            lines.append(f"It gains most on class {best} and least on class {worst}.")
+    return lines

@@ -1,0 +1,167 @@
+"""LogME as scikit-learn estimators: the posterior mean predicts (needs scikit-learn >= 1.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._evaluate import evaluate
+from ._input import as_features
+from ._registry import plan
+from ._target import Target
+from .errors import DataError, MissingDependencyError
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise MissingDependencyError(
+        "the estimators need scikit-learn >= 1.6: pip install transferability[sklearn]"
+    ) from error
+
+__all__ = ["LogMEClassifier", "LogMERegressor"]
+
+
+class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
+    """What both estimators share: the fit and the linear outputs."""
+
+    def __init__(
+        self,
+        *,
+        intercept: bool | str = "auto",
+        precision: str = "double",
+        n_threads: int | None = None,
+    ) -> None:
+        self.intercept = intercept
+        self.precision = precision
+        self.n_threads = n_threads
+
+    def _fit(self, features: NDArray[Any], target: Target) -> None:
+        array, _ = as_features(features)
+        planned = plan("logme", target.task, {"intercept": self.intercept, "keep_coef": True})
+        result = evaluate(
+            array, target, planned, precision=self.precision, n_threads=self.n_threads
+        )["logme"]
+        if isinstance(result, Exception):
+            raise result
+        self.coef_ = result.coef
+        self.intercept_ = result.offset
+        self.evidence_ = float(result)
+        self.alpha_ = result.alpha
+        self.beta_ = result.beta
+        self.n_iter_ = int(np.max(result.iterations))
+
+    def _outputs(self, features: Any) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        array = validate_data(self, features, reset=False, dtype="numeric")
+        outputs: NDArray[np.float64] = array @ np.atleast_2d(self.coef_).T + self.intercept_
+        return outputs
+
+
+class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
+    """Bayesian linear regression on the indicator of each class; the largest output wins.
+
+    Its outputs are no probabilities, so there is no ``predict_proba``.
+
+    Parameters
+    ----------
+    intercept : bool or "auto", default="auto"
+        A constant term for each class. "auto": none, as in the LogME paper; centred features
+        of unbalanced classes predict better with one.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        As in :func:`transferability.logme`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted.
+    coef_ : ndarray of shape (n_classes, n_features)
+        Posterior mean of the weights.
+    intercept_ : ndarray of shape (n_classes,)
+        Zeros without an intercept.
+    evidence_ : float
+        LogME of the training data.
+    alpha_, beta_ : ndarray of shape (n_classes,)
+        Prior and noise precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferability.sklearn import LogMEClassifier
+    >>> features = np.random.default_rng(0).normal(size=(80, 5))
+    >>> labels = np.where(features[:, 0] > 0, "up", "down")
+    >>> bool(LogMEClassifier().fit(features, labels).score(features, labels) > 0.9)
+    True
+    """
+
+    def fit(self, X: Any, y: Any) -> LogMEClassifier:
+        """Find the weights of maximum evidence for features X and classes y."""
+        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_, ids = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(f"y holds a single class ({y[0]!r}); a classifier needs two")
+        self._fit(X, Target("classification", "", ids=ids.astype(np.int64)))
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Give the linear output of each class; of two classes, the second minus the first."""
+        outputs = self._outputs(X)
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Give the class of the largest output."""
+        best = self._outputs(X).argmax(axis=1)
+        classes: NDArray[Any] = self.classes_[best]
+        return classes
+
+
+class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
+    """Bayesian linear regression, prior and noise chosen by maximum evidence.
+
+    Parameters
+    ----------
+    intercept : bool or "auto", default="auto"
+        A constant term. "auto": yes.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        As in :func:`transferability.logme`.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Posterior mean of the weights.
+    intercept_ : float or ndarray of shape (n_targets,)
+        Constant term, 0 without one.
+    evidence_ : float
+        LogME of the training data.
+    alpha_, beta_ : ndarray of shape (n_targets,)
+        Prior and noise precision.
+    """
+
+    def fit(self, X: Any, y: Any) -> LogMERegressor:
+        """Find the weights of maximum evidence for features X and targets y."""
+        X, y = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, y_numeric=True)
+        values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float64)
+        columns = tuple(range(values.shape[1]))
+        self._fit(X, Target("regression", "", values=values, columns=columns))
+        if y.ndim == 1:
+            self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Give the linear output of each target."""
+        outputs = self._outputs(X)
+        return outputs[:, 0] if np.ndim(self.coef_) == 1 else outputs
+
+    def __sklearn_tags__(self) -> Any:
+        """Announce that several targets are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
