@@ -1,0 +1,127 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need, anywhere that has
+# Rust, Python >= 3.10 and the package registries. The rest are parts of them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= $(shell ci/machine python)
+VENV := .venv
+BIN := $(VENV)/bin
+LOGS := target/logs
+RUST := Cargo.toml Cargo.lock build.rs python/Cargo.toml $(shell find src python/src -name '*.rs')
+PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
+	$(shell find python/transferability -name '*.py' -o -name '*.pyi' -o -name py.typed)
+
+# One interpreter for every build of the binding crate, or each would rebuild the others' work.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+export VIRTUAL_ENV := $(abspath $(VENV))
+unexport CONDA_PREFIX
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+.PHONY: demo
+demo: install ## Set up everything and rank 22 real encoders
+	@$(BIN)/python examples/demo.py
+
+.PHONY: test
+test: lint test-rust test-bench test-wheel test-python ## Set up everything and run every check
+	@echo
+	@awk '/^test result/ {p += $$4; f += $$6; i += $$8} \
+		END {printf "cargo test: %d passed, %d failed, %d ignored\n", p, f, i}' $(LOGS)/rust.log
+	@cat $(LOGS)/wheel.log
+	@echo "pytest: $$(tail -n 1 $(LOGS)/python.log | tr -d '=' | xargs)"
+
+# --- set-up -------------------------------------------------------------------------------------
+
+.PHONY: install
+install: $(VENV)/.installed ## Build the package and install it, editable, in .venv
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.tools: pyproject.toml | $(BIN)/python
+	ci/machine openblas
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.tools $(RUST)
+	$(BIN)/maturin develop --release
+	touch $@
+
+$(LOGS):
+	mkdir -p $@
+
+# --- checks -------------------------------------------------------------------------------------
+
+.PHONY: fmt
+fmt: $(VENV)/.tools ## Format Rust and Python
+	@ci/machine linters
+	cargo fmt --all
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix --quiet || true
+
+.PHONY: lint
+lint: install ## Formatting, lints, types, stubs, documentation links
+	@ci/machine linters
+	cargo fmt --all --check
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest transferability._core --mypy-config-file pyproject.toml
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+.PHONY: test-rust
+test-rust: $(VENV)/.tools | $(LOGS) ## Unit tests, laws, layer rule, examples in the documentation
+	cargo test --no-fail-fast 2>&1 | tee $(LOGS)/rust.log
+
+.PHONY: test-python
+test-python: install | $(LOGS) ## pytest: the package, the command line, the README's own code
+	$(BIN)/python -m pytest 2>&1 | tee $(LOGS)/python.log
+
+.PHONY: test-bench
+test-bench: $(VENV)/.tools ## Each benchmark once, untimed
+	cargo test --bench '*'
+
+.PHONY: test-wheel
+test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
+	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
+
+# --- artefacts ----------------------------------------------------------------------------------
+
+.PHONY: wheel
+wheel: dist/.wheel ## One wheel for CPython 3.10 and later, in dist/
+
+# zig's linker lets the wheel run on systems older than this one (glibc 2.17).
+dist/.wheel: $(VENV)/.tools $(RUST) $(PACKAGE)
+	rm -f dist/*.whl
+	if $(BIN)/python -m pip install --quiet ziglang; then \
+		PATH="$(abspath $(BIN)):$$PATH" \
+		$(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014; \
+	else \
+		$(BIN)/maturin build --release --out dist; \
+	fi
+	touch $@
+
+.PHONY: sdist
+sdist: dist/.sdist ## The source distribution, in dist/
+
+dist/.sdist: $(VENV)/.tools $(RUST) $(PACKAGE)
+	rm -f dist/*.tar.gz
+	$(BIN)/maturin sdist --out dist
+	touch $@
+
+.PHONY: bench
+bench: install ## Time the kernels; benches/README.md says how to compare with peers
+	cargo bench
+
+.PHONY: clean
+clean: ## Remove .venv, dist and target
+	rm -rf $(VENV) dist target python/transferability/*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +

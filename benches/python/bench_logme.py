@@ -1,0 +1,230 @@
+"""LogME: how fast, beside thuml/LogME and beside the least that linear algebra allows.
+
+    LOGME_REPO=path/to/LogME python benches/python/bench_logme.py
+    python benches/python/bench_logme.py --memory
+
+See benches/README.md. Everything runs in one process and interleaved, because the speed of a
+shared machine changes from minute to minute, and ratios do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Shape(NamedTuple):
+    n_samples: int
+    n_features: int
+    n_classes: int
+    bar: float | None  # times as fast as thuml/LogME
+    limit_bar: float | None  # times the limit
+
+    def __str__(self) -> str:
+        return f"{self.n_samples}x{self.n_features}x{self.n_classes}"
+
+
+SHAPES = [
+    Shape(256, 128, 10, 5.0, None),
+    Shape(1_000, 2_048, 10, 5.0, 1.8),
+    Shape(10_000, 768, 100, 6.0, 1.8),
+    Shape(50_000, 1_024, 10, 3.5, 1.8),
+    Shape(10_000, 2_048, 100, 3.5, 1.8),
+]
+SECONDS_A_SHAPE = 20.0
+REPEATS = (3, 25)
+MEGABYTE = 2**20
+
+
+def problem(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Half-rectified float32 features whose class means differ, as a network's are."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(shape.n_classes, size=shape.n_samples)
+    means = rng.normal(scale=0.1, size=(shape.n_classes, shape.n_features)).astype(np.float32)
+    features = np.empty((shape.n_samples, shape.n_features), dtype=np.float32)
+    for start in range(0, shape.n_samples, 1_000):  # in blocks, so that nothing else peaks
+        block = slice(start, start + 1_000)
+        rng.standard_normal(out=features[block], dtype=np.float32)
+        features[block] += means[labels[block]]
+        np.maximum(features[block], -0.5, out=features[block])
+    return features, labels
+
+
+def load_peer() -> Callable[[], Any] | None:
+    """Return thuml's class, or None with a message where it cannot be had."""
+    repository = os.environ.get("LOGME_REPO")
+    reason = "set LOGME_REPO to a checkout of github.com/thuml/LogME"
+    if repository:
+        try:
+            path = Path(repository) / "LogME.py"
+            spec = importlib.util.spec_from_file_location("thuml_logme", path)
+            assert spec is not None and spec.loader is not None  # noqa: PT018
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            peer: Callable[[], Any] = module.LogME
+            return peer
+        except (ImportError, OSError) as error:
+            reason = f"{error} (numba is needed too)"
+    print(f"thuml/LogME is left out: {reason}", file=sys.stderr)
+    return None
+
+
+def limit(features: np.ndarray, threads: int) -> float:
+    """Time one float64 Gram product of the smaller side and its tridiagonal form."""
+    from scipy.linalg import blas, lapack
+    from threadpoolctl import threadpool_limits
+
+    columns = features.T  # Fortran order, as BLAS wants it
+    with threadpool_limits(threads, user_api="blas"):
+        start = time.perf_counter()
+        gram = blas.dsyrk(1.0, columns, trans=int(len(features) <= len(columns)), lower=1)
+        work, _ = lapack.dsytrd_lwork(len(gram), lower=1)
+        lapack.dsytrd(gram, lower=1, lwork=int(work), overwrite_a=1)
+        return time.perf_counter() - start
+
+
+def check(peer: Callable[[], Any] | None, features: np.ndarray, labels: np.ndarray) -> None:
+    """Stop unless our answers are right: against the thin SVD, and compat against the peer."""
+    import transferability as tx
+
+    ours = float(tx.logme(features, labels))
+    compare("the default and method='svd'", ours, float(tx.logme(features, labels, method="svd")))
+    if peer is not None:
+        compat = tx.compat.thuml.LogME().fit(features, labels)
+        compare("compat.thuml and thuml/LogME", compat, float(peer().fit(features, labels)))
+
+
+def compare(what: str, ours: float, theirs: float) -> None:
+    if abs(ours - theirs) > 1e-9 * max(1.0, abs(theirs)):
+        raise SystemExit(f"{what} differ: {ours!r}, {theirs!r}")
+
+
+def measure(shape: Shape, peer: Callable[[], Any] | None, threads: int) -> dict[str, Any]:
+    import transferability as tx
+
+    features, labels = problem(shape)
+    check(peer, features, labels)
+    double = features.astype(np.float64)
+    calls: dict[str, Callable[[], float]] = {
+        "ours": lambda: timed(lambda: tx.logme(features, labels, n_threads=threads)),
+        "limit, 1 thread": lambda: limit(double, 1),
+        "limit, all": lambda: limit(double, threads),
+    }
+    if peer is not None:
+        calls["peer"] = lambda: timed(lambda: peer().fit(features, labels))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    begin = time.perf_counter()
+    for repeat in range(REPEATS[1]):
+        if repeat >= REPEATS[0] and time.perf_counter() - begin > SECONDS_A_SHAPE:
+            break
+        for name, call in calls.items():
+            time.sleep(0.05)  # the other libraries' threads spin for a while after their work
+            seconds[name].append(call())
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    least = min(median["limit, 1 thread"], median["limit, all"])
+    row: dict[str, Any] = {
+        "shape": str(shape),
+        "ours_s": median["ours"],
+        "limit_s": least,
+        "of_limit": median["ours"] / least,
+        "limit_bar": shape.limit_bar,
+        "repeats": len(seconds["ours"]),
+    }
+    if peer is not None:
+        ratio = median["peer"] / median["ours"]
+        row |= {"peer_s": median["peer"], "ratio": ratio, "bar": shape.bar}
+    return row
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure_memory(shape: Shape, threads: int) -> dict[str, Any]:
+    """Run one call in a fresh process, so that no earlier peak hides this one."""
+    command = [sys.executable, __file__, "--one", str(shape), "--threads", str(threads)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    smaller = min(shape.n_samples, shape.n_features)
+    bar = 4 * smaller * shape.n_features * 8 + 32 * MEGABYTE
+    peak = int(result.stdout)
+    return {"shape": str(shape), "peak_mb": peak / MEGABYTE, "bar_mb": bar / MEGABYTE}
+
+
+def print_peak(shape: Shape, threads: int) -> None:
+    """Print how far the peak of one call lies above the memory in use before it, in bytes."""
+    import transferability as tx
+
+    features, labels = problem(shape)
+    features.sum()  # every page is there
+    before = status("VmRSS")
+    tx.logme(features, labels, n_threads=threads)
+    print(status("VmHWM") - before)
+
+
+def status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Columns as wide as they must be; numbers with three digits."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[shown(row.get(name)) for name in names] for row in rows]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    lines = (
+        "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths, strict=True))
+        for line in [names, *cells]
+    )
+    return "\n".join(lines)
+
+
+def shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:#.3g}" if isinstance(value, float) else str(value)
+
+
+def parse_shape(text: str) -> Shape:
+    known = {str(shape): shape for shape in SHAPES}
+    return known[text] if text in known else Shape(*map(int, text.split("x")), None, None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    shapes = " ".join(map(str, SHAPES))
+    parser.add_argument("shapes", nargs="*", type=parse_shape, help=f"NxDxC; default: {shapes}")
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    parser.add_argument("--json", action="store_true", help="one JSON array on standard output")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--one", type=parse_shape, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print_peak(options.one, options.threads)
+        return
+    shapes = options.shapes or SHAPES
+    if options.memory:
+        rows = [measure_memory(shape, options.threads) for shape in shapes]
+    else:
+        from threadpoolctl import threadpool_limits
+
+        peer = load_peer()
+        with threadpool_limits(options.threads):
+            rows = [measure(shape, peer, options.threads) for shape in shapes]
+    print(json.dumps(rows, indent=1) if options.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()

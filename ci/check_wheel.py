@@ -1,0 +1,166 @@
+"""Check a wheel and an sdist as their users meet them.
+
+The wheel: what it holds, which symbols and libraries it asks the machine for, and whether it works
+on every CPython >= 3.10 found here with OpenBLAS and libgfortran hidden. The sdist: whether pip
+builds it and the result works. Prints one line for each part and stops at the first failure.
+
+Usage: python ci/check_wheel.py dist/NAME.whl dist/NAME.tar.gz
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+SMOKE = Path(__file__).with_name("smoke.py")
+
+# Symbols with a version are the C library's or libgcc's; without one only Python's may be missing.
+ALLOWED_SYMBOL = re.compile(r"_?Py\w+$|\w+@+(GLIBC|GCC)_[\w.]+$")
+ALLOWED_LIBRARY = re.compile(
+    r"(libc|libm|libgcc_s|libpthread|libdl|librt|libutil|ld-linux[\w-]*)\.so"
+)
+EXPECTED = (
+    "transferability/_core.abi3.so",
+    "transferability/_core.pyi",
+    "transferability/py.typed",
+    "licenses/LICENSE-MIT",
+    "licenses/LICENSE-APACHE",
+    "licenses/LICENSES/OpenBLAS.txt",
+    "licenses/LICENSES/GPL-3.0.txt",
+)
+
+# Hides the shared libraries a development machine has and a user's machine has not.
+HIDE = r"""
+shopt -s nullglob
+for path in /usr/lib*/libopenblas* /usr/lib*/*/libopenblas* /usr/lib*/*/openblas* \
+            /usr/lib*/libgfortran* /usr/lib*/*/libgfortran* /usr/lib*/*/libquadmath*; do
+    path=$(readlink -f "$path")
+    if [ -d "$path" ]; then mount -t tmpfs none "$path"; else mount --bind /dev/null "$path"; fi
+done
+exec "$@"
+"""
+
+
+def output(*command: str | Path) -> str:
+    """Run a command and return what it prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def check_wheel(wheel: Path, folder: Path) -> None:
+    """Look at the files, the tag, and the native module's symbols and libraries."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(folder)
+    for suffix in EXPECTED:
+        if not any(name.endswith(suffix) for name in names):
+            sys.exit(f"{wheel.name} lacks {suffix}")
+    if not re.search(r"-cp310-abi3-manylinux[\w.]+\.whl$", wheel.name):
+        sys.exit(f"{wheel.name} is not one wheel for every CPython >= 3.10 on Linux")
+    libraries = [name for name in names if re.search(r"\.so[.\d]*$", name)]
+    if len(libraries) != 1:
+        sys.exit(f"{wheel.name} bundles libraries: {libraries}")
+
+    module = folder / libraries[0]
+    # A shared library links with undefined symbols and fails when it is loaded. Weak ones may be
+    # missing: they are newer services of the C library, asked for at run time.
+    for line in output("nm", "-D", "--undefined-only", module).splitlines():
+        kind, symbol = line.split()[-2:]
+        if kind == "U" and not ALLOWED_SYMBOL.match(symbol):
+            sys.exit(f"{module.name} needs {symbol} from elsewhere")
+    exported = [
+        line.split()[-1] for line in output("nm", "-D", "--defined-only", module).splitlines()
+    ]
+    if exported != ["PyInit__core"]:
+        sys.exit(f"{module.name} exports {exported}: it may clash with another library's BLAS")
+    needed = re.findall(r"NEEDED.*\[(.*)\]", output("readelf", "-d", module))
+    if foreign := [name for name in needed if not ALLOWED_LIBRARY.match(name)]:
+        sys.exit(f"{module.name} needs {foreign}")
+    size = wheel.stat().st_size / 1e6
+    print(f"wheel: {wheel.name}, {size:.1f} MB, no foreign symbols, needs {', '.join(needed)}")
+
+
+def check_sdist(sdist: Path) -> None:
+    """Look for what does not belong: a loose pattern packs a whole virtual environment."""
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+    if strays := [name for name in names if re.search(r"/\.|/target/|site-packages|\.so$", name)]:
+        sys.exit(f"{sdist.name} holds {strays[:3]}")
+    for suffix in ("/Cargo.lock", "/build.rs", "/LICENSES/OpenBLAS.txt", "/README.md"):
+        if not any(name.endswith(suffix) for name in names):
+            sys.exit(f"{sdist.name} lacks {suffix}")
+
+
+def pythons() -> Iterator[tuple[str, Path]]:
+    """One interpreter for each CPython version >= 3.10 on this machine, the running one first."""
+    candidates = [Path(sys.executable)]
+    for minor in range(10, 20):
+        if found := shutil.which(f"python3.{minor}"):
+            candidates.append(Path(found))
+        for root in (os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"):
+            if root:
+                candidates += sorted(Path(root, "versions").glob(f"3.{minor}.*/bin/python"))
+    probe = "import sys, venv; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+    seen = set()
+    for path in candidates:
+        try:
+            name, version = output(path, "-c", probe).split()
+        except (OSError, subprocess.CalledProcessError):
+            continue  # a version manager's shim of a version that is not active
+        if name == "cpython" and int(version.split(".")[1]) >= 10 and version not in seen:
+            seen.add(version)
+            yield version, path
+
+
+def hiding() -> list[str]:
+    """Return a command prefix that hides OpenBLAS, or nothing where that is not allowed."""
+    prefix = ["unshare", "--map-root-user", "--mount", "bash", "-eu", "-c", HIDE, "hide"]
+    try:
+        allowed = subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    return prefix if allowed else []
+
+
+def install_and_use(python: Path, artefact: Path, prefix: list[str]) -> None:
+    """Install into a throw-away environment and run smoke.py there."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+        inside = Path(folder, "bin", "python")
+        pip = [sys.executable, "-m", "pip", "--python", str(inside), "install", "--quiet"]
+        # The sdist's dependencies are compiled already: they are the checkout's.
+        env = {"CARGO_TARGET_DIR": str(Path("target").resolve())} | os.environ
+        subprocess.run([*pip, str(artefact)], check=True, env=env)
+        used = subprocess.run([*prefix, inside, SMOKE.resolve()], cwd=folder)
+        if used.returncode:
+            sys.exit(f"{artefact.name}: {SMOKE.name} failed under {python}")
+
+
+def main() -> None:
+    """Run every check on the two files named on the command line."""
+    wheel, sdist = (Path(argument) for argument in sys.argv[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        check_wheel(wheel, Path(folder))
+    check_sdist(sdist)
+    prefix = hiding()
+    hidden = "with OpenBLAS hidden" if prefix else "(OpenBLAS not hidden: no mount namespaces here)"
+    used = []
+    for version, python in pythons():
+        install_and_use(python, wheel, prefix)
+        used.append(version)
+    print(f"wheel: installed and used on CPython {', '.join(used)} {hidden}")
+    install_and_use(Path(sys.executable), sdist, prefix)
+    print(
+        f"sdist: {sdist.name}, {sdist.stat().st_size / 1e6:.1f} MB, built by pip and used {hidden}"
+    )
+
+
+if __name__ == "__main__":
+    main()

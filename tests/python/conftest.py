@@ -1,0 +1,43 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="session")
+def features() -> NDArray[np.float64]:
+    """Features of which the first three columns carry the labels."""
+    return np.random.default_rng(7).normal(size=(90, 6))
+
+
+@pytest.fixture(scope="session")
+def labels(features: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Three classes with gaps, one of them negative."""
+    return np.array([-3, 4, 70])[features[:, :3].argmax(axis=1)]
+
+
+@pytest.fixture
+def feature_folder(
+    tmp_path: Path, features: NDArray[np.float64], labels: NDArray[np.int64]
+) -> Path:
+    """A folder as users have it: models, labels and things that are no models."""
+    folder = tmp_path / "feats"
+    folder.mkdir()
+    np.save(folder / "good.npy", features)
+    np.save(folder / "poor.npy", features[::-1].astype(np.float32))
+    np.save(folder / "labels.npy", labels)
+    np.save(folder / "ids.npy", np.arange(90))
+    np.savez(
+        tmp_path / "all.npz",
+        good=features,
+        poor=features[::-1],
+        labels=labels,
+        images_u8=np.zeros((90, 4), np.uint8),
+        cube=np.zeros((90, 2, 2)),
+    )
+    return folder

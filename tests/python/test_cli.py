@@ -1,0 +1,125 @@
+"""The command line: output, messages, exit codes, start-up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import transferability as tx
+from transferability.cli import main
+
+
+def run(*arguments: object) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_rank_a_folder(feature_folder: Path) -> None:
+    result = run("rank", feature_folder, "--labels", feature_folder / "labels.npy")
+    assert result.exit_code == 0
+    assert "2 models by LogME" in result.stdout
+    assert result.stdout.index("good") < result.stdout.index("poor")
+    assert "labels.npy was skipped: it holds the labels" in result.stderr
+    assert "ids.npy was skipped: its shape (90,) is not 2-D" in result.stderr
+
+
+def test_rank_an_archive_with_its_own_labels(feature_folder: Path) -> None:
+    result = run("rank", feature_folder.parent / "all.npz", "--json", "--threads", 2)
+    assert result.exit_code == 0
+    assert len(result.stdout.splitlines()) == 1
+    assert [row["name"] for row in json.loads(result.stdout)["rows"]] == ["good", "poor"]
+
+
+def test_formats_and_quiet(feature_folder: Path, features: Any, labels: Any) -> None:
+    arguments = ("rank", feature_folder, "--labels", feature_folder / "labels.npy", "--quiet")
+    csv, markdown = run(*arguments, "--csv"), run(*arguments, "--markdown")
+    assert csv.stdout.startswith("rank,model,logme")
+    assert repr(float(tx.logme(features, labels))) in csv.stdout
+    assert markdown.stdout.startswith("| rank | model | LogME")
+    assert csv.stderr == markdown.stderr == ""
+    assert run(*arguments, "--csv", "--json").exit_code == 2
+
+
+def test_failed_models_give_4(feature_folder: Path, features: Any) -> None:
+    np.save(feature_folder / "short.npy", features[:9])
+    result = run("rank", feature_folder, "--labels", feature_folder / "labels.npy", "--json")
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["rows"][2]["scores"] == {"logme": None}
+    assert "1 of 3 models failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["rank"], 2, "Missing argument"),
+        (["rank", "gone.npy", "--labels", "gone.npy"], 2, "no file or folder gone.npy"),
+        (["rank", "{folder}"], 2, "give the labels with --labels"),
+        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--task", "x"], 2, "'x' is not"),
+        (["rank", "{folder}", "--labels", "{folder}/ids.npy"], 3, "error: labels has 90 distinct"),
+        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--metrics", "y"], 3, "unknown"),
+        (["score", "{folder}/ids.npy", "{folder}/labels.npy"], 3, "features must be 2-D"),
+        (["score", "{folder}/good.npy", "{folder}/../all.npz:gone"], 3, "no member 'gone'"),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, message: str, feature_folder: Path) -> None:
+    result = run(*(text.format(folder=feature_folder) for text in arguments))
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_score(feature_folder: Path, features: Any, labels: Any) -> None:
+    arguments = ("score", feature_folder / "good.npy", feature_folder / "labels.npy")
+    expected = float(tx.logme(features, labels))
+    assert run(*arguments).stdout == f"logme\t{expected!r}\n"
+    assert json.loads(run(*arguments, "--json").stdout)["logme"]["value"] == expected
+    assert "know nothing" in run(*arguments, "--explain").stdout
+    with_intercept = float(run(*arguments, "--intercept").stdout.split()[1])
+    assert with_intercept == tx.logme(features, labels, intercept=True)
+
+
+def test_score_says_warnings_on_stderr(feature_folder: Path) -> None:
+    np.save(feature_folder / "one.npy", np.ones(90, int))
+    result = run("score", feature_folder / "good.npy", feature_folder / "one.npy")
+    assert result.exit_code == 0
+    assert "single class" in result.stderr
+    assert result.stdout.startswith("logme\t")
+
+
+def test_metrics() -> None:
+    assert run("metrics").stdout.startswith("logme\t")
+    assert "logme" in json.loads(run("metrics", "--json").stdout)
+
+
+def test_version_and_help() -> None:
+    assert tx.__version__ in run("--version").stdout
+    for command in ((), ("rank",), ("score",), ("metrics",)):
+        assert run(*command, "--help").exit_code == 0
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom transferability.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "bad = {'numpy', 'torch', 'pandas', 'matplotlib', 'transferability._core'}\n"
+        "sys.exit(','.join(bad & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_broken_pipe_is_quiet(feature_folder: Path) -> None:
+    command = (
+        f"'{sys.executable}' -m transferability rank '{feature_folder.parent / 'all.npz'}' -q "
+        f"--csv | true"
+    )
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""

@@ -1,0 +1,76 @@
+"""What the README shows runs, and prints what it says."""
+
+import contextlib
+import io
+import math
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+# A fenced block, with the `print(...)` that the prose before it names, if any.
+PIECE = re.compile(r"`(print\([^`]+\))`|^```(\w+)\n(.*?)^```", re.M | re.S)
+
+
+def assert_shown(printed, shown):
+    """Equal but for spacing, seconds (the numbers of three decimals) and a float's last digits."""
+    printed, shown = printed.split(), shown.split()
+    assert len(printed) == len(shown), " ".join(printed)
+    for got, expected in zip(printed, shown, strict=True):
+        if got == expected or all(re.fullmatch(r"\d+\.\d{3}", word) for word in (got, expected)):
+            continue
+        assert math.isclose(float(got), float(expected), rel_tol=1e-9), (got, expected)
+
+
+def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
+    monkeypatch.chdir(README.parent)
+    namespace: dict[str, object] = {}
+    ran, statement = 0, ""
+    for piece in PIECE.finditer(TEXT):
+        inline, language, body = piece.groups()
+        if inline:
+            statement = inline
+        elif language == "python":
+            exec(compile(body, "README.md", "exec"), namespace)
+            ran += 1
+        elif language == "text":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(statement, namespace)
+            assert_shown(printed.getvalue(), body)
+    assert ran, "the README has no Python example"
+
+
+def commands():
+    """`$ transferability …` in console blocks, each with the output shown below it."""
+    entries = []
+    for _, language, body in PIECE.findall(TEXT):
+        if language == "console":
+            entries += [entry.partition("\n") for entry in re.split(r"^\$ ", body, flags=re.M)]
+    return [(command, shown) for command, _, shown in entries if command.startswith("transf")]
+
+
+@pytest.mark.parametrize(("command", "shown"), commands())
+def test_commands_print_what_is_shown(command, shown):
+    program, *arguments = shlex.split(command, comments=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=README.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    if shown.strip():
+        assert_shown(done.stdout, shown)
+
+
+def test_make_targets_exist():
+    makefile = README.with_name("Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^\$ make (\w+)", TEXT, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
