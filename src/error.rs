@@ -66,8 +66,7 @@ pub enum Error {
     },
     /// Magnitudes whose squares leave the range of float64.
     #[error(
-        "{name} reach {largest:e} in absolute value; their squares {problem} float64: rescale them \
-         (LogME does not change under a common factor of the features)"
+        "{name} reach {largest:e} in absolute value; their squares {problem} float64: rescale them"
     )]
     OutOfRange {
         /// The argument.
@@ -79,7 +78,7 @@ pub enum Error {
     },
     /// A target that does not vary, where variation is needed.
     #[error(
-        "target column {column} is constant ({value}): with an intercept there is nothing to explain; \
+        "target column {column} is constant ({value:?}): with an intercept there is nothing to explain; \
          drop the column or pass intercept=False"
     )]
     ConstantTarget {

@@ -54,12 +54,18 @@ fn describe(panic: &(dyn Any + Send)) -> String {
     format!("internal error, please report it: {message}")
 }
 
+/// What a signal handler raised, if one did; only ever on the main thread.
+#[allow(clippy::redundant_closure_for_method_calls)] // the method alone is bound to one lifetime
+fn signal() -> Option<PyErr> {
+    Python::attach(|py| py.check_signals()).err()
+}
+
 fn on_this_thread<T>(job: impl FnOnce(&Context<'_>) -> Result<T>) -> PyResult<Guarded<T>> {
     let looked = Mutex::new((Instant::now(), None));
     let interrupted = || {
         let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.1.is_none() && looked.0.elapsed() > INTERVAL {
-            *looked = (Instant::now(), Python::attach(Python::check_signals).err());
+            *looked = (Instant::now(), signal());
         }
         looked.1.is_some()
     };
@@ -91,7 +97,7 @@ fn on_pool<T: Send>(
                 }
                 Ok(result) => return Ok(result),
                 Err(RecvTimeoutError::Timeout) if signal.is_none() => {
-                    signal = Python::attach(Python::check_signals).err();
+                    signal = self::signal();
                     stop.store(signal.is_some(), Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}

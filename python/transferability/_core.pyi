@@ -1,13 +1,16 @@
 """The native core: plain NumPy arrays in, plain results out. The package around it is the API."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, final
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Stats", "__version__", "fixed_point", "metric_table", "show_config"]
+
 __version__: str
 
+@type_check_only
 class Outcome(TypedDict):
     """What a metric returns."""
 
@@ -17,6 +20,7 @@ class Outcome(TypedDict):
     warnings: list[str]
     exact: bool
 
+@type_check_only
 class MetricRow(TypedDict):
     """A row of the table of metrics."""
 
@@ -86,6 +90,7 @@ class Stats:
 def metric_table() -> list[MetricRow]: ...
 def show_config() -> dict[str, Any]: ...
 
+@type_check_only
 class FixedPoint(TypedDict):
     """What another library's fixed-point iteration ended at, per column of the targets."""
 

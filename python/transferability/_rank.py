@@ -23,6 +23,10 @@ from .errors import DataError, DtypeError
 
 __all__ = ["rank"]
 
+#: Models scored side by side, at most: enough to overlap what is serial in each, and a bound on
+#: memory where there are many cores.
+_AT_ONCE = 8
+
 
 def rank(
     models: Mapping[str, object],
@@ -99,7 +103,8 @@ def rank(
                 rows.append(_row(*job))
                 advance(len(rows), len(jobs), job[0])
         else:
-            pool = ThreadPoolExecutor(min(threads, len(jobs)), "transferability")
+            workers = min(threads, len(jobs), _AT_ONCE)
+            pool = ThreadPoolExecutor(workers, "transferability")
             try:
                 running: list[Future[Row]] = [pool.submit(_row, *job) for job in jobs]
                 for future in as_completed(running):

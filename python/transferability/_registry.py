@@ -13,6 +13,7 @@ Nothing else names a metric, so a new one needs no change here.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
@@ -81,7 +82,7 @@ def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object])
         if name in skipped:
             continue
         module = module_of(name)
-        takes = set(inspect.signature(module.options).parameters) - {"task"}
+        takes = _options_of(name)
         known |= takes
         requests[name] = module.options(task, **{k: v for k, v in options.items() if k in takes})
     unknown = sorted(set(options) - known)
@@ -91,6 +92,12 @@ def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object])
             f"{', '.join(sorted(known)) or 'no options'}"
         )
     return requests, skipped
+
+
+@functools.cache
+def _options_of(metric: str) -> frozenset[str]:
+    """Give the options users may set; inspecting a signature takes longer than a small score."""
+    return frozenset(inspect.signature(module_of(metric).options).parameters) - {"task"}
 
 
 def _names(metrics: str | Sequence[str], rows: Mapping[str, object]) -> list[str]:

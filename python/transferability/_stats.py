@@ -19,6 +19,8 @@ from .errors import DataError, DtypeError
 __all__ = ["PRECISIONS", "Stats"]
 
 PRECISIONS = ("double", "single")
+#: Multiplications of an SVD that takes about a second.
+_QUICK_SVD = 2e9
 
 
 class Stats:
@@ -177,7 +179,7 @@ class Stats:
         """Compute planned metrics; one that fails gives its exception instead of a score.
 
         With the samples at hand, "svd" decomposes them, and "auto" does so where statistics
-        do not carry enough digits (targets that are fitted almost exactly).
+        carry less than nine digits and it takes about a second at most.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -186,7 +188,9 @@ class Stats:
         results: dict[str, Any] = {}
         if method != "svd":
             results = _by_name(requests, self._inner.compute(list(requests.items()), n_threads))
-        if samples is not None and method != "tridiagonal":
+        n, d = self.n_samples, self.n_features
+        quick = method == "auto" and n * d * min(n, d) <= _QUICK_SVD
+        if samples is not None and (method == "svd" or quick):
             left = {name: requests[name] for name in requests if _is_open(results.get(name))}
             if left:
                 features, of = samples

@@ -188,10 +188,10 @@ pub(crate) fn as_rows(values: &[f64], n_cols: usize) -> ArrayView2<'_, f64> {
         .expect("only whole rows are stored")
 }
 
-/// The mean of up to 1,024 rows spread over a block, as the first row plus the mean difference
+/// The mean of up to 128 rows spread over a block, as the first row plus the mean difference
 /// from it: a constant column gives exactly its constant.
 fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
-    const SAMPLE: usize = 1024;
+    const SAMPLE: usize = 128;
     let mut base = vec![0.0; features.n_cols()];
     features.read_row(first, &mut base);
     check_finite("features", first, &base)?;

@@ -172,6 +172,7 @@ impl Targets {
         block: &Block<'_>,
     ) -> Result<Self> {
         const LARGEST: f64 = 1e150;
+        const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
         let n_targets = shift.len();
         let mut held = Self {
             sum: vec![0.0; n_targets],
@@ -180,6 +181,7 @@ impl Targets {
             cross: Vec::new(),
             shift,
         };
+        let mut largest = vec![0.0_f64; n_targets];
         for row in rows {
             let weight = block.weight(*row);
             for (column, value) in targets.index_axis(Axis(0), *row).iter().enumerate() {
@@ -192,10 +194,14 @@ impl Targets {
                     let (largest, problem) = (value.abs(), "overflow");
                     return Err(Error::OutOfRange { name: "targets", largest, problem });
                 }
+                largest[column] = largest[column].max(y.abs());
                 held.sum[column] += weight * y;
                 held.square[column] += weight * y * y;
                 held.rows.push(y);
             }
+        }
+        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST) {
+            return Err(Error::OutOfRange { name: "targets", largest, problem: "underflow" });
         }
         Ok(held)
     }

@@ -325,7 +325,7 @@ def test_flat_multilabel_columns_are_left_out(features: Any) -> None:
         ({"intercept": "yes"}, DataError, "intercept is 'yes'"),
         ({"precision": "half"}, DataError, "precision is 'half'"),
         ({"method": "qr"}, DataError, "method is 'qr'"),
-        ({"n_threads": 0}, DataError, "at least 1"),
+        ({"n_threads": 0}, DataError, "between 1 and 1024"),
         ({"n_threads": 1.5}, DtypeError, "integer"),
     ],
 )

@@ -49,8 +49,9 @@ def logme(
         about twice as fast, and inexact for ill-conditioned features.
     method : {"auto", "tridiagonal", "svd"}, default="auto"
         "tridiagonal" is the fast path over mergeable statistics. "svd" decomposes a float64
-        copy of the features, which is slower. "auto" is the first, and the second only where
-        targets are fitted so well that statistics carry too few digits.
+        copy of the features, which is slower. "auto" is the first, and the second where
+        statistics carry less than nine digits (almost exact fits, features whose directions
+        differ in scale by many orders) and it takes about a second at most.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
 

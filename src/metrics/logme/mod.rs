@@ -139,6 +139,7 @@ impl LogMe {
     /// The range of t to search: down to where noise would be a thousandth of it, or, without
     /// noise, to far below the least eigenvalue; up to where the features cannot matter any more.
     fn range(self, prepared: &Prepared<'_>, curve: &dyn Curve) -> (f64, f64) {
+        const FAR_BELOW: f64 = 1e-30; // a residual may be 1e-26 of its target
         const FAR: f64 = 1e6; // what is left of the features' effect there is its square, 1e-12
         let mean = prepared.mean();
         let of_mean =
@@ -147,8 +148,8 @@ impl LogMe {
         let largest = positive().fold(0.0, f64::max);
         let lo = match curve.noise() {
             Some(noise) if noise > 0.0 => 1e3 * noise,
-            _ if largest > 0.0 => 1e-18 * positive().fold(largest, f64::min),
-            _ => 1e-18 * of_mean,
+            _ if largest > 0.0 => FAR_BELOW * positive().fold(largest, f64::min),
+            _ => FAR_BELOW * of_mean,
         };
         if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
     }
