@@ -42,7 +42,7 @@ fn kernels(criterion: &mut Criterion) {
             stats
         };
         let stats = accumulate();
-        let logme = LogMe { intercept: false, keep_coef: false };
+        let logme = LogMe::default();
         let score =
             |prepared: &Prepared<'_>| logme.compute(prepared, &serial).expect("good data").value;
         let by_svd = Prepared::from_samples(&stats, &block).expect("good data");

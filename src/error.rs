@@ -103,6 +103,9 @@ pub enum Error {
         /// The samples accumulated.
         expected: u64,
     },
+    /// Every target was left out because it does not vary.
+    #[error("every target is the same in all rows, so there is nothing to predict")]
+    NothingVaries,
     /// A negative sample weight.
     #[error("sample_weight[{row}] is {value}; weights count repeated rows and must be 0 or more")]
     NegativeWeight {

@@ -92,7 +92,11 @@ impl Data {
 }
 
 fn logme(stats: &Stats, against: Against) -> Outcome {
-    let logme = LogMe { intercept: matches!(against, Against::Targets), keep_coef: true };
+    let logme = LogMe {
+        intercept: matches!(against, Against::Targets),
+        keep_coef: true,
+        ..LogMe::default()
+    };
     logme.compute(&Prepared::new(stats).unwrap(), &Context::serial()).unwrap()
 }
 
@@ -199,7 +203,7 @@ proptest! {
         let stats = data.rows(0..n, Against::Targets);
         let features = data.features.view();
         let block = Block::new(&features, Response::Targets(data.targets.view()), None).unwrap();
-        let logme = LogMe { intercept, keep_coef: true };
+        let logme = LogMe { intercept, keep_coef: true, ..LogMe::default() };
         let serial = Context::serial();
         let fast = logme.compute(&Prepared::new(&stats).unwrap(), &serial).unwrap();
         let svd = logme.compute(&Prepared::from_samples(&stats, &block).unwrap(), &serial).unwrap();
@@ -232,7 +236,7 @@ fn the_number_of_threads_does_not_change_a_bit() {
             let context = Context::new(pool, &never);
             let mut stats = Stats::empty(Precision::Double);
             stats.push(&block, &context).unwrap();
-            let logme = LogMe { intercept: false, keep_coef: false };
+            let logme = LogMe::default();
             logme.compute(&Prepared::new(&stats).unwrap(), &context).unwrap().per_target
         };
         let serial = score(None);

@@ -182,13 +182,20 @@ def make_scores(
         else Score(
             outcome["value"],
             metric=name,
-            **facts,
+            **facts | _kept(facts, outcome["details"]),
             per_target=outcome["per_target"],
             warnings=(*notes, *outcome["warnings"]),
             details={**chosen, **outcome["details"]},
         )
         for name, chosen in options.items()
     }
+
+
+def _kept(facts: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the targets that are left where a metric left some out."""
+    if "kept" not in details:
+        return {}
+    return {"targets": tuple(facts["targets"][i] for i in details["kept"])}
 
 
 def collect(

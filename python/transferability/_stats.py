@@ -72,8 +72,7 @@ class Stats:
         features : array-like of shape (n_samples, n_features)
             As in :func:`transferability.logme`; one row is enough.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Classes may appear in any block. Multilabel columns are all kept: one that stays all
-            0 to the end is an error when a score is computed.
+            Classes may appear in any block.
         sample_weight : array-like of shape (n_samples,), optional
             Integers; a weight of k is the same as repeating its row k times.
 

@@ -114,6 +114,11 @@ pub enum Warning {
         /// How many targets.
         n_targets: usize,
     },
+    /// Targets that do not vary were left out.
+    LeftOut {
+        /// How many targets.
+        n_targets: usize,
+    },
     /// One-pass statistics resolve the evidence to less than six digits.
     LostDigits {
         /// How many targets.
@@ -139,6 +144,9 @@ impl fmt::Display for Warning {
                 "the features have a direction for every sample and {n_targets} target(s) are best \
                  explained without noise: the score is the limit of zero noise; use more samples"
             ),
+            Self::LeftOut { n_targets } => {
+                write!(f, "{n_targets} target(s) are the same in all rows and were left out")
+            }
             Self::LostDigits { n_targets } => write!(
                 f,
                 "{n_targets} target(s) depend on directions or residuals that one-pass statistics \

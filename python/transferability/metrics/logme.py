@@ -122,7 +122,11 @@ def options(
     if intercept not in (True, False, "auto"):
         raise DataError(f"intercept is {intercept!r}; choose True, False or 'auto'")
     with_intercept = task == "regression" if intercept == "auto" else bool(intercept)
-    return {"intercept": with_intercept, "keep_coef": bool(keep_coef)}
+    return {
+        "intercept": with_intercept,
+        "keep_coef": bool(keep_coef),
+        "skip_constant": task == "multilabel",
+    }
 
 
 def explain(score: Any) -> list[str]:

@@ -19,7 +19,7 @@
 //! - With `intercept`, features and targets are centred and N − 1 samples counted: an intercept
 //!   with a flat prior integrated out. For targets far from zero, the paper's model has none.
 //!
-//! Cost after the decomposition: O(D) a target for each of about 100 values of t.
+//! Cost after the decomposition: O(D) a target for each of about 50 values of t.
 
 mod curves;
 mod evidence;
@@ -51,9 +51,12 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "You et al., ICML 2021",
     compute: |prepared, options, context| {
-        options.check("logme", &["intercept", "keep_coef"])?;
-        let logme =
-            LogMe { intercept: options.flag("intercept"), keep_coef: options.flag("keep_coef") };
+        options.check("logme", &["intercept", "keep_coef", "skip_constant"])?;
+        let logme = LogMe {
+            intercept: options.flag("intercept"),
+            keep_coef: options.flag("keep_coef"),
+            skip_constant: options.flag("skip_constant"),
+        };
         logme.compute(prepared, context)
     },
 };
@@ -65,23 +68,24 @@ pub struct LogMe {
     pub intercept: bool,
     /// Return the posterior means.
     pub keep_coef: bool,
+    /// Leave out targets that do not vary, with a warning.
+    pub skip_constant: bool,
 }
 
 impl LogMe {
     /// The score. Details: `alpha`, `beta`, `converged`, `iterations` by target, and `coef` (C, D)
-    /// with `offset` (C,) if asked for.
+    /// with `offset` (C,) if asked for; `kept`, the targets' numbers, where some were left out.
     ///
     /// # Errors
-    /// [`Error::ZeroTarget`], [`Error::ConstantTarget`] with an intercept; what the decomposition
-    /// can fail with.
+    /// [`Error::ZeroTarget`], [`Error::ConstantTarget`] with an intercept, [`Error::NothingVaries`]
+    /// if all targets were left out; what the decomposition can fail with.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
         let targets = self.targets(prepared)?;
         let n_targets = targets.len();
         let mut optima = vec![None; n_targets];
         if !prepared.from_samples {
             let curve = Tridiagonal { decomp: prepared.decomp(context)? };
-            let numbered: Vec<_> = targets.iter().copied().enumerate().collect();
-            let found = search(&curve, &numbered, self.range(prepared, &curve), context)?;
+            let found = search(&curve, &targets, self.range(prepared, &curve), context)?;
             let decided = |best: &Optimum| {
                 curve.noise().is_none() || !matches!(best.place, Place::LowerEnd | Place::Rising)
             };
@@ -91,8 +95,8 @@ impl LogMe {
         let rest: Vec<usize> = (0..n_targets).filter(|i| optima[*i].is_none()).collect();
         if !rest.is_empty() {
             let curve = prepared.spectrum(context)?;
-            let numbered: Vec<_> = rest.iter().map(|i| (*i, targets[*i])).collect();
-            let found = search(curve, &numbered, self.range(prepared, curve), context)?;
+            let chosen: Vec<_> = rest.iter().map(|i| targets[*i]).collect();
+            let found = search(curve, &chosen, self.range(prepared, curve), context)?;
             for (i, best) in rest.iter().zip(found) {
                 optima[*i] = Some(best);
             }
@@ -102,13 +106,13 @@ impl LogMe {
         let rounding = rounding(prepared, &targets, &optima, &rest, context)?;
         let mut outcome = outcome(prepared, &targets, &optima, rounding);
         if self.keep_coef {
-            let coef = coefficients(prepared, &optima, &rest, context)?;
+            let coef = coefficients(prepared, &targets, &optima, &rest, context)?;
             let mean = ndarray::Array1::from(prepared.mean());
             let offset = if self.intercept {
                 targets
                     .iter()
                     .zip(coef.rows())
-                    .map(|(target, m)| target.mean - m.dot(&mean))
+                    .map(|((_, target), m)| target.mean - m.dot(&mean))
                     .collect()
             } else {
                 vec![0.0; n_targets]
@@ -116,24 +120,35 @@ impl LogMe {
             outcome.details.push(("coef", Detail::Matrix(coef)));
             outcome.details.push(("offset", Detail::Numbers(offset)));
         }
+        let n_left_out = prepared.stats.n_targets() - n_targets;
+        if n_left_out > 0 {
+            let kept = targets.iter().map(|(number, _)| *number).collect();
+            outcome.details.push(("kept", Detail::Counts(kept)));
+            outcome.warnings.push(Warning::LeftOut { n_targets: n_left_out });
+        }
         Ok(outcome)
     }
 
-    fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<Target>> {
+    /// The targets to score, with their numbers.
+    fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<(usize, Target)>> {
         let centred = CentredTargets::new(prepared.stats);
         let n_samples = prepared.stats.n_samples as f64;
+        let columns = centred.mean.iter().zip(&centred.square).enumerate();
+        let varies =
+            |(_, (_, square)): &(usize, (&f64, &f64))| !self.skip_constant || **square > 0.0;
         let target = |(column, (mean, square)): (usize, (&f64, &f64))| {
             let target =
                 Target { n_samples, intercept: self.intercept, mean: *mean, square: *square };
             if target.whole() > 0.0 {
-                Ok(target)
+                Ok((column, target))
             } else if self.intercept {
                 Err(Error::ConstantTarget { column, value: *mean })
             } else {
                 Err(Error::ZeroTarget { column })
             }
         };
-        centred.mean.iter().zip(&centred.square).enumerate().map(target).collect()
+        let targets: Vec<_> = columns.filter(varies).map(target).collect::<Result<_>>()?;
+        if targets.is_empty() { Err(Error::NothingVaries) } else { Ok(targets) }
     }
 
     /// The range of t to search: down to where noise would be a thousandth of it, or, without
@@ -158,6 +173,7 @@ impl LogMe {
 /// The posterior means, (C, D); zero where the features say nothing.
 fn coefficients(
     prepared: &Prepared<'_>,
+    targets: &[(usize, Target)],
     optima: &[Optimum],
     by_spectrum: &[usize],
     context: &Context<'_>,
@@ -174,7 +190,10 @@ fn coefficients(
         }
     };
     let posteriors = |curve: &dyn Curve, chosen: &[usize]| -> (Vec<f64>, Vec<f64>) {
-        let posterior = |i: &usize| curve.posterior(*i, optima[*i].t, optima[*i].evidence.r);
+        let posterior = |i: &usize| {
+            let Optimum { t, evidence, .. } = optima[*i];
+            curve.posterior(targets[*i].0, t, evidence.r)
+        };
         let (along, along_mean): (Vec<Vec<f64>>, _) = chosen.iter().map(posterior).unzip();
         (along.concat(), along_mean)
     };
@@ -194,7 +213,7 @@ fn coefficients(
 
 fn outcome(
     prepared: &Prepared<'_>,
-    targets: &[Target],
+    targets: &[(usize, Target)],
     optima: &[Optimum],
     rounding: Vec<f64>,
 ) -> Outcome {
@@ -204,11 +223,11 @@ fn outcome(
         .iter()
         .map(|best| if best.place == Place::Rising { f64::INFINITY } else { best.evidence.value })
         .collect();
-    let beta = targets.iter().zip(optima).map(|(target, best)| match best.place {
+    let beta = targets.iter().zip(optima).map(|((_, target), best)| match best.place {
         Place::LowerEnd | Place::Rising => f64::INFINITY,
         _ => target.effective() / best.evidence.q,
     });
-    let alpha = targets.iter().zip(optima).map(|(target, best)| match best.place {
+    let alpha = targets.iter().zip(optima).map(|((_, target), best)| match best.place {
         Place::NoSignal => f64::INFINITY,
         _ => best.t * (target.effective() / best.evidence.q),
     });

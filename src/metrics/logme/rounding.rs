@@ -13,7 +13,7 @@ use super::search::{Optimum, Place};
 /// dual side, where it is a product.
 pub(super) fn rounding(
     prepared: &Prepared<'_>,
-    targets: &[Target],
+    targets: &[(usize, Target)],
     optima: &[Optimum],
     by_spectrum: &[usize],
     context: &Context<'_>,
@@ -22,7 +22,7 @@ pub(super) fn rounding(
         return Ok(vec![0.0; targets.len()]);
     }
     let decomp = prepared.decomp(context)?;
-    let one = |(target, best): (&Target, &Optimum)| {
+    let one = |((_, target), best): (&(usize, Target), &Optimum)| {
         if best.place == Place::NoSignal {
             return 0.0;
         }
