@@ -146,6 +146,17 @@ pub enum Error {
     /// Nothing was accumulated yet.
     #[error("this Stats is empty; call update(features, labels) first")]
     NoData,
+    /// More numbers than can be addressed.
+    #[error(
+        "features of {n_rows} x {n_cols} hold more numbers than can be addressed; use fewer rows or \
+         columns at a time"
+    )]
+    Unaddressable {
+        /// Rows.
+        n_rows: usize,
+        /// Columns.
+        n_cols: usize,
+    },
     /// More columns or rows than LAPACK's 32-bit workspace sizes allow.
     #[error(
         "a decomposition of order {order} exceeds {limit}, the largest that LAPACK can address"
@@ -157,7 +168,9 @@ pub enum Error {
         limit: usize,
     },
     /// Memory could not be reserved.
-    #[error("{what} needs {bytes} bytes, which could not be reserved")]
+    #[error(
+        "{what} needs {bytes} bytes, which could not be reserved; use fewer rows or columns at a time"
+    )]
     OutOfMemory {
         /// What the memory is for.
         what: &'static str,

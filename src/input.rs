@@ -163,6 +163,13 @@ impl<'a> Block<'a> {
         if features.n_cols() == 0 {
             return Err(Error::Empty { name: "features", axis: "columns" });
         }
+        let n_cols = features.n_cols();
+        let bytes = expected.checked_mul(n_cols).and_then(|n| n.checked_mul(size_of::<f64>()));
+        let limit = isize::MAX.unsigned_abs();
+        // BLAS counts columns in 32 bits.
+        if bytes.is_none_or(|bytes| bytes > limit) || n_cols > i32::MAX.unsigned_abs() as usize {
+            return Err(Error::Unaddressable { n_rows: expected, n_cols });
+        }
         if response.n_rows() != expected {
             let (name, actual) = (response.name(), response.n_rows());
             return Err(Error::Shape { name, axis: "rows", actual, expected });

@@ -68,41 +68,43 @@ impl Features<'_> {
 /// What features are scored against, and how often each row counts.
 pub(crate) struct Scored<'py> {
     response: Kind<'py>,
-    weights: Option<Vec<i64>>,
+    weights: Option<PyReadonlyArray1<'py, i64>>,
 }
 
 enum Kind<'py> {
-    Labels { ids: Vec<i64>, names: Option<Vec<Arc<str>>> },
+    Labels { ids: PyReadonlyArray1<'py, i64>, names: Option<Vec<Arc<str>>> },
     Targets(PyReadonlyArray2<'py, f64>),
 }
 
 impl<'py> Scored<'py> {
     pub(crate) fn labels(
-        labels: &PyReadonlyArray1<'py, i64>,
+        ids: PyReadonlyArray1<'py, i64>,
         names: Option<Vec<String>>,
-        weights: Option<&PyReadonlyArray1<'py, i64>>,
+        weights: Option<PyReadonlyArray1<'py, i64>>,
     ) -> Self {
         let names = names.map(|names| names.into_iter().map(Arc::from).collect());
-        let ids = labels.as_array().to_vec();
-        Self { response: Kind::Labels { ids, names }, weights: owned(weights) }
+        Self { response: Kind::Labels { ids, names }, weights }
     }
 
     pub(crate) fn targets(
         targets: PyReadonlyArray2<'py, f64>,
-        weights: Option<&PyReadonlyArray1<'py, i64>>,
+        weights: Option<PyReadonlyArray1<'py, i64>>,
     ) -> Self {
-        Self { response: Kind::Targets(targets), weights: owned(weights) }
+        Self { response: Kind::Targets(targets), weights }
     }
 
     pub(crate) fn block<'a>(&'a self, features: &'a dyn Rows) -> PyResult<Block<'a>> {
         let response = match &self.response {
-            Kind::Labels { ids, names } => Response::Labels { ids, names: names.as_deref() },
+            Kind::Labels { ids, names } => {
+                Response::Labels { ids: contiguous(ids, "labels")?, names: names.as_deref() }
+            }
             Kind::Targets(targets) => Response::Targets(targets.as_array()),
         };
-        Ok(Block::new(features, response, self.weights.as_deref()).map_err(CoreError)?)
+        let weights = self.weights.as_ref().map(|weights| contiguous(weights, "sample_weight"));
+        Ok(Block::new(features, response, weights.transpose()?).map_err(CoreError)?)
     }
 }
 
-fn owned(weights: Option<&PyReadonlyArray1<'_, i64>>) -> Option<Vec<i64>> {
-    weights.map(|weights| weights.as_array().to_vec())
+fn contiguous<'a>(array: &'a PyReadonlyArray1<'_, i64>, name: &str) -> PyResult<&'a [i64]> {
+    array.as_slice().map_err(|_| named("DataError", format!("{name} must be contiguous")))
 }

@@ -1,6 +1,6 @@
 //! Core errors as exceptions of `transferability.errors`.
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError};
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use transferability::error::{Error, Kind};
 
@@ -12,7 +12,7 @@ impl From<CoreError> for PyErr {
         match error.kind() {
             Kind::Data => named("DataError", error.to_string()),
             Kind::Numerical => named("NumericalError", error.to_string()),
-            Kind::Memory => PyMemoryError::new_err(error.to_string()),
+            Kind::Memory => named("OutOfMemoryError", error.to_string()),
             Kind::Interrupted => PyKeyboardInterrupt::new_err(()),
         }
     }

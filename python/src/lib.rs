@@ -18,6 +18,8 @@ mod _core {
     #[pymodule_export]
     use super::reference::fixed_point;
     #[pymodule_export]
+    use super::run::Stop;
+    #[pymodule_export]
     use super::stats::Stats;
 
     #[pymodule_init]

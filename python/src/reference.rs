@@ -1,5 +1,7 @@
 //! The fixed-point iterations of other libraries, for `transferability.compat`.
 
+use std::sync::atomic::AtomicBool;
+
 use numpy::{PyArray1, PyArray2, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -33,7 +35,7 @@ pub(crate) fn fixed_point<'py>(
     let (features, targets) = (features.as_array(), targets.as_array());
     let (n, d) = features.dim();
     let work = n.max(d) as f64 * d as f64 * d as f64;
-    let fits = run(py, n_threads, work, |context| {
+    let fits = run(py, n_threads, work, &AtomicBool::new(false), |context| {
         reference::fixed_point(features, targets, recipe, start, context)
     })?;
     let result = PyDict::new(py);

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -19,21 +19,43 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Multiplications, about half a millisecond, below which waking a pool costs more than it gives.
 const SMALL: f64 = 2e7;
 
+/// Ends the jobs it was given to, between their tiles; signals reach the main thread alone.
+#[pyclass(module = "transferability._core", frozen)]
+#[derive(Default)]
+pub(crate) struct Stop {
+    pub(crate) flag: Arc<AtomicBool>,
+}
+
+#[pymethods]
+impl Stop {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends them.
+    fn set(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs a job without the GIL. `work` is its size in multiplications: small jobs, and all jobs with
-/// one thread, stay on the calling thread; others run on the pool of this process.
+/// one thread, stay on the calling thread; others run on the pool of this process. All end when
+/// `stop` is set, or a signal handler raises.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     n_threads: usize,
     work: f64,
+    stop: &AtomicBool,
     job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     let result = py.detach(|| {
         if work < SMALL {
             Ok(guarded(|| job(&Context::serial())))
         } else if n_threads <= 1 {
-            on_this_thread(job)
+            on_this_thread(stop, job)
         } else {
-            on_pool(pool(n_threads)?, job)
+            on_pool(pool(n_threads)?, stop, job)
         }
     })?;
     match result {
@@ -60,9 +82,15 @@ fn signal() -> Option<PyErr> {
     Python::attach(|py| py.check_signals()).err()
 }
 
-fn on_this_thread<T>(job: impl FnOnce(&Context<'_>) -> Result<T>) -> PyResult<Guarded<T>> {
+fn on_this_thread<T>(
+    stop: &AtomicBool,
+    job: impl FnOnce(&Context<'_>) -> Result<T>,
+) -> PyResult<Guarded<T>> {
     let looked = Mutex::new((Instant::now(), None));
     let interrupted = || {
+        if stop.load(Ordering::Relaxed) {
+            return true;
+        }
         let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.1.is_none() && looked.0.elapsed() > INTERVAL {
             *looked = (Instant::now(), signal());
@@ -79,10 +107,11 @@ fn on_this_thread<T>(job: impl FnOnce(&Context<'_>) -> Result<T>) -> PyResult<Gu
 
 fn on_pool<T: Send>(
     pool: &ThreadPool,
+    stop: &AtomicBool,
     job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
 ) -> PyResult<Guarded<T>> {
-    let stop = AtomicBool::new(false);
-    let interrupted = || stop.load(Ordering::Relaxed);
+    let signalled = AtomicBool::new(false);
+    let interrupted = || stop.load(Ordering::Relaxed) || signalled.load(Ordering::Relaxed);
     let (done, finished) = channel();
     pool.in_place_scope(|scope| {
         scope.spawn(|_| {
@@ -98,7 +127,7 @@ fn on_pool<T: Send>(
                 Ok(result) => return Ok(result),
                 Err(RecvTimeoutError::Timeout) if signal.is_none() => {
                     signal = self::signal();
-                    stop.store(signal.is_some(), Ordering::Relaxed);
+                    signalled.store(signal.is_some(), Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

@@ -1,7 +1,11 @@
 //! `Stats`: the mergeable statistics.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
+use pyo3::sync::RwLockExt;
 use pyo3::types::{PyDict, PyList};
 use transferability::decomp::Prepared;
 use transferability::input::Label;
@@ -11,19 +15,21 @@ use transferability::stats::{Precision, Stats as Core};
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
 use crate::outcome;
-use crate::run::run;
+use crate::run::{Stop, run};
 
 /// Mergeable statistics of features and labels or targets.
-#[pyclass(module = "transferability._core")]
+#[pyclass(module = "transferability._core", frozen)]
 pub(crate) struct Stats {
-    inner: Core,
+    /// Locked on the calling thread, never on the pool, whose workers must not wait for it.
+    inner: RwLock<Core>,
+    stop: Arc<AtomicBool>,
 }
 
 #[pymethods]
 impl Stats {
     #[new]
-    #[pyo3(signature = (precision = "double"))]
-    fn new(precision: &str) -> PyResult<Self> {
+    #[pyo3(signature = (precision = "double", stop = None))]
+    fn new(precision: &str, stop: Option<&Stop>) -> PyResult<Self> {
         let precision = match precision {
             "double" => Precision::Double,
             "single" => Precision::Single,
@@ -32,12 +38,13 @@ impl Stats {
                 return Err(named("DataError", message));
             }
         };
-        Ok(Self { inner: Core::empty(precision) })
+        let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
+        Ok(Self { inner: RwLock::new(Core::empty(precision)), stop })
     }
 
     /// Adds rows with their class ids; ids index `names` where given.
     fn update_labels(
-        &mut self,
+        &self,
         py: Python<'_>,
         features: Features<'_>,
         labels: PyReadonlyArray1<'_, i64>,
@@ -45,30 +52,31 @@ impl Stats {
         weights: Option<PyReadonlyArray1<'_, i64>>,
         n_threads: usize,
     ) -> PyResult<()> {
-        self.update(py, &features, &Scored::labels(&labels, names, weights.as_ref()), n_threads)
+        self.update(py, &features, &Scored::labels(labels, names, weights), n_threads)
     }
 
     /// Adds rows with their targets.
     fn update_targets(
-        &mut self,
+        &self,
         py: Python<'_>,
         features: Features<'_>,
         targets: PyReadonlyArray2<'_, f64>,
         weights: Option<PyReadonlyArray1<'_, i64>>,
         n_threads: usize,
     ) -> PyResult<()> {
-        self.update(py, &features, &Scored::targets(targets, weights.as_ref()), n_threads)
+        self.update(py, &features, &Scored::targets(targets, weights), n_threads)
     }
 
     /// The statistics of the rows of both; neither changes.
     fn merge(&self, py: Python<'_>, other: &Self, n_threads: usize) -> PyResult<Self> {
-        let work = (self.inner.n_features() as f64).powi(3);
-        let (mut inner, other) = (self.inner.clone(), other.inner.clone());
-        let inner = run(py, n_threads, work, move |context| {
+        let mut inner = self.read(py).try_clone().map_err(CoreError)?;
+        let other = other.read(py).try_clone().map_err(CoreError)?;
+        let work = (inner.n_features() as f64).powi(3);
+        let inner = run(py, n_threads, work, &self.stop, move |context| {
             inner.merge(other, context)?;
             Ok(inner)
         })?;
-        Ok(Self { inner })
+        Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
     }
 
     /// One outcome, or one exception, for every (metric, options).
@@ -79,8 +87,9 @@ impl Stats {
         n_threads: usize,
     ) -> PyResult<Bound<'py, PyList>> {
         let requests = outcome::requests(requests)?;
-        let outcomes = run(py, n_threads, self.work(), |context| {
-            let prepared = Prepared::new(&self.inner)?;
+        let inner = &*self.read(py);
+        let outcomes = run(py, n_threads, work(inner), &self.stop, |context| {
+            let prepared = Prepared::new(inner)?;
             Ok(metrics::compute(&prepared, &requests, context))
         })?;
         outcome_list(py, outcomes)
@@ -100,48 +109,47 @@ impl Stats {
     ) -> PyResult<Bound<'py, PyList>> {
         let requests = outcome::requests(requests)?;
         let scored = match (labels, targets) {
-            (Some(labels), None) => Scored::labels(&labels, names, None),
+            (Some(labels), None) => Scored::labels(labels, names, None),
             (None, Some(targets)) => Scored::targets(targets, None),
             _ => return Err(named("DataError", "give labels or targets, not both".to_owned())),
         };
         let rows = features.rows();
         let block = scored.block(&*rows)?;
-        let outcomes = run(py, n_threads, 4.0 * self.work(), |context| {
-            let prepared = Prepared::from_samples(&self.inner, &block)?;
+        let inner = &*self.read(py);
+        let (n, d) = (block.features.n_rows() as f64, block.features.n_cols() as f64);
+        let size = 8.0 * n * d * n.min(d);
+        let outcomes = run(py, n_threads, size, &self.stop, |context| {
+            let prepared = Prepared::from_samples(inner, &block)?;
             Ok(metrics::compute(&prepared, &requests, context))
         })?;
         outcome_list(py, outcomes)
     }
 
     /// An independent copy.
-    fn copy(&self) -> Self {
-        Self { inner: self.inner.clone() }
+    fn copy(&self, py: Python<'_>) -> PyResult<Self> {
+        let inner = self.read(py).try_clone().map_err(CoreError)?;
+        Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
     }
 
     #[getter]
-    fn n_samples(&self) -> u64 {
-        self.inner.n_samples()
+    fn n_samples(&self, py: Python<'_>) -> u64 {
+        self.read(py).n_samples()
     }
 
     #[getter]
-    fn n_features(&self) -> usize {
-        self.inner.n_features()
+    fn n_features(&self, py: Python<'_>) -> usize {
+        self.read(py).n_features()
     }
 
     #[getter]
-    fn n_targets(&self) -> usize {
-        self.inner.n_targets()
-    }
-
-    #[getter]
-    fn nbytes(&self) -> usize {
-        self.inner.n_bytes()
+    fn nbytes(&self, py: Python<'_>) -> usize {
+        self.read(py).n_bytes()
     }
 
     /// The classes that occur, sorted.
     #[getter]
     fn classes<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
-        let Some(classes) = self.inner.classes() else { return Ok(None) };
+        let Some(classes) = self.read(py).classes() else { return Ok(None) };
         let list = PyList::empty(py);
         for (class, _) in classes {
             match class {
@@ -153,32 +161,28 @@ impl Stats {
     }
 
     #[getter]
-    fn class_counts(&self) -> Option<Vec<u64>> {
-        self.inner.classes().map(|classes| classes.into_iter().map(|(_, count)| count).collect())
+    fn class_counts(&self, py: Python<'_>) -> Option<Vec<u64>> {
+        self.read(py).classes().map(|classes| classes.into_iter().map(|(_, count)| count).collect())
     }
 
     #[getter]
-    fn precision(&self) -> &'static str {
-        match self.inner.precision() {
-            Precision::Double => "double",
-            Precision::Single => "single",
-        }
+    fn holds(&self, py: Python<'_>) -> &'static str {
+        if self.read(py).holds_rows() { "rows" } else { "scatter" }
     }
 
-    #[getter]
-    fn holds(&self) -> &'static str {
-        if self.inner.holds_rows() { "rows" } else { "scatter" }
-    }
-
-    fn __repr__(&self) -> String {
-        let (n, d) = (self.inner.n_samples(), self.inner.n_features());
-        format!("Stats(n_samples={n}, n_features={d}, holds={:?})", self.holds())
+    fn __repr__(&self, py: Python<'_>) -> String {
+        let (n, d) = (self.n_samples(py), self.n_features(py));
+        format!("Stats(n_samples={n}, n_features={d}, holds={:?})", self.holds(py))
     }
 }
 
 impl Stats {
+    fn read<'a>(&'a self, py: Python<'_>) -> RwLockReadGuard<'a, Core> {
+        self.inner.read_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn update(
-        &mut self,
+        &self,
         py: Python<'_>,
         features: &Features<'_>,
         scored: &Scored<'_>,
@@ -187,14 +191,16 @@ impl Stats {
         let rows = features.rows();
         let block = scored.block(&*rows)?;
         let (n, d) = (block.features.n_rows() as f64, block.features.n_cols() as f64);
-        run(py, n_threads, n * d * n.min(d), |context| self.inner.push(&block, context))
+        let inner = &mut *self.inner.write_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        run(py, n_threads, n * d * n.min(d), &self.stop, |context| inner.push(&block, context))
     }
+}
 
-    /// Multiplications of a decomposition.
-    fn work(&self) -> f64 {
-        let order = self.inner.n_samples().min(self.inner.n_features() as u64) as f64;
-        order * order * (order + 100.0 * self.inner.n_targets() as f64 / order.max(1.0))
-    }
+/// Multiplications of a decomposition.
+fn work(stats: &Core) -> f64 {
+    let order = stats.n_samples().min(stats.n_features() as u64) as f64;
+    order * order * (stats.n_features() as f64).max(order)
+        + 100.0 * order * stats.n_targets() as f64
 }
 
 fn outcome_list(

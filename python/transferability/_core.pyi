@@ -6,7 +6,7 @@ from typing import Any, TypedDict, final, type_check_only
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stats", "__version__", "fixed_point", "metric_table", "show_config"]
+__all__ = ["Stats", "Stop", "__version__", "fixed_point", "metric_table", "show_config"]
 
 __version__: str
 
@@ -33,6 +33,13 @@ class MetricRow(TypedDict):
     source: str
 
 @final
+class Stop:
+    """Ends the jobs of the statistics it was given to, between their tiles."""
+
+    def __new__(cls) -> Stop: ...
+    def set(self) -> None: ...
+
+@final
 class Stats:
     """Mergeable statistics of features and labels or targets.
 
@@ -40,7 +47,7 @@ class Stats:
     bool, with any strides.
     """
 
-    def __new__(cls, precision: str = "double") -> Stats: ...
+    def __new__(cls, precision: str = "double", stop: Stop | None = None) -> Stats: ...
     def update_labels(
         self,
         features: NDArray[Any],
@@ -75,15 +82,11 @@ class Stats:
     @property
     def n_features(self) -> int: ...
     @property
-    def n_targets(self) -> int: ...
-    @property
     def nbytes(self) -> int: ...
     @property
     def classes(self) -> list[int] | list[str] | None: ...
     @property
     def class_counts(self) -> list[int] | None: ...
-    @property
-    def precision(self) -> str: ...
     @property
     def holds(self) -> str: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import _threads
+from . import _core, _threads
 from ._input import as_features, check_choice
 from ._registry import Plan, plan
 from ._score import Score, collect
@@ -94,9 +94,15 @@ def evaluate(
     precision: str = "double",
     method: str = "auto",
     n_threads: int | None = None,
+    stop: _core.Stop | None = None,
 ) -> dict[str, Score | Exception]:
-    """Compute planned metrics on checked input; a failing metric gives its exception."""
+    """Compute planned metrics on checked input; a failing metric gives its exception.
+
+    Setting `stop` from another thread ends it with a KeyboardInterrupt.
+    """
     check_choice("method", method, METHODS)
     stats = Stats(target.task, precision, _threads.resolve(n_threads))
+    if stop is not None:
+        stats._inner = _core.Stats(precision, stop)
     stats.push(features, target, notes=notes)
     return stats.outcomes(planned, method, (features, target))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-from . import _threads
+from . import _core, _threads
 from ._evaluate import METHODS, evaluate
 from ._input import as_features, check_choice
 from ._progress import Progress, progress_bar
@@ -94,7 +94,8 @@ def rank(
     planned = plan(metrics, target.task, options)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
-    common = {"precision": precision, "method": method, "n_threads": threads}
+    stop = _core.Stop()
+    common = {"precision": precision, "method": method, "n_threads": threads, "stop": stop}
     jobs = [(name, features, target, planned, common) for name, features in models.items()]
     rows: list[Row] = []
     with progress_bar(progress, len(jobs)) as advance:
@@ -110,8 +111,11 @@ def rank(
                 for future in as_completed(running):
                     rows.append(future.result())
                     advance(len(rows), len(jobs), rows[-1].name)
-            finally:  # on Ctrl-C the models that have not begun never do
-                pool.shutdown(wait=False, cancel_futures=True)
+            except BaseException:  # on Ctrl-C models under way end too, not only those waiting
+                stop.set()
+                raise
+            finally:
+                pool.shutdown(cancel_futures=True)
     return Ranking(
         rows,
         metrics=tuple(planned[0]),

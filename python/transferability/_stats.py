@@ -19,8 +19,8 @@ from .errors import DataError, DtypeError
 __all__ = ["PRECISIONS", "Stats"]
 
 PRECISIONS = ("double", "single")
-#: Multiplications of an SVD that takes about a second.
-_QUICK_SVD = 2e9
+#: Multiplications of an SVD that takes about a second, and numbers of features that take 8 MB.
+_QUICK_SVD, _SMALL_SVD = 2e9, 1e6
 
 
 class Stats:
@@ -102,7 +102,8 @@ class Stats:
         start = time.perf_counter()
         if target.n_samples != len(features):
             raise DataError(
-                f"labels has {target.n_samples} entries but features has {len(features)} rows"
+                f"labels has {target.n_samples} entries but features has {len(features)} rows; give "
+                f"one label for each row"
             )
         n_threads = _threads.resolve(self._n_threads)
         if target.ids is not None:
@@ -148,6 +149,12 @@ class Stats:
         """Return an independent copy."""
         return self._with(self._inner.copy())
 
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Stats:
+        """Return an independent copy."""
+        return self.copy()
+
     def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several; they share one decomposition.
 
@@ -167,8 +174,6 @@ class Stats:
         planned = plan(metrics, self.task, options)
         return collect(self.outcomes(planned), metrics, planned[1])
 
-    compute = score
-
     def outcomes(
         self,
         planned: Plan,
@@ -178,7 +183,7 @@ class Stats:
         """Compute planned metrics; one that fails gives its exception instead of a score.
 
         With the samples at hand, "svd" decomposes them, and "auto" does so where statistics
-        carry less than nine digits and it takes about a second at most.
+        carry less than nine digits and it takes about a second and 32 MB at most.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -188,7 +193,8 @@ class Stats:
         if method != "svd":
             results = _by_name(requests, self._inner.compute(list(requests.items()), n_threads))
         n, d = self.n_samples, self.n_features
-        quick = method == "auto" and n * d * min(n, d) <= _QUICK_SVD
+        small = n * d <= _SMALL_SVD and n * d * min(n, d) <= _QUICK_SVD
+        quick = method == "auto" and small
         if samples is not None and (method == "svd" or quick):
             left = {name: requests[name] for name in requests if _is_open(results.get(name))}
             if left:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from .errors import DataError, DtypeError
 
-__all__ = ["get_num_threads", "resolve", "set_num_threads"]
+__all__ = ["MOST", "get_num_threads", "resolve", "set_num_threads"]
 
 _VARIABLE = "TRANSFERABILITY_NUM_THREADS"
-_MOST = 1024  # more threads than any machine has cores are a mistake
+MOST = 128  # what the linear algebra beneath has buffers for
 _chosen: int | None = None
 
 
@@ -76,8 +76,8 @@ def _checked(value: int, name: str) -> int:
         number = operator.index(value)
     except TypeError as error:
         raise DtypeError(f"{name} must be an integer or None, got {value!r}") from error
-    if isinstance(value, bool) or not 1 <= number <= _MOST:
-        raise DataError(f"{name} must be between 1 and {_MOST}, got {value!r}")
+    if isinstance(value, bool) or not 1 <= number <= MOST:
+        raise DataError(f"{name} must be between 1 and {MOST}, got {value!r}")
     return number
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "InternalError",
     "MissingDependencyError",
     "NumericalError",
+    "OutOfMemoryError",
     "TransferabilityError",
     "TransferabilityWarning",
 ]
@@ -37,6 +38,10 @@ class NumericalError(TransferabilityError, RuntimeError):
 
 class InternalError(TransferabilityError, RuntimeError):
     """A bug in this package; please report it with the message."""
+
+
+class OutOfMemoryError(TransferabilityError, MemoryError):
+    """Memory for a computation could not be had; the message says what for and how much."""
 
 
 class MissingDependencyError(TransferabilityError, ImportError):

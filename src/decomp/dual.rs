@@ -40,19 +40,17 @@ impl Rows<'_> {
         let mut gram = gram.ok_or(Error::NoData)?;
         let along = self.along_offset();
         let d = dot(self.offset, self.offset);
-        let root = |i: usize, j: usize| (self.weights[i] * self.weights[j]).sqrt();
+        let root: Vec<f64> = self.weights.iter().map(|weight| weight.sqrt()).collect();
         for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
-            for (j, k) in row.iter_mut().enumerate().skip(i) {
-                *k = root(i, j) * (*k - along[i] - along[j] + d);
+            for j in i..n_rows {
+                row[j] = root[i] * root[j] * (row[j] - along[i] - along[j] + d);
             }
         }
         let trace: f64 = gram.iter().step_by(n_rows + 1).sum();
         let added = trace / n_rows as f64;
         let share = added / self.weights.iter().sum::<f64>();
         for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
-            for (j, k) in row.iter_mut().enumerate().skip(i) {
-                *k += share * root(i, j);
-            }
+            axpy(share * root[i], &root[i..], &mut row[i..]);
         }
         Ok((gram, added))
     }

@@ -12,6 +12,7 @@
 //! Eigenvalues within rounding noise of zero are exactly zero here.
 
 mod dual;
+mod factor;
 mod spectrum;
 mod targets;
 
@@ -23,6 +24,7 @@ use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
+pub(crate) use factor::ScaledFactor;
 pub(crate) use spectrum::Spectrum;
 pub(crate) use targets::CentredTargets;
 
@@ -54,6 +56,8 @@ pub(crate) struct Decomp {
     pub(crate) eigenvalues: Vec<f64>,
     /// Rounding noise in the eigenvalues, absolute.
     pub(crate) noise: f64,
+    /// The least sum of squares of a column that is not constant; infinite on the dual side.
+    least_column: f64,
     /// μ, (D,).
     mean: Vec<f64>,
     /// μᵀμ.
@@ -69,12 +73,7 @@ impl Decomp {
         let targets = CentredTargets::new(stats);
         let (side, matrix, added, mut vectors) = match &stats.second {
             Second::Scatter(scatter) => {
-                let mut matrix = zeros(scatter.len(), "a copy of the scatter")?;
-                matrix.copy_from_slice(scatter);
-                let n = stats.n_samples as f64;
-                for (i, row) in matrix.chunks_exact_mut(mean.len()).enumerate() {
-                    axpy(-n * offset[i], &offset[i..], &mut row[i..]);
-                }
+                let matrix = centred_scatter(scatter, stats.n_samples, &offset)?;
                 let mut vectors = targets.primal(stats, &offset)?;
                 vectors.extend_from_slice(&mean);
                 (Side::Primal, matrix, None, vectors)
@@ -92,6 +91,13 @@ impl Decomp {
         };
         context.check()?;
         let order = matrix.len().isqrt();
+        let least_column = match side {
+            Side::Primal => {
+                let columns = matrix.iter().step_by(order + 1).filter(|square| **square > 0.0);
+                columns.fold(f64::INFINITY, |a, b| a.min(*b))
+            }
+            Side::Dual => f64::INFINITY,
+        };
         let form = TridiagonalForm::reduce(matrix, order)?;
         context.check()?;
         form.rotate(&mut vectors)?;
@@ -108,7 +114,27 @@ impl Decomp {
             eigenvalues.remove(place);
         }
         let mean_square = dot(&mean, &mean);
-        Ok(Self { side, form, eigenvalues, noise, mean, mean_square, targets, vectors })
+        Ok(Self {
+            side,
+            form,
+            eigenvalues,
+            noise,
+            least_column,
+            mean,
+            mean_square,
+            targets,
+            vectors,
+        })
+    }
+
+    /// Whether there are directions of less than `level` that the form does not show, or shows
+    /// only as noise: small columns beside large ones, or missing rows of full rank.
+    pub(crate) fn hides_below(&self, level: f64) -> bool {
+        let small = self.eigenvalues.iter().find(|value| match self.side {
+            Side::Primal => **value > 0.0,
+            Side::Dual => true,
+        });
+        self.least_column < level || small.is_some_and(|value| *value < level)
     }
 
     pub(crate) fn order(&self) -> usize {
@@ -148,10 +174,22 @@ impl Decomp {
     }
 }
 
+/// Σ w (x − μ)(x − μ)ᵀ, upper triangle, from that about the shift.
+fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Vec<f64>> {
+    let mut matrix = zeros(scatter.len(), "a copy of the scatter")?;
+    matrix.copy_from_slice(scatter);
+    let n = n_samples as f64;
+    for (i, row) in matrix.chunks_exact_mut(offset.len()).enumerate() {
+        axpy(-n * offset[i], &offset[i..], &mut row[i..]);
+    }
+    Ok(matrix)
+}
+
 /// Statistics with the decompositions that metrics asked for so far, each made once.
 pub struct Prepared<'a> {
     pub(crate) stats: &'a Stats,
     decomp: OnceLock<Result<Decomp>>,
+    factor: OnceLock<Result<ScaledFactor>>,
     spectrum: OnceLock<Result<Spectrum>>,
     /// The spectrum is that of the samples themselves.
     pub(crate) from_samples: bool,
@@ -164,7 +202,8 @@ impl<'a> Prepared<'a> {
     /// [`Error::NoData`], [`Error::TooFewSamples`], [`Error::OutOfRange`] where squares of the
     /// features underflow.
     pub fn new(stats: &'a Stats) -> Result<Self> {
-        const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
+        const SMALLEST: f64 = 1e-110; // products of two squares stay in the normal range
+        const LARGEST: f64 = 1e110;
         if stats.is_empty() {
             return Err(Error::NoData);
         }
@@ -176,8 +215,11 @@ impl<'a> Prepared<'a> {
         if largest > 0.0 && largest < SMALLEST {
             return Err(Error::OutOfRange { name: "features", largest, problem: "underflow" });
         }
-        let (decomp, spectrum) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { stats, decomp, spectrum, from_samples: false })
+        if largest > LARGEST {
+            return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
+        }
+        let (decomp, factor, spectrum) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { stats, decomp, factor, spectrum, from_samples: false })
     }
 
     /// μ, (D,).
@@ -189,11 +231,22 @@ impl<'a> Prepared<'a> {
         self.decomp.get_or_init(|| Decomp::new(self.stats, context)).as_ref().map_err(Clone::clone)
     }
 
-    /// Eigenvalues and eigenvectors: of the tridiagonal form, or of the samples by SVD.
-    pub(crate) fn spectrum(&self, context: &Context<'_>) -> Result<&Spectrum> {
-        self.spectrum
-            .get_or_init(|| Spectrum::of_decomp(self.decomp(context)?))
-            .as_ref()
-            .map_err(Clone::clone)
+    /// The factor of the scatter; of nothing where rows are held.
+    pub(crate) fn factor(&self) -> Result<&ScaledFactor> {
+        let make = || {
+            let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
+            let offset = self.stats.mean_about_shift();
+            ScaledFactor::new(centred_scatter(scatter, self.stats.n_samples, &offset)?)
+        };
+        self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// The spectrum, from the statistics unless it was made from the samples.
+    pub(crate) fn spectrum(&self) -> Result<&Spectrum> {
+        let make = || {
+            let factor = if self.stats.holds_rows() { None } else { Some(self.factor()?) };
+            Spectrum::of_stats(self.stats, factor)
+        };
+        self.spectrum.get_or_init(make).as_ref().map_err(Clone::clone)
     }
 }

@@ -1,45 +1,39 @@
 //! Eigenvalues with the targets and the mean along the eigenvectors: X = U diag(√λ) Vᵀ, λ > 0.
 //!
-//! Costs more than the tridiagonal form alone (its eigenvectors, or an SVD of the samples), and is
-//! made only where that form cannot decide: optima among eigenvalues that are rounding noise.
+//! By thin SVD of the rows themselves, held or given again, or of a factor of the scatter. It sees
+//! directions down to 1e-32 of the largest eigenvalue, where a tridiagonal form sees 1e-15, and
+//! costs several times as much; metrics ask for it only where that form cannot decide.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
 
 use crate::error::{Error, Result};
 use crate::input::Block;
-use crate::linalg::blas::{axpy, dot, product_into};
+use crate::linalg::blas::{axpy, product_into, scale};
 use crate::linalg::lapack::{thin_svd, zeros};
-use crate::stats::{Held, Stats};
-use crate::threads::Context;
+use crate::stats::{Held, Second, Stats};
 
-use super::{Decomp, Prepared, Side};
+use super::targets::CentredTargets;
+use super::{Prepared, ScaledFactor};
 
-/// The positive part of the spectrum, of order k.
+/// The positive part of the spectrum, of order k, ascending.
 pub(crate) struct Spectrum {
     /// λ, (k,).
     pub(crate) values: Vec<f64>,
-    /// Those of the λ that belong in determinants: without the one added to K.
-    pub(crate) determinant: Vec<f64>,
     /// Uᵀỹ for every target, one after the other, (C, k).
     pub(crate) scores: Vec<f64>,
     /// |ỹ|² outside the span of U, (C,); exactly 0 where it is rounding noise.
     pub(crate) outside: Vec<f64>,
+    /// Whether `outside` is a difference of squares, not the square of a difference.
+    pub(crate) outside_is_difference: bool,
     /// Vᵀμ, (k,).
     pub(crate) mean: Vec<f64>,
     /// |μ|² outside the span of V; exactly 0 where it is rounding noise.
     pub(crate) mean_outside: f64,
-    basis: Basis,
-}
-
-/// The vectors that the k directions stand for, one after the other.
-enum Basis {
-    /// Eigenvectors of T, (k, order).
-    Tridiagonal { side: Side, vectors: Vec<f64> },
     /// V, (k, D).
-    Features(Vec<f64>),
+    basis: Vec<f64>,
 }
 
-/// Parts of |ỹ|² or |μ|² that were computed as a difference are noise below this fraction.
+/// Parts of |ỹ|² that were computed as a difference are noise below this fraction.
 const DIFFERENCE_NOISE: f64 = 1e-14;
 /// Parts computed as a sum of squares of rounding errors are noise below this fraction.
 const SQUARE_NOISE: f64 = 1e-26;
@@ -49,152 +43,135 @@ fn unless_noise(part: f64, whole: f64, noise: f64) -> f64 {
 }
 
 impl Spectrum {
-    /// From the eigenvectors of the tridiagonal form.
-    pub(super) fn of_decomp(decomp: &Decomp) -> Result<Self> {
-        let order = decomp.order();
-        let (mut values, mut vectors) = decomp.form.eigenvectors()?;
-        let null = values.iter().take_while(|value| **value <= 4.0 * decomp.noise).count();
-        values.drain(..null);
-        let determinant = decomp.eigenvalues.clone();
-        let kernel: Vec<f64> = vectors.drain(..null * order).collect();
-        let along =
-            |v: &[f64]| -> Vec<f64> { vectors.chunks_exact(order).map(|w| dot(w, v)).collect() };
-        let in_kernel =
-            |v: &[f64]| kernel.chunks_exact(order).map(|w| dot(w, v).powi(2)).sum::<f64>();
-
-        let (mut scores, mut outside) = (Vec::new(), Vec::new());
-        for (target, square) in decomp.targets.square.iter().enumerate() {
-            let v = decomp.target_vector(target);
-            let mut score = along(v);
-            outside.push(match decomp.side {
-                Side::Primal => {
-                    score.iter_mut().zip(&values).for_each(|(x, value)| *x /= value.sqrt());
-                    unless_noise(square - dot(&score, &score), *square, DIFFERENCE_NOISE)
-                }
-                Side::Dual => unless_noise(in_kernel(v), *square, SQUARE_NOISE),
-            });
-            scores.extend(score);
-        }
-        let v = decomp.mean_vector();
-        let mut mean = along(v);
-        let mean_outside = match decomp.side {
-            Side::Primal => unless_noise(in_kernel(v), decomp.mean_square, SQUARE_NOISE),
-            Side::Dual => {
-                mean.iter_mut().zip(&values).for_each(|(u, value)| *u /= value.sqrt());
-                let outside = decomp.mean_square - dot(&mean, &mean);
-                unless_noise(outside, decomp.mean_square, DIFFERENCE_NOISE)
+    /// From the statistics alone: the held rows, or a factor of the scatter.
+    pub(super) fn of_stats(stats: &Stats, factor: Option<&ScaledFactor>) -> Result<Self> {
+        let centred = CentredTargets::new(stats);
+        let Some(factor) = factor else {
+            let Second::Rows { values, weights } = &stats.second else { return Err(Error::NoData) };
+            let mut x = zeros(values.len(), "the centred rows")?;
+            x.copy_from_slice(values);
+            let offset = stats.mean_about_shift();
+            for (row, weight) in x.chunks_exact_mut(offset.len()).zip(weights) {
+                axpy(-1.0, &offset, row);
+                scale(weight.sqrt(), row);
             }
+            return Self::of_rows(stats, x, &centred.dual(stats)?);
         };
-        let basis = Basis::Tridiagonal { side: decomp.side, vectors };
-        Ok(Self { values, determinant, scores, outside, mean, mean_outside, basis })
+        let n_features = stats.n_features;
+        let b = centred.primal(stats, &stats.mean_about_shift())?;
+        let root = factor.root()?;
+        let root = Array2::from_shape_vec((n_features, root.len() / n_features), root);
+        let (v, s, _) = thin_svd(root.map_err(|_| Error::NoData)?)?;
+        let rank = rank(&s, n_features);
+        let v = v.slice_move(ndarray::s![.., ..rank]);
+        let b =
+            ArrayView2::from_shape((centred.len(), n_features), &b).map_err(|_| Error::NoData)?;
+        let scores = b.dot(&v) / s.slice(ndarray::s![..rank]);
+        let outside = scores
+            .rows()
+            .into_iter()
+            .zip(&centred.square)
+            .map(|(x, square)| unless_noise(square - x.dot(&x), *square, DIFFERENCE_NOISE));
+        let outside = outside.collect();
+        Ok(Self::new(stats, &s, &scores, outside, true, &v.reversed_axes()))
     }
 
-    /// From the samples, by thin SVD of the centred features.
+    /// From the samples given again.
     fn of_samples(stats: &Stats, block: &Block<'_>) -> Result<Self> {
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
-        let mean = stats.mean();
-        let len = n_rows.saturating_mul(n_cols);
-        let mut x = zeros::<f64>(len, "the centred features in float64")?;
+        let offset = stats.mean_about_shift();
+        let mut x = zeros(n_rows * n_cols, "the centred features in float64")?;
         for (i, row) in x.chunks_exact_mut(n_cols).enumerate() {
             block.features.read_row(i, row);
-            let root = block.weight(i).sqrt();
-            row.iter_mut().zip(&mean).for_each(|(x, mean)| *x = root * (*x - mean));
+            axpy(-1.0, &stats.shift, row); // exact where μ, rounded to its own size, is not
+            axpy(-1.0, &offset, row);
+            scale(block.weight(i).sqrt(), row);
         }
-        let targets = sample_targets(stats, block)?;
-        let x = Array2::from_shape_vec((n_rows, n_cols), x).map_err(|_| Error::NoData)?;
-        let (u, s, vt) = thin_svd(x)?;
-        let tolerance =
-            n_rows.max(n_cols) as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
-        let rank = s.iter().take_while(|s| **s > tolerance).count();
+        Self::of_rows(stats, x, &sample_targets(stats, block)?)
+    }
 
+    /// From the centred rows (N, D) and targets (C, N), both times √w.
+    fn of_rows(stats: &Stats, x: Vec<f64>, targets: &[f64]) -> Result<Self> {
+        let n_rows = x.len() / stats.n_features;
+        let x = Array2::from_shape_vec((n_rows, stats.n_features), x).map_err(|_| Error::NoData)?;
+        let (u, s, vt) = thin_svd(x)?;
+        let rank = rank(&s, n_rows.max(stats.n_features));
         let u = u.slice_move(ndarray::s![.., ..rank]);
-        let y = ArrayView2::from_shape((targets.len() / n_rows, n_rows), &targets)
+        let y = ArrayView2::from_shape((targets.len() / n_rows, n_rows), targets)
             .map_err(|_| Error::NoData)?;
         let scores = y.dot(&u);
         let residual = &y - &scores.dot(&u.t());
-        let outside = residual
-            .rows()
-            .into_iter()
-            .zip(y.rows())
-            .map(|(r, y)| unless_noise(r.dot(&r), y.dot(&y), SQUARE_NOISE));
+        let outside = residual.rows().into_iter().zip(y.rows());
+        let outside = outside.map(|(r, y)| unless_noise(r.dot(&r), y.dot(&y), SQUARE_NOISE));
         let outside = outside.collect();
-        let v = vt.slice_move(ndarray::s![..rank, ..]);
-        let mu = ndarray::Array1::from(mean);
-        let mean = v.dot(&mu);
-        let rest = &mu - &mean.dot(&v);
-        let mean_outside = unless_noise(rest.dot(&rest), mu.dot(&mu), SQUARE_NOISE);
-        let values: Vec<f64> = s.iter().take(rank).map(|s| s * s).rev().collect();
-        Ok(Self {
-            determinant: values.clone(),
-            values,
-            scores: scores
-                .rows()
-                .into_iter()
-                .flat_map(|row| row.to_vec().into_iter().rev())
-                .collect(),
-            outside,
-            mean: mean.iter().rev().copied().collect(),
-            mean_outside,
-            basis: Basis::Features(
-                v.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
-            ),
-        })
+        Ok(Self::new(stats, &s, &scores, outside, false, &vt.slice_move(ndarray::s![..rank, ..])))
     }
 
-    pub(crate) fn rank(&self) -> usize {
-        self.values.len()
+    /// Puts the mean along V and everything in ascending order.
+    fn new(
+        stats: &Stats,
+        s: &Array1<f64>,
+        scores: &Array2<f64>,
+        outside: Vec<f64>,
+        outside_is_difference: bool,
+        vt: &Array2<f64>,
+    ) -> Self {
+        let mu = Array1::from(stats.mean());
+        let mean = vt.dot(&mu);
+        let rest = &mu - &mean.dot(vt);
+        let ascending = |row: ndarray::ArrayView1<'_, f64>| row.to_vec().into_iter().rev();
+        Self {
+            values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
+            scores: scores.rows().into_iter().flat_map(ascending).collect(),
+            outside,
+            outside_is_difference,
+            mean: mean.iter().rev().copied().collect(),
+            mean_outside: unless_noise(rest.dot(&rest), mu.dot(&mu), SQUARE_NOISE),
+            basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
+        }
     }
 
     pub(crate) fn target_scores(&self, target: usize) -> &[f64] {
-        &self.scores[target * self.rank()..(target + 1) * self.rank()]
+        let rank = self.values.len();
+        &self.scores[target * rank..(target + 1) * rank]
     }
 
     /// V e + f μ for each row e of `along` (n, k) and f of `along_mean` (n,): (n, D).
     pub(crate) fn to_features(
         &self,
         prepared: &Prepared<'_>,
-        mut along: Vec<f64>,
+        along: &[f64],
         along_mean: &[f64],
-        context: &Context<'_>,
     ) -> Result<Vec<f64>> {
-        let n = along_mean.len();
-        match &self.basis {
-            Basis::Features(v) => {
-                let mean = prepared.mean();
-                let mut result = zeros(n * mean.len(), "the coefficients")?;
-                product_into(&along, v, &mut result, n, mean.len());
-                for (row, f) in result.chunks_exact_mut(mean.len()).zip(along_mean) {
-                    axpy(*f, &mean, row);
-                }
-                Ok(result)
-            }
-            Basis::Tridiagonal { side, vectors } => {
-                if *side == Side::Dual {
-                    for e in along.chunks_exact_mut(self.rank().max(1)) {
-                        e.iter_mut().zip(&self.values).for_each(|(e, value)| *e /= value.sqrt());
-                    }
-                }
-                let decomp = prepared.decomp(context)?;
-                let mut in_basis = zeros(n * decomp.order(), "the coefficients")?;
-                product_into(&along, vectors, &mut in_basis, n, decomp.order());
-                decomp.to_features(prepared.stats, in_basis, along_mean)
-            }
+        let (n, mean) = (along_mean.len(), prepared.mean());
+        let mut result = zeros(n * mean.len(), "the coefficients")?;
+        if !self.values.is_empty() {
+            product_into(along, &self.basis, &mut result, n, mean.len());
         }
+        for (row, f) in result.chunks_exact_mut(mean.len()).zip(along_mean) {
+            axpy(*f, &mean, row);
+        }
+        Ok(result)
     }
+}
+
+/// How many singular values are more than the rounding of the largest.
+fn rank(s: &Array1<f64>, longest: usize) -> usize {
+    let tolerance = longest as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
+    s.iter().take_while(|s| **s > tolerance).count()
 }
 
 impl<'a> Prepared<'a> {
     /// The same statistics, with the spectrum taken from the samples by thin SVD: more digits
-    /// where the scatter has lost them, at several times the cost and N·D more memory.
+    /// where a residual of the scatter has lost them, at several times the cost and N·D more memory.
     ///
     /// # Errors
-    /// As [`Prepared::new`]; [`Error::OtherSamples`] or [`Error::Shape`] if the statistics were made of others.
+    /// As [`Prepared::new`]; [`Error::OtherSamples`] or [`Error::Shape`] if the statistics were made
+    /// of another number of samples or features.
     pub fn from_samples(stats: &'a Stats, block: &Block<'_>) -> Result<Self> {
         if block.n_samples() != stats.n_samples {
-            return Err(Error::OtherSamples {
-                actual: block.n_samples(),
-                expected: stats.n_samples,
-            });
+            let (actual, expected) = (block.n_samples(), stats.n_samples);
+            return Err(Error::OtherSamples { actual, expected });
         }
         stats.check_columns(block.features.n_cols())?;
         let prepared = Self::new(stats)?;
@@ -220,10 +197,10 @@ fn sample_targets(stats: &Stats, block: &Block<'_>) -> Result<Vec<f64>> {
                 }));
             }
         }
-        (Held::Targets(block), Held::Targets(targets_held)) => {
+        (Held::Targets(block), Held::Targets(held)) => {
             let n_targets = block.shift.len();
             for k in 0..n_targets {
-                let offset = targets_held.sum[k] / stats.n_samples as f64;
+                let offset = held.sum[k] / stats.n_samples as f64;
                 let column = block.rows.iter().skip(k).step_by(n_targets).enumerate();
                 targets.extend(column.map(|(i, y)| root(i) * (y - offset)));
             }

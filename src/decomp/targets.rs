@@ -38,7 +38,7 @@ impl CentredTargets {
     }
 
     /// b = Xᵀỹ for every target, one after the other, from sums; `offset` is μ − s.
-    pub(super) fn primal(&self, stats: &Stats, offset: &[f64]) -> Result<Vec<f64>> {
+    pub(crate) fn primal(&self, stats: &Stats, offset: &[f64]) -> Result<Vec<f64>> {
         let n_features = offset.len();
         let mut vectors = zeros::<f64>(self.len() * n_features, "the products with the targets")?;
         let columns = vectors.chunks_exact_mut(n_features);

@@ -11,7 +11,7 @@ use ndarray_linalg::{JobSvd, SVDDC};
 
 use crate::error::{Error, Result};
 
-/// `?stedc` asks for 1 + 4n + n² doubles and indexes them with 32-bit integers.
+/// n² stays below 2³¹, which LAPACK counts in.
 pub(crate) const MAX_ORDER: usize = 46_300;
 
 fn int(n: usize) -> i32 {
@@ -22,12 +22,18 @@ fn checked(routine: &'static str, info: i32, order: usize) -> Result<()> {
     if info == 0 { Ok(()) } else { Err(Error::Lapack { routine, info, order }) }
 }
 
-/// A vector of `len` zeros, or the named error where memory cannot be had.
-pub(crate) fn zeros<T: Copy + Default>(len: usize, what: &'static str) -> Result<Vec<T>> {
+/// An empty vector with room for `len`, or the named error where memory cannot be had.
+pub(crate) fn reserved<T>(len: usize, what: &'static str) -> Result<Vec<T>> {
     let mut vector = Vec::new();
     vector
         .try_reserve_exact(len)
         .map_err(|_| Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) })?;
+    Ok(vector)
+}
+
+/// A vector of `len` zeros, or the named error where memory cannot be had.
+pub(crate) fn zeros<T: Copy + Default>(len: usize, what: &'static str) -> Result<Vec<T>> {
+    let mut vector = reserved(len, what)?;
     vector.resize(len, T::default());
     Ok(vector)
 }
@@ -134,37 +140,83 @@ impl TridiagonalForm {
         checked("dsterf", info, order)?;
         Ok(values)
     }
+}
 
-    /// The eigenvalues, ascending, and the eigenvectors of T one after the other (`?stedc`).
-    pub(crate) fn eigenvectors(&self) -> Result<(Vec<f64>, Vec<f64>)> {
-        let order = self.order();
-        let (mut values, mut off) = (self.diagonal.clone(), self.off_diagonal.clone());
-        off.push(0.0);
-        let what = "the eigenvectors of a tridiagonal matrix";
-        let mut vectors = zeros::<f64>(order * order, what)?;
-        let lwork = 1 + 4 * order + order * order;
-        let liwork = 3 + 5 * order;
-        let mut work = zeros::<f64>(lwork, what)?;
-        let mut iwork = zeros::<i32>(liwork, what)?;
-        let mut info = 0;
-        // SAFETY: sizes are those the routine documents for compz = I.
+/// PᵀAP = L Lᵀ of a positive semidefinite matrix, with complete pivoting (`?pstrf`).
+pub(crate) struct PivotedCholesky {
+    /// L column by column, (order, order); the columns up to the rank count.
+    lower: Vec<f64>,
+    /// The place in A of each row of L.
+    places: Vec<usize>,
+    rank: usize,
+}
+
+impl PivotedCholesky {
+    /// Factors the matrix whose row-major upper triangle is given, down to pivots of `tolerance`.
+    pub(crate) fn new(mut matrix: Vec<f64>, order: usize, tolerance: f64) -> Result<Self> {
+        assert_eq!(matrix.len(), order * order);
+        if order > MAX_ORDER {
+            return Err(Error::TooLarge { order, limit: MAX_ORDER });
+        }
+        let mut places = vec![0; order];
+        let mut work = zeros::<f64>(2 * order, "the workspace of a factorisation")?;
+        let (n, mut rank, mut info) = (int(order), 0, 0);
+        // SAFETY: matrix is order × order, places holds order and work 2 · order numbers; a
+        // row-major upper triangle is a column-major lower one.
         unsafe {
-            lapack_sys::dstedc_(
-                c"I".as_ptr(),
-                &int(order),
-                values.as_mut_ptr(),
-                off.as_mut_ptr(),
-                vectors.as_mut_ptr(),
-                &int(order.max(1)),
+            lapack_sys::dpstrf_(
+                c"L".as_ptr(),
+                &raw const n,
+                matrix.as_mut_ptr(),
+                &raw const n,
+                places.as_mut_ptr(),
+                &raw mut rank,
+                &raw const tolerance,
                 work.as_mut_ptr(),
-                &int(lwork),
-                iwork.as_mut_ptr(),
-                &int(liwork),
                 &raw mut info,
             );
         }
-        checked("dstedc", info, order)?;
-        Ok((values, vectors))
+        if info < 0 {
+            return Err(Error::Lapack { routine: "dpstrf", info, order });
+        }
+        let places = places.into_iter().map(|place: i32| place.unsigned_abs() as usize - 1);
+        Ok(Self { lower: matrix, places: places.collect(), rank: rank.unsigned_abs() as usize })
+    }
+
+    /// The places in A of the rows that the rank counts.
+    pub(crate) fn pivots(&self) -> &[usize] {
+        &self.places[..self.rank]
+    }
+
+    /// Row i of L, and its place in A.
+    pub(crate) fn row(&self, i: usize) -> (usize, impl Iterator<Item = f64> + '_) {
+        let order = self.places.len();
+        (self.places[i], (0..self.rank.min(i + 1)).map(move |j| self.lower[j * order + i]))
+    }
+
+    /// Replaces x (rank,) by L⁻¹x, with the leading rows and columns of L.
+    pub(crate) fn solve_lower(&self, x: &mut [f64]) -> Result<()> {
+        assert_eq!(x.len(), self.rank);
+        if self.rank == 0 {
+            return Ok(());
+        }
+        let mut info = 0;
+        // SAFETY: L holds rank × rank leading numbers with leading dimension order; x holds rank.
+        unsafe {
+            lapack_sys::dtrtrs_(
+                c"L".as_ptr(),
+                c"N".as_ptr(),
+                c"N".as_ptr(),
+                &int(self.rank),
+                &1,
+                self.lower.as_ptr(),
+                &int(self.places.len()),
+                x.as_mut_ptr(),
+                &int(self.rank),
+                &raw mut info,
+            );
+        }
+        checked("dtrtrs", info, self.rank)
     }
 }
 
@@ -177,6 +229,12 @@ pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Arra
     if order > LIMIT {
         return Err(Error::TooLarge { order, limit: LIMIT });
     }
+    if a.nrows().max(a.ncols()) > i32::MAX.unsigned_abs() as usize {
+        return Err(Error::Unaddressable { n_rows: a.nrows(), n_cols: a.ncols() });
+    }
+    // What ndarray-linalg will allocate, and would abort for: U, Vᵀ and the workspace.
+    let numbers = (a.nrows() + a.ncols()) * order + 5 * order * order;
+    drop(reserved::<f64>(numbers, "a singular value decomposition")?);
     let failed = |info| Error::Lapack { routine: "dgesdd", info, order };
     let (u, s, vt) = a.svddc(JobSvd::Some).map_err(|_| failed(1))?;
     match (u, vt) {

@@ -137,7 +137,8 @@ impl fmt::Display for Warning {
             Self::Unbounded { n_targets } => write!(
                 f,
                 "the features reproduce {n_targets} target(s) to within rounding, with fewer \
-                 directions than samples: the evidence is unbounded and the score is inf"
+                 directions than samples: the evidence is unbounded and the score is inf (repeated \
+                 rows with equal labels can do this: drop them)"
             ),
             Self::Interpolates { n_targets } => write!(
                 f,
@@ -149,8 +150,8 @@ impl fmt::Display for Warning {
             }
             Self::LostDigits { n_targets } => write!(
                 f,
-                "{n_targets} target(s) depend on directions or residuals that one-pass statistics \
-                 resolve to a few digits only; method=\"svd\" on the features resolves more"
+                "{n_targets} target(s) depend on directions or residuals that are resolved to a few \
+                 digits only (by method=\"svd\" to more than by one-pass statistics)"
             ),
         }
     }

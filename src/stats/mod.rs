@@ -25,11 +25,15 @@ mod response;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
-use crate::input::{Block, Label, Rows, check_finite};
+use crate::input::{Block, Label, Response, Rows, check_finite};
+use crate::linalg::lapack::reserved;
 use crate::threads::Context;
 
 pub(crate) use pass::add_into;
 pub(crate) use response::Held;
+
+/// Numbers held beside the features of the rows that are gone through at a time: 2 MB.
+const RUN: usize = 1 << 18;
 
 /// Precision of the products of features, once there are more samples than features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,9 +92,32 @@ impl Stats {
     /// features or targets differs from earlier blocks, [`Error::MixedResponse`],
     /// [`Error::OutOfRange`], [`Error::OutOfMemory`], [`Error::Interrupted`].
     pub fn push(&mut self, block: &Block<'_>, context: &Context<'_>) -> Result<()> {
-        self.check_columns(block.features.n_cols())?;
-        let rows: Vec<usize> =
-            (0..block.features.n_rows()).filter(|i| block.count(*i) > 0).collect();
+        let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
+        self.check_columns(n_cols)?;
+        // Everything else that is allocated is smaller than this.
+        drop(reserved::<f64>(n_rows.min(n_cols).saturating_mul(n_cols), "the statistics")?);
+        let width = match block.response {
+            Response::Labels { .. } => 1,
+            Response::Targets(targets) => targets.ncols(),
+        };
+        let run = (RUN / (width + 3)).max(1024);
+        if n_rows <= run {
+            return self.push_rows(block, 0..n_rows, context);
+        }
+        let mut added = Self::empty(self.precision);
+        for start in (0..n_rows).step_by(run) {
+            added.push_rows(block, start..n_rows.min(start + run), context)?;
+        }
+        self.merge(added, context)
+    }
+
+    fn push_rows(
+        &mut self,
+        block: &Block<'_>,
+        range: std::ops::Range<usize>,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        let rows: Vec<usize> = range.filter(|i| block.count(*i) > 0).collect();
         let Some(first) = rows.first() else { return Ok(()) };
         let shift = if self.is_empty() {
             sample_mean(block.features, &rows, *first)?
@@ -102,6 +129,15 @@ impl Stats {
         let stats =
             pass::block_stats(block, &rows, shift, held, keep_rows, self.precision, context)?;
         self.merge(stats, context)
+    }
+
+    /// An independent copy, or the named error where memory cannot be had.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn try_clone(&self) -> Result<Self> {
+        drop(reserved::<u8>(self.n_bytes(), "a copy of the statistics")?);
+        Ok(self.clone())
     }
 
     /// Σ w: rows, counted as often as their weight says.

@@ -216,15 +216,22 @@ impl Single {
         })
     }
 
+    /// Scales the panel to magnitudes below 2 on the way, by a power of two, so that squares keep
+    /// to the range of float32.
     #[allow(clippy::cast_possible_truncation)] // the point of single precision
     fn gram_add(&mut self, panel: &[f64], n_cols: usize, scatter: &mut [f64]) {
+        let largest = panel.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+        if largest == 0.0 {
+            return;
+        }
+        let unit = largest.log2().floor().exp2();
         let narrow = &mut self.panel[..panel.len()];
         for (narrow, x) in narrow.iter_mut().zip(panel) {
-            *narrow = *x as f32;
+            *narrow = (*x / unit) as f32;
         }
         gram_single(narrow, n_cols, &mut self.gram);
         for (sum, part) in scatter.iter_mut().zip(&self.gram) {
-            *sum += f64::from(*part);
+            *sum += f64::from(*part) * (unit * unit);
         }
     }
 }

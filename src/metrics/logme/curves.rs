@@ -66,7 +66,7 @@ impl Tridiagonal<'_> {
                 let scaled = y[lane] * inverse[lane];
                 yy[lane] += y[lane] * scaled;
                 uy[lane] += u[lane] * scaled;
-                uu[lane] += u[lane] * u[lane] * inverse[lane];
+                uu[lane] += u[lane] * (u[lane] * inverse[lane]); // u may be of the size of T
                 multiplier[lane] = off * inverse[lane];
                 carried[lane] = off * multiplier[lane];
             }
@@ -138,10 +138,16 @@ impl Curve for Tridiagonal<'_> {
     fn at(&self, pairs: &Pairs) -> [Point; LANES] {
         let (swept, [yy, uy, uu]) = self.swept(pairs);
         let [mut aa, mut ah, mut hh] = [[0.0; LANES]; 3];
+        // On the dual side a is of the size of 1/t, whose square may be out of range: t·a is not.
+        let unit: Lanes = match self.decomp.side {
+            Side::Primal => [1.0; LANES],
+            Side::Dual => pairs.map(|(_, t)| t),
+        };
         swept.solutions(|_, a, h| {
             for lane in 0..LANES {
-                aa[lane] += a[lane] * a[lane];
-                ah[lane] += a[lane] * h[lane];
+                let a = unit[lane] * a[lane];
+                aa[lane] += a * a;
+                ah[lane] += a * h[lane];
                 hh[lane] += h[lane] * h[lane];
             }
         });
@@ -152,7 +158,7 @@ impl Curve for Tridiagonal<'_> {
                 Side::Primal => Point { ww: aa[lane], wv: ah[lane], vv: hh[lane], ..point },
                 Side::Dual => {
                     let vv = ((point.mean_v - hh[lane]) / t).max(0.0);
-                    Point { ww: yy[lane] - t * aa[lane], wv: ah[lane], vv, ..point }
+                    Point { ww: yy[lane] - aa[lane] / t, wv: ah[lane] / t, vv, ..point }
                 }
             }
         })
@@ -172,7 +178,7 @@ impl Curve for Tridiagonal<'_> {
 /// Eigenvalues and eigenvectors: sums over the spectrum at each t, without cancellation.
 impl Curve for Spectrum {
     fn eigenvalues(&self) -> &[f64] {
-        &self.determinant
+        &self.values
     }
 
     fn noise(&self) -> Option<f64> {
@@ -188,7 +194,7 @@ impl Curve for Spectrum {
             let mut point = Point {
                 residual: self.outside[target],
                 mean_v: self.mean_outside / t,
-                vv: self.mean_outside / (t * t),
+                vv: self.mean_outside / t / t, // t² may be out of range
                 ..Point::default()
             };
             let along = self.target_scores(target).iter().zip(&self.mean);

@@ -29,9 +29,10 @@ mod search;
 
 use ndarray::Array2;
 
-use crate::decomp::{CentredTargets, Prepared};
+use crate::decomp::{CentredTargets, Prepared, Side};
 use crate::error::{Error, Result};
 use crate::linalg::blas::dot;
+use crate::linalg::lapack::zeros;
 use crate::stats::{Held, Precision};
 use crate::threads::Context;
 
@@ -85,16 +86,17 @@ impl LogMe {
         let mut optima = vec![None; n_targets];
         if !prepared.from_samples {
             let curve = Tridiagonal { decomp: prepared.decomp(context)? };
-            let found = search(&curve, &targets, self.range(prepared, &curve), context)?;
-            let decided = |best: &Optimum| {
-                curve.noise().is_none() || !matches!(best.place, Place::LowerEnd | Place::Rising)
-            };
-            optima = found.into_iter().map(|best| decided(&best).then_some(best)).collect();
+            let range = self.range(prepared, &curve);
+            let found = search(&curve, &targets, range, context)?;
+            let decided = decided(prepared, &curve, &targets, &found, range.0)?;
+            optima =
+                found.into_iter().zip(decided).map(|(best, yes)| yes.then_some(best)).collect();
         }
         // What the tridiagonal form could not decide, the spectrum does.
         let rest: Vec<usize> = (0..n_targets).filter(|i| optima[*i].is_none()).collect();
         if !rest.is_empty() {
-            let curve = prepared.spectrum(context)?;
+            context.check()?;
+            let curve = prepared.spectrum()?;
             let chosen: Vec<_> = rest.iter().map(|i| targets[*i]).collect();
             let found = search(curve, &chosen, self.range(prepared, curve), context)?;
             for (i, best) in rest.iter().zip(found) {
@@ -170,6 +172,44 @@ impl LogMe {
     }
 }
 
+/// For each target, whether the tridiagonal form has shown its maximum: not if it lies at the lower
+/// end of the range, and not if directions that the form hides below that end could lift the
+/// evidence above it. There, the determinant of what the form shows and the residual that all
+/// directions together leave bound the evidence.
+fn decided(
+    prepared: &Prepared<'_>,
+    curve: &Tridiagonal<'_>,
+    targets: &[(usize, Target)],
+    optima: &[Optimum],
+    lo: f64,
+) -> Result<Vec<bool>> {
+    const RESOLVED: f64 = 1e-14; // smaller residuals are rounding
+    let at_end = |best: &Optimum| matches!(best.place, Place::LowerEnd | Place::Rising);
+    if curve.noise().is_none() {
+        return Ok(vec![true; optima.len()]);
+    }
+    let inside: Vec<bool> = optima.iter().map(|best| !at_end(best)).collect();
+    let double = prepared.stats.precision == Precision::Double;
+    if !double || !curve.decomp.hides_below(lo) {
+        return Ok(inside);
+    }
+    if curve.decomp.side == Side::Dual {
+        return Ok(vec![false; optima.len()]);
+    }
+    let factor = prepared.factor()?;
+    let n_features = prepared.stats.n_features;
+    let b = curve.decomp.targets.primal(prepared.stats, &prepared.stats.mean_about_shift())?;
+    let log_determinant = evidence::log_determinant(curve.eigenvalues(), lo);
+    let bounded = |((number, target), best): (&(usize, Target), &Optimum)| {
+        let b = &b[number * n_features..(number + 1) * n_features];
+        let residual = factor.residual(target.square, b)?;
+        let bound = target.value(residual, log_determinant);
+        Ok(residual > RESOLVED * target.square && bound <= best.evidence.value)
+    };
+    let bounded: Vec<bool> = targets.iter().zip(optima).map(bounded).collect::<Result<_>>()?;
+    Ok(inside.into_iter().zip(bounded).map(|(inside, bounded)| inside && bounded).collect())
+}
+
 /// The posterior means, (C, D); zero where the features say nothing.
 fn coefficients(
     prepared: &Prepared<'_>,
@@ -179,7 +219,9 @@ fn coefficients(
     context: &Context<'_>,
 ) -> Result<Array2<f64>> {
     let n_features = prepared.stats.n_features;
-    let mut coef = Array2::zeros((optima.len(), n_features));
+    let coef = zeros(optima.len() * n_features, "the coefficients")?;
+    let mut coef =
+        Array2::from_shape_vec((optima.len(), n_features), coef).map_err(|_| Error::NoData)?;
     let informed = |i: &usize| optima[*i].place != Place::NoSignal;
     let by_form: Vec<usize> =
         (0..optima.len()).filter(|i| informed(i) && !by_spectrum.contains(i)).collect();
@@ -204,9 +246,9 @@ fn coefficients(
         fill(&by_form, decomp.to_features(prepared.stats, along, &along_mean)?);
     }
     if !by_spectrum.is_empty() {
-        let spectrum = prepared.spectrum(context)?;
+        let spectrum = prepared.spectrum()?;
         let (along, along_mean) = posteriors(spectrum, &by_spectrum);
-        fill(&by_spectrum, spectrum.to_features(prepared, along, &along_mean, context)?);
+        fill(&by_spectrum, spectrum.to_features(prepared, &along, &along_mean)?);
     }
     Ok(coef)
 }

@@ -1,16 +1,13 @@
 //! The rounding error to expect in the evidence, to first order.
 
-use crate::decomp::{Prepared, Side};
+use crate::decomp::{Decomp, Prepared, Side, Spectrum};
 use crate::error::Result;
 use crate::threads::Context;
 
 use super::evidence::{Target, degrees_of_freedom};
 use super::search::{Optimum, Place};
 
-/// One estimate a target; infinite where the tridiagonal form could not decide. Noise in the matrix
-/// moves the determinant by Σ noise/(λ + t). It moves the residual by noise · |m|² on the primal
-/// side, where the residual is a difference as well, and relatively by noise/(λ + t) on the
-/// dual side, where it is a product.
+/// One estimate a target.
 pub(super) fn rounding(
     prepared: &Prepared<'_>,
     targets: &[(usize, Target)],
@@ -18,32 +15,63 @@ pub(super) fn rounding(
     by_spectrum: &[usize],
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
-    if prepared.from_samples {
-        return Ok(vec![0.0; targets.len()]);
-    }
-    let decomp = prepared.decomp(context)?;
-    let one = |((_, target), best): (&(usize, Target), &Optimum)| {
+    let one = |(i, ((number, target), best)): (usize, (&(usize, Target), &Optimum))| {
         if best.place == Place::NoSignal {
-            return 0.0;
+            return Ok(0.0);
         }
-        let (t, q) = (best.t, best.evidence.q);
-        let eigenvalues = &decomp.eigenvalues;
-        let in_directions = eigenvalues.iter().map(|value| decomp.noise / (value + t));
-        let (fit, difference) = match decomp.side {
-            Side::Primal => (
-                decomp.noise * degrees_of_freedom(eigenvalues, t) / t,
-                2.0 * target.effective() * f64::EPSILON * target.square / q,
-            ),
-            Side::Dual => {
-                let least = eigenvalues.first().copied().unwrap_or(0.0);
-                (target.effective() * decomp.noise / (least + t), 0.0)
-            }
+        let error = if by_spectrum.contains(&i) {
+            of_spectrum(prepared.spectrum()?, *number, target, best)
+        } else {
+            of_form(prepared.decomp(context)?, target, best)
         };
-        (in_directions.sum::<f64>() + fit + difference) / (2.0 * target.effective())
+        Ok(error / (2.0 * target.effective()))
     };
-    let mut rounding: Vec<f64> = targets.iter().zip(optima).map(one).collect();
-    for i in by_spectrum {
-        rounding[*i] = f64::INFINITY;
+    targets.iter().zip(optima).enumerate().map(one).collect()
+}
+
+/// Noise in the matrix moves the determinant by Σ noise/(λ + t). It moves the residual by
+/// noise · |m|² on the primal side, where the residual is a difference as well, and relatively by
+/// noise/(λ + t) on the dual side, where it is a product.
+fn of_form(decomp: &Decomp, target: &Target, best: &Optimum) -> f64 {
+    let (t, n) = (best.t, target.effective());
+    let directions = decomp.eigenvalues.iter().map(|value| decomp.noise / (value + t)).sum::<f64>();
+    directions
+        + match decomp.side {
+            Side::Primal => {
+                decomp.noise * degrees_of_freedom(&decomp.eigenvalues, t) / t
+                    + 2.0 * n * f64::EPSILON * target.square / best.evidence.q
+            }
+            Side::Dual => {
+                let least = decomp.eigenvalues.first().copied().unwrap_or(0.0);
+                n * decomp.noise / (least + t)
+            }
+        }
+}
+
+/// A singular value √λ carries the rounding of the largest, so λ that of 2√λ times it, which moves
+/// the determinant and the residual; what lies outside the span is a difference, of squares or of
+/// vectors.
+fn of_spectrum(spectrum: &Spectrum, number: usize, target: &Target, best: &Optimum) -> f64 {
+    let (t, q, n) = (best.t, best.evidence.q, target.effective());
+    if best.place == Place::Rising {
+        return if spectrum.outside_is_difference { f64::INFINITY } else { 0.0 };
     }
-    Ok(rounding)
+    let rank = spectrum.values.len() as f64;
+    let rounding = 4.0 * f64::EPSILON * (rank / 64.0).max(1.0).sqrt();
+    let largest = spectrum.values.last().copied().unwrap_or(0.0).sqrt();
+    let (mut determinant, mut residual) = (0.0, 0.0);
+    for (value, x) in spectrum.values.iter().zip(spectrum.target_scores(number)) {
+        let relative = 2.0 * rounding * largest * value.sqrt() / (value + t);
+        determinant += relative;
+        residual += x * x * t / (value + t) * relative;
+    }
+    let outside = if spectrum.outside[number] <= 0.0 {
+        0.0 // as many directions as samples
+    } else if spectrum.outside_is_difference {
+        rounding * target.square
+    } else {
+        rounding * (target.square * spectrum.outside[number]).sqrt()
+            + rounding * rounding * target.square
+    };
+    determinant + n * (residual + outside) / q
 }

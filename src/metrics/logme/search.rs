@@ -20,6 +20,8 @@ const CLOSE: f64 = 1e-9;
 /// Where a root is close enough, by what the evidence could still gain, relative to
 /// max(1, |evidence|); it is quadratic in ln t, so that t is known to about 1e-8.
 const GAIN: f64 = 1e-16;
+/// Evaluations after which a bracket cannot be narrowed by any rule; a root takes about 8.
+const ENOUGH: usize = 200;
 /// Differences of evidence that may be rounding, likewise.
 const LEVEL: f64 = 1e-12;
 
@@ -83,6 +85,7 @@ pub(super) fn search(
         let best = &mut optima[root.place];
         let evaluations = best.evaluations + root.evaluations;
         if let Some(found) = root.found
+            && best.place != Place::Rising
             && (found.evidence.value > best.evidence.value || found.place == Place::Rising)
         {
             *best = found;
@@ -136,7 +139,9 @@ fn candidates(values: &[f64], limit: f64) -> Vec<usize> {
             && (*i == last || values[*i] > values[i + 1])
             && values[*i] > limit + rounding
     };
-    (0..=last).filter(peak).collect()
+    // Rising towards t = 0 counts however low it starts: it may have no end.
+    let rises = |i: &usize| *i == 0 && values[0] > values[1.min(last)] + rounding;
+    (0..=last).filter(|i| peak(i) || rises(i)).collect()
 }
 
 /// Refines up to [`LANES`] roots side by side.
@@ -217,6 +222,9 @@ impl Root {
     /// Takes the sample at `next` and decides what comes after it.
     fn take(&mut self, c: Sample) {
         self.evaluations += 1;
+        if self.evaluations > ENOUGH {
+            return self.end(c, Place::Interior);
+        }
         match (self.a, self.b) {
             (None, _) => self.start(c),
             (Some(a), None) => {
@@ -235,6 +243,11 @@ impl Root {
 
     /// The first sample, on the grid: which way does it point?
     fn start(&mut self, c: Sample) {
+        // What a step of the grid gains at this slope.
+        let gain = c.slope * STEP / (2.0 * self.target.effective());
+        if self.below.is_none() && gain.abs() <= LEVEL * c.evidence.value.abs().max(1.0) {
+            return self.end(c, Place::LowerEnd);
+        }
         let other = if c.slope > 0.0 { self.above } else { self.below };
         match other {
             // Flat, or rising as t falls; a slope of less than a quarter of a direction is flat.

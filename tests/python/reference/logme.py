@@ -8,13 +8,14 @@ its logarithm divided by N, maximised over alpha and beta. Here that N x N covar
 factorised for every pair; nothing is decomposed once and reused. With an intercept of flat prior,
 y and F are first projected on the N - 1 directions orthogonal to the vector of ones.
 
-`logme_50_digits` does the same in decimal arithmetic, for data on which float64 is not enough.
+`evidence_in_decimals` is for data on which float64 is not enough.
 """
 
 from __future__ import annotations
 
+import decimal
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Maximum:
-    """Where the evidence of one target is highest, and how far rounding may move it."""
+    """Where the evidence of one target is highest, and how far rounding here may have moved it."""
 
     value: float
     alpha: float
@@ -50,27 +51,26 @@ def log_marginal(features: Array, target: Array, alpha: float, beta: float) -> f
     return float(-(n_samples * np.log(2 * np.pi) + log_determinant + square) / (2 * n_samples))
 
 
-def best_alpha(features: Array, target: Array, ratio: float) -> float:
-    """The alpha that is best while alpha/beta = ratio: a common factor of a covariance."""
-    unscaled = ratio * np.eye(len(target)) + features @ features.T
-    return float(len(target) / (target @ linalg.solve(unscaled, target, assume_a="pos")))
-
-
 def at_ratio(features: Array, target: Array, ratio: float) -> Maximum:
-    """The evidence at the best alpha and beta of this ratio."""
-    alpha = best_alpha(features, target, ratio)
-    value = log_marginal(features, target, alpha, alpha / ratio)
-    return Maximum(value, alpha, alpha / ratio)
+    """The evidence at the best alpha and beta with alpha/beta = ratio.
+
+    alpha is then a common factor of the inverse covariance, and its best value is the one for
+    which the quadratic form of the density is N.
+    """
+    covariance_by_alpha = ratio * np.eye(len(target)) + features @ features.T
+    square = target @ linalg.solve(covariance_by_alpha, target, assume_a="pos")
+    alpha = float(len(target) / square)
+    return Maximum(log_marginal(features, target, alpha, alpha / ratio), alpha, alpha / ratio)
 
 
 def without_features(target: Array) -> Maximum:
     """alpha = inf: y ~ N(0, I/beta), so 1/beta is the mean square of y."""
-    variance = target @ target / len(target)
-    return Maximum(float(-(np.log(2 * np.pi * variance) + 1) / 2), np.inf, float(1 / variance))
+    variance = float(target @ target / len(target))
+    return Maximum(-(np.log(2 * np.pi * variance) + 1) / 2, np.inf, 1 / variance)
 
 
 def without_noise(features: Array, target: Array) -> Maximum:
-    """beta = inf, if every target is a linear function of the features: y ~ N(0, F F^T/alpha)."""
+    """beta = inf, where F F^T has full rank: y ~ N(0, F F^T/alpha)."""
     n_samples = len(target)
     gram = features @ features.T
     alpha = n_samples / (target @ linalg.solve(gram, target, assume_a="pos"))
@@ -101,80 +101,80 @@ def evidence(features: Any, target: Any, intercept: bool = False) -> Maximum:
     def negative(log_ratio: float) -> float:
         return -at_ratio(features, target, float(np.exp(log_ratio))).value
 
-    # From where the least direction is all but free of the prior to where the largest is all
-    # but ruled by it, in steps much finer than a logistic function is wide.
-    grid = np.arange(np.log(max(1e-4 * least, 1e-11 * largest)), np.log(1e5 * largest), 0.25)
-    values = [-negative(x) for x in grid]
-    for i in np.argsort(values)[-4:]:
-        bounds = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
+    # From where even the least direction is free of the prior to where the largest is ruled by
+    # it, in steps much finer than the terms of the evidence are wide (about 4).
+    grid = np.arange(np.log(max(1e-8 * least, 1e-12 * largest)), np.log(1e5 * largest), 0.25)
+    values = [negative(x) for x in grid]
+    for i in range(1, len(grid) - 1):
+        if values[i] > min(values[i - 1], values[i + 1]):
+            continue
         found = optimize.minimize_scalar(
-            negative, bounds=bounds, method="bounded", options={"xatol": 1e-9}
+            negative, bounds=grid[[i - 1, i + 1]], method="bounded", options={"xatol": 1e-9}
         )
         candidates.append(at_ratio(features, target, float(np.exp(found.x))))
     best = max(candidates, key=lambda found: found.value)
-    # Rounding of F F^T, relative to the least eigenvalue of the covariance.
+    if best.alpha == np.inf:
+        return best
+    # F F^T is rounded relative to its largest eigenvalue, and matters relative to the least one
+    # of the covariance.
     floor = best.alpha / best.beta + (least if rank == len(target) else 0.0)
-    error = 0.0 if best.alpha == np.inf else 4 * np.finfo(float).eps * largest / floor
+    error = 4 * np.finfo(float).eps * largest / floor
     return Maximum(best.value, best.alpha, best.beta, float(error))
 
 
 def posterior_mean(features: Array, target: Array, ratio: float) -> Array:
-    """The mean of the weights given the targets: (F^T F + alpha/beta I)^-1 F^T y."""
+    """The mean of the weights given the target: (F^T F + alpha/beta I)^-1 F^T y."""
     matrix = features.T @ features + ratio * np.eye(features.shape[1])
     return np.linalg.solve(matrix, features.T @ target)
 
 
-def logme_50_digits(features: Any, target: Any, ratio: float) -> Decimal:
-    """The highest evidence near this alpha/beta, without intercept, in decimal arithmetic.
+def evidence_in_decimals(features: Any, target: Any, ratio: float, digits: int = 50) -> Decimal:
+    """The highest evidence within 10 % of this alpha/beta, without intercept, to many digits.
 
-    The covariance has D + D rows by the matrix determinant lemma and the Woodbury identity:
-    |tI + F F^T| = t^(N - D) |tI + F^T F|, and y^T (tI + F F^T)^-1 y = (y^T y - b^T m)/t with
-    b = F^T y and (tI + F^T F) m = b. Cancellation is what the digits are for.
+    With t = alpha/beta, G = F^T F and b = F^T y, and the best alpha for each t:
+    |tI + F F^T| = t^(N - D) |tI + G| and y^T (tI + F F^T)^-1 y = (y^T y - b^T (tI + G)^-1 b)/t.
+    These cancel badly, which is what the digits are for.
     """
-    rows = [[Decimal(float(x)) for x in row] for row in features]
-    y = [Decimal(float(value)) for value in target]
-    n, d = len(rows), len(rows[0])
-    with localcontext() as context:
-        context.prec = 60
-        gram = [
-            [sum((row[i] * row[j] for row in rows), Decimal(0)) for j in range(i + 1)]
-            for i in range(d)
-        ]
-        b = [sum((row[i] * v for row, v in zip(rows, y, strict=True)), Decimal(0)) for i in range(d)]
-        square = sum((v * v for v in y), Decimal(0))
+    with decimal.localcontext() as context:
+        context.prec = digits
+        rows = [[Decimal(float(x)) for x in row] for row in features]
+        y = [Decimal(float(value)) for value in target]
+        n, d = len(rows), len(rows[0])
+        gram = [[_dot((r[i], r[j]) for r in rows) for j in range(i + 1)] for i in range(d)]
+        b = [_dot((r[i], v) for r, v in zip(rows, y, strict=True)) for i in range(d)]
+        square = _dot((v, v) for v in y)
         two_pi = Decimal("6.28318530717958647692528676655900576839433879875021164194988918")
 
         def value(log_ratio: Decimal) -> Decimal:
-            t = log_ratio.exp()
-            pivots, half = _eliminate(gram, b, t)
-            q = (square - sum((h * h / p for h, p in zip(half, pivots, strict=True)), Decimal(0)))
-            logs = sum((p.ln() for p in pivots), Decimal(0)) - d * log_ratio
-            return -(n * (two_pi * q / n).ln() + n + logs) / (2 * n)
+            pivots, reduced = _eliminate(gram, b, log_ratio.exp())
+            q = square - sum(h * h / p for h, p in zip(reduced, pivots, strict=True))
+            log_determinant = sum(p.ln() for p in pivots) - d * log_ratio
+            return -(n * (two_pi * q / n).ln() + n + log_determinant) / (2 * n)
 
         golden = (Decimal(5).sqrt() - 1) / 2
         low, high = (Decimal(ratio).ln() + Decimal(step) for step in ("-0.1", "0.1"))
-        # The evidence is flat at its maximum: half the digits of t are all of its digits.
-        while high - low > Decimal("1e-26"):
+        # The evidence is flat at its maximum: an error of 1e-12 in ln t is one of 1e-24 there.
+        while high - low > Decimal("1e-12"):
             left, right = high - golden * (high - low), low + golden * (high - low)
-            if value(left) > value(right):
-                high = right
-            else:
-                low = left
+            low, high = (low, right) if value(left) > value(right) else (left, high)
         return value((low + high) / 2)
+
+
+def _dot(pairs: Any) -> Decimal:
+    return sum((a * b for a, b in pairs), Decimal(0))
 
 
 def _eliminate(
     gram: list[list[Decimal]], b: list[Decimal], t: Decimal
 ) -> tuple[list[Decimal], list[Decimal]]:
-    """Gaussian elimination of (tI + gram) m = b: the pivots, and b on the way."""
-    matrix = [row[:] for row in gram]
-    half = b[:]
+    """Gaussian elimination of (tI + G) m = b, G by its lower triangle: pivots and reduced b."""
+    matrix, reduced = [row[:] for row in gram], b[:]
     for i in range(len(b)):
         matrix[i][i] += t
-    for k, pivot_row in enumerate(matrix):
+    for k in range(len(b)):
         for i in range(k + 1, len(b)):
-            factor = matrix[i][k] / pivot_row[k]
+            factor = matrix[i][k] / matrix[k][k]
             for j in range(k + 1, i + 1):
                 matrix[i][j] -= factor * matrix[j][k]
-            half[i] -= factor * half[k]
-    return [matrix[i][i] for i in range(len(b))], half
+            reduced[i] -= factor * reduced[k]
+    return [matrix[i][i] for i in range(len(b))], reduced

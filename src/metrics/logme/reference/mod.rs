@@ -99,6 +99,10 @@ fn check(features: ArrayView2<'_, f64>, targets: ArrayView2<'_, f64>) -> Result<
     if actual != expected {
         return Err(Error::Shape { name: "targets", axis: "rows", actual, expected });
     }
+    let (n_rows, n_cols) = features.dim();
+    if n_rows.max(n_cols) > i32::MAX.unsigned_abs() as usize {
+        return Err(Error::Unaddressable { n_rows, n_cols });
+    }
     for (name, array) in [("features", features), ("targets", targets)] {
         if array.is_empty() {
             return Err(Error::Empty { name, axis: "rows or no columns" });

@@ -4,7 +4,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use super::recipe::{Constants, Recipe, Start};
 use crate::error::{Error, Result};
-use crate::linalg::{blas, lapack::thin_svd};
+use crate::linalg::blas;
+use crate::linalg::lapack::{MAX_ORDER, thin_svd, zeros};
 
 /// Singular values that `thuml/LogME` keeps where it takes them from `FᵀF`: absolute, not relative.
 const THUML_CUT: f64 = 1e-10;
@@ -12,8 +13,12 @@ const THUML_CUT: f64 = 1e-10;
 /// `FᵀF`, both triangles.
 fn gram(features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let d = features.ncols();
+    if d > MAX_ORDER {
+        return Err(Error::TooLarge { order: d, limit: MAX_ORDER });
+    }
     let rows = features.as_standard_layout();
-    let mut gram = Array2::<f64>::zeros((d, d));
+    let gram = zeros::<f64>(d.saturating_mul(d), "the product of the features")?;
+    let mut gram = Array2::from_shape_vec((d, d), gram).expect("just made");
     let (rows, upper) = (rows.as_slice(), gram.as_slice_mut());
     blas::gram_add(rows.expect("standard layout"), d, upper.expect("just made"));
     if gram.diag().iter().any(|square| !square.is_finite()) {

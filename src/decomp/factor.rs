@@ -1,0 +1,56 @@
+//! The scatter's Cholesky factor at unit diagonal, which keeps what column scales hide.
+//!
+//! S = E Ŝ E with Ŝ of unit diagonal, and PᵀŜP = L Lᵀ with complete pivoting. Every entry of a
+//! scatter is right relative to the scales of its two columns, and Cholesky keeps that, so a column
+//! 1e-9 times as large as another is not lost, as it is in eigenvalues relative to the largest.
+//!
+//! Cost D³/3, memory D².
+
+use crate::error::Result;
+use crate::linalg::blas::dot;
+use crate::linalg::lapack::{PivotedCholesky, zeros};
+
+/// The factor of a centred scatter.
+pub(crate) struct ScaledFactor {
+    /// E, the roots of the diagonal; 0 for constant columns.
+    scale: Vec<f64>,
+    cholesky: PivotedCholesky,
+}
+
+impl ScaledFactor {
+    /// From the upper triangle of a centred scatter (D, D).
+    pub(super) fn new(mut scatter: Vec<f64>) -> Result<Self> {
+        let order = scatter.len().isqrt();
+        let scale: Vec<f64> =
+            scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
+        for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
+            for j in i..order {
+                let scales = scale[i] * scale[j];
+                row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
+            }
+        }
+        let tolerance = 8.0 * order as f64 * f64::EPSILON;
+        Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
+    }
+
+    /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ.
+    pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<f64> {
+        let scaled = |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
+        let mut solved: Vec<f64> = self.cholesky.pivots().iter().map(scaled).collect();
+        self.cholesky.solve_lower(&mut solved)?;
+        Ok(square - dot(&solved, &solved))
+    }
+
+    /// G with S = G Gᵀ, (D, rank).
+    pub(super) fn root(&self) -> Result<Vec<f64>> {
+        let (order, rank) = (self.scale.len(), self.cholesky.pivots().len());
+        let mut root = zeros(order * rank, "a factor of the scatter")?;
+        for i in 0..order {
+            let (feature, row) = self.cholesky.row(i);
+            for (out, l) in root[feature * rank..].iter_mut().zip(row) {
+                *out = self.scale[feature] * l;
+            }
+        }
+        Ok(root)
+    }
+}
