@@ -76,9 +76,11 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
             f"sample_weight has shape {array.shape} but features has {n_samples} rows; give one "
             f"weight per row"
         )
-    if n_samples and int(array.min()) < 0:
-        row = int(array.argmin())
-        raise DataError(f"sample_weight[{row}] is {array[row]}; weights must be at least 0")
+    for row in (array.argmin(), array.argmax()) if n_samples else ():
+        if not 0 <= int(array[row]) < 2**63:
+            raise DataError(
+                f"sample_weight[{row}] is {array[row]}; weights must be at least 0 and below 2**63"
+            )
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
@@ -116,9 +118,10 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DtypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, (str, os.PathLike)):
+        paths = "; only rank takes paths" if name == "features" else ""
         raise DtypeError(
-            f"{name} is the path {os.fspath(value)!r}; load it first, for example with np.load "
-            f"(rank takes paths)"
+            f"{name} is the path {os.fspath(value)!r}; load it first, for example with "
+            f"np.load({os.fspath(value)!r}){paths}"
         )
     if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):  # CuPy
         return np.asarray(value.get()), (f"{name} was on a GPU and was copied to the CPU",)
@@ -166,8 +169,14 @@ def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     torch = sys.modules["torch"]
-    if tensor.layout is not torch.strided:
-        raise DtypeError(f"{name} is a sparse tensor; pass {name}.to_dense()")
+    for is_odd, kind, fix in (
+        (tensor.is_nested, "nested", "pass a list of its rows, padded or pooled to one length"),
+        (tensor.is_quantized, "quantized", f"pass {name}.dequantize()"),
+        (tensor.device.type == "meta", "meta", "it has no data; compute it on a real device"),
+        (tensor.layout is not torch.strided, "sparse", f"pass {name}.to_dense()"),
+    ):
+        if is_odd:
+            raise DtypeError(f"{name} is a {kind} tensor; {fix}")
     tensor = tensor.detach()
     notes: tuple[str, ...] = ()
     if tensor.device.type != "cpu":
@@ -175,7 +184,12 @@ def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         tensor = tensor.cpu()
     if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16; float32 holds it exactly
         tensor = tensor.float()
-    array: NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()
+    try:
+        array: NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError) as error:  # float8 and other types of torch alone
+        raise DtypeError(
+            f"{name} has dtype {tensor.dtype}, which NumPy lacks; pass {name}.float()"
+        ) from error
     return array, notes
 
 

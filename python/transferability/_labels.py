@@ -31,19 +31,24 @@ def read_labels(labels: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
         if array.dtype.kind in "USO" and not isinstance(labels, np.ndarray):
             array = _as_objects(labels, array)  # NumPy turned [1, "a"] and ["a", nan] to strings
     if array.ndim not in (1, 2):
-        raise DataError(f"labels must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}")
+        raise DataError(
+            f"labels must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
+            f"label, or one row of targets, for each row of features"
+        )
     if array.size == 0:
         raise DataError(f"labels is empty: shape {array.shape}")
     if array.dtype.kind in "OT":
         array = _from_objects(array.astype(object))
-    elif array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    elif array.dtype.name == "bfloat16":
-        array = array.astype(np.float32)
+    if array.dtype.kind == "S":
+        array = _decoded(array)
+    elif array.dtype.name == "bfloat16" or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+            array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
         raise DtypeError(f"labels must be numbers or strings, got dtype {array.dtype}")
     if array.dtype.kind == "f":
         _refuse_missing(np.isnan(array))
+        _refuse(np.isinf(array), "infinite values")
     return array, notes
 
 
@@ -59,6 +64,7 @@ def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
     kinds = {type(value) for value in values}
     for base, dtype in (
         (str, str),
+        (bytes, np.bytes_),
         ((bool, np.bool_), np.bool_),
         ((bool, np.bool_, int, np.integer), np.int64),
         ((bool, np.bool_, int, float, np.integer, np.floating), np.float64),
@@ -76,6 +82,16 @@ def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
+def _decoded(array: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"labels hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
+            f"example with np.char.decode(labels, 'latin-1')"
+        ) from error
+
+
 def _is_missing(value: Any) -> bool:
     return (
         value is None
@@ -85,10 +101,14 @@ def _is_missing(value: Any) -> bool:
 
 
 def _refuse_missing(missing: NDArray[Any]) -> None:
-    where = np.argwhere(missing)
+    _refuse(missing, "missing values (None, NaN or NA)")
+
+
+def _refuse(bad: NDArray[Any], what: str) -> None:
+    where = np.argwhere(bad)
     if where.size:
         place = ", ".join(map(str, where[0]))
         raise DataError(
-            f"labels has {len(where)} missing values (None, NaN or NA), the first at position "
-            f"{place}; drop those rows from labels and features"
+            f"labels has {len(where)} {what}, the first at position {place}; drop those rows from "
+            f"labels and features"
         )

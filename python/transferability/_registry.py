@@ -16,13 +16,13 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from . import _core
 from .errors import DataError, DtypeError
 
-__all__ = ["Plan", "metric_rows", "module_of", "plan", "title_of"]
+__all__ = ["Plan", "metric_names", "metric_rows", "module_of", "plan", "title_of"]
 
 #: Native options by metric, and the metrics of "all" that do not apply, with the reason.
 Plan = tuple[dict[str, dict[str, Any]], dict[str, str]]
@@ -53,6 +53,27 @@ def module_of(metric: str) -> Metric:
     return cast(Metric, importlib.import_module(f".metrics.{metric}", __package__))
 
 
+def metric_names(metrics: object) -> list[str]:
+    """Check what was asked for: a name, several, or "all"."""
+    known = list(metric_rows())
+    if isinstance(metrics, str):
+        asked: list[Any] = known if metrics == "all" else [metrics]
+    else:
+        asked = list(metrics) if isinstance(metrics, Iterable) else [metrics]
+    if not all(isinstance(name, str) for name in asked):
+        raise DtypeError(
+            f"metrics is {metrics!r}; give a name, a list of names or 'all', of {', '.join(known)}"
+        )
+    if not asked:
+        raise DataError(f"metrics is empty; choose from {', '.join(known)}")
+    for name in asked:
+        if name not in known:
+            close = difflib.get_close_matches(name.lower(), known, n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise DataError(f"unknown metric {name!r}; {hint}known: {', '.join(known)}")
+    return list(dict.fromkeys(asked))
+
+
 def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object]) -> Plan:
     """Check metrics and options and say what to ask of the native module.
 
@@ -67,7 +88,7 @@ def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object])
     """
     rows = metric_rows()
     everything = isinstance(metrics, str) and metrics == "all"
-    names = list(rows) if everything else _names(metrics, rows)
+    names = metric_names(metrics)
     skipped = {
         name: f"is for {' and '.join(rows[name]['tasks'])}, and this task is {task}"
         for name in names
@@ -98,15 +119,3 @@ def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object])
 def _options_of(metric: str) -> frozenset[str]:
     """Give the options users may set; inspecting a signature takes longer than a small score."""
     return frozenset(inspect.signature(module_of(metric).options).parameters) - {"task"}
-
-
-def _names(metrics: str | Sequence[str], rows: Mapping[str, object]) -> list[str]:
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
-    if not names:
-        raise DataError(f"metrics is empty; choose from {', '.join(rows)}")
-    for name in names:
-        if name not in rows:
-            close = difflib.get_close_matches(str(name).lower(), rows, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise DataError(f"unknown metric {name!r}; {hint}known: {', '.join(rows)}")
-    return list(dict.fromkeys(names))

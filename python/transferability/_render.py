@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ._registry import title_of
 if TYPE_CHECKING:
     from ._ranking import Ranking, Row
 
-__all__ = ["FACTS", "columns", "csv_text", "html", "markdown", "text"]
+__all__ = ["FACTS", "columns", "csv_text", "html", "markdown", "text", "write_csv"]
 
 #: What a row says besides its scores.
 FACTS = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
@@ -47,7 +48,8 @@ def text(ranking: Ranking) -> str:
         ).rstrip()
         for line in ([*row[:-1], _cut(row[-1])] for row in table)
     ]
-    return "\n".join([_title(ranking), "", *lines, *(f"Note: {w}" for w in ranking.warnings)])
+    below = _below(ranking)
+    return "\n".join([_title(ranking), "", *lines, *([""] if below else []), *below])
 
 
 def markdown(ranking: Ranking) -> str:
@@ -55,7 +57,9 @@ def markdown(ranking: Ranking) -> str:
     header, body = _cells(ranking)
     rule = ["---" if name in ("model", "notes") else "--:" for name in header]
     lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, rule, *body)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = [f"| {' | '.join(line)} |" for line in lines]
+    below = [f"- {line}" for line in _below(ranking)]
+    return "\n".join([*table, *([""] if below else []), *below])
 
 
 def html(ranking: Ranking) -> str:
@@ -65,15 +69,21 @@ def html(ranking: Ranking) -> str:
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body
     )
+    below = "".join(f"<li>{escape(line)}</li>" for line in _below(ranking))
     return (
         f"<table><caption>{escape(_title(ranking))}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        + (f"<ul>{below}</ul>" if below else "")
     )
 
 
 def csv_text(ranking: Ranking) -> str:
     """Write the table as CSV."""
-    table = columns(ranking)
+    return write_csv(columns(ranking))
+
+
+def write_csv(table: Mapping[str, Sequence[Any]]) -> str:
+    """Write columns by name as CSV."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table)
@@ -95,12 +105,25 @@ def _cells(ranking: Ranking) -> tuple[list[str], list[list[str]]]:
 def _row_cells(row: Row, metrics: tuple[str, ...]) -> list[str]:
     return [
         str(row.rank),
-        row.name,
+        _printable(row.name),
         *(f"{row.value(metric):.4f}" for metric in metrics),
         "" if row.n_features is None else str(row.n_features),
         f"{row.seconds:.3f}",
-        f"failed: {row.error}" if row.error else " ".join(row.notes),
+        _printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
     ]
+
+
+def _below(ranking: Ranking) -> list[str]:
+    """Say why models failed, in full, and what concerns all models: a line each."""
+    failed = [f"{row.name}: {row.error}" for row in ranking.failed]
+    return [_printable(line) for line in (*failed, *(f"Note: {w}" for w in ranking.warnings))]
+
+
+def _printable(text: str) -> str:
+    r"""Show line ends, terminal codes and the like as escapes (\n, \x1b)."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def _cut(note: str) -> str:

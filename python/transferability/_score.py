@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings as _warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Score", "Scores", "collect", "json_ready", "make_scores"]
+__all__ = ["Score", "Scores", "collect", "issue", "json_ready", "make_scores"]
 
 
 class Score(float):
@@ -36,11 +36,11 @@ class Score(float):
         Rows and columns of the features.
     n_classes : int or None
         Number of classes that occur; None without classes.
-    classes : tuple of int or str, or None
+    classes : tuple of int, str or bool, or None
         The classes that occur, sorted.
     class_counts : tuple of int or None
         Rows of each of them.
-    targets : tuple of int or str
+    targets : tuple of int, str or bool
         One name for each entry of `per_target`: the classes, or the kept target columns.
     per_target : ndarray of shape (n_targets,)
         The score of each class or target alone; the value is their mean.
@@ -50,7 +50,8 @@ class Score(float):
         What deserves a second look, in whole sentences.
     details : mapping
         What only this metric has, also reachable as attributes: for LogME `alpha`, `beta`,
-        `converged`, `iterations`, and `coef` and `offset` if they were asked for.
+        `converged`, `iterations`, and `coef` and `offset` if they were asked for. Arrays are
+        read-only.
 
     Examples
     --------
@@ -79,6 +80,9 @@ class Score(float):
         """Make a score; `facts` are the attributes listed above."""
         self = super().__new__(cls, value)
         facts["details"] = MappingProxyType(dict(facts.get("details", {})))
+        for fact in (*facts.values(), *facts["details"].values()):
+            if hasattr(fact, "setflags"):  # an array
+                fact.setflags(write=False)
         self.__dict__.update(facts)
         return self
 
@@ -92,6 +96,10 @@ class Score(float):
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: a score is a value."""
         raise AttributeError(f"a Score cannot be changed; {name} is fixed")
+
+    def __delattr__(self, name: str) -> None:
+        """Refuse: a score is a value."""
+        raise AttributeError(f"a Score cannot be changed; {name} stays")
 
     def __getattr__(self, name: str) -> Any:
         """Find the entries of `details` as attributes."""
@@ -182,7 +190,7 @@ def make_scores(
         else Score(
             outcome["value"],
             metric=name,
-            **facts | _kept(facts, outcome["details"]),
+            **dict(facts) | _kept(facts, outcome["details"]),
             per_target=outcome["per_target"],
             warnings=(*notes, *outcome["warnings"]),
             details={**chosen, **outcome["details"]},
@@ -207,15 +215,15 @@ def collect(
         if isinstance(result, Exception):
             raise result
         scores[name] = result
-    for text in dict.fromkeys(text for score in scores.values() for text in score.warnings):
-        _warn(text)
+    issue(text for score in scores.values() for text in score.warnings)
     single = isinstance(asked, str) and asked != "all"
     return scores[str(asked)] if single else Scores(scores, skipped)
 
 
-def _warn(text: str) -> None:
-    """Issue a warning that points to where the user called this package."""
+def issue(texts: Iterable[str]) -> None:
+    """Issue each warning once, pointing to where the user called this package."""
     package, level, frame = __name__.partition(".")[0], 1, sys._getframe()
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == package:
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         level, frame = level + 1, frame.f_back
-    _warnings.warn(text, TransferabilityWarning, stacklevel=level)
+    for text in dict.fromkeys(texts):
+        _warnings.warn(text, TransferabilityWarning, stacklevel=level)

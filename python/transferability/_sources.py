@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,9 +22,13 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 
-__all__ = ["Source", "find_models", "load_labels", "parse_source"]
+__all__ = ["Source", "find_models", "label_source", "load_labels", "parse_source"]
 
 _NOT_MODELS = ("labels", "images")
+_MISSING = {"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"}
+#: int() and float() read more than this, such as 1_0, which is a name.
+_INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
+_REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,11 @@ class Source:
     def __str__(self) -> str:
         """Write it as the command line takes it."""
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
+
+    @property
+    def name(self) -> str:
+        """What a model in it is called."""
+        return self.member or self.path.stem
 
     def load(self) -> NDArray[Any]:
         """Read the array; an .npy file is memory-mapped, its rows are read when used."""
@@ -117,10 +127,14 @@ def find_models(
     skipped: list[str] = []
     for path in map(Path, paths):
         candidates, explicit = _candidates(path)
+        others = _other_files(path) if path.is_dir() else ""
         if not candidates:
-            raise DataError(f"{path} holds no .npy files")
+            hint = f", only {others}; an .npz file is named itself" if others else ""
+            raise DataError(f"{path} holds no .npy files{hint}")
+        if others:
+            skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
         for source in candidates:
-            name = source.member or source.path.stem
+            name = source.name
             if labels is not None and _same(source, labels):
                 skipped.append(f"{source} was skipped: it holds the labels")
             elif name.startswith(_NOT_MODELS) and not (explicit and source.member):
@@ -143,12 +157,18 @@ def find_models(
     return models, skipped
 
 
-def load_labels(spec: str | os.PathLike[str]) -> Any:
-    """Read labels from .npy, ``file.npz:member``, an .npz's ``labels``, or lines of text."""
+def label_source(spec: str | os.PathLike[str]) -> Source | None:
+    """Read .npy, ``file.npz:member`` or an .npz, whose ``labels`` are meant; None for text."""
     text = os.fspath(spec)
     if text.endswith((".csv", ".txt")):
-        return _label_lines(Path(text))
-    return parse_source(f"{text}:labels" if text.endswith(".npz") else text).load()
+        return None
+    return parse_source(f"{text}:labels" if text.endswith(".npz") else text)
+
+
+def load_labels(spec: str | os.PathLike[str]) -> Any:
+    """Read labels from what :func:`label_source` knows, or from lines of text."""
+    source = label_source(spec)
+    return _label_lines(Path(spec)) if source is None else source.load()
 
 
 def _candidates(path: Path) -> tuple[list[Source], bool]:
@@ -158,6 +178,16 @@ def _candidates(path: Path) -> tuple[list[Source], bool]:
     if path.suffix == ".npz":
         return [Source(path, member) for member in _members(path)], False
     return [parse_source(path)], True
+
+
+def _other_files(folder: Path) -> str:
+    """Name what is in a folder besides .npy files, hidden files and folders apart."""
+    names = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.is_file() and file.suffix != ".npy" and not file.name.startswith(".")
+    )
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _why_no_model(source: Source) -> str | None:
@@ -194,21 +224,35 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _label_lines(path: Path) -> list[Any]:
+    """Read one label a line: all integers, all numbers, or all text."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            rows = [(reader.line_num, row or [""]) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
-    for number, row in enumerate(rows, start=1):
+    for line, row in rows:
         if len(row) != 1:
-            raise DataError(f"{path}, line {number}: {len(row)} values; give one label a line")
-    values = [row[0].strip() for row in rows]
-    for convert in (int, float):
-        try:
-            return [convert(value) for value in values]
-        except ValueError:
-            continue
-    return values
+            raise DataError(f"{path}, line {line}: {len(row)} values; give one label a line")
+    values = [(line, row[0].strip()) for line, row in rows]
+    missing = [line for line, value in values if value in _MISSING]
+    if missing:
+        raise DataError(
+            f"{path} has {len(missing)} lines without a label (empty, NA or the like), the first "
+            f"is line {missing[0]}; drop those rows from labels and features"
+        )
+    numbers = [entry for entry in values if _REAL.fullmatch(entry[1])]
+    words = [entry for entry in values if not _REAL.fullmatch(entry[1])]
+    if numbers and words:
+        line, odd = min(words, numbers, key=len)[0]
+        raise DataError(
+            f"{path}, line {line}: {odd!r} is unlike other lines, of which {len(numbers)} hold "
+            f"numbers and {len(words)} text; remove a header, and write labels in one way"
+        )
+    if words:
+        return [value for _, value in words]
+    whole = all(_INTEGER.fullmatch(value) for _, value in numbers)
+    return [int(value) if whole else float(value) for _, value in numbers]
 
 
 def _same(source: Source, other: Source) -> bool:

@@ -102,8 +102,8 @@ class Stats:
         start = time.perf_counter()
         if target.n_samples != len(features):
             raise DataError(
-                f"labels has {target.n_samples} entries but features has {len(features)} rows; give "
-                f"one label for each row"
+                f"labels has {target.n_samples} entries but features has {len(features)} rows; "
+                f"give one label for each row"
             )
         n_threads = _threads.resolve(self._n_threads)
         if target.ids is not None:

@@ -2,7 +2,8 @@
 
 ``task="auto"``: strings, booleans and integers are classes; real numbers are targets, unless all
 are whole numbers with at most 50 distinct values and 5 rows each on average; a 2-D array of 0
-and 1 is multilabel. What could be either way asks for ``task=``.
+and 1 is multilabel. What could be either way, such as integers or strings that hardly repeat,
+asks for ``task=``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Target:
     values: NDArray[np.float64] | None = None
     columns: tuple[int | str, ...] | None = None
     warnings: tuple[str, ...] = ()
+    boolean: bool = False  # the ids 0 and 1 stand for False and True
 
     @property
     def data(self) -> NDArray[Any]:
@@ -66,6 +68,8 @@ class Target:
         self, classes: tuple[int | str, ...] | None, counts: tuple[int, ...] | None
     ) -> dict[str, Any]:
         """Give what a Score says about its labels."""
+        if self.boolean and classes is not None and set(classes) <= {0, 1}:
+            classes = tuple(map(bool, classes))
         return {
             "task": self.task,
             "task_note": self.note,
@@ -143,13 +147,6 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    infinite = np.argwhere(~np.isfinite(values))
-    if infinite.size:
-        row, column = infinite[0]
-        raise DataError(
-            f"labels has {len(infinite)} infinite values, the first at row {row}, column "
-            f"{column}; drop those rows from labels and features"
-        )
     columns = getattr(labels, "columns", None)
     names: Sequence[int | str] = range(values.shape[1])
     if columns is not None and len(columns) == values.shape[1]:
@@ -160,6 +157,13 @@ def read_target(labels: object, task: str = "auto") -> Target:
 def _decide(array: NDArray[Any]) -> tuple[str, str]:
     kind, n_samples = array.dtype.kind, len(array)
     if kind == "U":
+        n_distinct = np.unique(array).size
+        if n_samples > 1 and n_distinct > n_samples / 2:
+            raise DataError(
+                f"labels has {n_distinct} distinct strings in {n_samples} rows; if they are "
+                f"classes pass task='classification', if they are numbers stored as text convert "
+                f"them with labels.astype(float)"
+            )
         return "classification", "classification, because the labels are strings"
     if array.ndim == 2:
         if bool(np.isin(array, (0, 1)).all()):
@@ -167,7 +171,7 @@ def _decide(array: NDArray[Any]) -> tuple[str, str]:
             hint = "; each row holds a single 1: for classes pass labels.argmax(axis=1)"
             note = "multilabel, because the labels are a 2-D array of 0 and 1"
             return "multilabel", note + (hint if one_hot else "")
-        if kind == "f":
+        if kind == "f" and array.shape[1] > 1:
             return "regression", "regression, because the labels are a 2-D array of real numbers"
         if array.shape[1] > 1:
             raise DataError(
@@ -215,6 +219,8 @@ def _classes(array: NDArray[Any]) -> Target:
                 f"labels[{odd[0]}] is {array[odd[0]]:g}, and {odd.size} of {array.size} labels are "
                 f"not whole numbers; for real-valued targets pass task='regression'"
             )
-    if array.size and (array.max() > _INT64.max or array.min() < _INT64.min):
+    # As Python integers, because 2**63 - 1 has no float64.
+    if int(array.max()) > _INT64.max or int(array.min()) < _INT64.min:
         raise DataError("labels has class ids beyond 64-bit integers; use strings for them")
-    return Target("classification", "", ids=np.ascontiguousarray(array, dtype=np.int64))
+    ids = np.ascontiguousarray(array, dtype=np.int64)
+    return Target("classification", "", ids=ids, boolean=array.dtype.kind == "b")

@@ -10,12 +10,14 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from ._threads import MOST
 from .errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 
 __all__ = ["main"]
@@ -26,7 +28,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class _Group(click.Group):
-    """Turns this package's errors into one line and an exit code."""
+    """Turns this package's errors and those of the system into one line and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if sys.stdout is None:  # where click would write nothing and exit with 0
+            _say("error: standard output is closed", "red")
+            sys.exit(1)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # click deals with closed pipes
+            _say(f"error: {error.filename or 'standard output'}: {error.strerror or error}", "red")
+            with suppress(OSError):  # what is left in the buffer would fail again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -87,8 +101,11 @@ def _shared_options(command: F) -> F:
                 type=click.Choice(["double", "single"]),
                 help="Of the products of float32 features.",
             ),
-            click.option("--threads", type=click.IntRange(min=1), help="Default: all cores."),
+            click.option("--threads", type=click.IntRange(1, MOST), help="Default: all cores."),
             click.option("--json", "as_json", is_flag=True, help="One line of JSON."),
+            click.option(
+                "--csv", "as_csv", is_flag=True, help="Comma-separated values, full precision."
+            ),
             click.option("--quiet", "-q", is_flag=True, help="No messages, no progress."),
         ]
     ):
@@ -104,7 +121,6 @@ def _shared_options(command: F) -> F:
     help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
 )
 @_shared_options
-@click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values, full precision.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
 @click.pass_context
 def rank(
@@ -117,8 +133,8 @@ def rank(
     precision: str,
     threads: int | None,
     as_json: bool,
-    quiet: bool,
     as_csv: bool,
+    quiet: bool,
     as_markdown: bool,
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows.
@@ -127,24 +143,26 @@ def rank(
     and folders of .npy files.
     """
     from ._rank import rank as rank_models
-    from ._sources import find_models, load_labels, parse_source
+    from ._sources import find_models, label_source, load_labels, parse_source
 
-    if as_json + as_csv + as_markdown > 1:
-        raise click.UsageError("choose one of --json, --csv and --markdown")
+    _one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     if labels is None:
         if len(features) != 1 or not features[0].endswith(".npz"):
             raise click.UsageError("give the labels with --labels")
         labels = f"{features[0]}:labels"
-    source = None
-    if not labels.endswith((".csv", ".txt")):
-        source = parse_source(f"{labels}:labels" if labels.endswith(".npz") else labels)
+    with _usage():
+        names = _names(metrics)
+        source = label_source(labels)
+        for path in features:
+            if not path.endswith(".npz") and not Path(path).is_dir():
+                parse_source(path)
     models, skipped = find_models(features, source)
     for line in () if quiet else skipped:
         _say(line)
     ranking = rank_models(
         models,
         load_labels(labels),
-        _names(metrics),
+        names,
         task=task,
         precision=precision,
         progress=False if quiet else None,
@@ -153,6 +171,8 @@ def rank(
     )
     for name, reason in () if quiet else ranking.skipped.items():
         _say(f"{name} was skipped: it {reason}")
+    for text in () if quiet else ranking.warnings:
+        _say(f"note: {text}")
     if as_json:
         click.echo(ranking.to_json())
     elif as_csv:
@@ -178,19 +198,26 @@ def score(
     precision: str,
     threads: int | None,
     as_json: bool,
+    as_csv: bool,
     quiet: bool,
     explain: bool,
 ) -> None:
     """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt)."""
     from ._evaluate import score as score_features
-    from ._sources import load_labels, parse_source
+    from ._render import write_csv
+    from ._sources import label_source, load_labels, parse_source
 
+    _one_of(json=as_json, csv=as_csv, explain=explain)
+    with _usage():
+        names = _names(metrics)
+        source = parse_source(features)
+        label_source(labels)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         scores = score_features(
-            parse_source(features).load(),
+            source.load(),
             load_labels(labels),
-            _names(metrics),
+            names,
             task=task,
             precision=precision,
             n_threads=threads,
@@ -200,6 +227,9 @@ def score(
         _say(f"note: {warning.message}")
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
+        return
+    if as_csv:
+        click.echo(write_csv(_columns(source.name, scores)), nl=False)
         return
     for name, value in scores.items():
         click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
@@ -221,7 +251,40 @@ def metrics(as_json: bool) -> None:
 
 def _names(metrics: str) -> str | list[str]:
     """Read a comma-separated list; one name is a list too, so that scores come by name."""
-    return metrics if metrics == "all" else [m.strip() for m in metrics.split(",") if m.strip()]
+    from ._registry import metric_names
+
+    if metrics == "all":
+        return metrics
+    return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Report what is wrong with the arguments themselves, not with the data, as wrong usage."""
+    try:
+        yield
+    except (DataError, DtypeError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _one_of(**formats: bool) -> None:
+    if sum(formats.values()) > 1:
+        *others, last = (f"--{name}" for name in formats)
+        raise click.UsageError(f"choose one of {', '.join(others)} and {last}")
+
+
+def _columns(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:
+    """Give the scores of one model as a ranking's CSV has them."""
+    first = next(iter(scores.values()))
+    notes = dict.fromkeys(text for score in scores.values() for text in score.warnings)
+    return {
+        "model": [name],
+        **{metric: [float(score)] for metric, score in scores.items()},
+        "n_features": [first.n_features],
+        "n_samples": [first.n_samples],
+        "seconds": [first.seconds],
+        "notes": [" ".join(notes)],
+    }
 
 
 def _given(**options: object) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ._evaluate import evaluate
 from ._input import as_features
 from ._registry import plan
+from ._score import issue
 from ._target import Target
 from .errors import DataError, MissingDependencyError
 
@@ -47,11 +48,12 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
         )["logme"]
         if isinstance(result, Exception):
             raise result
-        self.coef_ = result.coef
-        self.intercept_ = result.offset
+        issue(result.warnings)
+        self.coef_ = result.coef.copy()  # a Score's arrays are read-only
+        self.intercept_ = result.offset.copy()
         self.evidence_ = float(result)
-        self.alpha_ = result.alpha
-        self.beta_ = result.beta
+        self.alpha_ = result.alpha.copy()
+        self.beta_ = result.beta.copy()
         self.n_iter_ = int(np.max(result.iterations))
 
     def _outputs(self, features: Any) -> NDArray[np.float64]:

@@ -63,12 +63,20 @@ def test_failed_models_give_4(feature_folder: Path, features: Any) -> None:
         (["rank", "{folder}"], 2, "give the labels with --labels"),
         (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--task", "x"], 2, "'x' is not"),
         (["rank", "{folder}", "--labels", "{folder}/ids.npy"], 3, "error: labels has 90 distinct"),
-        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--metrics", "y"], 3, "unknown"),
+        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--metrics", "y"], 2, "unknown"),
+        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--metrics", ","], 2, "is empty"),
+        (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--threads", "999"], 2, "--thre"),
+        (["rank", "{folder}/y.json", "--labels", "{folder}/labels.npy"], 2, "neither an .npy"),
+        (["rank", "{folder}", "--labels", "{folder}/y.json"], 2, "neither an .npy"),
+        (["score", "{folder}", "{folder}/labels.npy"], 2, "neither an .npy"),
+        (["score", "{folder}/../all.npz", "{folder}/labels.npy"], 2, "name one as"),
+        (["score", "{folder}/good.npy", "{folder}/labels.npy", "--metrics", "y"], 2, "unknown"),
         (["score", "{folder}/ids.npy", "{folder}/labels.npy"], 3, "features must be 2-D"),
         (["score", "{folder}/good.npy", "{folder}/../all.npz:gone"], 3, "no member 'gone'"),
     ],
 )
 def test_exit_codes(arguments: list[str], code: int, message: str, feature_folder: Path) -> None:
+    (feature_folder / "y.json").touch()
     result = run(*(text.format(folder=feature_folder) for text in arguments))
     assert result.exit_code == code
     assert message in result.stderr
@@ -83,6 +91,28 @@ def test_score(feature_folder: Path, features: Any, labels: Any) -> None:
     assert "know nothing" in run(*arguments, "--explain").stdout
     with_intercept = float(run(*arguments, "--intercept").stdout.split()[1])
     assert with_intercept == tx.logme(features, labels, intercept=True)
+
+
+def test_score_as_csv(feature_folder: Path, features: Any, labels: Any) -> None:
+    arguments = ("score", feature_folder.parent / "all.npz:good", feature_folder / "labels.npy")
+    header, row = run(*arguments, "--csv").stdout.splitlines()
+    assert header == "model,logme,n_features,n_samples,seconds,notes"
+    assert row.startswith(f"good,{float(tx.logme(features, labels))!r},6,90,")
+    assert run(*arguments, "--csv", "--explain").exit_code == 2
+
+
+def test_what_a_folder_holds_besides_is_said(feature_folder: Path) -> None:
+    np.savez(feature_folder / "more.npz", a=np.ones((90, 2)))
+    (feature_folder / "notes.txt").touch()
+    result = run("rank", feature_folder, "--labels", feature_folder / "labels.npy")
+    assert "only .npy files are read from a folder, not more.npz, notes.txt" in result.stderr
+
+
+def test_warnings_of_a_ranking_go_to_stderr(feature_folder: Path, features: Any) -> None:
+    np.save(feature_folder / "two.npy", np.column_stack([features[:, 0] > 0, np.ones(90)]))
+    arguments = ("rank", feature_folder / "good.npy", "--labels", feature_folder / "two.npy")
+    assert "note: 1 of 2 label columns are all 0" in run(*arguments, "--csv").stderr
+    assert run(*arguments, "--csv", "--quiet").stderr == ""
 
 
 def test_score_says_warnings_on_stderr(feature_folder: Path) -> None:
@@ -123,3 +153,23 @@ def test_a_broken_pipe_is_quiet(feature_folder: Path) -> None:
     )
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("redirect", "message"), [(">/dev/full", "No space left on device"), (">&-", "is closed")]
+)
+@pytest.mark.parametrize("command", ["rank", "score", "metrics", "--help"])
+def test_output_that_cannot_be_written(
+    command: str, redirect: str, message: str, feature_folder: Path
+) -> None:
+    arguments = {
+        "rank": f"rank '{feature_folder.parent / 'all.npz'}' -q --csv",
+        "score": f"score '{feature_folder}/good.npy' '{feature_folder}/labels.npy'",
+    }.get(command, command)
+    line = f"'{sys.executable}' -m transferability {arguments} {redirect}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1

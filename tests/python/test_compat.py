@@ -187,11 +187,26 @@ def test_transformer_ranker_options() -> None:
             model.fit(Tensor(), labels, **bad)
 
 
+def test_thuml_takes_a_column_of_class_ids() -> None:
+    features, labels = inputs("cla_iris_f8")
+    assert thuml.LogME().fit(features, labels[:, None]) == thuml.LogME().fit(features, labels)
+    for fit, shape in ((thuml.LogME().fit_icml, (150, 1)), (thuml.LogME().fit, (75, 2))):
+        with pytest.raises(DataError, match="expected 1-D"):
+            fit(features, labels.reshape(shape))
+
+
+def test_memory_for_classes_is_bounded() -> None:
+    labels = np.array([0, 2_000_000_000])
+    for fit in (thuml.LogME().fit, tllib.log_maximum_evidence):
+        with pytest.raises(DataError, match=r"2000000001 classes.*return_inverse"):
+            fit(np.eye(2), labels)
+
+
 @pytest.mark.parametrize("score", [thuml.LogME().fit_icml, tllib.log_maximum_evidence])
 @pytest.mark.filterwarnings("ignore:re-fitting")
 def test_bad_input_is_refused(score: Callable[[object, object], float]) -> None:
     features, labels = (array.copy() for array in inputs("cla_iris_f8"))
-    with pytest.raises(DataError, match="149 rows"):
+    with pytest.raises(DataError, match=r"149 rows, .* 150; give one for each"):
         score(features, labels[:-1])
     with pytest.raises(DataError, match="expected 2-D"):
         score(features[:, 0], labels)

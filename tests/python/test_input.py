@@ -113,6 +113,7 @@ class _Tensor:
     """As much of a torch tensor as is used, on a device that this machine need not have."""
 
     layout, dtype = "strided", "bfloat16"
+    is_nested = is_quantized = False
 
     def __init__(self, array: Any, device: str = "cuda:1") -> None:
         self.array, self.device = array, types.SimpleNamespace(type=device[:4])
@@ -127,6 +128,8 @@ class _Tensor:
 
     def numpy(self) -> Any:
         assert self.device.type == "cpu"
+        if self.dtype == "float8":
+            raise TypeError("Got unsupported ScalarType Float8")
         return self.array
 
 
@@ -140,10 +143,31 @@ def test_tensors_on_a_gpu_are_moved_with_a_note(
     assert score == tx.logme(features, labels)
     ranking = tx.rank({"gpu": _Tensor(features)}, _Tensor(labels, "cpu"))
     assert "copied to the CPU" in ranking.best.notes[0]
-    sparse = _Tensor(features)
-    sparse.layout = "sparse_coo"
-    with pytest.raises(DtypeError, match=r"sparse tensor.*to_dense\(\)"):
-        tx.logme(sparse, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layout": "sparse_coo"}, r"sparse tensor; pass features.to_dense\(\)"),
+        ({"is_nested": True, "layout": "jagged"}, "nested tensor; pass a list of its rows"),
+        ({"is_quantized": True}, r"quantized tensor; pass features.dequantize\(\)"),
+        ({"device": types.SimpleNamespace(type="meta")}, "meta tensor; it has no data"),
+        ({"dtype": "float8", "array": None}, r"dtype float8.*pass features.float\(\)"),
+    ],
+)
+def test_odd_tensors_are_refused_with_what_to_do(
+    change: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    features: Any,
+    labels: Any,
+) -> None:
+    torch = types.SimpleNamespace(Tensor=_Tensor, strided="strided", bfloat16="bfloat16")
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    tensor = _Tensor(features, "cpu")
+    vars(tensor).update(change)
+    with pytest.raises(DtypeError, match=message):
+        tx.logme(tensor, labels)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +239,9 @@ LABELS = {
     "strings": lambda y: NAMES[np.unique(y, return_inverse=True)[1]],
     "string list": lambda y: NAMES[np.unique(y, return_inverse=True)[1]].tolist(),
     "bytes": lambda y: NAMES[np.unique(y, return_inverse=True)[1]].astype("S"),
+    "bytes list": lambda y: NAMES[np.unique(y, return_inverse=True)[1]].astype("S").tolist(),
+    "float16": lambda y: y.astype(np.float16),
+    "float column": lambda y: y[:, None].astype(float),
     "pandas": pd.Series,
     "pandas strings": lambda y: pd.Series(y).map({-3: "a", 4: "b", 70: "c"}),
     "pandas category": lambda y: pd.Series(y).astype("category"),
@@ -234,8 +261,17 @@ def test_every_kind_of_label_gives_the_same_number(kind: str, features: Any, lab
 
 def test_classes_are_those_that_occur(features: Any, labels: Any) -> None:
     assert tx.logme(features, labels).classes == (-3, 4, 70)
-    assert tx.logme(features, labels > 0).classes == (0, 1)
     assert tx.logme(features, np.where(labels > 0, "up", "down")).classes == ("down", "up")
+
+
+def test_boolean_classes_are_booleans(features: Any) -> None:
+    labels = features[:, 0] > 0
+    stats = tx.Stats().update(features[:50], labels[:50]).update(features[50:], labels[50:])
+    for score in (tx.logme(features, labels), stats.score(), tx.logme(features, labels.tolist())):
+        assert str(score.classes) == str(score.targets) == "(False, True)"
+    assert str(tx.logme(features, labels.astype(int)).classes) == "(0, 1)"
+    with pytest.warns(tx.TransferabilityWarning, match="single class"):
+        assert str(tx.logme(features, np.ones(90, bool)).classes) == "(True,)"
 
 
 @pytest.mark.parametrize(
@@ -247,6 +283,9 @@ def test_classes_are_those_that_occur(features: Any, labels: Any) -> None:
         (lambda x, y: y.astype(float), "classification", "whole numbers"),
         (lambda x, y: x[:, 0] + np.sin(y), "regression", "real numbers"),
         (lambda x, y: np.arange(90.0), "regression", "real numbers"),
+        (lambda x, y: np.arange(90.0)[:, None], "regression", "real numbers"),
+        (lambda x, y: y[:, None].astype(float), "classification", "whole numbers"),
+        (lambda x, y: np.arange(90).astype(str).repeat(2)[:90], "classification", "strings"),
         (lambda x, y: np.sin(x[:, :2] * 9), "regression", "2-D array of real numbers"),
         (lambda x, y: (x[:, :2] > 0).astype(int), "multilabel", "2-D array of 0 and 1"),
         (lambda x, y: np.eye(3)[np.arange(90) % 3], "multilabel", "argmax"),
@@ -279,10 +318,19 @@ def test_auto_decides_and_says_so(
         (lambda y: y.astype(str), "regression", DtypeError, "labels are strings"),
         (lambda y: y, "multilabel", DataError, "multilabel needs 0 and 1"),
         (lambda y: np.where(y > 4, np.inf, y + 0.5), "regression", DataError, "infinite values"),
+        (lambda y: np.where(y > 4, np.inf, y), "classification", DataError, "infinite values"),
+        (lambda y: np.where(y > 4, -np.inf, y).astype("f2"), "auto", DataError, "infinite values"),
+        (lambda y: [*map(str, range(46)), *"0" * 44], "auto", DataError, "46 distinct strings.*fl"),
+        (lambda y: [b"\xff", b"a"] * 45, "auto", DataError, "not UTF-8.*decode"),
+        (lambda y: [b"a", 1] * 45, "auto", DtypeError, "bytes, int; use one kind"),
+        (lambda y: "y.npy", "auto", DtypeError, r"path 'y.npy'.*np.load\('y.npy'\)$"),
+        (lambda y: np.where(y > 4, 2.0**63, 0), "classification", DataError, "64-bit"),
+        (lambda y: np.where(y > 4, -(2.0**64), 0), "classification", DataError, "64-bit"),
+        (lambda y: np.where(y > 4, 2**63, 0).astype("u8"), "auto", DataError, "64-bit"),
         (lambda y: np.ones((90, 2)), "multilabel", DataError, "nothing to predict"),
         (lambda y: y, "clustering", DataError, "task is 'clustering'"),
         (lambda y: y[:, None, None], "auto", DataError, "3-D"),
-        (lambda y: 3, "auto", DataError, "0-D"),
+        (lambda y: 3, "auto", DataError, "0-D.*give one label"),
         (lambda y: [], "auto", DataError, "empty"),
         (lambda y: [2**70, 1] * 45, "auto", DataError, "64-bit"),
         (lambda y: np.full(90, 2.5), "regression", DataError, "constant"),
@@ -294,6 +342,11 @@ def test_bad_labels_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         tx.logme(features, bad(labels), task=task)
+
+
+def test_the_ends_of_64_bit_ids_are_kept(features: Any) -> None:
+    ends = (-(2**63), 2**63 - 1)
+    assert tx.logme(features, np.array(ends)[np.arange(90) % 2]).classes == ends
 
 
 def test_zero_targets_are_refused(features: Any) -> None:
@@ -325,7 +378,7 @@ def test_flat_multilabel_columns_are_left_out(features: Any) -> None:
         ({"intercept": "yes"}, DataError, "intercept is 'yes'"),
         ({"precision": "half"}, DataError, "precision is 'half'"),
         ({"method": "qr"}, DataError, "method is 'qr'"),
-        ({"n_threads": 0}, DataError, "between 1 and 1024"),
+        ({"n_threads": 0}, DataError, "between 1 and 128"),
         ({"n_threads": 1.5}, DtypeError, "integer"),
     ],
 )

@@ -73,6 +73,28 @@ def test_tables(models: Any, labels: Any) -> None:
     assert pickle.loads(pickle.dumps(ranking)).names == ranking.names
 
 
+def test_reasons_and_warnings_stand_under_the_table(features: Any) -> None:
+    models = {"good": features, "a\n\x1b[31mb": np.where(features > 2.9, np.nan, 1)[:, :0]}
+    models["short"] = features[:9]
+    columns = np.column_stack([features[:, 0] > 0, np.ones(90)])
+    ranking = tx.rank(models, columns)
+    reason = ranking["short"].error
+    assert len(str(reason)) > 50
+    lines = repr(ranking).splitlines()
+    assert [line.split()[-1] for line in lines[4:6]] == ["failed", "failed"]
+    assert lines[6] == ""
+    assert lines[7].startswith(r"a\n\x1b[31mb: features is empty")
+    assert lines[8] == f"short: {reason}"
+    assert lines[9] == f"Note: {ranking.warnings[0]}"
+    markdown = ranking.to_markdown().splitlines()
+    assert markdown[5:7] == ["", f"- {lines[7]}"]
+    assert markdown[7:] == [f"- {line}" for line in lines[8:]]
+    html = ranking._repr_html_()
+    assert all(f"<li>{line}</li>" in html for line in lines[7:])
+    assert "<ul>" not in tx.rank({"good": features}, features[:, 0] > 0)._repr_html_()
+    assert not any(char in text for text in (*lines, *markdown, html) for char in "\n\x1b")
+
+
 def test_data_frames(models: Any, labels: Any) -> None:
     ranking = tx.rank(models, labels)
     frame = pytest.importorskip("pandas").DataFrame(ranking.to_pandas())
@@ -209,8 +231,11 @@ def test_models_in_folders_and_archives(feature_folder: Path) -> None:
     ]
     models, _ = find_models([archive, feature_folder])
     assert sorted(models) == ["all/good", "all/poor", "feats/good", "feats/poor"]
-    with pytest.raises(DataError, match=r"no \.npy files"):
+    with pytest.raises(DataError, match=r"no \.npy files, only all\.npz; an \.npz file is"):
         find_models([feature_folder.parent / "feats" / ".."])
+    for i in range(6):
+        (feature_folder / f"{i}.log").touch()
+    assert "not 0.log, 1.log, 2.log, 3.log, 4.log and 1 more" in find_models([feature_folder])[1][0]
 
 
 def test_a_damaged_file_in_a_folder_does_not_stop_the_others(
@@ -236,3 +261,31 @@ def test_labels_come_in_files(feature_folder: Path, tmp_path: Path, labels: Any)
     (tmp_path / "two.csv").write_text("1,2\n")
     with pytest.raises(DataError, match="line 1: 2 values"):
         load_labels(tmp_path / "two.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\ufeff1\n-2\r\n+3", [1, -2, 3]),
+        ("1\n2.5\n1e3\n.5", [1.0, 2.5, 1000.0, 0.5]),
+        ("1_0\n2_0", ["1_0", "2_0"]),
+        ("\u0661\nb", ["\u0661", "b"]),
+        ('"a\nb"\n c ', ["a\nb", "c"]),
+        ("cat\n\n?\ndog\n", "y.txt has 2 lines without a label .* first is line 2"),
+        ("1\nNaN\n<NA>\nnull", "y.txt has 3 lines without a label .* first is line 2"),
+        ("label\n1\n2", "y.txt, line 1: 'label' is unlike .* 2 hold numbers and 1 text"),
+        ("1\n2\n1_0", "y.txt, line 3: '1_0' is unlike"),
+        ("a\nb\n7", "y.txt, line 3: '7' is unlike"),
+        ("1\n" + "9" * 5000, [1.0, np.inf]),  # refused with the other infinities
+        (b"\xff\xfe", "y.txt cannot be read"),
+    ],
+)
+def test_lines_of_labels(text: Any, expected: Any, tmp_path: Path) -> None:
+    (tmp_path / "y.txt").write_bytes(text if isinstance(text, bytes) else text.encode())
+    if isinstance(expected, str):
+        with pytest.raises(DataError, match=expected):
+            load_labels(tmp_path / "y.txt")
+        return
+    values = load_labels(tmp_path / "y.txt")
+    assert values == expected
+    assert {type(value) for value in values} == {type(expected[0])}

@@ -39,6 +39,25 @@ def test_a_score_is_a_float_that_remembers(features: Any, labels: Any) -> None:
         score.task = "regression"
 
 
+def test_a_score_is_a_value(features: Any, labels: Any) -> None:
+    score = tx.logme(features, labels, keep_coef=True)
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        del score.task
+    for twin in (score, pickle.loads(pickle.dumps(score)), copy.deepcopy(score)):
+        for array in (twin.per_target, twin.alpha, twin.coef):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 1
+        with pytest.raises(TypeError):
+            twin.details["alpha"] = 1
+
+
+def test_errors_are_also_those_of_python() -> None:
+    for name in tx.errors.__all__:
+        kind = getattr(tx, name)
+        assert issubclass(kind, (tx.TransferabilityError, UserWarning))
+    assert issubclass(tx.OutOfMemoryError, MemoryError)
+
+
 def test_scores_pickle_and_copy(features: Any, labels: Any) -> None:
     score = tx.logme(features, labels, keep_coef=True)
     for twin in (pickle.loads(pickle.dumps(score)), copy.deepcopy(score), copy.copy(score)):
@@ -84,6 +103,8 @@ def test_score_takes_names_lists_and_all(features: Any, labels: Any) -> None:
     ("metrics", "options", "error", "message"),
     [
         ("logm", {}, DataError, "unknown metric 'logm'; did you mean 'logme'"),
+        (None, {}, DtypeError, "metrics is None; give a name"),
+        (["logme", 3], {}, DtypeError, r"metrics is \['logme', 3\]; give a name"),
         ([], {}, DataError, "metrics is empty"),
         ("logme", {"intercpt": True}, DtypeError, "unknown option 'intercpt'; logme takes"),
     ],
@@ -151,7 +172,7 @@ def test_stats_update_in_blocks(features: Any, labels: Any) -> None:
     assert stats.classes == (-3, 4, 70)
     assert stats.nbytes > 0
     assert "n_samples=90" in repr(stats)
-    score = stats.compute(["logme"])["logme"]
+    score = stats.score(["logme"])["logme"]
     assert score == pytest.approx(tx.logme(features, labels), rel=1e-9)
     assert "integers" in score.task_note
 
@@ -183,6 +204,11 @@ def test_merging_changes_neither_input(features: Any, labels: Any) -> None:
         (lambda s, x, y: tx.Stats().score(), DataError, "no rows yet"),
         (lambda s, x, y: s.update(x, y, np.ones(90)), DtypeError, "sample_weight must hold int"),
         (lambda s, x, y: s.update(x, y, np.full(90, -1)), DataError, r"sample_weight\[0\] is -1"),
+        (
+            lambda s, x, y: s.update(x, y, np.full(90, 2**63, "u8")),
+            DataError,
+            "9223372036854775808",
+        ),
         (lambda s, x, y: s.update(x, y, [1, 2]), DataError, r"shape \(2,\)"),
         (lambda s, x, y: s.update(x[:, :3], y), DataError, "columns"),
         (lambda s, x, y: s.update(x, y.astype(str)), DataError, "labels"),

@@ -34,6 +34,14 @@ def test_classifier_has_the_evidence_of_logme(features: Any, labels: Any) -> Non
     assert (clone.predict(features) == model.predict(features)).all()
 
 
+def test_warnings_of_the_score_are_issued(features: Any) -> None:
+    targets = features @ np.arange(1.0, 7)
+    with pytest.warns(tx.TransferabilityWarning, match="1 target") as caught:
+        model = LogMERegressor().fit(features, targets)
+    assert caught[0].filename == __file__
+    model.coef_ *= 2  # the user's own, unlike the arrays of a Score
+
+
 def test_estimators_are_found_at_the_root() -> None:
     assert tx.LogMEClassifier is LogMEClassifier
     assert tx.LogMERegressor is LogMERegressor

@@ -23,6 +23,9 @@ _ON_ZERO: dict[Recipe, str] = {
     "transformer_ranker": "transformer-ranker returns nan",
 }
 
+#: Both libraries make a column for every class id up to the largest, used or not.
+_MOST_CLASSES = 100_000
+
 
 def plain(array: ArrayLike, name: str, n_dims: tuple[int, ...]) -> NDArray[np.float64]:
     """Return any array-like as float64, which is what every one of the originals computes in."""
@@ -43,7 +46,9 @@ def plain(array: ArrayLike, name: str, n_dims: tuple[int, ...]) -> NDArray[np.fl
 def same_rows(features: NDArray[np.float64], response: NDArray[np.float64], name: str) -> None:
     """Refuse responses of another length than the features."""
     if len(features) != len(response):
-        raise DataError(f"{name} has {len(response)} rows, the features have {len(features)}")
+        raise DataError(
+            f"{name} has {len(response)} rows, the features have {len(features)}; give one for each"
+        )
 
 
 def indicators(
@@ -53,10 +58,16 @@ def indicators(
     if not np.isfinite(labels).all():
         row = int(np.flatnonzero(~np.isfinite(labels))[0])
         raise DataError(f"labels[{row}] is {labels[row]}; drop or fill such rows")
+    n_classes = int(labels.max(initial=-1) + 1) if classes is None else len(classes)
+    if n_classes < 1:
+        raise DataError("labels need at least one class id of 0 or more; classes are 0 … max")
+    if n_classes > _MOST_CLASSES:
+        raise DataError(
+            f"labels make {n_classes} classes, and each takes a column of {len(labels)} rows; at "
+            f"most {_MOST_CLASSES} are taken here: number the classes 0 … C-1 with "
+            "np.unique(labels, return_inverse=True)[1], or pass targets as a regression"
+        )
     if classes is None:
-        n_classes = int(labels.max(initial=-1) + 1)
-        if n_classes < 1:
-            raise DataError("labels need at least one class id of 0 or more; classes are 0 … max")
         classes = np.arange(n_classes, dtype=np.float64)
     columns: NDArray[np.float64] = (labels[:, None] == classes).astype(np.float64)
     return columns

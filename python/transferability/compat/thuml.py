@@ -106,7 +106,7 @@ class LogME:
         f : array-like of shape (n_samples, n_features)
             Features.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Class ids 0 … C-1; with ``regression=True`` targets.
+            Class ids 0 … C-1, also of shape (n_samples, 1); with ``regression=True`` targets.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class LogME:
 
         It decomposes the D x D product of the features (slow where D is large, and
         right where N < D), stops at a relative change of 1e-2, and adds 1e-5 to
-        the residual and to the norm inside the evidence too.
+        the residual and to the norm inside the evidence too. Class ids are 1-D here.
         """
         self._begin()
         return self._fit_icml(f, y)
@@ -155,7 +155,11 @@ class LogME:
 
     def _run(self, f: ArrayLike, y: ArrayLike, recipe: _reference.Recipe) -> float:
         features = _reference.plain(f, "f", (2,))
-        targets = _reference.plain(y, "y", (1, 2) if self.regression else (1,))
+        targets = _reference.plain(y, "y", (1, 2))
+        if not self.regression:
+            if recipe == "thuml_fixed_point" and targets.shape[1:] == (1,):
+                targets = targets[:, 0]  # as the original does here, and only here
+            targets = _reference.plain(targets, "y", (1,))
         _reference.same_rows(features, targets, "y")
         if not self.regression:
             targets = _reference.indicators(targets)

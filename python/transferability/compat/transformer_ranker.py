@@ -41,6 +41,8 @@ class LogME:
       the features.
     - **At most 11 iterations** by default, to a relative change of 1e-3.
     - ``N / 2 * ln(2 * pi)`` is rounded to float32: about 1e-7 off.
+    - Starts of zero or below are a `DataError` here; there they divide by zero or
+      iterate from a precision that cannot be.
     - Features of zeros return NaN there, an error here; targets of shape
       (n_samples, k) raise a RuntimeError there, a `DataError` here.
 
@@ -77,7 +79,7 @@ class LogME:
         labels : array-like or tensor of shape (n_samples,)
             Class ids, any numbers; with ``regression=True`` targets.
         initial_alpha, initial_beta : float, default 1.0
-            Precision of the prior and of the noise before the first iteration.
+            Precision of the prior and of the noise before the first iteration, positive.
         max_iter : int, default 11
             Iterations a class may take, at least 1.
         tol : float, default 1e-3

@@ -22,6 +22,7 @@
 //! Cost after the decomposition: O(D) a target for each of about 50 values of t.
 
 mod curves;
+mod decided;
 mod evidence;
 pub mod reference;
 mod rounding;
@@ -29,7 +30,7 @@ mod search;
 
 use ndarray::Array2;
 
-use crate::decomp::{CentredTargets, Prepared, Side};
+use crate::decomp::{CentredTargets, Prepared};
 use crate::error::{Error, Result};
 use crate::linalg::blas::dot;
 use crate::linalg::lapack::zeros;
@@ -38,6 +39,7 @@ use crate::threads::Context;
 
 use super::{Detail, Metric, Needs, Outcome, Warning};
 use curves::{Curve, Tridiagonal};
+use decided::decided;
 use evidence::Target;
 use rounding::rounding;
 use search::{Optimum, Place, search};
@@ -170,44 +172,6 @@ impl LogMe {
         };
         if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
     }
-}
-
-/// For each target, whether the tridiagonal form has shown its maximum: not if it lies at the lower
-/// end of the range, and not if directions that the form hides below that end could lift the
-/// evidence above it. There, the determinant of what the form shows and the residual that all
-/// directions together leave bound the evidence.
-fn decided(
-    prepared: &Prepared<'_>,
-    curve: &Tridiagonal<'_>,
-    targets: &[(usize, Target)],
-    optima: &[Optimum],
-    lo: f64,
-) -> Result<Vec<bool>> {
-    const RESOLVED: f64 = 1e-14; // smaller residuals are rounding
-    let at_end = |best: &Optimum| matches!(best.place, Place::LowerEnd | Place::Rising);
-    if curve.noise().is_none() {
-        return Ok(vec![true; optima.len()]);
-    }
-    let inside: Vec<bool> = optima.iter().map(|best| !at_end(best)).collect();
-    let double = prepared.stats.precision == Precision::Double;
-    if !double || !curve.decomp.hides_below(lo) {
-        return Ok(inside);
-    }
-    if curve.decomp.side == Side::Dual {
-        return Ok(vec![false; optima.len()]);
-    }
-    let factor = prepared.factor()?;
-    let n_features = prepared.stats.n_features;
-    let b = curve.decomp.targets.primal(prepared.stats, &prepared.stats.mean_about_shift())?;
-    let log_determinant = evidence::log_determinant(curve.eigenvalues(), lo);
-    let bounded = |((number, target), best): (&(usize, Target), &Optimum)| {
-        let b = &b[number * n_features..(number + 1) * n_features];
-        let residual = factor.residual(target.square, b)?;
-        let bound = target.value(residual, log_determinant);
-        Ok(residual > RESOLVED * target.square && bound <= best.evidence.value)
-    };
-    let bounded: Vec<bool> = targets.iter().zip(optima).map(bounded).collect::<Result<_>>()?;
-    Ok(inside.into_iter().zip(bounded).map(|(inside, bounded)| inside && bounded).collect())
 }
 
 /// The posterior means, (C, D); zero where the features say nothing.

@@ -34,6 +34,9 @@ pub(super) fn rounding(
 /// noise/(λ + t) on the dual side, where it is a product.
 fn of_form(decomp: &Decomp, target: &Target, best: &Optimum) -> f64 {
     let (t, n) = (best.t, target.effective());
+    if best.place == Place::Rising {
+        return f64::INFINITY; // the residual is rounding
+    }
     let directions = decomp.eigenvalues.iter().map(|value| decomp.noise / (value + t)).sum::<f64>();
     directions
         + match decomp.side {

@@ -1,0 +1,43 @@
+//! Whether the tridiagonal form has shown the maximum, or the spectrum has to.
+
+use crate::decomp::{Prepared, Side};
+use crate::error::Result;
+use crate::stats::Precision;
+
+use super::curves::{Curve, Tridiagonal};
+use super::evidence::{Target, log_determinant};
+use super::search::{Optimum, Place};
+
+/// One answer a target: not if it lies at the lower end of the range, unless the residual is rounding, so that statistics
+/// cannot show more. And not if directions that the form hides below that end could lift the
+/// evidence above it: there, the determinant of what the form shows and the residual that all
+/// directions together leave bound the evidence.
+pub(super) fn decided(
+    prepared: &Prepared<'_>,
+    curve: &Tridiagonal<'_>,
+    targets: &[(usize, Target)],
+    optima: &[Optimum],
+    lo: f64,
+) -> Result<Vec<bool>> {
+    const ROUNDING: f64 = 1e-14; // of a residual that is a difference
+    let at_end = |best: &Optimum| matches!(best.place, Place::LowerEnd | Place::Rising);
+    let hides = prepared.stats.precision == Precision::Double && curve.decomp.hides_below(lo);
+    if curve.noise().is_none() || !(hides || optima.iter().any(at_end)) {
+        return Ok(vec![true; optima.len()]);
+    }
+    if curve.decomp.side == Side::Dual {
+        return Ok(optima.iter().map(|best| !hides && !at_end(best)).collect());
+    }
+    let factor = prepared.factor()?;
+    let n_features = prepared.stats.n_features;
+    let b = curve.decomp.targets.primal(prepared.stats, &prepared.stats.mean_about_shift())?;
+    let determinant = log_determinant(curve.eigenvalues(), lo);
+    let decided = |((number, target), best): (&(usize, Target), &Optimum)| {
+        let b = &b[number * n_features..(number + 1) * n_features];
+        let residual = factor.residual(target.square, b)?;
+        let is_rounding = residual <= ROUNDING * target.square;
+        let bounded = || target.value(residual, determinant) <= best.evidence.value;
+        Ok(if at_end(best) { is_rounding } else { !hides || (!is_rounding && bounded()) })
+    };
+    targets.iter().zip(optima).map(decided).collect()
+}
