@@ -8,10 +8,10 @@ use super::curves::{Curve, Tridiagonal};
 use super::evidence::{Target, log_determinant};
 use super::search::{Optimum, Place};
 
-/// One answer a target: not if it lies at the lower end of the range, unless the residual is rounding, so that statistics
-/// cannot show more. And not if directions that the form hides below that end could lift the
-/// evidence above it: there, the determinant of what the form shows and the residual that all
-/// directions together leave bound the evidence.
+/// One answer a target. Not if it lies at the lower end of the range, unless the residual is
+/// rounding, so that statistics show no more, and a spectrum would be large. And not if directions
+/// that the form hides below that end could lift the evidence above it: there, the determinant of
+/// what the form shows and the residual that all directions together leave bound the evidence.
 pub(super) fn decided(
     prepared: &Prepared<'_>,
     curve: &Tridiagonal<'_>,
@@ -20,6 +20,7 @@ pub(super) fn decided(
     lo: f64,
 ) -> Result<Vec<bool>> {
     const ROUNDING: f64 = 1e-14; // of a residual that is a difference
+    const SMALL: usize = 512; // orders of which a spectrum takes little time and memory
     let at_end = |best: &Optimum| matches!(best.place, Place::LowerEnd | Place::Rising);
     let hides = prepared.stats.precision == Precision::Double && curve.decomp.hides_below(lo);
     if curve.noise().is_none() || !(hides || optima.iter().any(at_end)) {
@@ -37,7 +38,11 @@ pub(super) fn decided(
         let residual = factor.residual(target.square, b)?;
         let is_rounding = residual <= ROUNDING * target.square;
         let bounded = || target.value(residual, determinant) <= best.evidence.value;
-        Ok(if at_end(best) { is_rounding } else { !hides || (!is_rounding && bounded()) })
+        Ok(if at_end(best) {
+            is_rounding && n_features > SMALL
+        } else {
+            !hides || (!is_rounding && bounded())
+        })
     };
     targets.iter().zip(optima).map(decided).collect()
 }
