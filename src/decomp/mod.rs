@@ -9,7 +9,8 @@
 //! shifted solve (S + tI)⁻¹ then costs O(order) a vector. Weighted rows count as √w times the
 //! centred row, so that both sides hold for them as well.
 //!
-//! Eigenvalues within rounding noise of zero are exactly zero here.
+//! Eigenvalues are never needed one by one: pivots of T + tI give determinants and traces, and their
+//! signs count eigenvalues on either side of a level.
 
 mod dual;
 mod factor;
@@ -51,9 +52,10 @@ fn rounding_noise(stats: &Stats, order: usize) -> f64 {
 pub(crate) struct Decomp {
     pub(crate) side: Side,
     pub(crate) form: TridiagonalForm,
-    /// Eigenvalues of S or K, ascending, zero within rounding noise; of K without the one that
-    /// centring makes zero.
-    pub(crate) eigenvalues: Vec<f64>,
+    /// The eigenvalue that was added to K, to be left out of determinants.
+    pub(crate) added: Option<f64>,
+    /// No eigenvalue of T is larger.
+    pub(crate) bound: f64,
     /// Rounding noise in the eigenvalues, absolute.
     pub(crate) noise: f64,
     /// The least sum of squares of a column that is not constant; infinite on the dual side.
@@ -101,23 +103,14 @@ impl Decomp {
         let form = TridiagonalForm::reduce(matrix, order)?;
         context.check()?;
         form.rotate(&mut vectors)?;
-        let mut eigenvalues = form.eigenvalues()?;
-        let largest = eigenvalues.last().copied().unwrap_or(0.0).max(0.0);
-        let noise = rounding_noise(stats, order) * largest;
-        let zero = |value: &&mut f64| **value <= 4.0 * noise;
-        eigenvalues.iter_mut().filter(zero).for_each(|value| *value = 0.0);
-        if let Some(added) = added {
-            let nearest = |(_, a): &(usize, &f64), (_, b): &(usize, &f64)| {
-                (*a - added).abs().total_cmp(&(*b - added).abs())
-            };
-            let place = eigenvalues.iter().enumerate().min_by(nearest).map_or(0, |(i, _)| i);
-            eigenvalues.remove(place);
-        }
+        let bound = form.largest_row();
+        let noise = rounding_noise(stats, order) * bound;
         let mean_square = dot(&mean, &mean);
         Ok(Self {
             side,
             form,
-            eigenvalues,
+            added,
+            bound,
             noise,
             least_column,
             mean,
@@ -130,11 +123,26 @@ impl Decomp {
     /// Whether there are directions of less than `level` that the form does not show, or shows
     /// only as noise: small columns beside large ones, or missing rows of full rank.
     pub(crate) fn hides_below(&self, level: f64) -> bool {
-        let small = self.eigenvalues.iter().find(|value| match self.side {
-            Side::Primal => **value > 0.0,
-            Side::Dual => true,
-        });
-        self.least_column < level || small.is_some_and(|value| *value < level)
+        let null = match self.side {
+            Side::Primal => self.form.count_below(4.0 * self.noise),
+            Side::Dual => 0,
+        };
+        self.least_column < level || self.form.count_below(level) > null
+    }
+
+    /// A bound below all eigenvalues, within a factor of two of the least; none if some are below
+    /// `level`.
+    pub(crate) fn least_above(&self, level: f64) -> Option<f64> {
+        if self.form.count_below(level) > 0 {
+            return None;
+        }
+        let (mut low, mut high) = (level, self.bound);
+        for _ in 0..6 {
+            // Each step halves the logarithm of their ratio, 1e12 at most.
+            let middle = low.sqrt() * high.sqrt();
+            if self.form.count_below(middle) > 0 { high = middle } else { low = middle }
+        }
+        Some(low)
     }
 
     pub(crate) fn order(&self) -> usize {

@@ -127,18 +127,25 @@ impl TridiagonalForm {
         checked("dormtr", info, order)
     }
 
-    /// The eigenvalues, ascending (`?sterf`).
-    pub(crate) fn eigenvalues(&self) -> Result<Vec<f64>> {
-        let order = self.order();
-        let (mut values, mut off) = (self.diagonal.clone(), self.off_diagonal.clone());
-        off.push(0.0);
-        let mut info = 0;
-        // SAFETY: values hold order and off at least order - 1 numbers.
-        unsafe {
-            lapack_sys::dsterf_(&int(order), values.as_mut_ptr(), off.as_mut_ptr(), &raw mut info);
+    /// The largest sum of magnitudes of a row, which no eigenvalue exceeds.
+    pub(crate) fn largest_row(&self) -> f64 {
+        let off = |i: usize| self.off_diagonal.get(i).map_or(0.0, |off| off.abs());
+        let row = |(i, d): (usize, &f64)| d.abs() + off(i) + if i > 0 { off(i - 1) } else { 0.0 };
+        self.diagonal.iter().enumerate().map(row).fold(0.0, f64::max)
+    }
+
+    /// How many eigenvalues are below a level: the negative pivots of T − level I (Sylvester).
+    pub(crate) fn count_below(&self, level: f64) -> usize {
+        let (mut count, mut carried) = (0, 0.0);
+        for (i, diagonal) in self.diagonal.iter().enumerate() {
+            let mut pivot = diagonal - level - carried;
+            if pivot == 0.0 {
+                pivot = -f64::MIN_POSITIVE; // an eigenvalue at the level counts
+            }
+            count += usize::from(pivot < 0.0);
+            carried = self.off_diagonal.get(i).map_or(0.0, |off| off * (off / pivot));
         }
-        checked("dsterf", info, order)?;
-        Ok(values)
+        count
     }
 }
 

@@ -5,19 +5,32 @@
 
 use crate::decomp::{Decomp, Side, Spectrum};
 
-use super::evidence::Point;
+use super::evidence::{Point, log_determinant};
 
 /// How many pairs are solved side by side.
 pub(super) const LANES: usize = 8;
-type Lanes = [f64; LANES];
+pub(super) type Lanes = [f64; LANES];
 
 /// A target and a t, for each lane; unused lanes repeat one.
 pub(super) type Pairs = [(usize, f64); LANES];
 
+/// Sums over all eigenvalues λ at one t.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    /// Σ ln(1 + λ/t).
+    pub(super) log_determinant: f64,
+    /// Σ 1/(λ + t).
+    pub(super) inverse: f64,
+    /// Σ λ/(λ + t).
+    pub(super) dof: f64,
+}
+
 /// A decomposition, as the search over t sees it.
 pub(super) trait Curve: Sync {
-    /// The positive eigenvalues of S, and possibly some zeros.
-    fn eigenvalues(&self) -> &[f64];
+    /// Sums over all eigenvalues at each t.
+    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES];
+    /// A bound above all eigenvalues, and one below those that are not noise.
+    fn extent(&self) -> (f64, f64);
     /// The noise that t must stay above, if any.
     fn noise(&self) -> Option<f64>;
     /// The inner products that the evidence itself needs.
@@ -31,6 +44,8 @@ pub(super) trait Curve: Sync {
 /// The tridiagonal form: an LDLᵀ factorisation of T + tI and two solves at each t.
 pub(super) struct Tridiagonal<'a> {
     pub(super) decomp: &'a Decomp,
+    /// A bound below all eigenvalues, if they are clear of noise.
+    least: Option<f64>,
 }
 
 /// The factors and half-solved vectors of every row: T + tI = L P Lᵀ.
@@ -44,7 +59,11 @@ struct Swept {
     u: Vec<Lanes>,
 }
 
-impl Tridiagonal<'_> {
+impl<'a> Tridiagonal<'a> {
+    pub(super) fn new(decomp: &'a Decomp) -> Self {
+        Self { decomp, least: decomp.least_above(1e3 * decomp.noise) }
+    }
+
     /// One pass down: yᵀ(T + tI)⁻¹y, uᵀ(T + tI)⁻¹y and uᵀ(T + tI)⁻¹u. What a pass back up needs is
     /// written to `swept`.
     fn sweep(&self, pairs: &Pairs, mut swept: Option<&mut Swept>) -> [Lanes; 3] {
@@ -118,16 +137,53 @@ impl Swept {
 }
 
 impl Curve for Tridiagonal<'_> {
-    fn eigenvalues(&self) -> &[f64] {
-        &self.decomp.eigenvalues
+    /// From the pivots p of T + tI: Π p is its determinant, and Σ p'/p the trace of its inverse.
+    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES] {
+        const RUN: usize = 16; // pivots to a logarithm: each at least 1e-13 of the bound
+        let (form, bound) = (&self.decomp.form, self.decomp.bound);
+        let scale = if bound > 0.0 { 1.0 / bound } else { 1.0 };
+        let [mut log, mut inverse, mut multiplier, mut carried] = [[0.0; LANES]; 4];
+        let [mut product, mut slope] = [[1.0; LANES], [0.0; LANES]];
+        for (i, diagonal) in form.diagonal.iter().enumerate() {
+            let off = form.off_diagonal.get(i).copied().unwrap_or(0.0);
+            for lane in 0..LANES {
+                let pivot = diagonal + ts[lane] - carried[lane];
+                let reciprocal = 1.0 / pivot;
+                slope[lane] = 1.0 + multiplier[lane] * multiplier[lane] * slope[lane];
+                inverse[lane] += slope[lane] * reciprocal;
+                product[lane] *= pivot * scale;
+                multiplier[lane] = off * reciprocal;
+                carried[lane] = off * multiplier[lane];
+            }
+            if i % RUN == RUN - 1 || i + 1 == form.diagonal.len() {
+                for lane in 0..LANES {
+                    log[lane] += product[lane].ln();
+                    product[lane] = 1.0;
+                }
+            }
+        }
+        let order = form.diagonal.len() as f64;
+        std::array::from_fn(|lane| {
+            let t = ts[lane];
+            let (mut log_determinant, mut inverse, mut n) =
+                (log[lane] - order * (t * scale).ln(), inverse[lane], order);
+            if let Some(added) = self.decomp.added {
+                log_determinant -= (added / t).ln_1p();
+                inverse -= 1.0 / (added + t);
+                n -= 1.0;
+            }
+            Sums { log_determinant, inverse, dof: n - t * inverse }
+        })
+    }
+
+    fn extent(&self) -> (f64, f64) {
+        (self.decomp.bound, self.least.unwrap_or(0.0))
     }
 
     fn noise(&self) -> Option<f64> {
-        let noise = self.decomp.noise;
         // Without small eigenvalues the dual side has none; the residual of the primal side is a
         // difference all the same.
-        let least = self.decomp.eigenvalues.first().copied().unwrap_or(0.0);
-        (self.decomp.side == Side::Primal || least <= 1e3 * noise).then_some(noise)
+        (self.decomp.side == Side::Primal || self.least.is_none()).then_some(self.decomp.noise)
     }
 
     fn value_at(&self, pairs: &Pairs) -> [Point; LANES] {
@@ -177,8 +233,17 @@ impl Curve for Tridiagonal<'_> {
 
 /// Eigenvalues and eigenvectors: sums over the spectrum at each t, without cancellation.
 impl Curve for Spectrum {
-    fn eigenvalues(&self) -> &[f64] {
-        &self.values
+    fn sums_at(&self, ts: &Lanes) -> [Sums; LANES] {
+        ts.map(|t| Sums {
+            log_determinant: log_determinant(&self.values, t),
+            inverse: self.values.iter().map(|value| 1.0 / (value + t)).sum(),
+            dof: self.values.iter().map(|value| value / (value + t)).sum(),
+        })
+    }
+
+    fn extent(&self) -> (f64, f64) {
+        let value = |value: Option<&f64>| value.copied().unwrap_or(0.0);
+        (value(self.values.last()), value(self.values.first()))
     }
 
     fn noise(&self) -> Option<f64> {

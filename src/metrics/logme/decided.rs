@@ -4,8 +4,8 @@ use crate::decomp::{Prepared, Side};
 use crate::error::Result;
 use crate::stats::Precision;
 
-use super::curves::{Curve, Tridiagonal};
-use super::evidence::{Target, log_determinant};
+use super::curves::{Curve, LANES, Tridiagonal};
+use super::evidence::Target;
 use super::search::{Optimum, Place};
 
 /// One answer a target. Not if it lies at the lower end of the range, unless the residual is
@@ -32,7 +32,7 @@ pub(super) fn decided(
     let factor = prepared.factor()?;
     let n_features = prepared.stats.n_features;
     let b = curve.decomp.targets.primal(prepared.stats, &prepared.stats.mean_about_shift())?;
-    let determinant = log_determinant(curve.eigenvalues(), lo);
+    let determinant = curve.sums_at(&[lo; LANES])[0].log_determinant;
     let decided = |((number, target), best): (&(usize, Target), &Optimum)| {
         let b = &b[number * n_features..(number + 1) * n_features];
         let residual = factor.residual(target.square, b)?;

@@ -112,8 +112,3 @@ pub(super) fn log_determinant(eigenvalues: &[f64], t: f64) -> f64 {
     });
     logs.sum::<f64>() + tail
 }
-
-/// Σ λ/(λ + t).
-pub(super) fn degrees_of_freedom(eigenvalues: &[f64], t: f64) -> f64 {
-    eigenvalues.iter().map(|value| value / (value + t)).sum()
-}

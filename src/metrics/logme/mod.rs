@@ -87,7 +87,7 @@ impl LogMe {
         let n_targets = targets.len();
         let mut optima = vec![None; n_targets];
         if !prepared.from_samples {
-            let curve = Tridiagonal { decomp: prepared.decomp(context)? };
+            let curve = Tridiagonal::new(prepared.decomp(context)?);
             let range = self.range(prepared, &curve);
             let found = search(&curve, &targets, range, context)?;
             let decided = decided(prepared, &curve, &targets, &found, range.0)?;
@@ -163,11 +163,10 @@ impl LogMe {
         let mean = prepared.mean();
         let of_mean =
             if self.intercept { 0.0 } else { prepared.stats.n_samples as f64 * dot(&mean, &mean) };
-        let positive = || curve.eigenvalues().iter().copied().filter(|value| *value > 0.0);
-        let largest = positive().fold(0.0, f64::max);
+        let (largest, least) = curve.extent();
         let lo = match curve.noise() {
             Some(noise) if noise > 0.0 => 1e3 * noise,
-            _ if largest > 0.0 => FAR_BELOW * positive().fold(largest, f64::min),
+            _ if least > 0.0 => FAR_BELOW * least,
             _ => FAR_BELOW * of_mean,
         };
         if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
@@ -205,7 +204,7 @@ fn coefficients(
     };
     if !by_form.is_empty() {
         let decomp = prepared.decomp(context)?;
-        let curve = Tridiagonal { decomp };
+        let curve = Tridiagonal::new(decomp);
         let (along, along_mean) = posteriors(&curve, &by_form);
         fill(&by_form, decomp.to_features(prepared.stats, along, &along_mean)?);
     }

@@ -4,7 +4,8 @@ use crate::decomp::{Decomp, Prepared, Side, Spectrum};
 use crate::error::Result;
 use crate::threads::Context;
 
-use super::evidence::{Target, degrees_of_freedom};
+use super::curves::{Curve, LANES, Tridiagonal};
+use super::evidence::Target;
 use super::search::{Optimum, Place};
 
 /// One estimate a target.
@@ -37,18 +38,15 @@ fn of_form(decomp: &Decomp, target: &Target, best: &Optimum) -> f64 {
     if best.place == Place::Rising {
         return f64::INFINITY; // the residual is rounding
     }
-    let directions = decomp.eigenvalues.iter().map(|value| decomp.noise / (value + t)).sum::<f64>();
-    directions
-        + match decomp.side {
-            Side::Primal => {
-                decomp.noise * degrees_of_freedom(&decomp.eigenvalues, t) / t
-                    + 2.0 * n * f64::EPSILON * target.square / best.evidence.q
-            }
-            Side::Dual => {
-                let least = decomp.eigenvalues.first().copied().unwrap_or(0.0);
-                n * decomp.noise / (least + t)
-            }
+    let curve = Tridiagonal::new(decomp);
+    let sums = curve.sums_at(&[t; LANES])[0];
+    let residual = match decomp.side {
+        Side::Primal => {
+            decomp.noise * sums.dof / t + 2.0 * n * f64::EPSILON * target.square / best.evidence.q
         }
+        Side::Dual => n * decomp.noise / (curve.extent().1 + t),
+    };
+    decomp.noise * sums.inverse + residual
 }
 
 /// A singular value √λ carries the rounding of the largest, so λ that of 2√λ times it, which moves

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::threads::Context;
 
 use super::curves::{Curve, LANES, Pairs};
-use super::evidence::{Evidence, Target, degrees_of_freedom, log_determinant};
+use super::evidence::{Evidence, Target};
 
 /// Distance of grid points, in ln t.
 const STEP: f64 = 1.0;
@@ -103,8 +103,11 @@ fn on_grid(
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
     const RUN: usize = 16; // groups of lanes to a task
-    let determinants =
-        context.map(grid.len(), |i| Ok(log_determinant(curve.eigenvalues(), grid[i])))?;
+    let determinants = context.map(grid.len().div_ceil(LANES), |group| {
+        let ts = std::array::from_fn(|lane| grid[(group * LANES + lane).min(grid.len() - 1)]);
+        Ok(curve.sums_at(&ts).map(|sums| sums.log_determinant))
+    })?;
+    let determinants = determinants.as_flattened();
     let total = targets.len() * grid.len();
     let runs = context.map(total.div_ceil(RUN * LANES), |run| {
         let range = run * RUN * LANES..total.min((run + 1) * RUN * LANES);
@@ -156,12 +159,12 @@ fn refine(curve: &dyn Curve, roots: &mut [Root]) {
             (root.number, root.next)
         });
         let points = curve.at(&pairs);
-        for (i, point) in open.into_iter().zip(points) {
+        let sums = curve.sums_at(&pairs.map(|(_, t)| t));
+        for ((i, point), sums) in open.into_iter().zip(points).zip(sums) {
             let root = &mut roots[i];
             let t = root.next;
-            let evidence = root.target.evidence(&point, log_determinant(curve.eigenvalues(), t));
-            let dof = degrees_of_freedom(curve.eigenvalues(), t);
-            let slope = root.target.slope(t, &point, &evidence, dof);
+            let evidence = root.target.evidence(&point, sums.log_determinant);
+            let slope = root.target.slope(t, &point, &evidence, sums.dof);
             root.take(Sample { x: t.ln(), t, evidence, slope });
         }
     }
