@@ -86,7 +86,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Σ over parts i = 0..n of what `fill(i, …)` writes, added in this order.
+    /// Σ over parts i = 0..n of what `fill(i, …)` adds to a new or a reset one, added in this order.
     ///
     /// At most one part a thread and the total are alive at once.
     ///
@@ -96,6 +96,7 @@ impl<'a> Context<'a> {
         &self,
         n: usize,
         new: impl Fn() -> Result<T>,
+        reset: impl Fn(&mut T) + Sync,
         fill: impl Fn(usize, &mut T) -> Result<()> + Sync,
         add: impl Fn(&mut T, &T) -> Result<()>,
     ) -> Result<Option<T>> {
@@ -103,10 +104,16 @@ impl<'a> Context<'a> {
         let mut parts: Vec<T> = Vec::new();
         for start in (0..n).step_by(self.n_threads()) {
             let width = self.n_threads().min(n - start);
+            let used = parts.len();
             while parts.len() < width {
                 parts.push(new()?);
             }
-            self.for_each_mut(&mut parts[..width], |i, part| fill(start + i, part))?;
+            self.for_each_mut(&mut parts[..width], |i, part| {
+                if i < used {
+                    reset(part);
+                }
+                fill(start + i, part)
+            })?;
             let rest = width - usize::from(total.is_none());
             let sum = total.get_or_insert_with(|| parts.remove(0));
             parts[..rest].iter().try_for_each(|part| add(sum, part))?;

@@ -30,8 +30,8 @@ impl Rows<'_> {
         let gram = context.sum(
             count,
             || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
+            |gram| gram.fill(0.0),
             |i, gram| {
-                gram.fill(0.0);
                 row_gram_add(self.values, n_cols, i * width..n_cols.min((i + 1) * width), gram);
                 Ok(())
             },

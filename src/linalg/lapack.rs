@@ -31,11 +31,28 @@ pub(crate) fn reserved<T>(len: usize, what: &'static str) -> Result<Vec<T>> {
     Ok(vector)
 }
 
-/// A vector of `len` zeros, or the named error where memory cannot be had.
-pub(crate) fn zeros<T: Copy + Default>(len: usize, what: &'static str) -> Result<Vec<T>> {
-    let mut vector = reserved(len, what)?;
-    vector.resize(len, T::default());
-    Ok(vector)
+/// Numbers whose zero is all bits zero.
+pub(crate) trait Zero: Copy {}
+impl Zero for f64 {}
+impl Zero for f32 {}
+
+/// A vector of `len` zeros, or the named error where memory cannot be had. The system gives large
+/// ones page by page as they are first written, by whichever thread that is.
+pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
+    let failed = || Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) };
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    let layout = std::alloc::Layout::array::<T>(len).map_err(|_| failed())?;
+    // SAFETY: the layout is that of len > 0 numbers of T, for which zero bits are a value; the box
+    // frees it with the same layout.
+    unsafe {
+        let start = std::alloc::alloc_zeroed(layout).cast::<T>();
+        if start.is_null() {
+            return Err(failed());
+        }
+        Ok(Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)).into_vec())
+    }
 }
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix (`?sytrd`), with Q kept as reflectors.

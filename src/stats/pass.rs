@@ -110,10 +110,8 @@ impl Pass<'_> {
         let total = context.sum(
             chunks.len(),
             || Sums::new(n_cols, self.held.width()),
-            |i, sums| {
-                sums.reset();
-                self.add_chunk(sums, chunks[i].clone(), precision, context)
-            },
+            Sums::reset,
+            |i, sums| self.add_chunk(sums, chunks[i].clone(), precision, context),
             |total, part| total.add(part, context),
         )?;
         total.ok_or(Error::NoData)
@@ -137,10 +135,11 @@ impl Pass<'_> {
             for (i, x) in (start..end).zip(panel.chunks_exact_mut(n_cols)) {
                 sums.largest = sums.largest.max(self.row(i, x)?);
                 let weight = self.weights[i];
-                axpy(weight, x, &mut sums.sum);
                 if let Held::Labels(labels) = self.held {
                     let class = labels.codes[i] as usize * n_cols;
                     axpy(weight, x, &mut sums.cross[class..class + n_cols]);
+                } else {
+                    axpy(weight, x, &mut sums.sum);
                 }
                 if weight > 1.0 {
                     scale(weight.sqrt(), x);
@@ -157,6 +156,11 @@ impl Pass<'_> {
             match &mut single {
                 None => gram_add(panel, n_cols, &mut sums.scatter),
                 Some(single) => single.gram_add(panel, n_cols, &mut sums.scatter),
+            }
+        }
+        if let Held::Labels(_) = self.held {
+            for class in sums.cross.chunks_exact(n_cols) {
+                axpy(1.0, class, &mut sums.sum);
             }
         }
         Ok(())

@@ -138,9 +138,10 @@ fn candidates(values: &[f64], limit: f64) -> Vec<usize> {
         return vec![0];
     }
     let peak = |i: &usize| {
-        (*i == 0 || values[*i] >= values[i - 1])
-            && (*i == last || values[*i] > values[i + 1])
-            && values[*i] > limit + rounding
+        let left = if *i == 0 { f64::NEG_INFINITY } else { values[i - 1] };
+        let right = if *i == last { f64::NEG_INFINITY } else { values[i + 1] };
+        let stands_out = values[*i] > left.min(right) + rounding;
+        values[*i] >= left && values[*i] > right && stands_out && values[*i] > limit + rounding
     };
     // Rising towards t = 0 counts however low it starts: it may have no end.
     let rises = |i: &usize| *i == 0 && values[0] > values[1.min(last)] + rounding;
