@@ -51,9 +51,27 @@ pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
         if start.is_null() {
             return Err(failed());
         }
+        ask_for_huge_pages(start.cast(), layout.size());
         Ok(Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)).into_vec())
     }
 }
+
+/// Asks for 2 MB pages: a first pass over 40 MB in pages of 4 KB spends more time in the kernel than
+/// in products. Where the answer is no, nothing changes.
+#[cfg(target_os = "linux")]
+fn ask_for_huge_pages(start: *mut u8, bytes: usize) {
+    const LARGE: usize = 4 << 20;
+    const PAGE: usize = 4096;
+    if bytes >= LARGE {
+        let skipped = start.align_offset(PAGE);
+        let whole_pages = (bytes - skipped) / PAGE * PAGE;
+        // SAFETY: a hint about pages inside an allocation that the caller owns; it moves nothing.
+        unsafe { libc::madvise(start.add(skipped).cast(), whole_pages, libc::MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_: *mut u8, _: usize) {}
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix (`?sytrd`), with Q kept as reflectors.
 pub(crate) struct TridiagonalForm {
