@@ -69,12 +69,8 @@ impl Pass<'_> {
         let row = self.rows[i];
         self.features.read_row(row, out);
         check_finite("features", row, out)?;
-        let mut largest = 0.0_f64;
-        for (x, s) in out.iter_mut().zip(self.shift) {
-            *x -= s;
-            largest = if x.abs() > largest { x.abs() } else { largest };
-        }
-        Ok(largest)
+        axpy(-1.0, self.shift, out);
+        Ok(largest(out))
     }
 
     /// All rows, shifted, with their weighted sum and largest magnitude.
@@ -165,6 +161,20 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// The largest magnitude, lanes side by side.
+fn largest(values: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0_f64; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder().iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x.abs() > *lane { x.abs() } else { *lane };
+        }
+    }
+    lanes.iter().fold(rest, |a, b| a.max(*b))
 }
 
 impl Sums {
