@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from reference.golden import cases, inputs
 
 from transferability import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 from transferability.compat import thuml, tllib, transformer_ranker
 
-DATA = Path(__file__).parents[1] / "data"
 TOLERANCE = 1e-9
 
 # Numbers that consist of rounding errors, with what is still compared. Each implementation itself
@@ -31,23 +28,6 @@ LOOSE: dict[tuple[str, str], float] = {
 }
 # alpha/beta is 7e-6 there, so that singular values which are rounding errors count.
 LOOSE_PRECISIONS = {("thuml_fixed_point", "cla_perfect_f8"): 1e-6}
-
-
-@functools.cache
-def cases() -> dict[str, dict[str, Any]]:
-    text = (DATA / "golden_logme.json").read_text(encoding="utf-8")
-    return {case["key"]: case for case in json.loads(text)["cases"]}
-
-
-@functools.cache
-def arrays() -> dict[str, np.ndarray]:
-    with np.load(DATA / "golden_logme.npz") as file:
-        return dict(file)
-
-
-def inputs(key: str) -> tuple[np.ndarray, np.ndarray]:
-    response = arrays().get(f"{key}__y")
-    return arrays()[f"{key}__F"], arrays()[f"{key}__Y"] if response is None else response
 
 
 def run(implementation: str, key: str) -> tuple[float, dict[str, Any]]:
