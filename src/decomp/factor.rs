@@ -33,6 +33,11 @@ impl ScaledFactor {
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
     }
 
+    /// E, (D,).
+    pub(super) fn scale(&self) -> &[f64] {
+        &self.scale
+    }
+
     /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ.
     pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<f64> {
         let scaled = |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };

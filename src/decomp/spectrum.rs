@@ -23,8 +23,9 @@ pub(crate) struct Spectrum {
     pub(crate) scores: Vec<f64>,
     /// |ỹ|² outside the span of U, (C,); exactly 0 where it is rounding noise.
     pub(crate) outside: Vec<f64>,
-    /// Whether `outside` is a difference of squares, not the square of a difference.
-    pub(crate) outside_is_difference: bool,
+    /// Where scores are quotients of b, and `outside` a difference of squares: |E v|/√λ, (k,), for
+    /// columns of sizes E. The rounding of b, relative to |ỹ| E, comes out that much larger.
+    pub(crate) amplified: Option<Vec<f64>>,
     /// Vᵀμ, (k,).
     pub(crate) mean: Vec<f64>,
     /// |μ|² outside the span of V; exactly 0 where it is rounding noise.
@@ -67,13 +68,17 @@ impl Spectrum {
         let b =
             ArrayView2::from_shape((centred.len(), n_features), &b).map_err(|_| Error::NoData)?;
         let scores = b.dot(&v) / s.slice(ndarray::s![..rank]);
-        let outside = scores
-            .rows()
-            .into_iter()
-            .zip(&centred.square)
-            .map(|(x, square)| unless_noise(square - x.dot(&x), *square, DIFFERENCE_NOISE));
+        let spanned = rank as u64 + 1 >= stats.n_samples; // all that is centred
+        let outside = scores.rows().into_iter().zip(&centred.square).map(|(x, square)| {
+            let part = if spanned { 0.0 } else { square - x.dot(&x) };
+            unless_noise(part, *square, DIFFERENCE_NOISE)
+        });
         let outside = outside.collect();
-        Ok(Self::new(stats, &s, &scores, outside, true, &v.reversed_axes()))
+        let reach = |(v, s): (ndarray::ArrayView1<'_, f64>, &f64)| {
+            v.iter().zip(factor.scale()).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
+        };
+        let amplified = v.columns().into_iter().zip(&s).map(reach).rev().collect();
+        Ok(Self::new(stats, &s, &scores, outside, Some(amplified), &v.reversed_axes()))
     }
 
     /// From the samples given again.
@@ -104,7 +109,7 @@ impl Spectrum {
         let outside = residual.rows().into_iter().zip(y.rows());
         let outside = outside.map(|(r, y)| unless_noise(r.dot(&r), y.dot(&y), SQUARE_NOISE));
         let outside = outside.collect();
-        Ok(Self::new(stats, &s, &scores, outside, false, &vt.slice_move(ndarray::s![..rank, ..])))
+        Ok(Self::new(stats, &s, &scores, outside, None, &vt.slice_move(ndarray::s![..rank, ..])))
     }
 
     /// Puts the mean along V and everything in ascending order.
@@ -113,7 +118,7 @@ impl Spectrum {
         s: &Array1<f64>,
         scores: &Array2<f64>,
         outside: Vec<f64>,
-        outside_is_difference: bool,
+        amplified: Option<Vec<f64>>,
         vt: &Array2<f64>,
     ) -> Self {
         let mu = Array1::from(stats.mean());
@@ -124,7 +129,7 @@ impl Spectrum {
             values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
             scores: scores.rows().into_iter().flat_map(ascending).collect(),
             outside,
-            outside_is_difference,
+            amplified,
             mean: mean.iter().rev().copied().collect(),
             mean_outside: unless_noise(rest.dot(&rest), mu.dot(&mu), SQUARE_NOISE),
             basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),

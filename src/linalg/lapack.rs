@@ -268,6 +268,10 @@ impl PivotedCholesky {
 pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
     const LIMIT: usize = 23_000;
     let order = a.nrows().min(a.ncols());
+    if order == 0 {
+        let (m, n) = a.dim();
+        return Ok((Array2::zeros((m, 0)), Array1::zeros(0), Array2::zeros((0, n))));
+    }
     if order > LIMIT {
         return Err(Error::TooLarge { order, limit: LIMIT });
     }

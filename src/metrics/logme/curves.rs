@@ -33,6 +33,8 @@ pub(super) trait Curve: Sync {
     fn extent(&self) -> (f64, f64);
     /// The noise that t must stay above, if any.
     fn noise(&self) -> Option<f64>;
+    /// The rounding to expect in the evidence at the lower end t.
+    fn blur(&self, t: f64) -> f64;
     /// The inner products that the evidence itself needs.
     fn value_at(&self, pairs: &Pairs) -> [Point; LANES];
     /// All inner products.
@@ -186,6 +188,10 @@ impl Curve for Tridiagonal<'_> {
         (self.decomp.side == Side::Primal || self.least.is_none()).then_some(self.decomp.noise)
     }
 
+    fn blur(&self, t: f64) -> f64 {
+        self.decomp.noise / (self.least.unwrap_or(0.0) + t)
+    }
+
     fn value_at(&self, pairs: &Pairs) -> [Point; LANES] {
         let [yy, uy, uu] = self.sweep(pairs, None);
         std::array::from_fn(|lane| self.point(pairs[lane], [yy[lane], uy[lane], uu[lane]]))
@@ -248,6 +254,11 @@ impl Curve for Spectrum {
 
     fn noise(&self) -> Option<f64> {
         None
+    }
+
+    fn blur(&self, _: f64) -> f64 {
+        let (largest, least) = self.extent();
+        if least > 0.0 { 4.0 * f64::EPSILON * (largest / least).sqrt() } else { 0.0 }
     }
 
     fn value_at(&self, pairs: &Pairs) -> [Point; LANES] {

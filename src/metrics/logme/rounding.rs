@@ -50,29 +50,33 @@ fn of_form(decomp: &Decomp, target: &Target, best: &Optimum) -> f64 {
 }
 
 /// A singular value √λ carries the rounding of the largest, so λ that of 2√λ times it, which moves
-/// the determinant and the residual; what lies outside the span is a difference, of squares or of
-/// vectors.
+/// the determinant and the residual. A score that is a quotient of b amplifies the rounding of b.
+/// What lies outside the span is a difference, of squares or of vectors.
 fn of_spectrum(spectrum: &Spectrum, number: usize, target: &Target, best: &Optimum) -> f64 {
     let (t, q, n) = (best.t, best.evidence.q, target.effective());
+    let amplified = spectrum.amplified.as_deref();
     if best.place == Place::Rising {
-        return if spectrum.outside_is_difference { f64::INFINITY } else { 0.0 };
+        return if amplified.is_some() { f64::INFINITY } else { 0.0 };
     }
     let rank = spectrum.values.len() as f64;
     let rounding = 4.0 * f64::EPSILON * (rank / 64.0).max(1.0).sqrt();
     let largest = spectrum.values.last().copied().unwrap_or(0.0).sqrt();
-    let (mut determinant, mut residual) = (0.0, 0.0);
-    for (value, x) in spectrum.values.iter().zip(spectrum.target_scores(number)) {
+    let root = target.square.sqrt();
+    let (mut determinant, mut residual, mut squares) = (0.0, 0.0, target.square);
+    for (i, (value, x)) in spectrum.values.iter().zip(spectrum.target_scores(number)).enumerate() {
         let relative = 2.0 * rounding * largest * value.sqrt() / (value + t);
+        let square = amplified.map_or(0.0, |amplified| 2.0 * x.abs() * root * amplified[i]);
         determinant += relative;
-        residual += x * x * t / (value + t) * relative;
+        residual += (x * x * relative + rounding * square) * t / (value + t);
+        squares += square;
     }
-    let outside = if spectrum.outside[number] <= 0.0 {
+    let outside = spectrum.outside[number];
+    let outside = if outside <= 0.0 {
         0.0 // as many directions as samples
-    } else if spectrum.outside_is_difference {
-        rounding * target.square
+    } else if amplified.is_some() {
+        rounding * squares
     } else {
-        rounding * (target.square * spectrum.outside[number]).sqrt()
-            + rounding * rounding * target.square
+        rounding * root * outside.sqrt() + rounding * rounding * target.square
     };
     determinant + n * (residual + outside) / q
 }
