@@ -1,21 +1,17 @@
 //! The inner products that the evidence needs, at any t, from either decomposition.
-//!
-//! Solving with a tridiagonal matrix is a chain of dependent operations, so [`LANES`] pairs of a
-//! target and a t go through it side by side.
 
 use crate::decomp::{Decomp, Side, Spectrum};
 
 use super::evidence::{Point, log_determinant};
-
-/// How many pairs are solved side by side.
-pub(super) const LANES: usize = 8;
-pub(super) type Lanes = [f64; LANES];
+use super::sweeps::{
+    Factors, LANES, Lanes, backward, dots, factorise, forward, forward_each, product, products,
+};
 
 /// A target and a t, for each lane; unused lanes repeat one.
 pub(super) type Pairs = [(usize, f64); LANES];
 
 /// Sums over all eigenvalues λ at one t.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
     /// Σ ln(1 + λ/t).
     pub(super) log_determinant: f64,
@@ -35,10 +31,10 @@ pub(super) trait Curve: Sync {
     fn noise(&self) -> Option<f64>;
     /// The rounding to expect in the evidence at the lower end t.
     fn blur(&self, t: f64) -> f64;
-    /// The inner products that the evidence itself needs.
-    fn value_at(&self, pairs: &Pairs) -> [Point; LANES];
-    /// All inner products.
-    fn at(&self, pairs: &Pairs) -> [Point; LANES];
+    /// The sums and what the evidence itself needs, for each target at the same ts.
+    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>);
+    /// All inner products and sums.
+    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES];
     /// The posterior mean as coefficients of the basis and of μ.
     fn posterior(&self, target: usize, t: f64, r: f64) -> (Vec<f64>, f64);
 }
@@ -50,64 +46,37 @@ pub(super) struct Tridiagonal<'a> {
     least: Option<f64>,
 }
 
-/// The factors and half-solved vectors of every row: T + tI = L P Lᵀ.
-struct Swept {
-    /// 1/pivot.
-    inverse: Vec<Lanes>,
-    /// Below the diagonal of L.
-    multiplier: Vec<Lanes>,
-    /// L⁻¹y and L⁻¹u, for the target's vector y and the mean's u.
-    y: Vec<Lanes>,
-    u: Vec<Lanes>,
-}
-
 impl<'a> Tridiagonal<'a> {
     pub(super) fn new(decomp: &'a Decomp) -> Self {
         Self { decomp, least: decomp.least_above(1e3 * decomp.noise) }
     }
 
-    /// One pass down: yᵀ(T + tI)⁻¹y, uᵀ(T + tI)⁻¹y and uᵀ(T + tI)⁻¹u. What a pass back up needs is
-    /// written to `swept`.
-    fn sweep(&self, pairs: &Pairs, mut swept: Option<&mut Swept>) -> [Lanes; 3] {
-        let form = &self.decomp.form;
-        let vectors: [&[f64]; LANES] = pairs.map(|(target, _)| self.decomp.target_vector(target));
-        let mean = self.decomp.mean_vector();
-        let (mut y, mut u, mut multiplier, mut carried) =
-            ([0.0; LANES], [0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        let [mut yy, mut uy, mut uu] = [[0.0; LANES]; 3];
-        for (i, diagonal) in form.diagonal.iter().enumerate() {
-            let off = form.off_diagonal.get(i).copied().unwrap_or(0.0);
-            let mut inverse = [0.0; LANES];
-            for lane in 0..LANES {
-                y[lane] = vectors[lane][i] - multiplier[lane] * y[lane];
-                u[lane] = mean[i] - multiplier[lane] * u[lane];
-                inverse[lane] = 1.0 / (diagonal + pairs[lane].1 - carried[lane]);
-            }
-            for lane in 0..LANES {
-                let scaled = y[lane] * inverse[lane];
-                yy[lane] += y[lane] * scaled;
-                uy[lane] += u[lane] * scaled;
-                uu[lane] += u[lane] * (u[lane] * inverse[lane]); // u may be of the size of T
-                multiplier[lane] = off * inverse[lane];
-                carried[lane] = off * multiplier[lane];
-            }
-            if let Some(swept) = &mut swept {
-                swept.inverse.push(inverse);
-                swept.multiplier.push(multiplier);
-                swept.y.push(y);
-                swept.u.push(u);
-            }
-        }
-        [yy, uy, uu]
+    /// A number above all eigenvalues.
+    fn scale(&self) -> f64 {
+        if self.decomp.bound > 0.0 { self.decomp.bound } else { 1.0 }
     }
 
-    fn swept(&self, pairs: &Pairs) -> (Swept, [Lanes; 3]) {
-        let column = || Vec::with_capacity(self.decomp.order());
-        let mut swept = Swept { inverse: column(), multiplier: column(), y: column(), u: column() };
-        let products = self.sweep(pairs, Some(&mut swept));
-        (swept, products)
+    fn factors(&self, ts: &Lanes) -> Factors {
+        factorise(&self.decomp.form, self.scale(), ts)
     }
 
+    fn sums(&self, factors: &Factors, ts: &Lanes) -> [Sums; LANES] {
+        let order = self.decomp.order() as f64;
+        std::array::from_fn(|lane| {
+            let t = ts[lane];
+            let log_determinant = factors.log[lane] - order * (t / self.scale()).ln();
+            let (mut log_determinant, mut inverse, mut n) =
+                (log_determinant, factors.trace[lane], order);
+            if let Some(added) = self.decomp.added {
+                log_determinant -= (added / t).ln_1p();
+                inverse -= 1.0 / (added + t);
+                n -= 1.0;
+            }
+            Sums { log_determinant, inverse, dof: n - t * inverse }
+        })
+    }
+
+    /// From yᵀ(T + tI)⁻¹y, uᵀ(T + tI)⁻¹y and uᵀ(T + tI)⁻¹u, for the target's vector y and the mean's u.
     fn point(&self, (target, t): (usize, f64), [yy, uy, uu]: [f64; 3]) -> Point {
         match self.decomp.side {
             Side::Primal => {
@@ -123,59 +92,9 @@ impl<'a> Tridiagonal<'a> {
     }
 }
 
-impl Swept {
-    /// The pass up: row by row from the last, the lanes of (T + tI)⁻¹y and (T + tI)⁻¹u.
-    fn solutions(&self, mut visit: impl FnMut(usize, &Lanes, &Lanes)) {
-        let (mut a, mut h) = ([0.0; LANES], [0.0; LANES]);
-        for i in (0..self.y.len()).rev() {
-            for lane in 0..LANES {
-                let (inverse, multiplier) = (self.inverse[i][lane], self.multiplier[i][lane]);
-                a[lane] = self.y[i][lane] * inverse - multiplier * a[lane];
-                h[lane] = self.u[i][lane] * inverse - multiplier * h[lane];
-            }
-            visit(i, &a, &h);
-        }
-    }
-}
-
 impl Curve for Tridiagonal<'_> {
-    /// From the pivots p of T + tI: Π p is its determinant, and Σ p'/p the trace of its inverse.
     fn sums_at(&self, ts: &Lanes) -> [Sums; LANES] {
-        const RUN: usize = 16; // pivots to a logarithm: each at least 1e-13 of the bound
-        let (form, bound) = (&self.decomp.form, self.decomp.bound);
-        let scale = if bound > 0.0 { 1.0 / bound } else { 1.0 };
-        let [mut log, mut inverse, mut multiplier, mut carried] = [[0.0; LANES]; 4];
-        let [mut product, mut slope] = [[1.0; LANES], [0.0; LANES]];
-        for (i, diagonal) in form.diagonal.iter().enumerate() {
-            let off = form.off_diagonal.get(i).copied().unwrap_or(0.0);
-            for lane in 0..LANES {
-                let pivot = diagonal + ts[lane] - carried[lane];
-                let reciprocal = 1.0 / pivot;
-                slope[lane] = 1.0 + multiplier[lane] * multiplier[lane] * slope[lane];
-                inverse[lane] += slope[lane] * reciprocal;
-                product[lane] *= pivot * scale;
-                multiplier[lane] = off * reciprocal;
-                carried[lane] = off * multiplier[lane];
-            }
-            if i % RUN == RUN - 1 || i + 1 == form.diagonal.len() {
-                for lane in 0..LANES {
-                    log[lane] += product[lane].ln();
-                    product[lane] = 1.0;
-                }
-            }
-        }
-        let order = form.diagonal.len() as f64;
-        std::array::from_fn(|lane| {
-            let t = ts[lane];
-            let (mut log_determinant, mut inverse, mut n) =
-                (log[lane] - order * (t * scale).ln(), inverse[lane], order);
-            if let Some(added) = self.decomp.added {
-                log_determinant -= (added / t).ln_1p();
-                inverse -= 1.0 / (added + t);
-                n -= 1.0;
-            }
-            Sums { log_determinant, inverse, dof: n - t * inverse }
-        })
+        self.sums(&self.factors(ts), ts)
     }
 
     fn extent(&self) -> (f64, f64) {
@@ -192,37 +111,50 @@ impl Curve for Tridiagonal<'_> {
         self.decomp.noise / (self.least.unwrap_or(0.0) + t)
     }
 
-    fn value_at(&self, pairs: &Pairs) -> [Point; LANES] {
-        let [yy, uy, uu] = self.sweep(pairs, None);
-        std::array::from_fn(|lane| self.point(pairs[lane], [yy[lane], uy[lane], uu[lane]]))
+    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>) {
+        let factors = self.factors(ts);
+        let u = forward(&factors, self.decomp.mean_vector());
+        let uu = product(&factors, &u, &u);
+        let points = targets.iter().map(|target| {
+            let (yy, uy) = products(&factors, &u, self.decomp.target_vector(*target));
+            std::array::from_fn(|lane| {
+                self.point((*target, ts[lane]), [yy[lane], uy[lane], uu[lane]])
+            })
+        });
+        (self.sums(&factors, ts), points.collect())
     }
 
-    fn at(&self, pairs: &Pairs) -> [Point; LANES] {
-        let (swept, [yy, uy, uu]) = self.swept(pairs);
-        let [mut aa, mut ah, mut hh] = [[0.0; LANES]; 3];
+    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES] {
+        let ts = pairs.map(|(_, t)| t);
+        let factors = self.factors(&ts);
+        let sums = self.sums(&factors, &ts);
+        let mut h = forward(&factors, self.decomp.mean_vector());
+        let vectors = pairs.map(|(target, _)| self.decomp.target_vector(target));
+        let mut a = forward_each(&factors, &vectors);
+        let (yy, uy, uu) =
+            (product(&factors, &a, &a), product(&factors, &h, &a), product(&factors, &h, &h));
+        backward(&factors, &mut h);
+        backward(&factors, &mut a);
         // On the dual side a is of the size of 1/t, whose square may be out of range: t·a is not.
-        let unit: Lanes = match self.decomp.side {
-            Side::Primal => [1.0; LANES],
-            Side::Dual => pairs.map(|(_, t)| t),
-        };
-        swept.solutions(|_, a, h| {
-            for lane in 0..LANES {
-                let a = unit[lane] * a[lane];
-                aa[lane] += a * a;
-                ah[lane] += a * h[lane];
-                hh[lane] += h[lane] * h[lane];
+        if self.decomp.side == Side::Dual {
+            for a in &mut a {
+                for lane in 0..LANES {
+                    a[lane] *= ts[lane];
+                }
             }
-        });
+        }
+        let (aa, ah, hh) = (dots(&a, &a), dots(&a, &h), dots(&h, &h));
         std::array::from_fn(|lane| {
             let point = self.point(pairs[lane], [yy[lane], uy[lane], uu[lane]]);
-            let t = pairs[lane].1;
-            match self.decomp.side {
+            let t = ts[lane];
+            let point = match self.decomp.side {
                 Side::Primal => Point { ww: aa[lane], wv: ah[lane], vv: hh[lane], ..point },
                 Side::Dual => {
                     let vv = ((point.mean_v - hh[lane]) / t).max(0.0);
                     Point { ww: yy[lane] - aa[lane] / t, wv: ah[lane] / t, vv, ..point }
                 }
-            }
+            };
+            (point, sums[lane])
         })
     }
 
@@ -231,9 +163,15 @@ impl Curve for Tridiagonal<'_> {
             Side::Primal => (r, 0.0),
             Side::Dual => (-r / t, r / t),
         };
-        let mut e = vec![0.0; self.decomp.order()];
-        self.swept(&[(target, t); LANES]).0.solutions(|i, a, h| e[i] = a[0] + factor * h[0]);
-        (e, along_mean)
+        let factors = self.factors(&[t; LANES]);
+        let solve = |vector| {
+            let mut solved = forward(&factors, vector);
+            backward(&factors, &mut solved);
+            solved
+        };
+        let a = solve(self.decomp.target_vector(target));
+        let h = solve(self.decomp.mean_vector());
+        (a.iter().zip(&h).map(|(a, h)| a[0] + factor * h[0]).collect(), along_mean)
     }
 }
 
@@ -261,31 +199,14 @@ impl Curve for Spectrum {
         if least > 0.0 { 4.0 * f64::EPSILON * (largest / least).sqrt() } else { 0.0 }
     }
 
-    fn value_at(&self, pairs: &Pairs) -> [Point; LANES] {
-        self.at(pairs)
+    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>) {
+        let points = targets.iter().map(|target| ts.map(|t| self.point(*target, t)));
+        (self.sums_at(ts), points.collect())
     }
 
-    fn at(&self, pairs: &Pairs) -> [Point; LANES] {
-        pairs.map(|(target, t)| {
-            let mut point = Point {
-                residual: self.outside[target],
-                mean_v: self.mean_outside / t,
-                vv: self.mean_outside / t / t, // t² may be out of range
-                ..Point::default()
-            };
-            let along = self.target_scores(target).iter().zip(&self.mean);
-            for (value, (x, u)) in self.values.iter().zip(along) {
-                let inverse = 1.0 / (value + t);
-                let (w, v) = (value.sqrt() * x * inverse, u * inverse);
-                point.residual += x * x * t * inverse;
-                point.mean_w += u * w;
-                point.mean_v += u * v;
-                point.ww += w * w;
-                point.wv += w * v;
-                point.vv += v * v;
-            }
-            point
-        })
+    fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES] {
+        let sums = self.sums_at(&pairs.map(|(_, t)| t));
+        std::array::from_fn(|lane| (self.point(pairs[lane].0, pairs[lane].1), sums[lane]))
     }
 
     fn posterior(&self, target: usize, t: f64, r: f64) -> (Vec<f64>, f64) {
@@ -297,5 +218,29 @@ impl Curve for Spectrum {
             .zip(along)
             .map(|(value, (x, u))| (value.sqrt() * x + r * u) / (value + t) - along_mean * u);
         (e.collect(), along_mean)
+    }
+}
+
+impl Spectrum {
+    /// All inner products of a target at one t.
+    fn point(&self, target: usize, t: f64) -> Point {
+        let mut point = Point {
+            residual: self.outside[target],
+            mean_v: self.mean_outside / t,
+            vv: self.mean_outside / t / t, // t² may be out of range
+            ..Point::default()
+        };
+        let along = self.target_scores(target).iter().zip(&self.mean);
+        for (value, (x, u)) in self.values.iter().zip(along) {
+            let inverse = 1.0 / (value + t);
+            let (w, v) = (value.sqrt() * x * inverse, u * inverse);
+            point.residual += x * x * t * inverse;
+            point.mean_w += u * w;
+            point.mean_v += u * v;
+            point.ww += w * w;
+            point.wv += w * v;
+            point.vv += v * v;
+        }
+        point
     }
 }

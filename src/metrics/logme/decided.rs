@@ -4,9 +4,10 @@ use crate::decomp::{Prepared, Side};
 use crate::error::Result;
 use crate::stats::Precision;
 
-use super::curves::{Curve, LANES, Tridiagonal};
+use super::curves::{Curve, Tridiagonal};
 use super::evidence::Target;
 use super::search::{Optimum, Place};
+use super::sweeps::LANES;
 
 /// One answer a target. Not if it lies at the lower end of the range, unless the residual is
 /// rounding, so that statistics show no more, and a spectrum would be large. And not if directions

@@ -27,6 +27,7 @@ mod evidence;
 pub mod reference;
 mod rounding;
 mod search;
+mod sweeps;
 
 use ndarray::Array2;
 

@@ -1,10 +1,10 @@
 //! The rounding error to expect in the evidence, to first order.
 
-use crate::decomp::{Decomp, Prepared, Side, Spectrum};
+use crate::decomp::{Prepared, Side, Spectrum};
 use crate::error::Result;
 use crate::threads::Context;
 
-use super::curves::{Curve, LANES, Tridiagonal};
+use super::curves::{Curve, Tridiagonal};
 use super::evidence::Target;
 use super::search::{Optimum, Place};
 
@@ -16,14 +16,18 @@ pub(super) fn rounding(
     by_spectrum: &[usize],
     context: &Context<'_>,
 ) -> Result<Vec<f64>> {
+    let curve = if by_spectrum.len() < optima.len() {
+        Some(Tridiagonal::new(prepared.decomp(context)?))
+    } else {
+        None
+    };
     let one = |(i, ((number, target), best)): (usize, (&(usize, Target), &Optimum))| {
         if best.place == Place::NoSignal {
             return Ok(0.0);
         }
-        let error = if by_spectrum.contains(&i) {
-            of_spectrum(prepared.spectrum()?, *number, target, best)
-        } else {
-            of_form(prepared.decomp(context)?, target, best)
+        let error = match &curve {
+            Some(curve) if !by_spectrum.contains(&i) => of_form(curve, target, best),
+            _ => of_spectrum(prepared.spectrum()?, *number, target, best),
         };
         Ok(error / (2.0 * target.effective()))
     };
@@ -33,20 +37,18 @@ pub(super) fn rounding(
 /// Noise in the matrix moves the determinant by Σ noise/(λ + t). It moves the residual by
 /// noise · |m|² on the primal side, where the residual is a difference as well, and relatively by
 /// noise/(λ + t) on the dual side, where it is a product.
-fn of_form(decomp: &Decomp, target: &Target, best: &Optimum) -> f64 {
-    let (t, n) = (best.t, target.effective());
+fn of_form(curve: &Tridiagonal<'_>, target: &Target, best: &Optimum) -> f64 {
+    let (t, n, noise) = (best.t, target.effective(), curve.decomp.noise);
     if best.place == Place::Rising {
         return f64::INFINITY; // the residual is rounding
     }
-    let curve = Tridiagonal::new(decomp);
-    let sums = curve.sums_at(&[t; LANES])[0];
-    let residual = match decomp.side {
+    let residual = match curve.decomp.side {
         Side::Primal => {
-            decomp.noise * sums.dof / t + 2.0 * n * f64::EPSILON * target.square / best.evidence.q
+            noise * best.sums.dof / t + 2.0 * n * f64::EPSILON * target.square / best.evidence.q
         }
-        Side::Dual => n * decomp.noise / (curve.extent().1 + t),
+        Side::Dual => n * noise / (curve.extent().1 + t),
     };
-    decomp.noise * sums.inverse + residual
+    noise * best.sums.inverse + residual
 }
 
 /// A singular value √λ carries the rounding of the largest, so λ that of 2√λ times it, which moves

@@ -2,7 +2,7 @@
 //!
 //! The evidence can have several local maxima in ln t, so it is evaluated on a grid first: every
 //! term is a logistic function of ln t, which takes four e-folds from a tenth to nine tenths, and
-//! the grid is one e-fold apart. Intervals that may hold the global maximum are cut in four, and
+//! the grid is one e-fold apart. Intervals that may hold the global maximum are cut in eight, and
 //! those of the parts that still may are bracketed by the signs of the derivative at their ends.
 //! Its roots are found by the Illinois variant of false position, and the best is compared with the
 //! two ends: t → ∞ in closed form, and the lower end of the range. (Maxima as close as 0.7 e-folds
@@ -11,19 +11,20 @@
 use crate::error::Result;
 use crate::threads::Context;
 
-use super::curves::{Curve, LANES, Pairs};
+use super::curves::{Curve, Pairs, Sums};
 use super::evidence::{Evidence, Target};
+use super::sweeps::LANES;
 
 /// Distance of grid points, in ln t.
 const STEP: f64 = 1.0;
-/// Parts that an interval of the grid is cut into.
-const PARTS: usize = 4;
+/// Parts that an interval of the grid is cut into: what is inside fills the lanes but one.
+const PARTS: usize = LANES;
 /// Where a root is close enough, in ln t.
 const CLOSE: f64 = 1e-9;
 /// Where a root is close enough, by what the evidence could still gain, relative to
 /// max(1, |evidence|); it is quadratic in ln t, so that t is known to about 1e-8.
 const GAIN: f64 = 1e-16;
-/// Evaluations after which a bracket cannot be narrowed by any rule; a root takes about 6.
+/// Evaluations after which a bracket cannot be narrowed by any rule; a root takes about 4.
 const ENOUGH: usize = 200;
 /// Differences of evidence that may be rounding, likewise.
 const LEVEL: f64 = 1e-12;
@@ -47,6 +48,7 @@ pub(super) struct Optimum {
     pub(super) place: Place,
     pub(super) t: f64,
     pub(super) evidence: Evidence,
+    pub(super) sums: Sums,
     /// Evaluations of the derivative.
     pub(super) evaluations: usize,
 }
@@ -82,6 +84,7 @@ pub(super) fn search(
             place: Place::NoSignal,
             t: f64::INFINITY,
             evidence: Evidence { value: target.value(*whole, 0.0), q: *whole, r: 0.0 },
+            sums: Sums::default(),
             evaluations: 0,
         })
         .collect();
@@ -116,8 +119,8 @@ pub(super) fn search(
         let best = &mut optima[root.place];
         best.evaluations += root.evaluations;
         if root.best.evidence.value > best.evidence.value {
-            let Sample { t, evidence, .. } = root.best;
-            *best = Optimum { place: Place::Interior, t, evidence, ..*best };
+            let Sample { t, evidence, sums, .. } = root.best;
+            *best = Optimum { place: Place::Interior, t, evidence, sums, ..*best };
         }
     }
     for place in ends {
@@ -133,8 +136,8 @@ pub(super) fn search(
         if let Some(found) = found
             && (found == Place::Rising || end.evidence.value >= best.evidence.value - allowed)
         {
-            let Sample { t, evidence, .. } = end;
-            *best = Optimum { place: found, t, evidence, ..*best };
+            let Sample { t, evidence, sums, .. } = end;
+            *best = Optimum { place: found, t, evidence, sums, ..*best };
         }
     }
     Ok(optima)
@@ -149,10 +152,19 @@ impl Search<'_> {
         context: &Context<'_>,
     ) -> Result<(Vec<usize>, Vec<Interval>)> {
         let coarse: Vec<usize> = (0..self.grid.len()).step_by(PARTS).collect();
-        let at: Vec<At> = (0..self.targets.len())
-            .flat_map(|place| coarse.iter().map(move |k| (place, *k)))
+        let places: Vec<usize> = (0..self.targets.len()).collect();
+        let tasks: Vec<Task<'_>> = places
+            .chunks(Task::MOST)
+            .flat_map(|places| coarse.chunks(LANES).map(move |points| Task { points, places }))
             .collect();
-        let values = self.values(&at, context)?;
+        let mut values = vec![0.0; places.len() * coarse.len()];
+        for (task, found) in tasks.iter().zip(self.values(&tasks, context)?) {
+            for (place, found) in task.places.iter().zip(found) {
+                let start = place * coarse.len() + task.points[0] / PARTS;
+                values[start..start + task.points.len()]
+                    .copy_from_slice(&found[..task.points.len()]);
+            }
+        }
         let (mut ends, mut intervals) = (Vec::new(), Vec::new());
         for (place, values) in values.chunks(coarse.len()).enumerate() {
             let limit = limits[place].evidence.value;
@@ -176,56 +188,53 @@ impl Search<'_> {
 
     /// The parts of the intervals that may hold the maximum.
     fn fine(&self, intervals: &[Interval], context: &Context<'_>) -> Result<Vec<At>> {
-        let inner = |interval: &Interval| {
-            let (place, start) = (interval.place, interval.start);
-            (1..PARTS).map(move |part| (place, start + part))
-        };
-        let at: Vec<At> = intervals.iter().flat_map(inner).collect();
-        let values = self.values(&at, context)?;
+        let mut order: Vec<&Interval> = intervals.iter().collect();
+        order.sort_by_key(|interval| interval.start); // stable: places stay in order
+        let inner: Vec<usize> = (0..self.grid.len()).collect();
+        let places: Vec<usize> = order.iter().map(|interval| interval.place).collect();
+        let mut tasks = Vec::new();
+        let mut first = 0;
+        for same in order.chunk_by(|a, b| a.start == b.start) {
+            let points = &inner[same[0].start + 1..same[0].start + PARTS];
+            for places in places[first..first + same.len()].chunks(Task::MOST) {
+                tasks.push(Task { points, places });
+            }
+            first += same.len();
+        }
+        let values = self.values(&tasks, context)?.concat();
+
         let mut highest: Vec<f64> = vec![f64::NEG_INFINITY; self.targets.len()];
-        for (interval, values) in intervals.iter().zip(values.chunks(PARTS - 1)) {
+        for (interval, values) in order.iter().zip(&values) {
             let best = &mut highest[interval.place];
-            *best = values.iter().fold(best.max(interval.highest), |a, b| a.max(*b));
+            *best = values[..PARTS - 1].iter().fold(best.max(interval.highest), |a, b| a.max(*b));
         }
         let mut parts = Vec::new();
-        for (interval, inner) in intervals.iter().zip(values.chunks(PARTS - 1)) {
+        for (interval, values) in order.iter().zip(&values) {
             let [first, last] = interval.ends;
-            let values: Vec<f64> =
-                [first].into_iter().chain(inner.iter().copied()).chain([last]).collect();
-            let chosen = may_exceed(&values, highest[interval.place]);
+            let mut all = [first; PARTS + 1];
+            all[1..PARTS].copy_from_slice(&values[..PARTS - 1]);
+            all[PARTS] = last;
+            let chosen = may_exceed(&all, highest[interval.place]);
             parts.extend(chosen.map(|part| (interval.place, interval.start + part)));
         }
         Ok(parts)
     }
 
-    /// The evidence at each point.
-    fn values(&self, at: &[At], context: &Context<'_>) -> Result<Vec<f64>> {
-        const RUN: usize = 16; // groups of lanes to a task
-        // Determinants are the same for all targets.
-        let mut points: Vec<usize> = at.iter().map(|(_, k)| *k).collect();
-        points.sort_unstable();
-        points.dedup();
-        let groups: Vec<&[usize]> = points.chunks(LANES).collect();
-        let determinants = context.map(groups.len(), |group| {
-            let ts = lanes(groups[group]).map(|k| self.grid[k]);
-            Ok(self.curve.sums_at(&ts).map(|sums| sums.log_determinant))
-        })?;
-        let mut determinant = vec![0.0; self.grid.len()];
-        for (k, value) in points.iter().zip(determinants.as_flattened()) {
-            determinant[*k] = *value;
-        }
-        let runs: Vec<&[At]> = at.chunks(RUN * LANES).collect();
-        let values = context.map(runs.len(), |run| {
-            let mut values = Vec::with_capacity(runs[run].len());
-            for group in runs[run].chunks(LANES) {
-                let points = self.curve.value_at(&self.pairs(group));
-                values.extend(group.iter().zip(&points).map(|((place, k), point)| {
-                    self.targets[*place].1.evidence(point, determinant[*k]).value
-                }));
-            }
-            Ok(values)
-        })?;
-        Ok(values.concat())
+    /// The evidence of each target of each task at its points.
+    fn values(&self, tasks: &[Task<'_>], context: &Context<'_>) -> Result<Vec<Vec<[f64; LANES]>>> {
+        context.map(tasks.len(), |task| {
+            let Task { points, places } = tasks[task];
+            let ts = lanes(points).map(|k| self.grid[k]);
+            let numbers: Vec<usize> = places.iter().map(|place| self.targets[*place].0).collect();
+            let (sums, found) = self.curve.values_at(&ts, &numbers);
+            let values = places.iter().zip(found).map(|(place, found)| {
+                let target = &self.targets[*place].1;
+                std::array::from_fn(|lane| {
+                    target.evidence(&found[lane], sums[lane].log_determinant).value
+                })
+            });
+            Ok(values.collect())
+        })
     }
 
     fn pairs(&self, group: &[At]) -> Pairs {
@@ -245,12 +254,12 @@ impl Search<'_> {
     /// The same for up to [`LANES`] pairs, given the targets' places.
     fn sampled(&self, places: &[usize], pairs: &Pairs) -> Vec<Sample> {
         let points = self.curve.at(pairs);
-        let sums = self.curve.sums_at(&pairs.map(|(_, t)| t));
         let sample = |(lane, place): (usize, &usize)| {
-            let (t, target) = (pairs[lane].1, &self.targets[*place].1);
-            let evidence = target.evidence(&points[lane], sums[lane].log_determinant);
-            let slope = target.slope(t, &points[lane], &evidence, sums[lane].dof);
-            Sample { x: t.ln(), t, evidence, slope }
+            let (t, target, (point, sums)) =
+                (pairs[lane].1, &self.targets[*place].1, &points[lane]);
+            let evidence = target.evidence(point, sums.log_determinant);
+            let slope = target.slope(t, point, &evidence, sums.dof);
+            Sample { x: t.ln(), t, evidence, sums: *sums, slope }
         };
         places.iter().enumerate().map(sample).collect()
     }
@@ -275,6 +284,18 @@ impl Search<'_> {
 /// The items, one for each lane; unused lanes repeat the last.
 fn lanes<T: Copy>(items: &[T]) -> [T; LANES] {
     std::array::from_fn(|lane| items[lane.min(items.len() - 1)])
+}
+
+/// Points of the fine grid, at most [`LANES`], and the places of the targets to evaluate there.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    points: &'a [usize],
+    places: &'a [usize],
+}
+
+impl Task<'_> {
+    /// Targets that are worth factorising again for.
+    const MOST: usize = 16;
 }
 
 /// An interval of the coarse grid that may hold the maximum.
@@ -311,6 +332,7 @@ struct Sample {
     x: f64,
     t: f64,
     evidence: Evidence,
+    sums: Sums,
     slope: f64,
 }
 
