@@ -203,6 +203,26 @@ pub enum Error {
         /// The option.
         option: Box<str>,
     },
+    /// Something a metric needs was not given.
+    #[error("{what} are needed and were not given")]
+    Missing {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// What a metric finds wrong with its input.
+    #[error("{metric}: {problem}")]
+    Metric {
+        /// The metric.
+        metric: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Statistics with the classes on their own, and statistics without.
+    #[error(
+        "one of the two Stats holds class scatters and the other does not; make both with \
+         class_scatters=True, or neither"
+    )]
+    MixedClassScatters,
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

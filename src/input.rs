@@ -126,15 +126,31 @@ pub enum Response<'a> {
     },
     /// Real values, (`n_samples`, `n_targets`).
     Targets(ArrayView2<'a, f64>),
+    /// Nothing, for this many rows.
+    Nothing(usize),
 }
 
-impl Response<'_> {
+impl<'a> Response<'a> {
+    /// The same for a shorter lifetime, which array views do not shrink to by themselves.
+    #[must_use]
+    pub fn reborrow<'b>(&self) -> Response<'b>
+    where
+        'a: 'b,
+    {
+        match *self {
+            Self::Labels { ids, names } => Response::Labels { ids, names },
+            Self::Targets(targets) => Response::Targets(targets.reborrow()),
+            Self::Nothing(n_rows) => Response::Nothing(n_rows),
+        }
+    }
+
     /// The number of rows described.
     #[must_use]
     pub fn n_rows(&self) -> usize {
         match self {
             Self::Labels { ids, .. } => ids.len(),
             Self::Targets(targets) => targets.nrows(),
+            Self::Nothing(n_rows) => *n_rows,
         }
     }
 
@@ -142,6 +158,7 @@ impl Response<'_> {
         match self {
             Self::Labels { .. } => "labels",
             Self::Targets(_) => "targets",
+            Self::Nothing(_) => "nothing",
         }
     }
 }

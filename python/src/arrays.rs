@@ -72,6 +72,7 @@ pub(crate) struct Scored<'py> {
 }
 
 enum Kind<'py> {
+    Nothing,
     Labels { ids: PyReadonlyArray1<'py, i64>, names: Option<Vec<Arc<str>>> },
     Targets(PyReadonlyArray2<'py, f64>),
 }
@@ -93,18 +94,31 @@ impl<'py> Scored<'py> {
         Self { response: Kind::Targets(targets), weights }
     }
 
-    pub(crate) fn block<'a>(&'a self, features: &'a dyn Rows) -> PyResult<Block<'a>> {
-        let response = match &self.response {
+    pub(crate) fn nothing(weights: Option<PyReadonlyArray1<'py, i64>>) -> Self {
+        Self { response: Kind::Nothing, weights }
+    }
+
+    /// What there are `n_rows` of.
+    pub(crate) fn response(&self, n_rows: usize) -> PyResult<Response<'_>> {
+        Ok(match &self.response {
+            Kind::Nothing => Response::Nothing(n_rows),
             Kind::Labels { ids, names } => {
                 Response::Labels { ids: contiguous(ids, "labels")?, names: names.as_deref() }
             }
             Kind::Targets(targets) => Response::Targets(targets.as_array()),
-        };
+        })
+    }
+
+    pub(crate) fn block<'a>(&'a self, features: &'a dyn Rows) -> PyResult<Block<'a>> {
+        let response = self.response(features.n_rows())?;
         let weights = self.weights.as_ref().map(|weights| contiguous(weights, "sample_weight"));
         Ok(Block::new(features, response, weights.transpose()?).map_err(CoreError)?)
     }
 }
 
-fn contiguous<'a>(array: &'a PyReadonlyArray1<'_, i64>, name: &str) -> PyResult<&'a [i64]> {
+pub(crate) fn contiguous<'a>(
+    array: &'a PyReadonlyArray1<'_, i64>,
+    name: &str,
+) -> PyResult<&'a [i64]> {
     array.as_slice().map_err(|_| named("DataError", format!("{name} must be contiguous")))
 }

@@ -2,6 +2,7 @@
 
 mod arrays;
 mod errors;
+mod given;
 mod outcome;
 mod reference;
 mod run;
@@ -20,7 +21,7 @@ mod _core {
     #[pymodule_export]
     use super::run::Stop;
     #[pymodule_export]
-    use super::stats::Stats;
+    use super::stats::{Stats, compute};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

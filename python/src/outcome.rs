@@ -3,7 +3,7 @@
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use transferability::metrics::{Detail, METRICS, Needs, OptionValue, Options, Outcome};
+use transferability::metrics::{Detail, METRICS, OptionValue, Options, Outcome};
 
 use crate::errors::named;
 
@@ -12,6 +12,7 @@ pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, Py
     let details = PyDict::new(py);
     for (name, detail) in outcome.details {
         match detail {
+            Detail::Number(v) => details.set_item(name, v)?,
             Detail::Numbers(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
             Detail::Counts(v) => details
                 .set_item(name, PyArray1::from_iter(py, v.into_iter().map(|count| count as u64)))?,
@@ -19,12 +20,11 @@ pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, Py
             Detail::Matrix(m) => details.set_item(name, PyArray2::from_owned_array(py, m))?,
         }
     }
-    let warnings: Vec<String> = outcome.warnings.iter().map(ToString::to_string).collect();
     let result = PyDict::new(py);
     result.set_item("value", outcome.value)?;
     result.set_item("per_target", PyArray1::from_vec(py, outcome.per_target))?;
     result.set_item("details", details)?;
-    result.set_item("warnings", warnings)?;
+    result.set_item("warnings", outcome.warnings)?;
     result.set_item("exact", outcome.exact)?;
     Ok(result)
 }
@@ -37,14 +37,27 @@ pub(crate) fn requests(
         let mut pairs = Vec::new();
         for (name, value) in options {
             let name: String = name.extract()?;
-            let flag = value.extract().map_err(|_| {
-                named("DtypeError", format!("option {name:?} of {metric} must be True or False"))
-            })?;
-            pairs.push((name.into_boxed_str(), OptionValue::Flag(flag)));
+            if !value.is_none() {
+                pairs.push((name.clone().into_boxed_str(), option(&metric, &name, &value)?));
+            }
         }
         Ok((metric.into_boxed_str(), Options(pairs)))
     };
     requests.into_iter().map(one).collect()
+}
+
+fn option(metric: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
+    if let Ok(flag) = value.extract::<bool>() {
+        return Ok(OptionValue::Flag(flag));
+    }
+    if let Ok(number) = value.extract::<f64>() {
+        return Ok(OptionValue::Number(number));
+    }
+    let text = value.extract::<String>().map_err(|_| {
+        let message = format!("option {name:?} of {metric} must be a number, a string or a bool");
+        named("DtypeError", message)
+    })?;
+    Ok(OptionValue::Text(text.into_boxed_str()))
 }
 
 /// One dictionary for every metric.
@@ -54,8 +67,8 @@ pub(crate) fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
         row.set_item("name", metric.name)?;
         row.set_item("title", metric.title)?;
         row.set_item("summary", metric.summary)?;
-        let Needs::Stats = metric.needs;
-        row.set_item("needs", "stats")?;
+        let needs: Vec<&str> = metric.needs.iter().map(|needs| needs.name()).collect();
+        row.set_item("needs", needs)?;
         row.set_item("tasks", metric.tasks)?;
         row.set_item("cost", metric.cost)?;
         row.set_item("source", metric.source)?;

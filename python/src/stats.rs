@@ -9,11 +9,12 @@ use pyo3::sync::RwLockExt;
 use pyo3::types::{PyDict, PyList};
 use transferability::decomp::Prepared;
 use transferability::input::Label;
-use transferability::metrics;
+use transferability::metrics::Outcome;
 use transferability::stats::{Precision, Stats as Core};
 
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
+use crate::given::Given;
 use crate::outcome;
 use crate::run::{Stop, run};
 
@@ -28,8 +29,8 @@ pub(crate) struct Stats {
 #[pymethods]
 impl Stats {
     #[new]
-    #[pyo3(signature = (precision = "double", stop = None))]
-    fn new(precision: &str, stop: Option<&Stop>) -> PyResult<Self> {
+    #[pyo3(signature = (precision = "double", stop = None, class_scatters = false))]
+    fn new(precision: &str, stop: Option<&Stop>, class_scatters: bool) -> PyResult<Self> {
         let precision = match precision {
             "double" => Precision::Double,
             "single" => Precision::Single,
@@ -39,7 +40,9 @@ impl Stats {
             }
         };
         let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
-        Ok(Self { inner: RwLock::new(Core::empty(precision)), stop })
+        let empty = Core::empty(precision);
+        let empty = if class_scatters { empty.with_class_scatters() } else { empty };
+        Ok(Self { inner: RwLock::new(empty), stop })
     }
 
     /// Adds rows with their class ids; ids index `names` where given.
@@ -52,7 +55,7 @@ impl Stats {
         weights: Option<PyReadonlyArray1<'_, i64>>,
         n_threads: usize,
     ) -> PyResult<()> {
-        self.update(py, &features, &Scored::labels(labels, names, weights), n_threads)
+        self.push(py, &features, &Scored::labels(labels, names, weights), n_threads)
     }
 
     /// Adds rows with their targets.
@@ -64,7 +67,18 @@ impl Stats {
         weights: Option<PyReadonlyArray1<'_, i64>>,
         n_threads: usize,
     ) -> PyResult<()> {
-        self.update(py, &features, &Scored::targets(targets, weights), n_threads)
+        self.push(py, &features, &Scored::targets(targets, weights), n_threads)
+    }
+
+    /// Adds rows with nothing to score them against.
+    fn update(
+        &self,
+        py: Python<'_>,
+        features: Features<'_>,
+        weights: Option<PyReadonlyArray1<'_, i64>>,
+        n_threads: usize,
+    ) -> PyResult<()> {
+        self.push(py, &features, &Scored::nothing(weights), n_threads)
     }
 
     /// The statistics of the rows of both; neither changes.
@@ -79,48 +93,30 @@ impl Stats {
         Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
     }
 
-    /// One outcome, or one exception, for every (metric, options).
+    /// One outcome, or one exception, for every (metric, options), from the statistics and what is
+    /// given beside them; with `svd`, decompositions are those of the given features themselves.
+    #[pyo3(signature = (requests, n_threads, given = None, svd = false))]
     fn compute<'py>(
         &self,
         py: Python<'py>,
         requests: Vec<(String, Bound<'py, PyDict>)>,
         n_threads: usize,
+        given: Option<&Bound<'py, PyDict>>,
+        svd: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let requests = outcome::requests(requests)?;
+        let nothing = PyDict::new(py);
+        let given = Given::from_dict(given.unwrap_or(&nothing))?;
         let inner = &*self.read(py);
-        let outcomes = run(py, n_threads, work(inner), &self.stop, |context| {
-            let prepared = Prepared::new(inner)?;
-            Ok(metrics::compute(&prepared, &requests, context))
-        })?;
-        outcome_list(py, outcomes)
-    }
-
-    /// The same from an SVD of the samples that the statistics were made of.
-    #[allow(clippy::too_many_arguments)] // one for each part of a block
-    fn compute_svd<'py>(
-        &self,
-        py: Python<'py>,
-        features: Features<'_>,
-        labels: Option<PyReadonlyArray1<'_, i64>>,
-        names: Option<Vec<String>>,
-        targets: Option<PyReadonlyArray2<'_, f64>>,
-        requests: Vec<(String, Bound<'py, PyDict>)>,
-        n_threads: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let requests = outcome::requests(requests)?;
-        let scored = match (labels, targets) {
-            (Some(labels), None) => Scored::labels(labels, names, None),
-            (None, Some(targets)) => Scored::targets(targets, None),
-            _ => return Err(named("DataError", "give labels or targets, not both".to_owned())),
-        };
-        let rows = features.rows();
-        let block = scored.block(&*rows)?;
-        let inner = &*self.read(py);
-        let (n, d) = (block.features.n_rows() as f64, block.features.n_cols() as f64);
-        let size = 8.0 * n * d * n.min(d);
-        let outcomes = run(py, n_threads, size, &self.stop, |context| {
-            let prepared = Prepared::from_samples(inner, &block)?;
-            Ok(metrics::compute(&prepared, &requests, context))
+        let work = work(inner) + given.work();
+        let outcomes = given.borrowed(|given| {
+            run(py, n_threads, work, &self.stop, |context| {
+                let prepared = match &given.samples {
+                    Some(block) if svd => Prepared::from_samples(inner, block)?,
+                    _ => Prepared::new(inner)?,
+                };
+                Ok(given.compute(Some(&prepared), &requests, context))
+            })
         })?;
         outcome_list(py, outcomes)
     }
@@ -144,6 +140,12 @@ impl Stats {
     #[getter]
     fn nbytes(&self, py: Python<'_>) -> usize {
         self.read(py).n_bytes()
+    }
+
+    /// Whether every class is also held on its own.
+    #[getter]
+    fn class_scatters(&self, py: Python<'_>) -> bool {
+        self.read(py).by_class().is_some()
     }
 
     /// The classes that occur, sorted.
@@ -181,7 +183,7 @@ impl Stats {
         self.inner.read_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn update(
+    fn push(
         &self,
         py: Python<'_>,
         features: &Features<'_>,
@@ -203,9 +205,28 @@ fn work(stats: &Core) -> f64 {
         + 100.0 * order * stats.n_targets() as f64
 }
 
+/// The same for metrics that need no statistics.
+#[pyfunction]
+pub(crate) fn compute<'py>(
+    py: Python<'py>,
+    requests: Vec<(String, Bound<'py, PyDict>)>,
+    n_threads: usize,
+    given: &Bound<'py, PyDict>,
+    stop: Option<&Stop>,
+) -> PyResult<Bound<'py, PyList>> {
+    let requests = outcome::requests(requests)?;
+    let given = Given::from_dict(given)?;
+    let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
+    let work = given.work();
+    let outcomes = given.borrowed(|given| {
+        run(py, n_threads, work, &stop, |context| Ok(given.compute(None, &requests, context)))
+    })?;
+    outcome_list(py, outcomes)
+}
+
 fn outcome_list(
     py: Python<'_>,
-    outcomes: Vec<transferability::error::Result<metrics::Outcome>>,
+    outcomes: Vec<transferability::error::Result<Outcome>>,
 ) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for outcome in outcomes {

@@ -6,7 +6,15 @@ from typing import Any, TypedDict, final, type_check_only
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Stats", "Stop", "__version__", "fixed_point", "metric_table", "show_config"]
+__all__ = [
+    "Stats",
+    "Stop",
+    "__version__",
+    "compute",
+    "fixed_point",
+    "metric_table",
+    "show_config",
+]
 
 __version__: str
 
@@ -27,7 +35,7 @@ class MetricRow(TypedDict):
     name: str
     title: str
     summary: str
-    needs: str
+    needs: list[str]
     tasks: list[str]
     cost: str
     source: str
@@ -47,7 +55,12 @@ class Stats:
     bool, with any strides.
     """
 
-    def __new__(cls, precision: str = "double", stop: Stop | None = None) -> Stats: ...
+    def __new__(
+        cls, precision: str = "double", stop: Stop | None = None, class_scatters: bool = False
+    ) -> Stats: ...
+    def update(
+        self, features: NDArray[Any], weights: NDArray[np.int64] | None, n_threads: int
+    ) -> None: ...
     def update_labels(
         self,
         features: NDArray[Any],
@@ -65,16 +78,11 @@ class Stats:
     ) -> None: ...
     def merge(self, other: Stats, n_threads: int) -> Stats: ...
     def compute(
-        self, requests: Sequence[tuple[str, Mapping[str, bool]]], n_threads: int
-    ) -> list[Outcome | Exception]: ...
-    def compute_svd(
         self,
-        features: NDArray[Any],
-        labels: NDArray[np.int64] | None,
-        names: Sequence[str] | None,
-        targets: NDArray[np.float64] | None,
-        requests: Sequence[tuple[str, Mapping[str, bool]]],
+        requests: Sequence[tuple[str, Mapping[str, Any]]],
         n_threads: int,
+        given: dict[str, Any] | None = None,
+        svd: bool = False,
     ) -> list[Outcome | Exception]: ...
     def copy(self) -> Stats: ...
     @property
@@ -88,8 +96,16 @@ class Stats:
     @property
     def class_counts(self) -> list[int] | None: ...
     @property
+    def class_scatters(self) -> bool: ...
+    @property
     def holds(self) -> str: ...
 
+def compute(
+    requests: Sequence[tuple[str, Mapping[str, Any]]],
+    n_threads: int,
+    given: dict[str, Any],
+    stop: Stop | None,
+) -> list[Outcome | Exception]: ...
 def metric_table() -> list[MetricRow]: ...
 def show_config() -> dict[str, Any]: ...
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _core, _threads
-from ._input import as_features, check_choice
-from ._registry import Plan, plan
-from ._score import Score, collect
+from ._given import Given, read_given
+from ._input import check_choice
+from ._registry import is_native, metric_rows, module_of, plan
+from ._score import Score, collect, make_scores
 from ._stats import Stats
-from ._target import Target, read_target
+from .errors import TransferabilityError
 
 __all__ = ["evaluate", "score", "score_one"]
 
@@ -26,16 +28,19 @@ def score(
     precision: str = "double",
     method: str = "auto",
     n_threads: int | None = None,
+    source_probs: object = None,
+    source_labels: object = None,
+    label_embeddings: object = None,
     **options: Any,
 ) -> Any:
     """Compute one metric or several from one pass over the features.
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        As in :func:`transferability.logme`.
+    features : array-like of shape (n_samples, n_features), or None
+        As in :func:`transferability.logme`; None for metrics that read none.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
+        As in :func:`transferability.logme`; None for metrics that read none.
     metrics : str or sequence of str, default="logme"
         A name, several names, or "all" for every metric that applies.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
@@ -46,6 +51,13 @@ def score(
         As in :func:`transferability.logme`.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`.
+    source_probs : array-like of shape (n_samples, n_source_classes), optional
+        Outputs of the source model's own head for the same rows.
+    source_labels : array-like of shape (n_samples,), optional
+        The class that the source model gives each row.
+    label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping, optional
+        Embeddings of each row's label by other models, or names and (n_samples, dimension)
+        arrays.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -67,12 +79,16 @@ def score(
     >>> list(tx.score(features, features[:, 0] > 0, ["logme"]))
     ['logme']
     """
-    array, notes = as_features(features)
-    target = read_target(labels, task).without_constant()
-    planned = plan(metrics, target.task, options)
-    results = evaluate(
-        array, target, planned, notes=notes, precision=precision, method=method, n_threads=n_threads
+    given = read_given(
+        features,
+        labels,
+        task,
+        source_probs=source_probs,
+        source_labels=source_labels,
+        label_embeddings=label_embeddings,
     )
+    planned = plan(metrics, given.target.task, options, given.provides())
+    results = evaluate(given, planned[0], precision=precision, method=method, n_threads=n_threads)
     return collect(results, metrics, planned[1])
 
 
@@ -86,23 +102,70 @@ def score_one(
 
 
 def evaluate(
-    features: Any,
-    target: Target,
-    planned: Plan,
+    given: Given,
+    requests: Mapping[str, dict[str, Any]],
     *,
-    notes: Sequence[str] = (),
     precision: str = "double",
     method: str = "auto",
     n_threads: int | None = None,
     stop: _core.Stop | None = None,
 ) -> dict[str, Score | Exception]:
-    """Compute planned metrics on checked input; a failing metric gives its exception.
+    """Compute metrics with their options on checked input; a failing metric gives its exception.
 
     Setting `stop` from another thread ends it with a KeyboardInterrupt.
     """
     check_choice("method", method, METHODS)
-    stats = Stats(target.task, precision, _threads.resolve(n_threads))
-    if stop is not None:
-        stats._inner = _core.Stats(precision, stop)
-    stats.push(features, target, notes=notes)
-    return stats.outcomes(planned, method, (features, target))
+    threads = _threads.resolve(n_threads)
+    results: dict[str, Score | Exception] = {}
+    for needs, named in _groups(requests).items():
+        if needs in ("stats", "source_stats"):
+            features = given.features if needs == "stats" else given.source_probs
+            assert features is not None, "plan checks what is provided"
+            scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
+            stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
+            stats.push(features, given.target, notes=given.notes)
+            results |= stats.outcomes(named, method, given)
+        else:
+            results |= _without_stats(given, named, threads, stop)
+    return {name: results[name] for name in requests}
+
+
+def _groups(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Group metrics by the statistics they share: the features', the source outputs', or none."""
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    rows = metric_rows()
+    for name, options in requests.items():
+        needs = rows[name]["needs"]
+        kind = "none"
+        if is_native(name) and ("stats" in needs or "class_scatters" in needs):
+            kind = "stats"
+        elif "source_stats" in needs:
+            kind = "source_stats"
+        groups.setdefault(kind, {})[name] = options
+    return groups
+
+
+def _without_stats(
+    given: Given,
+    requests: Mapping[str, dict[str, Any]],
+    n_threads: int,
+    stop: _core.Stop | None,
+) -> dict[str, Score | Exception]:
+    start = time.perf_counter()
+    native = {name: options for name, options in requests.items() if is_native(name)}
+    found = _core.compute(list(native.items()), n_threads, given.native(), stop) if native else []
+    outcomes: dict[str, Any] = dict(zip(native, found, strict=True))
+    for name in requests:
+        if name not in native:
+            try:
+                outcomes[name] = module_of(name).compute(given, requests[name], n_threads)
+            except (TransferabilityError, MemoryError) as error:
+                outcomes[name] = error
+    columns = given.features if given.features is not None else given.source_probs
+    facts = {
+        **given.target.facts(*given.target.counts()),
+        "n_samples": given.target.n_samples,
+        "n_features": 1 if columns is None else columns.shape[1],
+        "seconds": time.perf_counter() - start,
+    }
+    return make_scores(requests, outcomes, facts, (*given.target.warnings, *given.notes))

@@ -25,13 +25,15 @@ __all__ = ["as_array", "as_features", "as_weights", "check_choice", "instance_of
 _POOL_FIRST = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}
 
 
-def as_features(features: object) -> tuple[NDArray[Any], tuple[str, ...]]:
+def as_features(features: object, name: str = "features") -> tuple[NDArray[Any], tuple[str, ...]]:
     """Check and convert a feature matrix.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Real numbers in any container that :func:`as_array` knows.
+    name : str
+        The argument, for messages.
 
     Returns
     -------
@@ -47,19 +49,19 @@ def as_features(features: object) -> tuple[NDArray[Any], tuple[str, ...]]:
     DtypeError
         If the container or the dtype cannot be used.
     """
-    array, notes = as_array(features, "features")
-    array = _plain(array, "features")
+    array, notes = as_array(features, name)
+    array = _plain(array, name)
     if array.ndim != 2:
         pool = _POOL_FIRST.get(array.ndim)
         fix = f"pool first, for example {pool}" if pool else "give one row per sample"
         if array.ndim == 1:
-            fix = "one feature is features.reshape(-1, 1), one sample features.reshape(1, -1)"
+            fix = f"one column is {name}.reshape(-1, 1), one sample {name}.reshape(1, -1)"
         raise DataError(
-            f"features must be 2-D (n_samples, n_features), got {array.ndim}-D of shape "
+            f"{name} must be 2-D (n_samples, n_features), got {array.ndim}-D of shape "
             f"{array.shape}; {fix}"
         )
     if 0 in array.shape:
-        raise DataError(f"features is empty: shape {array.shape}; it needs rows and columns")
+        raise DataError(f"{name} is empty: shape {array.shape}; it needs rows and columns")
     return array, notes
 
 

@@ -13,42 +13,42 @@ from .errors import DataError, DtypeError
 __all__ = ["read_labels"]
 
 
-def read_labels(labels: Any) -> tuple[NDArray[Any], tuple[str, ...]]:
+def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[str, ...]]:
     """Give labels as a bool, integer, float or str array of 1 or 2 dimensions, nothing missing."""
     notes: tuple[str, ...] = ()
     array: NDArray[Any]
     if any(instance_of(labels, "pandas", name) for name in ("Series", "DataFrame", "Index")):
-        _refuse_missing(np.asarray(labels.isna()))
+        _refuse_missing(name, np.asarray(labels.isna()))
         array = labels.to_numpy()
     elif instance_of(labels, "polars", "Series"):
-        _refuse_missing(labels.is_null().to_numpy())
+        _refuse_missing(name, labels.is_null().to_numpy())
         array = labels.to_numpy()
     elif instance_of(labels, "polars", "DataFrame"):
-        _refuse_missing(np.column_stack([column.is_null().to_numpy() for column in labels]))
+        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
         array = labels.to_numpy()
     else:
-        array, notes = as_array(labels, "labels")
+        array, notes = as_array(labels, name)
         if array.dtype.kind in "USO" and not isinstance(labels, np.ndarray):
             array = _as_objects(labels, array)  # NumPy turned [1, "a"] and ["a", nan] to strings
     if array.ndim not in (1, 2):
         raise DataError(
-            f"labels must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
+            f"{name} must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
             f"label, or one row of targets, for each row of features"
         )
     if array.size == 0:
-        raise DataError(f"labels is empty: shape {array.shape}")
+        raise DataError(f"{name} is empty: shape {array.shape}")
     if array.dtype.kind in "OT":
-        array = _from_objects(array.astype(object))
+        array = _from_objects(name, array.astype(object))
     if array.dtype.kind == "S":
-        array = _decoded(array)
+        array = _decoded(name, array)
     elif array.dtype.name == "bfloat16" or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
         with np.errstate(over="ignore"):  # becomes infinity, which is refused below
             array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
-        raise DtypeError(f"labels must be numbers or strings, got dtype {array.dtype}")
+        raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
     if array.dtype.kind == "f":
-        _refuse_missing(np.isnan(array))
-        _refuse(np.isinf(array), "infinite values")
+        _refuse_missing(name, np.isnan(array))
+        _refuse(name, np.isinf(array), "infinite values")
     return array, notes
 
 
@@ -58,9 +58,9 @@ def _as_objects(labels: Any, array: NDArray[Any]) -> NDArray[Any]:
     return objects
 
 
-def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
+def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     values = array.ravel().tolist()
-    _refuse_missing(np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    _refuse_missing(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
     kinds = {type(value) for value in values}
     for base, dtype in (
         (str, str),
@@ -74,20 +74,20 @@ def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
                 return array.astype(dtype)
             except OverflowError as error:
                 raise DataError(
-                    "labels has class ids beyond 64-bit integers; use strings for them"
+                    f"{name} has class ids beyond 64-bit integers; use strings for them"
                 ) from error
     raise DtypeError(
-        f"labels mix or hold types that are neither numbers nor strings: "
+        f"{name} mix or hold types that are neither numbers nor strings: "
         f"{', '.join(sorted(kind.__name__ for kind in kinds))}; use one kind"
     )
 
 
-def _decoded(array: NDArray[Any]) -> NDArray[Any]:
+def _decoded(name: str, array: NDArray[Any]) -> NDArray[Any]:
     try:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"labels hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
+            f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
             f"example with np.char.decode(labels, 'latin-1')"
         ) from error
 
@@ -100,15 +100,15 @@ def _is_missing(value: Any) -> bool:
     )
 
 
-def _refuse_missing(missing: NDArray[Any]) -> None:
-    _refuse(missing, "missing values (None, NaN or NA)")
+def _refuse_missing(name: str, missing: NDArray[Any]) -> None:
+    _refuse(name, missing, "missing values (None, NaN or NA)")
 
 
-def _refuse(bad: NDArray[Any], what: str) -> None:
+def _refuse(name: str, bad: NDArray[Any], what: str) -> None:
     where = np.argwhere(bad)
     if where.size:
         place = ", ".join(map(str, where[0]))
         raise DataError(
-            f"labels has {len(where)} {what}, the first at position {place}; drop those rows from "
-            f"labels and features"
+            f"{name} has {len(where)} {what}, the first at position {place}; drop those rows from "
+            f"all arrays"
         )

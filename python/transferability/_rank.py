@@ -7,18 +7,20 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 from . import _core, _threads
 from ._evaluate import METHODS, evaluate
-from ._input import as_features, check_choice
+from ._given import Given, read_given
+from ._input import check_choice
 from ._progress import Progress, progress_bar
 from ._ranking import Ranking, Row
-from ._registry import Plan, plan
+from ._registry import Plan, metric_rows, plan
 from ._score import Score
 from ._sources import Source, parse_source
 from ._stats import PRECISIONS
-from ._target import Target, read_target
+from ._target import Target
 from .errors import DataError, DtypeError
 
 __all__ = ["rank"]
@@ -38,6 +40,9 @@ def rank(
     method: str = "auto",
     progress: Progress = None,
     n_threads: int | None = None,
+    source_probs: Mapping[str, object] | None = None,
+    source_labels: Mapping[str, object] | None = None,
+    label_embeddings: object = None,
     **options: Any,
 ) -> Ranking:
     """Rank models, best first, by their features of the same rows.
@@ -63,6 +68,10 @@ def rank(
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. Models run side by side on one pool of
         that many threads; the scores do not depend on it.
+    source_probs, source_labels : mapping of str to array-like, optional
+        What each model's own head says of the rows, as in :func:`transferability.score`.
+    label_embeddings : array-like or mapping, optional
+        Shared by all models, as in :func:`transferability.score`.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -90,27 +99,38 @@ def rank(
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
-    target = read_target(labels, task).without_constant()
-    planned = plan(metrics, target.task, options)
+    shared = read_given(None, labels, task, label_embeddings=label_embeddings)
+    target = shared.target
+    of_models = {"source_probs": source_probs, "source_labels": source_labels}
+    provided = {"stats", "class_scatters", "samples", *shared.provides()}
+    if source_probs is not None:
+        provided |= {"source_stats", "source_probs"}
+    if source_labels is not None:
+        provided |= {"source_labels"}
+    planned = plan(metrics, target.task, options, provided)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
     stop = _core.Stop()
     common = {"precision": precision, "method": method, "n_threads": threads, "stop": stop}
-    jobs = [(name, features, target, planned, common) for name, features in models.items()]
+
+    def job(name: str) -> Row:
+        own = {key: given.get(name) for key, given in of_models.items() if given is not None}
+        return _row(name, models[name], own, shared, planned[0], common)
+
     rows: list[Row] = []
-    with progress_bar(progress, len(jobs)) as advance:
-        if min(threads, len(jobs)) == 1:  # in this thread, where Ctrl-C reaches the native loop
-            for job in jobs:
-                rows.append(_row(*job))
-                advance(len(rows), len(jobs), job[0])
+    with progress_bar(progress, len(models)) as advance:
+        if min(threads, len(models)) == 1:  # in this thread, where Ctrl-C reaches the native loop
+            for name in models:
+                rows.append(job(name))
+                advance(len(rows), len(models), name)
         else:
-            workers = min(threads, len(jobs), _AT_ONCE)
+            workers = min(threads, len(models), _AT_ONCE)
             pool = ThreadPoolExecutor(workers, "transferability")
             try:
-                running: list[Future[Row]] = [pool.submit(_row, *job) for job in jobs]
+                running: list[Future[Row]] = [pool.submit(job, name) for name in models]
                 for future in as_completed(running):
                     rows.append(future.result())
-                    advance(len(rows), len(jobs), rows[-1].name)
+                    advance(len(rows), len(models), rows[-1].name)
             except BaseException:  # on Ctrl-C models under way end too, not only those waiting
                 stop.set()
                 raise
@@ -127,7 +147,14 @@ def rank(
     )
 
 
-def _row(name: str, features: object, target: Target, planned: Plan, common: dict[str, Any]) -> Row:
+def _row(
+    name: str,
+    features: object,
+    own: Mapping[str, Any],
+    shared: Given,
+    requests: Mapping[str, dict[str, Any]],
+    common: dict[str, Any],
+) -> Row:
     """Score one model; whatever goes wrong becomes its row's error."""
     start = time.perf_counter()
     shape: Sequence[int | None] = (None, None)
@@ -135,18 +162,27 @@ def _row(name: str, features: object, target: Target, planned: Plan, common: dic
     failures: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     try:
-        array, notes = as_features(_loaded(features))
-        shape = array.shape
+        given = replace(
+            read_given(_loaded(features), None, target=shared.target, **own),
+            label_embeddings=shared.label_embeddings,
+        )
+        notes, shape = given.notes, given.features.shape  # type: ignore[union-attr]
+        met = given.provides()
+        for metric in requests:
+            missing = [need for need in metric_rows()[metric]["needs"] if need not in met]
+            if missing:
+                failures[metric] = f"there is no {missing[0]} for this model"
+        possible = {metric: asked for metric, asked in requests.items() if metric not in failures}
         # The labels' own warnings are the ranking's: said once, not for every model.
-        for metric, result in evaluate(array, target, planned, **common).items():
+        for metric, result in evaluate(given, possible, **common).items():
             if isinstance(result, Score):
                 scores[metric] = result
-                notes += tuple(t for t in result.warnings if t not in target.warnings)
+                notes += tuple(t for t in result.warnings if t not in shared.target.warnings)
             else:
                 failures[metric] = _reason(result)
     except Exception as error:  # one bad model never loses the sweep
-        failures = dict.fromkeys(planned[0], _reason(error))
-    first = next(iter(planned[0]))
+        failures = dict.fromkeys(requests, _reason(error))
+    first = next(iter(requests))
     notes += tuple(f"{m} failed: {text}" for m, text in failures.items() if m != first and scores)
     return Row(
         name=name,

@@ -7,6 +7,9 @@ A metric is a row of the native table and a module of its name in ``metrics/`` w
 - ``explain(score)``, lines in plain words,
 - a public function of its name.
 
+A metric that is computed in Python has no native row but, in its module, ``ROW``, a dict like one,
+and ``compute(given, options, n_threads)``, which returns a dict like a native outcome.
+
 Nothing else names a metric, so a new one needs no change here.
 """
 
@@ -16,13 +19,24 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from . import _core
+from . import _core, metrics
 from .errors import DataError, DtypeError
 
-__all__ = ["Plan", "metric_names", "metric_rows", "module_of", "plan", "title_of"]
+__all__ = ["Plan", "is_native", "metric_names", "metric_rows", "module_of", "plan", "title_of"]
+
+#: What to do about a need that is not met.
+_ADVICE = {
+    "stats": "the features; pass features",
+    "class_scatters": "statistics of every class; make them with Stats(class_scatters=True)",
+    "samples": "the samples themselves; call transferability.{name} with features and labels",
+    "source_stats": "the source model's outputs; pass source_probs",
+    "source_probs": "the source model's probabilities; pass source_probs",
+    "source_labels": "the source model's classes; pass source_labels",
+    "label_embeddings": "embeddings of the labels; pass label_embeddings",
+}
 
 #: Native options by metric, and the metrics of "all" that do not apply, with the reason.
 Plan = tuple[dict[str, dict[str, Any]], dict[str, str]]
@@ -37,10 +51,23 @@ class Metric(Protocol):
     def explain(self, score: Any, /) -> list[str]:
         """Say in plain words what this metric's number means."""
 
+    def compute(self, given: Any, options: Mapping[str, Any], n_threads: int, /) -> dict[str, Any]:
+        """Compute it, where the native module does not (absent where it does)."""
 
+
+@functools.cache
 def metric_rows() -> dict[str, dict[str, Any]]:
-    """Give the native table of metrics by name."""
-    return {row["name"]: dict(row) for row in _core.metric_table()}
+    """Give the table of metrics by name: the native one, and those that are computed in Python."""
+    rows: dict[str, dict[str, Any]] = {row["name"]: dict(row) for row in _core.metric_table()}
+    for name in metrics.__all__:
+        if name not in rows:
+            rows[name] = {"name": name, **cast(Any, module_of(name)).ROW}
+    return rows
+
+
+def is_native(metric: str) -> bool:
+    """Tell whether the native module computes a metric."""
+    return not hasattr(module_of(metric), "compute")
 
 
 def title_of(metric: str) -> str:
@@ -74,26 +101,30 @@ def metric_names(metrics: object) -> list[str]:
     return list(dict.fromkeys(asked))
 
 
-def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object]) -> Plan:
+def plan(
+    metrics: str | Sequence[str],
+    task: str,
+    options: Mapping[str, object],
+    provided: Collection[str],
+) -> Plan:
     """Check metrics and options and say what to ask of the native module.
 
     Parameters
     ----------
     metrics : str or sequence of str
-        Names, or "all" for every metric that applies to `task`.
+        Names, or "all" for every metric that applies to `task` and to what is provided.
     task : str
         Already decided.
     options : mapping
         Every option must be one that at least one of the metrics takes.
+    provided : collection of str
+        The needs that can be met.
     """
     rows = metric_rows()
     everything = isinstance(metrics, str) and metrics == "all"
     names = metric_names(metrics)
-    skipped = {
-        name: f"is for {' and '.join(rows[name]['tasks'])}, and this task is {task}"
-        for name in names
-        if task not in rows[name]["tasks"]
-    }
+    reasons = {name: _why_not(rows[name], task, provided) for name in names}
+    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     if skipped and not everything:
         name, reason = next(iter(skipped.items()))
         raise DataError(f"{name} {reason}")
@@ -113,6 +144,17 @@ def plan(metrics: str | Sequence[str], task: str, options: Mapping[str, object])
             f"{', '.join(sorted(known)) or 'no options'}"
         )
     return requests, skipped
+
+
+def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> str | None:
+    """Say why a metric does not apply, if it does not."""
+    if task not in row["tasks"]:
+        if task == "unlabelled":
+            return "needs labels, and labels is None"
+        tasks = [known for known in row["tasks"] if known != "unlabelled"]
+        return f"is for {' and '.join(tasks)}, and this task is {task}"
+    missing = [need for need in row["needs"] if need not in provided]
+    return f"needs {_ADVICE[missing[0]].format(name=row['name'])}" if missing else None
 
 
 @functools.cache

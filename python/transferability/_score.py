@@ -43,7 +43,8 @@ class Score(float):
     targets : tuple of int, str or bool
         One name for each entry of `per_target`: the classes, or the kept target columns.
     per_target : ndarray of shape (n_targets,)
-        The score of each class or target alone; the value is their mean.
+        The score of each class or target alone, where the metric has such parts; its
+        documentation says how they make up the value.
     seconds : float
         Wall time of statistics and metric together.
     warnings : tuple of str
@@ -133,12 +134,13 @@ class Score(float):
         """
         from ._registry import module_of, title_of
 
-        kind = "targets" if self.n_classes is None else "classes"
+        kind = f"{len(self.targets)} targets"
+        if self.n_classes is not None:
+            kind = f"{self.n_classes} classes"
         lines = [
             f"{title_of(self.metric)} {float(self):.4f}; higher is better.",
             *module_of(self.metric).explain(self),
-            f"Data: {self.n_samples} rows x {self.n_features} features, {len(self.targets)} "
-            f"{kind}; {self.task_note}.",
+            f"Data: {self.n_samples} rows x {self.n_features} features, {kind}; {self.task_note}.",
             "Compare it only with scores of other features on the same rows and labels.",
             *(f"Note: {text}" for text in self.warnings),
         ]
@@ -190,7 +192,7 @@ def make_scores(
         else Score(
             outcome["value"],
             metric=name,
-            **dict(facts) | _kept(facts, outcome["details"]),
+            **dict(facts) | _kept(facts, outcome["details"], len(outcome["per_target"])),
             per_target=outcome["per_target"],
             warnings=(*notes, *outcome["warnings"]),
             details={**chosen, **outcome["details"]},
@@ -199,11 +201,11 @@ def make_scores(
     }
 
 
-def _kept(facts: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the targets that are left where a metric left some out."""
-    if "kept" not in details:
-        return {}
-    return {"targets": tuple(facts["targets"][i] for i in details["kept"])}
+def _kept(facts: Mapping[str, Any], details: Mapping[str, Any], n_parts: int) -> dict[str, Any]:
+    """Name the targets that are left where a metric left some out, or has no parts."""
+    if "kept" in details:
+        return {"targets": tuple(facts["targets"][i] for i in details["kept"])}
+    return {} if n_parts else {"targets": ()}
 
 
 def collect(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core, _threads
 from ._input import as_features, as_weights, check_choice
-from ._registry import Plan, plan
+from ._registry import plan
 from ._score import Score, collect, make_scores
-from ._target import TASKS, Target, read_target
+from ._target import TASKS, UNLABELLED, Target, read_target
 from .errors import DataError, DtypeError
+
+if TYPE_CHECKING:
+    from ._given import Given
 
 __all__ = ["PRECISIONS", "Stats"]
 
@@ -39,6 +42,11 @@ class Stats:
         Of the products of float32 features.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads` at each call.
+    class_scatters : bool, default=False
+        Also keep every class on its own, which some metrics need (``transferability metrics``
+        lists them): up to ``min(n_c, n_features) * n_features`` numbers more for each class.
+    stop : object, optional
+        For the package's own use: ends calls from another thread.
 
     Examples
     --------
@@ -52,12 +60,18 @@ class Stats:
     """
 
     def __init__(
-        self, task: str = "auto", precision: str = "double", n_threads: int | None = None
+        self,
+        task: str = "auto",
+        precision: str = "double",
+        n_threads: int | None = None,
+        *,
+        class_scatters: bool = False,
+        stop: _core.Stop | None = None,
     ) -> None:
-        check_choice("task", task, ("auto", *TASKS))
+        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
         check_choice("precision", precision, PRECISIONS)
         _threads.resolve(n_threads)
-        self._inner = _core.Stats(precision)
+        self._inner = _core.Stats(precision, stop, class_scatters)
         self._task = task
         self._n_threads = n_threads
         self._target: Target | None = None  # the first block's, without its rows
@@ -106,7 +120,9 @@ class Stats:
                 f"give one label for each row"
             )
         n_threads = _threads.resolve(self._n_threads)
-        if target.ids is not None:
+        if target.task == UNLABELLED:
+            self._inner.update(features, weights, n_threads)
+        elif target.ids is not None:
             self._inner.update_labels(features, target.ids, target.names, weights, n_threads)
         else:
             self._inner.update_targets(features, target.data, weights, n_threads)
@@ -171,16 +187,17 @@ class Stats:
         """
         if self._target is None:
             raise DataError("these statistics hold no rows yet; call update first")
-        planned = plan(metrics, self.task, options)
-        return collect(self.outcomes(planned), metrics, planned[1])
+        provided = {"stats", "class_scatters"} if self._inner.class_scatters else {"stats"}
+        planned = plan(metrics, self.task, options, provided)
+        return collect(self.outcomes(planned[0]), metrics, planned[1])
 
     def outcomes(
         self,
-        planned: Plan,
+        requests: Mapping[str, dict[str, Any]],
         method: str = "tridiagonal",
-        samples: tuple[NDArray[Any], Target] | None = None,
+        given: Given | None = None,
     ) -> dict[str, Score | Exception]:
-        """Compute planned metrics; one that fails gives its exception instead of a score.
+        """Compute metrics with their options; one that fails gives its exception instead.
 
         With the samples at hand, "svd" decomposes them, and "auto" does so where statistics
         carry less than nine digits and it takes about a second and 32 MB at most.
@@ -188,20 +205,19 @@ class Stats:
         target = self._target
         assert target is not None, "callers have pushed rows"
         start = time.perf_counter()
-        requests, n_threads = planned[0], _threads.resolve(self._n_threads)
+        n_threads = _threads.resolve(self._n_threads)
+        arrays = None if given is None else given.native()
         results: dict[str, Any] = {}
         if method != "svd":
-            results = _by_name(requests, self._inner.compute(list(requests.items()), n_threads))
+            found = self._inner.compute(list(requests.items()), n_threads, arrays)
+            results = _by_name(requests, found)
         n, d = self.n_samples, self.n_features
         small = n * d <= _SMALL_SVD and n * d * min(n, d) <= _QUICK_SVD
         quick = method == "auto" and small
-        if samples is not None and (method == "svd" or quick):
+        if given is not None and (method == "svd" or quick):
             left = {name: requests[name] for name in requests if _is_open(results.get(name))}
             if left:
-                features, of = samples
-                again = self._inner.compute_svd(
-                    features, of.ids, of.names, of.values, list(left.items()), n_threads
-                )
+                again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
                 results |= _by_name(left, again)
         seconds = self._seconds + time.perf_counter() - start
         counts = self._inner.class_counts

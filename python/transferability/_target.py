@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from ._labels import read_labels
 from .errors import DataError, DtypeError
 
-__all__ = ["TASKS", "Target", "read_target"]
+__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
+UNLABELLED = "unlabelled"  # the task of metrics that read no labels
 _MAX_CLASSES = 50  # whole floats with more distinct values than this are targets
 _MIN_ROWS_PER_CLASS = 5  # … and with fewer rows for each, too
 _INT64 = np.iinfo(np.int64)
@@ -32,7 +33,7 @@ class Target:
     """What is to be predicted, ready for the native module.
 
     Either `ids` is set (classification; they index into `names` for string classes, else they
-    are the classes), or `values`, one column per target.
+    are the classes), or `values`, one column per target; or neither, for `rows` without labels.
     """
 
     task: str
@@ -43,6 +44,7 @@ class Target:
     columns: tuple[int | str, ...] | None = None
     warnings: tuple[str, ...] = ()
     boolean: bool = False  # the ids 0 and 1 stand for False and True
+    rows: int = 0
 
     @property
     def data(self) -> NDArray[Any]:
@@ -54,11 +56,22 @@ class Target:
     @property
     def n_samples(self) -> int:
         """Number of rows."""
-        return len(self.data)
+        return self.rows if self.task == UNLABELLED else len(self.data)
+
+    def counts(self) -> tuple[tuple[int | str, ...] | None, tuple[int, ...] | None]:
+        """Give the classes that occur, sorted, and how often each does."""
+        if self.ids is None:
+            return None, None
+        ids, counts = np.unique(self.ids, return_counts=True)
+        classes = ids.tolist() if self.names is None else [self.names[i] for i in ids]
+        return tuple(classes), tuple(counts.tolist())
 
     def digest(self) -> str:
         """Hash of the task and every label: equal for equal rows in equal order only."""
         state = hashlib.blake2b(f"{self.task}|{self.names}|".encode(), digest_size=16)
+        if self.task == UNLABELLED:
+            state.update(f"{self.rows}".encode())
+            return state.hexdigest()
         data = np.ascontiguousarray(self.data + 0)  # + 0 turns -0.0 into 0.0
         state.update(f"{data.shape}".encode())
         state.update(data.tobytes())
@@ -76,7 +89,7 @@ class Target:
             "n_classes": None if classes is None else len(classes),
             "classes": classes,
             "class_counts": counts,
-            "targets": classes if self.columns is None else self.columns,
+            "targets": (classes or ()) if self.columns is None else self.columns,
         }
 
     def without_rows(self) -> Target:
@@ -105,6 +118,11 @@ class Target:
         return replace(
             self, values=self.values[:, ~constant], columns=kept, warnings=(*self.warnings, note)
         )
+
+
+def unlabelled(rows: int) -> Target:
+    """Describe rows without labels."""
+    return Target(UNLABELLED, "no labels were given", rows=rows)
 
 
 def read_target(labels: object, task: str = "auto") -> Target:

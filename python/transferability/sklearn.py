@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._evaluate import evaluate
+from ._given import Given
 from ._input import as_features
 from ._registry import plan
 from ._score import issue
@@ -42,9 +43,10 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, features: NDArray[Any], target: Target) -> None:
         array, _ = as_features(features)
-        planned = plan("logme", target.task, {"intercept": self.intercept, "keep_coef": True})
+        options = {"intercept": self.intercept, "keep_coef": True}
+        requests, _ = plan("logme", target.task, options, {"stats"})
         result = evaluate(
-            array, target, planned, precision=self.precision, n_threads=self.n_threads
+            Given(target, array), requests, precision=self.precision, n_threads=self.n_threads
         )["logme"]
         if isinstance(result, Exception):
             raise result

@@ -210,6 +210,7 @@ fn sample_targets(stats: &Stats, block: &Block<'_>) -> Result<Vec<f64>> {
                 targets.extend(column.map(|(i, y)| root(i) * (y - offset)));
             }
         }
+        (Held::Nothing, Held::Nothing) => {}
         _ => return Err(Error::NoData),
     }
     Ok(targets)

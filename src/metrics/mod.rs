@@ -1,16 +1,15 @@
 //! The metrics, one file each, and the one table that says what each needs.
 //!
-//! A metric is a function of [`Prepared`] statistics; metrics asked for together share their
+//! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
 pub mod logme;
 
-use std::fmt;
-
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
+use crate::input::{Block, Response, Rows};
 use crate::threads::Context;
 
 /// What a metric reads.
@@ -18,6 +17,34 @@ use crate::threads::Context;
 pub enum Needs {
     /// One pass over the samples, kept as [`crate::stats::Stats`].
     Stats,
+    /// Statistics that also hold every class on its own.
+    ClassScatters,
+    /// The statistics of the source model's outputs in place of the features'.
+    SourceStats,
+    /// The features and labels themselves.
+    Samples,
+    /// The source model's class probabilities of the samples.
+    SourceProbs,
+    /// The source model's class of each sample.
+    SourceLabels,
+    /// Views of the labels by embedding models.
+    LabelEmbeddings,
+}
+
+impl Needs {
+    /// Its name in Python.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stats => "stats",
+            Self::ClassScatters => "class_scatters",
+            Self::SourceStats => "source_stats",
+            Self::Samples => "samples",
+            Self::SourceProbs => "source_probs",
+            Self::SourceLabels => "source_labels",
+            Self::LabelEmbeddings => "label_embeddings",
+        }
+    }
 }
 
 /// A row of the table.
@@ -28,26 +55,121 @@ pub struct Metric {
     pub title: &'static str,
     /// What it measures, in one sentence.
     pub summary: &'static str,
-    /// What it reads.
-    pub needs: Needs,
-    /// Tasks it is defined for.
+    /// What it reads beside the labels.
+    pub needs: &'static [Needs],
+    /// Tasks it is defined for; "unlabelled" is one.
     pub tasks: &'static [&'static str],
     /// Time, for N samples, D features, C targets.
     pub cost: &'static str,
     /// Where it was published.
     pub source: &'static str,
     /// Computes it.
-    pub compute: fn(&Prepared<'_>, &Options, &Context<'_>) -> Result<Outcome>,
+    pub compute: fn(&Inputs<'_>, &Options, &Context<'_>) -> Result<Outcome>,
 }
 
 /// Every metric.
 pub static METRICS: &[Metric] = &[logme::METRIC];
+
+/// What a metric may read; its row says what it does.
+#[derive(Clone, Copy, Default)]
+pub struct Inputs<'a> {
+    /// The statistics, with the decompositions made so far.
+    pub prepared: Option<&'a Prepared<'a>>,
+    /// The features, one row a sample.
+    pub samples: Option<&'a Block<'a>>,
+    /// What they are scored against.
+    pub response: Option<Response<'a>>,
+    /// (N, `C_source`).
+    pub source_probs: Option<&'a dyn Rows>,
+    /// (N,), from 0.
+    pub source_labels: Option<&'a [i64]>,
+    /// Names and (N, D2) matrices.
+    pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
+}
+
+impl<'a> Inputs<'a> {
+    /// The statistics.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], as of all these accessors.
+    pub fn prepared(&self) -> Result<&'a Prepared<'a>> {
+        self.prepared.ok_or(Error::Missing { what: "the statistics of the features" })
+    }
+
+    /// The samples.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn samples(&self) -> Result<&'a Block<'a>> {
+        self.samples.ok_or(Error::Missing { what: "the features themselves" })
+    }
+
+    /// The source model's probabilities, (N, `C_source`).
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_probs(&self) -> Result<&'a dyn Rows> {
+        self.source_probs.ok_or(Error::Missing { what: "source_probs" })
+    }
+
+    /// The source model's classes, (N,), from 0.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_labels(&self) -> Result<&'a [i64]> {
+        self.source_labels.ok_or(Error::Missing { what: "source_labels" })
+    }
+
+    /// The label views, (N, D2) each, with their names.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
+        if self.embeddings.is_empty() {
+            return Err(Error::Missing { what: "label_embeddings" });
+        }
+        Ok(self.embeddings)
+    }
+
+    /// The class of each row, as its place among those that occur, sorted; and how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without labels.
+    pub fn labels(&self) -> Result<(Vec<u32>, usize)> {
+        let Some(Response::Labels { ids, names }) = self.response else {
+            return Err(Error::Missing { what: "class labels" });
+        };
+        let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
+        let mut classes: Vec<i64> = ids.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
+        let places: std::collections::HashMap<i64, u32> =
+            classes.iter().copied().zip(0..).collect();
+        Ok((ids.iter().map(|id| places[id]).collect(), classes.len()))
+    }
+
+    /// The targets, (N, K).
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without targets.
+    pub fn targets(&self) -> Result<ArrayView2<'a, f64>> {
+        match self.response {
+            Some(Response::Targets(targets)) => Ok(targets),
+            _ => Err(Error::Missing { what: "targets" }),
+        }
+    }
+}
 
 /// The value of an option of a metric.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OptionValue {
     /// On or off.
     Flag(bool),
+    /// A number.
+    Number(f64),
+    /// A choice.
+    Text(Box<str>),
 }
 
 /// Options by name.
@@ -63,9 +185,31 @@ impl Options {
         }
     }
 
+    fn get(&self, name: &str) -> Option<&OptionValue> {
+        self.0.iter().find(|(n, _)| &**n == name).map(|(_, value)| value)
+    }
+
     /// An option that is on or off; off if absent.
     pub(crate) fn flag(&self, name: &str) -> bool {
-        self.0.iter().any(|(n, value)| &**n == name && *value == OptionValue::Flag(true))
+        self.get(name) == Some(&OptionValue::Flag(true))
+    }
+
+    /// A number, if given.
+    #[allow(dead_code)] // for the metrics that take one
+    pub(crate) fn number(&self, name: &str) -> Option<f64> {
+        match self.get(name) {
+            Some(OptionValue::Number(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// A choice, if made.
+    #[allow(dead_code)] // for the metrics that take one
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(OptionValue::Text(value)) => Some(value),
+            _ => None,
+        }
     }
 }
 
@@ -74,12 +218,12 @@ impl Options {
 pub struct Outcome {
     /// The score; higher is better.
     pub value: f64,
-    /// Its parts, one a class (sorted) or target column.
+    /// Its parts, one a class (sorted) or target column; empty where it has none.
     pub per_target: Vec<f64>,
     /// What else matters for this metric, by name.
     pub details: Vec<(&'static str, Detail)>,
-    /// What the user should know before trusting the value.
-    pub warnings: Vec<Warning>,
+    /// What the user should know before trusting the value, in whole sentences.
+    pub warnings: Vec<String>,
     /// Whether one-pass statistics carried enough digits; if not, decomposing the samples
     /// themselves gives more.
     pub exact: bool,
@@ -88,6 +232,8 @@ pub struct Outcome {
 /// A detail of an outcome.
 #[derive(Debug, Clone)]
 pub enum Detail {
+    /// One number.
+    Number(f64),
     /// One number a target.
     Numbers(Vec<f64>),
     /// One count a target.
@@ -98,68 +244,10 @@ pub enum Detail {
     Matrix(Array2<f64>),
 }
 
-/// What the user should know before trusting a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// All labels are equal.
-    SingleClass,
-    /// The features reproduce targets to rounding with fewer directions than samples.
-    Unbounded {
-        /// How many targets.
-        n_targets: usize,
-    },
-    /// As many independent directions as samples: every target can be reproduced.
-    Interpolates {
-        /// How many targets.
-        n_targets: usize,
-    },
-    /// Targets that do not vary were left out.
-    LeftOut {
-        /// How many targets.
-        n_targets: usize,
-    },
-    /// One-pass statistics resolve the evidence to less than six digits.
-    LostDigits {
-        /// How many targets.
-        n_targets: usize,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SingleClass => write!(
-                f,
-                "labels hold a single class: the score is defined, but says nothing about \
-                 separating classes"
-            ),
-            Self::Unbounded { n_targets } => write!(
-                f,
-                "the features reproduce {n_targets} target(s) to within rounding, with fewer \
-                 directions than samples: the evidence is unbounded and the score is inf (repeated \
-                 rows with equal labels can do this: drop them)"
-            ),
-            Self::Interpolates { n_targets } => write!(
-                f,
-                "the features have a direction for every sample and {n_targets} target(s) are best \
-                 explained without noise: the score is the limit of zero noise; use more samples"
-            ),
-            Self::LeftOut { n_targets } => {
-                write!(f, "{n_targets} target(s) are the same in all rows and were left out")
-            }
-            Self::LostDigits { n_targets } => write!(
-                f,
-                "{n_targets} target(s) depend on directions or residuals that are resolved to a few \
-                 digits only (by method=\"svd\" to more than by one-pass statistics)"
-            ),
-        }
-    }
-}
-
 /// Computes several metrics that share their decompositions; each answers for itself.
+#[must_use]
 pub fn compute(
-    prepared: &Prepared<'_>,
+    inputs: &Inputs<'_>,
     requests: &[(Box<str>, Options)],
     context: &Context<'_>,
 ) -> Vec<Result<Outcome>> {
@@ -171,7 +259,7 @@ pub fn compute(
                 known: known.join(", ").into(),
             });
         };
-        (metric.compute)(prepared, options, context)
+        (metric.compute)(inputs, options, context)
     };
     requests.iter().map(one).collect()
 }

@@ -6,7 +6,10 @@
 //! a class sum gains `n_c` δ, and products with targets gain δ (Σ w (y − p))ᵀ; the shift of the
 //! targets moves likewise. Cost D² + C·D.
 
+use std::collections::HashMap;
+
 use crate::error::{Error, Result};
+use crate::input::Label;
 use crate::linalg::blas::axpy;
 use crate::threads::Context;
 
@@ -33,17 +36,50 @@ impl Stats {
         }
         self.check_columns(other.n_features)?;
         self.held.check_same_kind(&other.held)?;
+        if self.by_class.is_some() != other.by_class.is_some() {
+            return Err(Error::MixedClassScatters);
+        }
         if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
             return Err(Error::TooManySamples);
         }
+        self.prepare(&mut other, context)?;
+        self.absorb(other, &context.uninterrupted())
+    }
+
+    /// Brings both to the same form, held differently but the same statistics. All that can fail,
+    /// or be interrupted, is here.
+    fn prepare(&mut self, other: &mut Self, context: &Context<'_>) -> Result<()> {
         let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
         if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
-            self.hold_scatter(context)?; // the same statistics, held differently
+            self.hold_scatter(context)?;
             other.hold_scatter(context)?;
         }
+        let theirs = other.by_class.iter_mut().flatten();
+        let mut theirs: HashMap<Label, &mut Self> =
+            theirs.map(|(class, stats)| (class.clone(), stats)).collect();
+        for (class, ours) in self.by_class.iter_mut().flatten() {
+            if let Some(theirs) = theirs.get_mut(class) {
+                ours.prepare(theirs, context)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds statistics that were brought to the same form.
+    fn absorb(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
         other.move_shift(&self.shift);
         other.held.move_target_shift(&self.held, &other.sum, other.n_samples);
-        self.add(other, &context.uninterrupted())
+        if let (Some(ours), Some(theirs)) = (&mut self.by_class, other.by_class.take()) {
+            let places: HashMap<Label, usize> =
+                ours.iter().enumerate().map(|(i, (class, _))| (class.clone(), i)).collect();
+            for (class, stats) in theirs {
+                match places.get(&class) {
+                    Some(place) => ours[*place].1.absorb(stats, context)?,
+                    None => ours.push((class, stats)),
+                }
+            }
+        }
+        self.add(other, context)
     }
 
     /// `self += other`, both about the same shifts and both held as rows or both as scatter.
@@ -53,7 +89,10 @@ impl Stats {
                 values.extend_from_slice(&more);
                 weights.extend_from_slice(&w);
             }
-            (Second::Scatter(total), Second::Scatter(part)) => add_into(total, &part, context)?,
+            (Second::Scatter(total), Second::Scatter(part)) => {
+                add_into(total, &part, context)?;
+                self.fourth.add(&other.fourth);
+            }
             _ => unreachable!("merge brings both to the same form"),
         }
         self.held.add(other.held, self.n_features);
@@ -73,6 +112,7 @@ impl Stats {
             Pass { features: &features, rows: &rows, shift: &zero, weights, held: &self.held };
         let sums = pass.scatter(self.precision, context)?;
         self.second = Second::Scatter(sums.scatter);
+        self.fourth = sums.fourth;
         self.held.hold_sums(sums.cross);
         Ok(())
     }
@@ -90,6 +130,7 @@ impl Stats {
             }
             Second::Scatter(scatter) => {
                 let c = &self.sum;
+                self.fourth = self.fourth.moved(&d, c, scatter, n);
                 for (i, row) in scatter.chunks_exact_mut(d.len()).enumerate() {
                     axpy(d[i], &c[i..], &mut row[i..]);
                     axpy(c[i] + n * d[i], &d[i..], &mut row[i..]);
@@ -106,6 +147,7 @@ impl Stats {
 impl Held {
     fn check_same_kind(&self, other: &Self) -> Result<()> {
         match (self, other) {
+            (Self::Nothing, Self::Nothing) => Ok(()),
             (Self::Labels(a), Self::Labels(b)) => a.check_same_kind(b),
             (Self::Targets(a), Self::Targets(b)) => {
                 let (actual, expected) = (b.shift.len(), a.shift.len());
@@ -189,6 +231,7 @@ impl Held {
                 axpy(1.0, &other.cross, &mut targets.cross);
                 targets.rows.extend_from_slice(&other.rows);
             }
+            (Self::Nothing, Self::Nothing) => {}
             _ => unreachable!("merge checks that both are of one kind"),
         }
     }

@@ -11,6 +11,8 @@
 //! | class sums Σ w (x − s) | (C, D) | labels, once N > D |
 //! | Σ w (y − p), Σ w (y − p)² about a shift p | (K,) | targets |
 //! | Σ w (x − s)(y − p)ᵀ | (D, K) | targets, once N > D |
+//! | Σ w ‖x − s‖² (x − s), Σ w ‖x − s‖⁴ | (D,), 1 | once N > D |
+//! | the same again for each class | C times the above | labels, where asked for |
 //!
 //! So the second moments never take more than min(N, D)·D numbers. The shift is the mean of a
 //! sample of the first block, and exactly the value of a column that is constant there: raw second
@@ -18,6 +20,7 @@
 //!
 //! Time N·D² for the scatter, N·D while rows are kept; merging costs D² (`merge.rs`).
 
+mod fourth;
 mod merge;
 mod pass;
 mod response;
@@ -57,7 +60,10 @@ pub struct Stats {
     /// The largest |x − s|, to refuse squares outside float64's range.
     pub(crate) largest: f64,
     pub(crate) second: Second,
+    pub(crate) fourth: fourth::Fourth,
     pub(crate) held: Held,
+    /// Every class on its own, in order of appearance, where that was asked for.
+    by_class: Option<Vec<(Label, Self)>>,
 }
 
 /// The rows themselves while there are few, their scatter afterwards.
@@ -81,8 +87,31 @@ impl Stats {
             sum: Vec::new(),
             largest: 0.0,
             second: Second::Rows { values: Vec::new(), weights: Vec::new() },
+            fourth: fourth::Fourth::default(),
             held: Held::Nothing,
+            by_class: None,
         }
+    }
+
+    /// The same accumulator, which also keeps every class on its own: up to C·D² numbers more.
+    #[must_use]
+    pub fn with_class_scatters(mut self) -> Self {
+        self.by_class = Some(Vec::new());
+        self
+    }
+
+    /// An empty accumulator of the same kind.
+    fn empty_like(&self) -> Self {
+        let empty = Self::empty(self.precision);
+        if self.by_class.is_some() { empty.with_class_scatters() } else { empty }
+    }
+
+    /// The statistics of each class, classes sorted; `None` unless they were asked for.
+    #[must_use]
+    pub fn by_class(&self) -> Option<Vec<&Self>> {
+        let mut classes: Vec<&(Label, Self)> = self.by_class.as_ref()?.iter().collect();
+        classes.sort_by(|a, b| a.0.cmp(&b.0));
+        Some(classes.into_iter().map(|(_, stats)| stats).collect())
     }
 
     /// Adds a block of rows. On an error nothing has changed.
@@ -99,12 +128,13 @@ impl Stats {
         let width = match block.response {
             Response::Labels { .. } => 1,
             Response::Targets(targets) => targets.ncols(),
+            Response::Nothing(_) => 0,
         };
         let run = (RUN / (width + 3)).max(1024);
         if n_rows <= run {
             return self.push_rows(block, 0..n_rows, context);
         }
-        let mut added = Self::empty(self.precision);
+        let mut added = self.empty_like();
         for start in (0..n_rows).step_by(run) {
             added.push_rows(block, start..n_rows.min(start + run), context)?;
         }
@@ -126,9 +156,42 @@ impl Stats {
         };
         let keep_rows = self.n_rows_held().is_some_and(|n| n + rows.len() <= shift.len());
         let held = Held::of_block(block, &rows, &self.held)?;
+        let by_class = match (&held, &self.by_class) {
+            (Held::Labels(labels), Some(_)) => {
+                Some(self.classes_of(block, &rows, &shift, labels, context)?)
+            }
+            (_, by_class) => by_class.as_ref().map(|_| Vec::new()),
+        };
         let stats =
             pass::block_stats(block, &rows, shift, held, keep_rows, self.precision, context)?;
-        self.merge(stats, context)
+        self.merge(Self { by_class, ..stats }, context)
+    }
+
+    /// The statistics of each class of a block.
+    fn classes_of(
+        &self,
+        block: &Block<'_>,
+        rows: &[usize],
+        shift: &[f64],
+        labels: &response::Labels,
+        context: &Context<'_>,
+    ) -> Result<Vec<(Label, Self)>> {
+        let mut members = vec![Vec::new(); labels.classes.len()];
+        for (row, code) in rows.iter().zip(&labels.codes) {
+            members[*code as usize].push(*row);
+        }
+        let n_cols = shift.len();
+        let held = |rows: &Vec<usize>| rows.len().min(n_cols).saturating_mul(n_cols);
+        let total = members.iter().map(held).fold(0, usize::saturating_add);
+        drop(reserved::<f64>(total, "the scatters of the classes")?);
+        let one = |(class, rows): (&Label, &Vec<usize>)| {
+            let keep = rows.len() <= n_cols;
+            let shift = shift.to_vec();
+            let held = Held::Nothing;
+            let stats = pass::block_stats(block, rows, shift, held, keep, self.precision, context)?;
+            Ok((class.clone(), stats))
+        };
+        labels.classes.iter().zip(&members).map(one).collect()
     }
 
     /// An independent copy, or the named error where memory cannot be had.
@@ -185,7 +248,9 @@ impl Stats {
             Second::Rows { values, weights } => values.len() + weights.len(),
             Second::Scatter(scatter) => scatter.len(),
         };
-        size_of::<f64>() * (second + self.shift.len() + self.sum.len()) + self.held.n_bytes()
+        let classes = self.by_class.iter().flatten().map(|(_, stats)| stats.n_bytes());
+        let sums = self.shift.len() + self.sum.len() + self.fourth.n_numbers();
+        size_of::<f64>() * (second + sums) + self.held.n_bytes() + classes.sum::<usize>()
     }
 
     /// μ − s, (D,).

@@ -10,6 +10,7 @@ use crate::linalg::blas::{axpy, gram_add, gram_single, scale, transposed_product
 use crate::linalg::lapack::{MAX_ORDER, zeros};
 use crate::threads::Context;
 
+use super::fourth::Fourth;
 use super::{Held, Precision, Second, Stats};
 
 /// Its square, times any N, stays below 1e308.
@@ -31,18 +32,29 @@ pub(super) fn block_stats(
     let n_samples = rows.iter().map(|i| block.count(*i)).sum();
     let pass =
         Pass { features: block.features, rows, shift: &shift, weights: &weights, held: &held };
-    let (second, sum, largest) = if keep_rows {
+    let (second, sum, largest, fourth) = if keep_rows {
         let (values, sum, largest) = pass.read(context)?;
-        (Second::Rows { values, weights }, sum, largest)
+        (Second::Rows { values, weights }, sum, largest, Fourth::default())
     } else {
         let total = pass.scatter(precision, context)?;
         held.hold_sums(total.cross);
-        (Second::Scatter(total.scatter), total.sum, total.largest)
+        (Second::Scatter(total.scatter), total.sum, total.largest, total.fourth)
     };
     if largest > LARGEST {
         return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
     }
-    Ok(Stats { precision, n_features: shift.len(), n_samples, shift, sum, largest, second, held })
+    Ok(Stats {
+        precision,
+        n_features: shift.len(),
+        n_samples,
+        shift,
+        sum,
+        largest,
+        second,
+        fourth,
+        held,
+        by_class: None,
+    })
 }
 
 /// Rows to go through, and what each is shifted and weighted by.
@@ -60,6 +72,7 @@ pub(super) struct Sums {
     /// Class sums (C, D) or products with the targets (D, K).
     pub(super) cross: Vec<f64>,
     pub(super) sum: Vec<f64>,
+    pub(super) fourth: Fourth,
     pub(super) largest: f64,
 }
 
@@ -131,6 +144,7 @@ impl Pass<'_> {
             for (i, x) in (start..end).zip(panel.chunks_exact_mut(n_cols)) {
                 sums.largest = sums.largest.max(self.row(i, x)?);
                 let weight = self.weights[i];
+                sums.fourth.add_row(weight, x);
                 if let Held::Labels(labels) = self.held {
                     let class = labels.codes[i] as usize * n_cols;
                     axpy(weight, x, &mut sums.cross[class..class + n_cols]);
@@ -183,6 +197,7 @@ impl Sums {
             scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
             cross: zeros(n_cols * n_responses, "sums by class or target")?,
             sum: vec![0.0; n_cols],
+            fourth: Fourth::new(n_cols),
             largest: 0.0,
         })
     }
@@ -191,6 +206,7 @@ impl Sums {
         self.scatter.fill(0.0);
         self.cross.fill(0.0);
         self.sum.fill(0.0);
+        self.fourth.reset();
         self.largest = 0.0;
     }
 
@@ -198,6 +214,7 @@ impl Sums {
         add_into(&mut self.scatter, &other.scatter, context)?;
         axpy(1.0, &other.cross, &mut self.cross);
         axpy(1.0, &other.sum, &mut self.sum);
+        self.fourth.add(&other.fourth);
         self.largest = self.largest.max(other.largest);
         Ok(())
     }

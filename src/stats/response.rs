@@ -67,6 +67,7 @@ impl Held {
                 let shift = earlier.shift.clone();
                 Ok(Self::Targets(Targets::of_rows(targets, shift, rows, block)?))
             }
+            (Response::Nothing(_), Self::Nothing) => Ok(Self::Nothing),
             (response, _) => {
                 Err(Error::MixedResponse { holds: earlier.name(), brings: response.name() })
             }

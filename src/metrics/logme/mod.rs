@@ -28,6 +28,7 @@ pub mod reference;
 mod rounding;
 mod search;
 mod sweeps;
+mod warning;
 
 use ndarray::Array2;
 
@@ -38,30 +39,31 @@ use crate::linalg::lapack::zeros;
 use crate::stats::{Held, Precision};
 use crate::threads::Context;
 
-use super::{Detail, Metric, Needs, Outcome, Warning};
+use super::{Detail, Metric, Needs, Outcome};
 use curves::{Curve, Tridiagonal};
 use decided::decided;
 use evidence::Target;
 use rounding::rounding;
 use search::{Optimum, Place, search};
+use warning::Warning;
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "logme",
     title: "LogME",
     summary: "log maximum evidence of a Bayesian linear model from features to targets",
-    needs: Needs::Stats,
+    needs: &[Needs::Stats],
     tasks: &["classification", "regression", "multilabel"],
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "You et al., ICML 2021",
-    compute: |prepared, options, context| {
+    compute: |inputs, options, context| {
         options.check("logme", &["intercept", "keep_coef", "skip_constant"])?;
         let logme = LogMe {
             intercept: options.flag("intercept"),
             keep_coef: options.flag("keep_coef"),
             skip_constant: options.flag("skip_constant"),
         };
-        logme.compute(prepared, context)
+        logme.compute(inputs.prepared()?, context)
     },
 };
 
@@ -129,7 +131,7 @@ impl LogMe {
         if n_left_out > 0 {
             let kept = targets.iter().map(|(number, _)| *number).collect();
             outcome.details.push(("kept", Detail::Counts(kept)));
-            outcome.warnings.push(Warning::LeftOut { n_targets: n_left_out });
+            outcome.warnings.push(Warning::LeftOut { n_targets: n_left_out }.to_string());
         }
         Ok(outcome)
     }
@@ -244,7 +246,7 @@ fn outcome(
     let exact = !promised || count_above(EXACT) == 0;
     let mut warnings = Vec::new();
     if matches!(&prepared.stats.held, Held::Labels(labels) if labels.classes.len() == 1) {
-        warnings.push(Warning::SingleClass);
+        warnings.push(Warning::SingleClass.to_string());
     }
     for (n_targets, warning) in [
         (count(Place::Rising), Warning::Unbounded { n_targets: count(Place::Rising) }),
@@ -252,7 +254,7 @@ fn outcome(
         (lost, Warning::LostDigits { n_targets: lost }),
     ] {
         if n_targets > 0 {
-            warnings.push(warning);
+            warnings.push(warning.to_string());
         }
     }
     Outcome {
