@@ -222,6 +222,44 @@ proptest! {
     }
 }
 
+/// Fourth moments and the statistics of each class follow any split, offset and order too.
+#[test]
+fn fourth_moments_and_classes_merge_exactly() {
+    for (n, d, offset) in [(60, 7, 0.0), (60, 7, 1e4), (20, 30, 1e4)] {
+        let data = data(n, d, 3, offset, 11);
+        let part = |range| {
+            let mut stats = Stats::empty(Precision::Double).with_class_scatters();
+            data.push(&mut stats, range, Against::Labels, None);
+            stats
+        };
+        let whole = part(0..n);
+        let merged = merged(merged(part(n / 3..n / 2), part(n / 2..n)), part(0..n / 3));
+        let mean = data.features.mean_axis(Axis(0)).unwrap();
+        let fourth: f64 = data
+            .features
+            .rows()
+            .into_iter()
+            .map(|row| row.iter().zip(&mean).map(|(x, m)| (x - m).powi(2)).sum::<f64>().powi(2))
+            .sum();
+        for stats in [&whole, &merged] {
+            assert!((stats.fourth_moment() / fourth - 1.0).abs() < 1e-9, "{n} x {d} + {offset}");
+            let classes = stats.by_class().unwrap();
+            let counts: Vec<u64> = classes.iter().map(|class| class.n_samples()).collect();
+            let expected: Vec<u64> = stats.classes().unwrap().iter().map(|(_, n)| *n).collect();
+            assert_eq!(counts, expected);
+            let total: f64 = classes.iter().map(|class| class.fourth_moment()).sum();
+            assert!(total > 0.0 && total < stats.fourth_moment());
+        }
+        for (a, b) in whole.by_class().unwrap().iter().zip(merged.by_class().unwrap()) {
+            assert!((a.fourth_moment() / b.fourth_moment() - 1.0).abs() < 1e-9);
+        }
+    }
+    let plain = data(9, 2, 3, 0.0, 1).rows(0..9, Against::Labels);
+    let mut classes = Stats::empty(Precision::Double).with_class_scatters();
+    data(9, 2, 3, 0.0, 1).push(&mut classes, 0..9, Against::Labels, None);
+    assert_eq!(classes.merge(plain, &Context::serial()).unwrap_err(), Error::MixedClassScatters);
+}
+
 /// Two maxima less than an e-fold apart or of nearly equal height, plateaus that are the maximum, and
 /// ends that one-pass statistics resolve as noise: rare in random data, and each once found wrong.
 #[test]
