@@ -218,7 +218,8 @@ class Stats:
             left = {name: requests[name] for name in requests if _is_open(results.get(name))}
             if left:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
-                results |= _by_name(left, again)
+                for name, outcome in _by_name(left, again).items():
+                    results[name] = _better(results.get(name), outcome)
         seconds = self._seconds + time.perf_counter() - start
         counts = self._inner.class_counts
         facts = {
@@ -273,6 +274,14 @@ class Stats:
 
 def _by_name(names: Iterable[str], outcomes: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(names, outcomes, strict=True))
+
+
+def _better(first: Any, second: Any) -> Any:
+    """Choose between two computations of one metric the one that is rounded less."""
+    if first is None or isinstance(first, Exception) or isinstance(second, Exception):
+        return second if first is None or not isinstance(second, Exception) else first
+    least = [max(outcome["details"].get("rounding", (0.0,))) for outcome in (first, second)]
+    return first if least[0] < least[1] else second
 
 
 def _is_open(outcome: Any) -> bool:

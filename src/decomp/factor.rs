@@ -33,17 +33,27 @@ impl ScaledFactor {
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
     }
 
+    /// Directions, whatever the scales of the columns.
+    pub(super) fn rank(&self) -> usize {
+        self.cholesky.pivots().len()
+    }
+
     /// E, (D,).
     pub(super) fn scale(&self) -> &[f64] {
         &self.scale
     }
 
-    /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ.
-    pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<f64> {
+    /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ; and how much
+    /// of that may be rounding. With z = E S⁺b, entries of S and b that are off by the rounding of
+    /// E Eᵀ and |ỹ| E move it by (|ỹ| + Σ|z|)².
+    pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<(f64, f64)> {
         let scaled = |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
         let mut solved: Vec<f64> = self.cholesky.pivots().iter().map(scaled).collect();
         self.cholesky.solve_lower(&mut solved)?;
-        Ok(square - dot(&solved, &solved))
+        let residual = square - dot(&solved, &solved);
+        self.cholesky.solve_upper(&mut solved)?;
+        let reach = square.sqrt() + solved.iter().map(|z| z.abs()).sum::<f64>();
+        Ok((residual, super::rounding(self.scale.len()) * reach * reach))
     }
 
     /// G with S = G Gᵀ, (D, rank).

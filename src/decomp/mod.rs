@@ -26,7 +26,7 @@ use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
 pub(crate) use factor::ScaledFactor;
-pub(crate) use spectrum::Spectrum;
+pub(crate) use spectrum::{Spectrum, rounding};
 pub(crate) use targets::CentredTargets;
 
 /// Which of the two matrices was decomposed.

@@ -23,6 +23,11 @@ pub(crate) struct Spectrum {
     pub(crate) scores: Vec<f64>,
     /// |ỹ|² outside the span of U, (C,); exactly 0 where it is rounding noise.
     pub(crate) outside: Vec<f64>,
+    /// How much of that may be rounding, (C,); 0 where nothing can be outside, because there are as
+    /// many directions as centred samples.
+    pub(crate) outside_noise: Vec<f64>,
+    /// Whether directions were too small beside the largest to be seen at all.
+    pub(crate) dropped: bool,
     /// Where scores are quotients of b, and `outside` a difference of squares: |E v|/√λ, (k,), for
     /// columns of sizes E. The rounding of b, relative to |ỹ| E, comes out that much larger.
     pub(crate) amplified: Option<Vec<f64>>,
@@ -34,13 +39,11 @@ pub(crate) struct Spectrum {
     basis: Vec<f64>,
 }
 
-/// Parts of |ỹ|² that were computed as a difference are noise below this fraction.
-const DIFFERENCE_NOISE: f64 = 1e-14;
 /// Parts computed as a sum of squares of rounding errors are noise below this fraction.
 const SQUARE_NOISE: f64 = 1e-26;
 
-fn unless_noise(part: f64, whole: f64, noise: f64) -> f64 {
-    if part <= noise * whole { 0.0 } else { part }
+fn unless_noise(part: f64, noise: f64) -> f64 {
+    if part <= noise { 0.0 } else { part }
 }
 
 impl Spectrum {
@@ -68,16 +71,21 @@ impl Spectrum {
         let b =
             ArrayView2::from_shape((centred.len(), n_features), &b).map_err(|_| Error::NoData)?;
         let scores = b.dot(&v) / s.slice(ndarray::s![..rank]);
-        let spanned = rank as u64 + 1 >= stats.n_samples; // all that is centred
-        let outside = scores.rows().into_iter().zip(&centred.square).map(|(x, square)| {
-            let part = if spanned { 0.0 } else { square - x.dot(&x) };
-            unless_noise(part, *square, DIFFERENCE_NOISE)
-        });
-        let outside = outside.collect();
         let reach = |(v, s): (ndarray::ArrayView1<'_, f64>, &f64)| {
             v.iter().zip(factor.scale()).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
         };
-        let amplified = v.columns().into_iter().zip(&s).map(reach).rev().collect();
+        let amplified: Vec<f64> = v.columns().into_iter().zip(&s).map(reach).collect();
+        let spanned = rank as u64 + 1 >= stats.n_samples;
+        let outside = scores.rows().into_iter().zip(&centred.square).map(|(x, square)| {
+            let of_scores = x.iter().zip(&amplified).map(|(x, a)| x.abs() * a).sum::<f64>();
+            let noise = rounding(rank) * (square.sqrt() + of_scores).powi(2);
+            let part = square - x.dot(&x);
+            if spanned { (0.0, 0.0) } else { (unless_noise(part, noise), noise) }
+        });
+        let (parts, noise) = outside.unzip();
+        let dropped = rank < factor.rank();
+        let outside = Outside { parts, noise, dropped };
+        let amplified = amplified.into_iter().rev().collect();
         Ok(Self::new(stats, &s, &scores, outside, Some(amplified), &v.reversed_axes()))
     }
 
@@ -99,16 +107,26 @@ impl Spectrum {
     fn of_rows(stats: &Stats, x: Vec<f64>, targets: &[f64]) -> Result<Self> {
         let n_rows = x.len() / stats.n_features;
         let x = Array2::from_shape_vec((n_rows, stats.n_features), x).map_err(|_| Error::NoData)?;
+        let scaled_rank = scaled_rank(&x)?;
         let (u, s, vt) = thin_svd(x)?;
         let rank = rank(&s, n_rows.max(stats.n_features));
+        let dropped = scaled_rank.is_some_and(|scaled| rank < scaled);
         let u = u.slice_move(ndarray::s![.., ..rank]);
         let y = ArrayView2::from_shape((targets.len() / n_rows, n_rows), targets)
             .map_err(|_| Error::NoData)?;
         let scores = y.dot(&u);
+        let spanned = rank + 1 >= n_rows;
         let residual = &y - &scores.dot(&u.t());
-        let outside = residual.rows().into_iter().zip(y.rows());
-        let outside = outside.map(|(r, y)| unless_noise(r.dot(&r), y.dot(&y), SQUARE_NOISE));
-        let outside = outside.collect();
+        // Directions are tilted by the rounding of the largest, relative to their own size.
+        let tilt: Vec<f64> = s.iter().take(rank).map(|own| rounding(rank) * s[0] / own).collect();
+        let rows = residual.rows().into_iter().zip(y.rows()).zip(scores.rows());
+        let outside = rows.map(|((r, y), x)| {
+            let tilted: f64 = x.iter().zip(&tilt).map(|(x, tilt)| (x * tilt).abs()).sum();
+            let noise = (SQUARE_NOISE * y.dot(&y)).max(tilted * tilted);
+            if spanned { (0.0, 0.0) } else { (unless_noise(r.dot(&r), noise), noise) }
+        });
+        let (parts, noise) = outside.unzip();
+        let outside = Outside { parts, noise, dropped };
         Ok(Self::new(stats, &s, &scores, outside, None, &vt.slice_move(ndarray::s![..rank, ..])))
     }
 
@@ -117,7 +135,7 @@ impl Spectrum {
         stats: &Stats,
         s: &Array1<f64>,
         scores: &Array2<f64>,
-        outside: Vec<f64>,
+        outside: Outside,
         amplified: Option<Vec<f64>>,
         vt: &Array2<f64>,
     ) -> Self {
@@ -128,10 +146,12 @@ impl Spectrum {
         Self {
             values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
             scores: scores.rows().into_iter().flat_map(ascending).collect(),
-            outside,
+            outside: outside.parts,
+            outside_noise: outside.noise,
+            dropped: outside.dropped,
             amplified,
             mean: mean.iter().rev().copied().collect(),
-            mean_outside: unless_noise(rest.dot(&rest), mu.dot(&mu), SQUARE_NOISE),
+            mean_outside: unless_noise(rest.dot(&rest), SQUARE_NOISE * mu.dot(&mu)),
             basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
         }
     }
@@ -158,6 +178,38 @@ impl Spectrum {
         }
         Ok(result)
     }
+}
+
+/// What the directions leave of the targets.
+struct Outside {
+    parts: Vec<f64>,
+    noise: Vec<f64>,
+    dropped: bool,
+}
+
+/// The rank with all columns at one size, where they differ enough for small ones to be lost.
+fn scaled_rank(x: &Array2<f64>) -> Result<Option<usize>> {
+    const SPREAD: f64 = 1e6;
+    let squares: Vec<f64> = x.columns().into_iter().map(|column| column.dot(&column)).collect();
+    let largest = squares.iter().fold(0.0_f64, |a, b| a.max(*b));
+    let least = squares.iter().filter(|s| **s > 0.0).fold(largest, |a, b| a.min(*b));
+    if largest <= SPREAD * SPREAD * least {
+        return Ok(None);
+    }
+    let mut scaled = zeros(x.len(), "the features at one scale")?;
+    for (out, row) in scaled.chunks_exact_mut(x.ncols().max(1)).zip(x.rows()) {
+        for ((out, x), square) in out.iter_mut().zip(row).zip(&squares) {
+            *out = if *square > 0.0 { x / square.sqrt() } else { 0.0 };
+        }
+    }
+    let scaled = Array2::from_shape_vec(x.dim(), scaled).map_err(|_| Error::NoData)?;
+    let (_, s, _) = thin_svd(scaled)?;
+    Ok(Some(rank(&s, x.nrows().max(x.ncols()))))
+}
+
+/// The relative rounding of a sum or a decomposition of this order.
+pub(crate) fn rounding(order: usize) -> f64 {
+    4.0 * f64::EPSILON * (order as f64 / 64.0).max(1.0).sqrt()
 }
 
 /// How many singular values are more than the rounding of the largest.

@@ -238,6 +238,15 @@ impl PivotedCholesky {
 
     /// Replaces x (rank,) by L⁻¹x, with the leading rows and columns of L.
     pub(crate) fn solve_lower(&self, x: &mut [f64]) -> Result<()> {
+        self.solve(c"N".as_ptr(), x)
+    }
+
+    /// Replaces x (rank,) by L⁻ᵀx.
+    pub(crate) fn solve_upper(&self, x: &mut [f64]) -> Result<()> {
+        self.solve(c"T".as_ptr(), x)
+    }
+
+    fn solve(&self, trans: *const c_char, x: &mut [f64]) -> Result<()> {
         assert_eq!(x.len(), self.rank);
         if self.rank == 0 {
             return Ok(());
@@ -247,7 +256,7 @@ impl PivotedCholesky {
         unsafe {
             lapack_sys::dtrtrs_(
                 c"L".as_ptr(),
-                c"N".as_ptr(),
+                trans,
                 c"N".as_ptr(),
                 &int(self.rank),
                 &1,

@@ -32,7 +32,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Its name in Python.
+    /// Its name in bindings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

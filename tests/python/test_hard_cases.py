@@ -19,6 +19,7 @@ RNG = np.random.default_rng
 
 @pytest.mark.parametrize("scale", [1e3, 3e6, 1e7, 1e9])
 @pytest.mark.parametrize("kind", ["classes", "targets"])
+@pytest.mark.filterwarnings("ignore:.* resolved to a few digits")
 def test_a_large_column_does_not_hide_the_others(scale: float, kind: str) -> None:
     rng = RNG(0)
     features = rng.normal(size=(200, 5))
@@ -27,8 +28,9 @@ def test_a_large_column_does_not_hide_the_others(scale: float, kind: str) -> Non
     labels = signal_ > 0 if kind == "classes" else signal_ + 0.1 * rng.normal(size=200)
     by_samples = tx.logme(features, labels, method="svd")
     by_statistics = tx.Stats().update(features, labels).score("logme")
-    # The statistics state their own rounding; it is far below what hiding the columns costs.
-    assert np.max(by_statistics.rounding) < 1e-6
+    # The statistics state their own rounding, that of the large column beside the small ones; it
+    # is far below what hiding those would cost.
+    assert np.max(by_statistics.rounding) < 5e-6
     for score in (by_statistics, tx.logme(features, labels)):
         assert score == pytest.approx(by_samples, abs=1e-9 + 10 * np.max(by_statistics.rounding))
 
@@ -165,3 +167,83 @@ def test_ctrl_c_ends_the_models_that_rank_has_under_way() -> None:
     output, errors = process.communicate(timeout=8)
     assert process.returncode == 0, errors
     assert float(output) < 0
+
+
+def few_digits() -> dict[str, tuple[np.ndarray, np.ndarray, bool, float]]:
+    """Small sets on which statistics or an SVD lose digits, with values of 110-digit arithmetic."""
+    rng = RNG(0)
+    labels = rng.integers(0, 3, 300)
+    leaking = rng.normal(size=(300, 5))
+    leaking[:, 0] = (labels == 0) + 1e-8 * rng.normal(size=300)
+    exact = RNG(0).normal(size=(200, 3))
+    rng = RNG(1)
+    left = np.linalg.qr(rng.normal(size=(60, 8)))[0]
+    right = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    steep = (left * 10.0 ** -np.linspace(0, 7, 8)) @ right.T
+    two = np.array([[1.0, 0.0], [0.0, 1e-8]])
+    return {
+        "a column that is a class": (leaking, (labels == 0) + 0.0, False, 16.6307969477),
+        "targets rounded to float32": (
+            exact,
+            (exact @ [1.0, 2.0, 3.0]).astype("f4").astype(float),
+            False,
+            14.466384596746,
+        ),
+        "singular values over seven decades": (
+            steep,
+            left @ rng.normal(size=8) + 0.01 * rng.normal(size=60),
+            True,
+            1.5752795,
+        ),
+        "a tiny second row": (two, np.array([2.0, 1e-8]), False, 7.33325647),
+    }
+
+
+@pytest.mark.parametrize("name", few_digits())
+@pytest.mark.parametrize("path", ["auto", "statistics"])
+@pytest.mark.filterwarnings("ignore:.* resolved to a few digits", "ignore:.* limit of zero noise")
+def test_lost_digits_are_stated(name: str, path: str) -> None:
+    features, targets, intercept, expected = few_digits()[name]
+    if path == "auto":
+        score = tx.logme(features, targets, task="regression", intercept=intercept)
+    else:
+        stats = tx.Stats("regression").update(features, targets)
+        score = stats.score("logme", intercept=intercept)
+    assert abs(score - expected) < 1e-8 + score.rounding[0]
+    assert score.rounding[0] < 1e-6 or score.warnings
+    assert path == "statistics" or score == pytest.approx(expected, abs=1e-6)
+
+
+def test_small_columns_count_in_any_order() -> None:
+    integers = [
+        [1, -1, 2, 0, -1, 1],
+        [0.5, 2, -1, -2, 2, 0],
+        [-1, 1, 2, 2, 1, 2],
+        [0.5, -2, 1, 1, 0, 2],
+        [-1, 0, -1, -2, -2, 2],
+        [0, 0, 2, 1, 0, 2],
+        [0, -1, 2, -1, 1, -2],
+    ]
+    features = np.array(integers) * [1.47e-5, 5.8e-7, 6.3e2, 0.43, 88, 1.68e7]
+    labels = np.array([1, 1, 0, 0, 1, 0, 1])
+    for order in ([0, 1, 2, 3, 4, 5], [4, 0, 2, 1, 5, 3], [3, 2, 5, 4, 0, 1]):
+        score = tx.logme(features[:, order], labels)
+        assert score.per_target[0] == pytest.approx(-0.79724755008546, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["auto", "svd"])
+def test_exact_fits_of_few_rows_are_unbounded(method: str) -> None:
+    features = np.array(
+        [
+            [1, -1, 1, 2],
+            [1, 1, 1, -2],
+            [-1, 0, 2, -2],
+            [-1, 1, 1, -2],
+            [1, -2, -1, -1.0],
+            [-1, -2, 1, -1],
+        ]
+    )
+    targets = np.array([0, 1, 2, 1, 1, 2.0])
+    with pytest.warns(tx.TransferabilityWarning, match="unbounded"):
+        score = tx.logme(features, targets, task="regression", intercept=False, method=method)
+    assert score == np.inf

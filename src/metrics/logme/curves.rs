@@ -236,6 +236,7 @@ impl Spectrum {
             let (w, v) = (value.sqrt() * x * inverse, u * inverse);
             point.residual += x * x * t * inverse;
             point.mean_w += u * w;
+            point.mean_w_size += (u * w).abs();
             point.mean_v += u * v;
             point.ww += w * w;
             point.wv += w * v;

@@ -6,7 +6,7 @@ use crate::stats::Precision;
 
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::Target;
-use super::search::{Optimum, Place};
+use super::search::Optimum;
 use super::sweeps::LANES;
 
 /// One answer a target. Not if it lies at the lower end of the range, unless the residual is
@@ -20,9 +20,8 @@ pub(super) fn decided(
     optima: &[Optimum],
     lo: f64,
 ) -> Result<Vec<bool>> {
-    const ROUNDING: f64 = 1e-14; // of a residual that is a difference
     const SMALL: usize = 512; // orders of which a spectrum takes little time and memory
-    let at_end = |best: &Optimum| matches!(best.place, Place::LowerEnd | Place::Rising);
+    let at_end = |best: &Optimum| !best.within();
     let hides = prepared.stats.precision == Precision::Double && curve.decomp.hides_below(lo);
     if curve.noise().is_none() || !(hides || optima.iter().any(at_end)) {
         return Ok(vec![true; optima.len()]);
@@ -36,9 +35,9 @@ pub(super) fn decided(
     let determinant = curve.sums_at(&[lo; LANES])[0].log_determinant;
     let decided = |((number, target), best): (&(usize, Target), &Optimum)| {
         let b = &b[number * n_features..(number + 1) * n_features];
-        let residual = factor.residual(target.square, b)?;
-        let is_rounding = residual <= ROUNDING * target.square;
-        let bounded = || target.value(residual, determinant) <= best.evidence.value;
+        let (residual, noise) = factor.residual(target.square, b)?;
+        let is_rounding = residual <= noise;
+        let bounded = || target.value(residual - noise, determinant) <= best.evidence.value;
         Ok(if at_end(best) {
             is_rounding && n_features > SMALL
         } else {

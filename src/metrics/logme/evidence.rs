@@ -11,6 +11,9 @@
 //! n is N, or N − 1 with an intercept (flat prior), where the two terms in μ are absent. The
 //! derivative uses dq/dt = |m|² (q is a minimum over w) and d(μᵀv)/dt = −vᵀv.
 
+/// ȳ − μᵀw₀ is noise below this fraction of what it is the difference of.
+const GAP_NOISE: f64 = 1e-14;
+
 /// Inner products of the solves at one t.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Point {
@@ -26,6 +29,8 @@ pub(super) struct Point {
     pub(super) wv: f64,
     /// vᵀv.
     pub(super) vv: f64,
+    /// Σ |μᵢ w₀ᵢ| over eigenvectors, where known: what μᵀw₀ is rounded relative to.
+    pub(super) mean_w_size: f64,
 }
 
 /// What a target is, apart from the features.
@@ -50,6 +55,10 @@ pub(super) struct Evidence {
     pub(super) q: f64,
     /// The factor of v in m.
     pub(super) r: f64,
+    /// ȳ − μᵀw₀.
+    pub(super) gap: f64,
+    /// 1 + N μᵀv.
+    pub(super) spread: f64,
 }
 
 impl Target {
@@ -76,13 +85,17 @@ impl Target {
     pub(super) fn evidence(&self, point: &Point, log_determinant: f64) -> Evidence {
         if self.intercept {
             let q = point.residual.max(0.0);
-            return Evidence { value: self.value(q, log_determinant), q, r: 0.0 };
+            let value = self.value(q, log_determinant);
+            return Evidence { value, q, r: 0.0, gap: 0.0, spread: 1.0 };
         }
-        let gap = self.mean - point.mean_w;
+        let mut gap = self.mean - point.mean_w;
+        if gap.abs() <= GAP_NOISE * point.mean_w_size {
+            gap = 0.0; // an exact fit
+        }
         let spread = 1.0 + self.n_samples * point.mean_v.max(0.0);
         let r = self.n_samples * gap / spread;
         let q = point.residual.max(0.0) + gap * r;
-        Evidence { value: self.value(q, log_determinant + spread.ln()), q, r }
+        Evidence { value: self.value(q, log_determinant + spread.ln()), q, r, gap, spread }
     }
 
     /// 2n · dL/d ln t; `dof` is Σ λ/(λ + t).

@@ -89,24 +89,33 @@ impl LogMe {
         let targets = self.targets(prepared)?;
         let n_targets = targets.len();
         let mut optima = vec![None; n_targets];
+        let (mut by_form, mut lo) = (Vec::new(), 0.0);
         if !prepared.from_samples {
             let curve = Tridiagonal::new(prepared.decomp(context)?);
             let range = self.range(prepared, &curve);
             let found = search(&curve, &targets, range, context)?;
             let decided = decided(prepared, &curve, &targets, &found, range.0)?;
-            optima =
-                found.into_iter().zip(decided).map(|(best, yes)| yes.then_some(best)).collect();
+            optima = found.iter().zip(decided).map(|(best, yes)| yes.then_some(*best)).collect();
+            (by_form, lo) = (found, range.0);
         }
-        // What the tridiagonal form could not decide, the spectrum does.
-        let rest: Vec<usize> = (0..n_targets).filter(|i| optima[*i].is_none()).collect();
+        // What the tridiagonal form could not decide, the spectrum does; where that lies within the
+        // form's range, the form has it more exactly.
+        let mut rest: Vec<usize> = (0..n_targets).filter(|i| optima[*i].is_none()).collect();
         if !rest.is_empty() {
             context.check()?;
             let curve = prepared.spectrum()?;
             let chosen: Vec<_> = rest.iter().map(|i| targets[*i]).collect();
             let found = search(curve, &chosen, self.range(prepared, curve), context)?;
+            let mut by_spectrum = Vec::new();
             for (i, best) in rest.iter().zip(found) {
-                optima[*i] = Some(best);
+                let of_form =
+                    by_form.get(*i).filter(|form| form.within() && best.t >= lo && !curve.dropped);
+                optima[*i] = Some(*of_form.unwrap_or(&best));
+                if of_form.is_none() {
+                    by_spectrum.push(*i);
+                }
             }
+            rest = by_spectrum;
         }
         let optima: Vec<Optimum> = optima.into_iter().flatten().collect();
 

@@ -53,6 +53,13 @@ pub(super) struct Optimum {
     pub(super) evaluations: usize,
 }
 
+impl Optimum {
+    /// Whether it is not at the lower end of the range.
+    pub(super) fn within(&self) -> bool {
+        matches!(self.place, Place::Interior | Place::NoSignal)
+    }
+}
+
 /// A target's place in the search, and a point of the fine grid.
 type At = (usize, usize);
 
@@ -83,7 +90,13 @@ pub(super) fn search(
         .map(|((_, target), whole)| Optimum {
             place: Place::NoSignal,
             t: f64::INFINITY,
-            evidence: Evidence { value: target.value(*whole, 0.0), q: *whole, r: 0.0 },
+            evidence: Evidence {
+                value: target.value(*whole, 0.0),
+                q: *whole,
+                r: 0.0,
+                gap: target.mean,
+                spread: 1.0,
+            },
             sums: Sums::default(),
             evaluations: 0,
         })
