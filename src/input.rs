@@ -19,10 +19,16 @@ pub trait Rows: Sync {
     fn n_cols(&self) -> usize;
     /// Writes row `i`, converted, into `out` of length `n_cols`.
     fn read_row(&self, i: usize, out: &mut [f64]);
+    /// The relative precision of what is stored.
+    fn epsilon(&self) -> f64 {
+        f64::EPSILON
+    }
 }
 
 /// A number format that features may be stored in.
 pub trait Element: Copy + Sync {
+    /// The relative precision of the format.
+    const EPSILON: f64 = f64::EPSILON;
     /// Converts one value.
     fn to_f64(self) -> f64;
     /// Converts a contiguous run.
@@ -41,7 +47,7 @@ macro_rules! elements {
         }
     )*};
 }
-elements!(f32, f64, i8, i16, i32, i64, u8, u16, u32, u64);
+elements!(f64, i8, i16, i32, i64, u8, u16, u32, u64);
 
 impl Element for bool {
     fn to_f64(self) -> f64 {
@@ -49,7 +55,17 @@ impl Element for bool {
     }
 }
 
+impl Element for f32 {
+    const EPSILON: f64 = 1.0 / 8_388_608.0; // 2^-23
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
 impl Element for f16 {
+    const EPSILON: f64 = 1.0 / 1024.0; // 2^-10
+
     fn to_f64(self) -> f64 {
         f16::to_f64(self)
     }
@@ -66,6 +82,10 @@ impl Element for f16 {
 }
 
 impl<T: Element> Rows for ArrayView2<'_, T> {
+    fn epsilon(&self) -> f64 {
+        T::EPSILON
+    }
+
     fn n_rows(&self) -> usize {
         self.nrows()
     }

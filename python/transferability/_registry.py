@@ -5,7 +5,8 @@ A metric is a row of the native table and a module of its name in ``metrics/`` w
 - ``options(task, *, ...)``, whose keywords are the options users may give and which returns
   those of the native kernel,
 - ``explain(score)``, lines in plain words,
-- a public function of its name.
+- a public function of its name,
+- ``WHEN``, a sentence on when to use it.
 
 A metric that is computed in Python has no native row but, in its module, ``ROW``, a dict like one,
 and ``compute(given, options, n_threads)``, which returns a dict like a native outcome.
@@ -25,7 +26,16 @@ from typing import Any, Protocol, cast
 from . import _core, metrics
 from .errors import DataError, DtypeError
 
-__all__ = ["Plan", "is_native", "metric_names", "metric_rows", "module_of", "plan", "title_of"]
+__all__ = [
+    "Plan",
+    "is_native",
+    "metric_names",
+    "metric_rows",
+    "module_of",
+    "options_of",
+    "plan",
+    "title_of",
+]
 
 #: What to do about a need that is not met.
 _ADVICE = {
@@ -62,6 +72,8 @@ def metric_rows() -> dict[str, dict[str, Any]]:
     for name in metrics.__all__:
         if name not in rows:
             rows[name] = {"name": name, **cast(Any, module_of(name)).ROW}
+    for name, row in rows.items():
+        row["when"] = getattr(module_of(name), "WHEN", "")
     return rows
 
 
@@ -134,7 +146,7 @@ def plan(
         if name in skipped:
             continue
         module = module_of(name)
-        takes = _options_of(name)
+        takes = options_of(name)
         known |= takes
         requests[name] = module.options(task, **{k: v for k, v in options.items() if k in takes})
     unknown = sorted(set(options) - known)
@@ -158,6 +170,6 @@ def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> st
 
 
 @functools.cache
-def _options_of(metric: str) -> frozenset[str]:
+def options_of(metric: str) -> frozenset[str]:
     """Give the options users may set; inspecting a signature takes longer than a small score."""
     return frozenset(inspect.signature(module_of(metric).options).parameters) - {"task"}

@@ -132,16 +132,21 @@ class Score(float):
         text : str
             Some lines; the metric's own file writes those about the metric.
         """
-        from ._registry import module_of, title_of
+        from ._registry import metric_rows, module_of, title_of
 
+        of_features = {"stats", "class_scatters", "samples"} & {
+            *metric_rows()[self.metric]["needs"]
+        }
+        columns = f" x {self.n_features} features" if of_features else ""
         kind = f"{len(self.targets)} targets"
         if self.n_classes is not None:
             kind = f"{self.n_classes} classes"
         lines = [
             f"{title_of(self.metric)} {float(self):.4f}; higher is better.",
             *module_of(self.metric).explain(self),
-            f"Data: {self.n_samples} rows x {self.n_features} features, {kind}; {self.task_note}.",
-            "Compare it only with scores of other features on the same rows and labels.",
+            f"Data: {self.n_samples} rows{columns}, {kind}; {self.task_note}.",
+            f"Compare it only with scores of other {'features' if of_features else 'models'} on "
+            "the same rows and labels.",
             *(f"Note: {text}" for text in self.warnings),
         ]
         return "\n".join(lines)

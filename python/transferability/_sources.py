@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 
-__all__ = ["Source", "find_models", "label_source", "load_labels", "parse_source"]
+__all__ = [
+    "Source",
+    "arrays_by_name",
+    "find_models",
+    "label_source",
+    "load_labels",
+    "parse_source",
+]
 
 _NOT_MODELS = ("labels", "images")
 _MISSING = {"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"}
@@ -155,6 +162,14 @@ def find_models(
     if not models:
         raise DataError(f"no feature arrays found; {'; '.join(skipped) or 'give .npy files'}")
     return models, skipped
+
+
+def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
+    """Give every array of a file or folder by its file or member name, whatever its shape."""
+    candidates, _ = _candidates(Path(path))
+    if not candidates:
+        raise DataError(f"{path} holds no .npy files")
+    return {source.name: source for source in candidates}
 
 
 def label_source(spec: str | os.PathLike[str]) -> Source | None:

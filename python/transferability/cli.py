@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,17 @@ from .errors import DataError, DtypeError, TransferabilityError, Transferability
 __all__ = ["main"]
 
 BAD_DATA, SOME_FAILED = 3, 4
+
+#: What metrics need, in words.
+_NEEDS = {
+    "stats": "statistics of the features (one pass, shared)",
+    "class_scatters": "statistics of every class (the same pass)",
+    "source_stats": "statistics of source_probs",
+    "samples": "the features once more",
+    "source_probs": "source_probs: the source model's class probabilities",
+    "source_labels": "source_labels: the source model's predicted classes",
+    "label_embeddings": "label_embeddings: views of the labels by other models",
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -101,6 +112,16 @@ def _shared_options(command: F) -> F:
                 type=click.Choice(["double", "single"]),
                 help="Of the products of float32 features.",
             ),
+            click.option(
+                "--source-probs",
+                callback=_file,
+                help="Class probabilities of the source model, for metrics that need them.",
+            ),
+            click.option(
+                "--source-labels",
+                callback=_file,
+                help="Its predicted classes, for metrics that need them.",
+            ),
             click.option("--threads", type=click.IntRange(1, MOST), help="Default: all cores."),
             click.option("--json", "as_json", is_flag=True, help="One line of JSON."),
             click.option(
@@ -131,6 +152,8 @@ def rank(
     task: str,
     intercept: bool | None,
     precision: str,
+    source_probs: str | None,
+    source_labels: str | None,
     threads: int | None,
     as_json: bool,
     as_csv: bool,
@@ -140,7 +163,8 @@ def rank(
     """Rank models, best first, by FEATURES of the same rows.
 
     FEATURES are .npy files, .npz files (every 2-D member is a model), members (file.npz:member)
-    and folders of .npy files.
+    and folders of .npy files. --source-probs and --source-labels take the same, with one array a
+    model, of its name.
     """
     from ._rank import rank as rank_models
     from ._sources import find_models, label_source, load_labels, parse_source
@@ -159,6 +183,7 @@ def rank(
     models, skipped = find_models(features, source)
     for line in () if quiet else skipped:
         _say(line)
+    own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
     ranking = rank_models(
         models,
         load_labels(labels),
@@ -167,6 +192,7 @@ def rank(
         precision=precision,
         progress=False if quiet else None,
         n_threads=threads,
+        **own,
         **_given(intercept=intercept),
     )
     for name, reason in () if quiet else ranking.skipped.items():
@@ -196,13 +222,18 @@ def score(
     task: str,
     intercept: bool | None,
     precision: str,
+    source_probs: str | None,
+    source_labels: str | None,
     threads: int | None,
     as_json: bool,
     as_csv: bool,
     quiet: bool,
     explain: bool,
 ) -> None:
-    """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt)."""
+    """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt).
+
+    --source-probs takes a file like FEATURES, --source-labels one like LABELS.
+    """
     from ._evaluate import score as score_features
     from ._render import write_csv
     from ._sources import label_source, load_labels, parse_source
@@ -212,6 +243,9 @@ def score(
         names = _names(metrics)
         source = parse_source(features)
         label_source(labels)
+        probs = None if source_probs is None else parse_source(source_probs)
+        if source_labels is not None:
+            label_source(source_labels)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         scores = score_features(
@@ -221,7 +255,11 @@ def score(
             task=task,
             precision=precision,
             n_threads=threads,
-            **_given(intercept=intercept),
+            **_given(
+                source_probs=None if probs is None else probs.load(),
+                source_labels=None if source_labels is None else load_labels(source_labels),
+                intercept=intercept,
+            ),
         )
     for warning in () if quiet else caught:
         _say(f"note: {warning.message}")
@@ -238,7 +276,7 @@ def score(
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def metrics(as_json: bool) -> None:
-    """List the metrics and what each needs."""
+    """List the metrics: what each is for and measures, then what it needs, costs and comes from."""
     from ._registry import metric_rows
 
     rows = metric_rows()
@@ -247,6 +285,11 @@ def metrics(as_json: bool) -> None:
         return
     for name, row in rows.items():
         click.echo(f"{name}\t{', '.join(row['tasks'])}\t{row['summary']}")
+        needs = "; ".join(_NEEDS.get(need, need) for need in row["needs"])
+        facts = {"needs": needs, "cost": row["cost"], "source": row["source"], "use": row["when"]}
+        for fact, text in facts.items():
+            if text:
+                click.echo(f"  {fact:<7} {text}")
 
 
 def _names(metrics: str) -> str | list[str]:
@@ -256,6 +299,27 @@ def _names(metrics: str) -> str | list[str]:
     if metrics == "all":
         return metrics
     return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+
+
+def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
+    """Find each model's array by its name in the folder or .npz of what its own head says."""
+    from ._sources import arrays_by_name
+
+    names = list(models)
+    found: dict[str, Any] = {}
+    for option, path in paths.items():
+        if path is not None:
+            arrays = arrays_by_name(path)
+            found[option] = {name: arrays[name].load() for name in names if name in arrays}
+            missing = [name for name in names if name not in arrays]
+            if len(missing) == len(names):
+                raise DataError(
+                    f"{path} has no array named as a model ({', '.join(names[:5])}); it has "
+                    f"{', '.join(list(arrays)[:5])}"
+                )
+            for name in missing:
+                _say(f"note: {path} has no array for {name}")
+    return found
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod leep;
 pub mod logme;
+mod nce;
+mod source_terms;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -32,7 +35,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Its name in bindings.
+    /// Its name in the table as others read it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +71,7 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC];
+pub static METRICS: &[Metric] = &[logme::METRIC, nce::METRIC, leep::METRIC];
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]
@@ -204,7 +207,6 @@ impl Options {
     }
 
     /// A choice, if made.
-    #[allow(dead_code)] // for the metrics that take one
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(OptionValue::Text(value)) => Some(value),

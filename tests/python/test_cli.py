@@ -125,7 +125,56 @@ def test_score_says_warnings_on_stderr(feature_folder: Path) -> None:
 
 def test_metrics() -> None:
     assert run("metrics").stdout.startswith("logme\t")
-    assert "logme" in json.loads(run("metrics", "--json").stdout)
+    rows = json.loads(run("metrics", "--json").stdout)
+    assert "logme" in rows
+    shown = run("metrics").stdout
+    for name, row in rows.items():
+        assert f"{name}\t{', '.join(row['tasks'])}\t{row['summary']}\n  needs   " in shown
+        for fact in ("cost", "source", "when"):
+            assert row[fact] in shown
+
+
+@pytest.fixture
+def source_files(feature_folder: Path, features: Any) -> Path:
+    """What the models' own heads say, beside the features."""
+    folder = feature_folder.parent
+    for name, rows in (("good", features), ("poor", features[::-1])):
+        probs = np.exp(rows) / np.exp(rows).sum(axis=1, keepdims=True)
+        (folder / "probs").mkdir(exist_ok=True)
+        np.save(folder / "probs" / f"{name}.npy", probs)
+    np.savez(folder / "heads.npz", good=features.argmax(axis=1), poor=np.arange(90) % 4)
+    return folder
+
+
+def test_score_of_source_predictions(source_files: Path, labels: Any) -> None:
+    arguments = [source_files / "feats" / "good.npy", source_files / "feats" / "labels.npy"]
+    arguments += ["--metrics", "leep,nce", "--source-probs", source_files / "probs" / "good.npy"]
+    arguments += ["--source-labels", f"{source_files}/heads.npz:good"]
+    lines = dict(line.split() for line in run("score", *arguments).stdout.splitlines())
+    probs = np.load(source_files / "probs" / "good.npy")
+    assert float(lines["leep"]) == tx.leep(probs, labels)
+    assert float(lines["nce"]) == tx.nce(probs.argmax(axis=1), labels)
+    result = run("score", *arguments[:4])
+    assert result.exit_code == 3
+    assert "leep needs the source model's probabilities; pass source_probs" in result.stderr
+
+
+def test_rank_by_source_predictions(source_files: Path, labels: Any) -> None:
+    arguments = ["rank", source_files / "feats", "--labels", source_files / "feats" / "labels.npy"]
+    arguments += ["--metrics", "leep,nce", "--json", "--source-probs", source_files / "probs"]
+    result = run(*arguments, "--source-labels", source_files / "heads.npz")
+    rows = {row["name"]: row["scores"] for row in json.loads(result.stdout)["rows"]}
+    probs = np.load(source_files / "probs" / "good.npy")
+    assert rows["good"]["leep"] == tx.leep(probs, labels)
+    assert rows["poor"]["nce"] == tx.nce(np.arange(90) % 4, labels)
+    (source_files / "probs" / "poor.npy").unlink()
+    result = run(*arguments, "--source-labels", source_files / "heads.npz")
+    assert result.exit_code == 4
+    assert "has no array for poor" in result.stderr
+    (source_files / "probs" / "good.npy").rename(source_files / "probs" / "other.npy")
+    result = run(*arguments, "--source-labels", source_files / "heads.npz")
+    assert result.exit_code == 3
+    assert "has no array named as a model (good, poor); it has other" in result.stderr
 
 
 def test_version_and_help() -> None:

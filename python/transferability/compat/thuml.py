@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability.compat import _reference
+from transferability.compat import _reference, _source
 from transferability.errors import TransferabilityError, TransferabilityWarning
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["LogME", "NotFittedError"]
+__all__ = ["LEEP", "NCE", "LogME", "NotFittedError"]
 
 
 class NotFittedError(TransferabilityError, RuntimeError):
@@ -175,3 +175,77 @@ class LogME:
             message = "all features are (nearly) zero: the score is -inf, as in thuml/LogME"
             warnings.warn(message, TransferabilityWarning, stacklevel=4)
         return score
+
+
+def LEEP(pseudo_source_label: ArrayLike, target_label: ArrayLike) -> float:
+    """Return LEEP as `thuml/LogME` computes it.
+
+    Parameters
+    ----------
+    pseudo_source_label : array-like of shape (n_samples, n_source_classes)
+        Class probabilities of the source model; they are not checked.
+    target_label : array-like of shape (n_samples,)
+        Class ids 0 … C-1.
+
+    Returns
+    -------
+    float
+        Nats per sample, at most 0 for probabilities; higher is better. NaN, with a warning,
+        where some source class has no mass in any row, as in the original.
+
+    Raises
+    ------
+    DataError, DtypeError
+        Where the shapes are wrong, and where the original raises (class ids as floats).
+
+    Notes
+    -----
+    `transferability.leep` leaves out source classes without mass, refuses rows that are no
+    probabilities, and sums float32 in float64.
+
+    Examples
+    --------
+    >>> from transferability.compat.thuml import LEEP
+    >>> round(LEEP([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], [0, 1, 0]), 4)
+    -0.4087
+    """
+    return _source.expected_prediction(
+        pseudo_source_label, target_label, ("pseudo_source_label", "target_label"), "thuml/LogME"
+    )
+
+
+def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
+    """Return NCE as `thuml/LogME` computes it.
+
+    Parameters
+    ----------
+    source_label : array-like of shape (n_samples,)
+        Class ids that the source model predicts, 0 … Cs-1.
+    target_label : array-like of shape (n_samples,)
+        Class ids 0 … C-1.
+
+    Returns
+    -------
+    float
+        Minus the entropy of the target given the source labels, in nats; higher is better.
+
+    Raises
+    ------
+    DataError, DtypeError
+        Where the shapes or values are wrong, and for arrays of different length, of which the
+        original reads the beginning.
+
+    Notes
+    -----
+    Class ids as floats are truncated, as in the original; `transferability.nce` takes them for
+    what they are, and takes strings.
+
+    Examples
+    --------
+    >>> from transferability.compat.thuml import NCE
+    >>> round(NCE([0, 0, 1, 1], [0, 1, 1, 1]), 4)
+    -0.3466
+    """
+    return _source.conditional_entropy(
+        source_label, target_label, ("source_label", "target_label"), "thuml/LogME"
+    )

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from transferability.compat import _reference
+from transferability.compat import _reference, _source
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["log_maximum_evidence"]
+__all__ = [
+    "log_expected_empirical_prediction",
+    "log_maximum_evidence",
+    "negative_conditional_entropy",
+]
 
 
 @overload
@@ -104,3 +108,75 @@ def log_maximum_evidence(
     result = _reference.run(matrix, response, "tllib")
     score = float(np.mean(result["evidence"]))
     return (score, result["weights"]) if return_weights else score
+
+
+def log_expected_empirical_prediction(predictions: ArrayLike, labels: ArrayLike) -> float:
+    """Return LEEP as `tllib` computes it.
+
+    Parameters
+    ----------
+    predictions : array-like of shape (n_samples, n_source_classes)
+        Class probabilities of the source model; they are not checked.
+    labels : array-like of shape (n_samples,)
+        Class ids 0 … C-1.
+
+    Returns
+    -------
+    float
+        Nats per sample, at most 0 for probabilities; higher is better. NaN, with a warning,
+        where some source class has no mass in any row, as in the original.
+
+    Raises
+    ------
+    DataError, DtypeError
+        Where the shapes are wrong, and where the original raises (class ids as floats).
+
+    Notes
+    -----
+    `transferability.leep` leaves out source classes without mass, refuses rows that are no
+    probabilities, and sums float32 in float64.
+
+    Examples
+    --------
+    >>> from transferability.compat.tllib import log_expected_empirical_prediction
+    >>> round(log_expected_empirical_prediction([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], [0, 1, 0]), 4)
+    -0.4087
+    """
+    return _source.expected_prediction(predictions, labels, ("predictions", "labels"), "tllib")
+
+
+def negative_conditional_entropy(source_labels: ArrayLike, target_labels: ArrayLike) -> float:
+    """Return NCE as `tllib` computes it.
+
+    Parameters
+    ----------
+    source_labels : array-like of shape (n_samples,)
+        Class ids that the source model predicts, 0 … Cs-1.
+    target_labels : array-like of shape (n_samples,)
+        Class ids 0 … C-1.
+
+    Returns
+    -------
+    float
+        Minus the entropy of the target given the source labels, in nats; higher is better.
+
+    Raises
+    ------
+    DataError, DtypeError
+        Where the shapes or values are wrong, and for arrays of different length, of which the
+        original reads the beginning.
+
+    Notes
+    -----
+    Class ids as floats are truncated, as in the original; `transferability.nce` takes them for
+    what they are, and takes strings.
+
+    Examples
+    --------
+    >>> from transferability.compat.tllib import negative_conditional_entropy
+    >>> round(negative_conditional_entropy([0, 0, 1, 1], [0, 1, 1, 1]), 4)
+    -0.3466
+    """
+    return _source.conditional_entropy(
+        source_labels, target_labels, ("source_labels", "target_labels"), "tllib"
+    )

@@ -1,4 +1,4 @@
-"""The numbers of ``estimators.LogME`` (github.com/flairNLP/transformer-ranker)."""
+"""The numbers of ``estimators`` of github.com/flairNLP/transformer-ranker, and a way into it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferability.compat import _reference
+from transferability.compat._neighbors import NearestNeighbors
+from transferability.compat._plug import install
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["LogME"]
+__all__ = ["LogME", "NearestNeighbors", "install"]
 
 
 class LogME:

@@ -6,6 +6,8 @@ These modules import NumPy and the native module only when called, so that impor
 
 from __future__ import annotations
 
+from .leep import leep
 from .logme import logme
+from .nce import nce
 
-__all__ = ["logme"]
+__all__ = ["leep", "logme", "nce"]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["logme"]
 
+WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
+
 
 def logme(
     features: object,

@@ -36,3 +36,11 @@ def converged(key: str) -> dict[str, Any]:
     """The converged float64 reference, over the classes that occur."""
     kind = "present_classes_" if cases()[key]["kind"] == "classification" else ""
     return cases()[key]["results"][f"REF_{kind}converged"]
+
+
+@functools.cache
+def shipped(name: str) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """Cases by their key and arrays by their name of `golden_{name}`."""
+    text = (DATA / f"golden_{name}.json").read_text(encoding="utf-8")
+    with np.load(DATA / f"golden_{name}.npz") as file:
+        return {case["key"]: case for case in json.loads(text)["cases"]}, dict(file)

@@ -1,0 +1,125 @@
+"""LEEP: the log likelihood of the labels under a source model's class probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+from .nce import check_normalize, entropy_lines
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["explain", "leep", "options"]
+
+WHEN = (
+    "Where the source model's own head is at hand and its classes are related to yours; "
+    "cheaper than any metric of features."
+)
+
+
+def leep(
+    source_probs: object,
+    labels: object,
+    *,
+    from_logits: bool = False,
+    normalize: str | None = None,
+    task: str = "classification",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Score a source model's class probabilities by the log expected empirical prediction.
+
+    Parameters
+    ----------
+    source_probs : array-like of shape (n_samples, n_source_classes), float
+        Probabilities that the source model's own head gives its classes for each row. Rows sum
+        to 1 within 1e-5 (3.5e-4 for float32, 3.1e-2 for float16: the root of their precision),
+        and are used as they are. Computed on in float64.
+    labels : array-like of shape (n_samples,), int, bool or str
+        Classes of the target task; any ids or names.
+    from_logits : bool, default=False
+        Whether `source_probs` holds logits, or log probabilities, which then go through a softmax
+        in float64; -inf is a probability of zero.
+    normalize : {None, "entropy_sum", "entropy_ratio"}, default=None
+        How to take out the part that the labels' entropy H(Y) alone decides, for comparing target
+        tasks of other labels: the value plus H(Y), in nats, from 0 to H(Y); or one plus their
+        ratio, from 0 to 1.
+    task : {"classification", "auto"}, default="classification"
+        What the labels are; "auto" asks where they may be counts or targets.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        In nats per sample, from -H(Y), where the probabilities know nothing, to 0 (plus what the
+        rows' sums exceed 1 by); higher is better. `per_target` is the mean over the rows of each
+        class; the value is their mean weighted by `class_counts`. Details: `label_entropy`, H(Y)
+        in nats; `n_source_classes`, how many have mass in some row; `from_logits`, `normalize`.
+
+    Raises
+    ------
+    DataError
+        Rows that do not sum to 1 (with row and sum), negative, infinite or NaN entries (with row
+        and column), other numbers of rows, labels that are no classes, an unknown `normalize`;
+        "entropy_ratio" with a single class of labels.
+    DtypeError
+        Types that are no numbers.
+
+    Warns
+    -----
+    TransferabilityWarning
+        With a single class of labels, or a single source class that has mass: the value is
+        defined and says nothing.
+
+    Notes
+    -----
+    For probabilities P, the sum over rows i with label y gives
+    :math:`J(y, z) = \sum_{i: y_i = y} P_{iz}` and :math:`Q(y \mid z) = J(y, z) / \sum_y J(y, z)`:
+
+    .. math:: \mathrm{LEEP} = \frac1N \sum_i \ln \sum_z Q(y_i \mid z) P_{iz}.
+
+    Source classes to which no row gives any mass are left out; implementations in papers return
+    NaN there (``transferability.compat`` has their numbers).
+
+    References
+    ----------
+    Nguyen, Hassner, Seeger, Archambeau (2020). LEEP: A New Measure to Evaluate Transferability of
+    Learned Representations. ICML. For `normalize`: Ibrahim, Ponomareva, Mazumder (2022). Newer is
+    not always better. ECML-PKDD.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> round(tx.leep(probs, ["cat", "dog", "cat"]), 4)
+    -0.4087
+    >>> round(tx.leep(np.log(probs) + 7, ["cat", "dog", "cat"], from_logits=True), 4)
+    -0.4087
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "leep",
+        None,
+        labels,
+        {"from_logits": from_logits, "normalize": normalize},
+        source_probs=source_probs,
+        task=task,
+        n_threads=n_threads,
+    )
+
+
+def options(
+    task: str, *, from_logits: bool = False, normalize: str | None = None
+) -> dict[str, object]:
+    """Give the native options."""
+    if from_logits not in (True, False):
+        raise DataError(f"from_logits is {from_logits!r}; choose True or False")
+    return {"from_logits": bool(from_logits), "normalize": check_normalize(normalize)}
+
+
+def explain(score: Any) -> list[str]:
+    """Say how much of the labels' entropy the source probabilities explain."""
+    what = "the mean log probability of the labels, through the source model's classes"
+    return entropy_lines(score, what)

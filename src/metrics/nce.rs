@@ -1,0 +1,56 @@
+//! NCE: minus the entropy that is left of the labels when the source model's classes are known.
+//!
+//! For source classes `z_i` and labels `y_i`, i = 1..N, with n(y, z) the rows of both and n(z) those
+//! of z:
+//!
+//! ```text
+//! NCE = -H(Y|Z) = (1/N) Σ_{y, z} n(y, z) ln(n(y, z)/n(z))     nats a sample, -H(Y) ≤ NCE ≤ 0
+//! ```
+//!
+//! NCE + H(Y) is the mutual information of the two. Only pairs that occur are counted: O(N log N)
+//! time and O(N) memory, however many classes there are.
+//!
+//! Source: Tran, Nguyen, Hassner, ICCV 2019. Departures from published code: none in value; it adds
+//! 1e-20 inside the logarithm and 1/N once a row, both below rounding.
+
+use super::source_terms::{Classes, Normalize};
+use super::{Inputs, Metric, Needs, Options, Outcome};
+use crate::error::{Error, Result};
+use crate::threads::Context;
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "nce",
+    title: "NCE",
+    summary: "negative entropy of the labels given the source model's predicted classes",
+    needs: &[Needs::SourceLabels],
+    tasks: &["classification"],
+    cost: "N log N",
+    source: "Tran et al., ICCV 2019",
+    compute,
+};
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    options.check("nce", &["normalize"])?;
+    let normalize = Normalize::read("nce", options)?;
+    let classes = Classes::new(inputs)?;
+    let source = inputs.source_labels()?;
+    let (actual, expected) = (source.len(), classes.codes.len());
+    if actual != expected {
+        return Err(Error::Shape { name: "source_labels", axis: "rows", actual, expected });
+    }
+    context.check()?;
+    let mut pairs: Vec<(i64, u32)> =
+        source.iter().copied().zip(classes.codes.iter().copied()).collect();
+    pairs.sort_unstable();
+    let mut sums = vec![0.0; classes.counts.len()];
+    let mut n_source = 0;
+    for of_source in pairs.chunk_by(|a, b| a.0 == b.0) {
+        n_source += 1;
+        for same in of_source.chunk_by(|a, b| a.1 == b.1) {
+            let (count, of) = (same.len() as f64, of_source.len() as f64);
+            sums[same[0].1 as usize] += count * (count / of).ln();
+        }
+    }
+    classes.outcome("nce", &sums, normalize, n_source)
+}
