@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from transferability.compat import _reference
+from transferability.compat._hscore import h_score, regularized_h_score
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["log_maximum_evidence"]
+__all__ = ["h_score", "log_maximum_evidence", "regularized_h_score"]
 
 
 @overload

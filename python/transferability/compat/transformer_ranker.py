@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferability.compat import _reference
+from transferability.compat._hscore import HScore
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["LogME"]
+__all__ = ["HScore", "LogME"]
 
 
 class LogME:
