@@ -9,6 +9,7 @@
 use crate::error::Result;
 use crate::linalg::blas::dot;
 use crate::linalg::lapack::{PivotedCholesky, zeros};
+use crate::stats::Precision;
 
 /// The factor of a centred scatter.
 pub(crate) struct ScaledFactor {
@@ -18,8 +19,8 @@ pub(crate) struct ScaledFactor {
 }
 
 impl ScaledFactor {
-    /// From the upper triangle of a centred scatter (D, D).
-    pub(super) fn new(mut scatter: Vec<f64>) -> Result<Self> {
+    /// From the upper triangle of a centred scatter (D, D) of products at this precision.
+    pub(super) fn new(mut scatter: Vec<f64>, precision: Precision) -> Result<Self> {
         let order = scatter.len().isqrt();
         let scale: Vec<f64> =
             scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
@@ -29,7 +30,10 @@ impl ScaledFactor {
                 row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
             }
         }
-        let tolerance = 8.0 * order as f64 * f64::EPSILON;
+        let tolerance = match precision {
+            Precision::Double => 8.0 * order as f64 * f64::EPSILON,
+            Precision::Single => 8.0 * (order as f64).sqrt() * f64::from(f32::EPSILON),
+        };
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
     }
 
@@ -40,10 +44,30 @@ impl ScaledFactor {
 
     /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ.
     pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<f64> {
-        let scaled = |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
-        let mut solved: Vec<f64> = self.cholesky.pivots().iter().map(scaled).collect();
-        self.cholesky.solve_lower(&mut solved)?;
+        let solved = self.scores(b)?;
         Ok(square - dot(&solved, &solved))
+    }
+
+    /// How many columns are independent.
+    pub(crate) fn rank(&self) -> usize {
+        self.cholesky.pivots().len()
+    }
+
+    /// What pivoting left of each independent column, of 1: (rank,), descending.
+    pub(crate) fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.rank()).map(|i| self.cholesky.diagonal(i).powi(2))
+    }
+
+    /// z with zᵀz = bᵀS⁺b for each b (D,) of `vectors`, one after the other, (rank,) each.
+    pub(crate) fn scores(&self, vectors: &[f64]) -> Result<Vec<f64>> {
+        let mut scores = Vec::with_capacity(vectors.len());
+        for b in vectors.chunks_exact(self.scale.len()) {
+            let scaled =
+                |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
+            scores.extend(self.cholesky.pivots().iter().map(scaled));
+        }
+        self.cholesky.solve_lower(&mut scores)?;
+        Ok(scores)
     }
 
     /// G with S = G Gᵀ, (D, rank).
