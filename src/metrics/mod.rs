@@ -3,6 +3,11 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod cka;
+mod digits;
+pub mod h_score;
+mod lfc;
+pub mod lin_mse;
 pub mod logme;
 
 use ndarray::{Array2, ArrayView2};
@@ -11,6 +16,8 @@ use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
 use crate::threads::Context;
+
+use digits::Digits;
 
 /// What a metric reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +75,18 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC];
+pub static METRICS: &[Metric] = &[
+    logme::METRIC,
+    h_score::METRIC,
+    h_score::REGULARIZED,
+    lin_mse::METRIC,
+    lin_mse::LABELS,
+    lfc::METRIC,
+    cka::METRIC,
+];
+
+/// What metrics of class separation say of features that do not vary.
+const FLAT: &str = "every feature is the same in all rows: the score is 0";
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]
@@ -195,7 +213,6 @@ impl Options {
     }
 
     /// A number, if given.
-    #[allow(dead_code)] // for the metrics that take one
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
         match self.get(name) {
             Some(OptionValue::Number(value)) => Some(*value),
@@ -204,7 +221,6 @@ impl Options {
     }
 
     /// A choice, if made.
-    #[allow(dead_code)] // for the metrics that take one
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(OptionValue::Text(value)) => Some(value),
@@ -234,6 +250,10 @@ pub struct Outcome {
 pub enum Detail {
     /// One number.
     Number(f64),
+    /// One count.
+    Count(usize),
+    /// One answer.
+    Flag(bool),
     /// One number a target.
     Numbers(Vec<f64>),
     /// One count a target.

@@ -7,9 +7,11 @@ they differ from that:
 
 ====================== =======================================================
 `thuml`                ``LogME`` of github.com/thuml/LogME
-`tllib`                ``log_maximum_evidence`` of
+`tllib`                ``log_maximum_evidence``, ``h_score`` and
+                       ``regularized_h_score`` of
                        github.com/thuml/Transfer-Learning-Library
-`transformer_ranker`   ``estimators.LogME`` of github.com/flairNLP/transformer-ranker
+`transformer_ranker`   ``estimators.LogME`` and ``estimators.HScore`` of
+                       github.com/flairNLP/transformer-ranker
 ====================== =======================================================
 
 Where one of them raises an exception from its depths or returns NaN, these

@@ -239,8 +239,9 @@ def _read(
 
 def _counted(ids: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the ids that tllib's loop over 0 … max meets."""
-    classes: NDArray[np.float64] = np.unique(ids)
-    return classes[(classes >= 0) & (classes == np.floor(classes))]
+    classes = np.unique(ids)
+    counted: NDArray[np.float64] = classes[(classes >= 0) & (classes == np.floor(classes))]
+    return counted
 
 
 def _centred(matrix: NDArray[Any]) -> NDArray[np.float64]:

@@ -44,8 +44,10 @@ def ledoit_wolf(features: Array) -> float:
 
 
 def oas(features: Array) -> float:
-    """Chen et al. 2010 as scikit-learn has it."""
+    """Chen et al. 2010 as scikit-learn has it, which does not shrink one feature."""
     n_samples, n_features = features.shape
+    if n_features == 1:
+        return 0.0
     sample = covariance(features, n_samples)
     mean_square = (np.trace(sample) / n_features) ** 2
     square = np.mean(sample**2)
