@@ -39,7 +39,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// Its name in Python.
+    /// Its name in the table that users see.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
