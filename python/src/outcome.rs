@@ -13,6 +13,8 @@ pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, Py
     for (name, detail) in outcome.details {
         match detail {
             Detail::Number(v) => details.set_item(name, v)?,
+            Detail::Count(v) => details.set_item(name, v)?,
+            Detail::Flag(v) => details.set_item(name, v)?,
             Detail::Numbers(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
             Detail::Counts(v) => details
                 .set_item(name, PyArray1::from_iter(py, v.into_iter().map(|count| count as u64)))?,

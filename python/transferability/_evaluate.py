@@ -124,7 +124,9 @@ def evaluate(
             scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
             stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
             stats.push(features, given.target, notes=given.notes)
-            results |= stats.outcomes(named, method, given)
+            # The samples that an SVD could decompose are the features.
+            chosen = method if needs == "stats" else "tridiagonal"
+            results |= stats.outcomes(named, chosen, given)
         else:
             results |= _without_stats(given, named, threads, stop)
     return {name: results[name] for name in requests}

@@ -9,6 +9,7 @@
 use crate::error::Result;
 use crate::linalg::blas::dot;
 use crate::linalg::lapack::{PivotedCholesky, zeros};
+use crate::stats::Precision;
 
 /// The factor of a centred scatter.
 pub(crate) struct ScaledFactor {
@@ -18,8 +19,8 @@ pub(crate) struct ScaledFactor {
 }
 
 impl ScaledFactor {
-    /// From the upper triangle of a centred scatter (D, D).
-    pub(super) fn new(mut scatter: Vec<f64>) -> Result<Self> {
+    /// From the upper triangle of a centred scatter (D, D) of products at this precision.
+    pub(super) fn new(mut scatter: Vec<f64>, precision: Precision) -> Result<Self> {
         let order = scatter.len().isqrt();
         let scale: Vec<f64> =
             scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
@@ -29,13 +30,11 @@ impl ScaledFactor {
                 row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
             }
         }
-        let tolerance = 8.0 * order as f64 * f64::EPSILON;
+        let tolerance = match precision {
+            Precision::Double => 8.0 * order as f64 * f64::EPSILON,
+            Precision::Single => 8.0 * (order as f64).sqrt() * f64::from(f32::EPSILON),
+        };
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
-    }
-
-    /// Directions, whatever the scales of the columns.
-    pub(super) fn rank(&self) -> usize {
-        self.cholesky.pivots().len()
     }
 
     /// E, (D,).
@@ -47,13 +46,33 @@ impl ScaledFactor {
     /// of that may be rounding. With z = E S⁺b, entries of S and b that are off by the rounding of
     /// E Eᵀ and |ỹ| E move it by (|ỹ| + Σ|z|)².
     pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<(f64, f64)> {
-        let scaled = |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
-        let mut solved: Vec<f64> = self.cholesky.pivots().iter().map(scaled).collect();
-        self.cholesky.solve_lower(&mut solved)?;
+        let mut solved = self.scores(b)?;
         let residual = square - dot(&solved, &solved);
         self.cholesky.solve_upper(&mut solved)?;
         let reach = square.sqrt() + solved.iter().map(|z| z.abs()).sum::<f64>();
         Ok((residual, super::rounding(self.scale.len()) * reach * reach))
+    }
+
+    /// How many columns are independent.
+    pub(crate) fn rank(&self) -> usize {
+        self.cholesky.pivots().len()
+    }
+
+    /// What pivoting left of each independent column, of 1: (rank,), descending.
+    pub(crate) fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
+        (0..self.rank()).map(|i| self.cholesky.diagonal(i).powi(2))
+    }
+
+    /// z with zᵀz = bᵀS⁺b for each b (D,) of `vectors`, one after the other, (rank,) each.
+    pub(crate) fn scores(&self, vectors: &[f64]) -> Result<Vec<f64>> {
+        let mut scores = Vec::with_capacity(vectors.len());
+        for b in vectors.chunks_exact(self.scale.len()) {
+            let scaled =
+                |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };
+            scores.extend(self.cholesky.pivots().iter().map(scaled));
+        }
+        self.cholesky.solve_lower(&mut scores)?;
+        Ok(scores)
     }
 
     /// G with S = G Gᵀ, (D, rank).

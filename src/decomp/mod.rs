@@ -14,6 +14,9 @@
 
 mod dual;
 mod factor;
+mod fits;
+mod products;
+mod shifted;
 mod spectrum;
 mod targets;
 
@@ -26,6 +29,8 @@ use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
 pub(crate) use factor::ScaledFactor;
+pub(crate) use fits::Fits;
+pub(crate) use products::Spread;
 pub(crate) use spectrum::{Spectrum, rounding};
 pub(crate) use targets::CentredTargets;
 
@@ -244,7 +249,8 @@ impl<'a> Prepared<'a> {
         let make = || {
             let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
             let offset = self.stats.mean_about_shift();
-            ScaledFactor::new(centred_scatter(scatter, self.stats.n_samples, &offset)?)
+            let centred = centred_scatter(scatter, self.stats.n_samples, &offset)?;
+            ScaledFactor::new(centred, self.stats.precision)
         };
         self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
     }

@@ -104,7 +104,7 @@ impl Spectrum {
     }
 
     /// From the centred rows (N, D) and targets (C, N), both times √w.
-    fn of_rows(stats: &Stats, x: Vec<f64>, targets: &[f64]) -> Result<Self> {
+    pub(super) fn of_rows(stats: &Stats, x: Vec<f64>, targets: &[f64]) -> Result<Self> {
         let n_rows = x.len() / stats.n_features;
         let x = Array2::from_shape_vec((n_rows, stats.n_features), x).map_err(|_| Error::NoData)?;
         let scaled_rank = scaled_rank(&x)?;

@@ -236,33 +236,41 @@ impl PivotedCholesky {
         (self.places[i], (0..self.rank.min(i + 1)).map(move |j| self.lower[j * order + i]))
     }
 
-    /// Replaces x (rank,) by L⁻¹x, with the leading rows and columns of L.
-    pub(crate) fn solve_lower(&self, x: &mut [f64]) -> Result<()> {
-        self.solve(c"N".as_ptr(), x)
+    /// The i-th diagonal entry of L.
+    pub(crate) fn diagonal(&self, i: usize) -> f64 {
+        self.lower[i * (self.places.len() + 1)]
     }
 
-    /// Replaces x (rank,) by L⁻ᵀx.
-    pub(crate) fn solve_upper(&self, x: &mut [f64]) -> Result<()> {
-        self.solve(c"T".as_ptr(), x)
+    /// Replaces every x (rank,) of `vectors`, one after the other, by L⁻¹x, with the leading rows
+    /// and columns of L.
+    pub(crate) fn solve_lower(&self, vectors: &mut [f64]) -> Result<()> {
+        self.solve(c"N".as_ptr(), vectors)
     }
 
-    fn solve(&self, trans: *const c_char, x: &mut [f64]) -> Result<()> {
-        assert_eq!(x.len(), self.rank);
-        if self.rank == 0 {
+    /// The same with L⁻ᵀx.
+    pub(crate) fn solve_upper(&self, vectors: &mut [f64]) -> Result<()> {
+        self.solve(c"T".as_ptr(), vectors)
+    }
+
+    fn solve(&self, trans: *const c_char, vectors: &mut [f64]) -> Result<()> {
+        if self.rank == 0 || vectors.is_empty() {
+            assert!(vectors.is_empty());
             return Ok(());
         }
-        let mut info = 0;
-        // SAFETY: L holds rank × rank leading numbers with leading dimension order; x holds rank.
+        assert_eq!(vectors.len() % self.rank, 0);
+        let (columns, mut info) = (vectors.len() / self.rank, 0);
+        // SAFETY: L holds rank × rank leading numbers with leading dimension order; the vectors
+        // hold rank × columns, column-major.
         unsafe {
             lapack_sys::dtrtrs_(
                 c"L".as_ptr(),
                 trans,
                 c"N".as_ptr(),
                 &int(self.rank),
-                &1,
+                &int(columns),
                 self.lower.as_ptr(),
                 &int(self.places.len()),
-                x.as_mut_ptr(),
+                vectors.as_mut_ptr(),
                 &int(self.rank),
                 &raw mut info,
             );

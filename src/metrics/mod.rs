@@ -3,7 +3,12 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod cka;
+mod digits;
+pub mod h_score;
 mod leep;
+mod lfc;
+pub mod lin_mse;
 pub mod logme;
 mod nce;
 mod source_terms;
@@ -14,6 +19,8 @@ use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
 use crate::threads::Context;
+
+use digits::Digits;
 
 /// What a metric reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +78,20 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC, nce::METRIC, leep::METRIC];
+pub static METRICS: &[Metric] = &[
+    logme::METRIC,
+    h_score::METRIC,
+    h_score::REGULARIZED,
+    lin_mse::METRIC,
+    lin_mse::LABELS,
+    lfc::METRIC,
+    cka::METRIC,
+    nce::METRIC,
+    leep::METRIC,
+];
+
+/// What metrics of class separation say of features that do not vary.
+const FLAT: &str = "every feature is the same in all rows: the score is 0";
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]
@@ -198,7 +218,6 @@ impl Options {
     }
 
     /// A number, if given.
-    #[allow(dead_code)] // for the metrics that take one
     pub(crate) fn number(&self, name: &str) -> Option<f64> {
         match self.get(name) {
             Some(OptionValue::Number(value)) => Some(*value),
@@ -236,6 +255,10 @@ pub struct Outcome {
 pub enum Detail {
     /// One number.
     Number(f64),
+    /// One count.
+    Count(usize),
+    /// One answer.
+    Flag(bool),
     /// One number a target.
     Numbers(Vec<f64>),
     /// One count a target.

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from transferability.compat import _reference, _source
+from transferability.compat._hscore import h_score, regularized_h_score
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "h_score",
     "log_expected_empirical_prediction",
     "log_maximum_evidence",
     "negative_conditional_entropy",
+    "regularized_h_score",
 ]
 
 

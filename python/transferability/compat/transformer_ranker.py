@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transferability.compat import _reference
+from transferability.compat._hscore import HScore
 from transferability.compat._neighbors import NearestNeighbors
 from transferability.compat._plug import install
 from transferability.errors import DataError
@@ -14,7 +15,7 @@ from transferability.errors import DataError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["LogME", "NearestNeighbors", "install"]
+__all__ = ["HScore", "LogME", "NearestNeighbors", "install"]
 
 
 class LogME:

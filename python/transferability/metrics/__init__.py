@@ -6,8 +6,14 @@ These modules import NumPy and the native module only when called, so that impor
 
 from __future__ import annotations
 
+from .cka import cka
+from .h_score import h_score
+from .lab_mse import lab_mse
 from .leep import leep
+from .lfc import lfc
+from .lin_mse import lin_mse
 from .logme import logme
 from .nce import nce
+from .regularized_h_score import regularized_h_score
 
-__all__ = ["leep", "logme", "nce"]
+__all__ = ["cka", "h_score", "lab_mse", "leep", "lfc", "lin_mse", "logme", "nce", "regularized_h_score"]

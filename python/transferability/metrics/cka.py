@@ -1,0 +1,95 @@
+"""Linear CKA: the alignment of features with labels or targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["cka"]
+
+
+def cka(
+    features: object,
+    labels: object,
+    *,
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Linear centred kernel alignment (CKA) of features with labels or targets.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Classes, real-valued targets, or 0/1 columns (multilabel).
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        From 0 to 1; higher is better. It has no `per_target`.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), a single class, targets that do not
+        vary; from ``Stats.score``, several targets, whose products statistics do not hold.
+    DtypeError
+        Object, string or complex features, sparse or masked arrays.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where no feature varies; the score is 0 then.
+
+    Notes
+    -----
+    With centred features X and centred targets, or 0/1 columns of the classes, Y:
+
+    .. math:: \operatorname{CKA} = \frac{\|X^\top Y\|_F^2}{\|X^\top X\|_F\, \|Y^\top Y\|_F}.
+
+    It does not change when features or targets are shifted, rotated or scaled as a whole.
+    Features of one large and many small directions are judged by the large one.
+
+    References
+    ----------
+    Kornblith, Norouzi, Lee, Hinton (2019). Similarity of Neural Network Representations
+    Revisited. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(200) % 4
+    >>> features, noise = np.eye(4)[labels], rng.normal(size=(200, 4))
+    >>> round(tx.cka(features, labels), 6), tx.cka(noise, labels) < 0.1
+    (1.0, True)
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "cka", features, labels, {}, task=task, precision=precision, n_threads=n_threads
+    )
+
+
+def options(task: str) -> dict[str, object]:
+    """Give the native options: none."""
+    return {}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what is aligned."""
+    kind = "targets" if score.classes is None else "classes"
+    return [
+        f"It compares which samples are alike by their features with which are alike by their "
+        f"{kind}: 1 if the two agree in all pairs, 0 if they have nothing in common."
+    ]

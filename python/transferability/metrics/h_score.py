@@ -1,0 +1,152 @@
+"""H-score: how much of the features' spread lies between the classes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["h_score"]
+
+_NAMED = ("ledoit-wolf", "oas")
+
+
+def h_score(
+    features: object,
+    labels: object,
+    *,
+    shrinkage: float | str | None = None,
+    task: str = "auto",
+    precision: str = "double",
+    method: str = "auto",
+    n_threads: int | None = None,
+) -> Score:
+    r"""H-score of features for class labels.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,)
+        Classes: integers, strings or booleans.
+    shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
+        How far the features' covariance is drawn to a multiple of the identity: not at all, as
+        far as Ledoit and Wolf or Chen et al. estimate, or this far.
+    task : {"auto", "classification"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    method : {"auto", "tridiagonal", "svd"}, default="auto"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        Without unit; higher is better. Without shrinkage between 0 and the number of classes
+        less one; with it at most n_samples / (n_samples - 1) times that. Its `per_target` has
+        the part of each class, which add up to it; `shrinkage` is what was used; `saturated`
+        says that there is a direction for every sample; `rounding` bounds the rounding error.
+        Without shrinkage `rank` is the number of independent directions.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), a shrinkage outside [0, 1].
+    DtypeError
+        Object, string or complex features, sparse or masked arrays.
+
+    Warns
+    -----
+    TransferabilityWarning
+        With one class or constant features, where the score is 0, and without shrinkage where
+        features have a direction for every sample: it is the number of classes less one then,
+        whatever the labels. Use `shrinkage` there.
+
+    Notes
+    -----
+    With :math:`\delta_c` the mean of the :math:`n_c` rows of class c less the mean of all, and S
+    the scatter matrix of the centred features,
+
+    .. math:: H = \operatorname{tr}\left(\operatorname{cov}(f)^{-1}
+              \operatorname{cov}(\operatorname E[f \mid y])\right)
+              = \sum_c n_c\, \delta_c^\top S^+ \delta_c.
+
+    It depends only on the space that the centred features span, not on their units. Directions
+    count from :math:`8 D \varepsilon` of the variance on, at unit variance of each feature. With
+    shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and the sum
+    is multiplied by :math:`N/(N-1)`, as its authors divide the two covariances.
+
+    References
+    ----------
+    Bao et al. (2019). An Information-Theoretic Approach to Transferability in Task Transfer
+    Learning. ICIP.
+
+    Ibrahim, Ponomareva, Mazumder (2022). Newer is not always better: Rethinking transferability
+    metrics, their peculiarities, stability and performance. ECML-PKDD.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(200, 8)), rng.normal(size=(200, 8))
+    >>> labels = features[:, :3].argmax(axis=1)
+    >>> 2 >= tx.h_score(features, labels) > tx.h_score(noise, labels) >= 0
+    True
+    >>> tx.h_score(features, labels, shrinkage=0.1).shrinkage
+    0.1
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "h_score",
+        features,
+        labels,
+        {"shrinkage": shrinkage},
+        task=task,
+        precision=precision,
+        method=method,
+        n_threads=n_threads,
+    )
+
+
+def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
+    """Give the native options: nothing, a name, or a number from 0 to 1."""
+    if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in _NAMED):
+        return {"shrinkage": shrinkage}
+    try:
+        number = math.nan if isinstance(shrinkage, (str, bool)) else float(shrinkage)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise DataError(
+            f"shrinkage is {shrinkage!r}; choose None, 'ledoit-wolf', 'oas' or a number between 0 "
+            f"and 1"
+        )
+    return {"shrinkage": number}
+
+
+def explain(score: Any) -> list[str]:
+    """Say how far the classes are apart, and which the most."""
+    most = score.n_classes - 1
+    lines = [
+        f"It is the part of the features' spread that lies between the classes, in directions out "
+        f"of {most}: 0 if the class means coincide, {most} if the features tell all classes apart."
+    ]
+    if score.shrinkage > 0:
+        lines.append(f"The features' covariance was shrunk by {score.shrinkage:.4f}.")
+    if most > 0:
+        # A class of n_c rows can contribute 1 - n_c/N.
+        shares = [
+            float(part) / (1 - count / score.n_samples)
+            for part, count in zip(score.per_target, score.class_counts, strict=True)
+        ]
+        order = sorted(range(len(shares)), key=shares.__getitem__)
+        worst, best = (f"{score.classes[i]} ({shares[i]:.0%})" for i in (order[0], order[-1]))
+        lines.append(f"Most of what it can be it is for class {best}, least for class {worst}.")
+    return lines

@@ -1,0 +1,107 @@
+"""LabMSE: minus the mean squared error of a linear fit from the source model's outputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .lin_mse import explain as _explain
+from .lin_mse import options as _options
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["lab_mse"]
+
+
+def lab_mse(
+    source_outputs: object,
+    targets: object,
+    *,
+    ridge: float = 0.0,
+    penalty: bool = False,
+    outputs: str = "mean",
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    """Minus the mean squared error of a linear fit from the source model's outputs to targets.
+
+    :func:`transferability.lin_mse` with what the source model puts out for the same rows in
+    place of features. In ``score`` and ``rank`` those are given as ``source_probs``.
+
+    Parameters
+    ----------
+    source_outputs : array-like of shape (n_samples, n_outputs)
+        Outputs of the source model's own head, real numbers of any kind, or source labels.
+    targets : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Real values, or 0/1 columns.
+    ridge : float, default=0.0
+        The weight of the penalty, 0 or more; its unit is that of a squared output.
+    penalty : bool, default=False
+        As in :func:`transferability.lin_mse`.
+    outputs : {"mean", "sum"}, default="mean"
+        As in :func:`transferability.lin_mse`; of the targets.
+    task : {"auto", "regression", "multilabel"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        In squared units of the targets, at most 0; higher is better. Parts and details are those
+        of :func:`transferability.lin_mse`.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As :func:`transferability.lin_mse`.
+
+    Warns
+    -----
+    TransferabilityWarning
+        As :func:`transferability.lin_mse`.
+
+    Notes
+    -----
+    Probabilities that sum to 1 are linearly dependent; the rank accounts for that.
+
+    References
+    ----------
+    Nguyen et al. (2023). Simple Transferability Estimation for Regression Tasks. UAI.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> source_outputs = rng.dirichlet(np.ones(5), size=200)
+    >>> targets = source_outputs[:, 0] + 0.01 * rng.normal(size=200)
+    >>> -0.0002 < tx.lab_mse(source_outputs, targets) < 0
+    True
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "lab_mse",
+        None,
+        targets,
+        {"ridge": ridge, "penalty": penalty, "outputs": outputs},
+        source_probs=source_outputs,
+        task=task,
+        precision=precision,
+        n_threads=n_threads,
+    )
+
+
+def options(
+    task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
+) -> dict[str, object]:
+    """Give the native options."""
+    return _options(task, ridge=ridge, penalty=penalty, outputs=outputs)
+
+
+def explain(score: Any) -> list[str]:
+    """Say whose error it is."""
+    return _explain(score)

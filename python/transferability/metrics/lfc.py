@@ -1,0 +1,92 @@
+"""LFC: the correlation between likeness of features and likeness of labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["lfc"]
+
+
+def lfc(
+    features: object,
+    labels: object,
+    *,
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Label-feature correlation (LFC) over pairs of samples.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,)
+        Classes: integers, strings or booleans; at least two of them.
+    task : {"auto", "classification"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        A correlation, from -1 to 1; higher is better. It has no `per_target`.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), a single class.
+    DtypeError
+        Object, string or complex features, sparse or masked arrays.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where no feature varies; the score is 0 then.
+
+    Notes
+    -----
+    Pearson's correlation of the entries of :math:`F F^\top` with those of the matrix that holds
+    +1 where two samples share their class and -1 where not. No such matrix is formed. Features
+    are not centred, so that a common offset matters; :func:`transferability.cka` is its centred
+    relative. Implementations that divide by spectral norms instead give other numbers.
+
+    References
+    ----------
+    Deshpande et al. (2021). A linearized framework and a new benchmark for model selection for
+    fine-tuning. arXiv 2102.00084.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(200) % 4
+    >>> features, noise = np.eye(4)[labels], rng.normal(size=(200, 4))
+    >>> round(tx.lfc(features, labels), 6), tx.lfc(noise, labels) < 0.1
+    (1.0, True)
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "lfc", features, labels, {}, task=task, precision=precision, n_threads=n_threads
+    )
+
+
+def options(task: str) -> dict[str, object]:
+    """Give the native options: none."""
+    return {}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what is correlated."""
+    return [
+        "It is the correlation, over all pairs of samples, of the product of their features with "
+        "whether they share their class: 1 if pairs are alike exactly where labels are, 0 if "
+        "likeness says nothing."
+    ]

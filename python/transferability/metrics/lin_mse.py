@@ -1,0 +1,142 @@
+"""LinMSE: minus the mean squared error of a linear fit from features to targets."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["lin_mse"]
+
+
+def lin_mse(
+    features: object,
+    targets: object,
+    *,
+    ridge: float = 0.0,
+    penalty: bool = False,
+    outputs: str = "mean",
+    task: str = "auto",
+    precision: str = "double",
+    method: str = "auto",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Minus the mean squared error of a linear fit from features to targets.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    targets : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Real values, or 0/1 columns.
+    ridge : float, default=0.0
+        The weight of the penalty, 0 or more; its unit is that of a squared feature.
+    penalty : bool, default=False
+        Whether the penalty counts, as in the paper, or not, as in its code.
+    outputs : {"mean", "sum"}, default="mean"
+        Whether the errors of several targets are averaged, as in the code, or summed, as in the
+        paper.
+    task : {"auto", "regression", "multilabel"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    method : {"auto", "tridiagonal", "svd"}, default="auto"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        In squared units of the targets, at most 0; higher is better. Its `per_target` has minus
+        the error of each target, with the penalty if that counts, of which it is the mean or the
+        sum; `saturated` says that the features have a direction for every sample, so that the
+        fit is exact whatever the targets; `rounding` bounds the rounding error. Without ridge
+        `rank` is the number of independent directions.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), classes, a negative ridge.
+    DtypeError
+        Object, string or complex features, sparse or masked arrays.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where the fit is saturated (without ridge, from about as many features as samples on),
+        and where no feature varies.
+
+    Notes
+    -----
+    With :math:`\lambda` the ridge it is
+
+    .. math:: -\min_{W, v} \tfrac1N \sum_i |y_i - W^\top f_i - v|^2 + \lambda |W|^2,
+
+    less the penalty and over the number of targets by default. Without ridge it does not depend
+    on the units of the features; with it, it does.
+
+    References
+    ----------
+    Nguyen et al. (2023). Simple Transferability Estimation for Regression Tasks. UAI.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(200, 8)), rng.normal(size=(200, 8))
+    >>> targets = features[:, 0] + rng.normal(size=200)
+    >>> 0 > tx.lin_mse(features, targets) > tx.lin_mse(noise, targets)
+    True
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "lin_mse",
+        features,
+        targets,
+        {"ridge": ridge, "penalty": penalty, "outputs": outputs},
+        task=task,
+        precision=precision,
+        method=method,
+        n_threads=n_threads,
+    )
+
+
+def options(
+    task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
+) -> dict[str, object]:
+    """Give the native options."""
+    try:
+        number = math.nan if isinstance(ridge, (str, bool)) else float(ridge)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise DataError(f"ridge is {ridge!r}; give a finite number of at least 0")
+    if penalty not in (True, False):
+        raise DataError(f"penalty is {penalty!r}; choose True or False")
+    if outputs not in ("mean", "sum"):
+        raise DataError(f"outputs is {outputs!r}; choose 'mean' or 'sum'")
+    return {"ridge": number, "penalty": bool(penalty), "outputs": outputs}
+
+
+def explain(score: Any) -> list[str]:
+    """Say whose error it is."""
+    ridge = score.details.get("ridge", 0.0)
+    fit = f"ridge fit (penalty {ridge:g})" if ridge > 0 else "least-squares fit"
+    what = "the sum" if score.details.get("outputs") == "sum" else "the mean"
+    lines = [
+        f"It is minus the mean squared error of a linear {fit} with intercept, in squared units "
+        f"of the targets; 0 is a perfect fit."
+    ]
+    if len(score.per_target) > 1:
+        order = sorted(range(len(score.per_target)), key=score.per_target.__getitem__)
+        worst, best = (
+            f"{score.targets[i]} ({score.per_target[i]:.4g})" for i in (order[0], order[-1])
+        )
+        lines.append(f"It is {what} over targets, highest for {best} and lowest for {worst}.")
+    return lines

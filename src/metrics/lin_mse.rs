@@ -1,0 +1,123 @@
+//! LinMSE and LabMSE: minus the mean squared error of a linear fit to real targets.
+//!
+//! Of features f (D,), or for LabMSE of what the source model puts out, to targets y (K,), with
+//! weights W (D, K) and an intercept v:
+//!
+//!   −min over W, v of (1/N) Σ_i |y_i − Wᵀf_i − v|² + λ|W|²
+//!
+//! With b_k = Xᵀỹ_k, S = XᵀX, t = Nλ and w_k = (S + tI)⁻¹b_k, output k has the squared error
+//! ỹᵀỹ − b_kᵀw_k − t w_kᵀw_k. In squared units of the targets, at most 0; higher is better.
+//!
+//! Source: Nguyen et al., "Simple Transferability Estimation for Regression Tasks", UAI 2023,
+//! whose definition adds the penalty and sums over outputs (`penalty`, `sum`); its code does
+//! neither, and the default is the value of the code.
+//!
+//! Departures: at λ = 0 the rank does not depend on the columns' units (`decomp/fits.rs`); where the
+//! features have a direction for every sample, the error is 0 and the result says so. Cost after the
+//! statistics: min(N, D)³ + K D² at λ = 0, min(N, D)³ + K min(N, D) else.
+
+use crate::decomp::Prepared;
+use crate::error::{Error, Result};
+use crate::stats::Held;
+use crate::threads::Context;
+
+use super::{Detail, Digits, Metric, Needs, Options, Outcome};
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "lin_mse",
+    title: "LinMSE",
+    summary: "minus the mean squared error of a linear fit from features to targets",
+    needs: &[Needs::Stats],
+    tasks: &["regression", "multilabel"],
+    cost: "N D min(N, D) + min(N, D)^3 + K D^2",
+    source: "Nguyen et al., UAI 2023",
+    compute: |inputs, options, context| {
+        let fit = LinMse::of_options("lin_mse", options)?;
+        fit.compute(inputs.prepared()?, context)
+    },
+};
+
+/// The row of the table for source outputs.
+pub(super) const LABELS: Metric = Metric {
+    name: "lab_mse",
+    title: "LabMSE",
+    summary: "minus the mean squared error of a linear fit from the source model's outputs to targets",
+    needs: &[Needs::SourceStats],
+    tasks: &["regression", "multilabel"],
+    cost: "N Cs min(N, Cs) + min(N, Cs)^3 + K Cs^2",
+    source: "Nguyen et al., UAI 2023",
+    compute: |inputs, options, context| {
+        let fit = LinMse::of_options("lab_mse", options)?;
+        let outcome = fit.compute(inputs.prepared()?, context)?;
+        Ok(Outcome { exact: true, ..outcome }) // the samples at hand are features, not outputs
+    },
+};
+
+/// LinMSE with its options.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LinMse {
+    /// λ, 0 or more.
+    pub ridge: f64,
+    /// Count the penalty.
+    pub penalty: bool,
+    /// Sum over outputs instead of their mean.
+    pub sum: bool,
+}
+
+impl LinMse {
+    fn of_options(metric: &'static str, options: &Options) -> Result<Self> {
+        options.check(metric, &["ridge", "penalty", "outputs"])?;
+        let ridge = options.number("ridge").unwrap_or(0.0);
+        if !(ridge >= 0.0 && ridge.is_finite()) {
+            return Err(Error::BadOption { metric, option: "ridge".into() });
+        }
+        let sum = options.text("outputs") == Some("sum");
+        Ok(Self { ridge, penalty: options.flag("penalty"), sum })
+    }
+
+    /// The score; its parts are minus the error of each output, penalty included if counted.
+    /// Details: `saturated`, `rounding`; at λ = 0 `rank`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without targets; what the decomposition can fail with.
+    pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
+        let Held::Targets(_) = &prepared.stats.held else {
+            return Err(Error::Missing { what: "targets" });
+        };
+        let n = prepared.stats.n_samples as f64;
+        let t = n * self.ridge;
+        let fits =
+            if t > 0.0 { prepared.ridge(t, context)? } else { prepared.least_squares(context)? };
+        let counted = if self.penalty { t } else { 0.0 };
+        let weights = fits.weight.iter().copied().chain(std::iter::repeat(0.0));
+        let errors = fits.error.iter().zip(weights).map(|(e, w)| (e + counted * w) / n);
+        let per_target: Vec<f64> =
+            errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
+        let n_targets = per_target.len() as f64;
+        let divisor = if self.sum { 1.0 } else { n_targets };
+        let value = per_target.iter().sum::<f64>() / divisor;
+        let rounding = fits.rounding.iter().sum::<f64>() / n / divisor;
+
+        let mut warnings = Vec::new();
+        if fits.rank == Some(0) {
+            warnings.push("every feature is the same in all rows: the fit is the mean".into());
+        } else if fits.saturated {
+            warnings.push(
+                "the fit is saturated: the features have a direction for every sample, which \
+                 reproduces any target; use ridge > 0, or more samples than features"
+                    .into(),
+            );
+        }
+        let mut details = vec![
+            ("saturated", Detail::Flag(fits.saturated)),
+            ("rounding", Detail::Number(rounding)),
+        ];
+        if let Some(rank) = fits.rank {
+            details.push(("rank", Detail::Count(rank)));
+        }
+        let digits = Digits::of(prepared, rounding, value);
+        warnings.extend(digits.warning());
+        Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
+    }
+}
