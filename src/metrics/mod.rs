@@ -3,7 +3,12 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod centred;
+mod discriminant;
+mod lda;
 pub mod logme;
+mod ridge_probe;
+mod sfda;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -68,7 +73,7 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC];
+pub static METRICS: &[Metric] = &[logme::METRIC, lda::METRIC, ridge_probe::METRIC, sfda::METRIC];
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]

@@ -6,6 +6,9 @@ These modules import NumPy and the native module only when called, so that impor
 
 from __future__ import annotations
 
+from .lda import lda
 from .logme import logme
+from .ridge_probe import ridge_probe
+from .sfda import sfda
 
-__all__ = ["logme"]
+__all__ = ["lda", "logme", "ridge_probe", "sfda"]
