@@ -240,18 +240,22 @@ impl<'a> Prepared<'a> {
         self.stats.mean()
     }
 
+    /// The scatter about the mean, (D, D), upper triangle.
+    ///
+    /// # Errors
+    /// [`Error::NoData`] where rows are held.
+    pub(crate) fn centred_scatter(&self) -> Result<Vec<f64>> {
+        let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
+        centred_scatter(scatter, self.stats.n_samples, &self.stats.mean_about_shift())
+    }
+
     pub(crate) fn decomp(&self, context: &Context<'_>) -> Result<&Decomp> {
         self.decomp.get_or_init(|| Decomp::new(self.stats, context)).as_ref().map_err(Clone::clone)
     }
 
     /// The factor of the scatter; of nothing where rows are held.
     pub(crate) fn factor(&self) -> Result<&ScaledFactor> {
-        let make = || {
-            let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
-            let offset = self.stats.mean_about_shift();
-            let centred = centred_scatter(scatter, self.stats.n_samples, &offset)?;
-            ScaledFactor::new(centred, self.stats.precision)
-        };
+        let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision);
         self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
     }
 

@@ -184,6 +184,78 @@ impl TridiagonalForm {
     }
 }
 
+/// Replaces every vector b (one after the other in `vectors`) by A⁻¹b for a positive definite A whose
+/// row-major upper triangle is given (`?posv`); `false`, with nothing solved, where A is not.
+pub(crate) fn solve_positive(
+    mut matrix: Vec<f64>,
+    order: usize,
+    vectors: &mut [f64],
+) -> Result<bool> {
+    assert!(matrix.len() == order * order && vectors.len().is_multiple_of(order.max(1)));
+    if order > MAX_ORDER {
+        return Err(Error::TooLarge { order, limit: MAX_ORDER });
+    }
+    if vectors.is_empty() {
+        return Ok(true);
+    }
+    let (n, count, mut info) = (int(order), int(vectors.len() / order), 0);
+    // SAFETY: matrix is order × order and vectors hold order × count numbers, column-major; a
+    // row-major upper triangle is a column-major lower one.
+    unsafe {
+        lapack_sys::dposv_(
+            c"L".as_ptr(),
+            &raw const n,
+            &raw const count,
+            matrix.as_mut_ptr(),
+            &raw const n,
+            vectors.as_mut_ptr(),
+            &raw const n,
+            &raw mut info,
+        );
+    }
+    if info > 0 {
+        return Ok(false);
+    }
+    checked("dposv", info, order).map(|()| true)
+}
+
+/// Coordinates (n, n), lower triangular, of row-major rows (n, `n_cols`), n ≤ `n_cols`, in an
+/// orthonormal basis of their span, by a QR factorisation of their transpose (`?geqrf`): all
+/// lengths and angles between them stay as they are.
+pub(crate) fn row_coordinates(mut rows: Vec<f64>, n_cols: usize) -> Result<Vec<f64>> {
+    let n_rows = rows.len() / n_cols.max(1);
+    assert!(n_rows <= n_cols && rows.len() == n_rows * n_cols);
+    if n_rows > MAX_ORDER {
+        return Err(Error::TooLarge { order: n_rows, limit: MAX_ORDER });
+    }
+    let lwork = 64 * n_rows.max(1);
+    let mut work = zeros::<f64>(lwork, "the workspace of a factorisation")?;
+    let mut tau = zeros::<f64>(n_rows, "the reflections of a factorisation")?;
+    // The columns are fewer than 2³¹, which every block of features is checked against.
+    let (m, n, mut info) = (int(n_cols), int(n_rows), 0);
+    // SAFETY: row-major (n_rows, n_cols) is column-major (n_cols, n_rows) with leading dimension
+    // n_cols; tau holds min(n_rows, n_cols) = n_rows numbers and the workspace lwork.
+    unsafe {
+        lapack_sys::dgeqrf_(
+            &raw const m,
+            &raw const n,
+            rows.as_mut_ptr(),
+            &raw const m,
+            tau.as_mut_ptr(),
+            work.as_mut_ptr(),
+            &int(lwork),
+            &raw mut info,
+        );
+    }
+    checked("dgeqrf", info, n_rows)?;
+    let mut coordinates = zeros::<f64>(n_rows * n_rows, "coordinates of the rows")?;
+    let pairs = coordinates.chunks_exact_mut(n_rows.max(1)).zip(rows.chunks_exact(n_cols.max(1)));
+    for (i, (out, row)) in pairs.enumerate() {
+        out[..=i].copy_from_slice(&row[..=i]);
+    }
+    Ok(coordinates)
+}
+
 /// PᵀAP = L Lᵀ of a positive semidefinite matrix, with complete pivoting (`?pstrf`).
 pub(crate) struct PivotedCholesky {
     /// L column by column, (order, order); the columns up to the rank count.

@@ -3,14 +3,19 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod centred;
 mod cka;
 mod digits;
+mod discriminant;
 pub mod h_score;
+mod lda;
 mod leep;
 mod lfc;
 pub mod lin_mse;
 pub mod logme;
 mod nce;
+mod ridge_probe;
+mod sfda;
 mod source_terms;
 
 use ndarray::{Array2, ArrayView2};
@@ -88,6 +93,9 @@ pub static METRICS: &[Metric] = &[
     cka::METRIC,
     nce::METRIC,
     leep::METRIC,
+    lda::METRIC,
+    ridge_probe::METRIC,
+    sfda::METRIC,
 ];
 
 /// What metrics of class separation say of features that do not vary.

@@ -9,11 +9,27 @@ from __future__ import annotations
 from .cka import cka
 from .h_score import h_score
 from .lab_mse import lab_mse
+from .lda import lda
 from .leep import leep
 from .lfc import lfc
 from .lin_mse import lin_mse
 from .logme import logme
 from .nce import nce
 from .regularized_h_score import regularized_h_score
+from .ridge_probe import ridge_probe
+from .sfda import sfda
 
-__all__ = ["cka", "h_score", "lab_mse", "leep", "lfc", "lin_mse", "logme", "nce", "regularized_h_score"]
+__all__ = [
+    "cka",
+    "h_score",
+    "lab_mse",
+    "lda",
+    "leep",
+    "lfc",
+    "lin_mse",
+    "logme",
+    "nce",
+    "regularized_h_score",
+    "ridge_probe",
+    "sfda",
+]

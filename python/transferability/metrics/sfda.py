@@ -1,0 +1,103 @@
+"""SFDA: a linear discriminant that is fitted again to harder samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .lda import compared
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["sfda"]
+
+
+def sfda(
+    features: object,
+    labels: object,
+    *,
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Self-challenging Fisher discriminant analysis.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`; at least 3 rows. Never changed (the authors'
+        code changes them).
+    labels : array-like of shape (n_samples,)
+        Classes: integers, strings or booleans, at least two of them.
+    task : {"auto", "classification"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        Of the products of float32 features; the covariance within classes is summed again
+        in float64 for "single".
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`.
+
+    Returns
+    -------
+    score : Score
+        A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
+        of each class; the value is their mean weighted by `class_counts`. `shrinkage` is that
+        of both fits, `certainty` the mean of how much of each row was kept, `saturated` says
+        by class whether the posterior is 1 to nine digits.
+
+    Raises
+    ------
+    DataError
+        One class, fewer than 3 samples, and as :func:`transferability.logme`.
+    DtypeError
+        Features that are no numbers.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where the posterior is 1 everywhere (the rule when there are fewer samples than
+        features), where features do not vary within classes, and for classes of one sample.
+
+    Notes
+    -----
+    A discriminant as in :func:`transferability.lda` is fitted at the shrinkage
+    :math:`a = \max(e^{-5\sigma}, 10^{-10})`, :math:`\sigma` being three double steps of the
+    power method on the covariance within classes. With p the softmax of the posteriors of a
+    row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, with the mean
+    of the means of the other classes. A second discriminant is fitted to these at the same
+    shrinkage, and the score is its mean posterior of the true class, without a logarithm.
+    Values are those of the authors' code. They depend on the scale of the features.
+
+    References
+    ----------
+    Shao, Zhao, Ge, Zhang, Yang, Wang, Shan, Luo (2022). Not All Models Are Equal: Predicting
+    Model Transferability in a Self-challenging Fisher Space. ECCV.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features, noise = rng.normal(size=(200, 8)), rng.normal(size=(200, 8))
+    >>> labels = (features[:, 0] > 0).astype(int)
+    >>> tx.sfda(features, labels) > tx.sfda(noise, labels)
+    True
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "sfda", features, labels, {}, task=task, precision=precision, n_threads=n_threads
+    )
+
+
+def options(task: str) -> dict[str, object]:
+    """There are none."""
+    return {}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means, and what chance would be."""
+    return [
+        "It is the mean probability that a linear discriminant gives to the true classes after "
+        f"samples were moved towards the other classes ({1 - score.certainty:.1%} of the way).",
+        *compared(score),
+    ]

@@ -1,0 +1,78 @@
+//! The samples once more, about the mean that the statistics know.
+
+use crate::error::{Error, Result};
+use crate::input::Rows;
+use crate::linalg::blas::axpy;
+use crate::stats::Stats;
+
+use super::Inputs;
+
+/// The rows x − μ that count at least once, with their weights.
+pub(super) struct CentredRows<'a> {
+    features: &'a dyn Rows,
+    shift: &'a [f64],
+    /// μ − s: taken off apart from the shift, to which it is small.
+    offset: Vec<f64>,
+    /// The places of the rows in the samples.
+    pub(super) places: Vec<usize>,
+    pub(super) weights: Vec<f64>,
+}
+
+impl<'a> CentredRows<'a> {
+    pub(super) fn new(inputs: &Inputs<'a>) -> Result<Self> {
+        let (stats, block): (&'a Stats, _) = (inputs.prepared()?.stats, inputs.samples()?);
+        if block.n_samples() != stats.n_samples {
+            let (actual, expected) = (block.n_samples(), stats.n_samples);
+            return Err(Error::OtherSamples { actual, expected });
+        }
+        stats.check_columns(block.features.n_cols())?;
+        let n_rows = block.features.n_rows();
+        let places: Vec<usize> = (0..n_rows).filter(|i| block.count(*i) > 0).collect();
+        let weights = places.iter().map(|i| block.weight(*i)).collect();
+        let (features, shift, offset) = (block.features, &*stats.shift, stats.mean_about_shift());
+        Ok(Self { features, shift, offset, places, weights })
+    }
+
+    /// The class of each of these rows, as its place among those that they have, sorted.
+    pub(super) fn codes(&self, inputs: &Inputs<'_>) -> Result<Vec<u32>> {
+        let (codes, n_classes) = inputs.labels()?;
+        let mut occurs = vec![false; n_classes];
+        self.places.iter().for_each(|place| occurs[codes[*place] as usize] = true);
+        let mut next = 0..;
+        let places: Vec<u32> = occurs
+            .iter()
+            .map(|occurs| if *occurs { next.next().unwrap_or(0) } else { 0 })
+            .collect();
+        Ok(self.places.iter().map(|place| places[codes[*place] as usize]).collect())
+    }
+}
+
+impl Rows for CentredRows<'_> {
+    fn n_rows(&self) -> usize {
+        self.places.len()
+    }
+
+    fn n_cols(&self) -> usize {
+        self.shift.len()
+    }
+
+    fn read_row(&self, i: usize, out: &mut [f64]) {
+        self.features.read_row(self.places[i], out);
+        axpy(-1.0, self.shift, out);
+        axpy(-1.0, &self.offset, out);
+    }
+}
+
+/// Ranges of at most `size` rows that cover `n_rows`.
+pub(super) fn chunks(n_rows: usize, size: usize) -> Vec<std::ops::Range<usize>> {
+    (0..n_rows).step_by(size.max(1)).map(|start| start..n_rows.min(start + size)).collect()
+}
+
+/// "1 class has a single sample, …", where some classes have.
+pub(super) fn lone_samples(counts: &[f64], effect: &str) -> Option<String> {
+    match counts.iter().filter(|count| **count < 2.0).count() {
+        0 => None,
+        1 => Some(format!("1 class has a single sample, {effect}")),
+        n => Some(format!("{n} classes have a single sample each, {effect}")),
+    }
+}

@@ -1,0 +1,78 @@
+//! The spread of a scatter as SFDA's authors estimate it.
+//!
+//! From x = A1 (the sums of the rows of A), three times: y = Ax/|Ax|, x = Ay/|Ay|; then xᵀAy, which
+//! is |Ay|. Where A1 is only rounding (rows that sum to zero, as layer norm makes them) that is
+//! a number by chance, and the largest eigenvalue stands in for it.
+
+use crate::error::Result;
+use crate::linalg::blas::{axpy, dot, scale};
+use crate::linalg::lapack::{TridiagonalForm, zeros};
+
+const STEPS: usize = 3;
+/// |A1| below this fraction of |A| is rounding.
+const NOISE: f64 = 1e-12;
+
+/// The spread of A, upper triangle, from `start` = A1.
+pub(super) fn spread(matrix: &[f64], start: &[f64]) -> Result<f64> {
+    let order = start.len();
+    let mut square = 0.0;
+    for (i, row) in matrix.chunks_exact(order.max(1)).enumerate() {
+        square += 2.0 * dot(&row[i..], &row[i..]) - row[i] * row[i];
+    }
+    if dot(start, start).sqrt() <= NOISE * square.sqrt() {
+        return largest_eigenvalue(matrix, order);
+    }
+    let unit = |mut v: Vec<f64>| {
+        let length = dot(&v, &v).sqrt();
+        scale(1.0 / length, &mut v);
+        v
+    };
+    let mut x = unit(start.to_vec());
+    let mut y = x.clone();
+    for _ in 0..STEPS {
+        y = unit(product(matrix, &x));
+        x = unit(product(matrix, &y));
+    }
+    Ok(dot(&x, &product(matrix, &y)))
+}
+
+/// A v for a symmetric A whose upper triangle is given.
+pub(super) fn product(matrix: &[f64], v: &[f64]) -> Vec<f64> {
+    let mut result = vec![0.0; v.len()];
+    for (i, row) in matrix.chunks_exact(v.len().max(1)).enumerate() {
+        result[i] += dot(&row[i..], &v[i..]);
+        axpy(v[i], &row[i + 1..], &mut result[i + 1..]);
+    }
+    result
+}
+
+/// By bisection on the count of eigenvalues below a level.
+fn largest_eigenvalue(matrix: &[f64], order: usize) -> Result<f64> {
+    let mut copy = zeros::<f64>(matrix.len(), "a copy of a scatter")?;
+    copy.copy_from_slice(matrix);
+    let form = TridiagonalForm::reduce(copy, order)?;
+    let (mut low, mut high) = (0.0, form.largest_row());
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if form.count_below(middle) == order { high = middle } else { low = middle }
+    }
+    Ok(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{product, spread};
+
+    #[test]
+    fn the_spread_of_a_multiple_of_one_is_that_multiple() {
+        let matrix = [3.0, 0.0, 0.0, 3.0];
+        assert_eq!(product(&matrix, &[1.0, 2.0]), [3.0, 6.0]);
+        assert!((spread(&matrix, &[3.0, 3.0]).unwrap() - 3.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn rows_that_sum_to_zero_give_the_largest_eigenvalue() {
+        let matrix = [2.0, -2.0, 0.0, 2.0]; // eigenvalues 0 and 4
+        assert!((spread(&matrix, &[0.0, 0.0]).unwrap() - 4.0).abs() < 1e-14);
+    }
+}

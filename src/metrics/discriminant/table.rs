@@ -1,0 +1,64 @@
+//! Rows of a discriminant: as they are, or moved towards a point of their class.
+
+use crate::input::Rows;
+use crate::linalg::blas::{axpy, scale};
+
+/// Rows with their classes.
+pub(in crate::metrics) struct Classes {
+    pub(in crate::metrics) codes: Vec<u32>,
+    pub(in crate::metrics) weights: Vec<f64>,
+    /// `n_c`.
+    pub(in crate::metrics) counts: Vec<f64>,
+}
+
+impl Classes {
+    /// The sum over rows of w f(row), by class.
+    pub(in crate::metrics) fn sums(&self, values: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; self.counts.len()];
+        for ((code, weight), value) in self.codes.iter().zip(&self.weights).zip(values) {
+            sums[*code as usize] += weight * value;
+        }
+        sums
+    }
+
+    pub(in crate::metrics) fn n_samples(&self) -> f64 {
+        self.counts.iter().sum()
+    }
+}
+
+/// Rows (N, r), or rows moved towards a point of their class.
+pub(in crate::metrics) struct Table<'a> {
+    pub(super) rows: Box<dyn Rows + 'a>,
+    /// How much of each row stays, (N,), and where the rest goes, (C, r).
+    pub(super) mix: Option<(Vec<f64>, Vec<f64>)>,
+}
+
+impl Table<'_> {
+    pub(super) fn read(&self, i: usize, code: usize, out: &mut [f64]) {
+        self.rows.read_row(i, out);
+        if let Some((stay, points)) = &self.mix {
+            scale(stay[i], out);
+            axpy(1.0 - stay[i], &points[code * out.len()..(code + 1) * out.len()], out);
+        }
+    }
+}
+
+/// A row-major matrix as rows.
+pub(super) struct Matrix {
+    pub(super) values: Vec<f64>,
+    pub(super) n_cols: usize,
+}
+
+impl Rows for Matrix {
+    fn n_rows(&self) -> usize {
+        self.values.len() / self.n_cols.max(1)
+    }
+
+    fn n_cols(&self) -> usize {
+        self.n_cols
+    }
+
+    fn read_row(&self, i: usize, out: &mut [f64]) {
+        out.copy_from_slice(&self.values[i * self.n_cols..(i + 1) * self.n_cols]);
+    }
+}

@@ -1,0 +1,147 @@
+//! Ridge probe: how well a linear model on the features predicts rows that it was not fitted to.
+//!
+//! Columns standardised (mean 0, mean square 1; constant ones 0), targets y (a 0/1 column for every
+//! class), an intercept that is not penalised, and ridges λ on a grid. For every λ and row i, the
+//! model that minimises Σⱼ (yⱼ − xⱼᵀw − b)² + N λ |w|² over all rows but i predicts row i. These N
+//! fits follow from one: with h the leverage of a row,
+//!
+//!   eᵢ = (yᵢ − ŷᵢ) / (1 − hᵢ),    hᵢ = 1/N + xᵢᵀ (S + NλI)⁻¹ xᵢ
+//!
+//! Classes: λ of the least Σ e² over rows and classes; the score is the share of rows whose own class
+//! has the largest y − e. Targets: λ of the least Σ e² for each; the score is the mean over
+//! targets of R² = 1 − Σ e² / Σ (y − ȳ)², at most 1; features that know nothing get 1 − (N/(N−1))²
+//! or so. Higher is better.
+//!
+//! Source: Allen, "The relationship between variable selection and data augmentation and a method for
+//! prediction", Technometrics 16 (1974): the leave-one-out residual (PRESS). Scaling of the
+//! columns is that of all rows, as is N in Nλ.
+//!
+//! S = XᵀX goes once to tridiagonal form and every row to its basis (`leverage.rs`); for N ≤ D the
+//! same with K = XXᵀ, where 1 − h and y − ŷ come without cancellation. Cost N·D² for the rows and
+//! N·D·C for each λ.
+
+mod leverage;
+mod pass;
+mod sides;
+
+use crate::error::{Error, Result};
+use crate::stats::Held;
+use crate::threads::Context;
+
+use super::centred::lone_samples;
+use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use pass::{Errors, leave_one_out};
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "ridge_probe",
+    title: "Ridge probe",
+    summary: "leave-one-out accuracy (classes) or R² (targets) of ridge regression on the features",
+    needs: &[Needs::Stats, Needs::Samples],
+    tasks: &["classification", "regression", "multilabel"],
+    cost: "N D min(N, D) + 10 N C min(N, D)",
+    source: "Allen, Technometrics 1974 (leave-one-out residuals)",
+    compute,
+};
+
+/// λ, without any given.
+const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    options.check("ridge_probe", &["ridges"])?;
+    let ridges = match options.text("ridges") {
+        None => RIDGES.to_vec(),
+        Some(text) => read_ridges(text)?,
+    };
+    let stats = inputs.prepared()?.stats;
+    let labels = match &stats.held {
+        Held::Labels(labels) => Some(labels),
+        _ => None,
+    };
+    if labels.is_some_and(|labels| labels.classes.len() < 2) {
+        return Err(wrong("the labels hold a single class; give at least two classes".into()));
+    }
+    if stats.n_samples < 3 {
+        let (what, n_samples) = ("leaving one sample out", stats.n_samples);
+        return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
+    }
+    let errors = leave_one_out(inputs, &ridges, context)?;
+    let mut outcome = match labels {
+        Some(labels) => {
+            let order = labels.sorted();
+            let counts: Vec<f64> = order.iter().map(|c| labels.counts[*c] as f64).collect();
+            of_classes(&errors, &counts, &ridges)
+        }
+        None => of_targets(&errors, &ridges)?,
+    };
+    let n_targets = errors.whole.len();
+    let left_out = errors.squares.chunks_exact(n_targets).filter(|e| e[0].is_infinite()).count();
+    if left_out > 0 {
+        outcome.warnings.push(format!(
+            "{left_out} of {} ridges are too small for the precision of the products and were \
+             left out",
+            ridges.len()
+        ));
+    }
+    outcome.details.push(("ridges", Detail::Numbers(ridges)));
+    Ok(outcome)
+}
+
+/// Accuracy at the ridge of the least error over all classes.
+fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Outcome {
+    let totals: Vec<f64> =
+        errors.squares.chunks_exact(counts.len()).map(|row| row.iter().sum()).collect();
+    let best = least(&totals);
+    let right = &errors.right[best * counts.len()..(best + 1) * counts.len()];
+    Outcome {
+        value: right.iter().sum::<f64>() / counts.iter().sum::<f64>(),
+        per_target: right.iter().zip(counts).map(|(right, n)| right / n).collect(),
+        details: vec![("ridge", Detail::Number(ridges[best]))],
+        warnings: lone_samples(counts, "which cannot be predicted once it is left out")
+            .into_iter()
+            .collect(),
+        exact: true,
+    }
+}
+
+/// R² of every target at its own best ridge.
+fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
+    let n_targets = errors.whole.len();
+    let (mut per_target, mut chosen) = (Vec::new(), Vec::new());
+    for (k, whole) in errors.whole.iter().enumerate() {
+        if *whole <= 0.0 {
+            return Err(wrong(format!(
+                "target column {k} is constant ({:?}), so there is nothing to predict; drop it",
+                errors.mean[k]
+            )));
+        }
+        let squares: Vec<f64> = errors.squares[k..].iter().step_by(n_targets).copied().collect();
+        let best = least(&squares);
+        per_target.push(1.0 - squares[best] / whole);
+        chosen.push(ridges[best]);
+    }
+    Ok(Outcome {
+        value: per_target.iter().sum::<f64>() / n_targets as f64,
+        per_target,
+        details: vec![("ridge", Detail::Numbers(chosen))],
+        warnings: vec![],
+        exact: true,
+    })
+}
+
+/// The place of the first least value.
+fn least(values: &[f64]) -> usize {
+    (0..values.len()).fold(0, |best, i| if values[i] < values[best] { i } else { best })
+}
+
+fn read_ridges(text: &str) -> Result<Vec<f64>> {
+    let read = |word: &str| match word.trim().parse::<f64>() {
+        Ok(ridge) if ridge > 0.0 && ridge.is_finite() => Ok(ridge),
+        _ => Err(wrong(format!("ridges has {word:?}; every ridge must be above 0 and finite"))),
+    };
+    text.split(',').map(read).collect()
+}
+
+fn wrong(problem: String) -> Error {
+    Error::Metric { metric: "ridge_probe", problem }
+}

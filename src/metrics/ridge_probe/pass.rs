@@ -1,0 +1,198 @@
+//! The residuals of rows that were left out.
+//!
+//! With λ' = Nλ, rows x standardised, ỹ = y − ȳ, b = Xᵀỹ:
+//!
+//! - from S: y − ŷ = ỹ − xᵀ(S + λ'I)⁻¹b and 1 − h = 1 − 1/N − xᵀ(S + λ'I)⁻¹x;
+//! - from K, for unit vectors u: y − ŷ = λ' uᵀ(K + λ'I)⁻¹ỹ and
+//!   1 − h = λ' uᵀ(K + λ'I)⁻¹u − λ'/((κ + λ') N).
+//!
+//! A row of weight w counts as √w times the row in K, and is left out once.
+
+use crate::decomp::CentredTargets;
+use crate::error::{Error, Result};
+use crate::input::{Response, Rows};
+use crate::linalg::blas::{axpy, product_into, scale};
+use crate::linalg::lapack::zeros;
+use crate::stats::Precision;
+use crate::threads::Context;
+
+use super::super::Inputs;
+use super::super::centred::{CentredRows, chunks};
+use super::leverage::Shifted;
+use super::sides::{Answers, Side};
+
+/// Sums over the rows, each left out once.
+pub(super) struct Errors {
+    /// Σ w e², (ridges, targets); infinite where rounding decides.
+    pub(super) squares: Vec<f64>,
+    /// Σ w of the rows whose class was found, (ridges, classes); 0 for targets.
+    pub(super) right: Vec<f64>,
+    /// Σ w (y − ȳ)², (targets,).
+    pub(super) whole: Vec<f64>,
+    /// ȳ, (targets,).
+    pub(super) mean: Vec<f64>,
+}
+
+/// The residuals of all rows at all ridges.
+pub(super) fn leave_one_out(
+    inputs: &Inputs<'_>,
+    ridges: &[f64],
+    context: &Context<'_>,
+) -> Result<Errors> {
+    let prepared = inputs.prepared()?;
+    let (stats, rows) = (prepared.stats, CentredRows::new(inputs)?);
+    let answers = match inputs.samples()?.response {
+        Response::Labels { .. } => Answers::Codes(rows.codes(inputs)?),
+        Response::Targets(_) => Answers::Values(inputs.targets()?),
+        Response::Nothing(_) => return Err(Error::Missing { what: "labels" }),
+    };
+    let centred = CentredTargets::new(stats);
+    let n = stats.n_samples as f64;
+    let side = if stats.holds_rows() {
+        Side::few(&rows, &answers, &centred.mean, context)?
+    } else {
+        let b = centred.primal(stats, &stats.mean_about_shift())?;
+        Side::many(prepared.centred_scatter()?, b, n, context)?
+    };
+    context.check()?;
+    // What rounding of S is, relative to its largest eigenvalue, with a margin.
+    let noise = match (stats.precision, side.added) {
+        (Precision::Single, None) => 1e-5,
+        _ => 1e-14,
+    };
+    let shifted: Vec<Option<Shifted>> =
+        ridges.iter().map(|ridge| Shifted::new(&side.form, n * ridge, noise)).collect();
+    if shifted.iter().all(Option::is_none) {
+        let smallest = noise * side.form.largest_row() / n;
+        return Err(super::wrong(format!(
+            "all ridges are below {smallest:.1e}, where rounding decides; use larger ones"
+        )));
+    }
+    let weights = context.map(ridges.len(), |l| side.weights(shifted[l].as_ref()))?;
+    let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
+    let (squares, right) = pass.sums(context)?;
+    Ok(Errors { squares, right, whole: centred.square, mean: centred.mean })
+}
+
+/// What goes over the rows.
+struct Pass<'a> {
+    rows: CentredRows<'a>,
+    answers: Answers<'a>,
+    mean: &'a [f64],
+    n: f64,
+    side: Side,
+    ridges: &'a [f64],
+    shifted: Vec<Option<Shifted>>,
+    weights: Vec<Vec<f64>>,
+}
+
+type Sums = (Vec<f64>, Vec<f64>);
+
+impl Pass<'_> {
+    fn sums(&self, context: &Context<'_>) -> Result<Sums> {
+        let order = self.side.form.order();
+        let chunks = chunks(self.rows.n_rows(), ((1 << 19) / order).clamp(32, 256));
+        let len = self.ridges.len() * self.mean.len();
+        let sums = context.sum(
+            chunks.len(),
+            || Ok((vec![0.0; len], vec![0.0; len])),
+            |(squares, right)| {
+                squares.fill(0.0);
+                right.fill(0.0);
+            },
+            |chunk, sums| self.add(chunks[chunk].clone(), sums),
+            |total, part| {
+                axpy(1.0, &part.0, &mut total.0);
+                axpy(1.0, &part.1, &mut total.1);
+                Ok(())
+            },
+        )?;
+        sums.ok_or(Error::NoData)
+    }
+
+    fn add(&self, range: std::ops::Range<usize>, (squares, right): &mut Sums) -> Result<()> {
+        let (order, n_targets, n) = (self.side.form.order(), self.mean.len(), range.len());
+        let panel = self.vectors(range.clone())?;
+        let across = transposed(&panel, order)?;
+        let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
+        let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
+        let mut y = vec![0.0; n_targets];
+        for (l, shifted) in self.shifted.iter().enumerate() {
+            let sums = l * n_targets..(l + 1) * n_targets;
+            let Some(shifted) = shifted else {
+                squares[sums].fill(f64::INFINITY);
+                continue;
+            };
+            shifted.squares(&across, &mut forward, &mut reach);
+            found.fill(0.0);
+            product_into(&panel, &self.weights[l], &mut found, n, n_targets);
+            for (j, found) in found.chunks_exact_mut(n_targets).enumerate() {
+                let i = range.start + j;
+                self.answers.read(&self.rows, i, &mut y);
+                self.residuals(i, self.n * self.ridges[l], reach[j], &y, found);
+                let weight = self.rows.weights[i];
+                for (sum, e) in squares[sums.clone()].iter_mut().zip(&*found) {
+                    *sum += weight * e * e;
+                }
+                if let Answers::Codes(codes) = &self.answers {
+                    let own = codes[i] as usize;
+                    let predicted = |c: usize| y[c] - found[c];
+                    let largest = (0..n_targets)
+                        .fold(0, |a, b| if predicted(b) > predicted(a) { b } else { a });
+                    right[sums.start + own] += if largest == own { weight } else { 0.0 };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows in T's basis, (n, order).
+    fn vectors(&self, range: std::ops::Range<usize>) -> Result<Vec<f64>> {
+        let order = self.side.form.order();
+        let mut panel = zeros::<f64>(range.len() * order, "a panel of rows")?;
+        if self.side.added.is_some() {
+            for (i, row) in range.zip(panel.chunks_exact_mut(order)) {
+                row[i] = 1.0;
+            }
+            self.side.form.rotate(&mut panel)?;
+            return Ok(panel);
+        }
+        for (i, row) in range.clone().zip(panel.chunks_exact_mut(order)) {
+            self.rows.read_row(i, row);
+        }
+        let mut vectors = zeros::<f64>(panel.len(), "a panel of rows")?;
+        product_into(&panel, &self.side.basis, &mut vectors, range.len(), order);
+        Ok(vectors)
+    }
+
+    /// Turns vᵀ(T + λ'I)⁻¹ of the targets into e of row i, given that of v itself.
+    fn residuals(&self, i: usize, shift: f64, reach: f64, y: &[f64], found: &mut [f64]) {
+        let (n, weight) = (self.n, self.rows.weights[i]);
+        if let Some(added) = self.side.added {
+            let own = shift * reach - shift * weight / ((added + shift) * n);
+            let left = 1.0 - 1.0 / weight + own / weight;
+            let factor = shift / weight.sqrt() / left.max(f64::MIN_POSITIVE);
+            scale(factor, found);
+        } else {
+            let left = (1.0 - 1.0 / n - reach).max(f64::EPSILON);
+            for ((found, y), mean) in found.iter_mut().zip(y).zip(self.mean) {
+                *found = (y - mean - *found) / left;
+            }
+        }
+    }
+}
+
+/// (n, order) as (order, n), in blocks that stay in cache.
+fn transposed(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
+    const BLOCK: usize = 32;
+    let n = matrix.len() / order;
+    let mut result = zeros::<f64>(matrix.len(), "a panel of rows")?;
+    for columns in chunks(order, BLOCK) {
+        for j in 0..n {
+            for k in columns.clone() {
+                result[k * n + j] = matrix[j * order + k];
+            }
+        }
+    }
+    Ok(result)
+}

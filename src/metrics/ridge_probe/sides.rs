@@ -1,0 +1,148 @@
+//! S = XᵀX of the standardised features or, for N ≤ D, K = XXᵀ + κ 11ᵀ/N, in tridiagonal form, with
+//! what is asked of it. κ, the mean eigenvalue, is for the vector of ones, which K does not see.
+
+use crate::error::{Error, Result};
+use crate::input::Rows;
+use crate::linalg::blas::{axpy, row_gram_add, scale};
+use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
+use crate::threads::Context;
+
+use super::super::centred::{CentredRows, chunks};
+use super::leverage::Shifted;
+
+/// What the rows are to predict.
+pub(super) enum Answers<'a> {
+    Codes(Vec<u32>),
+    Values(ndarray::ArrayView2<'a, f64>),
+}
+
+impl Answers<'_> {
+    /// y of the i-th row that counts.
+    pub(super) fn read(&self, rows: &CentredRows<'_>, i: usize, out: &mut [f64]) {
+        match self {
+            Self::Codes(codes) => {
+                out.fill(0.0);
+                out[codes[i] as usize] = 1.0;
+            }
+            Self::Values(values) => {
+                out.iter_mut().zip(values.row(rows.places[i])).for_each(|(out, y)| *out = *y);
+            }
+        }
+    }
+}
+
+/// S or K in tridiagonal form, with what is asked of it.
+pub(super) struct Side {
+    pub(super) form: TridiagonalForm,
+    /// Qᵀb or Qᵀỹ, (targets, order).
+    pub(super) targets: Vec<f64>,
+    /// From a centred row to its vector, (D, order), on the side of S: Q with its rows divided by
+    /// the root mean squares of the columns. A product with it takes half the time of reflections.
+    pub(super) basis: Vec<f64>,
+    /// κ, on the side of K.
+    pub(super) added: Option<f64>,
+}
+
+impl Side {
+    /// From the scatter (D, D) and b (targets, D).
+    pub(super) fn many(
+        mut matrix: Vec<f64>,
+        mut targets: Vec<f64>,
+        n: f64,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        const ROWS: usize = 128;
+        let order = matrix.len().isqrt();
+        let inverse = |square: &f64| if *square > 0.0 { 1.0 / (square / n).sqrt() } else { 0.0 };
+        let inverse_scale: Vec<f64> = matrix.iter().step_by(order + 1).map(inverse).collect();
+        for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
+            for (entry, inverse) in row[i..].iter_mut().zip(&inverse_scale[i..]) {
+                *entry *= inverse_scale[i] * inverse;
+            }
+        }
+        for b in targets.chunks_exact_mut(order) {
+            b.iter_mut().zip(&inverse_scale).for_each(|(b, inverse)| *b *= inverse);
+        }
+        let form = TridiagonalForm::reduce(matrix, order)?;
+        form.rotate(&mut targets)?;
+        let mut basis = zeros::<f64>(order * order, "the basis of a tridiagonal form")?;
+        let mut parts: Vec<&mut [f64]> = basis.chunks_mut(ROWS * order).collect();
+        context.for_each_mut(&mut parts, |part, rows| {
+            for (i, row) in rows.chunks_exact_mut(order).enumerate() {
+                row[part * ROWS + i] = inverse_scale[part * ROWS + i];
+            }
+            form.rotate(rows)
+        })?;
+        Ok(Self { form, targets, basis, added: None })
+    }
+
+    /// From the rows.
+    pub(super) fn few(
+        rows: &CentredRows<'_>,
+        answers: &Answers<'_>,
+        mean: &[f64],
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
+        if n_rows > MAX_ORDER {
+            return Err(Error::TooLarge { order: n_rows, limit: MAX_ORDER });
+        }
+        let n: f64 = rows.weights.iter().sum();
+        let mut x = zeros::<f64>(n_rows * n_cols, "the standardised features in float64")?;
+        let mut squares = vec![0.0; n_cols];
+        for (i, row) in x.chunks_exact_mut(n_cols).enumerate() {
+            rows.read_row(i, row);
+            scale(rows.weights[i].sqrt(), row);
+            squares.iter_mut().zip(&*row).for_each(|(sum, x)| *sum += x * x);
+        }
+        for square in &mut squares {
+            *square = if *square > 0.0 { 1.0 / (*square / n).sqrt() } else { 0.0 };
+        }
+        for row in x.chunks_exact_mut(n_cols) {
+            row.iter_mut().zip(&squares).for_each(|(x, inverse)| *x *= inverse);
+        }
+        let parts = chunks(n_cols, n_cols.div_ceil(8).max(4096));
+        let gram = context.sum(
+            parts.len(),
+            || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
+            |gram| gram.fill(0.0),
+            |part, gram| {
+                row_gram_add(&x, n_cols, parts[part].clone(), gram);
+                Ok(())
+            },
+            |total, part| crate::stats::add_into(total, part, context),
+        )?;
+        let mut gram = gram.ok_or(Error::NoData)?;
+        drop(x);
+        let added = gram.iter().step_by(n_rows + 1).sum::<f64>() / n_rows as f64;
+        let root: Vec<f64> = rows.weights.iter().map(|weight| weight.sqrt()).collect();
+        for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
+            axpy(added / n * root[i], &root[i..], &mut row[i..]);
+        }
+        let mut targets = zeros::<f64>(mean.len() * n_rows, "the centred targets")?;
+        let mut y = vec![0.0; mean.len()];
+        for i in 0..n_rows {
+            answers.read(rows, i, &mut y);
+            for (k, (y, mean)) in y.iter().zip(mean).enumerate() {
+                targets[k * n_rows + i] = root[i] * (y - mean);
+            }
+        }
+        context.check()?;
+        let form = TridiagonalForm::reduce(gram, n_rows)?;
+        form.rotate(&mut targets)?;
+        Ok(Self { form, targets, basis: vec![], added: Some(added) })
+    }
+
+    /// (T + λ'I)⁻¹ of every target, (order, targets).
+    pub(super) fn weights(&self, shifted: Option<&Shifted>) -> Result<Vec<f64>> {
+        let Some(shifted) = shifted else { return Ok(vec![]) };
+        let (order, n_targets) = (self.form.order(), self.targets.len() / self.form.order());
+        let mut weights = zeros::<f64>(self.targets.len(), "the coefficients of the ridges")?;
+        for (k, target) in self.targets.chunks_exact(order).enumerate() {
+            let mut solved = target.to_vec();
+            shifted.solve(&mut solved);
+            weights[k..].iter_mut().step_by(n_targets).zip(solved).for_each(|(out, w)| *out = w);
+        }
+        Ok(weights)
+    }
+}
