@@ -3,6 +3,7 @@
 //! A metric is a function of its [`Inputs`]; metrics asked for together share their
 //! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
 
+mod gbc;
 pub mod logme;
 
 use ndarray::{Array2, ArrayView2};
@@ -68,7 +69,7 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC];
+pub static METRICS: &[Metric] = &[logme::METRIC, gbc::METRIC];
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]

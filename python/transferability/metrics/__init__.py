@@ -6,6 +6,7 @@ These modules import NumPy and the native module only when called, so that impor
 
 from __future__ import annotations
 
+from .gbc import gbc
 from .logme import logme
 
-__all__ = ["logme"]
+__all__ = ["gbc", "logme"]
