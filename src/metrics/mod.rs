@@ -5,6 +5,7 @@
 
 mod gbc;
 pub mod logme;
+mod transrate;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -69,7 +70,7 @@ pub struct Metric {
 }
 
 /// Every metric.
-pub static METRICS: &[Metric] = &[logme::METRIC, gbc::METRIC];
+pub static METRICS: &[Metric] = &[logme::METRIC, transrate::METRIC, gbc::METRIC];
 
 /// What a metric may read; its row says what it does.
 #[derive(Clone, Copy, Default)]

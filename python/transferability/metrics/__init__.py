@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from .gbc import gbc
 from .logme import logme
+from .transrate import transrate
 
-__all__ = ["gbc", "logme"]
+__all__ = ["gbc", "logme", "transrate"]
