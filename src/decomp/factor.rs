@@ -20,7 +20,7 @@ pub(crate) struct ScaledFactor {
 
 impl ScaledFactor {
     /// From the upper triangle of a centred scatter (D, D) of products at this precision.
-    pub(super) fn new(mut scatter: Vec<f64>, precision: Precision) -> Result<Self> {
+    pub(crate) fn new(mut scatter: Vec<f64>, precision: Precision) -> Result<Self> {
         let order = scatter.len().isqrt();
         let scale: Vec<f64> =
             scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
@@ -76,7 +76,7 @@ impl ScaledFactor {
     }
 
     /// G with S = G Gᵀ, (D, rank).
-    pub(super) fn root(&self) -> Result<Vec<f64>> {
+    pub(crate) fn root(&self) -> Result<Vec<f64>> {
         let (order, rank) = (self.scale.len(), self.cholesky.pivots().len());
         let mut root = zeros(order * rank, "a factor of the scatter")?;
         for i in 0..order {

@@ -4,6 +4,7 @@
 
 use cblas_sys::{
     CBLAS_LAYOUT::CblasRowMajor,
+    CBLAS_SIDE::CblasLeft,
     CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
     CBLAS_UPLO::CblasUpper,
 };
@@ -128,6 +129,32 @@ pub(crate) fn transposed_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usi
 pub(crate) fn product_into(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usize) {
     if m * n > 0 {
         product_add(CblasNoTrans, a, b, c, (m, n, a.len() / m));
+    }
+}
+
+/// `c += a b` for symmetric a (m, m), of which the upper triangle is read, and row-major b, c (m, n).
+pub(crate) fn symmetric_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usize, n: usize) {
+    assert!(a.len() == m * m && b.len() == m * n && c.len() == m * n);
+    if m * n == 0 {
+        return;
+    }
+    // SAFETY: sizes asserted above; c is a unique borrow.
+    unsafe {
+        cblas_sys::cblas_dsymm(
+            CblasRowMajor,
+            CblasLeft,
+            CblasUpper,
+            int(m),
+            int(n),
+            1.0,
+            a.as_ptr(),
+            int(m),
+            b.as_ptr(),
+            int(n),
+            1.0,
+            c.as_mut_ptr(),
+            int(n),
+        );
     }
 }
 

@@ -162,6 +162,59 @@ impl TridiagonalForm {
         checked("dormtr", info, order)
     }
 
+    /// The `count` largest eigenvalues, descending, and their vectors one after the other
+    /// (`?stevr`), in the basis of the matrix that was reduced. Cost of a vector: order².
+    pub(crate) fn largest(&self, count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+        let order = self.order();
+        assert!(count <= order);
+        if count == 0 {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let mut diagonal = self.diagonal.clone();
+        let mut off_diagonal = self.off_diagonal.clone();
+        off_diagonal.push(0.0);
+        let mut values = vec![0.0; order];
+        let mut vectors = zeros::<f64>(order * count, "the principal directions")?;
+        let mut support = vec![0; 2 * count];
+        let mut work = zeros::<f64>(20 * order, "the workspace of an eigendecomposition")?;
+        let mut counts = vec![0; 10 * order];
+        let (n, mut found, mut info) = (int(order), 0, 0);
+        // SAFETY: n and n - 1 numbers on and beside the diagonal, room for n values, count vectors
+        // of n and their 2 · count supports, and the workspaces of 20 n and 10 n that are asked for.
+        unsafe {
+            lapack_sys::dstevr_(
+                c"V".as_ptr(),
+                c"I".as_ptr(),
+                &raw const n,
+                diagonal.as_mut_ptr(),
+                off_diagonal.as_mut_ptr(),
+                &0.0,
+                &0.0,
+                &int(order - count + 1),
+                &raw const n,
+                &0.0,
+                &raw mut found,
+                values.as_mut_ptr(),
+                vectors.as_mut_ptr(),
+                &raw const n,
+                support.as_mut_ptr(),
+                work.as_mut_ptr(),
+                &int(work.len()),
+                counts.as_mut_ptr(),
+                &int(counts.len()),
+                &raw mut info,
+            );
+        }
+        checked("dstevr", info, order)?;
+        checked("dstevr", i32::from(found != int(count)), order)?;
+        values.truncate(count);
+        values.reverse();
+        let ascending = vectors.chunks_exact(order);
+        let mut descending: Vec<f64> = ascending.rev().flatten().copied().collect();
+        self.rotate_back(&mut descending)?;
+        Ok((values, descending))
+    }
+
     /// The largest sum of magnitudes of a row, which no eigenvalue exceeds.
     pub(crate) fn largest_row(&self) -> f64 {
         let off = |i: usize| self.off_diagonal.get(i).map_or(0.0, |off| off.abs());
@@ -254,6 +307,70 @@ pub(crate) fn row_coordinates(mut rows: Vec<f64>, n_cols: usize) -> Result<Vec<f
         out[..=i].copy_from_slice(&row[..=i]);
     }
     Ok(coordinates)
+}
+
+/// A = L Lᵀ of a positive definite matrix (`?potrf`).
+pub(crate) struct Cholesky {
+    /// L column by column, (order, order), the lower triangle.
+    lower: Vec<f64>,
+    order: usize,
+}
+
+impl Cholesky {
+    /// Factors the matrix whose row-major upper triangle is given; `None` if a pivot is not
+    /// positive.
+    pub(crate) fn new(mut matrix: Vec<f64>, order: usize) -> Result<Option<Self>> {
+        assert_eq!(matrix.len(), order * order);
+        if order > MAX_ORDER {
+            return Err(Error::TooLarge { order, limit: MAX_ORDER });
+        }
+        let (n, mut info) = (int(order), 0);
+        // SAFETY: matrix is order × order; a row-major upper triangle is a column-major lower one.
+        unsafe {
+            lapack_sys::dpotrf_(
+                c"L".as_ptr(),
+                &raw const n,
+                matrix.as_mut_ptr(),
+                &int(order.max(1)),
+                &raw mut info,
+            );
+        }
+        if info > 0 {
+            return Ok(None);
+        }
+        checked("dpotrf", info, order)?;
+        Ok(Some(Self { lower: matrix, order }))
+    }
+
+    /// The pivots, whose product is the determinant.
+    pub(crate) fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
+        self.lower.iter().step_by(self.order + 1).map(|l| l * l)
+    }
+
+    /// Replaces x (order,) by L⁻¹x.
+    pub(crate) fn solve_lower(&self, x: &mut [f64]) -> Result<()> {
+        assert_eq!(x.len(), self.order);
+        if self.order == 0 {
+            return Ok(());
+        }
+        let (n, mut info) = (int(self.order), 0);
+        // SAFETY: L is order × order and x holds order numbers, as asserted.
+        unsafe {
+            lapack_sys::dtrtrs_(
+                c"L".as_ptr(),
+                c"N".as_ptr(),
+                c"N".as_ptr(),
+                &raw const n,
+                &1,
+                self.lower.as_ptr(),
+                &raw const n,
+                x.as_mut_ptr(),
+                &raw const n,
+                &raw mut info,
+            );
+        }
+        checked("dtrtrs", info, self.order)
+    }
 }
 
 /// PᵀAP = L Lᵀ of a positive semidefinite matrix, with complete pivoting (`?pstrf`).

@@ -7,6 +7,7 @@ mod centred;
 mod cka;
 mod digits;
 mod discriminant;
+mod gbc;
 pub mod h_score;
 mod lda;
 mod leep;
@@ -17,6 +18,7 @@ mod nce;
 mod ridge_probe;
 mod sfda;
 mod source_terms;
+mod transrate;
 
 use ndarray::{Array2, ArrayView2};
 
@@ -96,6 +98,8 @@ pub static METRICS: &[Metric] = &[
     lda::METRIC,
     ridge_probe::METRIC,
     sfda::METRIC,
+    transrate::METRIC,
+    gbc::METRIC,
 ];
 
 /// What metrics of class separation say of features that do not vary.

@@ -8,6 +8,7 @@ import numpy as np
 
 from transferability.compat import _reference, _source
 from transferability.compat._hscore import h_score, regularized_h_score
+from transferability.compat._transrate import transrate
 from transferability.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "log_maximum_evidence",
     "negative_conditional_entropy",
     "regularized_h_score",
+    "transrate",
 ]
 
 

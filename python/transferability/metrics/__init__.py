@@ -7,6 +7,7 @@ These modules import NumPy and the native module only when called, so that impor
 from __future__ import annotations
 
 from .cka import cka
+from .gbc import gbc
 from .h_score import h_score
 from .lab_mse import lab_mse
 from .lda import lda
@@ -18,9 +19,11 @@ from .nce import nce
 from .regularized_h_score import regularized_h_score
 from .ridge_probe import ridge_probe
 from .sfda import sfda
+from .transrate import transrate
 
 __all__ = [
     "cka",
+    "gbc",
     "h_score",
     "lab_mse",
     "lda",
@@ -32,4 +35,5 @@ __all__ = [
     "regularized_h_score",
     "ridge_probe",
     "sfda",
+    "transrate",
 ]

@@ -1,0 +1,147 @@
+"""TransRate: what the labels tell about the features, by coding rates."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["transrate"]
+
+VARIANTS = ("paper", "official", "trace")
+
+
+def transrate(
+    features: object,
+    labels: object,
+    *,
+    variant: str = "paper",
+    eps: float = 1e-4,
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    r"""TransRate of features for class labels, in one of its three versions.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,)
+        Classes: integers, strings or booleans.
+    variant : {"paper", "official", "trace"}, default="paper"
+        "paper" is the paper's listing and tllib: features as they are, the plain mean over
+        classes. "official" is the authors' repository: rows of unit norm about the mean, classes
+        weighted by their rows, all divided by the rank. "trace" divides the features by the root
+        of their sum of squares and weights classes by their rows. Values of different variants
+        do not compare.
+    eps : float, default=1e-4
+        Distortion, positive; directions of less variance hardly count. The authors of "official"
+        set it between 1e-5 and 1e-1 by data set.
+    task : {"auto", "classification"}, default="auto"
+        As in :func:`transferability.logme`.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`; "official" multiplies in double.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        In nats (per direction for "official"); higher is better. At least 0 for "official" and
+        "trace", possibly below for "paper". Its `rate` is the coding rate of all rows,
+        `per_target` that of each class and `weights` its share, so that the score is
+        ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly; "official"
+        has the `rank`.
+
+    Raises
+    ------
+    DataError
+        As :func:`transferability.logme`; for targets that are not classes, an unknown variant,
+        eps that is not positive, statistics that do not fit into memory (C D² numbers where
+        classes have more rows than features).
+    DtypeError
+        As :func:`transferability.logme`.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where the value is defined but deserves a second look: one class, classes of one row,
+        features that do not vary, digits lost to large features.
+
+    Notes
+    -----
+    With the rows F about their mean, those of class c, :math:`F_c`, about the same mean, and
+    :math:`R(Z) = \tfrac12 \ln\det(I + Z^\top Z / (n \epsilon))` for the n rows of Z,
+
+    .. math:: \mathrm{TrR} = R(F) - \sum_c v_c R(F_c), \quad v_c = 1/C \text{ or } n_c/N.
+
+    Two classes of equal size and spread score about 0 wherever their means are: about the mean of
+    all, which lies halfway, both have the same products. Trust it with many classes only.
+
+    It does not change when features are shifted or rotated. "paper" depends on their scale and
+    favours many features; "official" and "trace" do not change with a common scale. In "trace"
+    rates are divided by the number of rows twice, so that it falls with N. Classes are those
+    that occur; other implementations divide by zero for one that does not.
+
+    References
+    ----------
+    Huang, Huang, Rong, Yang, Wei (2022). Frustratingly Easy Transferability Estimation. ICML,
+    eq. (2) and (3).
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 4, 200)
+    >>> noise = rng.normal(size=(200, 4))
+    >>> score = tx.transrate(noise + 3 * np.eye(4)[labels], labels)
+    >>> score > tx.transrate(noise, labels)
+    True
+    >>> bool(np.isclose(score, score.rate - score.weights @ score.per_target))
+    True
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "transrate",
+        features,
+        labels,
+        {"variant": variant, "eps": eps},
+        task=task,
+        precision=precision,
+        n_threads=n_threads,
+    )
+
+
+def options(task: str, *, variant: str = "paper", eps: float = 1e-4) -> dict[str, object]:
+    """Give the native options."""
+    if variant not in VARIANTS:
+        raise DataError(f"variant is {variant!r}; choose {', '.join(map(repr, VARIANTS))}")
+    try:
+        distortion = float(eps)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"eps is {eps!r}; give a positive number, such as 1e-4") from error
+    if not 1e-30 <= distortion <= 1e30:
+        problem = "is not a number" if math.isnan(distortion) else "is outside [1e-30, 1e30]"
+        raise DataError(f"eps {problem}, got {eps!r}; the usual value is 1e-4")
+    return {"variant": variant, "eps": distortion}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means."""
+    within = score.rate - float(score)
+    lines = [
+        f"Coding the features takes {score.rate:.4f} nats, and {within:.4f} once the classes are "
+        f"known: knowing them saves {float(score):.4f}."
+    ]
+    if score.classes is not None and len(score.classes) > 1:
+        rates = [float(rate) for rate in score.per_target]
+        order = sorted(range(len(rates)), key=rates.__getitem__)
+        tight, wide = (f"{score.classes[i]} ({rates[i]:.4f})" for i in (order[0], order[-1]))
+        lines.append(f"Class {tight} is the most compact, class {wide} the least.")
+    return lines

@@ -1,0 +1,158 @@
+//! TransRate: the mutual information of features and labels, by coding rates.
+//!
+//!   TrR = (R(F) − Σ_c v_c R(F_c)) / r,   R(Z) = ½ ln det(I + ZᵀZ/(n eps τ)),
+//!
+//! for the rows F (N, D) about their mean, the rows F_c (`n_c`, D) of class c *about that same mean*,
+//! n the rows of Z, and eps the distortion. Nats; higher is better.
+//!
+//! Source: Huang, Huang, Rong, Yang, Wei, "Frustratingly Easy Transferability Estimation", ICML 2022,
+//! eq. (2) and (3). Three versions are in circulation, and their values do not compare:
+//!
+//! | variant | rows | v_c | τ | r | as in |
+//! |---|---|---|---|---|---|
+//! | paper | as they are | 1/C | 1 | 1 | the paper's listing, tllib |
+//! | trace | as they are | `n_c`/N | ‖F‖² | 1 | the torch re-implementation of secret-hammer |
+//! | official | divided by their norms | `n_c`/N | 1 | rank F | the authors' repository |
+//!
+//! Departures: C counts the classes that occur (an absent one divides by zero elsewhere), all is
+//! computed in float64, and a row at the mean stays zero where "official" elsewhere divides by zero.
+//! The rank counts eigenvalues of FᵀF above D machine epsilons of the largest.
+//!
+//! Cost: min(N, D)³/3, and per class `n_c` D min(`n_c`, D) + min(`n_c`, D)³/3; "official" goes through
+//! the rows once more. Memory: C·D² numbers for classes of more rows than features, otherwise N·D.
+
+mod official;
+mod rate;
+
+use crate::error::{Error, Result};
+use crate::stats::{Held, Stats};
+use crate::threads::Context;
+
+use self::rate::{About, Rate};
+use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+
+const NAME: &str = "transrate";
+
+pub(super) const METRIC: Metric = Metric {
+    name: NAME,
+    title: "TransRate",
+    summary: "how many fewer nats code the features at a distortion once the classes are known",
+    needs: &[Needs::Stats, Needs::ClassScatters],
+    tasks: &["classification"],
+    cost: "N D min(N, D) + C min(N/C, D)^3, memory C D^2",
+    source: "Huang et al., ICML 2022",
+    compute,
+};
+
+/// Statistics with a point that they are taken about, classes, their weights and divisors.
+struct Terms<'a> {
+    stats: &'a Stats,
+    /// s − point, for the shift s of the statistics.
+    to_shift: Vec<f64>,
+    /// Whether v is 1/C, and not `n_c`/N.
+    plain_mean: bool,
+    eps_tau: f64,
+}
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    options.check(NAME, &["variant", "eps"])?;
+    let eps = options.number("eps").unwrap_or(1e-4);
+    let variant = options.text("variant").unwrap_or("paper");
+    let stats = inputs.prepared()?.stats;
+    let to_mean = || stats.mean_about_shift().iter().map(|d| -d).collect();
+    match variant {
+        "paper" => {
+            Terms { stats, to_shift: to_mean(), plain_mean: true, eps_tau: eps }.outcome(1, context)
+        }
+        "trace" => {
+            let square = About { stats, to_shift: to_mean() }.square();
+            let tau = if square > 0.0 { square } else { 1.0 };
+            let eps_tau = eps * tau;
+            Terms { stats, to_shift: to_mean(), plain_mean: false, eps_tau }.outcome(1, context)
+        }
+        "official" => {
+            let stats = official::unit_rows(inputs, stats, context)?;
+            let terms = Terms {
+                stats: &stats,
+                to_shift: stats.shift.clone(), // about zero
+                plain_mean: false,
+                eps_tau: eps,
+            };
+            let rank = official::rank(&About { stats: &stats, to_shift: stats.shift.clone() })?;
+            let mut outcome = terms.outcome(rank.max(1), context)?;
+            outcome.details.push(("rank", Detail::Number(rank as f64)));
+            Ok(outcome)
+        }
+        other => Err(Error::Metric {
+            metric: NAME,
+            problem: format!("variant is {other:?}; choose \"paper\", \"official\" or \"trace\""),
+        }),
+    }
+}
+
+impl Terms<'_> {
+    fn outcome(&self, divisor: usize, context: &Context<'_>) -> Result<Outcome> {
+        let stats = self.stats;
+        let (Some(classes), Held::Labels(labels)) = (stats.by_class(), &stats.held) else {
+            return Err(Error::Missing { what: "statistics of every class" });
+        };
+        let (n, n_classes) = (stats.n_samples() as f64, classes.len());
+        // A single class is all rows: computed once, so that the difference is exactly zero.
+        let n_rates = if n_classes == 1 { 1 } else { n_classes + 1 };
+        let mut rates = context.map(n_rates, |i| {
+            // All rows take longest, so they come first.
+            let of = if i == 0 { stats } else { classes[i - 1] };
+            // s_c − point = (s_c − s) + (s − point), which keeps the digits of a large offset.
+            let moved = of.shift.iter().zip(&stats.shift).map(|(own, shift)| own - shift);
+            let to_shift = moved.zip(&self.to_shift).map(|(moved, e)| moved + e).collect();
+            About { stats: of, to_shift }.rate(self.eps_tau)
+        })?;
+        let total = if n_classes == 1 { rates[0] } else { rates.remove(0) };
+        let share = |c: &Stats| {
+            if self.plain_mean { 1.0 / n_classes as f64 } else { c.n_samples() as f64 / n }
+        };
+        let weights: Vec<f64> = classes.iter().map(|c| share(c)).collect();
+        let sum = |part: fn(&Rate) -> f64| -> f64 {
+            weights.iter().zip(&rates).map(|(weight, rate)| weight * part(rate)).sum()
+        };
+        let divisor = divisor as f64;
+        let within = if n_classes == 1 { total.value } else { sum(|rate| rate.value) };
+        let rounding = (total.rounding + sum(|rate| rate.rounding)) / divisor;
+        let value = (total.value - within) / divisor;
+        let mut warnings = Vec::new();
+        if n_classes == 1 {
+            warnings.push(
+                "labels hold a single class: the score is 0, and says nothing about separating \
+                 classes"
+                    .to_owned(),
+            );
+        } else if total.value == 0.0 {
+            warnings.push("the features are the same in all rows: the score is 0".to_owned());
+        }
+        let lone = labels.counts.iter().filter(|count| **count == 1).count();
+        if lone > 0 && n_classes > 1 {
+            warnings.push(format!(
+                "{lone} of {n_classes} classes have a single row, whose rate says how far it is \
+                 from the mean and nothing of how the class spreads; give at least two rows a class"
+            ));
+        }
+        if rounding > 1e-6 * value.abs().max(1.0) {
+            warnings.push(format!(
+                "rounding may change the score by about {rounding:.0e}: features are large beside \
+                 the distortion eps, and some directions are resolved to a few digits only; scale \
+                 the features down, raise eps or use precision=\"double\""
+            ));
+        }
+        Ok(Outcome {
+            value,
+            per_target: rates.iter().map(|rate| rate.value / divisor).collect(),
+            details: vec![
+                ("rate", Detail::Number(total.value / divisor)),
+                ("weights", Detail::Numbers(weights)),
+                ("rounding", Detail::Number(rounding)),
+            ],
+            warnings,
+            exact: true,
+        })
+    }
+}

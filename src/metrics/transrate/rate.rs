@@ -1,0 +1,167 @@
+//! The coding rate of some rows about any point, from their statistics.
+//!
+//! For rows Z (n, D) about the point, weights w and a scale τ:
+//!
+//!   R(Z) = ½ ln det(I + K/t),  t = n eps τ,  K = ZᵀZ (D, D) or ZZᵀ (n, n), whichever is held.
+//!
+//! By Cholesky: order³/3, after n²D for the products of held rows. What rounding does to it follows
+//! from the pivots p: with M = I + K/t, entries are right relative to √(`M_ii` `M_jj`), so that
+//! ½ Σ `M_ii`/`p_i` roundings is the size of the error. It grows where features are large (K/t
+//! beyond 1e10) and dependent. There the singular values of the rows, or of the scatter's factor,
+//! are taken, in which a missing direction is missing whatever its scale.
+
+use ndarray::Array2;
+
+use crate::decomp::ScaledFactor;
+use crate::error::{Error, Result};
+use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
+use crate::linalg::lapack::{Cholesky, MAX_ORDER, thin_svd, zeros};
+use crate::stats::{Precision, Second, Stats};
+
+/// The rounding from where singular values are asked. They take about fifty times as long, so that
+/// matrices of some size, whose rates are large and whose errors cancel, must show more of it.
+fn visible(order: usize, rate: f64) -> f64 {
+    if order <= 128 { 1e-10 } else { 1e-9 * rate.max(1.0) }
+}
+
+/// A rate, and how much of it rounding may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    pub(super) value: f64,
+    pub(super) rounding: f64,
+}
+
+/// Rows of some statistics about a point `centre` = s − `to_shift`, for the shift s.
+pub(super) struct About<'a> {
+    pub(super) stats: &'a Stats,
+    /// s − centre, (D,).
+    pub(super) to_shift: Vec<f64>,
+}
+
+impl About<'_> {
+    /// Σ w ‖z‖².
+    pub(super) fn square(&self) -> f64 {
+        let e = &self.to_shift;
+        match &self.stats.second {
+            Second::Rows { values, weights } => {
+                let square = |row: &[f64]| row.iter().zip(e).map(|(x, e)| (x + e) * (x + e)).sum();
+                let squares = values.chunks_exact(e.len()).map(square);
+                weights.iter().zip(squares).map(|(w, square): (_, f64)| w * square).sum()
+            }
+            Second::Scatter(scatter) => {
+                let trace: f64 = scatter.iter().step_by(e.len() + 1).sum();
+                trace + 2.0 * dot(&self.stats.sum, e) + self.n() * dot(e, e)
+            }
+        }
+    }
+
+    /// K, upper triangle, and its order.
+    pub(super) fn products(&self) -> Result<(Vec<f64>, usize)> {
+        let n_features = self.to_shift.len();
+        match &self.stats.second {
+            Second::Rows { weights, .. } => {
+                let order = weights.len();
+                if order > MAX_ORDER {
+                    return Err(Error::TooLarge { order, limit: MAX_ORDER });
+                }
+                let mut products = zeros(order * order, "the products of the rows of a class")?;
+                row_gram_add(&self.rows()?, n_features, 0..n_features, &mut products);
+                Ok((products, order))
+            }
+            Second::Scatter(_) => Ok((self.scatter()?, n_features)),
+        }
+    }
+
+    /// R at t = n eps τ.
+    pub(super) fn rate(&self, eps_tau: f64) -> Result<Rate> {
+        let t = self.n() * eps_tau;
+        let (mut matrix, order) = self.products()?;
+        let mut diagonal = vec![0.0; order];
+        for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
+            scale(1.0 / t, &mut row[i..]);
+            row[i] += 1.0;
+            diagonal[i] = row[i];
+        }
+        if let Some(factor) = Cholesky::new(matrix, order)? {
+            let value = factor.pivots().map(f64::ln).sum::<f64>() / 2.0;
+            let inflation: f64 = diagonal.iter().zip(factor.pivots()).map(|(m, p)| m / p).sum();
+            // The identity alone has an inflation of `order` and no error.
+            let rounding = self.unit() * (inflation - order as f64).max(0.0) / 2.0;
+            let rate = Rate { value, rounding };
+            if rounding <= visible(order, value) || self.is_single() {
+                return Ok(rate);
+            }
+        }
+        self.rate_by_singular_values(t)
+    }
+
+    fn rate_by_singular_values(&self, t: f64) -> Result<Rate> {
+        let n_features = self.to_shift.len();
+        let (root, hidden) = match &self.stats.second {
+            Second::Rows { .. } => (self.rows()?, 0.0),
+            Second::Scatter(_) => {
+                let scatter = self.scatter()?;
+                let squares: Vec<f64> = scatter.iter().step_by(n_features + 1).copied().collect();
+                let root = ScaledFactor::new(scatter, self.stats.precision)?.root()?;
+                let rank = root.len() / n_features;
+                // What the factor's tolerance hides of the columns that it takes for dependent.
+                let largest = squares.iter().fold(0.0, |a: f64, b| a.max(*b));
+                let part = 8.0 * n_features as f64 * f64::EPSILON * largest / t;
+                let constant = squares.iter().filter(|square| **square <= 0.0).count();
+                (root, (n_features - constant - rank) as f64 * part.ln_1p() / 2.0)
+            }
+        };
+        let shape = match &self.stats.second {
+            Second::Rows { weights, .. } => (weights.len(), n_features),
+            Second::Scatter(_) => (n_features, root.len() / n_features),
+        };
+        let root = Array2::from_shape_vec(shape, root).map_err(|_| Error::NoData)?;
+        let singular = thin_svd(root)?.1;
+        let largest = singular.first().copied().unwrap_or(0.0);
+        let floor = shape.0.max(shape.1) as f64 * f64::EPSILON * largest;
+        let counted = singular.iter().filter(|s| **s > floor);
+        let value = counted.map(|s| (s * (s / t)).ln_1p()).sum::<f64>() / 2.0;
+        Ok(Rate { value, rounding: hidden })
+    }
+
+    /// The rows about the point, times √w.
+    fn rows(&self) -> Result<Vec<f64>> {
+        let Second::Rows { values, weights } = &self.stats.second else {
+            return Err(Error::NoData);
+        };
+        let mut rows = zeros(values.len(), "the rows of a class about the mean")?;
+        rows.copy_from_slice(values);
+        for (row, weight) in rows.chunks_exact_mut(self.to_shift.len()).zip(weights) {
+            axpy(1.0, &self.to_shift, row);
+            if *weight > 1.0 {
+                scale(weight.sqrt(), row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The scatter about the point: with c = Σ w (x − s) and e = s − centre, K + c eᵀ + e cᵀ + n e eᵀ.
+    fn scatter(&self) -> Result<Vec<f64>> {
+        let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
+        let mut about = zeros(scatter.len(), "the scatter of a class about the mean")?;
+        about.copy_from_slice(scatter);
+        let (c, e) = (&self.stats.sum, &self.to_shift);
+        for (i, row) in about.chunks_exact_mut(e.len()).enumerate() {
+            axpy(e[i], &c[i..], &mut row[i..]);
+            axpy(c[i] + self.n() * e[i], &e[i..], &mut row[i..]);
+        }
+        Ok(about)
+    }
+
+    fn n(&self) -> f64 {
+        self.stats.n_samples() as f64
+    }
+
+    fn is_single(&self) -> bool {
+        self.stats.precision() == Precision::Single && !self.stats.holds_rows()
+    }
+
+    fn unit(&self) -> f64 {
+        if self.is_single() { f64::from(f32::EPSILON) } else { 2.0 * f64::EPSILON }
+    }
+}
