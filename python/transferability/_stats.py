@@ -280,8 +280,8 @@ def _better(first: Any, second: Any) -> Any:
     """Choose between two computations of one metric the one that is rounded less."""
     if first is None or isinstance(first, Exception) or isinstance(second, Exception):
         return second if first is None or not isinstance(second, Exception) else first
-    least = [max(outcome["details"].get("rounding", (0.0,))) for outcome in (first, second)]
-    return first if least[0] < least[1] else second
+    errors = [np.max(outcome["details"].get("rounding", 0.0)) for outcome in (first, second)]
+    return first if errors[0] < errors[1] else second
 
 
 def _is_open(outcome: Any) -> bool:
