@@ -22,6 +22,7 @@ from .errors import DataError, DtypeError
 
 __all__ = ["as_array", "as_features", "as_weights", "check_choice", "instance_of"]
 
+_EXACT = 2**53  # float64 holds every integer up to here
 _POOL_FIRST = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}
 
 
@@ -140,7 +141,7 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Refuse a value that is not among the choices."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise DataError(f"{name} is {value!r}; choose from {', '.join(map(repr, choices))}")
 
 
@@ -161,6 +162,13 @@ def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
             "O": f"convert it with {name}.astype(np.float64) and look at what fails",
         }.get(dtype.kind, "encode it as numbers")
         raise DtypeError(f"{name} must hold real numbers, got dtype {dtype}; {fix}")
+    if dtype.kind in "iu" and dtype.itemsize == 8 and array.size:
+        largest = max(int(array.max()), -int(array.min()))
+        if largest > _EXACT:
+            raise DataError(
+                f"{name} hold integers up to {largest}, beyond 2**53 = {_EXACT}, which float64 "
+                f"rounds; subtract a common offset first, for example {name} - {name}.min(axis=0)"
+            )
     if dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # becomes infinity, which the native pass reports
             return array.astype(np.float64)

@@ -135,6 +135,10 @@ class Ranking:
             raise DataError(f"both rankings have a model {both[0]!r}; rename one")
         return self._with((*self.rows, *other.rows))
 
+    def __radd__(self, other: object) -> Ranking:
+        """Let ``sum(list_of_rankings)`` work, which starts from 0."""
+        return self if other == 0 else NotImplemented
+
     def __repr__(self) -> str:
         """Show the table as text."""
         return _render.text(self)

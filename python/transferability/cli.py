@@ -83,6 +83,21 @@ def _file(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     return value
 
 
+def _options(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """Read NAME=VALUE, where a value is true, false, none, a number or else a string."""
+    words = {"true": True, "false": False, "none": None}
+    options: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", ctx, param)
+        try:
+            options[name] = words[value.lower()] if value.lower() in words else json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
+
+
 def _shared_options(command: F) -> F:
     """Add the options that rank and score have in common."""
     for option in reversed(
@@ -111,6 +126,22 @@ def _shared_options(command: F) -> F:
                 show_default=True,
                 type=click.Choice(["double", "single"]),
                 help="Of the products of float32 features.",
+            ),
+            click.option(
+                "--method",
+                default="auto",
+                show_default=True,
+                type=click.Choice(["auto", "tridiagonal", "svd"]),
+                help="From statistics, from the samples, or as digits demand.",
+            ),
+            click.option(
+                "--option",
+                "-o",
+                "options",
+                multiple=True,
+                metavar="NAME=VALUE",
+                callback=_options,
+                help="An option of the metrics, such as -o shrinkage=oas or -o k=10.",
             ),
             click.option(
                 "--source-probs",
@@ -152,6 +183,8 @@ def rank(
     task: str,
     intercept: bool | None,
     precision: str,
+    method: str,
+    options: dict[str, Any],
     source_probs: str | None,
     source_labels: str | None,
     threads: int | None,
@@ -190,10 +223,12 @@ def rank(
         names,
         task=task,
         precision=precision,
+        method=method,
         progress=False if quiet else None,
         n_threads=threads,
         **own,
         **_given(intercept=intercept),
+        **options,
     )
     for name, reason in () if quiet else ranking.skipped.items():
         _say(f"{name} was skipped: it {reason}")
@@ -222,6 +257,8 @@ def score(
     task: str,
     intercept: bool | None,
     precision: str,
+    method: str,
+    options: dict[str, Any],
     source_probs: str | None,
     source_labels: str | None,
     threads: int | None,
@@ -254,12 +291,14 @@ def score(
             names,
             task=task,
             precision=precision,
+            method=method,
             n_threads=threads,
             **_given(
                 source_probs=None if probs is None else probs.load(),
                 source_labels=None if source_labels is None else load_labels(source_labels),
                 intercept=intercept,
             ),
+            **options,
         )
     for warning in () if quiet else caught:
         _say(f"note: {warning.message}")

@@ -222,3 +222,20 @@ def test_output_that_cannot_be_written(
     assert done.stderr.startswith("error: standard output")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_options_of_metrics(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(60, 5)), np.arange(60) % 3
+    np.save(tmp_path / "x.npy", features)
+    np.save(tmp_path / "y.npy", labels)
+    arguments = ("score", tmp_path / "x.npy", tmp_path / "y.npy", "--metrics", "h_score")
+    result = run(*arguments, "-o", "shrinkage=oas", "--json")
+    assert json.loads(result.stdout)["h_score"]["value"] == tx.h_score(
+        features, labels, shrinkage="oas"
+    )
+    result = run(*arguments, "-o", "shrinkage=0.25", "--json")
+    assert json.loads(result.stdout)["h_score"]["value"] == tx.h_score(
+        features, labels, shrinkage=0.25
+    )
+    assert run(*arguments, "-o", "shrinkage").exit_code == 2

@@ -404,3 +404,11 @@ def test_thread_count_comes_from_argument_setting_environment(
         tx.get_num_threads()
     monkeypatch.delenv("TRANSFERABILITY_NUM_THREADS")
     assert tx.get_num_threads() >= 1
+
+
+def test_integers_that_float64_would_round_are_refused() -> None:
+    x = np.arange(60) % 7
+    with pytest.raises(DataError, match=r"beyond 2\*\*53"):
+        tx.logme((2**60 + x[:, None]).astype(np.int64), x > 2, intercept=True)
+    offset = tx.logme((2**40 + x[:, None]).astype(np.int64), x > 2, intercept=True)
+    assert offset == pytest.approx(tx.logme(x[:, None], x > 2, intercept=True), abs=1e-12)

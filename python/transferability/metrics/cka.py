@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cka"]
 
+WHEN = "How much of the labels' similarity the features share; insensitive to rotation and scale."
+
 
 def cka(
     features: object,

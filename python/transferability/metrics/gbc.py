@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["gbc"]
 
+WHEN = "Overlap of classes as Gaussians; useful where a few classes are confused."
+
 COVARIANCES = ("spherical", "diagonal", "full", "google")
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["h_score"]
 
+WHEN = "Class separation at a glance; compare models of similar width, since it grows with D/N."
+
 _NAMED = ("ledoit-wolf", "oas")
 
 

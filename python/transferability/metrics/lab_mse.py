@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lab_mse"]
 
+WHEN = "Regression, where the source model's own outputs are at hand."
+
 
 def lab_mse(
     source_outputs: object,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lda"]
 
+WHEN = "A linear classifier's confidence without training: the classification part of ETran."
+
 
 def lda(
     features: object,

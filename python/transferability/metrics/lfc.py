@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lfc"]
 
+WHEN = "A quick check whether equal labels have similar features; weak as a ranking on its own."
+
 
 def lfc(
     features: object,

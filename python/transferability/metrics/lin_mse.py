@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["lin_mse"]
 
+WHEN = "Regression with more samples than features; with few, give it a ridge."
+
 
 def lin_mse(
     features: object,

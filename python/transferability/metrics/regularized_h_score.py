@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["regularized_h_score"]
 
+WHEN = "H-score for many features or few samples: shrinkage keeps it from saturating."
+
 
 def regularized_h_score(
     features: object,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ridge_probe"]
 
+WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
+
 
 def ridge_probe(
     features: object,

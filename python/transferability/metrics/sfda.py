@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["sfda"]
 
+WHEN = "Classification after fine-tuning that separates classes further; saturates for N <= D."
+
 
 def sfda(
     features: object,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["transrate"]
 
+WHEN = "Trade-off of separation and completeness; its scale matters, so compare one kind of model."
+
 VARIANTS = ("paper", "official", "trace")
 
 
