@@ -160,6 +160,26 @@ def test_many_views_and_wide_panels_on_any_number_of_threads() -> None:
     assert gradient.min() >= -one - TOLERANCE
 
 
+def test_embeddings_of_classes_are_summed_by_class(features: np.ndarray) -> None:
+    rng = np.random.default_rng(4)
+    classes = rng.integers(0, 7, size=90)
+    views = rng.normal(size=(7, 5, 3))[classes] + 3.0
+    found = tx.emms(features, views)
+    value, weights = reference.emms(features, views)
+    assert found == pytest.approx(value, abs=TOLERANCE)
+    np.testing.assert_allclose(weights_of(found), weights, atol=1e-8)
+    # Rows that hardly differ are not the same, and give nearly the same by the longer way.
+    apart = views * (1 + 1e-9 * rng.normal(size=views.shape))
+    assert tx.emms(features, apart) == pytest.approx(float(found), abs=1e-7)
+    for n_samples, n_groups in ((6000, 50), (6000, 1500)):
+        classes = rng.integers(0, n_groups, size=n_samples)
+        wide = rng.normal(size=(n_samples, 40)) + rng.normal(size=(n_groups, 40))[classes]
+        views = rng.normal(size=(n_groups, 20, 2))[classes]
+        found = tx.emms(wide, views)
+        assert found == pytest.approx(reference.emms(wide, views)[0], abs=TOLERANCE)
+        assert tx.emms(wide, views, n_threads=1) == found
+
+
 def test_more_views_than_faces_can_be_compared() -> None:
     rng = np.random.default_rng(1)
     features, views = rng.normal(size=(80, 5)), rng.normal(size=(80, 2, 40))

@@ -21,8 +21,10 @@
 //! - A view that is the same in all rows is refused: it would be fitted perfectly, and take all
 //!   weight. Single columns that are constant count as zeros, as there.
 //!
-//! Cost: N D D2 K + N D2 K² after the statistics, and min(N, D)³/3.
+//! Cost: N D D2 K + N D2 K² after the statistics, and min(N, D)³/3; with few different labels, their
+//! number in place of N (`groups.rs`).
 
+mod groups;
 mod products;
 mod simplex;
 mod views;

@@ -16,6 +16,7 @@ use crate::linalg::lapack::zeros;
 use crate::stats::Stats;
 use crate::threads::Context;
 
+use super::groups;
 use super::views::View;
 
 /// Numbers of the products of a panel, one a feature or sample and column: 16 MB.
@@ -33,6 +34,11 @@ pub(super) fn left_over(
 ) -> Result<Array2<f64>> {
     let (n_views, n_cols, n_samples) = (views.len(), views[0].n_cols(), features.n_rows());
     let from_products = matches!(projection, Projection::Products(_));
+    if from_products
+        && let Some(left) = groups::left_over(stats, features, views, projection, context)?
+    {
+        return Ok(left);
+    }
     let order = if from_products { stats.n_features } else { n_samples };
     let width = (PANEL / order / n_views).clamp(1, n_cols);
     let mut gram = vec![0.0; n_views * n_views];

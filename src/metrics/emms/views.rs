@@ -117,6 +117,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Row i as it was given.
+    pub(super) fn raw(&self, i: usize, out: &mut [f64]) {
+        self.rows.read_row(i, out);
+    }
+
     /// Columns.
     pub(super) fn n_cols(&self) -> usize {
         self.base.len()
