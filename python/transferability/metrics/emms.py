@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ["emms"]
 
+WHEN = (
+    "For labels with a meaning that other models can embed (class names, captions, answers), with "
+    "more samples than features or a ridge."
+)
+
 
 def emms(
     features: object,

@@ -83,7 +83,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     ];
     let rank = projection.rank(n_samples);
     if let Some(rank) = rank {
-        details.push(("rank", Detail::Number(rank as f64)));
+        details.push(("rank", Detail::Count(rank)));
     }
     Ok(Outcome {
         value: 0.0 - least.value / n_entries,
