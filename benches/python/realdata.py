@@ -69,11 +69,15 @@ def orders(
         title = title_of(name)
         if options:
             title += " (" + ", ".join(f"{k} {v}" for k, v in options.items()) + ")"
-        given = {"label_embeddings": one_hot} if "label_embeddings" in rows[name]["needs"] else {}
-        if given:
-            title += ", one-hot labels"
+        given: dict[str, Any] = {}
+        scored = labels
+        if "label_embeddings" in rows[name]["needs"]:
+            given, title = {"label_embeddings": one_hot}, title + ", one-hot labels"
+        elif "classification" not in rows[name]["tasks"]:
+            scored, title = one_hot[:, :, 0], title + ", one-hot labels"
+            given = {"task": "multilabel"}
         try:
-            ranking = tx.rank(features, labels, [name], progress=False, **given, **options)
+            ranking = tx.rank(features, scored, [name], progress=False, **given, **options)
         except tx.TransferabilityError as error:
             print(f"{title}: left out ({error})")
             continue
