@@ -20,6 +20,11 @@ pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, Py
                 .set_item(name, PyArray1::from_iter(py, v.into_iter().map(|count| count as u64)))?,
             Detail::Flags(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
             Detail::Matrix(m) => details.set_item(name, PyArray2::from_owned_array(py, m))?,
+            Detail::Named(v) => {
+                let named = PyDict::new(py);
+                v.iter().try_for_each(|(key, value)| named.set_item(&**key, value))?;
+                details.set_item(name, named)?;
+            }
         }
     }
     let result = PyDict::new(py);

@@ -20,7 +20,16 @@ pub(crate) struct ScaledFactor {
 
 impl ScaledFactor {
     /// From the upper triangle of a centred scatter (D, D) of products at this precision.
-    pub(crate) fn new(mut scatter: Vec<f64>, precision: Precision) -> Result<Self> {
+    pub(crate) fn new(scatter: Vec<f64>, precision: Precision) -> Result<Self> {
+        Self::with_ridge(scatter, precision, 0.0)
+    }
+
+    /// Of Ŝ + ridge I in place of Ŝ, over the columns that are not constant.
+    pub(super) fn with_ridge(
+        mut scatter: Vec<f64>,
+        precision: Precision,
+        ridge: f64,
+    ) -> Result<Self> {
         let order = scatter.len().isqrt();
         let scale: Vec<f64> =
             scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
@@ -28,6 +37,9 @@ impl ScaledFactor {
             for j in i..order {
                 let scales = scale[i] * scale[j];
                 row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
+            }
+            if scale[i] > 0.0 {
+                row[i] += ridge;
             }
         }
         let tolerance = match precision {

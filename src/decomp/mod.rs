@@ -16,6 +16,7 @@ mod dual;
 mod factor;
 mod fits;
 mod products;
+mod projection;
 mod shifted;
 mod spectrum;
 mod targets;
@@ -31,6 +32,7 @@ use crate::threads::Context;
 pub(crate) use factor::ScaledFactor;
 pub(crate) use fits::Fits;
 pub(crate) use products::Spread;
+pub(crate) use projection::Projection;
 pub(crate) use spectrum::{Spectrum, rounding};
 pub(crate) use targets::CentredTargets;
 

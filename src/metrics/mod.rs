@@ -7,6 +7,7 @@ mod centred;
 mod cka;
 mod digits;
 mod discriminant;
+mod emms;
 mod gbc;
 pub mod h_score;
 mod lda;
@@ -98,6 +99,7 @@ pub static METRICS: &[Metric] = &[
     lda::METRIC,
     ridge_probe::METRIC,
     sfda::METRIC,
+    emms::METRIC,
     transrate::METRIC,
     gbc::METRIC,
 ];
@@ -279,6 +281,8 @@ pub enum Detail {
     Flags(Vec<bool>),
     /// One row a target.
     Matrix(Array2<f64>),
+    /// Numbers by name.
+    Named(Vec<(Box<str>, f64)>),
 }
 
 /// Computes several metrics that share their decompositions; each answers for itself.

@@ -8,6 +8,7 @@ returns, and documents where they differ from those:
 `thuml`                ``LogME``, ``LEEP``, ``NCE`` of github.com/thuml/LogME
 `tllib`                ``tllib.ranking`` of
                        github.com/thuml/Transfer-Learning-Library
+`emms`                 ``EMMS`` of github.com/OpenGVLab/Multitask-Model-Selector
 `transformer_ranker`   ``estimators`` of github.com/flairNLP/transformer-ranker, and
                        ``install``, which plugs this package's metrics into a ranker
 ====================== =======================================================
@@ -19,6 +20,6 @@ returned, with a warning.
 
 from __future__ import annotations
 
-from transferability.compat import thuml, tllib, transformer_ranker
+from transferability.compat import emms, thuml, tllib, transformer_ranker
 
-__all__ = ["thuml", "tllib", "transformer_ranker"]
+__all__ = ["emms", "thuml", "tllib", "transformer_ranker"]

@@ -7,6 +7,7 @@ These modules import NumPy and the native module only when called, so that impor
 from __future__ import annotations
 
 from .cka import cka
+from .emms import emms
 from .gbc import gbc
 from .h_score import h_score
 from .lab_mse import lab_mse
@@ -23,6 +24,7 @@ from .transrate import transrate
 
 __all__ = [
     "cka",
+    "emms",
     "gbc",
     "h_score",
     "lab_mse",

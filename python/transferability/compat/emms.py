@@ -1,0 +1,137 @@
+"""The numbers of EMMS as its authors ship it (github.com/OpenGVLab/Multitask-Model-Selector)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transferability._input import as_array, as_features
+from transferability.errors import DataError, DtypeError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["EMMS", "sparsemax"]
+
+
+def EMMS(Z: ArrayLike, Y: ArrayLike) -> float:
+    """Return EMMS as its authors' code computes it: one pass of the alternation.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_samples, n_features)
+        Features; float32 ones are standardised in float32, as there.
+    Y : array-like of shape (n_samples, n_dims, n_views)
+        Label embeddings, one matrix a label view. Unlike there, they are left as they are.
+
+    Returns
+    -------
+    score : float
+        0 at best; higher is better. The sum of squares that is left, divided by n_samples and
+        **multiplied** by n_dims.
+
+    Raises
+    ------
+    DataError
+        If shapes or values are wrong: the original raises LinAlgError for NaN.
+    DtypeError
+        If an array does not hold real numbers.
+
+    Notes
+    -----
+    With columns standardised by (v - mean)/(std + 1e-8): weights 1/K, W by least squares, new
+    weights by least squares of the fitted values on the views, those projected on the simplex by
+    `sparsemax`, and the residual of the *old* W at the *new* weights. What differs from
+    `transferability.emms`, which returns the minimum over W and the weights together:
+
+    - **One pass**: on most data neither W nor the weights are where they would end.
+    - **Multiplied by n_dims** where the mean over entries was meant (an operator's precedence): a
+      factor of n_dims squared, the same for all models on one task.
+    - **n_samples <= n_features** gives 1e-28, rounding noise, and weights of 1/K, without a word.
+
+    References
+    ----------
+    .. [1] F. Meng et al., "Foundation model is efficient multimodal multitask model selector",
+       NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from transferability.compat.emms import EMMS
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(60, 4))
+    >>> views = features[:, :3, None] + rng.normal(size=(60, 3, 2))
+    >>> round(EMMS(features, views), 4)
+    -1.9139
+    """
+    features, _ = as_features(Z)
+    views = _views(Y)
+    if len(features) != len(views):
+        raise DataError(
+            f"Z has {len(features)} rows but Y has {len(views)}; give one row a sample in both"
+        )
+    x, e = _standardised(features, "Z"), _standardised(views, "Y")
+    n_samples, n_dims, n_views = e.shape
+    weights = np.full(n_views, 1 / n_views)
+    coefficients = np.linalg.lstsq(x, e @ weights, rcond=None)[0]
+    fitted = x @ coefficients
+    raw = np.linalg.lstsq(e.reshape(-1, n_views), fitted.reshape(-1), rcond=None)[0]
+    left = fitted - e @ sparsemax(raw)
+    return float(-np.sum(left**2) / n_samples * n_dims)
+
+
+def sparsemax(z: ArrayLike) -> NDArray[np.float64]:
+    """Return the point of the simplex that is nearest to `z`.
+
+    Parameters
+    ----------
+    z : array-like of shape (n,)
+        Any finite numbers.
+
+    Returns
+    -------
+    weights : ndarray of shape (n,)
+        At least 0, with sum 1: max(z - t, 0) for the one t that makes it so.
+
+    Examples
+    --------
+    >>> from transferability.compat.emms import sparsemax
+    >>> sparsemax([0.5, 0.3, -1.0])
+    array([0.6, 0.4, 0. ])
+    """
+    values = np.asarray(z, dtype=np.float64)
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
+        raise DataError(f"z must hold finite numbers in one dimension, got {values!r}")
+    descending = np.sort(values)[::-1]
+    # The threshold if the largest 1, 2, … numbers are those that stay above it.
+    thresholds = (np.cumsum(descending) - 1) / np.arange(1, len(values) + 1)
+    n_positive = int(np.count_nonzero(descending > thresholds))
+    weights: NDArray[np.float64] = np.maximum(values - thresholds[n_positive - 1], 0)
+    return weights
+
+
+def _views(value: Any) -> NDArray[Any]:
+    array, _ = as_array(value, "Y")
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"Y must hold real numbers, got dtype {array.dtype}")
+    if array.ndim != 3 or 0 in array.shape:
+        raise DataError(
+            f"Y must be 3-D (n_samples, n_dims, n_views) without empty axes, got shape "
+            f"{array.shape}; one view is Y[:, :, None]"
+        )
+    return array
+
+
+def _standardised(values: NDArray[Any], name: str) -> NDArray[Any]:
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise DataError(f"{name}[{', '.join(map(str, where))}] is {values[where]}; drop such rows")
+    if values.dtype.itemsize == 2:  # LAPACK has no half precision
+        values = values.astype(np.float32)
+    # Over a contiguous copy, so that sums do not depend on the caller's memory layout.
+    values = np.ascontiguousarray(values)
+    standard: NDArray[Any] = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-8)
+    return standard

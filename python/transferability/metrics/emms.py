@@ -1,0 +1,149 @@
+"""EMMS: how well features fit a mixture of label embeddings."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, DtypeError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["emms"]
+
+WHEN = (
+    "For labels with a meaning that other models can embed (class names, captions, answers), with "
+    "more samples than features or a ridge."
+)
+
+
+def emms(
+    features: object,
+    label_embeddings: object,
+    *,
+    ridge: float = 0.0,
+    n_threads: int | None = None,
+) -> Score:
+    r"""Efficient multi-task model selector (EMMS): regression on mixed label embeddings.
+
+    For labels that other models can embed: class names, captions, answers. Each *view* is what
+    one embedding model makes of the labels; the features are scored by how well a linear map takes
+    them to the mixture of views that suits them best.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`. Columns are standardised.
+    label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
+        Row i of every view embeds the label of sample i; or names and arrays of shape
+        (n_samples, dimension), the same for all. Any real numbers; columns are standardised
+        as they are read. Neither changed nor copied.
+    ridge : float, default=0.0
+        Penalty on the squared coefficients of the standardised features, a sample; at least 0.
+        With as many features as samples, above 0, or every score is 0.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        Minus the mean squared error per entry of the standardised mixture, and with `ridge` the
+        penalty; from about -1 (features that know nothing of a single view; mixtures of unlike
+        views have less to explain) to 0; higher is better. Its details are
+
+        - ``weights``, the share of each view by its name ("0", "1", … for an array);
+        - ``alone``, the score of each view on its own, by name: the score is at least the best;
+        - ``saturated``, whether the features have a direction for every sample, as they do with
+          ``n_samples <= n_features`` in general: the score is 0 and says nothing, with a warning;
+        - ``rank``, the directions of the features, where they were counted.
+
+    Raises
+    ------
+    DataError
+        Wrong shapes, NaN or infinity (with row and column), a view that is the same in all rows,
+        a negative ridge.
+    DtypeError
+        Arrays that do not hold real numbers; a ridge that is no number.
+
+    Warns
+    -----
+    TransferabilityWarning
+        For saturated features, a single view, columns of a view that do not vary or hardly do.
+
+    See Also
+    --------
+    transferability.compat.emms : The authors' one-pass recipe and its numbers.
+
+    Notes
+    -----
+    With the columns of X (N, D) at mean 0 and variance 1, and those of E_1 … E_K (N, D2) turned
+    into (e - mean)/(std + 1e-8), as the authors have it, the score is
+
+    .. math:: -\frac{1}{N D_2} \min_{w \in \Delta, W}
+              \Bigl\| X W - \sum_k w_k E_k \Bigr\|_F^2 + N \rho \|W\|_F^2
+              = -\frac{1}{N D_2} \min_{w \in \Delta} w^\top M w, \quad
+              M_{kl} = \langle E_k, (I - P) E_l \rangle,
+
+    P being the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`; the
+    simplex :math:`\Delta` is all weights of at least 0 with sum 1. It is solved exactly, where the
+    authors' code stops after one round of an alternation. Where several weights are equally good,
+    the ones nearest to equal are taken.
+
+    References
+    ----------
+    Meng et al. (2023). Foundation Model is Efficient Multimodal Multitask Model Selector.
+    NeurIPS; section 3.2 and algorithms 1 and 2.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(200, 8))
+    >>> noise = rng.normal(size=(2, 200, 3))
+    >>> views = {"near": features[:, :3] + noise[0], "far": noise[1]}
+    >>> score = tx.emms(features, views)
+    >>> score.weights["near"] > score.weights["far"], score > score.alone["near"]
+    (True, True)
+    """
+    from .._evaluate import score_one
+
+    if label_embeddings is None:
+        raise DataError("label_embeddings is None; give the embeddings of the labels")
+    return score_one(
+        "emms",
+        features,
+        None,
+        {"ridge": ridge},
+        label_embeddings=label_embeddings,
+        n_threads=n_threads,
+    )
+
+
+def options(task: str, *, ridge: float = 0.0) -> dict[str, object]:
+    """Give the native options."""
+    try:
+        number = float(ridge)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"ridge is {ridge!r}; give a number of at least 0") from error
+    if not 0 <= number <= 1e100 or math.isnan(number):
+        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
+    return {"ridge": number}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means, and which views made it."""
+    weights = sorted(score.weights.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights[:5])
+    more = f" and {len(weights) - 5} more" if len(weights) > 5 else ""
+    lines = [
+        "It is minus the mean squared error of the best linear map from the features to the best "
+        "mixture of the label views, per standardised entry; 0 is a perfect fit.",
+        f"The mixture: {shares}{more}.",
+    ]
+    if score.saturated:
+        lines.append("The features fit any labels, so that it does not tell models apart.")
+    elif len(weights) > 1:
+        name, value = max(score.alone.items(), key=lambda item: item[1])
+        lines.append(f"The best view alone, {name}, would give {value:.4f}.")
+    return lines

@@ -1,0 +1,147 @@
+//! Any vectors with the features projected out, for metrics whose targets the statistics do not hold.
+//!
+//! With X̂ the features at mean 0 and variance 1 (constant columns are zero), P = X̂(X̂ᵀX̂ + NρI)⁺X̂ᵀ:
+//! the projection on their span for ρ = 0, else the hat matrix of a ridge of ρ a sample. A vector y
+//! gets coordinates z so that yᵀ(I − P)y' is yᵀy' − zᵀz', or zᵀz' itself:
+//!
+//! - N > D: L⁻¹b̂ from b = Xᵀy, with L the factor of the scatter at unit diagonal ([`ScaledFactor`]).
+//! - N ≤ D, ρ not tiny: √(Nρ) L⁻¹y with LLᵀ = K̂ + NρI, K̂ = X̂X̂ᵀ, and nothing cancels.
+//! - N ≤ D otherwise: by thin SVD X̂ = U diag(s) Vᵀ, s/√(s² + Nρ) Uᵀy.
+//! - N − 1 directions and ρ = 0: nothing is left of any centred y.
+//!
+//! Directions of less than the 1e-14 of a column's variance that a scatter resolves are none.
+
+use ndarray::Array2;
+
+use crate::error::{Error, Result};
+use crate::linalg::blas::{axpy, product_into, scale};
+use crate::linalg::lapack::{PivotedCholesky, thin_svd, zeros};
+use crate::stats::Second;
+use crate::threads::Context;
+
+use super::{Prepared, ScaledFactor, centred_scatter, dual};
+
+/// Coordinates of vectors along, or off, the features.
+pub(crate) enum Projection {
+    /// From b = Xᵀy: along the features.
+    Products(ScaledFactor),
+    /// From y: √(Nρ) and L, off the features.
+    Off(f64, PivotedCholesky),
+    /// From y: U, scaled, (N, rank), along the features.
+    Basis(Vec<f64>),
+    /// The features have N − 1 directions.
+    Everything,
+}
+
+/// Directions that count, relative to the squares of a row or column.
+fn tolerance(order: usize) -> f64 {
+    8.0 * order as f64 * f64::EPSILON
+}
+
+impl Projection {
+    /// Of these features with this ridge.
+    pub(crate) fn new(prepared: &Prepared<'_>, ridge: f64, context: &Context<'_>) -> Result<Self> {
+        let stats = prepared.stats;
+        let offset = stats.mean_about_shift();
+        let (values, weights) = match &stats.second {
+            Second::Scatter(scatter) => {
+                let scatter = centred_scatter(scatter, stats.n_samples, &offset)?;
+                let factor = ScaledFactor::with_ridge(scatter, stats.precision, ridge)?;
+                let all = ridge == 0.0 && factor.rank() as u64 + 1 >= stats.n_samples;
+                return Ok(if all { Self::Everything } else { Self::Products(factor) });
+            }
+            Second::Rows { values, weights } => (values, weights),
+        };
+        let n_rows = weights.len();
+        let rows = unit_columns(values, weights, &offset)?;
+        let none = vec![0.0; offset.len()];
+        let unweighted = vec![1.0; n_rows];
+        let rows_of = dual::Rows { values: &rows, weights: &unweighted, offset: &none };
+        let (mut gram, _) = rows_of.gram(context)?;
+        context.check()?;
+        let largest = gram.iter().step_by(n_rows + 1).fold(0.0_f64, |a, b| a.max(*b));
+        let penalty = stats.n_samples as f64 * ridge;
+        // A smaller one is not told from rounding to nine digits where rows depend on each other.
+        if penalty > 0.0 && penalty >= 1e-5 * largest {
+            gram.iter_mut().step_by(n_rows + 1).for_each(|square| *square += penalty);
+            let factor = PivotedCholesky::new(gram, n_rows, 0.0)?;
+            if factor.pivots().len() < n_rows {
+                return Err(Error::Lapack { routine: "dpstrf", info: 1, order: n_rows });
+            }
+            return Ok(Self::Off(penalty.sqrt(), factor));
+        }
+        let cut = tolerance(n_rows) * largest;
+        // K̂ has an eigenvalue added along the ones, so that full rank is N.
+        if penalty == 0.0 && PivotedCholesky::new(gram, n_rows, cut)?.pivots().len() == n_rows {
+            return Ok(Self::Everything);
+        }
+        let rows =
+            Array2::from_shape_vec((n_rows, offset.len()), rows).map_err(|_| Error::NoData)?;
+        let (u, s, _) = thin_svd(rows)?;
+        let rank = s.iter().take_while(|s| **s * **s > cut).count();
+        let share = s.mapv(|s| s / (s * s + penalty).sqrt());
+        let mut basis = zeros(n_rows * rank, "a basis of the features")?;
+        for (out, u) in basis.chunks_exact_mut(rank.max(1)).zip(u.rows()) {
+            for ((out, u), share) in out.iter_mut().zip(u).zip(&share) {
+                *out = u * share;
+            }
+        }
+        let all = penalty == 0.0 && rank + 1 >= n_rows;
+        Ok(if all { Self::Everything } else { Self::Basis(basis) })
+    }
+
+    /// How many directions the features have, where the projection shows them.
+    pub(crate) fn rank(&self, n_samples: usize) -> Option<usize> {
+        match self {
+            Self::Products(factor) => Some(factor.rank()),
+            Self::Basis(basis) => Some(basis.len() / n_samples),
+            Self::Everything => Some(n_samples - 1),
+            Self::Off(..) => None,
+        }
+    }
+
+    /// Coordinates of each of `vectors`, b (D,) or y (N,), one after the other.
+    pub(crate) fn coordinates(&self, vectors: &[f64], n_samples: usize) -> Result<Vec<f64>> {
+        match self {
+            Self::Products(factor) => factor.scores(vectors),
+            Self::Off(root, cholesky) => {
+                let mut solved = zeros(vectors.len(), "the coordinates of the targets")?;
+                let order = n_samples.max(1);
+                for (z, y) in solved.chunks_exact_mut(order).zip(vectors.chunks_exact(order)) {
+                    for (z, place) in z.iter_mut().zip(cholesky.pivots()) {
+                        *z = root * y[*place];
+                    }
+                }
+                cholesky.solve_lower(&mut solved)?;
+                Ok(solved)
+            }
+            Self::Basis(basis) => {
+                let (n, rank) = (vectors.len() / n_samples, basis.len() / n_samples);
+                let mut result = zeros(n * rank, "the coordinates of the targets")?;
+                product_into(vectors, basis, &mut result, n, rank);
+                Ok(result)
+            }
+            Self::Everything => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The rows about their mean, times √w, columns at variance 1; constant ones zero.
+fn unit_columns(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
+    let n_cols = offset.len();
+    let mut rows = zeros(values.len(), "the standardised rows")?;
+    rows.copy_from_slice(values);
+    let mut square = vec![0.0; n_cols];
+    for (row, weight) in rows.chunks_exact_mut(n_cols).zip(weights) {
+        axpy(-1.0, offset, row);
+        scale(weight.sqrt(), row);
+        square.iter_mut().zip(&*row).for_each(|(square, x)| *square += x * x);
+    }
+    let n = weights.iter().sum::<f64>();
+    let factor: Vec<f64> =
+        square.iter().map(|s| if *s > 0.0 { (n / s).sqrt() } else { 0.0 }).collect();
+    for row in rows.chunks_exact_mut(n_cols) {
+        row.iter_mut().zip(&factor).for_each(|(x, factor)| *x *= factor);
+    }
+    Ok(rows)
+}
