@@ -158,6 +158,31 @@ pub(crate) fn symmetric_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usiz
     }
 }
 
+/// `c = a bᵀ` in single precision for row-major a (m, width), b (n, width), c (m, n).
+pub(crate) fn outer_product_single(a: &[f32], b: &[f32], c: &mut [f32], width: usize) {
+    let (m, n) = (a.len() / width, b.len() / width);
+    assert!(a.len() == m * width && b.len() == n * width && c.len() == m * n);
+    // SAFETY: sizes asserted above; c is a unique borrow.
+    unsafe {
+        cblas_sys::cblas_sgemm(
+            CblasRowMajor,
+            CblasNoTrans,
+            CblasTrans,
+            int(m),
+            int(n),
+            int(width),
+            1.0,
+            a.as_ptr(),
+            int(width),
+            b.as_ptr(),
+            int(width),
+            0.0,
+            c.as_mut_ptr(),
+            int(n),
+        );
+    }
+}
+
 /// Σ aᵢ bᵢ, with four partial sums so that it vectorises.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];

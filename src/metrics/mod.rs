@@ -10,6 +10,7 @@ mod discriminant;
 mod emms;
 mod gbc;
 pub mod h_score;
+mod knn;
 mod lda;
 mod leep;
 mod lfc;
@@ -102,6 +103,7 @@ pub static METRICS: &[Metric] = &[
     emms::METRIC,
     transrate::METRIC,
     gbc::METRIC,
+    knn::METRIC,
 ];
 
 /// What metrics of class separation say of features that do not vary.
@@ -237,6 +239,12 @@ impl Options {
             Some(OptionValue::Number(value)) => Some(*value),
             _ => None,
         }
+    }
+
+    /// A whole number from 0 to 2⁵³, if given; larger ones and fractions are cut.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` cuts, as said
+    pub(crate) fn count(&self, name: &str) -> Option<usize> {
+        self.number(name).map(|value| value as usize)
     }
 
     /// A choice, if made.

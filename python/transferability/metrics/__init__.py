@@ -10,6 +10,7 @@ from .cka import cka
 from .emms import emms
 from .gbc import gbc
 from .h_score import h_score
+from .knn import knn
 from .lab_mse import lab_mse
 from .lda import lda
 from .leep import leep
@@ -27,6 +28,7 @@ __all__ = [
     "emms",
     "gbc",
     "h_score",
+    "knn",
     "lab_mse",
     "lda",
     "leep",

@@ -1,0 +1,130 @@
+//! Leave-one-out accuracy of k nearest neighbours: how often the neighbours of a row vote right.
+//!
+//! For row i with the k nearest other rows n(i) at distances d, Euclidean or 1 − cos:
+//!
+//!   ŷᵢ = the commonest class among n(i);   score = (1/N) Σᵢ [ŷᵢ = yᵢ]   in [0, 1]
+//!   targets y (N, K):  ŷᵢ = mean of y over n(i);   score = mean over K of 1 − Σ(y − ŷ)²/Σ(y − ȳ)²
+//!
+//! Higher is better. Classes that are equally common go by the smaller sum of their distances, then
+//! by order; rows that are equally far by their number. Labels in 0/1 columns are voted column by
+//! column and averaged.
+//!
+//! Source: Cover, Hart, "Nearest Neighbor Pattern Classification", IEEE Trans. Inf. Theory 1967; as a
+//! score of transferability Sorkhei et al., "k-NN as a Simple and Effective Estimator of
+//! Transferability", arXiv 2503.18528, 2025.
+//!
+//! Cost: `search.rs`.
+
+mod measure;
+mod panel;
+mod search;
+
+use ndarray::ArrayView2;
+
+use crate::error::{Error, Result};
+use crate::threads::Context;
+
+use super::{Inputs, Metric, Needs, Options, Outcome};
+use measure::Measure;
+use search::search;
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "knn",
+    title: "k-NN",
+    summary: "leave-one-out accuracy (or R²) of k nearest neighbours",
+    needs: &[Needs::Samples],
+    tasks: &["classification", "regression", "multilabel"],
+    cost: "N^2 D",
+    source: "Cover and Hart, 1967; Sorkhei et al., 2025",
+    compute,
+};
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    options.check("knn", &["k", "cosine", "vote"])?;
+    let features = inputs.samples()?.features;
+    let n_rows = features.n_rows();
+    let k = options.count("k").unwrap_or(5);
+    if k == 0 || k >= n_rows {
+        let others = n_rows.saturating_sub(1);
+        let problem =
+            format!("k is {k}, and each row has {others} other rows; k must be in 1..={others}");
+        return Err(failed(problem));
+    }
+    let measure = Measure::new(features, options.flag("cosine"), context)?;
+    let near = search(features, k, &measure, context)?;
+    let (value, per_target) = match inputs.targets() {
+        Ok(targets) if options.flag("vote") => {
+            let columns = targets.columns().into_iter().map(|column| {
+                let codes: Vec<u32> = column.iter().map(|y| u32::from(*y > 0.5)).collect();
+                let right = right(&near, &codes, k);
+                right.iter().filter(|right| **right).count() as f64 / n_rows as f64
+            });
+            mean_of(columns.collect())
+        }
+        Ok(targets) => mean_of(explained(&near, targets, k)?),
+        Err(_) => {
+            let (codes, n_classes) = inputs.labels()?;
+            let right = right(&near, &codes, k);
+            let mut counts = vec![(0.0, 0.0); n_classes];
+            for (code, right) in codes.iter().zip(&right) {
+                counts[*code as usize].0 += f64::from(u8::from(*right));
+                counts[*code as usize].1 += 1.0;
+            }
+            let all: f64 = counts.iter().map(|count| count.0).sum();
+            (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
+        }
+    };
+    Ok(Outcome { value, per_target, details: Vec::new(), warnings: Vec::new(), exact: true })
+}
+
+fn failed(problem: String) -> Error {
+    Error::Metric { metric: "knn", problem }
+}
+
+fn mean_of(parts: Vec<f64>) -> (f64, Vec<f64>) {
+    (parts.iter().sum::<f64>() / parts.len() as f64, parts)
+}
+
+/// Whether each row's neighbours vote for its own class.
+fn right(near: &[(f64, u32)], codes: &[u32], k: usize) -> Vec<bool> {
+    let mut votes: Vec<(u32, usize, f64)> = Vec::with_capacity(k);
+    let elected = near.chunks_exact(k).map(|near| {
+        votes.clear();
+        for (far, row) in near {
+            let code = codes[*row as usize];
+            match votes.iter_mut().find(|vote| vote.0 == code) {
+                Some(vote) => {
+                    vote.1 += 1;
+                    vote.2 += far;
+                }
+                None => votes.push((code, 1, *far)),
+            }
+        }
+        let best =
+            votes.iter().min_by(|a, b| b.1.cmp(&a.1).then(a.2.total_cmp(&b.2)).then(a.0.cmp(&b.0)));
+        best.map(|vote| vote.0)
+    });
+    elected.zip(codes).map(|(elected, code)| elected == Some(*code)).collect()
+}
+
+/// R² of the neighbours' mean, for each target.
+fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Result<Vec<f64>> {
+    let one = |(column, y): (usize, ndarray::ArrayView1<'_, f64>)| {
+        let first = y[0];
+        if y.iter().all(|y| y.total_cmp(&first).is_eq()) {
+            return Err(failed(format!(
+                "target column {column} is constant ({first:?}), so it has no variance to explain; \
+                 drop the column"
+            )));
+        }
+        let mean = y.iter().map(|y| y - first).sum::<f64>() / y.len() as f64;
+        let total: f64 = y.iter().map(|y| (y - first - mean).powi(2)).sum();
+        let residual = near.chunks_exact(k).zip(&y).map(|(near, own)| {
+            let others = near.iter().map(|(_, row)| y[*row as usize] - first).sum::<f64>();
+            (own - first - others / k as f64).powi(2)
+        });
+        Ok(1.0 - residual.sum::<f64>() / total)
+    };
+    targets.columns().into_iter().enumerate().map(one).collect()
+}

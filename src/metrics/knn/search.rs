@@ -1,0 +1,231 @@
+//! The k nearest other rows of every row, exactly: products in float32 leave few candidates, and
+//! these are measured in float64.
+//!
+//! For rows a, b (D,), shifted by the mean and scaled by a power of 2, u = 2⁻²⁴:
+//!
+//!   |a − b|² lies within  c (|a| + |b|)²  of  |a|² + |b|² − 2 a·b  as computed in float32,
+//!   c = γ/2 + 8u,  γ = (D + 1) u / (1 − (D + 1) u)
+//!
+//! γ|a||b| bounds the rounding of a dot product in any order (Higham, "Accuracy and Stability of
+//! Numerical Algorithms", 2002, eq. (3.5)), and |a||b| ≤ (|a| + |b|)²/4; the rest is rounding to
+//! float32. A row keeps every other whose lower bound is not above the k-th smallest upper bound it
+//! has seen, so the nearest k and all that tie with them are among what it keeps. One more column,
+//! √c |a|, makes products give lower bounds. Each block of products serves its rows and its columns.
+//!
+//! Rows that keep too many (duplicates, many ties) are measured against all others instead.
+//!
+//! Cost: N²D in float32 products, N k D afterwards; N (D + 12 `ROOM`) numbers of 4 bytes.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Result;
+use crate::input::Rows;
+use crate::linalg::blas::outer_product_single;
+use crate::linalg::lapack::{reserved, zeros};
+use crate::threads::Context;
+
+use super::measure::{Measure, least, nearest_of_all};
+use super::panel::{BLOCK, Panel, single};
+
+/// Products looked at together.
+const LANES: usize = 16;
+
+/// For every row the k nearest others and how far they are, nearest first, the earlier row first in
+/// ties: (N k).
+pub(super) fn search(
+    features: &dyn Rows,
+    k: usize,
+    measure: &Measure,
+    context: &Context<'_>,
+) -> Result<Vec<(f64, u32)>> {
+    let n_rows = features.n_rows();
+    let panel = Panel::new(features, measure, context)?;
+    let n_blocks = n_rows.div_ceil(BLOCK);
+    let blocks = (0..n_blocks).map(|block| Ok(Mutex::new(Kept::new(&panel, block, k)?)));
+    let blocks: Vec<Mutex<Kept>> = blocks.collect::<Result<_>>()?;
+    let pairs: Vec<(usize, usize)> =
+        (0..n_blocks).flat_map(|i| (i..n_blocks).map(move |j| (i, j))).collect();
+    context.map(pairs.len(), |pair| {
+        let (i, j) = pairs[pair];
+        let (rows, columns) = (panel.block(i), panel.block(j));
+        let mut products = zeros::<f32>(rows.1.len() * columns.1.len(), "a block of products")?;
+        outer_product_single(rows.0, columns.0, &mut products, panel.width);
+        let open = |block: usize| blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
+        open(i).look_along_rows(&panel, &products, j);
+        if i != j {
+            open(j).look_along_columns(&panel, &products, i);
+        }
+        Ok(())
+    })?;
+    let found = context.map(n_blocks, |block| {
+        let mut kept = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
+        kept.nearest(&panel, features, measure, context)
+    })?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// A row that may be among the nearest.
+#[derive(Clone, Copy, Default)]
+struct Candidate {
+    /// Bounds of its squared distance.
+    lower: f32,
+    upper: f32,
+    row: u32,
+}
+
+/// What the rows of a block keep.
+struct Kept {
+    block: usize,
+    k: usize,
+    /// The most that a row keeps.
+    room: usize,
+    /// (rows, room).
+    candidates: Vec<Candidate>,
+    counts: Vec<usize>,
+    /// Kept are products p with p + bar ≥ half: half the k-th upper bound less the row's own half;
+    /// −∞ once there is no room for what must be kept.
+    bars: Vec<f32>,
+}
+
+impl Kept {
+    fn new(panel: &Panel, block: usize, k: usize) -> Result<Self> {
+        let rows = panel.block(block).1.len();
+        let room = 4 * k + 48;
+        let mut candidates = reserved(rows * room, "the candidate neighbours")?;
+        candidates.resize(rows * room, Candidate::default());
+        let (counts, bars) = (vec![0; rows], vec![f32::INFINITY; rows]);
+        Ok(Self { block, k, room, candidates, counts, bars })
+    }
+
+    /// Offers each row of this block the rows of block `other`: `products` is (rows, others).
+    fn look_along_rows(&mut self, panel: &Panel, products: &[f32], other: usize) {
+        let halves = panel.block(other).1;
+        for (i, products) in products.chunks_exact(halves.len()).enumerate() {
+            for start in (0..halves.len()).step_by(LANES) {
+                let end = halves.len().min(start + LANES);
+                let bar = self.bars[i];
+                let mut any = false;
+                for (product, half) in products[start..end].iter().zip(&halves[start..end]) {
+                    any |= product + bar >= *half;
+                }
+                if any {
+                    for (j, product) in (start..end).zip(&products[start..end]) {
+                        if product + self.bars[i] >= halves[j] {
+                            self.keep(panel, i, other * BLOCK + j, *product);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Offers each row of this block the rows of block `other`: `products` is (others, rows).
+    fn look_along_columns(&mut self, panel: &Panel, products: &[f32], other: usize) {
+        let halves = panel.block(other).1;
+        for (j, (products, half)) in products.chunks_exact(self.bars.len()).zip(halves).enumerate()
+        {
+            for start in (0..products.len()).step_by(LANES) {
+                let end = products.len().min(start + LANES);
+                let mut any = false;
+                for (product, bar) in products[start..end].iter().zip(&self.bars[start..end]) {
+                    any |= product + bar >= *half;
+                }
+                if any {
+                    for (i, product) in (start..end).zip(&products[start..end]) {
+                        if product + self.bars[i] >= *half {
+                            self.keep(panel, i, other * BLOCK + j, *product);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, panel: &Panel, i: usize, row: usize, product: f32) {
+        let own = self.block * BLOCK + i;
+        if own == row {
+            return;
+        }
+        let halves = f64::from(panel.half[own]) + f64::from(panel.half[row]);
+        let lower = 2.0 * (halves - f64::from(product));
+        let upper = lower
+            + 2.0 * panel.c * (panel.norms[own] + panel.norms[row]).powi(2)
+            + 4.0 * f64::from(f32::MIN_POSITIVE) * panel.width as f64;
+        let (lower, upper) = (single(lower).next_down(), single(upper).next_up());
+        self.candidates[i * self.room + self.counts[i]] =
+            Candidate { lower, upper, row: u32::try_from(row).unwrap_or(u32::MAX) };
+        self.counts[i] += 1;
+        if self.counts[i] == self.room {
+            self.narrow(panel, i);
+            if self.counts[i] > self.room - self.room / 4 {
+                self.bars[i] = f32::NEG_INFINITY;
+            }
+        }
+    }
+
+    /// Drops what the k-th upper bound rules out, and raises the bar to it.
+    fn narrow(&mut self, panel: &Panel, i: usize) {
+        let count = self.counts[i];
+        if count < self.k || self.bars[i] == f32::NEG_INFINITY {
+            return;
+        }
+        let kept = &mut self.candidates[i * self.room..i * self.room + count];
+        kept.select_nth_unstable_by(self.k - 1, |a, b| a.upper.total_cmp(&b.upper));
+        let limit = kept[self.k - 1].upper;
+        let mut left = 0;
+        for at in 0..count {
+            if kept[at].lower <= limit {
+                kept[left] = kept[at];
+                left += 1;
+            }
+        }
+        self.counts[i] = left;
+        let half = f64::from(panel.half[self.block * BLOCK + i]);
+        let bar = 0.5 * f64::from(limit) - half;
+        let slack = f64::from(f32::EPSILON) * (f64::from(limit).abs() + 2.0 * half.abs());
+        self.bars[i] = single(bar + slack).next_up();
+    }
+
+    /// Whether the candidates of a row cannot decide.
+    fn is_crowded(&self, i: usize) -> bool {
+        self.bars[i] == f32::NEG_INFINITY || self.counts[i] < self.k
+    }
+
+    /// The nearest k of every row with their distances, row by row.
+    fn nearest(
+        &mut self,
+        panel: &Panel,
+        features: &dyn Rows,
+        measure: &Measure,
+        context: &Context<'_>,
+    ) -> Result<Vec<(f64, u32)>> {
+        let n_rows = self.bars.len();
+        for i in 0..n_rows {
+            self.narrow(panel, i);
+        }
+        let crowded: Vec<usize> =
+            (0..n_rows).filter(|i| self.is_crowded(*i)).map(|i| self.block * BLOCK + i).collect();
+        let mut of_all = nearest_of_all(features, measure, &crowded, self.k, context)?.into_iter();
+        let mut own = zeros::<f64>(features.n_cols(), "a row of features")?;
+        let mut other = own.clone();
+        let mut found = reserved(n_rows * self.k, "the neighbours")?;
+        for i in 0..n_rows {
+            if self.is_crowded(i) {
+                found.extend(of_all.next().into_iter().flatten());
+                continue;
+            }
+            measure.read(features, self.block * BLOCK + i, &mut own);
+            let kept = &self.candidates[i * self.room..i * self.room + self.counts[i]];
+            let mut near = Vec::with_capacity(kept.len());
+            for candidate in kept {
+                measure.read(features, candidate.row as usize, &mut other);
+                near.push((Measure::square(&own, &other), candidate.row));
+            }
+            found.extend(least(near, self.k));
+        }
+        for (square, _) in &mut found {
+            *square = measure.distance(*square);
+        }
+        Ok(found)
+    }
+}
