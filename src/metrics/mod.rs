@@ -8,6 +8,7 @@ mod cka;
 mod digits;
 mod discriminant;
 mod emms;
+mod energy;
 mod gbc;
 pub mod h_score;
 mod knn;
@@ -17,6 +18,7 @@ mod lfc;
 pub mod lin_mse;
 pub mod logme;
 mod nce;
+mod parc;
 mod ridge_probe;
 mod sfda;
 mod source_terms;
@@ -104,6 +106,8 @@ pub static METRICS: &[Metric] = &[
     transrate::METRIC,
     gbc::METRIC,
     knn::METRIC,
+    parc::METRIC,
+    energy::METRIC,
 ];
 
 /// What metrics of class separation say of features that do not vary.

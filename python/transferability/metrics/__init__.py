@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .cka import cka
 from .emms import emms
+from .energy import energy
 from .gbc import gbc
 from .h_score import h_score
 from .knn import knn
@@ -18,6 +19,7 @@ from .lfc import lfc
 from .lin_mse import lin_mse
 from .logme import logme
 from .nce import nce
+from .parc import parc
 from .regularized_h_score import regularized_h_score
 from .ridge_probe import ridge_probe
 from .sfda import sfda
@@ -26,6 +28,7 @@ from .transrate import transrate
 __all__ = [
     "cka",
     "emms",
+    "energy",
     "gbc",
     "h_score",
     "knn",
@@ -36,6 +39,7 @@ __all__ = [
     "lin_mse",
     "logme",
     "nce",
+    "parc",
     "regularized_h_score",
     "ridge_probe",
     "sfda",

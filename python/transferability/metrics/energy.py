@@ -1,0 +1,100 @@
+"""Energy: the mean log-sum-exp of the features over the rows where it is lowest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["energy"]
+
+WHEN = "Without any labels; models of one width and scale only, and seldom by itself."
+
+
+def energy(
+    features: object,
+    labels: object = None,
+    *,
+    share: float = 0.005,
+    tail: str = "low",
+    task: str = "auto",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Mean energy of the rows with the lowest energy: the label-free part of ETran.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`; one row is enough. ETran takes features, not logits.
+    labels : array-like, optional
+        Not read; only described in the result.
+    share : float, default=0.005
+        Of the rows, above 0 and at most 1: ``max(1, floor(share * n_samples))`` are averaged. The
+        authors' code is called with 0.5 and averages ``int(0.5 * 10) * n_samples // 1000`` rows,
+        which is half a percent, not half; below 200 rows that is none, and NaN.
+    tail : {"low", "high"}, default="low"
+        Which rows: those of lowest energy, as in ETran, or of highest.
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        What `labels` are, if given.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        In nats; higher is better, as ETran uses it. `n_rows` says how many rows were averaged;
+        `per_target` is empty.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As :func:`transferability.logme`; a share outside (0, 1].
+
+    Notes
+    -----
+    The energy of a row f is :math:`\ln \sum_j e^{f_j}`, with the sign of ETran. It grows with
+    the scale and the number of the features, so compare models of one width only. ETran adds
+    0.15 times it to 0.85 times the mean posterior of linear discriminant analysis, both scaled
+    to [0, 1] over the models that are compared.
+
+    References
+    ----------
+    Gholami et al. (2023). ETran: Energy-Based Transferability Estimation. ICCV.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> print(f"{tx.energy(np.zeros((10, 4))):.4f}")
+    1.3863
+    """
+    from .._evaluate import score_one
+
+    asked = {"share": share, "tail": tail}
+    return score_one("energy", features, labels, asked, task=task, n_threads=n_threads)
+
+
+def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, object]:
+    """Give the native options."""
+    if tail not in ("low", "high"):
+        raise DataError(f"tail is {tail!r}; choose 'low' or 'high'")
+    try:
+        part = float(share)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"share is {share!r}; give a share of the rows, above 0, at most 1"
+        ) from None
+    if not 0 < part <= 1:
+        raise DataError(f"share is {share}; give a share of the rows above 0, at most 1")
+    return {"share": part, "highest": tail == "high"}
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means."""
+    which = "highest" if score.highest else "lowest"
+    return [
+        f"It is the mean of ln sum exp over the features, of the {int(score.n_rows)} row(s) where "
+        f"it is {which}; it grows with the width and scale of the features."
+    ]

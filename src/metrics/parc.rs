@@ -1,0 +1,193 @@
+//! PARC: how well distances between rows of features order distances between their labels.
+//!
+//! On n rows drawn without repetition, X (n, D) their centred features with thin SVD X = U S Vᵀ,
+//! and r = min(components, rank X):
+//!
+//!   z = U[:, ..r]                          principal components, each of variance 1/n
+//!   d(i, j) = 1 − corr(zᵢ, zⱼ)             over the r entries of two rows
+//!   l(i, j) = 0 where classes agree, else more
+//!   score = 100 · Spearman's ρ of d and l over pairs i < j, ties at the mean of their ranks
+//!
+//! in [−100, 100]; higher is better. Correlations subtract the mean of a row's components, so their
+//! signs matter: as in scikit-learn, the largest loading of each is positive.
+//!
+//! Source: Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer
+//! Learning", NeurIPS 2021, section 4; 32 components and 500 rows as there.
+//!
+//! Departures from the authors' code: an exact SVD instead of one random iteration; components
+//! without variance are left out, not scaled up to noise of unit variance; 1 − corr of one-hot rows
+//! takes two values exactly, where rounding can order equal ones.
+//!
+//! Cost: n²D + n² ln n for n rows; n² numbers.
+
+use ndarray::{Array2, Axis, s};
+
+use crate::error::{Error, Result};
+use crate::input::{Rows, check_finite};
+use crate::linalg::blas::{dot, row_gram_add, scale};
+use crate::linalg::lapack::{reserved, thin_svd, zeros};
+use crate::threads::Context;
+
+use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "parc",
+    title: "PARC",
+    summary: "rank correlation of distances between features with distances between labels",
+    needs: &[Needs::Samples],
+    tasks: &["classification"],
+    cost: "n^2 D for n = min(N, 500) rows",
+    source: "Bolya et al., NeurIPS 2021",
+    compute,
+};
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    options.check("parc", &["n_components", "max_samples", "seed"])?;
+    let count = |name, default| options.count(name).unwrap_or(default);
+    let features = inputs.samples()?.features;
+    let (codes, _) = inputs.labels()?;
+    let rows = drawn(codes.len(), count("max_samples", 500), count("seed", 0) as u64);
+    let codes: Vec<u32> = rows.iter().map(|row| codes[*row]).collect();
+    check_pairs(&codes)?;
+    context.check()?;
+    let (mut z, flat) = components(features, &rows, count("n_components", 32))?;
+    let (n, r) = z.dim();
+    let z = z.as_slice_mut().ok_or(Error::NoData)?;
+    let mut correlations = zeros::<f64>(n * n, "the correlations of rows")?;
+    row_gram_add(z, r, 0..r, &mut correlations);
+    context.check()?;
+    let value = 100.0 * spearman(&correlations, &codes)?;
+    let warnings = if flat == 0 {
+        Vec::new()
+    } else {
+        vec![format!("{flat} row(s) do not vary across components and correlate with none")]
+    };
+    let details = vec![("n_components", Detail::Number(r as f64)), ("rows", Detail::Counts(rows))];
+    Ok(Outcome { value, per_target: Vec::new(), details, warnings, exact: true })
+}
+
+fn failed(problem: String) -> Error {
+    Error::Metric { metric: "parc", problem }
+}
+
+/// `count` of 0..n without repetition, ascending: the head of a Fisher–Yates shuffle by `SplitMix64`
+/// (Steele, Lea, Flood, OOPSLA 2014).
+fn drawn(n: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n).collect();
+    if count >= n {
+        return order;
+    }
+    let mut state = seed;
+    for i in 0..count {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = state;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^= word >> 31;
+        let below = (u128::from(word) * (n - i) as u128) >> 64; // the high half of the product
+        order.swap(i, i + usize::try_from(below).unwrap_or(0));
+    }
+    order.truncate(count);
+    order.sort_unstable();
+    order
+}
+
+/// Refuses labels whose pairs are all alike.
+fn check_pairs(codes: &[u32]) -> Result<()> {
+    let n = codes.len();
+    let mut sorted = codes.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let problem = match sorted.len() {
+        1 => format!("the {n} rows compared have a single class; give rows of two classes or more"),
+        all if all == n => {
+            format!("the {n} rows compared have {n} classes; give some class two rows or more")
+        }
+        _ => return Ok(()),
+    };
+    Err(failed(problem))
+}
+
+/// Principal components of the rows (n, r), each row centred and of length 1, and how many rows do
+/// not vary and are zero instead.
+fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array2<f64>, usize)> {
+    const FLAT: f64 = 1e-12; // of a row's length; components have length 1 over all rows
+    let (n, n_cols) = (rows.len(), features.n_cols());
+    let mut x = zeros::<f64>(n * n_cols, "the rows compared")?;
+    for (x, row) in x.chunks_exact_mut(n_cols).zip(rows) {
+        features.read_row(*row, x);
+        check_finite("features", *row, x)?;
+    }
+    let largest = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    if largest > 0.0 {
+        scale(1.0 / largest, &mut x); // or squares might leave the range of float64
+    }
+    let mut x = Array2::from_shape_vec((n, n_cols), x).map_err(|_| Error::NoData)?;
+    let first = x.row(0).to_owned();
+    x -= &first; // a constant column is exactly zero
+    let mean = x.mean_axis(Axis(0)).ok_or(Error::NoData)?;
+    x -= &mean;
+    let (u, s, vt) = thin_svd(x)?;
+    let tolerance = n.max(n_cols) as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
+    let r = s.iter().take_while(|s| **s > tolerance).count().min(most);
+    if r < 2 {
+        return Err(failed(format!(
+            "the features vary along {r} direction(s) of {n_cols} (n_components is {most}); \
+             correlations between rows need two"
+        )));
+    }
+    let mut z = u.slice(s![.., ..r]).as_standard_layout().into_owned();
+    for (mut column, loadings) in z.columns_mut().into_iter().zip(vt.rows()) {
+        let largest =
+            loadings.iter().fold(0.0, |most: f64, v| if v.abs() > most.abs() { *v } else { most });
+        if largest < 0.0 {
+            column.mapv_inplace(|v| -v);
+        }
+    }
+    let mut flat = 0;
+    for mut row in z.rows_mut() {
+        let mean = row.sum() / r as f64;
+        row -= mean;
+        let length = row.dot(&row).sqrt();
+        flat += usize::from(length <= FLAT);
+        row.mapv_inplace(|v| if length <= FLAT { 0.0 } else { v / length });
+    }
+    Ok((z, flat))
+}
+
+/// Spearman's ρ between 1 − correlation and whether classes differ, over pairs of rows.
+fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
+    const GRID: f64 = (1_u64 << 40) as f64; // finer differences are rounding: ties
+    let n = codes.len();
+    let n_pairs = n * (n - 1) / 2;
+    let mut pairs: Vec<(f64, bool)> = reserved(n_pairs, "the pairs of rows")?;
+    for i in 0..n {
+        for j in i + 1..n {
+            let distance = (GRID * (1.0 - correlations[i * n + j])).round() + 0.0; // no −0
+            pairs.push((distance, codes[i] != codes[j]));
+        }
+    }
+    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    // Ranks about their mean; those of the labels have two values.
+    let middle = (n_pairs + 1) as f64 / 2.0;
+    let differ = pairs.iter().filter(|pair| pair.1).count() as f64;
+    let agree = n_pairs as f64 - differ;
+    let ranks = [0.5 * (agree + 1.0) - middle, agree + 0.5 * (differ + 1.0) - middle];
+    let mut own = reserved(n_pairs, "the ranks of pairs")?;
+    let mut labels = reserved(n_pairs, "the ranks of pairs")?;
+    let mut start = 0;
+    for group in pairs.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
+        let rank = start as f64 + (group.len() + 1) as f64 / 2.0 - middle;
+        start += group.len();
+        for (_, differs) in group {
+            own.push(rank);
+            labels.push(ranks[usize::from(*differs)]);
+        }
+    }
+    let spread = dot(&own, &own) * dot(&labels, &labels);
+    if spread == 0.0 {
+        return Err(failed("all pairs of rows correlate equally, so there is no order".into()));
+    }
+    Ok(dot(&own, &labels) / spread.sqrt())
+}
