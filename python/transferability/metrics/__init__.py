@@ -18,7 +18,9 @@ from .leep import leep
 from .lfc import lfc
 from .lin_mse import lin_mse
 from .logme import logme
+from .n_leep import n_leep
 from .nce import nce
+from .pactran import pactran
 from .parc import parc
 from .regularized_h_score import regularized_h_score
 from .ridge_probe import ridge_probe
@@ -38,7 +40,9 @@ __all__ = [
     "lfc",
     "lin_mse",
     "logme",
+    "n_leep",
     "nce",
+    "pactran",
     "parc",
     "regularized_h_score",
     "ridge_probe",

@@ -1,0 +1,170 @@
+"""PACTran: a PAC-Bayes bound on the loss of a linear classifier with a Gaussian prior."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["pactran"]
+
+WHEN = "Few-shot linear probes, where a flat minimum matters; expects features of unit scale."
+
+ROW = {
+    "title": "PACTran-Gauss",
+    "summary": "PAC-Bayes bound on the log loss of a linear classifier of the features",
+    "needs": ["samples"],
+    "requires": "sklearn",
+    "tasks": ["classification"],
+    "cost": "N D C an iteration of a logistic regression",
+    "source": "Ding et al., ECCV 2022",
+}
+
+
+def pactran(
+    features: object,
+    labels: object,
+    *,
+    prior: float = 1.0,
+    variance: float = 100.0,
+    task: str = "auto",
+    n_threads: int | None = None,
+) -> Score:
+    r"""PACTran with a Gaussian prior: the negative of its bound.
+
+    Needs scikit-learn (``pip install transferability[sklearn]``).
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`; copied to float64.
+    labels : array-like of shape (n_samples,)
+        Classes; two at least.
+    prior : float, default=1.0
+        λ, the weight of the data against the prior; the authors try 10, 1 and 0.1.
+    variance : float, default=100.0
+        Of the prior, times n_features; the authors try 100 and 10 with λ = 1, and ten times or a
+        tenth of these with λ = 10 or 0.1.
+    task : {"auto", "classification"}, default="auto"
+        Classification only.
+    n_threads : int, optional
+        Without effect: scikit-learn follows its own settings.
+
+    Returns
+    -------
+    score : Score
+        Minus the bound, in nats a sample; higher is better. `loss` is the part of the fitted
+        classifier, `flatness` the other; `per_target` is empty.
+
+    Raises
+    ------
+    MissingDependencyError
+        Without scikit-learn.
+    DataError
+        As :func:`transferability.logme`; options that are not positive; a single class.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Where the regression has not converged.
+
+    Notes
+    -----
+    With centred features x, C classes, weights w (D, C), intercepts b, softmax p, and h the
+    second derivatives of the summed log loss with respect to each of w and b,
+
+    .. math:: -\min_{w, b}\Big[ -\tfrac1N \sum_i \ln p_{i y_i} + \tfrac{|w|^2}{2 \lambda N} \Big]
+              - \frac{C \sigma^2}{2 \lambda N} \ln\Big(\frac{\lambda N}{D C}
+              \Big[\sum_{jc} h_{jc} + \frac{C D}{\lambda N}\Big]\Big)
+
+    with σ² = `variance`, as in google-research/pactran_metrics, which also weighs the summed h,
+    not their mean, against the prior. There the minimum is sought for 100 iterations from a
+    random start; here until it converges. Classes are those that occur.
+
+    References
+    ----------
+    Ding et al. (2022). PACTran: PAC-Bayesian Metrics for Estimating the Transferability of
+    Pretrained Models to Classification Tasks. ECCV.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> labels = np.repeat([0, 1], 50)
+    >>> noise = np.random.default_rng(0).normal(size=(100, 3))
+    >>> tx.pactran(noise + 2 * labels[:, None], labels) > tx.pactran(noise, labels)
+    True
+    """
+    from .._evaluate import score_one
+
+    asked = {"prior": prior, "variance": variance}
+    return score_one("pactran", features, labels, asked, task=task, n_threads=n_threads)
+
+
+def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[str, object]:
+    """Check the options."""
+    checked: dict[str, object] = {}
+    for name, value in (("prior", prior), ("variance", variance)):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise DataError(f"{name} is {value!r}; give a positive number") from None
+        if not 0 < number < math.inf:
+            raise DataError(f"{name} is {value}; give a positive number")
+        checked[name] = number
+    return checked
+
+
+def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
+    """Fit the classifier and measure how flat its loss is."""
+    import numpy as np
+
+    from .._dense import checked_float64, class_codes, scikit_learn
+
+    linear = scikit_learn("linear_model", "pactran")
+    x, codes = checked_float64(given.features), class_codes(given.target.ids, "pactran")
+    x = x - x.mean(axis=0)
+    (n_samples, n_features), n_classes = x.shape, int(codes.max()) + 1
+    weight = options["prior"]
+    # With two classes scikit-learn has one column v, which stands for w = (-v/2, v/2).
+    scale = 2.0 if n_classes == 2 else 1.0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = linear.LogisticRegression(
+            C=scale * weight, solver="newton-cg", tol=1e-9, max_iter=1000
+        ).fit(x, codes)
+    w, b = model.coef_, model.intercept_
+    if n_classes == 2:
+        w, b = np.vstack([-w / 2, w / 2]), np.hstack([-b / 2, b / 2])
+    logits = x @ w.T + b
+    logits -= logits.max(axis=1, keepdims=True)
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    probs = np.exp(log_probs)
+    strength = weight * n_samples
+    loss = -log_probs[np.arange(n_samples), codes].mean() + (w**2).sum() / (2 * strength)
+    spread = (probs * -np.expm1(log_probs)).sum(axis=1)
+    curvature = ((x**2).sum(axis=1) + 1) @ spread + n_classes * n_features / strength
+    flatness = n_classes * options["variance"] / (2 * strength)
+    flatness *= math.log(curvature * strength / (n_features * n_classes))
+    return {
+        "value": -float(loss + flatness),
+        "per_target": np.empty(0),
+        "details": {"loss": float(loss), "flatness": float(flatness)},
+        "warnings": [
+            f"pactran, from scikit-learn: {' '.join(str(w.message).split())}" for w in caught
+        ],
+        "exact": True,
+    }
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number is made of."""
+    return [
+        f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "
+        f"fitted classifier and {score.flatness:.4f} for how sharp its minimum is."
+    ]
