@@ -9,7 +9,7 @@ from typing import Any
 from . import _core, _threads
 from ._given import Given, read_given
 from ._input import check_choice
-from ._registry import is_native, metric_rows, module_of, plan
+from ._registry import is_native, metric_rows, module_of, plan, pool_of
 from ._score import Score, collect, make_scores
 from ._stats import Stats
 from .errors import TransferabilityError
@@ -89,6 +89,12 @@ def score(
     )
     planned = plan(metrics, given.target.task, options, given.provides())
     results = evaluate(given, planned[0], precision=precision, method=method, n_threads=n_threads)
+    for name, result in results.items():
+        if pool_of(name) is not None and isinstance(result, Score):
+            results[name] = result.with_warning(
+                f"{name} is NaN here, with its parts as attributes: it is defined among models, "
+                f"by rank"
+            )
     return collect(results, metrics, planned[1])
 
 

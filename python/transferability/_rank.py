@@ -15,7 +15,7 @@ from ._evaluate import METHODS, evaluate
 from ._given import Given, read_given
 from ._input import check_choice
 from ._progress import Progress, progress_bar
-from ._ranking import Ranking, Row
+from ._ranking import Ranking, Row, pooled
 from ._registry import Plan, metric_rows, plan
 from ._score import Score
 from ._sources import Source, parse_source
@@ -102,7 +102,7 @@ def rank(
     shared = read_given(None, labels, task, label_embeddings=label_embeddings)
     target = shared.target
     of_models = {"source_probs": source_probs, "source_labels": source_labels}
-    provided = {"stats", "class_scatters", "samples", *shared.provides()}
+    provided = {"pool", "stats", "class_scatters", "samples", *shared.provides()}
     if source_probs is not None:
         provided |= {"source_stats", "source_probs"}
     if source_labels is not None:
@@ -137,7 +137,7 @@ def rank(
             finally:
                 pool.shutdown(cancel_futures=True)
     return Ranking(
-        rows,
+        pooled(rows, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,

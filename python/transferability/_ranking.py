@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import _render
+from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
 
-__all__ = ["Ranking", "Row"]
+__all__ = ["Ranking", "Row", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Ranking:
         both = sorted(set(self.names) & set(other.names))
         if both:
             raise DataError(f"both rankings have a model {both[0]!r}; rename one")
-        return self._with((*self.rows, *other.rows))
+        return self._with(pooled((*self.rows, *other.rows), self.metrics))
 
     def __radd__(self, other: object) -> Ranking:
         """Let ``sum(list_of_rankings)`` work, which starts from 0."""
@@ -187,3 +188,18 @@ class Ranking:
 
     def _with(self, rows: Iterable[Row]) -> Ranking:
         return Ranking(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
+
+
+def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
+    """Give values to the scores of metrics that are defined among models only."""
+    rows = list(rows)
+    for metric in metrics:
+        pool = pool_of(metric)
+        having = [i for i, row in enumerate(rows) if metric in row.scores]
+        if pool is None or not having:
+            continue
+        values = pool([rows[i].scores[metric] for i in having])
+        for i, value in zip(having, values, strict=True):
+            score = Score(value, **rows[i].scores[metric].__dict__)
+            rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
+    return rows

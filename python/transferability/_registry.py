@@ -19,8 +19,9 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import importlib.util
 import inspect
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from . import _core, metrics
@@ -34,6 +35,7 @@ __all__ = [
     "module_of",
     "options_of",
     "plan",
+    "pool_of",
     "title_of",
 ]
 
@@ -80,6 +82,11 @@ def metric_rows() -> dict[str, dict[str, Any]]:
 def is_native(metric: str) -> bool:
     """Tell whether the native module computes a metric."""
     return not hasattr(module_of(metric), "compute")
+
+
+def pool_of(metric: str) -> Callable[[Sequence[Any]], list[float]] | None:
+    """Give what makes values of the scores of models that are compared, where one has none."""
+    return getattr(module_of(metric), "pool", None)
 
 
 def title_of(metric: str) -> str:
@@ -136,6 +143,9 @@ def plan(
     everything = isinstance(metrics, str) and metrics == "all"
     names = metric_names(metrics)
     reasons = {name: _why_not(rows[name], task, provided) for name in names}
+    if everything:  # asked for by name, these say themselves what is missing
+        for name in names:
+            reasons[name] = reasons[name] or _why_not_by_itself(name, rows[name], provided)
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     if skipped and not everything:
         name, reason = next(iter(skipped.items()))
@@ -167,6 +177,16 @@ def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> st
         return f"is for {' and '.join(tasks)}, and this task is {task}"
     missing = [need for need in row["needs"] if need not in provided]
     return f"needs {_ADVICE[missing[0]].format(name=row['name'])}" if missing else None
+
+
+def _why_not_by_itself(name: str, row: Mapping[str, Any], provided: Collection[str]) -> str | None:
+    """Say why a metric that applies would still give no value."""
+    if pool_of(name) is not None and "pool" not in provided:
+        return "is defined among models only; call rank"
+    package = row.get("requires")
+    if package is not None and importlib.util.find_spec(package) is None:
+        return f"needs {package}: pip install transferability[{package}]"
+    return None
 
 
 @functools.cache

@@ -124,6 +124,21 @@ class Score(float):
 
     __str__ = float.__repr__
 
+    def with_warning(self, text: str) -> Score:
+        """Give the same score with one more warning.
+
+        Parameters
+        ----------
+        text : str
+            A whole sentence.
+
+        Returns
+        -------
+        score : Score
+            A new object.
+        """
+        return Score(self, **{**self.__dict__, "warnings": (*self.warnings, text)})
+
     def explain(self) -> str:
         """Say in plain words what the number means and what to watch.
 

@@ -18,6 +18,7 @@ mod lfc;
 pub mod lin_mse;
 pub mod logme;
 mod nce;
+mod ncti;
 mod parc;
 mod ridge_probe;
 mod sfda;
@@ -108,6 +109,7 @@ pub static METRICS: &[Metric] = &[
     knn::METRIC,
     parc::METRIC,
     energy::METRIC,
+    ncti::METRIC,
 ];
 
 /// What metrics of class separation say of features that do not vary.

@@ -20,6 +20,7 @@ from .lin_mse import lin_mse
 from .logme import logme
 from .n_leep import n_leep
 from .nce import nce
+from .ncti import ncti
 from .pactran import pactran
 from .parc import parc
 from .regularized_h_score import regularized_h_score
@@ -42,6 +43,7 @@ __all__ = [
     "logme",
     "n_leep",
     "nce",
+    "ncti",
     "pactran",
     "parc",
     "regularized_h_score",

@@ -1,0 +1,140 @@
+"""NCTI: closeness to neural collapse, scaled over the models that are compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, DtypeError
+
+if TYPE_CHECKING:
+    from .._score import Score
+
+__all__ = ["ncti"]
+
+WHEN = "In rankings of supervised encoders; values change with the models that are compared."
+
+
+def ncti(
+    features: object,
+    labels: object,
+    *,
+    n_components: int = 64,
+    task: str = "auto",
+    precision: str = "double",
+    n_threads: int | None = None,
+) -> Score:
+    r"""Give the three parts of the neural-collapse score (NCTI); :func:`rank` makes them a score.
+
+    The score adds parts that are scaled to [0, 1] over the models of a ranking, so one model has
+    no value: it is NaN here and in :func:`score`, with a warning, and "all" leaves NCTI out there.
+    ``rank(models, labels, "ncti")`` gives values, which change when models are added or removed.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,)
+        Classes; two at least.
+    n_components : int, default=64
+        Principal components, 1 or more; fewer where the features vary along fewer directions.
+    task : {"auto", "classification"}, default="auto"
+        Classification only.
+    precision : {"double", "single"}, default="double"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+
+    Returns
+    -------
+    score : Score
+        NaN, with the parts `spread` (more is better), `posterior` in [0, 1] (more is better) and
+        `within` (less is better), and `shrinkage` in [0, 1]. In a ranking the value is in
+        [-1, 2]; higher is better. `per_target` is empty.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As :func:`transferability.logme`; a single class; features that do not vary; as many
+        classes as rows.
+
+    Warns
+    -----
+    TransferabilityWarning
+        Always, because the value is NaN.
+
+    Notes
+    -----
+    With Z the principal components, A the discriminant directions of a linear discriminant
+    analysis shrunk by exp(-sum of the first 32 variances) (not at all from 1e-10 on, where it is
+    by whitening), P its posteriors and m scaling to [0, 1] over the models,
+
+    .. math:: m(\|ZA\|_*) + m\Big(\tfrac1N \sum_i P_{i y_i}\Big)
+              - m\Big(\ln \sum_c \|P_c\|_*\Big).
+
+    A part that is equal for all models is scaled to 0. The discriminants depend on the scale of
+    the features through the shrinkage.
+
+    References
+    ----------
+    Wang et al. (2023). How Far Pre-trained Models Are from Neural Collapse on the Target Dataset
+    Informs their Transferability. ICCV.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> labels = np.repeat([0, 1, 2], 20)
+    >>> noise = np.random.default_rng(0).normal(size=(60, 4))
+    >>> good = noise + 3 * np.eye(3, 4)[labels]
+    >>> ranking = tx.rank({"noise": noise, "good": good}, labels, "ncti")
+    >>> ranking.names
+    ('good', 'noise')
+    """
+    from .._evaluate import score_one
+
+    return score_one(
+        "ncti",
+        features,
+        labels,
+        {"n_components": n_components},
+        task=task,
+        precision=precision,
+        n_threads=n_threads,
+    )
+
+
+def options(task: str, *, n_components: int = 64) -> dict[str, object]:
+    """Give the native options."""
+    import operator
+
+    try:
+        count = operator.index(n_components)
+    except TypeError:
+        raise DtypeError(f"n_components is {n_components!r}; give a whole number") from None
+    if count < 1:
+        raise DataError(f"n_components is {count}; give 1 or more")
+    return {"n_components": float(count)}
+
+
+def pool(scores: Sequence[Any]) -> list[float]:
+    """Give the values of models that are compared with each other."""
+
+    def scaled(part: str) -> list[float]:
+        parts = [float(getattr(score, part)) for score in scores]
+        least, width = min(parts), max(parts) - min(parts)
+        return [(value - least) / width if width > 0 else 0.0 for value in parts]
+
+    parts = zip(scaled("spread"), scaled("posterior"), scaled("within"), strict=True)
+    return [spread + posterior - within for spread, posterior, within in parts]
+
+
+def explain(score: Any) -> list[str]:
+    """Say what the number means, or why there is none."""
+    parts = (
+        f"spread {score.spread:.4f} and posterior {score.posterior:.4f} (more is better), within "
+        f"{score.within:.4f} (less is better)"
+    )
+    if math.isnan(score):
+        return [f"It has parts only, {parts}: a value needs models to compare with; call rank."]
+    return [f"Each of its parts is scaled to [0, 1] over the models of the ranking: {parts}."]

@@ -1,0 +1,151 @@
+//! NCTI: how close features are to the geometry in which classes collapse, in three parts.
+//!
+//! On the first q = min(components, rank) principal components Z (N, q) of the features, with linear
+//! discriminants (`discriminant.rs`) of shrinkage s = exp(−Σ of the first 32 variances, divided by
+//! N − 1), or by whitening where s ≤ 1e-10:
+//!
+//!   a = ‖Z A‖_*             A (q, C − 1) the discriminants: how far the features spread
+//!   b = (1/N) Σ p(yᵢ | zᵢ)  the classifier's mean posterior
+//!   c = ln Σ_c ‖P_c‖_*      P_c the posteriors of the rows of class c: what is left within classes
+//!
+//! The score is m(a) + m(b) − m(c), where m scales to [0, 1] over the models that are compared; so
+//! one model has parts and no value, which is NaN here. ‖·‖_* sums singular values.
+//!
+//! Source: Wang et al., "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset
+//! Informs their Transferability", ICCV 2023; shrinkage and its two cases from the authors' code.
+//!
+//! Cost beside the decomposition: N·D·q for the components, N·C·min(n_c, C) for c; N (q + C) numbers.
+
+mod discriminant;
+
+use ndarray::{Array2, Axis};
+
+use crate::decomp::{Prepared, Side};
+use crate::error::{Error, Result};
+use crate::input::Rows;
+use crate::linalg::blas::{axpy, product_into, row_gram_add};
+use crate::linalg::lapack::{TridiagonalForm, thin_svd, zeros};
+use crate::stats::Second;
+use crate::threads::Context;
+
+use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use discriminant::Discriminant;
+
+/// The row of the table.
+pub(super) const METRIC: Metric = Metric {
+    name: "ncti",
+    title: "NCTI",
+    summary: "closeness to neural collapse, scaled over the models of a ranking",
+    needs: &[Needs::Stats, Needs::Samples],
+    tasks: &["classification"],
+    cost: "N D min(N, D) + min(N, D)^3 + N C^2",
+    source: "Wang et al., ICCV 2023",
+    compute,
+};
+
+/// Rows a task of the second pass.
+const RUN: usize = 512;
+
+fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+    const LEAST: f64 = 1e-10;
+    const SHRINKING: usize = 32;
+    options.check("ncti", &["n_components"])?;
+    let (codes, n_classes) = inputs.labels()?;
+    if n_classes < 2 {
+        return Err(failed("labels hold a single class; give rows of two classes or more".into()));
+    }
+    let most = options.count("n_components").unwrap_or(64);
+    let features = inputs.samples()?.features;
+    let (z, values) = components(inputs.prepared()?, features, most, context)?;
+    let n = z.nrows();
+    let variance = values.iter().take(SHRINKING).sum::<f64>() / (n - 1) as f64;
+    let shrinkage = Some((-variance).exp()).filter(|s| *s > LEAST);
+    let lda = Discriminant::new(&z, &codes, n_classes, shrinkage)?;
+    context.check()?;
+    let spread = nuclear_norm(z.dot(&lda.directions))?;
+    let p = lda.posterior(&z);
+    let right: f64 = codes.iter().enumerate().map(|(i, code)| p[[i, *code as usize]]).sum();
+    let mut classes = vec![Vec::new(); n_classes];
+    for (row, code) in codes.iter().enumerate() {
+        classes[*code as usize].push(row);
+    }
+    let norms = context.map(n_classes, |class| nuclear_norm(p.select(Axis(0), &classes[class])))?;
+    let details = vec![
+        ("spread", Detail::Number(spread)),
+        ("posterior", Detail::Number(right / n as f64)),
+        ("within", Detail::Number(norms.iter().sum::<f64>().ln())),
+        ("shrinkage", Detail::Number(shrinkage.unwrap_or(0.0))),
+    ];
+    let (value, per_target) = (f64::NAN, Vec::new());
+    Ok(Outcome { value, per_target, details, warnings: Vec::new(), exact: true })
+}
+
+fn failed(problem: String) -> Error {
+    Error::Metric { metric: "ncti", problem }
+}
+
+fn nuclear_norm(a: Array2<f64>) -> Result<f64> {
+    Ok(thin_svd(a)?.1.sum())
+}
+
+/// Principal components (N, q) of the centred features, and their sums of squares, descending.
+fn components(
+    prepared: &Prepared<'_>,
+    features: &dyn Rows,
+    most: usize,
+    context: &Context<'_>,
+) -> Result<(Array2<f64>, Vec<f64>)> {
+    let stats = prepared.stats;
+    let offset = stats.mean_about_shift();
+    let (n, d) = (features.n_rows(), features.n_cols());
+    let (values, z) = if let Second::Rows { values, .. } = &stats.second {
+        let mut x = zeros::<f64>(n * d, "the centred rows")?;
+        x.copy_from_slice(values);
+        for row in x.chunks_exact_mut(d) {
+            axpy(-1.0, &offset, row);
+        }
+        let mut gram = zeros::<f64>(n * n, "the products of rows")?;
+        row_gram_add(&x, d, 0..d, &mut gram);
+        let (values, vectors) = TridiagonalForm::reduce(gram, n)?.largest(most.min(n))?;
+        let noise = n as f64 * f64::EPSILON * values.first().copied().unwrap_or(0.0);
+        let values = above(values, noise)?;
+        let root = |i: usize, k: usize| vectors[k * n + i] * values[k].sqrt();
+        let z = (0..n).flat_map(|i| (0..values.len()).map(move |k| (i, k)));
+        let z: Vec<f64> = z.map(|(i, k)| root(i, k)).collect();
+        (values, z)
+    } else {
+        let decomp = prepared.decomp(context)?;
+        if decomp.side != Side::Primal {
+            return Err(Error::NoData);
+        }
+        let (values, vectors) = decomp.form.largest(most.min(d))?;
+        let values = above(values, decomp.noise)?;
+        let q = values.len();
+        let directions: Vec<f64> =
+            (0..d).flat_map(|j| (0..q).map(move |k| k * d + j)).map(|at| vectors[at]).collect();
+        let mut z = zeros::<f64>(n * q, "the principal components")?;
+        let mut runs: Vec<&mut [f64]> = z.chunks_mut(RUN * q).collect();
+        context.for_each_mut(&mut runs, |run, z| {
+            let mut x = zeros::<f64>(z.len() / q * d, "rows of features")?;
+            for (i, row) in x.chunks_exact_mut(d).enumerate() {
+                features.read_row(run * RUN + i, row);
+                axpy(-1.0, &stats.shift, row);
+                axpy(-1.0, &offset, row);
+            }
+            product_into(&x, &directions, z, z.len() / q, q);
+            Ok(())
+        })?;
+        (values, z)
+    };
+    let z = Array2::from_shape_vec((n, values.len()), z).map_err(|_| Error::NoData)?;
+    Ok((z, values))
+}
+
+/// Those that are not rounding noise.
+fn above(mut values: Vec<f64>, noise: f64) -> Result<Vec<f64>> {
+    values.retain(|value| *value > noise);
+    if values.is_empty() {
+        return Err(failed("the features do not vary".into()));
+    }
+    Ok(values)
+}
