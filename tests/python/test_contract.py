@@ -1,0 +1,141 @@
+"""The table of metrics keeps its promises: what a metric does not claim to read changes nothing."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import transferability as tx
+from transferability import _registry as registry
+
+ROWS = registry.metric_rows()
+FEATURES = {"stats", "class_scatters", "samples"}
+PROBS = {"source_probs", "source_stats"}
+# A metric that reads something may still be unmoved by a change of it that keeps its meaning.
+CHANGES = ("features", "source_probs", "source_labels", "label_embeddings", "labels")
+
+
+def inputs(task: str, seed: int = 0) -> dict[str, Any]:
+    """Everything that a call can bring, for 60 rows."""
+    rng = np.random.default_rng(seed)
+    labels: Any = np.arange(60) % 3
+    features = rng.normal(size=(60, 6)) + np.eye(3, 6)[labels]
+    probs = rng.dirichlet(np.ones(5), size=60)
+    if task == "regression":
+        labels = features[:, :2] + rng.normal(size=(60, 2))
+    if task == "multilabel":
+        labels = np.stack([labels == 0, features[:, 0] > 0], axis=1).astype(int)
+    return {
+        "features": features,
+        "labels": None if task == "unlabelled" else labels,
+        "source_probs": probs,
+        "source_labels": probs.argmax(axis=1),
+        "label_embeddings": rng.normal(size=(60, 4, 3)),
+    }
+
+
+def value(name: str, given: dict[str, Any], task: str) -> tuple[float, ...]:
+    """Give the score, or its parts where it has no value by itself."""
+    task = "auto" if task == "unlabelled" else task
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        score = tx.score(given["features"], given["labels"], name, task=task, **rest(given))
+    numbers = [v for v in score.details.values() if isinstance(v, float)]
+    return (float(score),) if not np.isnan(score) else tuple(numbers)
+
+
+def rest(given: dict[str, Any]) -> dict[str, Any]:
+    return {key: given[key] for key in ("source_probs", "source_labels", "label_embeddings")}
+
+
+def reads(name: str) -> set[str]:
+    """Name the arguments that a metric claims to read."""
+    needs = set(ROWS[name]["needs"])
+    found = needs & {"source_labels", "label_embeddings"}
+    found |= {"features"} if needs & FEATURES else set()
+    found |= {"source_probs"} if needs & PROBS else set()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(n, t) for n, row in ROWS.items() for t in row["tasks"]]
+)
+def test_what_is_not_claimed_changes_nothing(name: str, task: str) -> None:
+    given, other = inputs(task), inputs(task, seed=1)
+    before = value(name, given, task)
+    for argument in CHANGES[:4]:
+        if argument in reads(name):
+            continue
+        changed = given | {argument: other[argument]}
+        assert value(name, changed, task) == before, argument
+        assert value(name, given | {argument: None}, task) == before, argument
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_claimed_matters(name: str) -> None:
+    task = ROWS[name]["tasks"][0]
+    given, other = inputs(task), inputs(task, seed=1)
+    assert reads(name), "a metric reads something beside the labels"
+    before = value(name, given, task)
+    for argument in reads(name):
+        assert value(name, given | {argument: other[argument]}, task) != before, argument
+    missing = given | dict.fromkeys(reads(name))
+    with pytest.raises(tx.DataError):
+        value(name, missing, task)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [(n, t) for n, row in ROWS.items() for t in row["tasks"] if "unlabelled" not in row["tasks"]],
+)
+def test_orders_of_rows_do_not_matter(name: str, task: str) -> None:
+    if name in {"n_leep"}:
+        pytest.skip("expectation maximisation starts from rows drawn by their place")
+    given = inputs(task)
+    order = np.random.default_rng(2).permutation(60)
+    moved = {key: array[order] for key, array in given.items()}
+    # Sums in another order; a fixed point or a search may stop a step apart.
+    assert value(name, moved, task) == pytest.approx(value(name, given, task), rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_metric_is_complete(name: str) -> None:
+    row, module = ROWS[name], registry.module_of(name)
+    function = getattr(tx, name)
+    assert name in tx.__all__
+    for key in ("title", "summary", "cost", "source"):
+        assert isinstance(row[key], str), key
+        assert row[key], key
+    assert row["needs"], "what it reads"
+    assert set(row["tasks"]) <= {"classification", "regression", "multilabel", "unlabelled"}
+    text = inspect.getdoc(function) or ""
+    for heading in ("Parameters", "Returns", "Raises", "References", "Examples"):
+        assert f"{heading}\n{'-' * len(heading)}" in text, heading
+    assert ">>> " in text
+    assert "higher is better" in " ".join(text.split()).lower()
+    # What users may set is what the function takes, with the same defaults.
+    options = dict(inspect.signature(module.options).parameters)
+    options.pop("task")
+    own = inspect.signature(function).parameters
+    for option, parameter in options.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, option
+        assert own[option].default == parameter.default, option
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [(n, t) for n, row in ROWS.items() for t in row["tasks"]]
+)
+def test_every_score_explains_itself(name: str, task: str) -> None:
+    given = inputs(task)
+    asked = "auto" if task == "unlabelled" else task
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        score = tx.score(given["features"], given["labels"], name, task=asked, **rest(given))
+    lines = registry.module_of(name).explain(score)
+    assert lines
+    assert all(line and line[0].isupper() and line.endswith((".", ":")) for line in lines)
+    assert ROWS[name]["title"] in score.explain()
