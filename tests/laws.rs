@@ -254,6 +254,14 @@ fn fourth_moments_and_classes_merge_exactly() {
             assert!((a.fourth_moment() / b.fourth_moment() - 1.0).abs() < 1e-9);
         }
     }
+    // The scatter of all rows is then the sum of the large classes' and of the other rows'.
+    let mut uneven = data(90, 7, 3, 5.0, 2);
+    uneven.labels = (0..90).map(|i| [0, 1, 1, 1, i % 13][i as usize % 5]).collect();
+    let mut classes = Stats::empty(Precision::Double).with_class_scatters();
+    uneven.push(&mut classes, 0..90, Against::Labels, None);
+    let plain = uneven.rows(0..90, Against::Labels);
+    assert!(close(&logme(&classes, Against::Labels), &logme(&plain, Against::Labels)));
+    assert!((classes.fourth_moment() / plain.fourth_moment() - 1.0).abs() < 1e-12);
     let plain = data(9, 2, 3, 0.0, 1).rows(0..9, Against::Labels);
     let mut classes = Stats::empty(Precision::Double).with_class_scatters();
     data(9, 2, 3, 0.0, 1).push(&mut classes, 0..9, Against::Labels, None);

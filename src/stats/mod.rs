@@ -20,6 +20,7 @@
 //!
 //! Time N·D² for the scatter, N·D while rows are kept; merging costs D² (`merge.rs`).
 
+mod by_class;
 mod fourth;
 mod merge;
 mod pass;
@@ -156,42 +157,12 @@ impl Stats {
         };
         let keep_rows = self.n_rows_held().is_some_and(|n| n + rows.len() <= shift.len());
         let held = Held::of_block(block, &rows, &self.held)?;
-        let by_class = match (&held, &self.by_class) {
-            (Held::Labels(labels), Some(_)) => {
-                Some(self.classes_of(block, &rows, &shift, labels, context)?)
-            }
-            (_, by_class) => by_class.as_ref().map(|_| Vec::new()),
+        let stats = if self.by_class.is_some() {
+            by_class::block_stats(block, &rows, shift, held, keep_rows, self.precision, context)?
+        } else {
+            pass::block_stats(block, &rows, shift, held, keep_rows, self.precision, context)?
         };
-        let stats =
-            pass::block_stats(block, &rows, shift, held, keep_rows, self.precision, context)?;
-        self.merge(Self { by_class, ..stats }, context)
-    }
-
-    /// The statistics of each class of a block.
-    fn classes_of(
-        &self,
-        block: &Block<'_>,
-        rows: &[usize],
-        shift: &[f64],
-        labels: &response::Labels,
-        context: &Context<'_>,
-    ) -> Result<Vec<(Label, Self)>> {
-        let mut members = vec![Vec::new(); labels.classes.len()];
-        for (row, code) in rows.iter().zip(&labels.codes) {
-            members[*code as usize].push(*row);
-        }
-        let n_cols = shift.len();
-        let held = |rows: &Vec<usize>| rows.len().min(n_cols).saturating_mul(n_cols);
-        let total = members.iter().map(held).fold(0, usize::saturating_add);
-        drop(reserved::<f64>(total, "the scatters of the classes")?);
-        let one = |(class, rows): (&Label, &Vec<usize>)| {
-            let keep = rows.len() <= n_cols;
-            let shift = shift.to_vec();
-            let held = Held::Nothing;
-            let stats = pass::block_stats(block, rows, shift, held, keep, self.precision, context)?;
-            Ok((class.clone(), stats))
-        };
-        labels.classes.iter().zip(&members).map(one).collect()
+        self.merge(stats, context)
     }
 
     /// An independent copy, or the named error where memory cannot be had.

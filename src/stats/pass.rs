@@ -76,6 +76,16 @@ pub(super) struct Sums {
     pub(super) largest: f64,
 }
 
+impl Sums {
+    /// Those of statistics that hold this scatter, without responses.
+    pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
+        let mut copy = zeros(scatter.len(), "a scatter matrix")?;
+        copy.copy_from_slice(scatter);
+        let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
+        Ok(Self { scatter: copy, cross: Vec::new(), sum, fourth, largest: stats.largest })
+    }
+}
+
 impl Pass<'_> {
     /// Reads the `i`-th row of the pass, checked and shifted; returns its largest magnitude.
     fn row(&self, i: usize, out: &mut [f64]) -> Result<f64> {

@@ -1,0 +1,101 @@
+//! The statistics of a block with every class on its own.
+//!
+//! A class with more rows than features has a scatter of its own, and the scatter of all rows is the
+//! sum of those and of the remaining rows together: no product is computed twice.
+
+use crate::error::{Error, Result};
+use crate::input::{Block, Label};
+use crate::linalg::blas::axpy;
+use crate::linalg::lapack::reserved;
+use crate::threads::Context;
+
+use super::pass::{self, Pass, add_into};
+use super::response::Labels;
+use super::{Held, Precision, Second, Stats};
+
+/// As [`pass::block_stats`], with every class on its own.
+pub(super) fn block_stats(
+    block: &Block<'_>,
+    rows: &[usize],
+    shift: Vec<f64>,
+    mut held: Held,
+    keep_rows: bool,
+    precision: Precision,
+    context: &Context<'_>,
+) -> Result<Stats> {
+    let Held::Labels(labels) = &held else {
+        let stats = pass::block_stats(block, rows, shift, held, keep_rows, precision, context)?;
+        return Ok(Stats { by_class: Some(Vec::new()), ..stats });
+    };
+    let classes = classes(block, rows, &shift, labels, precision, context)?;
+    let large = |stats: &Stats| matches!(stats.second, Second::Scatter(_));
+    if keep_rows || !classes.iter().any(|(_, stats)| large(stats)) {
+        let stats = pass::block_stats(block, rows, shift, held, keep_rows, precision, context)?;
+        return Ok(Stats { by_class: Some(classes), ..stats });
+    }
+
+    let of_small = rows.iter().zip(&labels.codes);
+    let of_small = of_small.filter(|(_, code)| !large(&classes[**code as usize].1));
+    let small: Vec<usize> = of_small.map(|(row, _)| *row).collect();
+    let (nothing, zero) = (Held::Nothing, shift.clone());
+    let mut total = None;
+    if !small.is_empty() {
+        let weights: Vec<f64> = small.iter().map(|i| block.weight(*i)).collect();
+        let (features, rows) = (block.features, &small[..]);
+        let pass = Pass { features, rows, shift: &zero, weights: &weights, held: &nothing };
+        total = Some(pass.scatter(precision, context)?);
+    }
+    let mut cross = Vec::new();
+    for (_, stats) in &classes {
+        cross.extend_from_slice(&stats.sum);
+        let Second::Scatter(scatter) = &stats.second else { continue };
+        match &mut total {
+            None => total = Some(pass::Sums::of(stats, scatter)?),
+            Some(total) => {
+                add_into(&mut total.scatter, scatter, context)?;
+                axpy(1.0, &stats.sum, &mut total.sum);
+                total.fourth.add(&stats.fourth);
+                total.largest = total.largest.max(stats.largest);
+            }
+        }
+    }
+    let total = total.ok_or(Error::NoData)?;
+    held.hold_sums(cross);
+    Ok(Stats {
+        precision,
+        n_features: shift.len(),
+        n_samples: rows.iter().map(|i| block.count(*i)).sum(),
+        shift,
+        sum: total.sum,
+        largest: total.largest,
+        second: Second::Scatter(total.scatter),
+        fourth: total.fourth,
+        held,
+        by_class: Some(classes),
+    })
+}
+
+/// The statistics of each class of a block.
+fn classes(
+    block: &Block<'_>,
+    rows: &[usize],
+    shift: &[f64],
+    labels: &Labels,
+    precision: Precision,
+    context: &Context<'_>,
+) -> Result<Vec<(Label, Stats)>> {
+    let mut members = vec![Vec::new(); labels.classes.len()];
+    for (row, code) in rows.iter().zip(&labels.codes) {
+        members[*code as usize].push(*row);
+    }
+    let n_cols = shift.len();
+    let held = |rows: &Vec<usize>| rows.len().min(n_cols).saturating_mul(n_cols);
+    let total = members.iter().map(held).fold(0, usize::saturating_add);
+    drop(reserved::<f64>(total, "the scatters of the classes")?);
+    let one = |(class, rows): (&Label, &Vec<usize>)| {
+        let (keep, shift) = (rows.len() <= n_cols, shift.to_vec());
+        let stats = pass::block_stats(block, rows, shift, Held::Nothing, keep, precision, context)?;
+        Ok((class.clone(), stats))
+    };
+    labels.classes.iter().zip(&members).map(one).collect()
+}
