@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ._input import as_array, as_features
 from ._labels import read_labels
-from ._target import Target, read_target, unlabelled
+from ._target import UNLABELLED, Target, read_target, unlabelled
 from .errors import DataError
 
 __all__ = ["Given", "read_given"]
@@ -98,9 +98,10 @@ def read_given(
         target = target.without_constant()
     for name, n_rows in rows.items():
         if n_rows != target.n_samples:
-            what = "labels" if target.task != "unlabelled" else "another argument"
+            if target.task == UNLABELLED:
+                raise DataError(f"arguments differ in rows: {rows}; give the same rows in each")
             raise DataError(
-                f"{what} has {target.n_samples} entries but {name} has {n_rows} rows; give one "
+                f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
     return Given(target, array, probs, ids, views, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import _core, _threads
 from ._input import as_features, as_weights, check_choice
-from ._registry import plan
+from ._registry import metric_rows, plan
 from ._score import Score, collect, make_scores
 from ._target import TASKS, UNLABELLED, Target, read_target
 from .errors import DataError, DtypeError
@@ -57,6 +58,8 @@ class Stats:
     >>> second = tx.Stats().update(features[60:], labels[60:])
     >>> bool(np.isclose((first + second).score("logme"), tx.logme(features, labels)))
     True
+    >>> (first + second).h_score().metric  # each metric is a method too
+    'h_score'
     """
 
     def __init__(
@@ -190,6 +193,18 @@ class Stats:
         provided = {"stats", "class_scatters"} if self._inner.class_scatters else {"stats"}
         planned = plan(metrics, self.task, options, provided)
         return collect(self.outcomes(planned[0]), metrics, planned[1])
+
+    def __getattr__(self, name: str) -> Any:
+        """Find metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
+        if not name.startswith("_") and name in metric_rows():
+            return functools.partial(self.score, name)
+        raise AttributeError(f"Stats has no {name!r}")
+
+    def __dir__(self) -> list[str]:
+        """List the metrics too."""
+        of_stats = {"stats", "class_scatters"}
+        served = {name for name, row in metric_rows().items() if {*row["needs"]} <= of_stats}
+        return sorted({*super().__dir__(), *served})
 
     def outcomes(
         self,

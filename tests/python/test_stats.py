@@ -286,3 +286,21 @@ print(memory("VmHWM") - before)
     )
     # What the package promises; a float64 copy of the tall features alone would be 184 MB.
     assert int(done.stdout) <= 4 * 8 * min(shape) * shape[1] + 32e6
+
+
+def test_metrics_are_methods(features: Any, labels: Any) -> None:
+    stats = tx.Stats(class_scatters=True).update(features, labels)
+    assert stats.logme(keep_coef=True) == stats.score("logme")
+    assert stats.transrate(eps=0.1) == stats.score("transrate", eps=0.1)
+    assert {"logme", "h_score", "gbc"} <= set(dir(stats))
+    assert "knn" not in dir(stats)
+    with pytest.raises(tx.DataError, match="knn needs the samples themselves"):
+        stats.knn()
+    with pytest.raises(AttributeError, match="no_such_metric"):
+        _ = stats.no_such_metric
+    assert not hasattr(stats, "__array__")
+
+
+def test_arguments_of_other_rows_are_named(features: Any) -> None:
+    with pytest.raises(tx.DataError, match=r"features.*label_embeddings"):
+        tx.emms(features, np.ones((3, 2, 1)))
