@@ -66,7 +66,11 @@ def of_statistics() -> list[str]:
 
 
 def measure(
-    shape: Shape, bars: tuple[float | None, float], peers: dict[str, Any], threads: int, repeats: int
+    shape: Shape,
+    bars: tuple[float | None, float],
+    peers: dict[str, Any],
+    threads: int,
+    repeats: int,
 ) -> dict[str, Any]:
     import transferability as tx
 
