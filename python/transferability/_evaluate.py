@@ -65,7 +65,7 @@ def score(
     -------
     score : Score, or Scores
         A string gives its Score. Several names or "all" give a mapping by name, whose
-        ``skipped`` lists the metrics of "all" that did not apply, with the reason.
+        ``skipped`` lists the metrics of "all" that did not apply or failed, with the reason.
 
     Raises
     ------

@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from . import _core, metrics
-from .errors import DataError, DtypeError
+from .errors import DataError, DtypeError, TransferabilityError
 
 __all__ = [
     "Plan",
@@ -158,7 +158,15 @@ def plan(
         module = module_of(name)
         takes = options_of(name)
         known |= takes
-        requests[name] = module.options(task, **{k: v for k, v in options.items() if k in takes})
+        given = {k: v for k, v in options.items() if k in takes}
+        try:
+            requests[name] = module.options(task, **given)
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, TransferabilityError):
+                raise
+            raise DataError(
+                f"an option of {name} is of the wrong kind ({error}): {given}"
+            ) from error
     unknown = sorted(set(options) - known)
     if unknown:
         raise DtypeError(

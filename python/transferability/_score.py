@@ -179,7 +179,7 @@ class Score(float):
 
 
 class Scores(dict[str, Score]):
-    """Scores by metric name; `skipped` names the metrics that did not apply, with the reason."""
+    """Scores by metric name; `skipped` has those of "all" that do not apply or failed, and why."""
 
     def __init__(self, scores: Mapping[str, Score], skipped: Mapping[str, str]) -> None:
         super().__init__(scores)
@@ -232,11 +232,13 @@ def collect(
     results: Mapping[str, Score | Exception], asked: str | Sequence[str], skipped: Mapping[str, str]
 ) -> Score | Scores:
     """Give what the user asked for: one Score for one name, else all; raise what failed."""
-    scores: dict[str, Score] = {}
+    everything = isinstance(asked, str) and asked == "all"
+    scores = {name: result for name, result in results.items() if isinstance(result, Score)}
     for name, result in results.items():
         if isinstance(result, Exception):
-            raise result
-        scores[name] = result
+            if not everything or not scores:
+                raise result
+            skipped = {**skipped, name: f"failed: {result}"}
     issue(text for score in scores.values() for text in score.warnings)
     single = isinstance(asked, str) and asked != "all"
     return scores[str(asked)] if single else Scores(scores, skipped)

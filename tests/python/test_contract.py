@@ -139,3 +139,29 @@ def test_every_score_explains_itself(name: str, task: str) -> None:
     assert lines
     assert all(line and line[0].isupper() and line.endswith((".", ":")) for line in lines)
     assert ROWS[name]["title"] in score.explain()
+
+
+def test_all_keeps_what_can_be_computed() -> None:
+    labels = np.arange(40) % 3
+    features = np.random.default_rng(0).normal(size=(40, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tx.TransferabilityWarning)
+        scores = tx.score(features, labels, "all")
+    assert "logme" in scores
+    assert scores.skipped["parc"].startswith("failed: ")
+
+
+@pytest.mark.parametrize("name", ["knn", "ridge_probe", "pactran"])
+def test_features_that_say_nothing_are_told(name: str) -> None:
+    if name == "pactran":
+        pytest.importorskip("sklearn")
+    with pytest.warns(tx.TransferabilityWarning):
+        getattr(tx, name)(np.zeros((40, 5)), np.arange(40) % 3)
+
+
+def test_extreme_options_are_refused() -> None:
+    features = np.random.default_rng(0).normal(size=(40, 5))
+    with pytest.raises(tx.DataError, match="ridge"):
+        tx.lin_mse(features, features[:, 0], ridge=1e307)
+    with pytest.raises(tx.DataError, match="wrong kind"):
+        tx.knn(features, np.arange(40) % 3, metric=np.array(["l2", "b"]))  # type: ignore[arg-type]

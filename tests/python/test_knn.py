@@ -61,6 +61,7 @@ def test_several_labels_a_row_are_voted_one_by_one() -> None:
     metric=st.sampled_from(METRICS),
 )
 @settings(max_examples=40, deadline=None)
+@pytest.mark.filterwarnings("ignore:every row coincides", "ignore:.* single sample")
 def test_ties_everywhere(seed: int, n: int, k: int, metric: str) -> None:
     # Powers of 2 and small integers: distances are exact, and many are equal.
     rng = np.random.default_rng(seed)
@@ -105,6 +106,7 @@ def test_one_row_far_outside_among_many() -> None:
     assert abs(float(tx.knn(features, labels)) * 1_500 - expected) < 1 + 1e-9
 
 
+@pytest.mark.filterwarnings("ignore:every row coincides")
 def test_rows_all_alike() -> None:
     # Every other row is a nearest neighbour: the first k rows vote.
     labels = np.arange(600) % 2

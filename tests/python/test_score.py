@@ -94,7 +94,8 @@ def test_score_takes_names_lists_and_all(features: Any, labels: Any) -> None:
     assert isinstance(single, tx.Score)
     assert tx.score(features, labels, ["logme"])["logme"] == single
     everything = tx.score(features, labels, "all")
-    assert everything["logme"] == single
+    # Statistics that also keep every class add up in another order.
+    assert everything["logme"] == pytest.approx(single, abs=1e-12)
     assert isinstance(everything.skipped, dict)
     assert tx.score(features, labels, intercept=True) == tx.logme(features, labels, intercept=True)
 

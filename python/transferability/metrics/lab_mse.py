@@ -34,7 +34,8 @@ def lab_mse(
     Parameters
     ----------
     source_outputs : array-like of shape (n_samples, n_outputs)
-        Outputs of the source model's own head, real numbers of any kind, or source labels.
+        Outputs of the source model's own head, real numbers of any kind. Source labels go in
+        as 0/1 columns, one for each source class: ids are names, not quantities.
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
     ridge : float, default=0.0

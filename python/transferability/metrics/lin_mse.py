@@ -117,8 +117,8 @@ def options(
         number = math.nan if isinstance(ridge, (str, bool)) else float(ridge)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0 <= number < math.inf:
-        raise DataError(f"ridge is {ridge!r}; give a finite number of at least 0")
+    if not 0 <= number <= 1e100:
+        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
     if penalty not in (True, False):
         raise DataError(f"penalty is {penalty!r}; choose True or False")
     if outputs not in ("mean", "sum"):

@@ -114,8 +114,8 @@ def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[s
             number = float(value)
         except (TypeError, ValueError):
             raise DataError(f"{name} is {value!r}; give a positive number") from None
-        if not 0 < number < math.inf:
-            raise DataError(f"{name} is {value}; give a positive number")
+        if not 1e-100 <= number <= 1e100:
+            raise DataError(f"{name} is {value}; give a number from 1e-100 to 1e100")
         checked[name] = number
     return checked
 
@@ -151,13 +151,19 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     curvature = ((x**2).sum(axis=1) + 1) @ spread + n_classes * n_features / strength
     flatness = n_classes * options["variance"] / (2 * strength)
     flatness *= math.log(curvature * strength / (n_features * n_classes))
+    value = -float(loss + flatness)
+    if not math.isfinite(value):
+        raise DataError(
+            f"pactran: the bound is {value} on features of up to {np.abs(x).max():g} about their "
+            f"mean; scale them to about 1, or choose a prior and a variance nearer to 1"
+        )
+    notes = [] if x.any() else ["every feature is the same in all rows: this says nothing of them"]
     return {
-        "value": -float(loss + flatness),
+        "value": value,
         "per_target": np.empty(0),
         "details": {"loss": float(loss), "flatness": float(flatness)},
-        "warnings": [
-            f"pactran, from scikit-learn: {' '.join(str(w.message).split())}" for w in caught
-        ],
+        "warnings": notes
+        + [f"pactran, from scikit-learn: {' '.join(str(w.message).split())}" for w in caught],
         "exact": True,
     }
 

@@ -24,6 +24,7 @@ use ndarray::ArrayView2;
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
+use super::centred::lone_samples;
 use super::{Inputs, Metric, Needs, Options, Outcome};
 use measure::Measure;
 use search::search;
@@ -75,7 +76,25 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
             (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
         }
     };
-    Ok(Outcome { value, per_target, details: Vec::new(), warnings: Vec::new(), exact: true })
+    let mut warnings = Vec::new();
+    if near.iter().all(|(distance, _)| *distance <= 0.0) {
+        warnings.push(
+            "every row coincides with its neighbours, which are then chosen by their number: the \
+             score says nothing about the features"
+                .to_owned(),
+        );
+    }
+    if let Ok((codes, n_classes)) = inputs.labels() {
+        let mut counts = vec![0.0; n_classes];
+        for code in &codes {
+            counts[*code as usize] += 1.0;
+        }
+        if n_classes == 1 {
+            warnings.push("the labels hold a single class, so that every vote is right".to_owned());
+        }
+        warnings.extend(lone_samples(&counts, "for which no vote can be right"));
+    }
+    Ok(Outcome { value, per_target, details: Vec::new(), warnings, exact: true })
 }
 
 fn failed(problem: String) -> Error {

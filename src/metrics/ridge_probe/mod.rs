@@ -74,6 +74,12 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
         }
         None => of_targets(&errors, &ridges)?,
     };
+    if stats.largest <= 0.0 {
+        outcome.warnings.push(
+            "every feature is the same in all rows: the probe knows nothing but the labels' shares"
+                .to_owned(),
+        );
+    }
     let n_targets = errors.whole.len();
     let left_out = errors.squares.chunks_exact(n_targets).filter(|e| e[0].is_infinite()).count();
     if left_out > 0 {

@@ -127,7 +127,10 @@ impl Terms<'_> {
                     .to_owned(),
             );
         } else if total.value == 0.0 {
-            warnings.push("the features are the same in all rows: the score is 0".to_owned());
+            warnings.push(
+                "the features are the same in all rows, or tiny beside eps: the score is 0"
+                    .to_owned(),
+            );
         }
         let lone = labels.counts.iter().filter(|count| **count == 1).count();
         if lone > 0 && n_classes > 1 {
