@@ -91,9 +91,16 @@ def check_sdist(sdist: Path) -> None:
     """Look for what does not belong: a loose pattern packs a whole virtual environment."""
     with tarfile.open(sdist) as archive:
         names = archive.getnames()
-    if strays := [name for name in names if re.search(r"/\.|/target/|site-packages|\.so$", name)]:
+    loose = re.compile(r"/\.(?!cargo/config\.toml$)|/target/|site-packages|\.so$")
+    if strays := [name for name in names if loose.search(name)]:
         sys.exit(f"{sdist.name} holds {strays[:3]}")
-    for suffix in ("/Cargo.lock", "/build.rs", "/LICENSES/OpenBLAS.txt", "/README.md"):
+    for suffix in (
+        "/Cargo.lock",
+        "/.cargo/config.toml",
+        "/build.rs",
+        "/LICENSES/OpenBLAS.txt",
+        "/README.md",
+    ):
         if not any(name.endswith(suffix) for name in names):
             sys.exit(f"{sdist.name} lacks {suffix}")
 
