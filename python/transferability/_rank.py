@@ -16,7 +16,7 @@ from ._given import Given, read_given
 from ._input import check_choice
 from ._progress import Progress, progress_bar
 from ._ranking import Ranking, Row, pooled
-from ._registry import Plan, metric_rows, plan
+from ._registry import Plan, metric_rows, plan, unmet
 from ._score import Score
 from ._sources import Source, parse_source
 from ._stats import PRECISIONS
@@ -169,8 +169,7 @@ def _row(
         notes, shape = given.notes, given.features.shape  # type: ignore[union-attr]
         met = given.provides()
         for metric in requests:
-            missing = [need for need in metric_rows()[metric]["needs"] if need not in met]
-            if missing:
+            if missing := unmet(metric_rows()[metric], met):
                 failures[metric] = f"there is no {missing[0]} for this model"
         possible = {metric: asked for metric, asked in requests.items() if metric not in failures}
         # The labels' own warnings are the ranking's: said once, not for every model.

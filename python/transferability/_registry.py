@@ -37,6 +37,7 @@ __all__ = [
     "plan",
     "pool_of",
     "title_of",
+    "unmet",
 ]
 
 #: What to do about a need that is not met.
@@ -176,6 +177,11 @@ def plan(
     return requests, skipped
 
 
+def unmet(row: Mapping[str, Any], provided: Collection[str]) -> list[str]:
+    """Give the needs of a metric that are not provided."""
+    return [need for need in row["needs"] if need not in provided]
+
+
 def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> str | None:
     """Say why a metric does not apply, if it does not."""
     if task not in row["tasks"]:
@@ -183,7 +189,7 @@ def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> st
             return "needs labels, and labels is None"
         tasks = [known for known in row["tasks"] if known != "unlabelled"]
         return f"is for {' and '.join(tasks)}, and this task is {task}"
-    missing = [need for need in row["needs"] if need not in provided]
+    missing = unmet(row, provided)
     return f"needs {_ADVICE[missing[0]].format(name=row['name'])}" if missing else None
 
 

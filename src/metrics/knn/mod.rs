@@ -54,6 +54,14 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     }
     let measure = Measure::new(features, options.flag("cosine"), context)?;
     let near = search(features, k, &measure, context)?;
+    let mut warnings = Vec::new();
+    if near.iter().all(|(distance, _)| *distance <= 0.0) {
+        warnings.push(
+            "every row coincides with its neighbours, which are then chosen by their number: the \
+             score says nothing about the features"
+                .to_owned(),
+        );
+    }
     let (value, per_target) = match inputs.targets() {
         Ok(targets) if options.flag("vote") => {
             let columns = targets.columns().into_iter().map(|column| {
@@ -72,28 +80,16 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
                 counts[*code as usize].0 += f64::from(u8::from(*right));
                 counts[*code as usize].1 += 1.0;
             }
+            if n_classes == 1 {
+                let text = "the labels hold a single class, so that every vote is right";
+                warnings.push(text.to_owned());
+            }
+            let sizes: Vec<f64> = counts.iter().map(|count| count.1).collect();
+            warnings.extend(lone_samples(&sizes, "for which no vote can be right"));
             let all: f64 = counts.iter().map(|count| count.0).sum();
             (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
         }
     };
-    let mut warnings = Vec::new();
-    if near.iter().all(|(distance, _)| *distance <= 0.0) {
-        warnings.push(
-            "every row coincides with its neighbours, which are then chosen by their number: the \
-             score says nothing about the features"
-                .to_owned(),
-        );
-    }
-    if let Ok((codes, n_classes)) = inputs.labels() {
-        let mut counts = vec![0.0; n_classes];
-        for code in &codes {
-            counts[*code as usize] += 1.0;
-        }
-        if n_classes == 1 {
-            warnings.push("the labels hold a single class, so that every vote is right".to_owned());
-        }
-        warnings.extend(lone_samples(&counts, "for which no vote can be right"));
-    }
     Ok(Outcome { value, per_target, details: Vec::new(), warnings, exact: true })
 }
 

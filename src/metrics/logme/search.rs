@@ -164,22 +164,26 @@ impl Search<'_> {
         limits: &[Optimum],
         context: &Context<'_>,
     ) -> Result<(Vec<usize>, Vec<Interval>)> {
-        let coarse: Vec<usize> = (0..self.grid.len()).step_by(PARTS).collect();
+        let n_coarse = self.grid.len().div_ceil(PARTS);
         let places: Vec<usize> = (0..self.targets.len()).collect();
         let tasks: Vec<Task<'_>> = places
             .chunks(Task::MOST)
-            .flat_map(|places| coarse.chunks(LANES).map(move |points| Task { points, places }))
+            .flat_map(|places| {
+                (0..n_coarse).step_by(LANES).map(move |i| {
+                    let count = LANES.min(n_coarse - i);
+                    Task { first: i * PARTS, step: PARTS, count, places }
+                })
+            })
             .collect();
-        let mut values = vec![0.0; places.len() * coarse.len()];
+        let mut values = vec![0.0; places.len() * n_coarse];
         for (task, found) in tasks.iter().zip(self.values(&tasks, context)?) {
             for (place, found) in task.places.iter().zip(found) {
-                let start = place * coarse.len() + task.points[0] / PARTS;
-                values[start..start + task.points.len()]
-                    .copy_from_slice(&found[..task.points.len()]);
+                let start = place * n_coarse + task.first / PARTS;
+                values[start..start + task.count].copy_from_slice(&found[..task.count]);
             }
         }
         let (mut ends, mut intervals) = (Vec::new(), Vec::new());
-        for (place, values) in values.chunks(coarse.len()).enumerate() {
+        for (place, values) in values.chunks(n_coarse).enumerate() {
             let limit = limits[place].evidence.value;
             let highest = values.iter().fold(limit, |a, b| a.max(*b));
             let rounding = LEVEL * highest.abs().max(1.0);
@@ -191,7 +195,7 @@ impl Search<'_> {
             let chosen = may_exceed(values, highest + rounding);
             intervals.extend(chosen.map(|i| Interval {
                 place,
-                start: coarse[i],
+                start: i * PARTS,
                 highest,
                 ends: [values[i], values[i + 1]],
             }));
@@ -203,14 +207,12 @@ impl Search<'_> {
     fn fine(&self, intervals: &[Interval], context: &Context<'_>) -> Result<Vec<At>> {
         let mut order: Vec<&Interval> = intervals.iter().collect();
         order.sort_by_key(|interval| interval.start); // stable: places stay in order
-        let inner: Vec<usize> = (0..self.grid.len()).collect();
         let places: Vec<usize> = order.iter().map(|interval| interval.place).collect();
         let mut tasks = Vec::new();
         let mut first = 0;
         for same in order.chunk_by(|a, b| a.start == b.start) {
-            let points = &inner[same[0].start + 1..same[0].start + PARTS];
             for places in places[first..first + same.len()].chunks(Task::MOST) {
-                tasks.push(Task { points, places });
+                tasks.push(Task { first: same[0].start + 1, step: 1, count: PARTS - 1, places });
             }
             first += same.len();
         }
@@ -236,8 +238,8 @@ impl Search<'_> {
     /// The evidence of each target of each task at its points.
     fn values(&self, tasks: &[Task<'_>], context: &Context<'_>) -> Result<Vec<Vec<[f64; LANES]>>> {
         context.map(tasks.len(), |task| {
-            let Task { points, places } = tasks[task];
-            let ts = lanes(points).map(|k| self.grid[k]);
+            let Task { first, step, count, places } = tasks[task];
+            let ts = std::array::from_fn(|lane| self.grid[first + step * lane.min(count - 1)]);
             let numbers: Vec<usize> = places.iter().map(|place| self.targets[*place].0).collect();
             let (sums, found) = self.curve.values_at(&ts, &numbers);
             let values = places.iter().zip(found).map(|(place, found)| {
@@ -299,10 +301,13 @@ fn lanes<T: Copy>(items: &[T]) -> [T; LANES] {
     std::array::from_fn(|lane| items[lane.min(items.len() - 1)])
 }
 
-/// Points of the fine grid, at most [`LANES`], and the places of the targets to evaluate there.
+/// Evenly spaced points of the fine grid, at most [`LANES`], and the places of the targets to evaluate
+/// there.
 #[derive(Clone, Copy)]
 struct Task<'a> {
-    points: &'a [usize],
+    first: usize,
+    step: usize,
+    count: usize,
     places: &'a [usize],
 }
 
