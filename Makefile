@@ -9,6 +9,7 @@ SHELL := bash
 PYTHON ?= $(shell ci/machine python)
 VENV := .venv
 BIN := $(VENV)/bin
+VENV_TORCH := .venv-torch
 LOGS := target/logs
 RUST := Cargo.toml Cargo.lock build.rs python/Cargo.toml $(shell find src python/src -name '*.rs')
 PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
@@ -87,6 +88,20 @@ test-rust: $(VENV)/.tools | $(LOGS) ## Unit tests, laws, layer rule, examples in
 test-python: install | $(LOGS) ## pytest: the package, the command line, the README's own code
 	$(BIN)/python -m pytest 2>&1 | tee $(LOGS)/python.log
 
+# torch and its CUDA libraries take gigabytes, so they have an environment of their own, made once.
+.PHONY: test-torch
+test-torch: $(VENV_TORCH)/.tools install | $(LOGS) ## What needs torch, in .venv-torch: extraction, hubs, tuning
+	PYTHONPATH=python HF_HUB_OFFLINE=1 $(VENV_TORCH)/bin/python -m pytest -c pyproject.toml \
+		tests/torch python/transferability/torch python/transferability/models 2>&1 \
+		| tee $(LOGS)/torch.log
+	@echo "pytest, torch: $$(tail -n 1 $(LOGS)/torch.log | tr -d '=' | xargs)"
+
+$(VENV_TORCH)/.tools: pyproject.toml
+	test -x $(VENV_TORCH)/bin/python || $(PYTHON) -m venv $(VENV_TORCH)
+	$(VENV_TORCH)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
+	touch $@
+
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -123,6 +138,6 @@ bench: install ## Time the kernels; benches/README.md says how to compare with p
 	cargo bench
 
 .PHONY: clean
-clean: ## Remove .venv, dist and target
-	rm -rf $(VENV) dist target python/transferability/*.so
+clean: ## Remove .venv, .venv-torch, dist and target
+	rm -rf $(VENV) $(VENV_TORCH) dist target python/transferability/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -15,11 +15,12 @@ from ._evaluate import METHODS, evaluate
 from ._given import Given, read_given
 from ._input import check_choice
 from ._progress import Progress, progress_bar
+from ._rank_stats import rank_stats, reason_of
 from ._ranking import Ranking, Row, pooled
 from ._registry import Plan, metric_rows, plan, unmet
 from ._score import Score
 from ._sources import Source, parse_source
-from ._stats import PRECISIONS
+from ._stats import PRECISIONS, Stats
 from ._target import Target
 from .errors import DataError, DtypeError
 
@@ -32,7 +33,7 @@ _AT_ONCE = 8
 
 def rank(
     models: Mapping[str, object],
-    labels: object,
+    labels: object = None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
@@ -49,11 +50,12 @@ def rank(
 
     Parameters
     ----------
-    models : mapping of str to array-like or path
+    models : mapping of str to array-like, path or Stats
         Features of each model, (n_samples, n_features), as :func:`transferability.logme` takes
-        them; or the path of an .npy file, or ``file.npz:member``, read when its turn comes.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Shared by all models.
+        them; or the path of an .npy file, or ``file.npz:member``, read when its turn comes. Or
+        the :class:`Stats` of every model, for metrics that need no more.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
+        Shared by all models; None with Stats, which have theirs.
     metrics : str or sequence of str, default="logme"
         The first one sorts. "all" takes every metric that applies.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
@@ -96,6 +98,14 @@ def rank(
     ('good', 'poor')
     """
     _check_models(models)
+    if any(isinstance(model, Stats) for model in models.values()):
+        beside = {
+            "labels": labels,
+            "source_probs": source_probs,
+            "source_labels": source_labels,
+            "label_embeddings": label_embeddings,
+        }
+        return rank_stats(_only_stats(models, beside), metrics, options)
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
@@ -178,9 +188,9 @@ def _row(
                 scores[metric] = result
                 notes += tuple(t for t in result.warnings if t not in shared.target.warnings)
             else:
-                failures[metric] = _reason(result)
+                failures[metric] = reason_of(result)
     except Exception as error:  # one bad model never loses the sweep
-        failures = dict.fromkeys(requests, _reason(error))
+        failures = dict.fromkeys(requests, reason_of(error))
     first = next(iter(requests))
     notes += tuple(f"{m} failed: {text}" for m, text in failures.items() if m != first and scores)
     return Row(
@@ -202,12 +212,6 @@ def _loaded(features: object) -> object:
     return features
 
 
-def _reason(error: Exception) -> str:
-    text = str(error) or "no message"
-    known = type(error).__module__.startswith(__package__ or "transferability")
-    return text if known else f"{type(error).__name__}: {text}"
-
-
 def _check_models(models: object) -> None:
     if not isinstance(models, Mapping):
         raise DtypeError(f"models must be a mapping of names to features, got {type(models)}")
@@ -216,6 +220,20 @@ def _check_models(models: object) -> None:
     for name in models:
         if not isinstance(name, str):
             raise DtypeError(f"model names must be strings, got {name!r}")
+
+
+def _only_stats(models: Mapping[str, object], beside: Mapping[str, object]) -> dict[str, Stats]:
+    states = {name: model for name, model in models.items() if isinstance(model, Stats)}
+    for name in models:
+        if name not in states:
+            raise DataError(
+                f"models mixes Stats with other things, such as {name!r}; give the Stats of all, "
+                f"or the features of all"
+            )
+    for name, value in beside.items():
+        if value is not None:
+            raise DataError(f"models holds Stats, which have their labels; leave out {name}")
+    return states
 
 
 def _digest(target: Target, planned: Plan, precision: str) -> str:

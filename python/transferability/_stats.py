@@ -190,7 +190,7 @@ class Stats:
         """
         if self._target is None:
             raise DataError("these statistics hold no rows yet; call update first")
-        provided = {"stats", "class_scatters"} if self._inner.class_scatters else {"stats"}
+        provided = {"stats", "class_scatters"} if self.class_scatters else {"stats"}
         planned = plan(metrics, self.task, options, provided)
         return collect(self.outcomes(planned[0]), metrics, planned[1])
 
@@ -236,9 +236,8 @@ class Stats:
                 for name, outcome in _by_name(left, again).items():
                     results[name] = _better(results.get(name), outcome)
         seconds = self._seconds + time.perf_counter() - start
-        counts = self._inner.class_counts
         facts = {
-            **target.facts(self.classes, None if counts is None else tuple(counts)),
+            **target.facts(self.classes, self.class_counts),
             "n_samples": self.n_samples,
             "n_features": self.n_features,
             "seconds": seconds,
@@ -249,6 +248,11 @@ class Stats:
     def task(self) -> str:
         """What the labels are; "auto" before the first block."""
         return self._task
+
+    @property
+    def task_note(self) -> str:
+        """How the task was decided, in words; empty before the first block."""
+        return "" if self._target is None else self._target.note
 
     @property
     def n_samples(self) -> int:
@@ -265,6 +269,17 @@ class Stats:
         """The classes that occurred, sorted; None for targets."""
         classes = self._inner.classes
         return None if classes is None else tuple(classes)
+
+    @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Rows of each of them, counted with their weights; None for targets."""
+        counts = self._inner.class_counts
+        return None if counts is None else tuple(counts)
+
+    @property
+    def class_scatters(self) -> bool:
+        """Whether every class is also kept on its own, as some metrics need."""
+        return self._inner.class_scatters
 
     @property
     def nbytes(self) -> int:

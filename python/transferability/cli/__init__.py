@@ -1,0 +1,59 @@
+"""The command line: data on standard output, messages on standard error.
+
+A command is a file here. NumPy and the native module are imported inside the commands, so that
+``--help`` is quick. Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from ..errors import DataError, DtypeError, TransferabilityError
+from ._shared import BAD_DATA, say
+from .metrics import metrics
+from .rank import rank
+from .score import score
+
+__all__ = ["main"]
+
+
+class _Group(click.Group):
+    """Turns this package's errors and those of the system into one line and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        if sys.stdout is None:  # where click would write nothing and exit with 0
+            say("error: standard output is closed", "red")
+            sys.exit(1)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # click deals with closed pipes
+            say(f"error: {error.filename or 'standard output'}: {error.strerror or error}", "red")
+            with suppress(OSError):  # what is left in the buffer would fail again at exit
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TransferabilityError as error:
+            say(f"error: {error}", "red")
+            ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.",
+)
+@click.version_option(package_name="transferability")
+def main() -> None:
+    """Rank pre-trained models by how well they will do on your data."""
+
+
+for _command in (rank, score, metrics):
+    main.add_command(_command)

@@ -1,0 +1,115 @@
+"""``transferability rank``: models, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import DataError
+from ._shared import SOME_FAILED, existing_file, given, names_of, one_of, say, shared_options, usage
+
+__all__ = ["rank"]
+
+
+@click.command()
+@click.argument("features", nargs=-1, required=True, callback=existing_file)
+@click.option(
+    "--labels",
+    callback=existing_file,
+    help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
+)
+@shared_options
+@click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
+@click.pass_context
+def rank(
+    ctx: click.Context,
+    features: tuple[str, ...],
+    labels: str | None,
+    metrics: str,
+    task: str,
+    intercept: bool | None,
+    precision: str,
+    method: str,
+    options: dict[str, Any],
+    source_probs: str | None,
+    source_labels: str | None,
+    threads: int | None,
+    as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    as_markdown: bool,
+) -> None:
+    """Rank models, best first, by FEATURES of the same rows.
+
+    FEATURES are .npy files, .npz files (every 2-D member is a model), members (file.npz:member)
+    and folders of .npy files. --source-probs and --source-labels take the same, with one array a
+    model, of its name.
+    """
+    from .._rank import rank as rank_models
+    from .._sources import find_models, label_source, load_labels, parse_source
+
+    one_of(json=as_json, csv=as_csv, markdown=as_markdown)
+    if labels is None:
+        if len(features) != 1 or not features[0].endswith(".npz"):
+            raise click.UsageError("give the labels with --labels")
+        labels = f"{features[0]}:labels"
+    with usage():
+        names = names_of(metrics)
+        source = label_source(labels)
+        for path in features:
+            if not path.endswith(".npz") and not Path(path).is_dir():
+                parse_source(path)
+    models, skipped = find_models(features, source)
+    for line in () if quiet else skipped:
+        say(line)
+    own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
+    ranking = rank_models(
+        models,
+        load_labels(labels),
+        names,
+        task=task,
+        precision=precision,
+        method=method,
+        progress=False if quiet else None,
+        n_threads=threads,
+        **own,
+        **given(intercept=intercept),
+        **options,
+    )
+    for name, reason in () if quiet else ranking.skipped.items():
+        say(f"{name} was skipped: it {reason}")
+    for text in () if quiet else ranking.warnings:
+        say(f"note: {text}")
+    if as_json:
+        click.echo(ranking.to_json())
+    elif as_csv:
+        click.echo(ranking.to_csv(), nl=False)
+    else:
+        click.echo(ranking.to_markdown() if as_markdown else repr(ranking))
+    if ranking.failed:
+        say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
+        ctx.exit(SOME_FAILED)
+
+
+def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
+    """Find each model's array by its name in the folder or .npz of what its own head says."""
+    from .._sources import arrays_by_name
+
+    names = list(models)
+    found: dict[str, Any] = {}
+    for option, path in paths.items():
+        if path is not None:
+            arrays = arrays_by_name(path)
+            found[option] = {name: arrays[name].load() for name in names if name in arrays}
+            missing = [name for name in names if name not in arrays]
+            if len(missing) == len(names):
+                raise DataError(
+                    f"{path} has no array named as a model ({', '.join(names[:5])}); it has "
+                    f"{', '.join(list(arrays)[:5])}"
+                )
+            for name in missing:
+                say(f"note: {path} has no array for {name}")
+    return found
