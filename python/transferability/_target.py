@@ -92,6 +92,15 @@ class Target:
             "targets": (classes or ()) if self.columns is None else self.columns,
         }
 
+    def part(self, start: int, stop: int) -> Target:
+        """Keep the rows from `start` to before `stop`, read as all of them were."""
+        if self.task == UNLABELLED:
+            return replace(self, rows=stop - start)
+        ids = None if self.ids is None else self.ids[start:stop]
+        return replace(
+            self, ids=ids, values=None if self.values is None else self.values[start:stop]
+        )
+
     def without_rows(self) -> Target:
         """Keep the description and drop the data."""
         return replace(self, ids=None, values=None, names=None if self.names is None else ())
@@ -134,6 +143,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
         Integers, strings, booleans or real numbers, in lists, arrays, tensors or frames.
     task : {"auto", "classification", "regression", "multilabel"}
         "auto" decides as the module's docstring says; the decision is in ``Target.note``.
+        A Target is returned as it is: its task has been decided.
 
     Returns
     -------
@@ -146,6 +156,8 @@ def read_target(labels: object, task: str = "auto") -> Target:
     DtypeError
         If they are neither numbers nor strings.
     """
+    if isinstance(labels, Target):
+        return labels
     if task not in ("auto", *TASKS):
         raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
     array, notes = read_labels(labels)
