@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import _core, _threads
@@ -13,9 +14,13 @@ from ._registry import is_native, metric_rows, module_of, plan, pool_of
 from ._score import Score, collect, make_scores
 from ._stats import Stats
 from .errors import TransferabilityError
+from .io._shards import FeatureSource
+from .io._stream import add_rows
 
 __all__ = ["evaluate", "score", "score_one"]
 
+#: Features in files are loaded up to this size: an SVD may want them.
+_LOADED = 64 << 20
 METHODS = ("auto", "tridiagonal", "svd")
 
 
@@ -37,10 +42,12 @@ def score(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features), or None
-        As in :func:`transferability.logme`; None for metrics that read none.
+    features : array-like of shape (n_samples, n_features), FeatureSource, or None
+        As in :func:`transferability.logme`; or what :func:`transferability.io.open_features`
+        gives, read block by block where statistics are enough; None for metrics that read none.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
-        As in :func:`transferability.logme`; None for metrics that read none.
+        As in :func:`transferability.logme`; None for those of a FeatureSource, and for metrics
+        that read none.
     metrics : str or sequence of str, default="logme"
         A name, several names, or "all" for every metric that applies.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
@@ -123,12 +130,21 @@ def evaluate(
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
     results: dict[str, Score | Exception] = {}
-    for needs, named in _groups(requests).items():
+    groups = _groups(requests)
+    if isinstance(given.features, FeatureSource):
+        only_stats = groups.keys() == {"stats"} and method != "svd"
+        if not only_stats or given.features.nbytes <= _LOADED:
+            given = given.in_memory()
+    for needs, named in groups.items():
         if needs in ("stats", "source_stats"):
             features = given.features if needs == "stats" else given.source_probs
             assert features is not None, "plan checks what is provided"
             scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
             stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
+            if isinstance(features, FeatureSource):
+                add_rows(stats, features, given.target)
+                results |= stats.outcomes(named, "tridiagonal", replace(given, features=None))
+                continue
             stats.push(features, given.target, notes=given.notes)
             # The samples that an SVD could decompose are the features.
             chosen = method if needs == "stats" else "tridiagonal"

@@ -13,6 +13,7 @@ from ._input import as_array, as_features
 from ._labels import read_labels
 from ._target import UNLABELLED, Target, read_target, unlabelled
 from .errors import DataError
+from .io._shards import FeatureSource
 
 __all__ = ["Given", "read_given"]
 
@@ -22,7 +23,7 @@ class Given:
     """Checked arrays of the same rows; what was not given is None or empty."""
 
     target: Target
-    features: NDArray[Any] | None = None
+    features: NDArray[Any] | FeatureSource | None = None
     source_probs: NDArray[Any] | None = None
     source_labels: NDArray[np.int64] | None = None
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
@@ -40,6 +41,13 @@ class Given:
             "label_embeddings": bool(self.label_embeddings),
         }
         return frozenset(need for need, is_met in met.items() if is_met)
+
+    def in_memory(self) -> Given:
+        """Load features that are in files."""
+        if not isinstance(self.features, FeatureSource):
+            return self
+        array, notes = as_features(self.features.load())
+        return replace(self, features=array, notes=self.notes + notes)
 
     def native(self) -> dict[str, Any]:
         """Give the arrays by the names that the native module knows."""
@@ -77,8 +85,13 @@ def read_given(
     """
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
-    array = probs = ids = None
-    if features is not None:
+    array: NDArray[Any] | FeatureSource | None = None
+    probs = ids = None
+    if isinstance(features, FeatureSource):
+        array, rows["features"] = features, features.n_samples
+        if labels is None and target is None:
+            labels = features.labels()
+    elif features is not None:
         array, notes = as_features(features)
         rows["features"] = len(array)
     if source_probs is not None:

@@ -17,8 +17,8 @@ Progress = bool | ProgressFunction | None
 
 
 @contextmanager
-def progress_bar(progress: Progress, total: int) -> Iterator[ProgressFunction]:
-    """Give a function to call after each model; the bar ends with the block."""
+def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterator[ProgressFunction]:
+    """Give a function to call after each model, or other unit; the bar ends with the block."""
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
         wanted = False  # nice to have: no complaint without tqdm
@@ -41,7 +41,7 @@ def progress_bar(progress: Progress, total: int) -> Iterator[ProgressFunction]:
             ) from error
         yield _silent
         return
-    with tqdm(total=total, unit="model", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=total, unit=unit, unit_scale=total > 9999, file=sys.stderr, leave=False) as bar:
 
         def advance(done: int, total: int, name: str) -> None:
             bar.set_postfix_str(name)

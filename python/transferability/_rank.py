@@ -19,10 +19,11 @@ from ._rank_stats import rank_stats, reason_of
 from ._ranking import Ranking, Row, pooled
 from ._registry import Plan, metric_rows, plan, unmet
 from ._score import Score
-from ._sources import Source, parse_source
+from ._sources import Source, load_or_open
 from ._stats import PRECISIONS, Stats
 from ._target import Target
 from .errors import DataError, DtypeError
+from .io._paths import is_paths
 
 __all__ = ["rank"]
 
@@ -50,10 +51,12 @@ def rank(
 
     Parameters
     ----------
-    models : mapping of str to array-like, path or Stats
+    models : mapping of str to array-like, path, FeatureSource or Stats
         Features of each model, (n_samples, n_features), as :func:`transferability.logme` takes
-        them; or the path of an .npy file, or ``file.npz:member``, read when its turn comes. Or
-        the :class:`Stats` of every model, for metrics that need no more.
+        them. Or what :func:`transferability.io.open_features` takes or gives: a file, also
+        ``file.npz:member``, a folder, pattern or list of shards, read when its turn comes, and
+        block by block where it is large and statistics are enough. Or the :class:`Stats` of
+        every model, for metrics that need no more.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which have theirs.
     metrics : str or sequence of str, default="logme"
@@ -207,8 +210,8 @@ def _row(
 def _loaded(features: object) -> object:
     if isinstance(features, Source):
         return features.load()
-    if isinstance(features, (str, os.PathLike)):
-        return parse_source(features).load()
+    if is_paths(features) or isinstance(features, (str, os.PathLike)):
+        return load_or_open(features)
     return features
 
 

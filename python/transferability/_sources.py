@@ -1,4 +1,4 @@
-"""Feature files and label files: .npy (memory-mapped), members of .npz, folders of .npy.
+"""Models and labels in files: which arrays of which files are meant. ``io/`` reads them.
 
 Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D
 are never models; what was skipped is said.
@@ -6,21 +6,30 @@ are never models; what was skipped is said.
 
 from __future__ import annotations
 
-import csv
-import math
+import glob
 import os
-import re
-import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError
+from .io._formats import (
+    CONTAINERS,
+    SUFFIXES,
+    TABLES,
+    array_names,
+    named_errors,
+    open_array,
+    split_key,
+)
+from .io._open import open_features
+from .io._reader import Reader
+from .io._shards import read_array
+from .io._text import TEXT, label_lines
 
 __all__ = [
     "Source",
@@ -28,19 +37,18 @@ __all__ = [
     "find_models",
     "label_source",
     "load_labels",
+    "load_or_open",
     "parse_source",
 ]
 
 _NOT_MODELS = ("labels", "images")
-_MISSING = {"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"}
-#: int() and float() read more than this, such as 1_0, which is a name.
-_INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
-_REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+#: Read of a folder, one model a file; files that hold several arrays are named themselves.
+_OF_FOLDERS = (".npy", *TABLES)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One array in a file, loaded when asked for; `member` names it within an .npz."""
+    """One array in a file, loaded when asked for; `member` names it within an .npz or the like."""
 
     path: Path
     member: str | None = None
@@ -56,59 +64,39 @@ class Source:
 
     def load(self) -> NDArray[Any]:
         """Read the array; an .npy file is memory-mapped, its rows are read when used."""
-        shape, dtype, stored = self.header()
-        if dtype.hasobject:
-            raise DataError(f"{self} holds Python objects (a pickle), which are never loaded")
-        declared = math.prod(shape) * dtype.itemsize
-        if declared > stored:  # refused before memory is taken for it
-            raise DataError(f"{self} declares {declared} bytes but holds {stored}: damaged")
-        with self._named_errors():
-            if self.member is None:
-                array: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
-                return array
-            with np.load(self.path, allow_pickle=False) as members:
-                array = members[self.member]
-                return array
+        with named_errors(self.path), self._open() as reader:
+            return reader.load()
 
-    def header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-        """Read shape, dtype and the bytes that are there, without the data."""
-        with self._named_errors():
-            if self.member is None:
-                with self.path.open("rb") as file:
-                    return *_read_header(file), self.path.stat().st_size
-            entry = f"{self.member}.npy"
-            with zipfile.ZipFile(self.path) as archive:
-                if entry not in archive.namelist():
-                    names = ", ".join(_members(self.path)[:20])
-                    raise DataError(f"{self.path} has no member {self.member!r}; it has {names}")
-                with archive.open(entry) as file:
-                    return *_read_header(file), archive.getinfo(entry).file_size
+    def header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Read shape and dtype, without the data."""
+        with self._open() as reader:
+            return reader.shape, reader.dtype
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Turn every kind of damage into an error that names the file."""
-        try:
-            yield
-        except (DataError, MemoryError):
-            raise
-        except FileNotFoundError:
-            raise DataError(f"there is no file {self.path}") from None
-        except Exception as error:
-            raise DataError(f"{self} cannot be read: {_first_line(error)}") from error
+    def _open(self) -> Reader:
+        return open_array(self.path, self.member)
 
 
 def parse_source(text: str | os.PathLike[str]) -> Source:
-    """Read ``file.npy`` or ``file.npz:member``."""
-    spec = os.fspath(text)
-    stem, colon, member = spec.rpartition(":")
-    if colon and stem.endswith(".npz"):
-        return Source(Path(stem), member)
-    path = Path(spec)
-    if path.suffix == ".npz":
-        raise DataError(f"{spec} holds several arrays; name one as {spec}:member")
-    if path.suffix != ".npy":
-        raise DataError(f"{spec} is neither an .npy file nor an .npz member (file.npz:member)")
-    return Source(path)
+    """Read ``file.npy`` or the like, or ``file.npz:member``."""
+    path, key = split_key(text)
+    suffix = path.suffix.lower()
+    if suffix == ".npz" and key is None:
+        raise DataError(f"{path} holds several arrays; name one as {path}:member")
+    if suffix not in SUFFIXES:
+        raise DataError(
+            f"{path} is neither an .npy file nor an .npz member (file.npz:member) nor one of "
+            f"{', '.join(SUFFIXES[2:])}"
+        )
+    return Source(path, key)
+
+
+def load_or_open(model: Any) -> Any:
+    """Load a file; open the shards of a folder, a pattern or a list."""
+    if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
+        path, _ = split_key(model)
+        if path.exists() or not glob.has_magic(str(path)):
+            return parse_source(model).load()
+    return open_features(model)
 
 
 def find_models(
@@ -173,41 +161,48 @@ def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
 
 
 def label_source(spec: str | os.PathLike[str]) -> Source | None:
-    """Read .npy, ``file.npz:member`` or an .npz, whose ``labels`` are meant; None for text."""
-    text = os.fspath(spec)
-    if text.endswith((".csv", ".txt")):
+    """Read a file's name; of an .npz its ``labels`` are meant; None for text."""
+    path, key = split_key(spec)
+    if path.suffix.lower() in TEXT:
         return None
-    return parse_source(f"{text}:labels" if text.endswith(".npz") else text)
+    if path.suffix.lower() == ".npz" and key is None:
+        return Source(path, "labels")
+    return parse_source(spec)
 
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:
     """Read labels from what :func:`label_source` knows, or from lines of text."""
     source = label_source(spec)
-    return _label_lines(Path(spec)) if source is None else source.load()
+    if source is None:
+        return label_lines(Path(spec))
+    return read_array(source.path, source.member)
 
 
 def _candidates(path: Path) -> tuple[list[Source], bool]:
     """Give the arrays under a path, and whether it named a single one."""
     if path.is_dir():
-        return [Source(file) for file in sorted(path.glob("*.npy"))], False
-    if path.suffix == ".npz":
-        return [Source(path, member) for member in _members(path)], False
+        files = (file for file in path.iterdir() if file.suffix.lower() in _OF_FOLDERS)
+        return [Source(file) for file in sorted(files) if not file.name.startswith(".")], False
+    if path.suffix.lower() in CONTAINERS and (names := array_names(path)):
+        return [Source(path, name) for name in names], False
     return [parse_source(path)], True
 
 
 def _other_files(folder: Path) -> str:
-    """Name what is in a folder besides .npy files, hidden files and folders apart."""
+    """Name what is in a folder besides files of one array, hidden files and folders apart."""
     names = sorted(
         file.name
         for file in folder.iterdir()
-        if file.is_file() and file.suffix != ".npy" and not file.name.startswith(".")
+        if file.is_file()
+        and file.suffix.lower() not in _OF_FOLDERS
+        and not file.name.startswith(".")
     )
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _why_no_model(source: Source) -> str | None:
     try:
-        shape, dtype, _ = source.header()
+        shape, dtype = source.header()
     except DataError:
         return None  # damaged: a model that fails with its reason, not one that is passed over
     if len(shape) != 2:
@@ -215,65 +210,6 @@ def _why_no_model(source: Source) -> str | None:
     return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"
 
 
-def _members(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
-    except Exception as error:
-        raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
-    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
-
-
-def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise DataError(f"npy format {version} holds structured data, not numbers")
-    shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _label_lines(path: Path) -> list[Any]:
-    """Read one label a line: all integers, all numbers, or all text."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, row or [""]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {_first_line(error)}") from error
-    for line, row in rows:
-        if len(row) != 1:
-            raise DataError(f"{path}, line {line}: {len(row)} values; give one label a line")
-    values = [(line, row[0].strip()) for line, row in rows]
-    missing = [line for line, value in values if value in _MISSING]
-    if missing:
-        raise DataError(
-            f"{path} has {len(missing)} lines without a label (empty, NA or the like), the first "
-            f"is line {missing[0]}; drop those rows from labels and features"
-        )
-    numbers = [entry for entry in values if _REAL.fullmatch(entry[1])]
-    words = [entry for entry in values if not _REAL.fullmatch(entry[1])]
-    if numbers and words:
-        line, odd = min(words, numbers, key=len)[0]
-        raise DataError(
-            f"{path}, line {line}: {odd!r} is unlike other lines, of which {len(numbers)} hold "
-            f"numbers and {len(words)} text; remove a header, and write labels in one way"
-        )
-    if words:
-        return [value for _, value in words]
-    whole = all(_INTEGER.fullmatch(value) for _, value in numbers)
-    return [int(value) if whole else float(value) for _, value in numbers]
-
-
 def _same(source: Source, other: Source) -> bool:
     same_file = source.path.exists() and other.path.exists() and source.path.samefile(other.path)
     return same_file and source.member == other.member
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

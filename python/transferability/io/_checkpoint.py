@@ -1,0 +1,137 @@
+"""What an interrupted pass over shards continues from: one file, replaced as a whole.
+
+It holds the statistics of the shards that are done and says which those were; files that have
+changed since, other labels or other settings are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from .._stats import Stats
+from ..errors import DataError
+from ._shards import FeatureSource, Shard
+
+__all__ = ["Checkpoint"]
+
+_MAGIC = b"transferability checkpoint 1\n"
+_DIGEST = 32
+
+
+class Checkpoint:
+    """A file of statistics so far.
+
+    Parameters
+    ----------
+    path : path
+        Where it is.
+    source : FeatureSource
+        What is gone through.
+    settings : dict
+        What else the statistics depend on, as JSON can hold it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], source: FeatureSource, settings: dict[str, Any]
+    ) -> None:
+        self._path = Path(path)
+        self._settings = settings
+        self._shards = [_identity(shard) for shard in source.shards]
+        self._latest: tuple[Stats, int] | None = None  # complete, and not yet written
+        self._next = 0.0
+
+    def load(self, n_threads: int | None) -> tuple[Stats, int] | None:
+        """Give the statistics and the number of shards that are in them; None without a file."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        body, digest = data[:-_DIGEST], data[-_DIGEST:]
+        start = len(_MAGIC) + 8
+        if not data.startswith(_MAGIC) or _digest(body) != digest:
+            raise DataError(f"{self._path} is no whole checkpoint; delete it to start again")
+        length = int.from_bytes(data[len(_MAGIC) : start], "little")
+        facts = json.loads(data[start : start + length])
+        self._check(facts)
+        stats = Stats.from_bytes(body[start + length :])
+        stats._n_threads = n_threads
+        return stats, len(facts["shards"])
+
+    def keep(self, stats: Stats, n_shards: int) -> None:
+        """Remember that this many shards are complete, and write it if it is time to."""
+        self._latest = (stats.copy(), n_shards)  # what comes next may fail halfway
+        if time.monotonic() >= self._next:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is complete, if that is not in the file yet."""
+        if self._latest is None:
+            return
+        start = time.monotonic()
+        stats, n_shards = self._latest
+        facts = {"settings": self._settings, "shards": self._shards[:n_shards]}
+        text = json.dumps(facts).encode()
+        body = _MAGIC + len(text).to_bytes(8, "little") + text + stats.to_bytes()
+        _replace(self._path, body + _digest(body))
+        self._latest = None
+        end = time.monotonic()
+        self._next = end + 10 * (end - start)
+
+    def _check(self, facts: dict[str, Any]) -> None:
+        """Refuse to add to statistics of other files, labels or settings."""
+        advice = f"delete {self._path} to start again"
+        for name, value in self._settings.items():
+            if facts["settings"].get(name) != value:
+                raise DataError(f"{name} changed since {self._path} was written; {advice}")
+        before = facts["shards"]
+        for old, new in zip(before, self._shards, strict=False):
+            if old != new:
+                what = next(name for name in new if old.get(name) != new[name])
+                raise DataError(
+                    f"{new['path']} is not what {self._path} was made of: its {what} was "
+                    f"{old.get(what)!r} and is {new[what]!r}; {advice}"
+                )
+        if len(before) > len(self._shards):
+            raise DataError(
+                f"{self._path} holds {len(before)} shards, more than the {len(self._shards)} "
+                f"given; {advice}"
+            )
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST).digest()
+
+
+def _identity(shard: Shard) -> dict[str, Any]:
+    """Describe a shard so that a change of it shows, without reading it."""
+    status = shard.path.stat()
+    with shard.path.open("rb") as file:
+        head = hashlib.blake2b(file.read(4096), digest_size=16).hexdigest()
+    return {
+        "path": os.path.abspath(shard.path),
+        "array": shard.key,
+        "rows": shard.n_samples,
+        "columns": shard.n_features,
+        "size": status.st_size,
+        "time of change": status.st_mtime_ns,
+        "header": head,
+    }
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that it is either the old one or the new one, whatever happens."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

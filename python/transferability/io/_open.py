@@ -1,0 +1,138 @@
+"""Open features in files: which files, which arrays in them, and which labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from .._labels import read_labels
+from ..errors import DataError, DtypeError
+from ._formats import CONTAINERS, SUFFIXES, TABLES, open_array, text_of
+from ._paths import Paths, expand, is_paths
+from ._shards import FeatureSource, Shard, read_array
+from ._text import TEXT
+
+__all__ = ["open_features"]
+
+
+def open_features(
+    paths: Paths, labels: object = None, *, key: str | None = None, label_column: str | None = None
+) -> FeatureSource:
+    """Open features in files, to be read block by block.
+
+    Reads .npy and .npz by itself; .safetensors, .parquet, .arrow (also .feather, .ipc) and .h5
+    with ``pip install 'transferability[io]'``; tensors in .pt with torch. Pickles are never loaded.
+
+    Parameters
+    ----------
+    paths : path, or list of paths
+        A file, a folder of shards, a pattern such as ``"feats/x_*.npy"``, or a list of them. A
+        list keeps its order; a folder and a pattern are in the natural order of their names, x_2
+        before x_10. ``file:key`` names an array of a file that holds several.
+    labels : array-like, path, or list of paths, optional
+        For all rows in the order of the shards; or one file a shard, as a list or a pattern: any
+        of the formats above, or .csv and .txt with one label a line.
+    key : str, optional
+        The array of every file that holds several: a member, tensor, dataset, or a column of lists.
+        For a table with one column per dimension a pattern of their names, such as ``"f*"``.
+    label_column : str, optional
+        The column, member, tensor or dataset of the same files that holds the labels.
+
+    Returns
+    -------
+    source : FeatureSource
+        With ``n_samples``, ``n_features`` and ``shards``. Iterating gives blocks ``(features,
+        labels or None, where)``.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If a file is missing, damaged, empty, holds other than numbers, or differs from the first
+        in columns or in the kind of numbers; the file is named.
+    MissingDependencyError
+        If the package that reads a format is not installed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, transferability as tx
+    >>> rng, folder = np.random.default_rng(0), tempfile.mkdtemp()
+    >>> for i in range(3):
+    ...     np.save(f"{folder}/x_{i}.npy", rng.normal(size=(100, 4)).astype(np.float16))
+    >>> source = tx.io.open_features(f"{folder}/x_*.npy", rng.integers(0, 2, 300))
+    >>> source.n_samples, source.n_features, len(source.shards)
+    (300, 4, 3)
+    >>> round(float(tx.io.stats_of(source).logme()), 3) < 0
+    True
+    """
+    if labels is not None and label_column is not None:
+        raise DataError("labels and label_column both say where the labels are; give one of them")
+    files = expand(paths)
+    shards: list[Shard] = []
+    for path, own in files:
+        if own is not None and key is not None and own != key:
+            raise DataError(f"{text_of(path, own)} names an array, and key={key!r} another")
+        shard = _shard(path, own or key, label_column)
+        if shards:
+            _check_alike(shard, shards[0])
+        shards.append(shard)
+    if labels is not None:
+        shards = _with_labels(shards, labels)
+    return FeatureSource(tuple(shards))
+
+
+def _shard(path: Path, key: str | None, label_column: str | None) -> Shard:
+    suffix = path.suffix.lower()
+    if label_column is not None and suffix not in (*CONTAINERS, *TABLES):
+        raise DataError(f"{path} holds one array and no {label_column!r}; give labels=")
+    with open_array(path, key, label_column=label_column) as reader:
+        shape, dtype = reader.shape, reader.dtype
+    name = text_of(path, key)
+    if len(shape) != 2:
+        raise DataError(f"{name} must be 2-D (n_samples, n_features), got shape {shape}")
+    if 0 in shape:
+        raise DataError(f"{name} is empty: shape {shape}; leave it out")
+    if dtype.kind not in "fiub" and dtype.name != "bfloat16":
+        raise DtypeError(f"{name} must hold real numbers, got dtype {dtype}")
+    return Shard(path, key, shape[0], shape[1], dtype, label_column)
+
+
+def _check_alike(shard: Shard, first: Shard) -> None:
+    if shard.n_features != first.n_features:
+        raise DataError(
+            f"{shard} has {shard.n_features} features but {first} has {first.n_features}; shards "
+            f"must have the same columns"
+        )
+    if (shard.dtype.kind == "f") != (first.dtype.kind == "f"):
+        raise DtypeError(
+            f"{shard} holds {shard.dtype} but {first} holds {first.dtype}; shards must hold one "
+            f"kind of numbers"
+        )
+
+
+def _with_labels(shards: list[Shard], labels: object) -> list[Shard]:
+    """Give each shard its labels: a file of its own, or its rows of all."""
+    suffixes = (*SUFFIXES, *TEXT)
+    name = "labels"
+    if is_paths(labels, suffixes):
+        files = expand(labels, "labels", suffixes)  # type: ignore[arg-type]
+        if len(files) == len(shards):
+            return [replace(s, labels=file) for s, file in zip(shards, files, strict=True)]
+        if len(files) != 1:
+            raise DataError(
+                f"there are {len(files)} files of labels for {len(shards)} shards; give one for "
+                f"each, or one for all"
+            )
+        name, labels = text_of(*files[0]), read_array(*files[0])
+    array, _ = read_labels(labels, name)
+    total = sum(shard.n_samples for shard in shards)
+    if len(array) != total:
+        held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
+        raise DataError(
+            f"{name} has {len(array)} entries but {held} {total} rows; give one label for each row"
+        )
+    cut: list[Shard] = []
+    start = 0
+    for shard in shards:
+        cut.append(replace(shard, labels=array[start : start + shard.n_samples]))
+        start += shard.n_samples
+    return cut

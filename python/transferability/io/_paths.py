@@ -1,0 +1,93 @@
+"""Files, folders, patterns and lists of them to the files that are meant, in a stated order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import DataError, DtypeError
+from ._formats import SUFFIXES, split_key
+
+__all__ = ["Paths", "expand", "in_natural_order", "is_path", "is_paths", "natural"]
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+def natural(path: str | os.PathLike[str]) -> list[tuple[int, int | str]]:
+    """Give the key that sorts names as people do: x_2 before x_10."""
+    parts = re.split(r"([0-9]+)", os.fspath(path))
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
+
+
+def in_natural_order(paths: Iterable[Path]) -> bool:
+    """Tell whether files stand in the order in which a folder of them would be read."""
+    listed = [natural(path) for path in paths]
+    return listed == sorted(listed)
+
+
+def is_path(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Tell a path, or a pattern of paths, from a label that is text."""
+    if isinstance(value, os.PathLike):
+        return True
+    return isinstance(value, str) and split_key(value)[0].suffix.lower() in suffixes
+
+
+def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
+    """Tell a path or a list of paths from anything else."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(is_path(entry, suffixes) for entry in value)
+    return is_path(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+
+
+def expand(
+    paths: Paths, name: str = "paths", suffixes: tuple[str, ...] = SUFFIXES
+) -> list[tuple[Path, str | None]]:
+    """Give the files, with the key that each names.
+
+    Parameters
+    ----------
+    paths : path, or iterable of paths
+        A file, ``file:key``, a folder, or a pattern with ``*``, ``?`` or ``[]``. A list keeps its
+        order; a folder and a pattern are in the natural order of their names.
+    name : str
+        The argument, for messages.
+    suffixes : tuple of str
+        What is read of a folder.
+    """
+    single = isinstance(paths, (str, os.PathLike))
+    entries = [paths] if single else list(paths)  # type: ignore[arg-type]
+    found: list[tuple[Path, str | None]] = []
+    for entry in entries:
+        if not isinstance(entry, (str, os.PathLike)):
+            raise DtypeError(f"{name} holds {entry!r}, which is no path")
+        found += _expand_one(entry, name, suffixes)
+    if not found:
+        raise DataError(f"{name} is empty; give at least one file")
+    return found
+
+
+def _expand_one(
+    entry: str | os.PathLike[str], name: str, suffixes: tuple[str, ...]
+) -> list[tuple[Path, str | None]]:
+    path, key = split_key(entry)
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.suffix.lower() in suffixes]
+        files = [file for file in files if not file.name.startswith(".")]
+        kinds = sorted({file.suffix.lower() for file in files})
+        if not files:
+            raise DataError(f"{path} holds no files of {', '.join(suffixes)}")
+        if len(kinds) > 1:
+            raise DataError(
+                f"{path} holds files of several formats ({', '.join(kinds)}); choose one by a "
+                f"pattern, such as {path / ('*' + kinds[0])}"
+            )
+    elif not path.exists() and glob.has_magic(str(path)):
+        files = [Path(file) for file in glob.glob(str(path), recursive=True)]
+        if not files:
+            raise DataError(f"{name}: no file matches {path}")
+    else:
+        return [(path, key)]
+    return [(file, key) for file in sorted(files, key=natural)]

@@ -1,0 +1,70 @@
+"""Tensors saved by torch: weights only, mapped, never a pickle of anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._input import as_array
+from .._optional import need
+from ..errors import DataError, DtypeError
+from ._reader import SlicedReader, choose
+
+__all__ = ["names", "open_array"]
+
+
+def open_array(path: Path, key: str | None) -> SlicedReader:
+    """Open a tensor, or one of a dict of tensors."""
+    saved = _load(path)
+    if isinstance(saved, Mapping):
+        tensor = saved[choose(_tensors(saved), key, "tensor", path)]
+    elif key is not None:
+        raise DataError(f"{path} holds a single {type(saved).__name__}, nothing named {key!r}")
+    else:
+        tensor = saved
+    if not hasattr(tensor, "detach"):
+        raise DtypeError(
+            f"{path} holds a {type(tensor).__name__}; save a tensor or a dict of tensors"
+        )
+    rows = _Rows(tensor, str(path))
+    dtype = rows[0:0].dtype if tensor.ndim else np.dtype(np.float64)
+    return SlicedReader(rows, tuple(tensor.shape), dtype)
+
+
+def names(path: Path) -> list[str]:
+    """List the tensors of a saved dict; a saved tensor has no name."""
+    saved = _load(path)
+    return _tensors(saved) if isinstance(saved, Mapping) else []
+
+
+def _tensors(saved: Mapping[str, Any]) -> list[str]:
+    return [str(name) for name, value in saved.items() if hasattr(value, "detach")]
+
+
+def _load(path: Path) -> Any:
+    torch = need("torch", extra="torch", what="reading .pt files")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        # Torch's own message advises to load the pickle, which is what must not be done.
+        what = "it is damaged, older than torch 1.6, or holds Python objects (a pickle)"
+        raise DataError(
+            f"{path} cannot be read as tensors: {what}, which are never loaded; save the tensors "
+            f"again with torch.save(tensor, path)"
+        ) from error
+
+
+class _Rows:
+    """Slices of a tensor as NumPy arrays."""
+
+    def __init__(self, tensor: Any, name: str) -> None:
+        self._tensor, self._name = tensor, name
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return as_array(self._tensor[rows], self._name)[0]
