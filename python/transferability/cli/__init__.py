@@ -15,9 +15,11 @@ import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say
+from .merge import merge
 from .metrics import metrics
 from .rank import rank
 from .score import score
+from .stats import stats
 
 __all__ = ["main"]
 
@@ -55,5 +57,5 @@ def main() -> None:
     """Rank pre-trained models by how well they will do on your data."""
 
 
-for _command in (rank, score, metrics):
+for _command in (rank, score, stats, merge, metrics):
     main.add_command(_command)

@@ -24,6 +24,7 @@ __all__ = [
     "one_of",
     "say",
     "shared_options",
+    "statistics_of",
     "usage",
 ]
 
@@ -34,12 +35,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def existing_file(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Check that files exist, so that a typing error is a usage error."""
+    from ..io._formats import split_key
+
     for spec in value if isinstance(value, tuple) else (value,):
         if spec is None:
             continue
-        stem, colon, _ = spec.rpartition(":")
-        path = stem if colon and stem.endswith(".npz") else spec
-        if not Path(path).exists():
+        path, _ = split_key(spec)
+        if not path.exists():
             raise click.BadParameter(f"there is no file or folder {path}")
     return value
 
@@ -161,3 +163,12 @@ def say(message: str, colour: str | None = None) -> None:
     """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
+
+
+def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:
+    """Load files of statistics by their names, or paths where names are equal."""
+    from .._stats import Stats
+
+    stems = [Path(file).stem for file in files]
+    names = stems if len(set(stems)) == len(stems) else list(files)
+    return {name: Stats.load(file) for name, file in zip(names, files, strict=True)}

@@ -9,7 +9,17 @@ from typing import Any
 import click
 
 from ..errors import DataError
-from ._shared import SOME_FAILED, existing_file, given, names_of, one_of, say, shared_options, usage
+from ._shared import (
+    SOME_FAILED,
+    existing_file,
+    given,
+    names_of,
+    one_of,
+    say,
+    shared_options,
+    statistics_of,
+    usage,
+)
 
 __all__ = ["rank"]
 
@@ -44,14 +54,25 @@ def rank(
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows.
 
-    FEATURES are .npy files, .npz files (every 2-D member is a model), members (file.npz:member)
-    and folders of .npy files. --source-probs and --source-labels take the same, with one array a
-    model, of its name.
+    FEATURES are files (.npy, .parquet, .arrow), files of several arrays, each 2-D one of which is
+    a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
+    files or tables. --source-probs and --source-labels take the same, with one array a model, of
+    its name. Or FEATURES are FILE.stats of all models, which have their labels.
     """
     from .._rank import rank as rank_models
     from .._sources import find_models, label_source, load_labels, parse_source
+    from ..io._formats import CONTAINERS
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
+    if all(path.endswith(".stats") for path in features):
+        if labels is not None or source_probs is not None or source_labels is not None:
+            raise click.UsageError("FILE.stats have their labels; no other file is read with them")
+        with usage():
+            names = names_of(metrics)
+        states = statistics_of(features)
+        ranking = rank_models(states, None, names, **given(intercept=intercept), **options)
+        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown)
+        return
     if labels is None:
         if len(features) != 1 or not features[0].endswith(".npz"):
             raise click.UsageError("give the labels with --labels")
@@ -60,7 +81,7 @@ def rank(
         names = names_of(metrics)
         source = label_source(labels)
         for path in features:
-            if not path.endswith(".npz") and not Path(path).is_dir():
+            if not path.endswith(CONTAINERS) and not Path(path).is_dir():
                 parse_source(path)
     models, skipped = find_models(features, source)
     for line in () if quiet else skipped:
@@ -79,6 +100,13 @@ def rank(
         **given(intercept=intercept),
         **options,
     )
+    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown)
+
+
+def _show(
+    ctx: click.Context, ranking: Any, quiet: bool, as_json: bool, as_csv: bool, as_markdown: bool
+) -> None:
+    """Write a ranking and what goes with it; end with 4 if a model failed."""
     for name, reason in () if quiet else ranking.skipped.items():
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:

@@ -9,19 +9,28 @@ from typing import Any
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import existing_file, given, names_of, one_of, say, shared_options, usage
+from ._shared import (
+    existing_file,
+    given,
+    names_of,
+    one_of,
+    say,
+    shared_options,
+    statistics_of,
+    usage,
+)
 
 __all__ = ["score"]
 
 
 @click.command()
 @click.argument("features", callback=existing_file)
-@click.argument("labels", callback=existing_file)
+@click.argument("labels", callback=existing_file, required=False)
 @shared_options
 @click.option("--explain", is_flag=True, help="Say in words what the numbers mean.")
 def score(
     features: str,
-    labels: str,
+    labels: str | None,
     metrics: str,
     task: str,
     intercept: bool | None,
@@ -38,47 +47,71 @@ def score(
 ) -> None:
     """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt).
 
-    --source-probs takes a file like FEATURES, --source-labels one like LABELS.
+    FEATURES may also be a .parquet, .arrow, .safetensors, .h5 or .pt file, and LABELS too; where
+    a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, as the stats
+    command makes it, which has its labels. --source-probs takes a file like FEATURES,
+    --source-labels one like LABELS.
     """
     from .._evaluate import score as score_features
     from .._render import write_csv
-    from .._sources import label_source, load_labels, parse_source
 
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():
         names = names_of(metrics)
-        source = parse_source(features)
-        label_source(labels)
-        probs = None if source_probs is None else parse_source(source_probs)
-        if source_labels is not None:
-            label_source(source_labels)
+    chosen = {"task": task, "precision": precision, "method": method}
+    files = {"source_probs": source_probs, "source_labels": source_labels}
+    options |= given(intercept=intercept)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
-        scores = score_features(
-            source.load(),
-            load_labels(labels),
-            names,
-            task=task,
-            precision=precision,
-            method=method,
-            n_threads=threads,
-            **given(
-                source_probs=None if probs is None else probs.load(),
-                source_labels=None if source_labels is None else load_labels(source_labels),
-                intercept=intercept,
-            ),
-            **options,
-        )
+        if features.endswith(".stats"):
+            _refuse_beside(features, labels=labels, **files, **chosen)
+            ((name, stats),) = statistics_of((features,)).items()
+            scores = stats.score(names, **options)
+        elif labels is None:
+            raise click.UsageError("give LABELS: only a FILE.stats has its own")
+        else:
+            name, arrays = _read(features, labels, **files)
+            scores = score_features(**arrays, metrics=names, n_threads=threads, **chosen, **options)
     for warning in () if quiet else caught:
         say(f"note: {warning.message}")
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return
     if as_csv:
-        click.echo(write_csv(_columns(source.name, scores)), nl=False)
+        click.echo(write_csv(_columns(name, scores)), nl=False)
         return
     for name, value in scores.items():
         click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
+
+
+def _read(
+    features: str, labels: str, source_probs: str | None, source_labels: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Load the arrays of one model, by the names of score's arguments, and give its name."""
+    from .._sources import label_source, load_labels, parse_source
+
+    with usage():
+        source = parse_source(features)
+        label_source(labels)
+        probs = None if source_probs is None else parse_source(source_probs)
+        if source_labels is not None:
+            label_source(source_labels)
+    return source.name, given(
+        features=source.load(),
+        labels=load_labels(labels),
+        source_probs=None if probs is None else probs.load(),
+        source_labels=None if source_labels is None else load_labels(source_labels),
+    )
+
+
+def _refuse_beside(file: str, **arguments: str | None) -> None:
+    """Refuse what statistics have decided already, or cannot use."""
+    for name, value in arguments.items():
+        if value not in (None, "auto", "double"):
+            raise click.UsageError(
+                f"{name.replace('_', '-')} cannot be given with {file}: statistics have their "
+                f"labels, task and precision, and no samples"
+            )
 
 
 def _columns(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:

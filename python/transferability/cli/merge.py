@@ -1,0 +1,40 @@
+"""``transferability merge``: statistics of parts to those of all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import DataError
+from ._shared import existing_file, say, usage
+
+__all__ = ["merge"]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, callback=existing_file)
+@click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
+)
+@click.option("--quiet", "-q", is_flag=True, help="No messages.")
+def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
+    """Merge FILES that ``transferability stats`` has made of different rows; in any order."""
+    from .._stats import Stats
+
+    paths = [Path(file).resolve() for file in files]
+    with usage():
+        if Path(output).resolve() in paths:
+            raise DataError(f"{output} is both read and written; it may hold the others already")
+        twice = next(
+            (file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None
+        )
+        if twice is not None:
+            raise DataError(f"{twice} is given twice; its rows would count twice")
+    merged = Stats.merge_all([Stats.load(file) for file in files])
+    merged.save(output)
+    if not quiet:
+        say(
+            f"{output}: {merged.n_samples:,} rows x {merged.n_features} features of {len(files)} "
+            f"files, {merged.task}"
+        )

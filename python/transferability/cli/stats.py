@@ -1,0 +1,139 @@
+"""``transferability stats``: one pass over features in files."""
+
+from __future__ import annotations
+
+from glob import has_magic
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .._threads import MOST
+from ..errors import DataError
+from ._shared import say, usage
+
+__all__ = ["stats"]
+
+
+class _ManyLabels(click.Command):
+    """Lets ``--labels`` take several files, as a shell writes them for ``--labels y_*.npy``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for arg in args:
+            if arg == "--labels":
+                taking = True
+                continue
+            if arg.startswith("-") and arg != "-":
+                taking = False
+            spread += ["--labels", arg] if taking else [arg]
+        return super().parse_args(ctx, spread)
+
+
+@click.command(cls=_ManyLabels)
+@click.argument("features", nargs=-1, required=True)
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="FILE...",
+    help="One file for each of FEATURES, or one for all; what follows up to the next option.",
+)
+@click.option("--label-column", help="Where FEATURES themselves hold the labels.")
+@click.option("--key", help="The array, or the columns, of FEATURES that hold several.")
+@click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
+)
+@click.option(
+    "--task",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
+    help="What the labels are.",
+)
+@click.option(
+    "--class-scatters", is_flag=True, help="Also keep every class on its own: some metrics need it."
+)
+@click.option(
+    "--precision",
+    default="double",
+    show_default=True,
+    type=click.Choice(["double", "single"]),
+    help="Of the products of float32 features.",
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted pass after its last shard.")
+@click.option("--threads", type=click.IntRange(1, MOST), help="Default: all cores.")
+@click.option("--quiet", "-q", is_flag=True, help="No messages, no progress.")
+def stats(
+    features: tuple[str, ...],
+    labels: tuple[str, ...],
+    label_column: str | None,
+    key: str | None,
+    output: str,
+    task: str,
+    class_scatters: bool,
+    precision: str,
+    resume: bool,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    """Make the statistics of FEATURES in one pass, in little memory: score and merge take them.
+
+    FEATURES are the shards of one model: files (.npy, .npz, .safetensors, .parquet, .arrow, .h5,
+    .pt), folders of them, or quoted patterns such as 'X_*.npy', whose files are read in natural
+    order. What is complete is kept beside the output as FILE.stats.partial until the end.
+    """
+    from ..io import open_features, stats_of
+
+    partial = Path(f"{output}.partial")
+    with usage():
+        _check(features, labels, partial, resume)
+    source = open_features(list(features), list(labels) or None, key=key, label_column=label_column)
+    if len(labels) == 1 and len(source.shards) > 1 and not has_magic(labels[0]):
+        _check_order(source.shards)
+    if resume and not quiet and not partial.exists():
+        say(f"there is no {partial}; starting with the first shard")
+    made = stats_of(
+        source,
+        task=task,
+        class_scatters=class_scatters,
+        precision=precision,
+        n_threads=threads,
+        progress=False if quiet else None,
+        checkpoint=partial,
+    )
+    made.save(output)
+    partial.unlink(missing_ok=True)
+    if not quiet:
+        say(
+            f"{output}: {made.n_samples:,} rows x {made.n_features} features of "
+            f"{len(source.shards)} files, {made.task}"
+        )
+
+
+def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, resume: bool) -> None:
+    """Find typing errors before any file is opened."""
+    from ..io._formats import split_key
+
+    for spec in (*features, *labels):
+        path, _ = split_key(spec)
+        if not path.exists() and not has_magic(str(path)):
+            raise DataError(f"there is no file or folder {path}")
+    if partial.exists() and not resume:
+        raise DataError(
+            f"{partial} holds the complete shards of an interrupted pass; continue it with "
+            f"--resume, or delete that file to start again"
+        )
+
+
+def _check_order(shards: Any) -> None:
+    """Refuse to pair one file of labels with shards in the order of a shell: x_10 before x_2."""
+    from ..io._paths import in_natural_order
+
+    paths = [shard.path for shard in shards]
+    if not in_natural_order(paths):
+        raise DataError(
+            f"{paths[0].name} … {paths[-1].name} are not in natural order (2 before 10), and one "
+            f"file of labels is for all; put the pattern in quotes, or give one file of labels "
+            f"for each"
+        )
