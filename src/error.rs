@@ -223,6 +223,24 @@ pub enum Error {
          class_scatters=True, or neither"
     )]
     MixedClassScatters,
+    /// Bytes that are not, or no longer, the statistics they claim to be.
+    #[error("this is no usable file of statistics: {problem}")]
+    StateFile {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// Statistics that cannot be taken from others.
+    #[error("cannot subtract these statistics: {problem}")]
+    NotAPart {
+        /// Why.
+        problem: String,
+    },
+    /// Moments that no rows could have.
+    #[error("moments: {problem}")]
+    Moments {
+        /// What is wrong with them.
+        problem: String,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -134,6 +134,15 @@ pub enum Label {
     Text(Arc<str>),
 }
 
+impl std::fmt::Display for Label {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Int(id) => write!(out, "{id}"),
+            Self::Text(name) => write!(out, "{name:?}"),
+        }
+    }
+}
+
 /// What the features are scored against, for one block of rows.
 #[derive(Clone, Copy)]
 pub enum Response<'a> {

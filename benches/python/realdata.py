@@ -29,6 +29,7 @@ BEGIN, END = "<!-- begin: written by benches/python/realdata.py -->", "<!-- end 
 TRUTHS = ("probe_accuracy", "finetune_accuracy")
 #: Options worth a row of their own, for metrics that this version has.
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("logme", {"intercept": True}),
     ("transrate", {"variant": "official"}),
     ("transrate", {"variant": "trace"}),
     ("gbc", {"covariance": "diagonal"}),
@@ -62,6 +63,8 @@ def orders(
     """Give a title, the scores by encoder, and the encoders without one, for all metrics."""
     yield "number of features", {name: float(x.shape[1]) for name, x in features.items()}, []
     one_hot = (labels[:, None] == np.unique(labels)).astype(float)[:, :, None]
+    combined = tx.rank(features, labels, "recommended", progress=False)
+    yield "**recommended**", {row.name: row.value("consensus") for row in combined}, []
     rows = metric_rows()
     wanted: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in metric_names("all")]
     wanted += [(name, options) for name, options in VARIANTS if name in rows]

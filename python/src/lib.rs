@@ -6,6 +6,7 @@ mod given;
 mod outcome;
 mod reference;
 mod run;
+mod state;
 mod stats;
 
 use pyo3::prelude::*;
@@ -20,6 +21,8 @@ mod _core {
     use super::reference::fixed_point;
     #[pymodule_export]
     use super::run::Stop;
+    #[pymodule_export]
+    use super::state::{digest, from_bytes, from_moments, moments, subtract, to_bytes};
     #[pymodule_export]
     use super::stats::{Stats, compute};
 

@@ -142,6 +142,14 @@ impl Stats {
         self.read(py).n_bytes()
     }
 
+    #[getter]
+    fn precision(&self, py: Python<'_>) -> &'static str {
+        match self.read(py).precision() {
+            Precision::Double => "double",
+            Precision::Single => "single",
+        }
+    }
+
     /// Whether every class is also held on its own.
     #[getter]
     fn class_scatters(&self, py: Python<'_>) -> bool {
@@ -179,7 +187,16 @@ impl Stats {
 }
 
 impl Stats {
-    fn read<'a>(&'a self, py: Python<'_>) -> RwLockReadGuard<'a, Core> {
+    /// That nobody else has yet.
+    pub(crate) fn of(core: Core) -> Self {
+        Self { inner: RwLock::new(core), stop: Arc::default() }
+    }
+
+    pub(crate) fn stop(&self) -> &AtomicBool {
+        &self.stop
+    }
+
+    pub(crate) fn read<'a>(&'a self, py: Python<'_>) -> RwLockReadGuard<'a, Core> {
         self.inner.read_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from . import _core, _threads
+from ._consensus import PRIOR, read_prior, with_prior
 from ._evaluate import METHODS, evaluate
 from ._given import Given, read_given
 from ._input import check_choice
 from ._progress import Progress, progress_bar
 from ._rank_stats import rank_stats, reason_of
 from ._ranking import Ranking, Row, pooled
-from ._registry import Plan, metric_rows, plan, unmet
+from ._registry import Plan, metric_names, metric_rows, plan, unmet
 from ._score import Score
 from ._sources import Source, load_or_open
 from ._stats import PRECISIONS, Stats
@@ -45,6 +46,8 @@ def rank(
     source_probs: Mapping[str, object] | None = None,
     source_labels: Mapping[str, object] | None = None,
     label_embeddings: object = None,
+    baselines: bool = False,
+    prior: Mapping[str, float] | None = None,
     **options: Any,
 ) -> Ranking:
     """Rank models, best first, by their features of the same rows.
@@ -60,7 +63,8 @@ def rank(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which have theirs.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that applies.
+        The first one sorts. "all" takes every metric that applies; "recommended" a small
+        consensus of metrics that agree with real accuracies, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         What the labels are; decided once, see ``Ranking.task_note``.
     precision : {"double", "single"}, default="double"
@@ -77,6 +81,11 @@ def rank(
         What each model's own head says of the rows, as in :func:`transferability.score`.
     label_embeddings : array-like or mapping, optional
         Shared by all models, as in :func:`transferability.score`.
+    baselines : bool, default=False
+        Also compute the metrics that others should beat, as the last columns.
+    prior : mapping of str to float, optional
+        What is known of the models already, higher for better: an accuracy elsewhere, the
+        number of parameters. It becomes a column, to compare with and for ``consensus``.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -108,7 +117,8 @@ def rank(
             "source_labels": source_labels,
             "label_embeddings": label_embeddings,
         }
-        return rank_stats(_only_stats(models, beside), metrics, options)
+        ranking = rank_stats(_only_stats(models, beside), metrics, options)
+        return _with_columns(ranking, metrics, prior)
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
@@ -120,7 +130,7 @@ def rank(
         provided |= {"source_stats", "source_probs"}
     if source_labels is not None:
         provided |= {"source_labels"}
-    planned = plan(metrics, target.task, options, provided)
+    planned = plan(metrics, target.task, options, provided, baselines=baselines)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
     stop = _core.Stop()
@@ -149,7 +159,7 @@ def rank(
                 raise
             finally:
                 pool.shutdown(cancel_futures=True)
-    return Ranking(
+    ranking = Ranking(
         pooled(rows, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
@@ -158,6 +168,20 @@ def rank(
         warnings=target.warnings,
         skipped=planned[1],
     )
+    return _with_columns(ranking, metrics, prior)
+
+
+def _with_columns(
+    ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
+) -> Ranking:
+    """Add the columns that are no metrics."""
+    if prior is not None:
+        facts = {**ranking.__dict__, "metrics": (*ranking.metrics, PRIOR)}
+        values = read_prior(prior, ranking.names)
+        ranking = Ranking(with_prior(facts.pop("rows"), values), **facts)
+    if not isinstance(metrics, str) or metrics != "recommended":
+        return ranking
+    return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
 
 
 def _row(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import _render
+from ._consensus import CONSENSUS, PRIOR, with_consensus
 from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
@@ -100,6 +101,44 @@ class Ranking:
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
         return self._with(self.rows[:k])
+
+    def consensus(self, members: Sequence[str] | None = None) -> Ranking:
+        """Sort by several metrics at once: by the mean share of models that a model beats.
+
+        Parameters
+        ----------
+        members : sequence of str, optional
+            Columns of this ranking, one vote each. Default: all metrics, without the prior.
+
+        Returns
+        -------
+        ranking : Ranking
+            With the new first column "consensus", in [0, 1], higher is better: 1 for a model
+            that is the best by every member. It depends on the models that are compared.
+
+        Raises
+        ------
+        DataError
+            If a member is no column of this ranking, or there is none.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good, poor = rng.normal(size=(80, 6)), rng.normal(size=(80, 6))
+        >>> ranking = tx.rank({"a": poor, "b": good}, good[:, 0] > 0, ["logme", "knn"])
+        >>> float(ranking.consensus().best.consensus)
+        1.0
+        """
+        columns = [metric for metric in self.metrics if metric != CONSENSUS]
+        chosen = [m for m in columns if m != PRIOR] if members is None else list(members)
+        for member in chosen:
+            if member not in columns:
+                raise DataError(f"members has {member!r}; this ranking has {', '.join(columns)}")
+        if not chosen:
+            raise DataError("members is empty; name at least one metric of this ranking")
+        facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
+        return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
 
     def __getitem__(self, key: str | int) -> Row:
         """Look up by name, or by position from 0."""
@@ -202,4 +241,5 @@ def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
         for i, value in zip(having, values, strict=True):
             score = Score(value, **rows[i].scores[metric].__dict__)
             rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
-    return rows
+    members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
+    return with_consensus(rows, min(members)) if members else rows

@@ -6,7 +6,9 @@ A metric is a row of the native table and a module of its name in ``metrics/`` w
   those of the native kernel,
 - ``explain(score)``, lines in plain words,
 - a public function of its name,
-- ``WHEN``, a sentence on when to use it.
+- ``WHEN``, a sentence on when to use it,
+- where it is a member of ``metrics="recommended"``, ``RECOMMENDED``, its options there; where it is
+  a baseline that others should beat, ``BASELINE = True``.
 
 A metric that is computed in Python has no native row but, in its module, ``ROW``, a dict like one,
 and ``compute(given, options, n_threads)``, which returns a dict like a native outcome.
@@ -24,7 +26,8 @@ import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from . import _core, metrics
+from . import _consensus, _core, metrics
+from ._score import SETS
 from .errors import DataError, DtypeError, TransferabilityError
 
 __all__ = [
@@ -92,24 +95,28 @@ def pool_of(metric: str) -> Callable[[Sequence[Any]], list[float]] | None:
 
 def title_of(metric: str) -> str:
     """Give a metric's name as papers print it."""
-    return str(metric_rows()[metric]["title"])
+    return _consensus.TITLES.get(metric) or str(metric_rows()[metric]["title"])
 
 
 def module_of(metric: str) -> Metric:
-    """Import the module of a metric."""
+    """Import the module of a metric, or of a column that is none."""
+    if metric in _consensus.TITLES:
+        return cast(Metric, _consensus)
     return cast(Metric, importlib.import_module(f".metrics.{metric}", __package__))
 
 
 def metric_names(metrics: object) -> list[str]:
-    """Check what was asked for: a name, several, or "all"."""
+    """Check what was asked for: a name, several, "all" or "recommended"."""
     known = list(metric_rows())
     if isinstance(metrics, str):
-        asked: list[Any] = known if metrics == "all" else [metrics]
+        several = {"all": known, "recommended": _having("RECOMMENDED")}
+        asked: list[Any] = several.get(metrics, [metrics])
     else:
         asked = list(metrics) if isinstance(metrics, Iterable) else [metrics]
     if not all(isinstance(name, str) for name in asked):
         raise DtypeError(
-            f"metrics is {metrics!r}; give a name, a list of names or 'all', of {', '.join(known)}"
+            f"metrics is {metrics!r}; give a name, a list of names, 'all' or 'recommended', "
+            f"of {', '.join(known)}"
         )
     if not asked:
         raise DataError(f"metrics is empty; choose from {', '.join(known)}")
@@ -126,23 +133,30 @@ def plan(
     task: str,
     options: Mapping[str, object],
     provided: Collection[str],
+    baselines: bool = False,
 ) -> Plan:
     """Check metrics and options and say what to ask of the native module.
 
     Parameters
     ----------
     metrics : str or sequence of str
-        Names, or "all" for every metric that applies to `task` and to what is provided.
+        Names, "all" for every metric that applies to `task` and to what is provided, or
+        "recommended" for the members of the consensus that apply.
     task : str
         Already decided.
     options : mapping
         Every option must be one that at least one of the metrics takes.
     provided : collection of str
         The needs that can be met.
+    baselines : bool
+        Also plan for the metrics that others should beat, as far as they apply.
     """
     rows = metric_rows()
-    everything = isinstance(metrics, str) and metrics == "all"
+    everything = isinstance(metrics, str) and metrics in SETS
     names = metric_names(metrics)
+    if baselines:
+        known = [name for name in _having("BASELINE") if name not in names]
+        names += [name for name in known if _why_not(rows[name], task, provided) is None]
     reasons = {name: _why_not(rows[name], task, provided) for name in names}
     if everything:  # asked for by name, these say themselves what is missing
         for name in names:
@@ -152,14 +166,16 @@ def plan(
         name, reason = next(iter(skipped.items()))
         raise DataError(f"{name} {reason}")
     requests: dict[str, dict[str, Any]] = {}
-    known: set[str] = set()
+    taken: set[str] = set()
     for name in names:
         if name in skipped:
             continue
         module = module_of(name)
         takes = options_of(name)
-        known |= takes
+        taken |= takes
         given = {k: v for k, v in options.items() if k in takes}
+        if metrics == "recommended":
+            given = {**getattr(module, "RECOMMENDED", {}), **given}
         try:
             requests[name] = module.options(task, **given)
         except (TypeError, ValueError, OverflowError) as error:
@@ -168,11 +184,11 @@ def plan(
             raise DataError(
                 f"an option of {name} is of the wrong kind ({error}): {given}"
             ) from error
-    unknown = sorted(set(options) - known)
+    unknown = sorted(set(options) - taken)
     if unknown:
         raise DtypeError(
             f"unknown option {unknown[0]!r}; {', '.join(requests) or 'no metric'} takes "
-            f"{', '.join(sorted(known)) or 'no options'}"
+            f"{', '.join(sorted(taken)) or 'no options'}"
         )
     return requests, skipped
 
@@ -180,6 +196,11 @@ def plan(
 def unmet(row: Mapping[str, Any], provided: Collection[str]) -> list[str]:
     """Give the needs of a metric that are not provided."""
     return [need for need in row["needs"] if need not in provided]
+
+
+def _having(attribute: str) -> list[str]:
+    """Name the metrics whose module has an attribute."""
+    return [name for name in metric_rows() if hasattr(module_of(name), attribute)]
 
 
 def _why_not(row: Mapping[str, Any], task: str, provided: Collection[str]) -> str | None:

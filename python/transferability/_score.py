@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Score", "Scores", "collect", "issue", "json_ready", "make_scores"]
+__all__ = ["SETS", "Score", "Scores", "collect", "issue", "json_ready", "make_scores"]
+
+#: What stands for several metrics.
+SETS = ("all", "recommended")
 
 
 class Score(float):
@@ -149,9 +152,8 @@ class Score(float):
         """
         from ._registry import metric_rows, module_of, title_of
 
-        of_features = {"stats", "class_scatters", "samples"} & {
-            *metric_rows()[self.metric]["needs"]
-        }
+        needs = metric_rows().get(self.metric, {"needs": ()})["needs"]
+        of_features = {"stats", "class_scatters", "samples"} & {*needs}
         columns = f" x {self.n_features} features" if of_features else ""
         kind = f"{len(self.targets)} targets"
         if self.n_classes is not None:
@@ -232,7 +234,7 @@ def collect(
     results: Mapping[str, Score | Exception], asked: str | Sequence[str], skipped: Mapping[str, str]
 ) -> Score | Scores:
     """Give what the user asked for: one Score for one name, else all; raise what failed."""
-    everything = isinstance(asked, str) and asked == "all"
+    everything = isinstance(asked, str) and asked in SETS
     scores = {name: result for name, result in results.items() if isinstance(result, Score)}
     for name, result in results.items():
         if isinstance(result, Exception):
@@ -240,7 +242,7 @@ def collect(
                 raise result
             skipped = {**skipped, name: f"failed: {result}"}
     issue(text for score in scores.values() for text in score.warnings)
-    single = isinstance(asked, str) and asked != "all"
+    single = isinstance(asked, str) and not everything
     return scores[str(asked)] if single else Scores(scores, skipped)
 
 

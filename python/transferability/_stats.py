@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core, _threads
-from ._input import as_features, as_weights, check_choice
+from . import _threads
+from ._input import as_features, as_weights
 from ._registry import metric_rows, plan
 from ._score import Score, collect, make_scores
-from ._target import TASKS, UNLABELLED, Target, read_target
-from .errors import DataError, DtypeError
+from ._state import PRECISIONS
+from ._sums import Sums
+from ._target import UNLABELLED, Target, read_target
+from .errors import DataError
 
 if TYPE_CHECKING:
     from ._given import Given
 
 __all__ = ["PRECISIONS", "Stats"]
 
-PRECISIONS = ("double", "single")
 #: Multiplications of an SVD that takes about a second, and numbers of features that take 8 MB.
 _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
 
 
-class Stats:
+class Stats(Sums):
     """Statistics of features and labels, from which metrics are computed.
 
     The rows are kept while there are at most as many as columns, their scatter matrix after
@@ -61,25 +62,6 @@ class Stats:
     >>> (first + second).h_score().metric  # each metric is a method too
     'h_score'
     """
-
-    def __init__(
-        self,
-        task: str = "auto",
-        precision: str = "double",
-        n_threads: int | None = None,
-        *,
-        class_scatters: bool = False,
-        stop: _core.Stop | None = None,
-    ) -> None:
-        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
-        check_choice("precision", precision, PRECISIONS)
-        _threads.resolve(n_threads)
-        self._inner = _core.Stats(precision, stop, class_scatters)
-        self._task = task
-        self._n_threads = n_threads
-        self._target: Target | None = None  # the first block's, without its rows
-        self._warnings: tuple[str, ...] = ()
-        self._seconds = 0.0
 
     def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
         """Add a block of rows.
@@ -134,46 +116,6 @@ class Stats:
         self._note((*target.warnings, *notes))
         self._seconds += time.perf_counter() - start
 
-    def merge(self, other: Stats) -> Stats:
-        """Return the statistics of both sets of rows; ``a + b`` is the same.
-
-        Parameters
-        ----------
-        other : Stats
-            Of the same number of features and the same task.
-
-        Returns
-        -------
-        merged : Stats
-            A new object; neither input changes.
-        """
-        if not isinstance(other, Stats):
-            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
-        if self.task != other.task and "auto" not in (self.task, other.task):
-            raise DataError(f"cannot merge statistics of {self.task} with those of {other.task}")
-        if self._target is None or other._target is None:
-            return (self if other._target is None else other).copy()
-        merged = self._with(self._inner.merge(other._inner, _threads.resolve(self._n_threads)))
-        merged._seconds += other._seconds
-        merged._note(other._warnings)
-        return merged
-
-    __add__ = merge
-
-    def __radd__(self, other: object) -> Stats:
-        """Let ``sum(list_of_stats)`` work, which starts from 0."""
-        return self.copy() if other == 0 else NotImplemented
-
-    def copy(self) -> Stats:
-        """Return an independent copy."""
-        return self._with(self._inner.copy())
-
-    __copy__ = copy
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Stats:
-        """Return an independent copy."""
-        return self.copy()
-
     def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several; they share one decomposition.
 
@@ -193,6 +135,8 @@ class Stats:
         provided = {"stats", "class_scatters"} if self.class_scatters else {"stats"}
         planned = plan(metrics, self.task, options, provided)
         return collect(self.outcomes(planned[0]), metrics, planned[1])
+
+    compute = score
 
     def __getattr__(self, name: str) -> Any:
         """Find metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
@@ -243,63 +187,6 @@ class Stats:
             "seconds": seconds,
         }
         return make_scores(requests, results, facts, self._warnings)
-
-    @property
-    def task(self) -> str:
-        """What the labels are; "auto" before the first block."""
-        return self._task
-
-    @property
-    def task_note(self) -> str:
-        """How the task was decided, in words; empty before the first block."""
-        return "" if self._target is None else self._target.note
-
-    @property
-    def n_samples(self) -> int:
-        """Rows so far, counted with their weights."""
-        return self._inner.n_samples
-
-    @property
-    def n_features(self) -> int:
-        """Columns of the features; 0 before the first block."""
-        return self._inner.n_features
-
-    @property
-    def classes(self) -> tuple[int | str, ...] | None:
-        """The classes that occurred, sorted; None for targets."""
-        classes = self._inner.classes
-        return None if classes is None else tuple(classes)
-
-    @property
-    def class_counts(self) -> tuple[int, ...] | None:
-        """Rows of each of them, counted with their weights; None for targets."""
-        counts = self._inner.class_counts
-        return None if counts is None else tuple(counts)
-
-    @property
-    def class_scatters(self) -> bool:
-        """Whether every class is also kept on its own, as some metrics need."""
-        return self._inner.class_scatters
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the statistics take, in bytes."""
-        return self._inner.nbytes
-
-    def __repr__(self) -> str:
-        """Show the task, shape and size."""
-        return (
-            f"Stats(task={self.task!r}, n_samples={self.n_samples}, n_features="
-            f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
-        )
-
-    def _with(self, inner: _core.Stats) -> Stats:
-        twin = object.__new__(Stats)
-        twin.__dict__.update(self.__dict__, _inner=inner)
-        return twin
-
-    def _note(self, notes: Sequence[str]) -> None:
-        self._warnings = tuple(dict.fromkeys((*self._warnings, *notes)))
 
 
 def _by_name(names: Iterable[str], outcomes: Sequence[Any]) -> dict[str, Any]:

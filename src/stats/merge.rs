@@ -34,16 +34,25 @@ impl Stats {
             *self = other;
             return Ok(());
         }
-        self.check_columns(other.n_features)?;
-        self.held.check_same_kind(&other.held)?;
-        if self.by_class.is_some() != other.by_class.is_some() {
-            return Err(Error::MixedClassScatters);
-        }
+        self.check_alike(&other)?;
         if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
             return Err(Error::TooManySamples);
         }
         self.prepare(&mut other, context)?;
         self.absorb(other, &context.uninterrupted())
+    }
+
+    /// That both hold the same kinds of things; `other` holds some.
+    pub(super) fn check_alike(&self, other: &Self) -> Result<()> {
+        if self.precision != other.precision {
+            return Err(Error::MixedPrecision);
+        }
+        self.check_columns(other.n_features)?;
+        self.held.check_same_kind(&other.held)?;
+        if self.by_class.is_some() != other.by_class.is_some() {
+            return Err(Error::MixedClassScatters);
+        }
+        Ok(())
     }
 
     /// Brings both to the same form, held differently but the same statistics. All that can fail,
@@ -103,7 +112,7 @@ impl Stats {
     }
 
     /// Replaces held rows by their scatter.
-    fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+    pub(super) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
         let Second::Rows { values, weights } = &self.second else { return Ok(()) };
         let rows: Vec<usize> = (0..weights.len()).collect();
         let zero = vec![0.0; self.n_features];
@@ -118,7 +127,7 @@ impl Stats {
     }
 
     /// Brings the statistics about another shift.
-    fn move_shift(&mut self, shift: &[f64]) {
+    pub(super) fn move_shift(&mut self, shift: &[f64]) {
         if self.shift == shift {
             return;
         }
@@ -194,7 +203,7 @@ impl Held {
     }
 
     /// Brings targets about the shift of another state; `sum` is Σ w (x − s) of the `n_samples`.
-    fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
+    pub(super) fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
         let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return };
         let n = n_samples as f64;
         let n_targets = targets.shift.len();

@@ -21,10 +21,17 @@
 //! Time N·D² for the scatter, N·D while rows are kept; merging costs D² (`merge.rs`).
 
 mod by_class;
+mod bytes;
+mod check;
+mod fields;
+mod file;
 mod fourth;
 mod merge;
+mod moments;
 mod pass;
 mod response;
+mod subtract;
+mod subtract_rows;
 
 use ndarray::ArrayView2;
 
@@ -33,6 +40,7 @@ use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::lapack::reserved;
 use crate::threads::Context;
 
+pub use moments::{Moments, Responses};
 pub(crate) use pass::add_into;
 pub(crate) use response::Held;
 

@@ -71,7 +71,7 @@ def shared_options(command: F) -> F:
                 "--metrics",
                 default="logme",
                 show_default=True,
-                help="Names, comma-separated, or 'all'; the first one sorts.",
+                help="Names, comma-separated, 'all' or 'recommended'; the first one sorts.",
             ),
             click.option(
                 "--task",
@@ -134,7 +134,7 @@ def names_of(metrics: str) -> str | list[str]:
     """Read a comma-separated list; one name is a list too, so that scores come by name."""
     from .._registry import metric_names
 
-    if metrics == "all":
+    if metrics in ("all", "recommended"):
         return metrics
     return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
 

@@ -32,6 +32,7 @@ __all__ = ["rank"]
     help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
 )
 @shared_options
+@click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
 @click.pass_context
 def rank(
@@ -51,6 +52,7 @@ def rank(
     as_csv: bool,
     quiet: bool,
     as_markdown: bool,
+    baselines: bool,
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows.
 
@@ -96,6 +98,7 @@ def rank(
         method=method,
         progress=False if quiet else None,
         n_threads=threads,
+        baselines=baselines,
         **own,
         **given(intercept=intercept),
         **options,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["knn"]
 
 WHEN = "Often the best predictor of all where time allows N² comparisons; assumes no linear head."
+BASELINE = True
 
 
 def knn(

@@ -14,6 +14,9 @@ __all__ = ["logme"]
 
 WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
 
+#: Its options as a member of metrics="recommended".
+RECOMMENDED = {"intercept": True}
+
 
 def logme(
     features: object,

@@ -14,6 +14,10 @@ __all__ = ["ridge_probe"]
 
 WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
 
+#: Its options as a member of metrics="recommended".
+RECOMMENDED: dict[str, object] = {}
+BASELINE = True
+
 
 def ridge_probe(
     features: object,

@@ -1,0 +1,193 @@
+//! Statistics in other forms: bytes, moments, and without a part.
+
+use numpy::ndarray::Array2;
+use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use transferability::input::Label;
+use transferability::stats::{Moments, Precision, Responses, Stats as Core};
+
+use crate::errors::{CoreError, named};
+use crate::run::run;
+use crate::stats::Stats;
+
+/// The statistics as bytes, with notes.
+#[pyfunction]
+pub(crate) fn to_bytes<'py>(
+    py: Python<'py>,
+    stats: &Stats,
+    notes: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let stats = stats.read(py);
+    let bytes = py.detach(|| stats.to_bytes(notes)).map_err(CoreError)?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// The statistics of such bytes, and the notes.
+#[pyfunction]
+pub(crate) fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<(Stats, String)> {
+    let (core, notes) = py.detach(|| Core::from_bytes(bytes)).map_err(CoreError)?;
+    Ok((Stats::of(core), notes))
+}
+
+/// The digest of the statistics alone.
+#[pyfunction]
+pub(crate) fn digest<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyBytes>> {
+    let stats = stats.read(py);
+    Ok(PyBytes::new(py, &py.detach(|| stats.digest()).map_err(CoreError)?))
+}
+
+/// The statistics of the rows that are left without those of `part`; neither changes.
+#[pyfunction]
+pub(crate) fn subtract(
+    py: Python<'_>,
+    stats: &Stats,
+    part: &Stats,
+    n_threads: usize,
+) -> PyResult<Stats> {
+    let whole = stats.read(py).try_clone().map_err(CoreError)?;
+    let part = part.read(py).try_clone().map_err(CoreError)?;
+    let work = (whole.n_features() as f64).powi(3);
+    let left = run(py, n_threads, work, stats.stop(), |context| whole.without(part, context))?;
+    Ok(Stats::of(left))
+}
+
+/// The moments, as arrays by name.
+#[pyfunction]
+pub(crate) fn moments<'py>(
+    py: Python<'py>,
+    stats: &Stats,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyDict>> {
+    let copy = stats.read(py).try_clone().map_err(CoreError)?;
+    let work = (copy.n_features() as f64).powi(3);
+    let moments = run(py, n_threads, work, stats.stop(), |context| copy.into_moments(context))?;
+    to_dict(py, moments)
+}
+
+/// The statistics with moments as `moments` gives them.
+#[pyfunction]
+pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
+    Ok(Stats::of(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
+}
+
+fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {
+    let d = moments.shift.len();
+    let dict = PyDict::new(py);
+    let single = moments.precision == Precision::Single;
+    dict.set_item("precision", if single { "single" } else { "double" })?;
+    dict.set_item("n_samples", moments.n_samples)?;
+    for (key, values) in
+        [("shift", moments.shift), ("sum", moments.sum), ("cubic", moments.cubic)]
+    {
+        dict.set_item(key, values.into_pyarray(py))?;
+    }
+    dict.set_item("scatter", matrix(py, moments.scatter, d)?)?;
+    dict.set_item("quartic", moments.quartic)?;
+    dict.set_item("largest", moments.largest)?;
+    match moments.responses {
+        Responses::Nothing => {}
+        Responses::Labels { classes, counts, sums } => {
+            dict.set_item("classes", names(py, &classes)?)?;
+            dict.set_item("class_counts", counts.into_pyarray(py))?;
+            dict.set_item("class_sums", matrix(py, sums, d)?)?;
+        }
+        Responses::Targets { shift, sum, square, cross } => {
+            dict.set_item("cross", matrix(py, cross, shift.len())?)?;
+            for (key, values) in
+                [("target_shift", shift), ("target_sum", sum), ("target_square", square)]
+            {
+                dict.set_item(key, values.into_pyarray(py))?;
+            }
+        }
+    }
+    if let Some(classes) = moments.by_class {
+        let by_class = PyDict::new(py);
+        for (class, moments) in classes {
+            by_class.set_item(name(py, &class)?, to_dict(py, moments)?)?;
+        }
+        dict.set_item("by_class", by_class)?;
+    }
+    Ok(dict)
+}
+
+fn matrix(py: Python<'_>, values: Vec<f64>, n_cols: usize) -> PyResult<Bound<'_, PyAny>> {
+    let n_rows = values.len() / n_cols.max(1);
+    let matrix = Array2::from_shape_vec((n_rows, n_cols), values);
+    let matrix = matrix.map_err(|error| named("InternalError", error.to_string()))?;
+    Ok(matrix.into_pyarray(py).into_any())
+}
+
+fn name<'py>(py: Python<'py>, class: &Label) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match class {
+        Label::Int(id) => id.into_pyobject(py)?.into_any(),
+        Label::Text(name) => (&**name).into_pyobject(py)?.into_any(),
+    })
+}
+
+fn names<'py>(py: Python<'py>, classes: &[Label]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for class in classes {
+        list.append(name(py, class)?)?;
+    }
+    Ok(list)
+}
+
+fn class(value: &Bound<'_, PyAny>) -> PyResult<Label> {
+    match value.extract::<i64>() {
+        Ok(id) => Ok(Label::Int(id)),
+        Err(_) => Ok(Label::Text(value.extract::<String>()?.into())),
+    }
+}
+
+fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
+    let get = |key: &str| Ok::<_, PyErr>(dict.get_item(key)?.filter(|value| !value.is_none()));
+    let need = |key: &str| {
+        get(key)?.ok_or_else(|| named("DataError", format!("moments have no {key:?}")))
+    };
+    let vector = |key: &str| {
+        Ok::<_, PyErr>(need(key)?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec())
+    };
+    let matrix = |key: &str| {
+        let array = need(key)?.extract::<PyReadonlyArray2<'_, f64>>()?;
+        Ok::<_, PyErr>(array.as_array().iter().copied().collect::<Vec<f64>>())
+    };
+    let responses = if let Some(classes) = get("classes")? {
+        let classes = classes.try_iter()?.map(|value| class(&value?));
+        let counts: PyReadonlyArray1<'_, u64> = need("class_counts")?.extract()?;
+        Responses::Labels {
+            classes: classes.collect::<PyResult<_>>()?,
+            counts: counts.as_array().to_vec(),
+            sums: matrix("class_sums")?,
+        }
+    } else if get("target_shift")?.is_some() {
+        Responses::Targets {
+            shift: vector("target_shift")?,
+            sum: vector("target_sum")?,
+            square: vector("target_square")?,
+            cross: matrix("cross")?,
+        }
+    } else {
+        Responses::Nothing
+    };
+    let by_class = get("by_class")?.map(|classes| {
+        let classes = classes.cast_into::<PyDict>()?;
+        let one = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+            Ok((class(&key)?, from_dict(value.cast::<PyDict>()?)?))
+        };
+        classes.iter().map(one).collect::<PyResult<Vec<_>>>()
+    });
+    let precision: String = need("precision")?.extract()?;
+    Ok(Moments {
+        precision: if precision == "single" { Precision::Single } else { Precision::Double },
+        n_samples: need("n_samples")?.extract()?,
+        shift: vector("shift")?,
+        sum: vector("sum")?,
+        scatter: matrix("scatter")?,
+        cubic: vector("cubic")?,
+        quartic: need("quartic")?.extract()?,
+        largest: need("largest")?.extract()?,
+        responses,
+        by_class: by_class.transpose()?,
+    })
+}

@@ -1,0 +1,195 @@
+//! The fields of statistics, one after the other, as `file.rs` wraps them.
+//!
+//! A scatter goes as its upper triangle. Each class that is held on its own follows as statistics
+//! of its own, without a response.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::input::Label;
+use crate::linalg::lapack::zeros;
+
+use super::bytes::{Reader, Writer, refused};
+use super::fourth::Fourth;
+use super::response::{Labels, Targets};
+use super::{Held, Precision, Second, Stats};
+
+pub(super) fn write(stats: &Stats, out: &mut Writer<'_>) {
+    out.byte(match stats.precision {
+        Precision::Double => 0,
+        Precision::Single => 1,
+    });
+    out.byte(u8::from(stats.by_class.is_some()));
+    out.u64(stats.n_features as u64);
+    if stats.is_empty() {
+        return;
+    }
+    out.u64(stats.n_samples);
+    out.f64s(&stats.shift);
+    out.f64s(&stats.sum);
+    out.f64s(&[stats.largest]);
+    match &stats.second {
+        Second::Rows { values, weights } => {
+            out.byte(0);
+            out.u64(weights.len() as u64);
+            out.f64s(values);
+            out.f64s(weights);
+        }
+        Second::Scatter(scatter) => {
+            out.byte(1);
+            for (i, row) in scatter.chunks_exact(stats.n_features).enumerate() {
+                out.f64s(&row[i..]);
+            }
+            out.f64s(&stats.fourth.cubic);
+            out.f64s(&[stats.fourth.quartic]);
+        }
+    }
+    write_held(&stats.held, out);
+    if let Some(classes) = &stats.by_class {
+        out.u64(classes.len() as u64);
+        for (class, stats) in classes {
+            write_class(class, out);
+            write(stats, out);
+        }
+    }
+}
+
+fn write_held(held: &Held, out: &mut Writer<'_>) {
+    match held {
+        Held::Nothing => out.byte(0),
+        Held::Labels(labels) => {
+            out.byte(1);
+            out.u64(labels.classes.len() as u64);
+            labels.classes.iter().for_each(|class| write_class(class, out));
+            labels.counts.iter().for_each(|count| out.u64(*count));
+            labels.codes.iter().for_each(|code| out.u64(u64::from(*code)));
+            out.f64s(&labels.sums);
+        }
+        Held::Targets(targets) => {
+            out.byte(2);
+            out.u64(targets.shift.len() as u64);
+            for numbers in [&targets.shift, &targets.sum, &targets.square] {
+                out.f64s(numbers);
+            }
+            out.f64s(&targets.rows);
+            out.f64s(&targets.cross);
+        }
+    }
+}
+
+fn write_class(class: &Label, out: &mut Writer<'_>) {
+    match class {
+        Label::Int(id) => {
+            out.byte(0);
+            out.u64(id.cast_unsigned());
+        }
+        Label::Text(name) => {
+            out.byte(1);
+            out.text(name);
+        }
+    }
+}
+
+pub(super) fn read(from: &mut Reader<'_>) -> Result<Stats> {
+    let stats = read_one(from, false)?;
+    if let Some(problem) = stats.inconsistency() {
+        return refused(problem);
+    }
+    Ok(stats)
+}
+
+/// One class's or the whole.
+fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
+    let precision = match from.byte("the precision", 2)? {
+        0 => Precision::Double,
+        _ => Precision::Single,
+    };
+    let classes = from.byte("whether classes are on their own", 2)? == 1;
+    let mut stats = Stats::empty(precision);
+    if classes {
+        stats = stats.with_class_scatters();
+    }
+    let d = from.length("the features", 0)?;
+    if d == 0 {
+        return Ok(stats);
+    }
+    stats.n_features = d;
+    stats.n_samples = from.u64("the number of samples")?;
+    stats.shift = from.f64s(1, d, "the shift", false)?;
+    stats.sum = from.f64s(1, d, "the sums", false)?;
+    stats.largest = from.f64("the largest magnitude", false)?;
+    let n_rows = match from.byte("what is held", 2)? {
+        0 => {
+            let n_rows = from.length("the rows", 8)?;
+            let values = from.f64s(n_rows, d, "the rows", false)?;
+            let weights = from.f64s(n_rows, 1, "the weights", false)?;
+            stats.second = Second::Rows { values, weights };
+            n_rows
+        }
+        _ => {
+            stats.second = Second::Scatter(read_scatter(from, d)?);
+            // Fourth powers may be beyond float64 where nothing else is.
+            let cubic = from.f64s(1, d, "the third moments", true)?;
+            stats.fourth = Fourth { cubic, quartic: from.f64("the fourth moment", true)? };
+            0
+        }
+    };
+    stats.held = read_held(from, d, n_rows)?;
+    if classes && of_class {
+        return refused("a class holds classes of its own".into());
+    }
+    if classes {
+        let n = from.length("the classes on their own", 1)?;
+        let one = |_| Ok((read_class(from)?, read_one(from, true)?));
+        stats.by_class = Some((0..n).map(one).collect::<Result<_>>()?);
+    }
+    Ok(stats)
+}
+
+fn read_scatter(from: &mut Reader<'_>, d: usize) -> Result<Vec<f64>> {
+    // Nothing is allocated before its upper half is known to be there.
+    from.expect(d.saturating_mul(d.saturating_add(1)) / 2, "the scatter")?;
+    let mut scatter = zeros(d * d, "a scatter matrix")?;
+    for (i, row) in scatter.chunks_exact_mut(d).enumerate() {
+        row[i..].copy_from_slice(&from.f64s(1, d - i, "the scatter", false)?);
+    }
+    Ok(scatter)
+}
+
+/// The response of `n_rows` held rows, or of a scatter where that is 0.
+fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
+    let by_sum = |n: usize| if n_rows == 0 { n } else { 0 };
+    Ok(match from.byte("the response", 3)? {
+        0 => Held::Nothing,
+        1 => {
+            let n = from.length("the classes", 16)?;
+            let classes = (0..n).map(|_| read_class(from)).collect::<Result<Vec<_>>>()?;
+            let counts = (0..n).map(|_| from.u64("a class's count")).collect::<Result<_>>()?;
+            let mut codes = Vec::with_capacity(n_rows); // fewer than the rows that were read
+            for _ in 0..n_rows {
+                match u32::try_from(from.u64("a row's class")?) {
+                    Ok(code) if (code as usize) < n => codes.push(code),
+                    _ => return refused(format!("a row is of none of the {n} classes")),
+                }
+            }
+            let sums = from.f64s(by_sum(n), d, "the class sums", false)?;
+            Held::Labels(Labels { classes, counts, codes, sums })
+        }
+        _ => {
+            let k = from.length("the targets", 24)?;
+            let mut numbers = |what| from.f64s(1, k, what, false);
+            let shift = numbers("the targets' shift")?;
+            let (sum, square) = (numbers("the targets' sums")?, numbers("the targets' squares")?);
+            let rows = from.f64s(n_rows, k, "the targets' rows", false)?;
+            let cross = from.f64s(by_sum(d), k, "the products with the targets", false)?;
+            Held::Targets(Targets { shift, sum, square, rows, cross })
+        }
+    })
+}
+
+fn read_class(from: &mut Reader<'_>) -> Result<Label> {
+    Ok(match from.byte("the kind of a class", 2)? {
+        0 => Label::Int(from.u64("a class")?.cast_signed()),
+        _ => Label::Text(Arc::from(from.text("the name of a class")?)),
+    })
+}

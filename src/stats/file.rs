@@ -1,0 +1,110 @@
+//! Statistics as bytes, and back: what a state file holds.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 8 | the mark, which transfers that change line ends or drop high bits break |
+//! | 4 | the version of what follows |
+//! | 8 | the length of all of it |
+//! | 8 + … | the caller's notes, UTF-8, after their length |
+//! | … | the statistics (`fields.rs`) |
+//! | 32 | the SHA-256 of all bytes before |
+//!
+//! All numbers are little-endian, floats IEEE, so that a file reads the same everywhere. SHA-256
+//! because any tool can check it, and because the same digest orders states by their content
+//! (`Stats::digest`), which needs more than the 32 bits of a checksum; it costs 1 ms for 768
+//! features. The reader trusts nothing all the same: every length is held against the bytes that
+//! are left before anything is allocated, so no file, however made, panics or asks for memory that
+//! its own size does not explain.
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::linalg::lapack::reserved;
+
+use super::bytes::{Reader, Writer};
+use super::{Stats, fields};
+
+const MARK: [u8; 8] = *b"\x89TXS\r\n\x1a\n";
+const VERSION: u32 = 1;
+const SEAL: usize = 32;
+/// Mark, version and length, and the least that can follow.
+const HEAD: usize = MARK.len() + 4 + 8;
+
+impl Stats {
+    /// The statistics as bytes, with notes that [`Stats::from_bytes`] gives back.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn to_bytes(&self, notes: &str) -> Result<Vec<u8>> {
+        let room = self.n_bytes() + notes.len() + 4096;
+        let mut bytes = reserved::<u8>(room, "the statistics as bytes")?;
+        bytes.extend_from_slice(&MARK);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        let mut out = Writer(&mut bytes);
+        out.text(notes);
+        fields::write(self, &mut out);
+        let length = (bytes.len() + SEAL) as u64;
+        bytes[HEAD - 8..HEAD].copy_from_slice(&length.to_le_bytes());
+        let seal: [u8; SEAL] = Sha256::digest(&bytes).into();
+        bytes.extend_from_slice(&seal);
+        Ok(bytes)
+    }
+
+    /// The statistics of these bytes, to the bit, and the notes.
+    ///
+    /// # Errors
+    /// [`Error::StateFile`] if they are cut short, altered, of a newer version, or something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, String)> {
+        let mut reader = Reader::new(unsealed(bytes)?);
+        let notes = reader.text("the notes")?;
+        let stats = fields::read(&mut reader)?;
+        reader.end()?;
+        Ok((stats, notes))
+    }
+
+    /// The SHA-256 of the statistics: equal for equal statistics alone, whoever made them.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn digest(&self) -> Result<[u8; SEAL]> {
+        let mut bytes = reserved::<u8>(self.n_bytes() + 4096, "the statistics as bytes")?;
+        fields::write(self, &mut Writer(&mut bytes));
+        Ok(Sha256::digest(&bytes).into())
+    }
+}
+
+/// What lies between the head and the seal of a complete file.
+fn unsealed(bytes: &[u8]) -> Result<&[u8]> {
+    let refuse = |problem: String| Err(Error::StateFile { problem });
+    let n = bytes.len();
+    if n == 0 {
+        return refuse("it is empty".into());
+    }
+    if bytes[..n.min(MARK.len())] != MARK[..n.min(MARK.len())] {
+        return refuse("it does not begin as one; Stats.save writes them".into());
+    }
+    let Some((head, rest)) = bytes.split_at_checked(HEAD) else {
+        return refuse(format!("it is cut short after {n} bytes, within its head"));
+    };
+    let mut head = Reader::new(&head[MARK.len()..]);
+    let (version, length) = (head.u32("the version")?, head.u64("the length")?);
+    if version != VERSION {
+        return refuse(format!(
+            "it is of version {version}, and this release reads version {VERSION}; use the release \
+             that wrote it, or a newer one"
+        ));
+    }
+    if (n as u64) < length {
+        return refuse(format!("it is cut short: {n} of {length} bytes are there"));
+    }
+    let content = rest.len().checked_sub(SEAL);
+    let (Some(content), true) = (content, n as u64 == length) else {
+        return refuse(format!("it has {n} bytes where {length} are announced; it was altered"));
+    };
+    let (sealed, seal) = bytes.split_at(HEAD + content);
+    if Sha256::digest(sealed).as_slice() != seal {
+        return refuse("its checksum does not match; it was altered since it was written".into());
+    }
+    Ok(&sealed[HEAD..])
+}
