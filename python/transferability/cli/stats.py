@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, re
         path, _ = split_key(spec)
         if not path.exists() and not has_magic(str(path)):
             raise DataError(f"there is no file or folder {path}")
+    if not os.access(partial.parent, os.W_OK):
+        raise DataError(f"there is no folder {partial.parent} that can be written to")
     if partial.exists() and not resume:
         raise DataError(
             f"{partial} holds the complete shards of an interrupted pass; continue it with "

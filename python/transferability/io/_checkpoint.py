@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from .._state_file import write_bytes
 from .._stats import Stats
 from ..errors import DataError
 from ._shards import FeatureSource, Shard
@@ -77,7 +78,7 @@ class Checkpoint:
         facts = {"settings": self._settings, "shards": self._shards[:n_shards]}
         text = json.dumps(facts).encode()
         body = _MAGIC + len(text).to_bytes(8, "little") + text + stats.to_bytes()
-        _replace(self._path, body + _digest(body))
+        write_bytes(self._path, body + _digest(body))
         self._latest = None
         end = time.monotonic()
         self._next = end + 10 * (end - start)
@@ -121,17 +122,3 @@ def _identity(shard: Shard) -> dict[str, Any]:
         "time of change": status.st_mtime_ns,
         "header": head,
     }
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

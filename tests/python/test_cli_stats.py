@@ -1,0 +1,287 @@
+"""Statistics on the command line: stats, merge, score, rank; interrupted and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import transferability as tx
+from transferability.cli import main
+
+SHARDS = 8
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def x() -> Any:
+    return np.random.default_rng(5).normal(size=(800, 6)).astype(np.float16)
+
+
+@pytest.fixture
+def y(x: Any) -> Any:
+    return x[:, :3].argmax(axis=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, x: Any, y: Any, monkeypatch: Any) -> Path:
+    """Eight shards with their labels, the current folder."""
+    for i, (part, labels) in enumerate(zip(np.split(x, SHARDS), np.split(y, SHARDS), strict=True)):
+        np.save(tmp_path / f"x_{i}.npy", part)
+        np.save(tmp_path / f"y_{i}.npy", labels)
+    np.save(tmp_path / "y.npy", y)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files(kind: str) -> list[str]:
+    return [f"{kind}_{i}.npy" for i in range(SHARDS)]
+
+
+def test_the_pattern_of_the_manual(folder: Path, x: Any, y: Any) -> None:
+    """As a shell expands: stats X_*.npy --labels y_*.npy -o part.stats, merge, score."""
+    first = run("stats", *files("x")[:5], "--labels", *files("y")[:5], "-o", "a.stats")
+    assert (first.exit_code, first.stdout) == (0, "")
+    assert "a.stats: 500 rows x 6 features of 5 files, classification" in first.stderr
+    quoted = run("stats", "-q", "x_[5-7].npy", "-o", "b.stats", "--labels", "y_[5-7].npy")
+    assert (quoted.exit_code, quoted.output) == (0, "")
+    merged = run("merge", "a.stats", "b.stats", "-o", "all.stats")
+    assert merged.exit_code == 0
+    assert "all.stats: 800 rows" in merged.stderr
+    scored = run("score", "all.stats", "--metrics", "logme,h_score")
+    assert scored.exit_code == 0
+    for line in scored.stdout.splitlines():
+        name, value = line.split("\t")
+        expected = tx.score(x, y, name)
+        assert abs(float(value) - expected) <= 1e-10 * max(1, abs(expected))
+    assert "Data: 800 rows" in run("score", "all.stats", "--explain").stdout
+    assert run("score", "all.stats", "--csv").stdout.splitlines()[1].startswith("all,")
+    assert sorted(path.name for path in folder.glob("*.stats*")) == [
+        "a.stats",
+        "all.stats",
+        "b.stats",
+    ]
+
+
+def test_one_file_of_labels_is_for_all(folder: Path, x: Any, y: Any) -> None:
+    assert run("stats", *files("x"), "--labels", "y.npy", "-o", "one.stats").exit_code == 0
+    assert run("stats", *files("x"), "--labels", *files("y"), "-o", "own.stats").exit_code == 0
+    one = without_time(Path("one.stats").read_bytes())
+    assert one == without_time(Path("own.stats").read_bytes())
+    os.rename("x_7.npy", "x_10.npy")
+    by_shell = ["x_0.npy", "x_1.npy", "x_10.npy", *files("x")[2:7]]
+    refused = run("stats", *by_shell, "--labels", "y.npy", "-o", "bad.stats")
+    assert refused.exit_code == 3
+    assert "natural order (2 before 10)" in refused.stderr
+    assert run("stats", "x_*.npy", "--labels", "y.npy", "-o", "good.stats").exit_code == 0
+    assert one == without_time(Path("good.stats").read_bytes())
+
+
+def test_models_of_the_same_rows_rank_by_their_statistics(folder: Path, x: Any, y: Any) -> None:
+    np.save("poor.npy", x[::-1])
+    for name, paths in (("good", files("x")), ("poor", ["poor.npy"])):
+        assert run("stats", *paths, "--labels", "y.npy", "-o", f"{name}.stats").exit_code == 0
+    result = run("rank", "poor.stats", "good.stats", "--csv")
+    assert result.exit_code == 0
+    assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == ["good", "poor"]
+    assert run("rank", "poor.stats", "good.stats", "--labels", "y.npy").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["stats", "x_0.npy"], 2, "Missing option '--output'"),
+        (["stats", "-o", "a.stats"], 2, "Missing argument 'FEATURES"),
+        (["stats", "--labels", "y.npy", "x_0.npy", "-o", "a.stats"], 2, "Missing argument"),
+        (["stats", "gone.npy", "-o", "a.stats"], 2, "no file or folder gone.npy"),
+        (["stats", "x_0.npy", "--labels", "gone.npy", "-o", "a.stats"], 2, "gone.npy"),
+        (["stats", "gone_*.npy", "-o", "a.stats"], 3, "no file matches gone_*.npy"),
+        (["stats", "x_0.npy", "x_1.npy", "--labels", "y.npy", "-o", "a.stats"], 3, "800 entries"),
+        (["stats", "x_0.npy", "--labels", "y_0.npy", "-o", "no/a.stats"], 2, "no folder no"),
+        (["merge", "a.stats", "-o", "b.stats"], 2, "no file or folder a.stats"),
+        (["merge", "ok.stats", "-o", "ok.stats"], 2, "both read and written"),
+        (["merge", "ok.stats", "./ok.stats", "-o", "b.stats"], 2, "given twice"),
+        (["merge", "y.npy", "-o", "b.stats"], 3, "y.npy: "),
+        (["score", "ok.stats", "y.npy"], 2, "labels cannot be given with ok.stats"),
+        (["score", "ok.stats", "--method", "svd"], 2, "method cannot be given"),
+        (["score", "ok.stats", "--metrics", "parc"], 3, "parc"),
+        (["score", "x_0.npy"], 2, "give LABELS"),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int, message: str, folder: Path) -> None:
+    assert run("stats", "x_0.npy", "--labels", "y_0.npy", "-o", "ok.stats").exit_code == 0
+    result = run(*arguments)
+    assert message in result.stderr
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+
+
+def test_what_was_complete_is_kept_when_a_shard_is_bad(folder: Path, x: Any, y: Any) -> None:
+    """A NaN in shard 7 of 8: six shards are done, and none of the seventh."""
+    command = ("stats", *files("x"), "--labels", *files("y"), "-o", "part.stats")
+    assert run(*command).exit_code == 0
+    whole = Path("part.stats").read_bytes()
+    Path("part.stats").unlink()
+    good = np.load("x_6.npy")
+    bad = good.copy()
+    bad[11, 4] = np.nan
+    np.save("x_6.npy", bad)
+    result = run(*command)
+    assert result.exit_code == 3
+    assert "x_6.npy, row 11, column 4 is nan" in result.stderr
+    assert not Path("part.stats").exists()
+    refused = run(*command)
+    assert refused.exit_code == 2
+    assert "continue it with --resume, or delete" in refused.stderr
+    np.save("x_6.npy", good)
+    touched = []
+    result = run_counting(touched, *command, "--resume")
+    assert result.exit_code == 0
+    assert touched == ["x_6.npy", "x_7.npy"]
+    assert without_time(Path("part.stats").read_bytes()) == without_time(whole)
+    assert not Path("part.stats.partial").exists()
+
+
+def run_counting(touched: list[str], *arguments: object) -> Result:
+    """Run a command and list the files whose rows it reads."""
+    from transferability.io import Shard
+
+    read = Shard.features
+
+    def counting(self: Shard, *args: Any) -> Any:
+        touched.append(str(self))
+        return read(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shard, "features", counting)
+        return run(*arguments)
+
+
+def without_time(data: bytes) -> bytes:
+    """Everything but the seconds that it took, and the checksum over them."""
+    stats = tx.Stats.from_bytes(data)
+    stats._seconds = 0.0
+    return stats.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda: np.save("x_1.npy", np.load("x_1.npy") * 2), "x_1.npy is not what part.stats.par"),
+        (lambda: np.save("y_7.npy", np.load("y_7.npy")[::-1]), "labels changed since part.stats"),
+        (lambda: os.utime("x_0.npy", (1, 1)), "its time of change was"),
+        (lambda: Path("part.stats.partial").write_bytes(b"x" * 99), "no whole checkpoint"),
+        (lambda: shorten("part.stats.partial"), "no whole checkpoint"),
+    ],
+)
+def test_what_has_changed_is_not_resumed(change: Any, message: str, folder: Path) -> None:
+    command = ("stats", *files("x"), "--labels", *files("y"), "-o", "part.stats")
+    interrupted(*command)
+    change()
+    result = run(*command, "--resume")
+    assert result.exit_code == 3
+    assert message in result.stderr
+    assert "delete" in result.stderr
+    settings = run(*command, "--resume", "--class-scatters")
+    assert settings.exit_code == 3
+
+
+def shorten(path: str) -> None:
+    Path(path).write_bytes(Path(path).read_bytes()[:-1])
+
+
+def interrupted(*command: object) -> Result:
+    """Run a command and press Ctrl-C in its fifth block."""
+    push, calls = tx.Stats.push, []
+
+    def pressing(self: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        push(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tx.Stats, "push", pressing)
+        return run(*command)
+
+
+def test_an_interrupted_pass_continues_after_its_last_shard(folder: Path) -> None:
+    command = ("stats", *files("x"), "--labels", *files("y"), "-o", "part.stats")
+    stopped = interrupted(*command)
+    assert stopped.exit_code == 1
+    assert not Path("part.stats").exists()
+    touched: list[str] = []
+    assert run_counting(touched, *command, "--resume").exit_code == 0
+    assert touched == files("x")[4:]
+    fresh = run(*command, "--resume")
+    assert fresh.exit_code == 0
+    assert "there is no part.stats.partial; starting with the first shard" in fresh.stderr
+
+
+#: Ends itself without warning in its fifth block, or while the third checkpoint is written.
+KILLED = """
+import os, signal, sys
+from transferability import Stats, _state_file
+from transferability.cli import main
+from transferability.io import _checkpoint
+
+left = int(sys.argv.pop(1))
+
+def deadly(function):
+    def call(*args, **kwargs):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return call
+
+_checkpoint.time.monotonic = lambda: 0.0  # every shard is written
+if sys.argv.pop(1) == "push":
+    Stats.push = deadly(Stats.push)
+else:
+    _state_file.os.replace = deadly(os.replace)
+main()
+"""
+
+
+@pytest.mark.parametrize(("where", "when", "left"), [("push", 5, 4), ("replace", 3, 6)])
+def test_kill_9_costs_the_shard_under_way(where: str, when: int, left: int, folder: Path) -> None:
+    command = ["stats", *files("x"), "--labels", *files("y"), "-o", "part.stats"]
+    assert run(*command).exit_code == 0
+    whole = Path("part.stats").read_bytes()
+    Path("part.stats").unlink()
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(when), where, *command], check=False, timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert not Path("part.stats").exists()
+    touched: list[str] = []
+    assert run_counting(touched, *command, "--resume").exit_code == 0
+    assert touched == files("x")[-left:]
+    assert without_time(Path("part.stats").read_bytes()) == without_time(whole)
+
+
+def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> None:
+    from transferability.io import _progress
+
+    monkeypatch.setattr(_progress, "_EVERY", 0.0)
+    lines = _progress.Lines()
+    lines(100, 400, "x_0.npy")
+    lines(200, 400, "x_1.npy")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("100 of 400 rows, x_0.npy, ")
+    assert " rows/s, " in second
+    assert " s left, " in second
+    assert second.endswith(" MB at most")
+    assert _progress.peak_memory() > 10 << 20
