@@ -408,6 +408,40 @@ def test_columns_are_never_guessed(tmp_path: Path, x: Any, y: Any) -> None:
         stats_of(path, [0, 1], task="classification")
 
 
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__[6:])
+def test_a_file_cut_short_is_refused_wherever_it_is_cut(
+    write: Any, tmp_path: Path, x: Any, y: Any
+) -> None:
+    given = write(tmp_path / "features", x, y)
+    path = next(file for file in tmp_path.iterdir())
+    data = path.read_bytes()
+    cuts = np.random.default_rng(0).integers(0, len(data), 25).tolist()
+    for length in [0, 1, 8, *cuts, len(data) - 8, len(data) - 1]:
+        path.write_bytes(data[:length])
+        with pytest.raises((DataError, DtypeError), match="features"):
+            stats_of(open_features(**given))
+
+
+def test_a_stream_cut_between_batches_is_refused(tmp_path: Path, x: Any, y: Any) -> None:
+    import pyarrow as pa
+
+    table, path = lists(x, y), tmp_path / "x.arrow"
+    with pa.OSFile(str(path), "wb") as out:
+        writer = pa.ipc.new_stream(out, table.schema)
+        writer.write_table(table, max_chunksize=100)
+    with pytest.raises(DataError, match="does not end as an Arrow stream does"):
+        open_features(path, y)
+
+
+def test_compressed_arrow_files(tmp_path: Path, x: Any, y: Any) -> None:
+    from pyarrow import feather
+
+    feather.write_feather(lists(x, y), tmp_path / "x.feather", "zstd", chunksize=50)
+    source = open_features(tmp_path / "x.feather", label_column="y")
+    np.testing.assert_array_equal(source.load(), x)
+    np.testing.assert_array_equal(source.labels(), y)
+
+
 def test_text_labels_of_tables(tmp_path: Path, x: Any) -> None:
     import h5py
     import pyarrow as pa

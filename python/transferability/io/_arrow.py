@@ -7,7 +7,8 @@ library keeps on disk.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ __all__ = ["names", "open_array", "open_column"]
 
 #: Columns of these names are labels, until someone says that they are features.
 _LABELS = {"label", "labels", "target", "targets", "class", "y"}
+#: What a writer puts last; without it a stream cut between batches would look whole.
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def open_array(path: Path, key: str | None, label_column: str | None = None) -> Reader:
     """Open the features: the list column or the number columns that `key` names or matches."""
-    table = _Table(path)
+    table = _open_table(path)
     try:
         columns = _features(table.schema, key, label_column, path)
         return _ColumnsReader(table, columns, as_matrix=True)
@@ -37,7 +40,7 @@ def open_array(path: Path, key: str | None, label_column: str | None = None) -> 
 
 def open_column(path: Path, name: str | None) -> Reader:
     """Open one column, numbers or text; without a name the only one."""
-    table = _Table(path)
+    table = _open_table(path)
     try:
         column = choose(table.schema.names, name, "column", path)
         return _ColumnsReader(table, [column], as_matrix=False)
@@ -78,51 +81,80 @@ def _features(schema: Any, key: str | None, label_column: str | None, path: Path
 
 def _list_size(kind: Any) -> int | None:
     """Give the length of the lists of a column, -1 where each has its own; None for no lists."""
-    types = need("pyarrow", extra="io", what="reading tables").types
+    types = _pyarrow("types")
     kind = getattr(kind, "storage_type", kind)  # the `datasets` library's own array types
     if types.is_fixed_size_list(kind):
         return int(kind.list_size)
     return -1 if types.is_list(kind) or types.is_large_list(kind) else None
 
 
+def _pyarrow(part: str = "") -> Any:
+    library = need("pyarrow", extra="io", what="reading parquet and Arrow files")
+    return importlib.import_module(f"pyarrow.{part}") if part else library
+
+
 class _Table:
-    """A file of record batches, whatever its format."""
+    """A parquet file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._close: list[Callable[[], object]] = []
-        pyarrow = need("pyarrow", extra="io", what="reading parquet and Arrow files")
-        path.stat()  # missing files are named before pyarrow words it
-        if path.suffix.lower() in (".parquet", ".pq"):
-            from pyarrow import parquet
-
-            file = parquet.ParquetFile(path, memory_map=True)
-            self._close.append(file.close)
-            self.schema, self.n_rows = file.schema_arrow, file.metadata.num_rows
-            self._batches: Callable[[list[str]], Iterator[Any]] = lambda columns: file.iter_batches(
-                batch_size=4096, columns=columns, use_threads=False
-            )
-            return
-        source = pyarrow.memory_map(str(path))
-        self._close.append(source.close)
-        try:
-            opened = pyarrow.ipc.open_file(source)
-            batches = [opened.get_batch(i) for i in range(opened.num_record_batches)]
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            opened = pyarrow.ipc.open_stream(source)
-            batches = list(opened)  # mapped: their numbers are read when used
-        self.schema, self.n_rows = opened.schema, sum(batch.num_rows for batch in batches)
-        self._batches = lambda columns: (batch.select(columns) for batch in batches)
+        self._file = _pyarrow("parquet").ParquetFile(path, memory_map=True)
+        self.schema, self.n_rows = self._file.schema_arrow, self._file.metadata.num_rows
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """Give the record batches of some columns, in order."""
-        return self._batches(columns)
+        found: Iterator[Any] = self._file.iter_batches(4096, columns=columns, use_threads=False)
+        return found
 
     def close(self) -> None:
         """Close the file."""
-        for close in self._close:
-            close()
+        self._file.close()
+
+
+class _IpcTable(_Table):
+    """An Arrow file or stream, mapped; one batch at a time is taken apart."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ipc = _pyarrow("ipc")
+        self._map = _pyarrow().memory_map(str(path))
+        try:
+            self.schema, _ = self._open(None)
+            # Rows are counted by one column; lists may be compressed, and are left alone.
+            small = [i for i, field in enumerate(self.schema) if _list_size(field.type) is None]
+            self.n_rows = sum(b.num_rows for b in self._open([*small, 0][:1])[1])
+        except BaseException:
+            self._map.close()
+            raise
+
+    def batches(self, columns: list[str]) -> Iterator[Any]:
+        """Give the record batches of some columns, in order."""
+        _, batches = self._open([self.schema.get_field_index(name) for name in columns])
+        return (batch.select(columns) for batch in batches)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._map.close()
+
+    def _open(self, fields: list[int] | None) -> tuple[Any, Iterator[Any]]:
+        """Give the schema and the batches; a file begins with its name, a stream does not."""
+        options = self._ipc.IpcReadOptions(included_fields=fields or [])
+        self._map.seek(0)
+        if self._map.read(6) == b"ARROW1":
+            file = self._ipc.open_file(self._map, options=options)
+            return file.schema, (file.get_batch(i) for i in range(file.num_record_batches))
+        size = self._map.size()
+        self._map.seek(max(0, size - 8))
+        if self._map.read(8) != _END_OF_STREAM:
+            raise DataError(f"{self.path} does not end as an Arrow stream does: damaged")
+        self._map.seek(0)
+        stream = self._ipc.open_stream(self._map, options=options)
+        return stream.schema, iter(stream)
+
+
+def _open_table(path: Path) -> _Table:
+    path.stat()  # a missing file is named before pyarrow words it
+    return _Table(path) if path.suffix.lower() in (".parquet", ".pq") else _IpcTable(path)
 
 
 class _ColumnsReader(Reader):
