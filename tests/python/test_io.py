@@ -524,6 +524,14 @@ def iter_of(values: list[int]) -> Any:
     yield from values
 
 
+def test_the_manual_runs(tmp_path: Path, monkeypatch: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], names)
+    assert names["ranking"]["mine"].logme == pytest.approx(names["scores"]["logme"], rel=1e-10)
+
+
 def test_progress_is_told(tmp_path: Path, x: Any, y: Any) -> None:
     write_shards(tmp_path, x, y, 3)
     seen: list[tuple[int, int, str]] = []
