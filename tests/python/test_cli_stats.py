@@ -228,7 +228,8 @@ def test_an_interrupted_pass_continues_after_its_last_shard(folder: Path) -> Non
     assert "there is no part.stats.partial; starting with the first shard" in fresh.stderr
 
 
-#: Ends itself without warning in its fifth block, or while the third checkpoint is written.
+#: Ends itself without warning at a call of a function, the how-many-eth is its first argument:
+#: while rows are added, or while a checkpoint, or at the end the result, is written.
 KILLED = """
 import os, signal, sys
 from transferability import Stats, _state_file
@@ -255,7 +256,9 @@ main()
 """
 
 
-@pytest.mark.parametrize(("where", "when", "left"), [("push", 5, 4), ("replace", 3, 6)])
+@pytest.mark.parametrize(
+    ("where", "when", "left"), [("push", 5, 4), ("replace", 3, 6), ("replace", SHARDS + 1, 0)]
+)
 def test_kill_9_costs_the_shard_under_way(where: str, when: int, left: int, folder: Path) -> None:
     command = ["stats", *files("x"), "--labels", *files("y"), "-o", "part.stats"]
     assert run(*command).exit_code == 0
@@ -268,7 +271,7 @@ def test_kill_9_costs_the_shard_under_way(where: str, when: int, left: int, fold
     assert not Path("part.stats").exists()
     touched: list[str] = []
     assert run_counting(touched, *command, "--resume").exit_code == 0
-    assert touched == files("x")[-left:]
+    assert touched == files("x")[SHARDS - left :]
     assert without_time(Path("part.stats").read_bytes()) == without_time(whole)
 
 

@@ -495,6 +495,20 @@ def test_a_missing_reader_is_one_line_of_advice(tmp_path: Path, monkeypatch: Any
             open_features(tmp_path / name)
 
 
+def test_the_next_block_is_read_while_one_is_worked_on() -> None:
+    wanted = threading.Event()
+
+    def items() -> Any:
+        yield 1
+        wanted.set()
+        yield 2
+
+    reading = ahead(items())
+    assert next(reading) == 1
+    assert wanted.wait(30), "the second item is made without anyone asking for it"
+    assert list(reading) == [2]
+
+
 def test_reading_ahead_ends_with_its_reader() -> None:
     made, threads = [], threading.active_count()
 

@@ -65,8 +65,9 @@ class Checkpoint:
 
     def keep(self, stats: Stats, n_shards: int) -> None:
         """Remember that this many shards are complete, and write it if it is time to."""
-        self._latest = (stats.copy(), n_shards)  # what comes next may fail halfway
-        if time.monotonic() >= self._next:
+        due = time.monotonic() >= self._next
+        self._latest = (stats if due else stats.copy(), n_shards)  # the pass goes on with `stats`
+        if due:
             self.write()
 
     def write(self) -> None:
