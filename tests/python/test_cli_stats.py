@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,44 @@ def test_kill_9_costs_the_shard_under_way(where: str, when: int, left: int, fold
     assert run_counting(touched, *command, "--resume").exit_code == 0
     assert touched == files("x")[SHARDS - left :]
     assert without_time(Path("part.stats").read_bytes()) == without_time(whole)
+
+
+#: Reads slowly, so that Ctrl-C comes while a block is read.
+SLOW = """
+import time
+from transferability.cli import main
+from transferability.io import _npy
+
+read = _npy._NpyReader._read
+
+def slowly(self, shape):
+    time.sleep(0.3)
+    return read(self, shape)
+
+_npy._NpyReader._read = slowly
+main()
+"""
+
+
+def test_ctrl_c_ends_the_pass_and_its_threads(folder: Path) -> None:
+    command = ["stats", *files("x"), "--labels", "y.npy", "-o", "part.stats"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *command], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(600):
+            if Path("part.stats.partial").exists():
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert "Aborted!" in said
+    assert "Traceback" not in said
+    assert run(*command, "--resume").exit_code == 0
+    assert tx.Stats.load("part.stats").n_samples == 800
 
 
 def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> None:
