@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _core, _threads
@@ -130,12 +129,9 @@ def evaluate(
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
     results: dict[str, Score | Exception] = {}
-    groups = _groups(requests)
-    if isinstance(given.features, FeatureSource):
-        only_stats = groups.keys() == {"stats"} and method != "svd"
-        if not only_stats or given.features.nbytes <= _LOADED:
-            given = given.in_memory()
-    for needs, named in groups.items():
+    if not _streams(given, requests, method):
+        given = given.in_memory()
+    for needs, named in _groups(requests).items():
         if needs in ("stats", "source_stats"):
             features = given.features if needs == "stats" else given.source_probs
             assert features is not None, "plan checks what is provided"
@@ -143,15 +139,27 @@ def evaluate(
             stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
             if isinstance(features, FeatureSource):
                 add_rows(stats, features, given.target)
-                results |= stats.outcomes(named, "tridiagonal", replace(given, features=None))
-                continue
-            stats.push(features, given.target, notes=given.notes)
+                method = "tridiagonal"
+            else:
+                stats.push(features, given.target, notes=given.notes)
             # The samples that an SVD could decompose are the features.
             chosen = method if needs == "stats" else "tridiagonal"
             results |= stats.outcomes(named, chosen, given)
         else:
             results |= _without_stats(given, named, threads, stop)
     return {name: results[name] for name in requests}
+
+
+def _streams(given: Given, requests: Iterable[str], method: str) -> bool:
+    """Tell whether features in files are many, and nothing needs them but the statistics."""
+    needs = {need for name in requests for need in metric_rows()[name]["needs"]}
+    return (
+        isinstance(given.features, FeatureSource)
+        and given.features.nbytes > _LOADED
+        and needs <= {"stats", "class_scatters"}
+        and all(map(is_native, requests))
+        and method != "svd"
+    )
 
 
 def _groups(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:

@@ -52,7 +52,7 @@ class Given:
     def native(self) -> dict[str, Any]:
         """Give the arrays by the names that the native module knows."""
         return {
-            "features": self.features,
+            "features": None if isinstance(self.features, FeatureSource) else self.features,
             "labels": self.target.ids,
             "names": self.target.names,
             "targets": self.target.values,

@@ -200,7 +200,13 @@ def test_large_features_are_streamed_where_statistics_are_enough(
     assert not loaded
     assert ranking["m"].logme == pytest.approx(tx.logme(x, y), rel=1e-10)
     assert (ranking["m"].n_samples, ranking["m"].n_features) == x.shape
-    tx.rank({"m": source}, y, ["logme", "parc"])
+    for once_more in ("parc", "lda", "ridge_probe"):
+        loaded.clear()
+        ranking = tx.rank({"m": source}, y, ["logme", once_more])
+        assert loaded
+        assert ranking["m"].scores[once_more] == tx.score(x, y, once_more)
+    loaded.clear()
+    tx.rank({"m": source}, y, method="svd")
     assert loaded
 
 
