@@ -86,6 +86,8 @@ def stats(
     """
     from ..io import open_features, stats_of
 
+    if not labels and label_column is None:
+        raise click.UsageError("give the labels with --labels or --label-column")
     partial = Path(f"{output}.partial")
     with usage():
         _check(features, labels, partial, resume)

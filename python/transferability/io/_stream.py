@@ -51,8 +51,8 @@ def stats_of(
     source : FeatureSource, path, or list of paths
         What :func:`open_features` gives, or what it takes.
     labels : array-like, path, or list of paths, optional
-        As :func:`open_features` takes them. Without any, the statistics serve the metrics that
-        read no labels.
+        As :func:`open_features` takes them. Without any, the statistics describe the features
+        alone, and no metric can be computed from them.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         What the labels are.
     class_scatters : bool, default=False
