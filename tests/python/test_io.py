@@ -448,6 +448,16 @@ def test_compressed_arrow_files(tmp_path: Path, x: Any, y: Any) -> None:
     np.testing.assert_array_equal(source.labels(), y)
 
 
+def test_columns_of_shards_are_the_same(tmp_path: Path, x: Any) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"a": x[:, 0], "b": x[:, 1]}), tmp_path / "0.parquet")
+    parquet.write_table(pa.table({"b": x[:, 1], "a": x[:, 0]}), tmp_path / "1.parquet")
+    with pytest.raises(DataError, match=r"1\.parquet has a column 'b' where .*0\.parquet has 'a'"):
+        open_features(tmp_path)
+
+
 def test_text_labels_of_tables(tmp_path: Path, x: Any) -> None:
     import h5py
     import pyarrow as pa

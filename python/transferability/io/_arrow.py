@@ -163,6 +163,8 @@ class _ColumnsReader(Reader):
     def __init__(self, table: _Table, columns: list[str], *, as_matrix: bool) -> None:
         self._table, self._columns, self._as_matrix = table, columns, as_matrix
         self._size = _list_size(table.schema.field(columns[0]).type)
+        if self._size is None:
+            self.columns = tuple(columns)
         first = next(self._arrays(), None)
         if first is None:
             shape: tuple[int, ...] = (0, max(self._size or 0, 0))

@@ -85,7 +85,7 @@ def _shard(path: Path, key: str | None, label_column: str | None) -> Shard:
     if label_column is not None and suffix not in (*CONTAINERS, *TABLES):
         raise DataError(f"{path} holds one array and no {label_column!r}; give labels=")
     with open_array(path, key, label_column=label_column) as reader:
-        shape, dtype = reader.shape, reader.dtype
+        shape, dtype, columns = reader.shape, reader.dtype, reader.columns
     name = text_of(path, key)
     if len(shape) != 2:
         raise DataError(f"{name} must be 2-D (n_samples, n_features), got shape {shape}")
@@ -93,7 +93,7 @@ def _shard(path: Path, key: str | None, label_column: str | None) -> Shard:
         raise DataError(f"{name} is empty: shape {shape}; leave it out")
     if dtype.kind not in "fiub" and dtype.name != "bfloat16":
         raise DtypeError(f"{name} must hold real numbers, got dtype {dtype}")
-    return Shard(path, key, shape[0], shape[1], dtype, label_column)
+    return Shard(path, key, shape[0], shape[1], dtype, label_column, columns)
 
 
 def _check_alike(shard: Shard, first: Shard) -> None:
@@ -102,6 +102,12 @@ def _check_alike(shard: Shard, first: Shard) -> None:
             f"{shard} has {shard.n_features} features but {first} has {first.n_features}; shards "
             f"must have the same columns"
         )
+    for one, other in zip(shard.columns, first.columns, strict=False):
+        if one != other:
+            raise DataError(
+                f"{shard} has a column {one!r} where {first} has {other!r}; shards must have the "
+                f"same columns in the same order"
+            )
     if (shard.dtype.kind == "f") != (first.dtype.kind == "f"):
         raise DtypeError(
             f"{shard} holds {shard.dtype} but {first} holds {first.dtype}; shards must hold one "

@@ -29,6 +29,9 @@ class Reader(ABC):
         Of its numbers, as blocks have them.
     """
 
+    #: The names of the columns, where the file has them.
+    columns: tuple[str, ...] = ()
+
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
 

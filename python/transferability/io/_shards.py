@@ -40,6 +40,8 @@ class Shard:
         Of the features as stored.
     labels : str, tuple of (Path, str or None), ndarray or None
         Where its labels are: in a column of the same file, in another file, or here.
+    columns : tuple of str
+        The names of the features, where the file has them.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Shard:
     n_features: int
     dtype: np.dtype[Any]
     labels: Any = None
+    columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Write it as the command line takes it."""
