@@ -285,6 +285,43 @@ def test_kill_9_costs_the_shard_under_way(where: str, when: int, left: int, fold
     assert without_time(Path("part.stats").read_bytes()) == without_time(whole)
 
 
+#: Has no room for more than a few bytes from the third checkpoint on.
+FULL = """
+import resource
+from transferability.cli import main
+from transferability.io import _checkpoint
+
+keep = _checkpoint.Checkpoint.keep
+
+def keep_little(self, stats, n_shards):
+    if n_shards == 3:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+    keep(self, stats, n_shards)
+
+_checkpoint.time.monotonic = lambda: 0.0
+_checkpoint.Checkpoint.keep = keep_little
+main()
+"""
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(folder: Path) -> None:
+    command = ["stats", *files("x"), "--labels", *files("y"), "-o", "part.stats"]
+    stopped = subprocess.run(
+        [sys.executable, "-c", FULL, *command],
+        check=False,
+        timeout=60,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith("error: part.stats.partial: ")
+    assert len(stopped.stderr.splitlines()) == 1
+    assert sorted(path.name for path in folder.glob("*part*")) == ["part.stats.partial"]
+    touched: list[str] = []
+    assert run_counting(touched, *command, "--resume").exit_code == 0
+    assert touched == files("x")[2:]
+
+
 #: Reads slowly, so that Ctrl-C comes while a block is read.
 SLOW = """
 import time

@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferability as tx
+from transferability.cli import main
 from transferability.errors import DataError, DtypeError, MissingDependencyError
 from transferability.io import open_features, stats_of
 from transferability.io._stream import ahead
@@ -186,6 +188,31 @@ def test_rank_and_score_take_every_format(tmp_path: Path, x: Any, y: Any) -> Non
     assert {row.scores["logme"] for row in ranking} == {tx.logme(x, y)}
     source = open_features(f"{tmp_path}/x_*.npy", f"{tmp_path}/y_*.npy")
     assert tx.score(source, None, "logme") == tx.logme(x, y)
+
+
+def test_the_command_line_takes_every_format(tmp_path: Path, x: Any, y: Any) -> None:
+    from safetensors.numpy import save_file
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    save_file({"good": x, "poor": x[::-1].copy(), "labels": y}, tmp_path / "all.safetensors")
+    write_parquet(folder / "lists", x, y)
+    np.save(folder / "plain.npy", x[::-1])
+    tensors, table = str(tmp_path / "all.safetensors"), f"{folder / 'lists.parquet'}"
+    expected = float(tx.logme(x, y))
+    for arguments, names in (
+        ([tensors, "--labels", f"{tensors}:labels"], ["good", "poor"]),
+        ([str(folder), "--labels", f"{table}:y"], ["lists", "plain"]),
+        ([f"{table}:x", "--labels", f"{table}:y"], ["x"]),
+    ):
+        result = CliRunner().invoke(main, ["rank", *arguments, "--json"])
+        rows = json.loads(result.stdout)["rows"]
+        assert [row["name"] for row in rows] == names
+        assert rows[0]["scores"]["logme"] == expected
+    result = CliRunner().invoke(main, ["score", f"{tensors}:good", f"{table}:y"])
+    assert result.stdout == f"logme\t{expected!r}\n"
+    result = CliRunner().invoke(main, ["score", f"{tensors}:gone", f"{table}:y"])
+    assert (result.exit_code, "no tensor 'gone'" in result.stderr) == (3, True)
 
 
 def test_large_features_are_streamed_where_statistics_are_enough(
