@@ -121,7 +121,7 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DtypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, (str, os.PathLike)):
-        paths = "; only rank takes paths" if name == "features" else ""
+        paths = "; rank takes paths, or open it with io.open_features" if name == "features" else ""
         raise DtypeError(
             f"{name} is the path {os.fspath(value)!r}; load it first, for example with "
             f"np.load({os.fspath(value)!r}){paths}"

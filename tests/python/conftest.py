@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from feature_files import COLUMNS, ROWS
 from numpy.typing import NDArray
 
 
@@ -41,3 +43,15 @@ def feature_folder(
         cube=np.zeros((90, 2, 2)),
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def x() -> Any:
+    """What is written to files in many formats."""
+    return np.random.default_rng(3).normal(size=(ROWS, COLUMNS)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def y(x: Any) -> Any:
+    """Its labels."""
+    return (x[:, 0] + x[:, 1] > 0).astype(np.int64)
