@@ -105,7 +105,7 @@ def test_columns_are_never_guessed(tmp_path: Path, x: Any, y: Any) -> None:
         ({"a": x[:, 0], "label": x[:, 1]}, "column 'label' looks like labels"),
         ({"a": x[:, 0], "id": y}, "2 columns of float, int64"),
         ({"a": x[:, 0], "s": ["a"] * ROWS}, "2 columns of float, string"),
-        ({"a": list(x), "b": list(x)}, "several list columns"),
+        ({"a": list(x), "b": list(x)}, "columns of lists"),
         ({"a": [[1.0], [1.0, 2.0]]}, "row 1 has 2 numbers and others 1"),
         ({"a": [[1.0], None]}, "row 1 is null"),
         ({"a": [["x"], ["y"]]}, "not of numbers"),
@@ -116,6 +116,11 @@ def test_columns_are_never_guessed(tmp_path: Path, x: Any, y: Any) -> None:
     parquet.write_table(pa.table({"a": x[:, 0], "b": x[:, 1]}), path)
     np.testing.assert_array_equal(open_features(path).load(), x[:, :2])
     np.testing.assert_array_equal(open_features(path, key="b").load(), x[:, 1:2])
+    parquet.write_table(pa.table({"[ab]": x[:, 2], "a": x[:, 0], "b": list(x)}), path)
+    np.testing.assert_array_equal(open_features(path, key="[ab]").load(), x[:, 2:3])
+    np.testing.assert_array_equal(open_features(path).load(), x)
+    with pytest.raises(DataError, match=r"columns of lists \(b\)"):
+        open_features(path, key="?")
     parquet.write_table(pa.table({"a": pa.array([1.0, None])}), path)
     with pytest.raises(DataError, match="row 1, column 0 is nan"):
         stats_of(path, [0, 1], task="classification")

@@ -58,12 +58,19 @@ def _features(schema: Any, key: str | None, label_column: str | None, path: Path
     """Choose the columns of the features, in the order of the file."""
     types = {field.name: field.type for field in schema if field.name != label_column}
     if key is not None:
-        return fnmatch.filter(types, key) or [choose(list(types), key, "column", path)]
+        chosen = [] if key in types else fnmatch.filter(types, key)
+        chosen = chosen or [choose(list(types), key, "column", path)]
+        types = {name: types[name] for name in chosen}
+        if len(types) == 1 or all(_list_size(kind) is None for kind in types.values()):
+            return chosen
     lists = [name for name, kind in types.items() if _list_size(kind) is not None]
-    if len(lists) == 1:
+    if len(lists) == 1 and key is None:
         return lists
     if lists:
-        raise DataError(f"{path} has several list columns ({', '.join(lists)}); name one with key=")
+        raise DataError(
+            f"{path} has columns of lists ({', '.join(lists)}), of which one can be the features; "
+            f"name it with key="
+        )
     named = sorted(name for name in types if name.lower() in _LABELS)
     if named:
         raise DataError(
