@@ -88,6 +88,15 @@ def test_one_file_of_labels_is_for_all(folder: Path, x: Any, y: Any) -> None:
     assert one == without_time(Path("good.stats").read_bytes())
 
 
+def test_folders_of_shards_and_labels(folder: Path) -> None:
+    for kind in "xy":
+        Path(kind).mkdir()
+        for file in files(kind):
+            os.rename(file, Path(kind) / file)
+    assert run("stats", "x", "--labels", "y", "-o", "part.stats").exit_code == 0
+    assert tx.Stats.load("part.stats").n_samples == 800
+
+
 def test_models_of_the_same_rows_rank_by_their_statistics(folder: Path, x: Any, y: Any) -> None:
     np.save("poor.npy", x[::-1])
     for name, paths in (("good", files("x")), ("poor", ["poor.npy"])):
@@ -373,3 +382,10 @@ def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> N
     assert " s left, " in second
     assert second.endswith(" MB at most")
     assert _progress.peak_memory() > 10 << 20
+    monkeypatch.setattr(_progress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with _progress.row_progress(None, 400) as show:
+        assert isinstance(show, _progress.Lines)
+    with _progress.row_progress(False, 400) as show:
+        show(400, 400, "x_3.npy")
+    assert capsys.readouterr().err == ""

@@ -91,7 +91,8 @@ def stats(
     partial = Path(f"{output}.partial")
     with usage():
         _check(features, labels, partial, resume)
-    source = open_features(list(features), list(labels) or None, key=key, label_column=label_column)
+    beside = [Path(spec) for spec in labels] or None
+    source = open_features(list(features), beside, key=key, label_column=label_column)
     if len(labels) == 1 and len(source.shards) > 1 and not has_magic(labels[0]):
         _check_order(source.shards)
     if resume and not quiet and not partial.exists():
