@@ -13,7 +13,6 @@ from ._registry import is_native, metric_rows, module_of, plan, pool_of
 from ._score import Score, collect, make_scores
 from ._stats import Stats
 from .errors import TransferabilityError
-from .io._shards import FeatureSource
 from .io._stream import add_rows
 
 __all__ = ["evaluate", "score", "score_one"]
@@ -133,17 +132,16 @@ def evaluate(
         given = given.in_memory()
     for needs, named in _groups(requests).items():
         if needs in ("stats", "source_stats"):
-            features = given.features if needs == "stats" else given.source_probs
-            assert features is not None, "plan checks what is provided"
             scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
             stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
-            if isinstance(features, FeatureSource):
-                add_rows(stats, features, given.target)
-                method = "tridiagonal"
-            else:
+            features = given.features if needs == "stats" else given.source_probs
+            if features is not None:
                 stats.push(features, given.target, notes=given.notes)
-            # The samples that an SVD could decompose are the features.
-            chosen = method if needs == "stats" else "tridiagonal"
+            else:
+                assert given.files is not None, "plan checks what is provided"
+                add_rows(stats, given.files, given.target)
+            # The samples that an SVD could decompose are the features, where they are at hand.
+            chosen = method if needs == "stats" and features is not None else "tridiagonal"
             results |= stats.outcomes(named, chosen, given)
         else:
             results |= _without_stats(given, named, threads, stop)
@@ -154,8 +152,8 @@ def _streams(given: Given, requests: Iterable[str], method: str) -> bool:
     """Tell whether features in files are many, and nothing needs them but the statistics."""
     needs = {need for name in requests for need in metric_rows()[name]["needs"]}
     return (
-        isinstance(given.features, FeatureSource)
-        and given.features.nbytes > _LOADED
+        given.files is not None
+        and given.files.nbytes > _LOADED
         and needs <= {"stats", "class_scatters"}
         and all(map(is_native, requests))
         and method != "svd"

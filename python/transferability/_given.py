@@ -23,18 +23,25 @@ class Given:
     """Checked arrays of the same rows; what was not given is None or empty."""
 
     target: Target
-    features: NDArray[Any] | FeatureSource | None = None
+    features: NDArray[Any] | None = None
     source_probs: NDArray[Any] | None = None
     source_labels: NDArray[np.int64] | None = None
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
+    files: FeatureSource | None = None  # where `features` are not read yet
+
+    @property
+    def shape(self) -> tuple[int | None, int | None]:
+        """Rows and columns of the features; None where there are none."""
+        have = self.files if self.features is None else self.features
+        return (None, None) if have is None else (have.shape[0], have.shape[1])
 
     def provides(self) -> frozenset[str]:
         """Name the needs of metrics that this meets."""
         met = {
-            "stats": self.features is not None,
-            "class_scatters": self.features is not None,
-            "samples": self.features is not None,
+            "stats": self.shape[0] is not None,
+            "class_scatters": self.shape[0] is not None,
+            "samples": self.shape[0] is not None,
             "source_stats": self.source_probs is not None,
             "source_probs": self.source_probs is not None,
             "source_labels": self.source_labels is not None,
@@ -43,16 +50,16 @@ class Given:
         return frozenset(need for need, is_met in met.items() if is_met)
 
     def in_memory(self) -> Given:
-        """Load features that are in files."""
-        if not isinstance(self.features, FeatureSource):
+        """Read features that are in files."""
+        if self.files is None:
             return self
-        array, notes = as_features(self.features.load())
-        return replace(self, features=array, notes=self.notes + notes)
+        array, notes = as_features(self.files.load())
+        return replace(self, features=array, files=None, notes=self.notes + notes)
 
     def native(self) -> dict[str, Any]:
         """Give the arrays by the names that the native module knows."""
         return {
-            "features": None if isinstance(self.features, FeatureSource) else self.features,
+            "features": self.features,
             "labels": self.target.ids,
             "names": self.target.names,
             "targets": self.target.values,
@@ -85,10 +92,9 @@ def read_given(
     """
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
-    array: NDArray[Any] | FeatureSource | None = None
-    probs = ids = None
+    array = probs = ids = files = None
     if isinstance(features, FeatureSource):
-        array, rows["features"] = features, features.n_samples
+        files, rows["features"] = features, features.n_samples
         if labels is None and target is None:
             labels = features.labels()
     elif features is not None:
@@ -117,7 +123,7 @@ def read_given(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
-    return Given(target, array, probs, ids, views, notes)
+    return Given(target, array, probs, ids, views, notes, files)
 
 
 def _codes(source_labels: object) -> NDArray[np.int64]:

@@ -203,7 +203,7 @@ def _row(
             read_given(_loaded(features), None, target=shared.target, **own),
             label_embeddings=shared.label_embeddings,
         )
-        notes, shape = given.notes, given.features.shape  # type: ignore[union-attr]
+        notes, shape = given.notes, given.shape
         met = given.provides()
         for metric in requests:
             if missing := unmet(metric_rows()[metric], met):

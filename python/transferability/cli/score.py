@@ -58,7 +58,7 @@ def score(
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():
         names = names_of(metrics)
-    chosen = {"task": task, "precision": precision, "method": method}
+    chosen: dict[str, Any] = {"task": task, "precision": precision, "method": method}
     files = {"source_probs": source_probs, "source_labels": source_labels}
     options |= given(intercept=intercept)
     with warnings.catch_warnings(record=True) as caught:
