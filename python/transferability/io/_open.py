@@ -31,7 +31,8 @@ def open_features(
         before x_10. ``file:key`` names an array of a file that holds several.
     labels : array-like, path, or list of paths, optional
         For all rows in the order of the shards; or one file a shard, as a list or a pattern: any
-        of the formats above, or .csv and .txt with one label a line.
+        of the formats above, or .csv and .txt with one label a line. Texts are files if all of
+        them end as such names do.
     key : str, optional
         The array of every file that holds several: a member, tensor, dataset, or a column of lists.
         For a table with one column per dimension a pattern of their names, such as ``"f*"``.
