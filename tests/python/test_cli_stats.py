@@ -104,7 +104,10 @@ def test_models_of_the_same_rows_rank_by_their_statistics(folder: Path, x: Any, 
     result = run("rank", "poor.stats", "good.stats", "--csv")
     assert result.exit_code == 0
     assert [line.split(",")[1] for line in result.stdout.splitlines()[1:]] == ["good", "poor"]
-    assert run("rank", "poor.stats", "good.stats", "--labels", "y.npy").exit_code == 2
+    for beside in (("--labels", "y.npy"), ("--task", "regression"), ("--method", "svd")):
+        refused = run("rank", "poor.stats", "good.stats", *beside)
+        assert refused.exit_code == 2
+        assert "cannot be given with FILE.stats" in refused.stderr
 
 
 @pytest.mark.parametrize(

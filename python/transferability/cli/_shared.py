@@ -22,6 +22,7 @@ __all__ = [
     "given",
     "names_of",
     "one_of",
+    "refuse_beside",
     "say",
     "shared_options",
     "statistics_of",
@@ -163,6 +164,16 @@ def say(message: str, colour: str | None = None) -> None:
     """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
+
+
+def refuse_beside(files: str, **arguments: object) -> None:
+    """Refuse what statistics have decided already, or cannot use."""
+    for name, value in arguments.items():
+        if value not in (None, False, 0, "auto", "double", "pooled"):
+            raise click.UsageError(
+                f"{name.replace('_', '-')} cannot be given with {files}: statistics have their "
+                f"labels, task and precision, and no samples"
+            )
 
 
 def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ._shared import (
     given,
     names_of,
     one_of,
+    refuse_beside,
     say,
     shared_options,
     statistics_of,
@@ -67,8 +68,8 @@ def rank(
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     if all(path.endswith(".stats") for path in features):
-        if labels is not None or source_probs is not None or source_labels is not None:
-            raise click.UsageError("FILE.stats have their labels; no other file is read with them")
+        beside = {"source_probs": source_probs, "source_labels": source_labels, "task": task}
+        refuse_beside("FILE.stats", labels=labels, precision=precision, method=method, **beside)
         with usage():
             names = names_of(metrics)
         states = statistics_of(features)

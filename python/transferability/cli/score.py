@@ -14,6 +14,7 @@ from ._shared import (
     given,
     names_of,
     one_of,
+    refuse_beside,
     say,
     shared_options,
     statistics_of,
@@ -64,7 +65,7 @@ def score(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):
-            _refuse_beside(features, labels=labels, **files, **chosen)
+            refuse_beside(features, labels=labels, **files, **chosen)
             ((name, stats),) = statistics_of((features,)).items()
             scores = stats.score(names, **options)
         elif labels is None:
@@ -102,16 +103,6 @@ def _read(
         source_probs=None if probs is None else probs.load(),
         source_labels=None if source_labels is None else load_labels(source_labels),
     )
-
-
-def _refuse_beside(file: str, **arguments: str | None) -> None:
-    """Refuse what statistics have decided already, or cannot use."""
-    for name, value in arguments.items():
-        if value not in (None, "auto", "double"):
-            raise click.UsageError(
-                f"{name.replace('_', '-')} cannot be given with {file}: statistics have their "
-                f"labels, task and precision, and no samples"
-            )
 
 
 def _columns(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:
