@@ -31,17 +31,20 @@ class Given:
     files: FeatureSource | None = None  # where `features` are not read yet
 
     @property
-    def shape(self) -> tuple[int | None, int | None]:
-        """Rows and columns of the features; None where there are none."""
-        have = self.files if self.features is None else self.features
-        return (None, None) if have is None else (have.shape[0], have.shape[1])
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the features, else of `source_probs`, else one column."""
+        for have in (self.features, self.files, self.source_probs):
+            if have is not None:
+                return have.shape[0], have.shape[1]
+        return self.target.n_samples, 1
 
     def provides(self) -> frozenset[str]:
         """Name the needs of metrics that this meets."""
+        has_features = self.features is not None or self.files is not None
         met = {
-            "stats": self.shape[0] is not None,
-            "class_scatters": self.shape[0] is not None,
-            "samples": self.shape[0] is not None,
+            "stats": has_features,
+            "class_scatters": has_features,
+            "samples": has_features,
             "source_stats": self.source_probs is not None,
             "source_probs": self.source_probs is not None,
             "source_labels": self.source_labels is not None,
