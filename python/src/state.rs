@@ -77,8 +77,7 @@ fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {
     let single = moments.precision == Precision::Single;
     dict.set_item("precision", if single { "single" } else { "double" })?;
     dict.set_item("n_samples", moments.n_samples)?;
-    for (key, values) in
-        [("shift", moments.shift), ("sum", moments.sum), ("cubic", moments.cubic)]
+    for (key, values) in [("shift", moments.shift), ("sum", moments.sum), ("cubic", moments.cubic)]
     {
         dict.set_item(key, values.into_pyarray(py))?;
     }
@@ -142,9 +141,8 @@ fn class(value: &Bound<'_, PyAny>) -> PyResult<Label> {
 
 fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
     let get = |key: &str| Ok::<_, PyErr>(dict.get_item(key)?.filter(|value| !value.is_none()));
-    let need = |key: &str| {
-        get(key)?.ok_or_else(|| named("DataError", format!("moments have no {key:?}")))
-    };
+    let need =
+        |key: &str| get(key)?.ok_or_else(|| named("DataError", format!("moments have no {key:?}")));
     let vector = |key: &str| {
         Ok::<_, PyErr>(need(key)?.extract::<PyReadonlyArray1<'_, f64>>()?.as_array().to_vec())
     };

@@ -54,10 +54,14 @@ def as_moments(given: object, task: str | None = None) -> dict[str, Any]:
         **{name: _array(given, name, (d,)) for name in ("shift", "sum", "cubic")},
         "scatter": _array(given, "scatter", (d, d)),
     }
-    if of_class or task == UNLABELLED:
+    if of_class:
         return found
     if task == "classification":
         return found | _of_classes(given, d)
+    if given.get("by_class") is not None:
+        found["by_class"] = {}  # there are no classes, and merging asks for the same on both sides
+    if task == UNLABELLED:
+        return found
     k = _array(given, "target_shift").size
     of_targets = ("target_shift", "target_sum", "target_square")
     found |= {name: _array(given, name, (k,)) for name in of_targets}

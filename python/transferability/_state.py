@@ -176,7 +176,8 @@ class State:
         Examples
         --------
         >>> import numpy as np, pathlib, tempfile, transferability as tx
-        >>> stats = tx.Stats().update(np.eye(6) + 0.1, [0, 1] * 3)
+        >>> features = np.random.default_rng(0).normal(size=(30, 4))
+        >>> stats = tx.Stats().update(features, [0, 1, 2] * 10)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "part.stats")
         ...     stats.save(path)

@@ -58,13 +58,14 @@ class Sums(State):
         -------
         rest : Stats
             A new object; neither input changes. Where both hold their rows, nothing is rounded;
-            else up to three digits are lost, which leaves scores nine.
+            else up to two digits are lost, which leaves scores nine.
 
         Raises
         ------
         DataError
-            If the rows of `part` cannot be among these, none would be left, or what cancels is
-            more than a thousand times what is left of a column: then accumulate the rest again.
+            If the rows of `part` cannot be among these, or none would be left. Of sums also if
+            no more samples than features would be left, or what cancels is more than a hundred
+            times what is left of a column: then accumulate the rest again.
 
         Examples
         --------
@@ -112,9 +113,8 @@ class Sums(State):
             raise DataError("there are no statistics to merge; give at least one")
         for part in parts:
             parts[0]._check_task(part, "merge")
-        found = [(_core.digest(part._inner), part._warnings, part) for part in parts]
-        found.sort(key=lambda part: part[:2])
-        merged = _tree([part for *_, part in found])
+        # The facts decide between equal sums of rows that were described differently.
+        merged = _tree(sorted(parts, key=lambda p: (_core.digest(p._inner), repr(p._facts()))))
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
 

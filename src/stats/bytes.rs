@@ -89,7 +89,13 @@ impl<'a> Reader<'a> {
     }
 
     /// `rows` × `cols` numbers, finite unless `any`.
-    pub(super) fn f64s(&mut self, rows: usize, cols: usize, what: &'static str, any: bool) -> Result<Vec<f64>> {
+    pub(super) fn f64s(
+        &mut self,
+        rows: usize,
+        cols: usize,
+        what: &'static str,
+        any: bool,
+    ) -> Result<Vec<f64>> {
         let n = rows.saturating_mul(cols);
         self.expect(n, what)?;
         let mut values = reserved(n, what)?;

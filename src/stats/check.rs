@@ -2,12 +2,20 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::error::Result;
 use crate::input::Label;
+use crate::linalg::lapack::{Cholesky, zeros};
 
-use super::{Held, Second, Stats};
+use super::response::{Labels, Targets};
+use super::{Held, Precision, Second, Stats};
+
+/// By how much sums may contradict each other, relative to the sizes of their columns: products of
+/// float32 round at 6e-8.
+pub(super) const TOLERANCE: f64 = 1e-5;
 
 impl Stats {
-    /// What contradicts itself in counts and lengths; every number is known to be finite.
+    /// What contradicts itself in counts, or in sums by the inequality of Cauchy and Schwarz; every
+    /// length is known to be right and every number to be finite.
     pub(super) fn inconsistency(&self) -> Option<String> {
         if self.is_empty() {
             return None;
@@ -39,16 +47,81 @@ impl Stats {
                 let beyond = values.iter().find(|value| value.abs() > self.largest);
                 beyond.map(|value| format!("a value of {value} beyond {}", self.largest))
             }
-            Second::Scatter(_) => None,
+            Second::Scatter(scatter) => self.of_scatter(scatter),
         }
+    }
+
+    /// What moving shifts may have left of a square, at most.
+    fn noise(&self) -> f64 {
+        let relative = if self.precision == Precision::Single { 1e-4 } else { 1e-9 };
+        relative * self.n_samples as f64 * self.largest * self.largest
+    }
+
+    fn of_scatter(&self, scatter: &[f64]) -> Option<String> {
+        let (n, d, noise) = (self.n_samples as f64, self.n_features, self.noise());
+        let within = |square: f64, bound: f64| square <= bound * (1.0 + TOLERANCE);
+        let square = |j: usize| scatter[j * (d + 1)];
+        for j in 0..d {
+            let (sum, square) = (self.sum[j], square(j));
+            let largest = self.largest;
+            if square < -noise || !within(square, n * largest * largest) {
+                return Some(format!(
+                    "scatter[{j}, {j}] is {square:e}, which {n} samples of at most {largest:e} \
+                     about the shift do not have"
+                ));
+            }
+            if !within(sum * sum, n * (square + noise)) {
+                return Some(format!(
+                    "sum[{j}] is {sum:e}, too much for {n} samples with squares of {square:e}"
+                ));
+            }
+        }
+        for i in 0..d {
+            for j in i + 1..d {
+                let product = scatter[i * d + j];
+                if !within(product * product, (square(i) + noise) * (square(j) + noise)) {
+                    return Some(format!(
+                        "scatter[{i}, {j}] is {product:e}, too much for squares of {:e} and {:e}",
+                        square(i),
+                        square(j)
+                    ));
+                }
+            }
+        }
+        let trace: f64 = (0..d).map(square).sum();
+        let quartic = self.fourth.quartic; // beyond float64 where nothing else may be
+        if quartic.is_finite()
+            && trace > 0.0
+            && !within(trace * trace, n * (quartic + noise * noise))
+        {
+            let least = trace * trace / n;
+            return Some(format!(
+                "quartic is {quartic:e}, of {least:e} or more for a scatter of trace {trace:e}"
+            ));
+        }
+        None
+    }
+
+    /// Whether the scatter has a direction of less than no variance, beyond rounding; D³/3.
+    pub(super) fn is_indefinite(&self) -> Result<bool> {
+        let Second::Scatter(scatter) = &self.second else { return Ok(false) };
+        let d = self.n_features;
+        let scale: Vec<f64> = scatter.iter().step_by(d + 1).map(|s| s.max(0.0).sqrt()).collect();
+        let mut unit = zeros(d * d, "a copy of the scatter")?;
+        for (i, (out, row)) in unit.chunks_exact_mut(d).zip(scatter.chunks_exact(d)).enumerate() {
+            for j in i..d {
+                let scales = scale[i] * scale[j];
+                out[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
+            }
+            out[i] = 1.0 + 10.0 * TOLERANCE;
+        }
+        Ok(Cholesky::new(unit, d)?.is_none())
     }
 
     fn of_held(&self) -> Option<String> {
         match &self.held {
             Held::Nothing => None,
-            Held::Targets(targets) => {
-                targets.shift.is_empty().then(|| "there is no column of targets".into())
-            }
+            Held::Targets(targets) => self.of_targets(targets),
             Held::Labels(labels) => {
                 let distinct: HashSet<&Label> = labels.classes.iter().collect();
                 let n_text = distinct.iter().filter(|c| matches!(c, Label::Text(_))).count();
@@ -60,7 +133,9 @@ impl Stats {
                 if labels.counts.contains(&0) || total != self.n_samples {
                     return Some(format!("classes of {total} for {} samples", self.n_samples));
                 }
-                let Second::Rows { weights, .. } = &self.second else { return None };
+                let Second::Rows { weights, .. } = &self.second else {
+                    return self.of_class_sums(labels);
+                };
                 let mut counts = vec![0.0; n];
                 for (code, weight) in labels.codes.iter().zip(weights) {
                     counts[*code as usize] += weight;
@@ -69,6 +144,58 @@ impl Stats {
                 differs.then(|| "the rows of a class do not add up to its count".into())
             }
         }
+    }
+
+    fn of_class_sums(&self, labels: &Labels) -> Option<String> {
+        let (n, d, noise) = (self.n_samples as f64, self.n_features, self.noise());
+        let Second::Scatter(scatter) = &self.second else { return None };
+        for j in 0..d {
+            let square = (scatter[j * (d + 1)] + noise) * (1.0 + TOLERANCE);
+            let of_class = |c: usize| labels.sums[c * d + j];
+            let total: f64 = (0..labels.counts.len()).map(of_class).sum();
+            if (total - self.sum[j]).abs() > TOLERANCE * (n * square).sqrt() {
+                return Some(format!(
+                    "class_sums[:, {j}] add up to {total:e}, and sum[{j}] is {:e}",
+                    self.sum[j]
+                ));
+            }
+            let mut counts = labels.counts.iter().enumerate();
+            let beyond = |(c, count): (usize, &u64)| of_class(c).powi(2) > *count as f64 * square;
+            if let Some(c) = counts.position(beyond) {
+                let (sum, count) = (of_class(c), labels.counts[c]);
+                return Some(format!(
+                    "class_sums[{c}, {j}] is {sum:e}, too much for {count} samples"
+                ));
+            }
+        }
+        None
+    }
+
+    fn of_targets(&self, targets: &Targets) -> Option<String> {
+        let (n, d, k) = (self.n_samples as f64, self.n_features, targets.shift.len());
+        if k == 0 {
+            return Some("there is no column of targets".into());
+        }
+        let within = |square: f64, bound: f64| square <= bound * (1.0 + TOLERANCE);
+        // What moving shifts may have left of a column that is constant.
+        let noise = |k: usize| 1e-9 * n * (1.0 + targets.shift[k] * targets.shift[k]);
+        for (k, (square, sum)) in targets.square.iter().zip(&targets.sum).enumerate() {
+            if *square < -noise(k) || !within(sum * sum, n * (square + noise(k))) {
+                return Some(format!(
+                    "target_sum[{k}] is {sum:e}, too much for {n} samples with squares of \
+                     {square:e}"
+                ));
+            }
+        }
+        let Second::Scatter(scatter) = &self.second else { return None };
+        let beyond = |i: &usize| {
+            let (j, k) = (i / k, i % k);
+            let squares = (scatter[j * (d + 1)] + self.noise()) * (targets.square[k] + noise(k));
+            !within(targets.cross[*i].powi(2), squares)
+        };
+        let i = (0..d * k).find(beyond)?;
+        let (cross, j, k) = (targets.cross[i], i / k, i % k);
+        Some(format!("cross[{j}, {k}] is {cross:e}, too much for its column and target"))
     }
 
     fn of_classes(&self) -> Option<String> {

@@ -6,13 +6,10 @@ use crate::input::Label;
 use crate::linalg::lapack::{MAX_ORDER, zeros};
 use crate::threads::Context;
 
+use super::check::TOLERANCE;
 use super::fourth::Fourth;
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
-
-/// By how much moments may contradict each other, relative to the sizes of their columns: products
-/// of float32 round at 6e-8.
-const TOLERANCE: f64 = 1e-5;
 
 /// Sums over rows x (D,) of weights w, about a shift s (D,).
 #[derive(Debug, Clone, Default)]
@@ -156,22 +153,27 @@ impl Stats {
             held,
             by_class: by_class.transpose()?,
         };
-        match stats.inconsistency() {
-            Some(problem) => Err(Error::Moments { problem }),
-            None => Ok(stats),
+        if let Some(problem) = stats.inconsistency() {
+            return refused(problem);
         }
+        if stats.is_indefinite()? {
+            return refused(
+                "scatter has a direction in which squares add up to less than 0".into(),
+            );
+        }
+        Ok(stats)
     }
 }
 
 impl Moments {
-    /// Refuses what the moments of rows cannot be, by the inequality of Cauchy and Schwarz.
+    /// Lengths, finite numbers and symmetry.
     fn check(&self) -> Result<()> {
-        let (d, n) = (self.shift.len(), self.n_samples as f64);
-        if d == 0 || d > MAX_ORDER {
-            return Err(Error::TooLarge { order: d, limit: MAX_ORDER });
+        let d = self.shift.len();
+        if d == 0 {
+            return Err(Error::Empty { name: "shift", axis: "features" });
         }
-        if self.n_samples == 0 || self.n_samples > 1 << 53 {
-            return refused(format!("n_samples is {}; it must be 1 to 2^53", self.n_samples));
+        if d > MAX_ORDER {
+            return Err(Error::TooLarge { order: d, limit: MAX_ORDER });
         }
         numbers("shift", &self.shift, d)?;
         numbers("sum", &self.sum, d)?;
@@ -179,113 +181,34 @@ impl Moments {
         numbers("cubic", &self.cubic, d)?;
         numbers("quartic", &[self.quartic], 1)?;
         numbers("largest", &[self.largest], 1)?;
-        let squares: Vec<f64> = self.scatter.iter().step_by(d + 1).copied().collect();
-        // What float32 cannot hold beside the largest is 0 there and not in the sums.
-        let largest = squares.iter().fold(0.0_f64, |a, b| a.max(*b));
-        let lost = if self.precision == Precision::Single { 1e-30 * largest } else { 0.0 };
-        let within = |square: f64, bound: f64| square <= bound * (1.0 + TOLERANCE) + n * lost;
-        for (j, square) in squares.iter().enumerate() {
-            let sum = self.sum[j];
-            if *square < 0.0 || !within(*square, n * self.largest * self.largest) {
-                let largest = self.largest;
-                return refused(format!(
-                    "scatter[{j}, {j}] is {square:e}, which {n} samples of at most {largest:e} \
-                     about the shift do not have"
-                ));
-            }
-            if !within(sum * sum, n * square) {
-                return refused(format!(
-                    "sum[{j}] is {sum:e}, but {n} samples with a sum of squares of {square:e} \
-                     (scatter[{j}, {j}]) reach {:e} at most",
-                    (n * square).sqrt()
-                ));
-            }
-        }
-        for i in 0..d {
-            for j in 0..i {
-                let (a, b) = (self.scatter[i * d + j], self.scatter[j * d + i]);
-                let bound = squares[i] * squares[j];
-                if (a - b) * (a - b) > TOLERANCE * TOLERANCE * bound + n * lost {
-                    return refused(format!("scatter[{i}, {j}] is {a:e} and its mirror {b:e}"));
-                }
-                if !within(a * a, bound) {
-                    let reach = bound.sqrt();
-                    return refused(format!("scatter[{i}, {j}] is {a:e}, of at most {reach:e}"));
-                }
-            }
-        }
-        let trace: f64 = squares.iter().sum();
-        if !within(trace * trace, n * self.quartic) {
-            return refused(format!(
-                "quartic is {:e}, but with a trace of {trace:e} over {n} samples it is {:e} or more",
-                self.quartic,
-                trace * trace / n
-            ));
-        }
-        self.responses.check(self, &squares, within)
-    }
-}
-
-impl Responses {
-    fn check(
-        &self,
-        moments: &Moments,
-        squares: &[f64],
-        within: impl Fn(f64, f64) -> bool,
-    ) -> Result<()> {
-        let (d, n) = (squares.len(), moments.n_samples as f64);
-        match self {
-            Self::Nothing => Ok(()),
-            Self::Labels { classes, counts, sums } => {
+        match &self.responses {
+            Responses::Nothing => {}
+            Responses::Labels { classes, counts, sums } => {
                 same("class_counts", counts.len(), classes.len())?;
                 numbers("class_sums", sums, d * classes.len())?;
-                for (j, square) in squares.iter().enumerate() {
-                    let of_class = |c: usize| sums[c * d + j];
-                    let differs = (0..counts.len()).map(of_class).sum::<f64>() - moments.sum[j];
-                    if !within(differs * differs, TOLERANCE * TOLERANCE * n * square) {
-                        return refused(format!("class_sums[:, {j}] do not add up to sum[{j}]"));
-                    }
-                    let mut classes = counts.iter().enumerate();
-                    let beyond = |(c, count): (usize, &u64)| {
-                        !within(of_class(c) * of_class(c), *count as f64 * square)
-                    };
-                    if let Some(c) = classes.position(beyond) {
-                        let (sum, count) = (of_class(c), counts[c]);
-                        return refused(format!(
-                            "class_sums[{c}, {j}] is {sum:e}, too much for {count} samples"
-                        ));
-                    }
-                }
-                Ok(())
             }
-            Self::Targets { shift, sum, square, cross } => {
+            Responses::Targets { shift, sum, square, cross } => {
                 let k = shift.len();
                 numbers("target_shift", shift, k)?;
                 numbers("target_sum", sum, k)?;
                 numbers("target_square", square, k)?;
                 numbers("cross", cross, d * k)?;
-                if let Some(k) = (0..k).find(|k| !within(sum[*k] * sum[*k], n * square[*k])) {
-                    let square = square[k];
-                    return refused(format!(
-                        "target_sum[{k}] is {:e}, too much for {n} samples with a sum of squares \
-                         of {square:e}",
-                        sum[k]
-                    ));
-                }
-                let beyond = |i: &usize| !within(cross[*i].powi(2), squares[i / k] * square[i % k]);
-                let Some(i) = (0..d * k).find(beyond) else { return Ok(()) };
-                refused(format!(
-                    "cross[{}, {}] is {:e}, too much for its column and target",
-                    i / k,
-                    i % k,
-                    cross[i]
-                ))
             }
         }
+        let square = |j: usize| self.scatter[j * (d + 1)].abs();
+        for i in 0..d {
+            for j in 0..i {
+                let (a, b) = (self.scatter[i * d + j], self.scatter[j * d + i]);
+                if (a - b).abs() > TOLERANCE * (square(i) * square(j)).sqrt() {
+                    return refused(format!("scatter[{i}, {j}] is {a:e} and its mirror {b:e}"));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
-fn refused(problem: String) -> Result<()> {
+fn refused<T>(problem: String) -> Result<T> {
     Err(Error::Moments { problem })
 }
 

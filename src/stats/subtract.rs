@@ -8,11 +8,13 @@
 //! S_a,ii S_a,jj, so are those of S_b, before and after they are moved, and the difference keeps
 //! these errors while its own columns are smaller: R_jj = S_jj − c_j²/n about the mean that is left.
 //! With A_j = S_a,jj + S_b,jj + S'_b,jj and m = max_j A_j/R_jj, the entries of R are known to m·u of
-//! their columns' scales, where those of one pass are known to u: log₁₀ m digits are lost. Scores
-//! of one pass carry 12 digits and more (`tests/laws.rs`), so m ≤ 1000 leaves nine. Beyond that,
-//! and for targets likewise, subtraction is refused with the column and m. One shard of k equal
-//! ones has m ≈ k/(k − 1). A column that is constant in what is left, and was not in b, has
-//! R_jj = 0 and is refused too: its rounding would pass for signal.
+//! their columns' scales, where those of one pass are known to u: log₁₀ m digits are lost. TransRate
+//! of features that repeat each other magnifies u most, to 1e-11, so m ≤ 100 leaves every score nine
+//! digits. Beyond that, and for targets likewise, subtraction is refused with the column and m. One
+//! of k equal shards has m ≈ (k + 2)/(k − 1). A column that is constant in what is left, and was not
+//! in b, has R_jj = 0 and is refused too: its rounding would pass for signal. So are, for the same
+//! reason, as few samples as features: their scatter has directions of exactly zero, and the few
+//! rows are soon accumulated again.
 
 use std::collections::HashMap;
 
@@ -25,7 +27,7 @@ use super::response::Labels;
 use super::{Held, Second, Stats};
 
 /// m: how much larger what cancels may be than what is left.
-const LARGEST_LOSS: f64 = 1e3;
+const LARGEST_LOSS: f64 = 100.0;
 /// The same for fourth moments, which nothing magnifies: ten digits are left.
 const LARGEST_FOURTH_LOSS: f64 = 1e6;
 
@@ -51,6 +53,27 @@ impl Stats {
         if let (Held::Labels(ours), Held::Labels(theirs)) = (&self.held, &part.held) {
             ours.check_part(theirs)?;
         }
+        if self.holds_rows() && part.holds_rows() {
+            return self.without_rows(part, context);
+        }
+        let (n, d) = (self.n_samples - part.n_samples, self.n_features);
+        if n <= d as u64 {
+            return refused(format!(
+                "{n} samples of {d} features would be left, which statistics hold as rows, and \
+                 these rows are summed up already; accumulate the rest again"
+            ));
+        }
+        let left = self.less(part, context)?;
+        if left.is_indefinite()? {
+            return refused(
+                "they are of other rows: some direction would have less than 0 left".into(),
+            );
+        }
+        Ok(left)
+    }
+
+    /// Of one class on its own, the same without what `without` checked of the whole.
+    fn class_without(self, part: Self, context: &Context<'_>) -> Result<Self> {
         if self.holds_rows() && part.holds_rows() {
             return self.without_rows(part, context);
         }
@@ -121,7 +144,7 @@ impl Stats {
                 None => left.push((class, stats)),
                 Some(part) if part.n_samples == stats.n_samples => {}
                 Some(part) => {
-                    let rest = stats.without(part, context).map_err(|error| match error {
+                    let rest = stats.class_without(part, context).map_err(|error| match error {
                         Error::NotAPart { problem } => {
                             Error::NotAPart { problem: format!("in class {class}, {problem}") }
                         }
@@ -157,8 +180,7 @@ impl Labels {
 
     /// The same without classes that do not occur; sums are (C, `n_features`).
     pub(super) fn without_absent(mut self, n_features: usize) -> Self {
-        let present: Vec<usize> =
-            (0..self.counts.len()).filter(|c| self.counts[*c] > 0).collect();
+        let present: Vec<usize> = (0..self.counts.len()).filter(|c| self.counts[*c] > 0).collect();
         let mut places = vec![0; self.counts.len()];
         for (place, c) in (0..).zip(&present) {
             places[*c] = place;
@@ -213,8 +235,8 @@ fn digits(what: &str, cancelled: &[f64], left: impl Iterator<Item = f64>) -> Res
     for (j, (cancelled, left)) in cancelled.iter().zip(left).enumerate() {
         if *cancelled > 0.0 && !(left > 0.0 && *cancelled <= LARGEST_LOSS * left) {
             return refused(format!(
-                "in {what} {j}, sums of squares of {cancelled:.3e} cancel to {left:.3e}, and above \
-                 {LARGEST_LOSS:e} to 1 too few digits are left; accumulate the rest again"
+                "in {what} {j}, sums of squares of {cancelled:.3e} cancel to {left:.3e}, and beyond \
+                 {LARGEST_LOSS} to 1 too few digits are left; accumulate the rest again"
             ));
         }
     }

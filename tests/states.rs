@@ -1,0 +1,368 @@
+//! Laws of statistics in other forms: bytes give them back to the bit and nothing else passes for
+//! them, what was added can be taken away, and moments are all that a score needs.
+#![allow(clippy::unwrap_used, clippy::cast_possible_wrap, clippy::float_cmp)] // small numbers, known-good calls, equal bits
+
+use std::sync::Arc;
+
+use ndarray::{Array2, s};
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sha2::{Digest, Sha256};
+use transferability::decomp::Prepared;
+use transferability::error::Error;
+use transferability::input::{Block, Label, Response};
+use transferability::metrics::Outcome;
+use transferability::metrics::logme::LogMe;
+use transferability::stats::{Moments, Precision, Responses, Stats};
+use transferability::threads::Context;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Ids,
+    Names,
+    Targets,
+    Nothing,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Ids), Just(Kind::Names), Just(Kind::Targets), Just(Kind::Nothing)]
+}
+
+fn shape() -> impl Strategy<Value = (usize, usize)> {
+    prop_oneof![(30_usize..90, 2_usize..9), (8_usize..30, 8_usize..40)]
+}
+
+struct Data {
+    features: Array2<f64>,
+    labels: Vec<i64>,
+    targets: Array2<f64>,
+    weights: Vec<i64>,
+    kind: Kind,
+    classes: bool,
+    precision: Precision,
+}
+
+fn data((n, d): (usize, usize), kind: Kind, offset: f64, seed: u64) -> Data {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut normal = |shape| {
+        Array2::from_shape_simple_fn(shape, || {
+            (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0
+        })
+    };
+    let labels: Vec<i64> = (0..n).map(|i| (i * 7 % 3) as i64).collect();
+    let (centres, mut features) = (normal((3, d)), normal((n, d)));
+    let targets = features.dot(&normal((d, 2))) + normal((n, 2)) + 3.0;
+    for (mut row, label) in features.rows_mut().into_iter().zip(&labels) {
+        row += &centres.row(usize::try_from(*label).unwrap());
+    }
+    features += offset;
+    let weights = vec![1; n];
+    Data { features, labels, targets, weights, kind, classes: false, precision: Precision::Double }
+}
+
+impl Data {
+    fn stats(&self, range: std::ops::Range<usize>) -> Stats {
+        let names = ["ant", "bee", "fly"].map(Arc::from);
+        let features = self.features.slice(s![range.clone(), ..]);
+        let ids = &self.labels[range.clone()];
+        let response = match self.kind {
+            Kind::Ids => Response::Labels { ids, names: None },
+            Kind::Names => Response::Labels { ids, names: Some(&names) },
+            Kind::Targets => Response::Targets(self.targets.slice(s![range.clone(), ..])),
+            Kind::Nothing => Response::Nothing(range.len()),
+        };
+        let mut stats = Stats::empty(self.precision);
+        if self.classes {
+            stats = stats.with_class_scatters();
+        }
+        let block = Block::new(&features, response, Some(&self.weights[range])).unwrap();
+        stats.push(&block, &Context::serial()).unwrap();
+        stats
+    }
+
+    fn whole(&self) -> Stats {
+        self.stats(0..self.labels.len())
+    }
+}
+
+fn logme(stats: &Stats) -> Result<Outcome, Error> {
+    LogMe::default().compute(&Prepared::new(stats)?, &Context::serial())
+}
+
+fn merged(mut a: Stats, b: Stats) -> Stats {
+    a.merge(b, &Context::serial()).unwrap();
+    a
+}
+
+/// Equal to 1e-9, of scores and of everything about classes.
+fn close(a: &Stats, b: &Stats) -> Result<(), TestCaseError> {
+    prop_assert_eq!((a.n_samples(), a.classes()), (b.n_samples(), b.classes()));
+    let fourth = a.fourth_moment() / b.fourth_moment();
+    prop_assert!((fourth - 1.0).abs() < 1e-9, "fourth moments {fourth}");
+    if a.n_targets() > 0 {
+        let (a, b) = (logme(a).unwrap().value, logme(b).unwrap().value);
+        prop_assert!(a == b || (a - b).abs() <= 1e-9 * b.abs().max(1.0), "{a} {b}");
+    }
+    match (a.by_class(), b.by_class()) {
+        (Some(a), Some(b)) => {
+            prop_assert_eq!(a.len(), b.len());
+            for (a, b) in a.iter().zip(b) {
+                prop_assert_eq!(a.n_samples(), b.n_samples());
+                let (a, b) = (a.fourth_moment(), b.fourth_moment());
+                prop_assert!((a - b).abs() <= 1e-9 * b, "fourth moments of a class {a} {b}");
+            }
+        }
+        (None, None) => {}
+        _ => prop_assert!(false, "classes of one only"),
+    }
+    Ok(())
+}
+
+/// With the checksum that belongs to it.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.len() - 32;
+    let seal = Sha256::digest(&bytes[..end]);
+    bytes[end..].copy_from_slice(&seal);
+    bytes
+}
+
+fn refused(bytes: &[u8]) -> bool {
+    matches!(Stats::from_bytes(bytes), Err(Error::StateFile { .. }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_give_the_same_statistics_to_the_bit(
+        shape in shape(), kind in kind(), classes in any::<bool>(), single in any::<bool>(),
+        seed in 0_u64..1000, notes in ".{0,20}",
+    ) {
+        let mut data = data(shape, kind, 1e6, seed);
+        data.classes = classes;
+        data.weights = (0..shape.0).map(|i| (i % 3) as i64).collect();
+        data.precision = if single { Precision::Single } else { Precision::Double };
+        let mut stats = data.whole();
+        let bytes = stats.to_bytes(&notes).unwrap();
+        let (mut again, notes_again) = Stats::from_bytes(&bytes).unwrap();
+        prop_assert_eq!(&notes, &notes_again);
+        prop_assert_eq!(again.to_bytes(&notes).unwrap(), bytes);
+        prop_assert_eq!(again.digest().unwrap(), stats.digest().unwrap());
+        prop_assert!(again.holds_rows() == stats.holds_rows() && again.n_bytes() == stats.n_bytes());
+        // Nothing that the bytes do not say: they go on alike.
+        stats = merged(stats, data.stats(0..7));
+        again = merged(again, data.stats(0..7));
+        prop_assert_eq!(again.to_bytes("").unwrap(), stats.to_bytes("").unwrap());
+        prop_assert_ne!(again.digest().unwrap(), data.whole().digest().unwrap());
+        if !matches!(kind, Kind::Nothing) {
+            prop_assert_eq!(logme(&again).unwrap().per_target, logme(&stats).unwrap().per_target);
+        }
+    }
+
+    #[test]
+    fn altered_bytes_are_refused(
+        shape in shape(), kind in kind(), seed in 0_u64..1000, place in 0.0..1.0, bit in 0..8,
+    ) {
+        let bytes = data(shape, kind, 0.0, seed).whole().to_bytes("notes").unwrap();
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a place in the file
+        let place = (place * bytes.len() as f64) as usize;
+        let mut altered = bytes.clone();
+        altered[place] ^= 1_u8 << bit;
+        prop_assert!(refused(&altered));
+        prop_assert!(refused(&bytes[..place]));
+        prop_assert!(refused(&[&bytes[..], &bytes[..place.max(1)]].concat()));
+    }
+
+    /// A checksum is no proof of good will: whatever is read may be wrong, and must be harmless.
+    #[test]
+    fn forged_bytes_do_no_harm(
+        shape in shape(), kind in kind(), classes in any::<bool>(), seed in 0_u64..1000,
+        places in prop::collection::vec((0.0..1.0, any::<u64>(), 1_usize..9), 1..4),
+    ) {
+        let mut data = data(shape, kind, 0.0, seed);
+        data.classes = classes;
+        let mut bytes = data.whole().to_bytes("notes").unwrap();
+        let n = bytes.len();
+        for (place, forged, width) in places {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a place in the file
+            let place = 20 + (place * (n - 60) as f64) as usize;
+            let end = (place + width).min(n - 32);
+            bytes[place..end].copy_from_slice(&forged.to_le_bytes()[..end - place]);
+        }
+        match Stats::from_bytes(&sealed(bytes)) {
+            Ok((stats, _)) => {
+                // Then it is consistent enough to be used like any other.
+                let again = stats.to_bytes("").unwrap();
+                prop_assert_eq!(Stats::from_bytes(&again).unwrap().0.to_bytes("").unwrap(), again);
+                let mut more = data.whole();
+                let _ = more.merge(stats, &Context::serial());
+            }
+            Err(error) => prop_assert!(matches!(error, Error::StateFile { .. }), "{error}"),
+        }
+    }
+
+    #[test]
+    fn what_was_added_can_be_taken_away(
+        shape in shape(), kind in kind(), classes in any::<bool>(), cut in 0.05..0.6,
+        offset in prop_oneof![Just(0.0), Just(1e6)], seed in 0_u64..1000,
+    ) {
+        let mut data = data(shape, kind, offset, seed);
+        data.classes = classes;
+        let (n, d) = shape;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a number of rows
+        let cut = (cut * n as f64) as usize;
+        let (part, rest) = (data.stats(0..cut), data.stats(cut..n));
+        for whole in [
+            merged(part.clone(), rest.clone()), merged(rest.clone(), part.clone()), data.whole(),
+        ] {
+            match whole.without(part.clone(), &Context::serial()) {
+                Ok(left) => {
+                    prop_assert!(n - cut > d || left.holds_rows());
+                    close(&left, &rest)?;
+                }
+                // Of sums, when rows would be left, or too little of a class.
+                Err(Error::NotAPart { problem }) => {
+                    let few = n > d && n - cut <= d;
+                    prop_assert!(few || problem.starts_with("in class"), "{problem}");
+                }
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn moments_are_all_that_scores_need(
+        shape in shape(), kind in kind(), classes in any::<bool>(), seed in 0_u64..1000,
+    ) {
+        let mut data = data(shape, kind, 100.0, seed);
+        data.classes = classes;
+        let whole = data.whole();
+        let moments = whole.clone().into_moments(&Context::serial()).unwrap();
+        let again = Stats::from_moments(moments).unwrap();
+        prop_assert!(!again.holds_rows());
+        close(&again, &whole)?;
+        let more = data.stats(0..3);
+        close(&merged(again, more.clone()), &merged(whole, more))?;
+    }
+}
+
+#[test]
+fn an_empty_accumulator_keeps_its_kind() {
+    for precision in [Precision::Double, Precision::Single] {
+        let empty = Stats::empty(precision).with_class_scatters();
+        let (again, _) = Stats::from_bytes(&empty.to_bytes("").unwrap()).unwrap();
+        assert!(again.precision() == precision && again.by_class().is_some());
+        assert!(
+            again.n_samples() == 0
+                && Stats::empty(precision).into_moments(&Context::serial()).is_err()
+        );
+    }
+}
+
+#[test]
+fn files_say_what_is_wrong_with_them() {
+    let bytes = data((30, 4), Kind::Names, 0.0, 1).whole().to_bytes("").unwrap();
+    let problem = |bytes: &[u8]| Stats::from_bytes(bytes).unwrap_err().to_string();
+    let with = |place: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[place] = value;
+        bytes
+    };
+    assert!(problem(&[]).contains("empty"));
+    assert!(problem(b"hello").contains("does not begin as one"));
+    assert!(problem(&with(8, 2)).contains("version 2"));
+    assert!(problem(&bytes[..10]).contains("within its head"));
+    assert!(problem(&bytes[..100]).contains(&format!("100 of {} bytes", bytes.len())));
+    assert!(problem(&with(60, 200)).contains("checksum"));
+}
+
+#[test]
+fn what_is_no_part_is_refused() {
+    let data = |seed| data((60, 5), Kind::Ids, 0.0, seed);
+    let serial = Context::serial();
+    let without = |a: Stats, b: Stats| match a.without(b, &serial) {
+        Err(Error::NotAPart { problem }) => problem,
+        other => panic!("{other:?}"),
+    };
+    let whole = data(1).whole();
+    assert!(without(whole.clone(), whole.clone()).contains("60 samples, of 60"));
+    assert!(without(data(1).stats(0..5), data(2).stats(0..4)).contains("row 0 is not among"));
+    let mut other = data(1);
+    other.labels = vec![8; 60];
+    assert!(without(whole.clone(), other.stats(0..9)).contains("class 8, of 0"));
+    // A column that only the part varies in.
+    let mut flat = data(1);
+    flat.features.slice_mut(s![20.., 3]).fill(0.25);
+    assert!(without(flat.whole(), flat.stats(0..20)).contains("in column 3"));
+    // A part a thousand times as large.
+    let mut large = data(1);
+    large.features.slice_mut(s![..20, ..]).mapv_inplace(|x| 1e3 * x);
+    assert!(without(large.whole(), large.stats(0..20)).contains("too few digits"));
+    // Rows that were never there, though each column has enough of them.
+    let mut other = data(1);
+    other.features = Array2::from_shape_fn((60, 5), |(i, _)| ((i % 7) as f64 - 3.0) / 2.0);
+    assert!(without(whole.clone(), other.stats(0..20)).contains("of other rows"));
+    // Fewer than features are left of a sum.
+    assert!(without(whole, data(1).stats(0..56)).contains("4 samples of 5 features"));
+}
+
+#[test]
+fn weights_are_taken_away_in_part() {
+    let mut data = data((9, 12), Kind::Targets, 3.0, 5);
+    data.weights = vec![3; 9];
+    let whole = data.whole();
+    data.weights = vec![2, 3, 3, 0, 0, 1, 0, 0, 0];
+    let left = whole.without(data.whole(), &Context::serial()).unwrap();
+    data.weights = vec![1, 0, 0, 3, 3, 2, 3, 3, 3];
+    assert!(left.holds_rows() && left.n_samples() == 18);
+    close(&left, &data.whole()).unwrap();
+}
+
+#[test]
+fn moments_that_no_rows_have_are_refused() {
+    let data = data((40, 3), Kind::Ids, 0.0, 1);
+    let good = data.whole().into_moments(&Context::serial()).unwrap();
+    let refused = |spoil: fn(&mut Moments)| {
+        let mut moments = good.clone();
+        spoil(&mut moments);
+        Stats::from_moments(moments).unwrap_err().to_string()
+    };
+    let labels = |moments: &mut Moments,
+                  spoil: fn(&mut Vec<Label>, &mut Vec<u64>, &mut Vec<f64>)| {
+        let Responses::Labels { classes, counts, sums } = &mut moments.responses else { panic!() };
+        spoil(classes, counts, sums);
+    };
+    assert!(refused(|m| m.n_samples = 0).contains("0 samples"));
+    assert!(refused(|m| m.sum[1] = f64::NAN).contains("sum holds NaN at 1"));
+    assert!(refused(|m| m.sum[1] = 1e3).contains("sum[1]"));
+    assert!(refused(|m| m.scatter[1] += 1.0).contains("mirror"));
+    assert!(refused(|m| m.scatter[4] = -1.0).contains("scatter[1, 1] is -1"));
+    // Each pair of columns could be, and the three together cannot.
+    let impossible = |m: &mut Moments| {
+        for (i, j) in [(0, 1), (0, 2), (1, 2)] {
+            let product = -0.9 * (m.scatter[4 * i] * m.scatter[4 * j]).sqrt();
+            (m.scatter[3 * i + j], m.scatter[3 * j + i]) = (product, product);
+        }
+    };
+    assert!(refused(impossible).contains("less than 0"));
+    assert!(refused(|m| m.largest = 0.1).contains("at most 1e-1"));
+    assert!(refused(|m| m.quartic = 1.0).contains("quartic is 1"));
+    assert!(refused(|m| m.cubic.push(0.0)).contains("cubic has 4 numbers, expected 3"));
+    let spoilt = |spoil| {
+        let mut moments = good.clone();
+        labels(&mut moments, spoil);
+        Stats::from_moments(moments).unwrap_err().to_string()
+    };
+    assert!(spoilt(|_, counts, _| counts[0] += 1).contains("41 for 40"));
+    assert!(spoilt(|_, _, sums| sums[2] += 1.0).contains("class_sums[:, 2]"));
+    assert!(spoilt(|classes, _, _| classes[0] = classes[1].clone()).contains("repeat"));
+    // Classes that do not occur are no contradiction.
+    let mut moments = good;
+    labels(&mut moments, |classes, counts, sums| {
+        classes.push(Label::Int(99));
+        counts.push(0);
+        sums.extend([0.0; 3]);
+    });
+    assert_eq!(Stats::from_moments(moments).unwrap().classes(), data.whole().classes());
+}
