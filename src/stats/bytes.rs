@@ -21,7 +21,9 @@ impl Writer<'_> {
     }
 
     pub(super) fn f64s(&mut self, values: &[f64]) {
-        values.iter().for_each(|value| self.0.extend_from_slice(&value.to_le_bytes()));
+        for value in values {
+            self.0.extend_from_slice(&value.to_le_bytes());
+        }
     }
 }
 

@@ -40,8 +40,8 @@ impl Stats {
                 if let Some(weight) = weights.iter().find(|w| **w < 1.0 || w.fract() != 0.0) {
                     return Some(format!("a row has weight {weight}"));
                 }
-                let total: f64 = weights.iter().sum(); // exact below 2^53
-                if total != self.n_samples as f64 {
+                let total: f64 = weights.iter().sum(); // of counts, exact below 2^53
+                if (total - self.n_samples as f64).abs() > 0.5 {
                     return Some(format!("weights of {total} for {} samples", self.n_samples));
                 }
                 let beyond = values.iter().find(|value| value.abs() > self.largest);
@@ -140,7 +140,8 @@ impl Stats {
                 for (code, weight) in labels.codes.iter().zip(weights) {
                     counts[*code as usize] += weight;
                 }
-                let differs = counts.iter().zip(&labels.counts).any(|(a, b)| *a != *b as f64);
+                let differs =
+                    counts.iter().zip(&labels.counts).any(|(a, b)| (a - *b as f64).abs() > 0.5);
                 differs.then(|| "the rows of a class do not add up to its count".into())
             }
         }

@@ -118,21 +118,18 @@ fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
     stats.shift = from.f64s(1, d, "the shift", false)?;
     stats.sum = from.f64s(1, d, "the sums", false)?;
     stats.largest = from.f64("the largest magnitude", false)?;
-    let n_rows = match from.byte("what is held", 2)? {
-        0 => {
-            let n_rows = from.length("the rows", 8)?;
-            let values = from.f64s(n_rows, d, "the rows", false)?;
-            let weights = from.f64s(n_rows, 1, "the weights", false)?;
-            stats.second = Second::Rows { values, weights };
-            n_rows
-        }
-        _ => {
-            stats.second = Second::Scatter(read_scatter(from, d)?);
-            // Fourth powers may be beyond float64 where nothing else is.
-            let cubic = from.f64s(1, d, "the third moments", true)?;
-            stats.fourth = Fourth { cubic, quartic: from.f64("the fourth moment", true)? };
-            0
-        }
+    let n_rows = if from.byte("what is held", 2)? == 0 {
+        let n_rows = from.length("the rows", 8)?;
+        let values = from.f64s(n_rows, d, "the rows", false)?;
+        let weights = from.f64s(n_rows, 1, "the weights", false)?;
+        stats.second = Second::Rows { values, weights };
+        n_rows
+    } else {
+        stats.second = Second::Scatter(read_scatter(from, d)?);
+        // Fourth powers may be beyond float64 where nothing else is.
+        let cubic = from.f64s(1, d, "the third moments", true)?;
+        stats.fourth = Fourth { cubic, quartic: from.f64("the fourth moment", true)? };
+        0
     };
     stats.held = read_held(from, d, n_rows)?;
     if classes && of_class {
