@@ -1,0 +1,154 @@
+"""Hooks that take what layers give, and the attention mask that goes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from .._score import issue
+from ..errors import DataError
+from ._layers import Wanted, modules_of
+from ._tensors import main_tensor
+
+__all__ = ["Capture"]
+
+
+class Capture:
+    """What the wanted layers gave in one forward pass.
+
+    Parameters
+    ----------
+    model : Module
+        Not wrapped.
+    wanted : sequence of Wanted
+        The layers.
+    stack : ExitStack
+        Removes the hooks at its end.
+    """
+
+    def __init__(
+        self, model: nn.Module, wanted: Sequence[Wanted], stack: contextlib.ExitStack
+    ) -> None:
+        #: What to make of a layer's tensor at once; None keeps it for later.
+        self.at_once: Callable[[Wanted, Tensor], Any] | None = None
+        self.output: Any = None
+        self._wanted = wanted
+        self._model = model
+        self._done = False
+        self._found: dict[str, Any] = {}
+        self._versions: dict[str, int] = {}
+        self._runs: dict[nn.Module, int] = {}
+        self._masks: dict[str, Tensor | None] = {}
+        hooks = [model.register_forward_pre_hook(self._start)]
+        for module in dict.fromkeys(layer.module for layer in wanted):
+            hooks.append(module.register_forward_hook(self._take))
+        seen: set[nn.Module] = set()
+        for path, module in modules_of(model).items():
+            place = _place_of_mask(module)
+            if place is not None and module not in seen:
+                seen.add(module)
+                watch = _watcher(self._masks, path, place)
+                hooks.append(module.register_forward_pre_hook(watch, with_kwargs=True))
+        hooks.append(model.register_forward_hook(self._end))  # last: the model may be a layer too
+        for hook in hooks:
+            stack.callback(hook.remove)
+
+    def clear(self) -> None:
+        """Forget the forward pass."""
+        self._done, self.output = False, None
+        self._found.clear()
+        self._versions.clear()
+        self._runs.clear()
+        self._masks.clear()
+
+    def mask_of(self, layer: Wanted) -> Tensor | None:
+        """Give the attention mask that the innermost module around a layer was given."""
+        around = [path for path in self._masks if _is_within(layer.path, path)]
+        return self._masks[max(around, key=len)] if around else None
+
+    def taken(self) -> dict[str, Any]:
+        """Give what every layer gave, by name.
+
+        Raises
+        ------
+        DataError
+            If a layer did not run, or several times; or what it gave was overwritten since.
+        """
+        for layer in self._wanted:
+            runs, name = self._runs.get(layer.module, 0), layer.name
+            if not runs:
+                raise DataError(_did_not_run(layer))
+            if layer.run is None and runs > 1:
+                raise DataError(
+                    f"layer {name!r} ran {runs} times in one forward pass; say which: "
+                    f"{name + '#0'!r} to {f'{name}#{runs - 1}'!r}"
+                )
+            if layer.run is not None and layer.run >= runs:
+                raise DataError(f"layer {name!r} ran only {runs} times in this forward pass")
+            if name not in self._found:
+                raise DataError(f"layer {name!r} gives no tensor of features")
+            if name in self._versions and self._versions[name] != self._found[name]._version:
+                raise DataError(
+                    f"what layer {name!r} gave was overwritten by a layer that works in place; "
+                    f"let update run the model, or name that later layer"
+                )
+        return self._found
+
+    def _start(self, model: nn.Module, args: Any) -> None:
+        if self._done:
+            issue(["a forward pass was not collected and does not count; call collect after each"])
+        self.clear()
+
+    def _end(self, model: nn.Module, args: Any, output: Any) -> None:
+        self._done, self.output = True, output
+
+    def _take(self, module: nn.Module, args: Any, output: Any) -> None:
+        run = self._runs.get(module, 0)
+        self._runs[module] = run + 1
+        for layer in self._wanted:
+            if layer.module is module and (layer.run or 0) == run:
+                tensor = main_tensor(output, module)
+                if tensor is not None and self.at_once is not None:
+                    self._found[layer.name] = self.at_once(layer, tensor)
+                elif tensor is not None:
+                    self._found[layer.name] = tensor.detach()
+                    if not tensor.is_inference():
+                        self._versions[layer.name] = tensor._version
+
+
+def _place_of_mask(module: nn.Module) -> int | None:
+    """Say which argument of a module is its attention mask; None if it takes none."""
+    try:
+        names = list(inspect.signature(module.forward).parameters)
+    except (TypeError, ValueError):  # written in C
+        return None
+    return names.index("attention_mask") if "attention_mask" in names else None
+
+
+def _watcher(masks: dict[str, Tensor | None], path: str, place: int) -> Callable[..., None]:
+    """Note the mask of (samples, tokens) that a module is given, where it is given one."""
+
+    def watch(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        mask = kwargs.get("attention_mask", args[place] if place < len(args) else None)
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            masks[path] = mask
+        elif mask is None and kwargs.get("encoder_hidden_states") is not None:
+            masks[path] = None  # a decoder, whose tokens the encoder's mask says nothing about
+
+    return watch
+
+
+def _is_within(path: str, of: str) -> bool:
+    return not of or path == of or path.startswith(f"{of}.")
+
+
+def _did_not_run(layer: Wanted) -> str:
+    inner = [f"{layer.path}.{name}".lstrip(".") for name, _ in layer.module.named_children()]
+    text = f"layer {layer.name!r} ({type(layer.module).__name__}) did not run in this forward pass"
+    if isinstance(layer.module, (nn.ModuleList, nn.ModuleDict)) and inner:
+        return f"{text}: it only holds layers; name one of them, {inner[0]!r} to {inner[-1]!r}"
+    return f"{text}; compiled models must run through update, or as extract's .model"
