@@ -177,10 +177,10 @@ class DeviceMoments:
     def moments(self) -> dict[str, Any]:
         """Give what ``Stats.from_moments`` takes, once there are more rows than columns."""
         assert self._described is not None, "to_stats looks"
-        host = {name: tensor.cpu().numpy() for name, tensor in self._sums.items()}
+        host = {name: tensor.cpu().numpy().copy() for name, tensor in self._sums.items()}
         scatter, scale = host.pop("scatter"), host.pop("scale")
         if self._dtype is not torch.float64:
-            scatter *= np.outer(scale, scale)
+            scatter = scatter * np.outer(scale, scale)
         sums: NDArray[np.float64] = host.pop("class_sums", np.empty((0, 0)))
         found: dict[str, Any] = {
             "task": self._described.task,
