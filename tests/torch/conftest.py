@@ -10,13 +10,6 @@ torch = pytest.importorskip(
     "torch", reason="torch is not installed; make test-torch runs these tests"
 )
 
-SENTENCES = [
-    "a short text",
-    "a rather longer text, of which nothing much is to be said but that it is longer",
-    "two words",
-    "punctuation , too ; and a number 12345",
-]
-
 
 @pytest.fixture(autouse=True)
 def _repeatable() -> Any:
@@ -26,6 +19,17 @@ def _repeatable() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def sentences() -> list[str]:
+    """Texts of several lengths."""
+    return [
+        "a short text",
+        "a rather longer text, of which nothing much is to be said but that it is longer",
+        "two words",
+        "punctuation , too ; and a number 12345",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -25,9 +25,9 @@ MASKS = {
 def test_it_gives_the_numbers_of_sentence_transformers(pool: str, side: str) -> None:
     modules = pytest.importorskip("sentence_transformers.sentence_transformer.modules")
     x, mask = torch.randn(3, 5, 7, dtype=torch.float64), torch.tensor(MASKS[side])
-    theirs = modules.Pooling(7, pooling_mode=pool)(
-        {"token_embeddings": x, "attention_mask": mask}
-    )["sentence_embedding"]
+    theirs = modules.Pooling(7, pooling_mode=pool)({"token_embeddings": x, "attention_mask": mask})[
+        "sentence_embedding"
+    ]
     torch.testing.assert_close(pooled(x, pool, mask, "x"), theirs, rtol=1e-12, atol=1e-12)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from .._input import as_array
 from .._labels import read_labels
 from ..errors import DataError
 from ._dense import select_positions, spread
+from ._layers import Wanted
 from ._pooling import Pool, pooled, readable
 from ._tokens import Selection, select_tokens, select_words, strip_bio, taken
 
@@ -70,14 +71,17 @@ class Batch:
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self.n_samples = 0
 
-    def take(self, layer: str, x: Tensor, mask: Tensor | None) -> Taken:
-        """Make rows of what a layer gave; `mask` is the one that the model was given."""
+    def take(self, layer: Wanted, x: Tensor, find: Callable[[Wanted], Tensor | None]) -> Taken:
+        """Make rows of what a layer gave; `find` finds the mask that the model was given."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._take(layer, x, self._mask_of(layer, mask))
+            self.n_samples = len(x)
+            mask = None
+            if x.ndim == 3 and self._word_ids is None and self._plan.pools[layer.name] != "flatten":
+                mask = self._mask_of(layer, find)
+            return self._take(layer.name, x, mask)
 
     def _take(self, layer: str, x: Tensor, mask: Tensor | None) -> Taken:
         pool = self._plan.pools[layer]
-        self.n_samples = len(x)
         if callable(pool):
             x = pool(x, mask)
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
@@ -116,13 +120,13 @@ class Batch:
             )
         return np.array(logits.cpu().numpy())
 
-    def _mask_of(self, layer: str, mask: Tensor | None) -> Tensor | None:
-        given = self._mask.get(layer) if isinstance(self._mask, Mapping) else self._mask
-        if isinstance(self._mask, Mapping) and layer in self._mask:
-            mask = None  # said explicitly, also if it is None
-        if given is None:
-            return mask
-        return given if isinstance(given, Tensor) else torch.as_tensor(given)
+    def _mask_of(self, layer: Wanted, find: Callable[[Wanted], Tensor | None]) -> Tensor | None:
+        given = self._mask
+        if isinstance(given, Mapping):
+            given = given[layer.name] if layer.name in given else find(layer)
+        elif given is None:
+            return find(layer)
+        return given if given is None or isinstance(given, Tensor) else torch.as_tensor(given)
 
     def _labels_of_samples(self) -> NDArray[Any] | None:
         if self._labels is not None and self._of_samples is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -43,15 +44,18 @@ class Capture:
         self._versions: dict[str, int] = {}
         self._runs: dict[nn.Module, int] = {}
         self._masks: dict[str, Tensor | None] = {}
+        self._has_seen = False  # a module that takes a mask has been called
+        self._is_hidden = False  # the only masks that were seen are those of attention scores
         hooks = [model.register_forward_pre_hook(self._start)]
         for module in dict.fromkeys(layer.module for layer in wanted):
             hooks.append(module.register_forward_hook(self._take))
         seen: set[nn.Module] = set()
+        outer = {model, *model.children()}
         for path, module in modules_of(model).items():
             place = _place_of_mask(module)
-            if place is not None and module not in seen:
+            if (place is not None or module in outer) and module not in seen:
                 seen.add(module)
-                watch = _watcher(self._masks, path, place)
+                watch = functools.partial(self._watch, path, place)
                 hooks.append(module.register_forward_pre_hook(watch, with_kwargs=True))
         hooks.append(model.register_forward_hook(self._end))  # last: the model may be a layer too
         for hook in hooks:
@@ -64,10 +68,23 @@ class Capture:
         self._versions.clear()
         self._runs.clear()
         self._masks.clear()
+        self._has_seen = self._is_hidden = False
 
     def mask_of(self, layer: Wanted) -> Tensor | None:
-        """Give the attention mask that the innermost module around a layer was given."""
+        """Give the attention mask that the innermost module around a layer was given.
+
+        Raises
+        ------
+        DataError
+            If there is one that cannot be seen.
+        """
         around = [path for path in self._masks if _is_within(layer.path, path)]
+        if self._is_hidden and not around:
+            raise DataError(
+                f"layer {layer.name!r}: the attention mask is not among what the model was given; "
+                f"pass attention_mask=, or attention_mask={{{layer.name!r}: None}} if all tokens "
+                f"count"
+            )
         return self._masks[max(around, key=len)] if around else None
 
     def taken(self) -> dict[str, Any]:
@@ -98,6 +115,28 @@ class Capture:
                 )
         return self._found
 
+    def _watch(
+        self,
+        path: str,
+        place: int | None,
+        module: nn.Module,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """Note the mask of (samples, tokens) that a module is given."""
+        if place is None:  # sentence-transformers hands a mapping from module to module
+            mapping = args[0] if args and isinstance(args[0], Mapping) else {}
+            mask = mapping.get("attention_mask")
+        else:
+            mask = kwargs.get("attention_mask", args[place] if place < len(args) else None)
+        if isinstance(mask, Tensor) and mask.ndim == 2:
+            self._masks[path] = mask
+        elif mask is None and kwargs.get("encoder_hidden_states") is not None:
+            self._masks[path] = None  # a decoder: the encoder's mask says nothing of its tokens
+        elif place is not None and not self._has_seen:
+            self._is_hidden = isinstance(mask, Tensor) and mask.ndim == 4
+        self._has_seen |= place is not None
+
     def _start(self, model: nn.Module, args: Any) -> None:
         if self._done:
             issue(["a forward pass was not collected and does not count; call collect after each"])
@@ -127,19 +166,6 @@ def _place_of_mask(module: nn.Module) -> int | None:
     except (TypeError, ValueError):  # written in C
         return None
     return names.index("attention_mask") if "attention_mask" in names else None
-
-
-def _watcher(masks: dict[str, Tensor | None], path: str, place: int) -> Callable[..., None]:
-    """Note the mask of (samples, tokens) that a module is given, where it is given one."""
-
-    def watch(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        mask = kwargs.get("attention_mask", args[place] if place < len(args) else None)
-        if isinstance(mask, Tensor) and mask.ndim == 2:
-            masks[path] = mask
-        elif mask is None and kwargs.get("encoder_hidden_states") is not None:
-            masks[path] = None  # a decoder, whose tokens the encoder's mask says nothing about
-
-    return watch
 
 
 def _is_within(path: str, of: str) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._evaluate import score
 from .._registry import metric_names, metric_rows, options_of
-from .._score import Score, Scores
+from .._score import SETS, Score, Scores
 from .._stats import Stats
 from ..errors import DataError, DtypeError
 from ._rows import LayerRows
@@ -34,10 +34,10 @@ def compute_layer(
         raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
     by_stats = [name for name in names if {*metric_rows()[name]["needs"]} <= _OF_STATS]
     others = [name for name in names if name not in by_stats]
-    everything = isinstance(metrics, str) and metrics == "all"
+    everything = isinstance(metrics, str) and metrics in SETS
     found = Scores({}, {})
     if everything or by_stats:
-        asked = "all" if everything else by_stats
+        asked = metrics if everything else by_stats
         found = stats.score(asked, **_taken(options, by_stats))
     if others and (rows.has_features or probs is not None):
         found = _with_rows(found, rows, stats, probs, others, everything, options)

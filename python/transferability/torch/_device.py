@@ -170,7 +170,6 @@ class DeviceMoments:
             return few
         stats: Stats = Stats.from_moments(self.moments())
         stats._n_threads = n_threads
-        stats._target = described  # how the task was decided, names of columns, booleans
         stats._note(self._warnings)
         return stats
 
@@ -184,6 +183,8 @@ class DeviceMoments:
         sums: NDArray[np.float64] = host.pop("class_sums", np.empty((0, 0)))
         found: dict[str, Any] = {
             "task": self._described.task,
+            "note": self._described.note,
+            "precision": "double" if self._dtype is torch.float64 else "single",
             "n_samples": self._n,
             "scatter": (scatter + scatter.T) / 2,
             **{name: value if value.ndim else float(value) for name, value in host.items()},
@@ -191,13 +192,14 @@ class DeviceMoments:
         if self._codes:
             order = sorted(self._codes)  # all int or all str
             codes = [self._codes[name] for name in order]
-            found["classes"] = tuple(order)
+            found["classes"] = tuple(map(bool, order) if self._described.boolean else order)
             found["class_counts"] = np.array(self._counts)[codes]
             found["class_sums"] = sums[codes]
         elif "cross" in host:
             found["target_shift"] = self._target_shift
             found["target_sum"] = self._target_sum
             found["target_square"] = self._target_square
+            found["columns"] = self._described.columns
         return found
 
     @property

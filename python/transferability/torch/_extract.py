@@ -264,7 +264,7 @@ class Extractor:
         capture = self._open()
         batch = Batch(self._plan, labels, attention_mask, word_ids, groups, self.n_samples)
         capture.clear()
-        capture.at_once = lambda layer, x: batch.take(layer.name, x, capture.mask_of(layer))
+        capture.at_once = lambda layer, x: batch.take(layer, x, capture.mask_of)
         try:
             output = call(self.model, moved(inputs, device_of(self.model)))
             self._add(batch, capture.taken(), output)
@@ -286,7 +286,7 @@ class Extractor:
         try:
             found = capture.taken()
             taken = {
-                layer.name: batch.take(layer.name, found[layer.name], capture.mask_of(layer))
+                layer.name: batch.take(layer, found[layer.name], capture.mask_of)
                 for layer in self._wanted
             }
             self._add(batch, taken, capture.output)

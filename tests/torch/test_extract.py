@@ -1,0 +1,322 @@
+"""Extraction: the numbers of saved features, whatever the loop, the model and the batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import transferability as tx
+from transferability import Stats
+from transferability.errors import DataError, TransferabilityWarning
+from transferability.torch import extract
+
+LAYERS = ["embeddings", "encoder.layer.0", "encoder.layer.2", "pooler"]
+
+
+def batches(texts: dict[str, Any], size: int) -> Any:
+    for start in range(0, len(texts["labels"]), size):
+        part = slice(start, start + size)
+        inputs = {key: texts[key][part] for key in ("input_ids", "attention_mask")}
+        yield inputs, texts["labels"][part]
+
+
+def saved(bert: nn.Module, texts: dict[str, Any]) -> dict[str, Any]:
+    """Give the features as one would save them: all hidden states at once, averaged by hand."""
+    with torch.no_grad():
+        out = bert(texts["input_ids"], texts["attention_mask"], output_hidden_states=True)
+    weights = texts["attention_mask"][..., None].double()
+    mean = [((h * weights).sum(1) / weights.sum(1)).numpy() for h in out.hidden_states]
+    return dict(zip(LAYERS, (mean[0], mean[1], mean[3], out.pooler_output.numpy()), strict=True))
+
+
+def passed(bert: nn.Module, texts: dict[str, Any], size: int = 16, **options: Any) -> Any:
+    with extract(bert, LAYERS, **options) as ex:
+        for inputs, labels in batches(texts, size):
+            ex.update(inputs, labels)
+    return ex
+
+
+@pytest.mark.parametrize("accumulate", ["host", "device"])
+@pytest.mark.parametrize("size", [1, 16, 120])
+def test_scores_are_those_of_saved_features(
+    bert: nn.Module, texts: dict[str, Any], size: int, accumulate: str
+) -> None:
+    ex = passed(bert, texts, size, accumulate=accumulate, dtype="float64")
+    metrics = ["logme", "h_score", "regularized_h_score"]
+    scores = ex.compute(metrics)
+    for layer, features in saved(bert, texts).items():
+        expected = tx.score(features, texts["labels"], metrics)
+        for metric in metrics:
+            assert scores[layer][metric] == pytest.approx(expected[metric], rel=1e-10, abs=1e-10)
+    assert ex.n_samples == 120
+    assert {stats.n_samples for stats in ex.stats.values()} == {120}
+
+
+def test_scores_do_not_depend_on_the_batch_size_to_the_bit() -> None:
+    inputs = torch.randn(700, 5)
+    labels = (inputs[:, 0] > 0).long()
+    layer = nn.ReLU().eval()  # elementwise, so its own numbers do not depend on the batch either
+    found = set()
+    for size in (7, 64, 700):
+        with extract(layer) as ex:
+            for start in range(0, 700, size):
+                ex.update(inputs[start : start + size], labels[start : start + size])
+        found.add(float(ex.compute("logme")[""]))
+    assert len(found) == 1
+
+
+def test_the_own_loop_gives_the_same(bert: nn.Module, texts: dict[str, Any]) -> None:
+    expected = passed(bert, texts).compute()
+    with extract(bert, LAYERS) as ex:
+        for inputs, labels in batches(texts, 16):
+            bert(**inputs)
+            ex.collect(labels)
+    assert ex.compute() == expected
+    with extract(bert, LAYERS) as ex:  # the mask said explicitly, and a wrong one found before
+        for inputs, labels in batches(texts, 16):
+            mask = inputs["attention_mask"]
+            bert(**inputs)
+            ex.collect(labels, attention_mask={layer: mask for layer in LAYERS})
+    assert ex.compute() == expected
+
+
+def test_the_mask_matters_and_is_found(bert: nn.Module, texts: dict[str, Any]) -> None:
+    with extract(bert, ["encoder.layer.2"], keep_features="float64") as ex:
+        for inputs, labels in batches(texts, 16):
+            ex.update(inputs, labels)
+    masked = ex.features["encoder.layer.2"]
+    np.testing.assert_allclose(masked, saved(bert, texts)["encoder.layer.2"], rtol=1e-12)
+    with extract(bert, ["encoder.layer.2"], keep_features="float64") as ex:
+        for inputs, labels in batches(texts, 16):
+            ex.update(inputs, labels, attention_mask={"encoder.layer.2": None})
+    assert not np.allclose(ex.features["encoder.layer.2"], masked)
+
+
+def test_a_decoder_is_not_masked_by_its_encoder() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(
+        vocab_size=40, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, num_decoder_layers=1,
+        decoder_start_token_id=0, pad_token_id=0,
+    )  # fmt: skip
+    model = transformers.T5Model(config).eval()
+    ids = torch.randint(1, 40, (4, 6))
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0]] * 4)
+    layers = ["encoder.block.0", "decoder.block.0"]
+    with extract(model, layers, keep_features=True) as ex:
+        out = ex.update(
+            {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": ids}, [0, 1, 0, 1]
+        )
+    assert out.last_hidden_state.shape == (4, 6, 8)
+    taken = []
+    for name in layers:
+        model.get_submodule(name).register_forward_hook(lambda m, a, o: taken.append(o[0]))
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=mask, decoder_input_ids=ids)
+    np.testing.assert_allclose(ex.features[layers[0]], taken[0][:, :3].mean(1), rtol=1e-5)
+    np.testing.assert_allclose(ex.features[layers[1]], taken[1].mean(1), rtol=1e-5)
+
+
+def test_sentence_transformers_models_run_as_they_are(minilm: Any, sentences: list[str]) -> None:
+    inputs = minilm.preprocess(sentences)
+    last = [name for name, _ in minilm.named_modules() if name.endswith("encoder.layer.5")]
+    layers = [*last, "1"]
+    with extract(minilm, [layers[1], layers[0]], keep_features=True) as ex:
+        ex.update(inputs, [0, 1, 0, 1])
+    expected = minilm.encode(sentences, normalize_embeddings=False)
+    unit = ex.features[layers[0]] / np.linalg.norm(ex.features[layers[0]], axis=1, keepdims=True)
+    np.testing.assert_allclose(unit, expected, atol=1e-6)
+    with extract(minilm, "", keep_features=True) as ex:
+        ex.update(inputs, [0, 1, 0, 1])
+    np.testing.assert_allclose(ex.features[""], expected, atol=1e-6)
+
+
+def test_kept_features_have_the_type_asked_for(bert: nn.Module, texts: dict[str, Any]) -> None:
+    expected = saved(bert, texts)
+    for kind in ("float16", "float32", "float64"):
+        ex = passed(bert, texts, keep_features=kind)
+        for layer in LAYERS:
+            assert ex.features[layer].dtype == kind
+            rtol = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-12}[kind]
+            np.testing.assert_allclose(ex.features[layer], expected[layer], rtol=rtol, atol=rtol)
+    np.testing.assert_array_equal(ex.labels["pooler"], texts["labels"])
+    metrics = ["logme", "knn"]  # one of statistics, one of samples
+    scores = ex.compute(metrics)["pooler"]
+    assert list(scores) == metrics
+    assert scores["knn"] == pytest.approx(tx.knn(expected["pooler"], texts["labels"]))
+
+
+def test_features_that_were_not_kept_are_said_to_be_missing(
+    bert: nn.Module, texts: dict[str, Any]
+) -> None:
+    ex = passed(bert, texts)
+    with pytest.raises(DataError, match="keep_features=True"):
+        _ = ex.features
+    with pytest.raises(DataError, match="knn needs the samples"):
+        ex.compute("knn")
+    assert "knn" in ex.compute("all")["pooler"].skipped
+    assert ex.outputs is None
+
+
+def test_outputs_serve_leep_and_nce() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 5)).eval()
+    inputs = torch.randn(90, 4)
+    labels = np.arange(90) % 3
+    with extract(model, ["0", "1"], outputs=True) as ex:
+        for start in range(0, 90, 20):
+            ex.update(inputs[start : start + 20], labels[start : start + 20])
+    with torch.no_grad():
+        logits = model(inputs)
+    np.testing.assert_allclose(ex.outputs, logits, rtol=1e-6)
+    probs = logits.double().softmax(1).numpy()
+    np.testing.assert_allclose(ex.probabilities, probs, rtol=1e-6)
+    scores = ex.compute(["leep", "logme", "nce"])
+    for layer in ("0", "1"):
+        assert scores[layer]["leep"] == pytest.approx(tx.leep(probs, labels), rel=1e-6)
+        assert scores[layer]["nce"] == pytest.approx(tx.nce(probs.argmax(1), labels))
+    assert {"leep", "nce", "logme"} <= set(ex.compute("all")["0"])
+
+
+class Answers(nn.Module):
+    """Gives what models give: a ModelOutput's mapping, a tuple, a dict, probabilities."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.inner = kind, nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        logits = self.inner(x)
+        if self.kind == "probabilities":
+            return logits.softmax(1)
+        if self.kind == "hf":
+            from transformers.modeling_outputs import ImageClassifierOutput
+
+            return ImageClassifierOutput(logits=logits, hidden_states=(x,))
+        return {"tuple": (None, logits, x), "dict": {"ids": x.long(), "logits": logits}}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["hf", "tuple", "dict", "probabilities"])
+def test_outputs_of_any_form_are_read(kind: str) -> None:
+    model, inputs = Answers(kind).eval(), torch.randn(6, 4)
+    with extract(model, ["", "inner"], outputs=True, keep_features=True) as ex:
+        ex.update(inputs, [0, 1] * 3)
+    expected = model.inner(inputs).detach().double().softmax(1)
+    np.testing.assert_allclose(ex.probabilities, expected, rtol=1e-6)
+    np.testing.assert_allclose(ex.features[""], ex.outputs, rtol=1e-6)
+
+
+def test_recurrent_layers_have_the_batch_put_first() -> None:
+    model = nn.LSTM(3, 4).eval()  # (time, batch, features)
+    x = torch.randn(7, 2, 3)
+    with extract(model, "", pool="lasttoken", keep_features=True) as ex:
+        ex.update(x, [0, 1])
+    np.testing.assert_allclose(ex.features[""], model(x)[0][-1].detach(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_models_give_float32_features(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh()).to(dtype).eval()
+    x = torch.randn(40, 4)
+    with extract(model, ["0", "1"], keep_features=True) as ex:
+        ex.update(x.to(dtype), (x[:, 0] > 0).long())
+    assert ex.features["1"].dtype == np.float32
+    np.testing.assert_array_equal(ex.features["1"], model(x.to(dtype)).detach().float())
+
+
+def test_mixed_precision_is_the_models_alone() -> None:
+    model = nn.Sequential(nn.Linear(64, 6)).eval()
+    x = torch.randn(300, 64)
+    labels = (x[:, 0] > 0).long()
+    with extract(model, amp="bfloat16", accumulate="device", dtype="float64") as ex:
+        ex.update(x, labels)
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        features = model(x)
+    assert features.dtype is torch.bfloat16
+    expected = Stats().update(features.double().numpy(), labels).score("logme")
+    assert ex.compute()[""] == pytest.approx(expected, rel=1e-9)
+
+
+def test_other_tasks() -> None:
+    model, x = nn.Linear(4, 6).eval(), torch.randn(200, 4)
+    y = x[:, :2] * 3 + 0.1 * torch.randn(200, 2)
+    features = model(x).detach().numpy()
+    for labels, task in (
+        (y, "regression"),
+        (y[:, 0], "regression"),
+        ((y > 0).int(), "multilabel"),
+        (y > 0, "multilabel"),
+        (np.array(["no", "yes"])[(y[:, 0] > 0).int().numpy()], "classification"),
+    ):
+        for accumulate in ("host", "device"):
+            with extract(model, task=task, accumulate=accumulate, dtype="float64") as ex:
+                for start in range(0, 200, 64):
+                    ex.update(x[start : start + 64], labels[start : start + 64])
+            expected = tx.logme(features, labels, task=task)
+            score = ex.compute()[""]
+            assert score == pytest.approx(expected, rel=1e-9)
+            assert (score.classes, score.targets) == (expected.classes, expected.targets)
+
+
+def test_keypoints_are_targets_in_one_row() -> None:
+    model, x = nn.Conv2d(3, 8, 3, padding=1).eval(), torch.randn(60, 3, 4, 6)
+    points = torch.rand(60, 5, 2)
+    with extract(model, pool="flatten", task="regression", keep_features=True) as ex:
+        ex.update(x, points)
+    assert ex.features[""].shape == (60, 8 * 4 * 6)
+    assert ex.labels[""].shape == (60, 10)
+    expected = tx.logme(ex.features[""], points.flatten(1).numpy(), task="regression")
+    assert ex.compute()[""] == pytest.approx(expected, rel=1e-9)
+
+
+def test_statistics_of_classes_are_kept_where_asked_for() -> None:
+    x = torch.randn(200, 4)
+    labels = (x[:, 0] > 0).long()
+    with extract(nn.Identity().eval(), class_scatters=True, accumulate="device") as ex:
+        ex.update(x, labels)
+    assert ex.compute("transrate")[""] == pytest.approx(tx.transrate(x, labels), rel=1e-9)
+
+
+def test_statistics_given_out_do_not_change_with_what_follows() -> None:
+    x = torch.randn(300, 4)
+    labels = (x[:, 0] > 0).long()
+    with extract(nn.Identity().eval()) as ex:
+        ex.update(x[:100], labels[:100])
+        early = ex.stats[""]
+        ex.update(x[100:], labels[100:])
+        assert early.n_samples == 100
+    assert ex.stats[""].n_samples == 300
+    assert (early + Stats().update(x[100:], labels[100:])).logme() == pytest.approx(
+        ex.stats[""].logme(), rel=1e-10
+    )
+
+
+def test_a_function_may_pool() -> None:
+    x = torch.randn(20, 5, 4)
+    with extract(
+        nn.Identity().eval(), pool=lambda x, mask: x[:, 1:].amax(1), keep_features=True
+    ) as ex:
+        ex.update(x, [0, 1] * 10)
+    np.testing.assert_array_equal(ex.features[""], x[:, 1:].amax(1))
+    with (
+        extract(nn.Identity().eval(), pool=lambda x, mask: x) as ex,
+        pytest.raises(DataError, match="pool first"),
+    ):
+        ex.update(x, [0, 1] * 10)
+
+
+def test_training_mode_is_warned_about_and_no_dropout_is_seen() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5))
+    x = torch.randn(20, 4)
+    with (
+        pytest.warns(TransferabilityWarning, match="in training mode"),
+        extract(model, keep_features=True) as ex,
+    ):
+        ex.update(x, [0, 1] * 10)
+    np.testing.assert_array_equal(ex.features[""], model[0](x).detach())
+    assert model.training
+    assert model[1].training
