@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._evaluate import score
 from .._registry import metric_names, metric_rows, options_of
-from .._score import SETS, Score, Scores
+from .._score import SETS, Score, Scores, issue
 from .._stats import Stats
 from ..errors import DataError, DtypeError
 from ._rows import LayerRows
@@ -44,9 +44,14 @@ def compute_layer(
     elif others and not everything:
         stats.score(others[0])  # says what it needs
         raise DataError(f"{others[0]} needs outputs=True, or keep_features=True, in extract")
+    scores = {name: found[name] for name in names if name in found}
+    if rows.is_constant:
+        text = f"layer {rows.layer!r} is dead: it gives the same features for every sample"
+        issue([text])
+        scores = {name: one.with_warning(text) for name, one in scores.items()}
     if isinstance(metrics, str) and not everything:
-        return found[metrics]
-    return Scores({name: found[name] for name in names if name in found}, found.skipped)
+        return scores[metrics]
+    return Scores(scores, found.skipped)
 
 
 def _with_rows(

@@ -59,11 +59,13 @@ class LayerRows:
         self.layer = layer
         self.groups: list[NDArray[Any]] = []
         self.n_rows = 0
+        self.is_constant = True  # so far all rows are the same
         self._task = task
         self._accumulate = accumulate
         self._dtype = dtype
         self._class_scatters = class_scatters
         self._n_threads = n_threads
+        self._first: Tensor | None = None
         self._keep = keep
         self._keep_labels = keep_labels or keep is not None
         self._kept: list[Tensor] = []
@@ -97,6 +99,9 @@ class LayerRows:
             return
         self._form = self._form_of(rows, labels)
         self.n_rows += len(rows)
+        if self.is_constant:
+            self._first = rows[:1] if self._first is None else self._first
+            self.is_constant = bool((rows == self._first).all())
         if groups is not None:
             self.groups.append(groups)
         if self._keep is not None:
