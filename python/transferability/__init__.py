@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import compat as compat
     from . import io as io
     from . import sklearn as sklearn
+    from . import torch as torch
     from ._core import show_config as show_config
     from ._evaluate import score as score
     from ._rank import rank as rank
@@ -46,7 +47,7 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "io", "sklearn")
+_SUBMODULES = ("compat", "io", "sklearn", "torch")
 
 __all__ = [
     "Ranking",

@@ -100,7 +100,7 @@ class LayerRows:
         self._form = self._form_of(rows, labels)
         self.n_rows += len(rows)
         if self.is_constant:
-            self._first = rows[:1] if self._first is None else self._first
+            self._first = rows[:1].clone() if self._first is None else self._first
             self.is_constant = bool((rows == self._first).all())
         if groups is not None:
             self.groups.append(groups)
