@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from ._layers import Wanted
 from ._pooling import Pool, pooled, readable
 from ._tokens import Selection, select_tokens, select_words, strip_bio, taken
 
-__all__ = ["Batch", "Plan", "Taken"]
+__all__ = ["AVERAGE", "Batch", "Plan", "Taken", "averaged"]
+
+#: What the mean of all layers is called.
+AVERAGE = "mean"
 
 
 @dataclass(frozen=True)
@@ -176,3 +179,17 @@ class Batch:
         if self._groups is not None:
             groups = self._groups[selection.samples]
         return Taken(taken(x, selection), labels, groups, selection)
+
+
+def averaged(taken: Mapping[str, Taken]) -> Taken:
+    """Give the mean of the rows of all layers."""
+    first = next(iter(taken))
+    for name, other in taken.items():
+        if other.rows.shape != taken[first].rows.shape:
+            shapes = f"{tuple(taken[first].rows.shape)} and {tuple(other.rows.shape)}"
+            raise DataError(
+                f"layers {first!r} and {name!r} give rows of shape {shapes}, which have no mean; "
+                f"choose layers of one width"
+            )
+    rows = torch.stack([each.rows.to(taken[first].rows.device) for each in taken.values()]).mean(0)
+    return replace(taken[first], rows=rows)

@@ -16,7 +16,7 @@ from .._score import Score, Scores, issue
 from .._stats import Stats
 from .._target import TASKS
 from ..errors import DataError
-from ._batch import Batch, Plan, Taken
+from ._batch import AVERAGE, Batch, Plan, Taken, averaged
 from ._capture import Capture
 from ._compute import compute_layer, probabilities
 from ._finite import FirstBad
@@ -44,6 +44,7 @@ def extract(
     keep_features: bool | str = False,
     class_scatters: bool = False,
     outputs: bool = False,
+    average: bool = False,
     accumulate: str = "auto",
     bio: str = "keep",
     tag_names: Sequence[str] | None = None,
@@ -84,6 +85,8 @@ def extract(
         As in :class:`transferability.Stats`; rows then go to the host.
     outputs : bool, default=False
         Also keep what the model gives, for LEEP and NCE, in :attr:`Extractor.outputs`.
+    average : bool, default=False
+        Also take the mean of all layers' rows, which must have one width, as a layer "mean".
     accumulate : {"auto", "host", "device"}, default="auto"
         Where statistics are added up: "auto" is where the features are.
     bio : {"keep", "strip"}, default="keep"
@@ -145,6 +148,8 @@ def extract(
         raise DataError(f"keep_features is {keep_features!r}; choose from {[False, *_KEEP]}")
     if positions is not None and positions < 1:
         raise DataError(f"positions is {positions}; give at least 1, or None for all")
+    if average and AVERAGE in names:
+        raise DataError(f"average=True makes a layer {AVERAGE!r}, and the model has one")
     rows = {
         name: LayerRows(
             name,
@@ -156,7 +161,7 @@ def extract(
             keep=_KEEP[keep_features] if keep_features else None,
             keep_labels=outputs,
         )
-        for name in names
+        for name in (*names, *([AVERAGE] if average else []))
     }
     plan = Plan(pools, bio, tag_names, positions, tuple(ignore), seed)
     return Extractor(plain, wanted, rows, plan, task, device, amp, outputs)
@@ -295,13 +300,15 @@ class Extractor:
 
     def _add(self, batch: Batch, taken: Mapping[str, Taken], output: Any) -> None:
         """Add a batch to all layers, or to none if anything is wrong with it."""
-        for name in self.layers:
+        if AVERAGE in self._rows:
+            taken = {**taken, AVERAGE: averaged(taken)}
+        for name in self._rows:
             self._rows[name].check(taken[name].rows, taken[name].labels)
             self._finite.see(name, taken[name].rows)
         self._finite.end_of_batch()
         if self._outputs is not None:
             self._outputs.append(batch.outputs(output_logits(output), taken[self.layers[0]]))
-        for name in self.layers:
+        for name in self._rows:
             self._rows[name].add(taken[name].rows, taken[name].labels, taken[name].groups)
         self._n_lost += taken[self.layers[0]].n_lost
         self.n_samples += batch.n_samples
@@ -310,6 +317,11 @@ class Extractor:
         if self._capture is None:
             raise DataError("use extract in a with statement: with extract(model, …) as ex:")
         return self._capture
+
+    @property
+    def n_rows(self) -> dict[str, int]:
+        """The number of rows of each layer so far: samples, or tokens, or positions."""
+        return {name: rows.n_rows for name, rows in self._rows.items()}
 
     @property
     def stats(self) -> dict[str, Stats]:

@@ -86,6 +86,8 @@ class LayerRows:
                 f"labels has {len(labels)} entries but layer {self.layer!r} gives {len(rows)} "
                 f"rows; give one label for each row, the batch first"
             )
+        if not len(rows):  # no word with a label, which says nothing of the labels
+            return
         form = self._form_of(rows, labels)
         if self._form is not None and self._form != form:
             raise DataError(
