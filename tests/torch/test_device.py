@@ -209,11 +209,22 @@ def test_columns_must_stay_the_same() -> None:
 
 
 def test_what_a_device_finds_later_is_named_by_batch() -> None:
-    bad = FirstBad()
-    # The meta device stands for one that is not to be waited for; its numbers are then given.
-    for batch in range(3):
+    bad = FirstBad(later=True)
+    for batch in range(15):
         bad.see("fine", torch.ones(2, 2))
-        bad._found["l1"] = torch.tensor(1 if batch else 2**62)
+        bad.see("l1", torch.full((2, 2), torch.inf if batch in (4, 9) else 1.0))
         bad.end_of_batch()
-    with pytest.raises(DataError, match=r"layer 'l1' gives features that are NaN.* in batch 1;"):
+    found = r"layer 'l1' gives features that are NaN.* in batch 4;"
+    bad.see("l1", torch.ones(2, 2))
+    with pytest.raises(DataError, match=found):
+        bad.end_of_batch()  # the 16th
+    with pytest.raises(DataError, match=found):
         bad.check(None)
+
+
+def test_a_device_of_finite_numbers_is_let_be() -> None:
+    bad = FirstBad(later=True)
+    for _ in range(40):
+        bad.see("l1", torch.ones(2, 2))
+        bad.end_of_batch()
+    bad.check(None)

@@ -320,3 +320,49 @@ def test_training_mode_is_warned_about_and_no_dropout_is_seen() -> None:
     np.testing.assert_array_equal(ex.features[""], model[0](x).detach())
     assert model.training
     assert model[1].training
+
+
+def test_torchs_own_encoders_have_their_padding_left_out() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    x, padding = torch.randn(6, 5, 8), torch.arange(5) >= torch.tensor([5, 4, 3, 2, 1, 5])[:, None]
+    for mask in (padding, torch.zeros(6, 5).masked_fill(padding, -torch.inf)):
+        with extract(model, ["layers.0", "layers.1"], keep_features=True) as ex:
+            ex.update({"src": x, "src_key_padding_mask": mask}, [0, 1] * 3)
+        with torch.no_grad():
+            out = model(x, src_key_padding_mask=padding)
+        mean = torch.stack([out[i, ~padding[i]].mean(0) for i in range(6)])
+        np.testing.assert_allclose(ex.features["layers.1"], mean, atol=1e-6)
+
+
+def test_the_mean_of_layers_is_a_layer(bert: nn.Module, texts: dict[str, Any]) -> None:
+    ex = passed(bert, texts, average=True, keep_features="float64")
+    expected = np.mean(list(saved(bert, texts).values()), axis=0)
+    np.testing.assert_allclose(ex.features["mean"], expected, rtol=1e-12, atol=1e-14)
+    assert ex.n_rows == dict.fromkeys([*LAYERS, "mean"], 120)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 5)).eval()
+    with (
+        extract(model, ["0", "1"], average=True) as ex,
+        pytest.raises(DataError, match=r"'0' and '1' give rows of shape .* which have no mean"),
+    ):
+        ex.update(torch.randn(4, 4), [0, 1, 0, 1])
+
+
+def test_an_extractor_may_be_opened_again() -> None:
+    x = torch.randn(300, 4)
+    labels = (x[:, 0] > 0).long()
+    ex = extract(nn.Identity().eval())
+    with ex:
+        ex.update(x[:100], labels[:100])
+    first = ex.stats[""]
+    with ex:
+        ex.update(x[100:], labels[100:])
+    assert (first.n_samples, ex.stats[""].n_samples) == (100, 300)
+
+
+def test_metrics_that_read_no_outputs_do_not_mind_them() -> None:
+    x = torch.randn(60, 4)
+    with extract(nn.Linear(4, 1).eval(), outputs=True, task="regression") as ex:
+        ex.update(x, x[:, 0])
+    assert ex.compute("logme")[""].metric == "logme"
+    assert "logme" in ex.compute("all")[""]

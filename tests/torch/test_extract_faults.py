@@ -295,3 +295,20 @@ def test_nothing_is_held_on_to_afterwards() -> None:
         del output
         gc.collect()
         assert gone() is None
+
+
+def test_what_is_no_row_for_each_sample_is_refused(bert: nn.Module) -> None:
+    nested = torch.nested.nested_tensor([torch.randn(2, 3), torch.randn(4, 3)], layout=torch.jagged)
+    for output, message in ((torch.tensor(3.0), "gives one number"), (nested, "a nested tensor")):
+        with (
+            extract(nn.Identity().eval(), pool=None) as ex,
+            pytest.raises(DataError, match=message),
+        ):
+            ex.update(output, [0, 1])
+    with (
+        extract(nn.Identity().eval()) as ex,
+        pytest.raises(
+            DataError, match=r"gives \(2, 3\); rows of words need word_ids, and features"
+        ),
+    ):
+        ex.update(torch.randn(2, 3), [["A"], ["B"]], word_ids=[[0], [0]])

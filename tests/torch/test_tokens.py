@@ -98,7 +98,7 @@ def test_word_ids_must_fit_the_tokens() -> None:
         taken([["A", "B"], ["B", "C"]], "mean", torch.randn(2, 6, 3))
     with (
         extract(nn.Identity().eval(), pool="first_subword") as ex,
-        pytest.raises(DataError, match="pool='first_subword' needs word_ids"),
+        pytest.raises(DataError, match="rows of words need word_ids"),
     ):
         ex.update(torch.randn(2, 5, 3), [["A"], ["B"]])
 

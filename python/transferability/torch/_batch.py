@@ -76,6 +76,11 @@ class Batch:
 
     def take(self, layer: Wanted, x: Tensor, find: Callable[[Wanted], Tensor | None]) -> Taken:
         """Make rows of what a layer gave; `find` finds the mask that the model was given."""
+        if x.is_nested or not x.ndim:
+            raise DataError(
+                f"layer {layer.name!r} gives {'a nested tensor' if x.is_nested else 'one number'}, "
+                f"not a row for each sample (TransformerEncoder: enable_nested_tensor=False)"
+            )
         with torch.autocast(x.device.type, enabled=False):
             self.n_samples = len(x)
             mask = None
@@ -94,8 +99,11 @@ class Batch:
         if self._word_ids is not None and x.ndim == 3:
             selection = self._words(x.shape[1], str(pool))
             return self._selected(x.flatten(0, 1), selection)
-        if pool in ("first_subword", "last_subword"):
-            raise DataError(f"layer {layer!r}: pool={pool!r} needs word_ids and (N, T, D) features")
+        if pool in ("first_subword", "last_subword") or self._word_ids is not None:
+            raise DataError(
+                f"layer {layer!r} gives {tuple(x.shape)}; rows of words need word_ids, and "
+                f"features of tokens, (N, T, D)"
+            )
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
                 return self._selected(x.flatten(0, 1), self._tokens(x, mask))

@@ -17,6 +17,9 @@ from ._tensors import main_tensor
 
 __all__ = ["Capture"]
 
+#: What modules call their mask: 1 at tokens; or, torch's own, True (or -inf) at padding.
+_MASKS = ("attention_mask", "src_key_padding_mask", "tgt_key_padding_mask")
+
 
 class Capture:
     """What the wanted layers gave in one forward pass.
@@ -118,7 +121,7 @@ class Capture:
     def _watch(
         self,
         path: str,
-        place: int | None,
+        place: tuple[int, str] | None,
         module: nn.Module,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
@@ -126,13 +129,15 @@ class Capture:
         """Note the mask of (samples, tokens) that a module is given."""
         if place is None:  # sentence-transformers hands a mapping from module to module
             mapping = args[0] if args and isinstance(args[0], Mapping) else {}
-            mask = mapping.get("attention_mask")
+            index, name, mask = 0, "attention_mask", mapping.get("attention_mask")
         else:
-            mask = kwargs.get("attention_mask", args[place] if place < len(args) else None)
+            index, name = place
+            mask = kwargs.get(name, args[index] if index < len(args) else None)
+        is_decoder = kwargs.get("encoder_hidden_states") is not None or name.startswith("tgt")
         if isinstance(mask, Tensor) and mask.ndim == 2:
-            self._masks[path] = mask
-        elif mask is None and kwargs.get("encoder_hidden_states") is not None:
-            self._masks[path] = None  # a decoder: the encoder's mask says nothing of its tokens
+            self._masks[path] = mask if name == "attention_mask" else mask == 0
+        elif mask is None and is_decoder:
+            self._masks[path] = None  # the encoder's mask says nothing of the decoder's tokens
         elif place is not None and not self._has_seen:
             self._is_hidden = isinstance(mask, Tensor) and mask.ndim == 4
         self._has_seen |= place is not None
@@ -159,13 +164,16 @@ class Capture:
                         self._versions[layer.name] = tensor._version
 
 
-def _place_of_mask(module: nn.Module) -> int | None:
-    """Say which argument of a module is its attention mask; None if it takes none."""
+def _place_of_mask(module: nn.Module) -> tuple[int, str] | None:
+    """Say which argument of a module is its mask, by place and name; None if it takes none."""
     try:
         names = list(inspect.signature(module.forward).parameters)
     except (TypeError, ValueError):  # written in C
         return None
-    return names.index("attention_mask") if "attention_mask" in names else None
+    for name in _MASKS:
+        if name in names:
+            return names.index(name), name
+    return None
 
 
 def _is_within(path: str, of: str) -> bool:
@@ -177,4 +185,4 @@ def _did_not_run(layer: Wanted) -> str:
     text = f"layer {layer.name!r} ({type(layer.module).__name__}) did not run in this forward pass"
     if isinstance(layer.module, (nn.ModuleList, nn.ModuleDict)) and inner:
         return f"{text}: it only holds layers; name one of them, {inner[0]!r} to {inner[-1]!r}"
-    return f"{text}; compiled models must run through update, or as extract's .model"
+    return f"{text}; a compiled or parallel model must run through update"

@@ -23,8 +23,7 @@ _OF_STATS = {"stats", "class_scatters"}
 def compute_layer(
     rows: LayerRows,
     stats: Stats,
-    probs: NDArray[np.float64] | None,
-    task: str,
+    outputs: NDArray[Any] | None,
     metrics: str | Sequence[str],
     options: Mapping[str, Any],
 ) -> Score | Scores:
@@ -39,8 +38,8 @@ def compute_layer(
     if everything or by_stats:
         asked = metrics if everything else by_stats
         found = stats.score(asked, **_taken(options, by_stats))
-    if others and (rows.has_features or probs is not None):
-        found = _with_rows(found, rows, stats, probs, others, everything, options)
+    if others and (rows.has_features or outputs is not None):
+        found = _with_rows(found, rows, stats, outputs, others, everything, options)
     elif others and not everything:
         stats.score(others[0])  # says what it needs
         raise DataError(f"{others[0]} needs outputs=True, or keep_features=True, in extract")
@@ -58,7 +57,7 @@ def _with_rows(
     found: Scores,
     rows: LayerRows,
     stats: Stats,
-    probs: NDArray[np.float64] | None,
+    outputs: NDArray[Any] | None,
     names: Sequence[str],
     everything: bool,
     options: Mapping[str, Any],
@@ -68,7 +67,9 @@ def _with_rows(
     if features is not None and features.dtype == np.float16:
         features = features.astype(np.float32)
     given: dict[str, Any] = {}
-    if probs is not None:
+    of_classes = outputs is not None and outputs.shape[1] > 1
+    if outputs is not None and (of_classes or not everything):
+        probs = probabilities(outputs)
         given = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     labels = rows.labels()
     chosen = _taken(options, names)

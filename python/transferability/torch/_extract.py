@@ -210,6 +210,8 @@ class Extractor:
         """Put hooks on the layers."""
         if self._capture is not None:
             raise DataError("this extractor is open already")
+        for rows in self._rows.values():
+            rows.part()
         with contextlib.ExitStack() as stack:
             stack.enter_context(modes(self.model, device=self._device, amp=self._amp))
             self._capture = Capture(self.model, self._wanted, stack)
@@ -379,8 +381,8 @@ class Extractor:
             By layer. The best of many layers is the best by chance as well; choose a layer on
             other data than you compare models on.
         """
-        probs = self.probabilities
+        outputs = self.outputs
         return {
-            name: compute_layer(self._rows[name], stats, probs, self._task, metrics, options)
+            name: compute_layer(self._rows[name], stats, outputs, metrics, options)
             for name, stats in self.stats.items()
         }

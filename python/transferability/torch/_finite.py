@@ -17,16 +17,23 @@ _NEVER = 2**62
 
 
 class FirstBad:
-    """The first batch of each layer with features that are not finite."""
+    """The first batch of each layer with features that are not finite.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    later : bool
+        Treat the CPU like any device.
+    """
+
+    def __init__(self, *, later: bool = False) -> None:
         self._batch = 0
+        self._later = later
         self._found: dict[str, Tensor] = {}
 
     def see(self, layer: str, rows: Tensor) -> None:
         """Look at a batch of a layer's rows: at once on the CPU, later elsewhere."""
         bad = ~torch.isfinite(rows).all()
-        if rows.device.type == "cpu":
+        if rows.device.type == "cpu" and not self._later:
             if bad:
                 self._refuse(layer, self._batch, rows)
             return

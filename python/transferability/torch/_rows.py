@@ -154,6 +154,11 @@ class LayerRows:
         scatters = self._class_scatters
         return Stats(target.task, precision, self._n_threads, class_scatters=scatters)
 
+    def part(self) -> None:
+        """Part from statistics that were given out: what follows does not change them."""
+        if isinstance(self._into, Stats):
+            self._into = self._into.copy()
+
     def stats(self) -> Stats:
         """Give the statistics of all rows so far."""
         if self._n_waiting:
