@@ -16,7 +16,7 @@ from .._labels import read_labels
 from ..errors import DataError
 from ._dense import select_positions, spread
 from ._layers import Wanted
-from ._pooling import Pool, pooled, readable
+from ._pooling import Pool, pooled, readable, refuse_complex
 from ._tokens import Selection, select_tokens, select_words, strip_bio, taken
 
 __all__ = ["AVERAGE", "Batch", "Plan", "Taken", "averaged"]
@@ -95,7 +95,7 @@ class Batch:
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
             if not isinstance(x, Tensor):
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
-        x = readable(x, layer)
+        refuse_complex(x, layer)
         if self._word_ids is not None and x.ndim == 3:
             selection = self._words(x.shape[1], str(pool))
             return self._selected(x.flatten(0, 1), selection)
@@ -119,7 +119,7 @@ class Batch:
         """Give what the model itself said of the same rows."""
         if logits is None:
             raise DataError("outputs=True, but the model gave no tensor, or was not called itself")
-        logits = readable(logits, "")
+        logits = readable(logits)
         if like.selection is not None and logits.ndim == 3:
             logits = taken(logits.flatten(0, 1), like.selection)
         elif logits.ndim == 1:

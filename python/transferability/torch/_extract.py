@@ -78,7 +78,7 @@ def extract(
     amp : {"bfloat16", "float16"}, optional
         Automatic mixed precision. Features are pooled and added up in float32.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are; "auto" decides on the first 256 rows.
+        What the labels are; "auto" decides on the first 512 rows.
     keep_features : bool or {"float16", "float32", "float64"}, default=False
         Also keep the features, in :attr:`Extractor.features`; True is float32.
     class_scatters : bool, default=False

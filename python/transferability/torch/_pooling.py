@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import DataError, DtypeError
 
-__all__ = ["POOLS", "Pool", "check_pool", "pooled", "readable"]
+__all__ = ["POOLS", "Pool", "check_pool", "pooled", "readable", "refuse_complex"]
 
 #: What `pool` may be, and what it does.
 POOLS = {
@@ -53,13 +53,17 @@ def check_pool(pool: object) -> None:
         raise DataError(f"pool is {pool!r}; choose from {', '.join(POOLS)}, or give a function")
 
 
-def readable(tensor: Tensor, layer: str) -> Tensor:
-    """Give features as float32 or float64, whatever the layer works in."""
-    if tensor.is_complex():
+def refuse_complex(x: Tensor, layer: str) -> None:
+    """Refuse what has no order and no mean that is a feature."""
+    if x.is_complex():
         raise DtypeError(
             f"layer {layer!r} gives complex numbers; take their modulus with a function as pool"
         )
-    return tensor if tensor.dtype is torch.float64 else tensor.float()
+
+
+def readable(x: Tensor) -> Tensor:
+    """Give features as float32 or float64, whatever the layer works in."""
+    return x if x.dtype is torch.float64 else x.float()
 
 
 def pooled(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
@@ -88,9 +92,9 @@ def pooled(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
     """
     if callable(pool):
         x, pool = pool(x, mask), None
-    x = readable(x, layer)
+    refuse_complex(x, layer)
     if x.ndim <= 2:
-        return x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1)
+        return readable(x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1))
     if pool is None:
         raise DataError(
             f"layer {layer!r} gives {x.ndim}-D features of shape {tuple(x.shape)}; pool first: "
@@ -98,18 +102,17 @@ def pooled(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
         )
     assert isinstance(pool, str), "callables are through"
     if pool == "flatten":
-        return x.flatten(1)
+        return readable(x.flatten(1))
     if x.ndim > 3:
         return _over_space(x, pool, layer)
     if pool not in _OF_TOKENS:
         raise _unfit(layer, x, pool, ", ".join(map(repr, [*_OF_TOKENS, "flatten"])))
-    return _OF_TOKENS[pool](x, _weights(x, mask, layer))
+    return readable(_OF_TOKENS[pool](x, _kept(x, mask, layer)))
 
 
 def _over_space(x: Tensor, pool: str, layer: str) -> Tensor:
     order, _, kind = pool.rpartition("_")
-    reduce = {"mean": torch.mean, "max": torch.amax}.get(kind)
-    if reduce is None or order not in ("", "nhwc", "nchw"):
+    if kind not in ("mean", "max") or order not in ("", "nhwc", "nchw"):
         raise _unfit(
             layer, x, pool, "'mean', 'max', 'flatten', or 'nhwc_mean' if channels are last"
         )
@@ -118,7 +121,8 @@ def _over_space(x: Tensor, pool: str, layer: str) -> Tensor:
             f"layer {layer!r} gives {tuple(x.shape)}, which looks like (N, H, W, C); give "
             f"pool='nhwc_{kind}' if its channels come last, and 'nchw_mean' if they come first"
         )
-    return reduce(x, dim=tuple(range(1, x.ndim - 1) if order == "nhwc" else range(2, x.ndim)))
+    space = tuple(range(1, x.ndim - 1) if order == "nhwc" else range(2, x.ndim))
+    return readable(x.amax(space)) if kind == "max" else x.mean(space, dtype=_wide(x))
 
 
 def _unfit(layer: str, x: Tensor, pool: str, fit: str) -> DataError:
@@ -128,56 +132,68 @@ def _unfit(layer: str, x: Tensor, pool: str, fit: str) -> DataError:
     )
 
 
-def _weights(x: Tensor, mask: Tensor | None, layer: str) -> Tensor:
-    """Give the mask as 0 and 1 in the features' own numbers, (N, T)."""
+def _wide(x: Tensor) -> torch.dtype:
+    """Give what sums are made in; the conversion is part of the sum, not a copy before it."""
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
+
+
+def _kept(x: Tensor, mask: Tensor | None, layer: str) -> Tensor | None:
+    """Give the mask as booleans on the features' device, (N, T)."""
     if mask is None:
-        return x.new_ones(x.shape[:2])
+        return None
     if mask.shape != x.shape[:2]:
         raise DataError(
             f"layer {layer!r} gives {tuple(x.shape[:2])} (samples, tokens), but attention_mask is "
             f"{tuple(mask.shape)}; give the mask of these tokens, "
             f"attention_mask={{{layer!r}: mask}}, or None instead of a mask if all count"
         )
-    return (mask.to(x.device) != 0).to(x.dtype)
+    return mask.to(x.device) != 0
 
 
-def _mean(x: Tensor, m: Tensor) -> Tensor:
-    return _sum(x, m) / m.sum(1, keepdim=True)
+def _mean(x: Tensor, kept: Tensor | None) -> Tensor:
+    return x.mean(1, dtype=_wide(x)) if kept is None else _sum(x, kept) / _count(x, kept)
 
 
-def _mean_sqrt(x: Tensor, m: Tensor) -> Tensor:
-    return _sum(x, m) / m.sum(1, keepdim=True).sqrt()
+def _mean_sqrt(x: Tensor, kept: Tensor | None) -> Tensor:
+    return _sum(x, kept) / _count(x, kept).sqrt()
 
 
-def _weighted_mean(x: Tensor, m: Tensor) -> Tensor:
-    start = m.argmax(1, keepdim=True)
-    place = torch.arange(1, m.shape[1] + 1, device=m.device) - start
-    return _mean(x, m * place)
+def _weighted_mean(x: Tensor, kept: Tensor | None) -> Tensor:
+    place = torch.arange(1, x.shape[1] + 1, device=x.device, dtype=_wide(x)).expand(x.shape[:2])
+    if kept is not None:
+        place = (place - kept.int().argmax(1, keepdim=True)) * kept
+    return _sum(x.to(_wide(x)) * place[..., None], kept) / place.sum(1, keepdim=True)
 
 
-def _sum(x: Tensor, m: Tensor) -> Tensor:
-    # Not x * m, which would turn what overflowed in the padding into NaN.
-    return torch.where(m[..., None] != 0, x * m[..., None], 0).sum(1)
+def _sum(x: Tensor, kept: Tensor | None) -> Tensor:
+    # Not a product with the mask, which would turn what overflowed in the padding into NaN.
+    return (x if kept is None else x.masked_fill(~kept[..., None], 0)).sum(1, dtype=_wide(x))
 
 
-def _max(x: Tensor, m: Tensor) -> Tensor:
-    return x.masked_fill(m[..., None] == 0, -torch.inf).amax(1)
+def _count(x: Tensor, kept: Tensor | None) -> Tensor:
+    if kept is None:
+        return torch.full((len(x), 1), x.shape[1], dtype=_wide(x), device=x.device)
+    return kept.sum(1, keepdim=True, dtype=_wide(x))
 
 
-def _first(x: Tensor, m: Tensor) -> Tensor:
-    return _at(x, m, m.argmax(1))
+def _max(x: Tensor, kept: Tensor | None) -> Tensor:
+    return (x if kept is None else x.masked_fill(~kept[..., None], -torch.inf)).amax(1)
 
 
-def _last(x: Tensor, m: Tensor) -> Tensor:
-    return _at(x, m, m.shape[1] - 1 - m.flip(1).argmax(1))
+def _first(x: Tensor, kept: Tensor | None) -> Tensor:
+    return x[:, 0] if kept is None else _at(x, kept, kept.int().argmax(1))
 
 
-def _at(x: Tensor, m: Tensor, place: Tensor) -> Tensor:
+def _last(x: Tensor, kept: Tensor | None) -> Tensor:
+    return x[:, -1] if kept is None else _at(x, kept, x.shape[1] - 1 - kept.int().flip(1).argmax(1))
+
+
+def _at(x: Tensor, kept: Tensor, place: Tensor) -> Tensor:
     rows = x[torch.arange(len(x), device=x.device), place]
-    return rows.masked_fill((m == 0).all(1, keepdim=True), torch.nan)
+    return rows.masked_fill(~kept.any(1, keepdim=True), torch.nan)
 
 
-_OF_TOKENS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_OF_TOKENS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
     "mean": _mean,
     "mean_sqrt_len_tokens": _mean_sqrt,
     "mean_sqrt_len": _mean_sqrt,

@@ -21,7 +21,7 @@ from ._device import DeviceMoments
 __all__ = ["BLOCK", "LayerRows"]
 
 #: Rows that go into the statistics together.
-BLOCK = 256
+BLOCK = 512
 
 
 class LayerRows:

@@ -20,6 +20,7 @@ from torch import Tensor
 from .._input import as_array
 from .._labels import read_labels
 from ..errors import DataError
+from ._pooling import readable
 
 __all__ = ["IGNORED", "Selection", "select_tokens", "select_words", "strip_bio", "taken"]
 
@@ -49,9 +50,9 @@ def taken(x: Tensor, selection: Selection) -> Tensor:
     """Give the rows of a selection from features (positions, D)."""
     places = torch.from_numpy(selection.places).to(x.device)
     if selection.places.shape[1] == 1:
-        return x[places[:, 0]]
+        return readable(x[places[:, 0]])
     counted = torch.from_numpy(selection.counted).to(x.device)[..., None]
-    return torch.where(counted, x[places], 0).sum(1) / counted.sum(1)
+    return torch.where(counted, readable(x[places]), 0).sum(1) / counted.sum(1)
 
 
 def select_words(
