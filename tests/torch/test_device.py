@@ -119,8 +119,9 @@ def test_single_precision_has_its_digits_at_any_scale(scale: float, device: str)
     # n float32 products added in float32: at most n roundings, in effect their square root.
     bound = 300**0.5 * 2.0**-24 * np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     assert (np.abs(held.moments()["scatter"] - expected) <= 4 * bound).all()
-    found = held.to_stats().score("h_score")
-    assert found == pytest.approx(Stats().update(x.numpy(), labels).score("h_score"), rel=1e-5)
+    found, native = held.to_stats(), Stats().update(x.numpy(), labels)
+    for metric, error in (("logme", 1e-6), ("regularized_h_score", 1e-6), ("h_score", 1e-5)):
+        assert found.score(metric) == pytest.approx(native.score(metric), rel=error, abs=error)
 
 
 @pytest.mark.parametrize("device", DEVICES)
