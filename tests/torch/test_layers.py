@@ -33,7 +33,7 @@ def test_layers_have_name_type_shape_and_calls() -> None:
         "name            type    output shape",
         "'' (the model)  Shared  (2, 5)",
         "a               Linear  (2, 5)",
-        "act             ReLU    (2, 5)  x 2: act#0, …",
+        "act             ReLU    (2, 5)  #0 to #1",
         "off             Linear  does not run",
     ]
 

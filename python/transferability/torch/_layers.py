@@ -53,7 +53,7 @@ class Layers(list[Layer]):
         rows = [("name", "type", "output shape")]
         for layer in self:
             shape = "does not run" if not layer.calls else str(layer.shape or "no tensor")
-            again = f"  x {layer.calls}: {layer.name}#0, …" if layer.calls > 1 else ""
+            again = f"  #0 to #{layer.calls - 1}" if layer.calls > 1 else ""
             rows.append((layer.name or "'' (the model)", layer.type, shape + again))
         widths = [max(len(row[k]) for row in rows) for k in (0, 1)]
         return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows)
