@@ -11,6 +11,10 @@ torch = pytest.importorskip(
 )
 
 
+# Or --doctest-modules imports it as "conftest", as which python/conftest.py is known already.
+collect_ignore = ["conftest.py"]
+
+
 @pytest.fixture(autouse=True)
 def _repeatable() -> Any:
     """Seed torch, and use one thread: the tests are small and run beside each other."""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from .._optional import need
 
 if TYPE_CHECKING:
-    from ._extract import Extractor as Extractor
     from ._extract import extract as extract
+    from ._extractor import Extractor as Extractor
     from ._layers import Layer as Layer
     from ._layers import Layers as Layers
     from ._layers import list_layers as list_layers
     from ._pooling import POOLS as POOLS
 
 _HOME = {
-    "Extractor": "_extract",
+    "Extractor": "_extractor",
     "Layer": "_layers",
     "Layers": "_layers",
     "POOLS": "_pooling",
