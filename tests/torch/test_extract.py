@@ -202,4 +202,14 @@ def test_an_extractor_may_be_opened_again() -> None:
     first = ex.stats[""]
     with ex:
         ex.update(x[100:], labels[100:])
-    assert (first.n_samples, ex.stats[""].n_samples) == (100, 300)
+    assert ex.stats[""].n_samples == 300
+    assert first.n_samples == 100
+
+
+def test_the_task_is_not_decided_on_a_small_batch() -> None:
+    x = torch.randn(120, 4)
+    labels = np.arange(120) % 7  # 7 integers in 8 rows may be classes or counts
+    with extract(nn.Identity().eval()) as ex:
+        for start in range(0, 120, 8):
+            ex.update(x[start : start + 8], labels[start : start + 8])
+    assert ex.stats[""].task == "classification"

@@ -128,6 +128,15 @@ def test_mixed_precision_is_the_models_alone() -> None:
         ex.update(x, labels)
         assert torch.is_autocast_enabled("cpu")
     assert not torch.is_autocast_enabled("cpu")
+    kinds = []
+
+    def pool(x: torch.Tensor, mask: Any) -> torch.Tensor:
+        kinds.append((x.float() @ torch.eye(6)).dtype)
+        return x
+
+    with extract(model, pool=pool, amp="bfloat16") as own:
+        own.update(x, labels)
+    assert kinds == [torch.float32]
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         features = model(x)
     assert features.dtype is torch.bfloat16
