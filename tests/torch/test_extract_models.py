@@ -187,3 +187,18 @@ def test_metrics_that_read_no_outputs_do_not_mind_them() -> None:
         ex.update(x, x[:, 0])
     assert ex.compute("logme")[""].metric == "logme"
     assert "logme" in ex.compute("all")[""]
+
+
+@pytest.mark.parametrize("accumulate", ["host", "device"])
+def test_the_loop_may_be_in_inference_mode(accumulate: str) -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh()).eval()
+    x = torch.randn(700, 4)
+    labels = (x[:, 0] > 0).long()
+    with extract(model, ["0", "1"], accumulate=accumulate) as ex:
+        for start in range(0, 700, 100):
+            with torch.inference_mode():
+                model(x[start : start + 100])
+                ex.collect(labels[start : start + 100])
+    assert ex.stats["1"].n_samples == 700
+    expected = tx.logme(model(x).detach(), labels)
+    assert ex.compute()["1"] == pytest.approx(expected, rel=1e-6)

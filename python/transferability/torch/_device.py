@@ -81,6 +81,11 @@ class DeviceMoments:
 
     def add(self, rows: Tensor, target: Target) -> None:
         """Add a block of rows, (n, D), with their labels or targets."""
+        # What a loop in inference mode makes could not be added to outside of it.
+        with torch.inference_mode(False), torch.no_grad():
+            self._add(rows, target)
+
+    def _add(self, rows: Tensor, target: Target) -> None:
         n, d = rows.shape
         if self._described is None:
             self._described = target.without_rows()
