@@ -194,7 +194,7 @@ def test_the_loop_may_be_in_inference_mode(accumulate: str) -> None:
     model = nn.Sequential(nn.Linear(4, 6), nn.Tanh()).eval()
     x = torch.randn(700, 4)
     labels = (x[:, 0] > 0).long()
-    with extract(model, ["0", "1"], accumulate=accumulate) as ex:
+    with extract(model, ["0", "1"], accumulate=accumulate, dtype="float64") as ex:
         for start in range(0, 700, 100):
             with torch.inference_mode():
                 model(x[start : start + 100])

@@ -6,7 +6,7 @@ first block and exactly the value of a column that is constant there. The scatte
 one product, in float32 or float64; it is added up in float64. In float32, columns are first
 divided by powers of two near their largest value, so that nothing over- or underflows, and an
 entry S_ij is off by at most about 1e-7·√(S_ii S_jj), as with ``Stats(precision="single")``. LogME
-and what shrinks the covariance are then off by 1e-8 or so; the plain H-score, which divides by
+and what shrinks the covariance are then off by 1e-6 or less; the plain H-score, which divides by
 every variance, by 1e-5 where they differ by 1e6 and by more where they differ by more.
 
 Memory: in float32, 8·D² bytes for the scatter and 4·D² for a product; in float64, which is added

@@ -64,7 +64,7 @@ def extract(
         Where the model runs; default: where it is.
     dtype : {"float32", "float64"}, optional
         Of the products of features. Default: float64 on the CPU; on a GPU float32 without TF32,
-        added up in float64: right to 1e-7 but for metrics that divide by every variance
+        added up in float64: right to 1e-6 but for metrics that divide by every variance
         ("h_score"), which need float64 where variances differ by more than 1e6.
     amp : {"bfloat16", "float16"}, optional
         Automatic mixed precision. Features are pooled and added up in float32.
