@@ -18,7 +18,9 @@ from .errors import *  # noqa: F403
 from .metrics import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from . import agreement as agreement
     from . import compat as compat
+    from . import forecast as forecast
     from . import io as io
     from . import sklearn as sklearn
     from ._core import show_config as show_config
@@ -46,7 +48,7 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "io", "sklearn")
+_SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn")
 
 __all__ = [
     "Ranking",
