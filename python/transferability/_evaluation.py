@@ -144,7 +144,7 @@ class Evaluation:
         return _percentiles(self._draws(name, self.metrics[0]), level)
 
     def leave_one_out(self, name: str = "weighted_tau") -> dict[str, float]:
-        """Give a measure without each model in turn: on whom does it hinge?"""
+        """Give a measure without each model in turn, to see on whom it hinges."""
         self._check(self.metrics[0], name)
         everyone = np.arange(len(self.models))
         return {
@@ -277,7 +277,7 @@ def evaluate_scores(
         raise DataError("truth must map names of models to numbers, such as {'resnet50': 0.87}")
     if rank not in (True, "truth"):
         raise DataError(f"rank is {rank!r}; choose True or 'truth'")
-    if isinstance(n_boot, bool) or not isinstance(n_boot, int) or n_boot < 100:
+    if n_boot < 100:
         raise DataError(f"n_boot is {n_boot}; an interval needs 100 resamples at least")
     ranked = list(dict.fromkeys(model for column in scores.values() for model in column))
     models = [model for model in ranked if model in truth]

@@ -53,8 +53,8 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     if column is None:
         if len(columns) != 1:
             raise DataError(
-                f"{path} has {len(columns)} columns of numbers ({', '.join(columns)}); name the one "
-                f"with the truth"
+                f"{path} has {len(columns)} columns of numbers ({', '.join(columns)}); name "
+                f"the one with the truth"
             )
         column = next(iter(columns))
     if column not in columns:

@@ -402,8 +402,8 @@ def test_eval_says_what_is_wrong_with_files(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=message):
             read_truth(str(path))
+    path.write_text("model,a\nx,1\n")
     with pytest.raises(DataError, match="no column of numbers 'b'"):
-        path.write_text("model,a\nx,1\n")
         read_truth(str(path), "b")
     result = CliRunner().invoke(main, ["eval", str(path), str(path)])
     assert result.exit_code == 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-
 from reference.tables import columns, rows
+
 from transferability import TransferabilityWarning
 from transferability.agreement import weighted_tau
 

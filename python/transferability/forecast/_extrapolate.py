@@ -86,7 +86,7 @@ class Extrapolation:
         stats = need("scipy.stats", extra="stats", what="forecasting")
         beyond = np.maximum(np.log(sizes / self.sizes[-1]), 0)
         residual = self.centre(self.sizes) - self._linked(self.gaps)
-        growth = [np.mean((error[self.chosen] / far) ** 2) for far, error in self._cuts]
+        growth = [float(np.mean((error[self.chosen] / far) ** 2)) for far, error in self._cuts]
         variance = np.mean(residual**2) + np.mean(growth or [0.0]) * beyond**2
         freedom = max(len(growth) - 1, 0)
         if self.chosen == MEDIAN:
