@@ -282,7 +282,9 @@ class Forecast:
         if not reached.any():
             return math.inf
         first = int(np.argmax(reached))
-        at = grid[0] if first == 0 else optimize.brentq(short, grid[first - 1], grid[first])
+        if first == 0:
+            return float(self.sizes[0])
+        at = optimize.brentq(short, grid[first - 1], grid[first])
         if warn:
             self._warn(math.exp(at))
         return math.exp(at)

@@ -22,7 +22,6 @@ residuals are differences, E is free in sign, and laws that need a limit are lef
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,33 +56,37 @@ _PRIOR_BETA, _PRIOR_H, _PRIOR_WEIGHT = np.log(0.3), 4.0, 0.02
 _BETA = (0.003, 4.0)
 _H = (-8.0, 40.0)
 _TINY = 1e-12
+_ITERATIONS = 200
 _STARTS = 2
 
 
 @dataclass(frozen=True)
 class Law:
-    """One fitted law: `gap(sizes)` foretells, `parameters` are the ones of the table."""
+    """One fitted law; `parameters` are those of the table, with `start` for n₀."""
 
     name: str
     parameters: dict[str, float]
-    gap: Callable[[Array], Array]
+    start: float = 1.0
+
+    def gap(self, sizes: Array) -> Array:
+        """Foretell the gap at sizes."""
+        p = self.parameters
+        if "b" in p:
+            line = p["a"] + p["b"] * np.log(sizes)
+            return np.exp(line) if self.name == "local_power" else line
+        s = _shape(np.log(sizes / self.start), p["beta"], p["h"])
+        return p["A"] * s + p["E"]
 
 
 def fit_law(name: str, sizes: Array, gaps: Array, relative: bool, prior: bool = False) -> Law:
     """Fit one law by least squares to increasing positive sizes; `prior` steadies `rectified`."""
-    if name in ("log_linear", "local_linear"):
-        last = len(sizes) if name == "log_linear" else WINDOW
-        a, b = _line(np.log(sizes[-last:]), gaps[-last:])
-        return Law(name, {"a": a, "b": b}, lambda n: a + b * np.log(n))
-    if name == "local_power":
-        a, b = _line(np.log(sizes[-WINDOW:]), np.log(gaps[-WINDOW:]))
-        return Law(name, {"a": a, "b": b}, lambda n: np.exp(a + b * np.log(n)))
-    return _saturating(name, sizes, gaps, relative, prior)
-
-
-def _line(x: Array, y: Array) -> tuple[float, float]:
-    slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
-    return float(y.mean() - slope * x.mean()), slope
+    if name in ("log_linear", "local_linear", "local_power"):
+        last = slice(None if name == "log_linear" else -WINDOW, None)
+        y = np.log(gaps[last]) if name == "local_power" else gaps[last]
+        x = np.log(sizes[last])
+        slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
+        return Law(name, {"a": float(y.mean() - slope * x.mean()), "b": slope})
+    return _saturating(name, sizes, gaps, relative, prior and name == "rectified")
 
 
 def _shape(t: Array, beta: Any, h: Any) -> Array:
@@ -98,36 +101,45 @@ def _saturating(name: str, sizes: Array, gaps: Array, relative: bool, prior: boo
     scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
     y = gaps / scale
     free = {"power_law": [0, 1, 3], "logistic": [0, 1, 2], "rectified": [0, 1, 2, 3]}[name]
-    lowest = 0.0 if relative else -np.inf
     h_low = 0.0 if prior or name != "rectified" else _H[0]
-    low = np.array([0.0, np.log(_BETA[0]), h_low, lowest])
+    low = np.array([0.0, np.log(_BETA[0]), h_low, 0.0 if relative else -np.inf])
     high = np.array([np.inf, np.log(_BETA[1]), _H[1], np.inf])
-
-    def values(x: Array, at: Array) -> Array:
-        full = np.zeros(4)
-        full[free] = x
-        return full[0] * _shape(at, np.exp(full[1]), full[2]) + full[3]  # type: ignore[no-any-return]
+    full = np.zeros(4)  # A, ln β, h, E
 
     def residuals(x: Array) -> Array:
-        found = values(x, t)
+        full[free] = x
+        found = full[0] * _shape(t, np.exp(full[1]), full[2]) + full[3]
         r = np.log(np.maximum(found, _TINY) / y) if relative else found - y
-        if prior and name == "rectified":
-            r = np.append(
-                r, [_PRIOR_WEIGHT * (x[1] - _PRIOR_BETA), _PRIOR_WEIGHT * x[2] / _PRIOR_H]
-            )
-        return r
+        if prior:
+            pulls = [(x[1] - _PRIOR_BETA), x[2] / _PRIOR_H]
+            r = np.append(r, _PRIOR_WEIGHT * np.array(pulls))
+        return r  # type: ignore[no-any-return]
+
+    def slopes(x: Array) -> Array:
+        full[free] = x
+        beta = np.exp(full[1])
+        s = _shape(t, beta, full[2])
+        bend = full[0] * s * s * np.exp(-full[2])
+        rows = [s, -bend * beta * t * np.exp(beta * t), bend * np.expm1(beta * t), np.ones_like(t)]
+        jacobian = np.array(rows).T
+        if relative:
+            jacobian /= np.maximum(full[0] * s + full[3], _TINY)[:, None]
+        if prior:
+            pulls = np.diag([0.0, _PRIOR_WEIGHT, _PRIOR_WEIGHT / _PRIOR_H, 0.0])
+            jacobian = np.concatenate([jacobian, pulls[1:3]])
+        return jacobian[:, free]
 
     best: Any = None
     for start in _starts(t, y, free, relative, h_low):
         x = np.clip(start, low + 1e-9, np.minimum(high, 1e9) - 1e-9)[free]
-        found = optimize.least_squares(residuals, x, bounds=(low[free], high[free]), max_nfev=300)
+        bounds = low[free], high[free]
+        found = optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=_ITERATIONS)
         if best is None or found.cost < best.cost:
             best = found
-    full = np.zeros(4)
     full[free] = best.x
-    parameters = dict(zip(("A", "beta", "h", "E"), full.tolist(), strict=True))
-    parameters |= {"A": scale * full[0], "beta": float(np.exp(full[1])), "E": scale * full[3]}
-    return Law(name, parameters, lambda n: scale * values(best.x, np.log(n / sizes[0])))
+    a, log_beta, h, e = full.tolist()
+    parameters = {"A": scale * a, "beta": float(np.exp(log_beta)), "h": h, "E": scale * e}
+    return Law(name, parameters, float(sizes[0]))
 
 
 def _starts(t: Array, y: Array, free: list[int], relative: bool, h_low: float) -> list[Array]:

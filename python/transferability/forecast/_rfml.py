@@ -131,7 +131,7 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     ('logme', 3162)
     """
     n, a = _numbers("opc", opc), _numbers("accuracy", accuracy)
-    if not isinstance(metrics, Mapping) or not metrics:
+    if not metrics:
         raise DataError("metrics must map names to values, such as {'logme': [...]}")
     columns = {str(name): _numbers(str(name), values) for name, values in metrics.items()}
     for name, column in {"accuracy": a, **columns}.items():
