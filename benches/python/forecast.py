@@ -1,4 +1,4 @@
-"""How well each law, and the automatic choice, foretells learning curves; writes docs/forecasting.md.
+"""How well each law, and the automatic choice, foretells published curves; writes a docs page.
 
     python benches/python/forecast.py --write
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from . import forecast as forecast
     from . import io as io
     from . import sklearn as sklearn
+    from ._compare_tasks import compare_tasks as compare_tasks
     from ._core import show_config as show_config
+    from ._ensembles import rank_ensembles as rank_ensembles
     from ._evaluate import score as score
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
@@ -42,8 +44,10 @@ _HOME = {
     "Ranking": "_ranking",
     "Score": "_score",
     "Stats": "_stats",
+    "compare_tasks": "_compare_tasks",
     "get_num_threads": "_threads",
     "rank": "_rank",
+    "rank_ensembles": "_ensembles",
     "score": "_evaluate",
     "set_num_threads": "_threads",
     "show_config": "_core",
@@ -54,8 +58,10 @@ __all__ = [
     "Ranking",
     "Score",
     "Stats",
+    "compare_tasks",
     "get_num_threads",
     "rank",
+    "rank_ensembles",
     "score",
     "set_num_threads",
     "show_config",

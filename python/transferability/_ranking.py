@@ -73,6 +73,8 @@ class Ranking:
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
 
+    unit = "model"  # what a row is, in words
+
     def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
         first = facts["metrics"][0]
 
@@ -292,7 +294,7 @@ class Ranking:
         return polars.DataFrame(_render.columns(self))
 
     def _with(self, rows: Iterable[Row]) -> Ranking:
-        return Ranking(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
+        return type(self)(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
 
 
 def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
