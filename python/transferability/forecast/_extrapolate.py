@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._optional import need
-from ._laws import LAWS, NEED_LIMIT, PANEL, PARAMETERS, Law, fit_law
+from ._laws import NEED_LIMIT, PANEL, PARAMETERS, Law, fit_law
 
 __all__ = ["MEDIAN", "Extrapolation"]
 
@@ -18,11 +18,15 @@ Array = NDArray[np.float64]
 
 MEDIAN = "median"
 FEWEST = 3  # sizes that a forecast starts from
-#: A law is chosen over the median of all where it foretold with less than a fifth of its error.
-#: Otherwise the median it is: by how few sizes held-out errors are known, smaller differences are
-#: luck, and the mean or median of forecasts beats the choice of one in nearly every comparison
-#: of forecasting methods (Makridakis et al. 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
-DECISIVE = 0.2
+#: The share of the median's held-out error that a single law must stay below, to be chosen.
+#: The rectified law has the power law with a floor and the S-curve as special cases and may follow
+#: the whole curve; the others must do better by more. Otherwise the median it is: held-out errors
+#: are few, and combinations of forecasts beat the choice of one in nearly every comparison of
+#: forecasting methods (Makridakis et al. 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
+DECISIVE = {"rectified": 0.5}
+_OTHERS = 0.2
+#: Cuts that a law must have been tried at, to be chosen alone.
+_TRIED = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Extrapolation:
         """The laws that take part."""
         if self.form != "auto":
             return (self.form,)
+        return ("rectified", *self.panel)
+
+    @cached_property
+    def panel(self) -> tuple[str, ...]:
+        """The laws that the median is of."""
         if self.relative:
             return PANEL
         return (*(name for name in PANEL if name not in NEED_LIMIT), "log_linear")
@@ -54,22 +63,30 @@ class Extrapolation:
 
     @cached_property
     def errors(self) -> dict[str, float]:
-        """Mean absolute held-out error of each law and of their median; NaN without any."""
-        cuts = self._cuts
-        if not cuts:
-            return dict.fromkeys(self._names, math.nan)
-        return {
-            name: float(np.mean([np.mean(np.abs(error[name])) for _, error in cuts]))
-            for name in self._names
-        }
+        """Mean absolute held-out error of each law and of their median; NaN where unknown.
+
+        Each cut weighs twice as much as the one before: the fit of nearly all sizes is the most
+        like the one that the forecast is made with.
+        """
+        found = {}
+        for name in self._names:
+            known = [(k, error[name]) for k, _, error in self._cuts if name in error]
+            weights = [2.0**k for k, _ in known]
+            means = [float(np.mean(np.abs(error))) for _, error in known]
+            found[name] = float(np.average(means, weights=weights)) if known else math.nan
+        return found
 
     @cached_property
     def chosen(self) -> str:
         """The law, or "median", that forecasts are made with."""
         if self.form != "auto":
             return self.form
-        best = min(self.candidates, key=lambda name: self.errors[name])
-        return best if self.errors[best] < DECISIVE * self.errors[MEDIAN] else MEDIAN
+        tried = [
+            n for n in self.candidates if sum(n in error for *_, error in self._cuts) >= _TRIED
+        ]
+        share = {name: self.errors[name] / DECISIVE.get(name, _OTHERS) for name in tried}
+        best = min(tried, key=lambda name: share[name], default=MEDIAN)
+        return best if tried and share[best] < self.errors[MEDIAN] else MEDIAN
 
     def centre(self, sizes: Array) -> Array:
         """Give the forecast in link units."""
@@ -86,13 +103,15 @@ class Extrapolation:
         stats = need("scipy.stats", extra="stats", what="forecasting")
         beyond = np.maximum(np.log(sizes / self.sizes[-1]), 0)
         residual = self.centre(self.sizes) - self._linked(self.gaps)
-        growth = [float(np.mean((error[self.chosen] / far) ** 2)) for far, error in self._cuts]
+        name = self.chosen
+        held = [(error[name] / far) ** 2 for _, far, error in self._cuts if name in error]
+        growth = [float(np.mean(part)) for part in held]
         variance = np.mean(residual**2) + np.mean(growth or [0.0]) * beyond**2
         freedom = max(len(growth) - 1, 0)
-        if self.chosen == MEDIAN:
+        if name == MEDIAN:
             by_law = self._link_of(self.laws, sizes)
-            variance = variance + np.var([by_law[name] for name in self.candidates], axis=0)
-            freedom += len(self.candidates) - 1
+            variance = variance + np.var([by_law[law] for law in self.panel], axis=0)
+            freedom += len(self.panel) - 1
         factor = stats.t.ppf((1 + level) / 2, max(freedom, 1))
         return factor * np.sqrt(variance)  # type: ignore[no-any-return]
 
@@ -110,29 +129,31 @@ class Extrapolation:
         return (*self.candidates, MEDIAN) if self.form == "auto" else self.candidates
 
     @cached_property
-    def _cuts(self) -> list[tuple[Array, dict[str, Array]]]:
-        """Fit the first k sizes and foretell the rest, for every k; log distances and errors."""
-        fewest = FEWEST if self.form == "auto" else max(FEWEST, PARAMETERS[self.form])
+    def _cuts(self) -> list[tuple[int, Array, dict[str, Array]]]:
+        """Fit the first k sizes and foretell the rest: each k, log distances, errors by law."""
+        fewest = max(FEWEST, min(PARAMETERS[name] for name in self.candidates))
         cuts = []
         for k in range(fewest, len(self.sizes)):
             later = self.sizes[k:]
-            links = self._link_of(self._fitted(k), later)
             true = self._linked(self.gaps[k:])
+            links = self._link_of(self._fitted(k), later)
             far = np.log(later / self.sizes[k - 1])
-            cuts.append((far, {name: links[name] - true for name in self._names}))
+            cuts.append((k, far, {name: link - true for name, link in links.items()}))
         return cuts
 
     def _fitted(self, k: int) -> dict[str, Law]:
-        prior = self.form == "auto"
+        """Fit the laws to the first k sizes, as far as these are enough for them."""
         return {
-            name: fit_law(name, self.sizes[:k], self.gaps[:k], self.relative, prior)
-            for name in LAWS
-            if name in self.candidates
+            name: fit_law(name, self.sizes[:k], self.gaps[:k], self.relative)
+            for name in self.candidates
+            if PARAMETERS[name] <= k
         }
 
     def _link_of(self, laws: dict[str, Law], sizes: Array) -> dict[str, Array]:
         links = {name: self._linked(law.gap(sizes)) for name, law in laws.items()}
-        return links | {MEDIAN: np.median(list(links.values()), axis=0)}
+        if self.form == "auto":
+            links[MEDIAN] = np.median([links[name] for name in self.panel], axis=0)
+        return links
 
     @property
     def _scale(self) -> float:

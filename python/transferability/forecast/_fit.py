@@ -40,9 +40,10 @@ def fit(
     form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
             "rectified"}, default="auto"
         A law of the table below, or "auto": the median of the forecasts of five laws, from
-        log-linear (the most hopeful) to a power law with a floor (the least); or the one of them
-        whose held-out error is less than a fifth of the median's. Held out are, in turn, all
-        sizes but the first three, four and so on: what is judged is extrapolation.
+        log-linear (the most hopeful) to a power law with a floor (the least); or a single law that
+        has done decisively better, the rectified law with half of the median's held-out error,
+        another with a fifth. Held out are, in turn, all sizes but the first three, four and so
+        on, each cut weighing twice the one before: what is judged is extrapolation.
     direction : {"auto", "increasing", "decreasing"}, default="auto"
         Where values go with more data; "auto" goes by the correlation with the logarithm of size.
     limit : float, None or "auto", default="auto"
@@ -74,9 +75,9 @@ def fit(
     - ``logistic``: g = A s(n), an S-curve in ln n between a free start and the limit;
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
-    Fits are least squares in ln g. In "auto", ``rectified`` has a weak prior on its exponent
-    (0.3 within a factor of e) and on how late its decline starts, worth one residual of 2 %:
-    from few sizes its four parameters run away otherwise. As a form of its own it has none.
+    Fits are least squares in ln g. The median has the rectified law with a weak prior on its
+    exponent (0.3 within a factor of e) and on how late its decline starts, worth one residual of
+    2 % (``rectified_prior`` among the errors): from few sizes four parameters run away otherwise.
 
     References
     ----------
@@ -85,11 +86,11 @@ def fit(
     Examples
     --------
     >>> import transferability.forecast as tf
-    >>> sizes = [100, 200, 400, 800, 1600]
+    >>> sizes = [100, 200, 400, 800, 1600, 3200]
     >>> losses = [3 * n**-0.3 + 0.1 for n in sizes]
     >>> forecast = tf.fit(sizes, losses)
-    >>> round(forecast.predict(6400), 3), round(3 * 6400**-0.3 + 0.1, 3)
-    (0.316, 0.316)
+    >>> round(forecast.predict(9000), 3), round(3 * 9000**-0.3 + 0.1, 3)
+    (0.295, 0.295)
     >>> round(forecast.size_for(0.4))
     2154
     """

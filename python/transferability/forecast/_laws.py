@@ -16,8 +16,9 @@ rectified       g = A s(n) + E                    B / (D_l + n^β) + E, four par
 size": until n^β is as large, little is gained, which a power law cannot follow. In (A, h) instead
 of (B, D_l) every parameter has a scale, and a negative D_l, as published fits have, is h < 0.
 
-Residuals are those of ln g. Where no limit is known, g is the value (its negative if it rises),
-residuals are differences, E is free in sign, and laws that need a limit are left out.
+`rectified_prior` is the same with a weak prior, which keeps four parameters from running away on
+few sizes. Residuals are those of ln g. Where no limit is known, g is the value (its negative if it
+rises), residuals are differences, E is free in sign, and laws that need a limit are left out.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ PARAMETERS = {
     "power_law": 3,
     "logistic": 3,
     "rectified": 4,
+    "rectified_prior": 3,  # what the prior decides costs no sizes
 }
-LAWS = tuple(PARAMETERS)
+LAWS = tuple(name for name in PARAMETERS if name != "rectified_prior")
 #: Laws of which "auto" takes the median, by the curvature of what they foretell.
-PANEL = ("local_linear", "logistic", "local_power", "rectified", "power_law")
+PANEL = ("local_linear", "logistic", "local_power", "rectified_prior", "power_law")
 NEED_LIMIT = ("local_power", "logistic")
 WINDOW = 4  # sizes that the local lines go through
 
@@ -78,15 +80,15 @@ class Law:
         return p["A"] * s + p["E"]
 
 
-def fit_law(name: str, sizes: Array, gaps: Array, relative: bool, prior: bool = False) -> Law:
-    """Fit one law by least squares to increasing positive sizes; `prior` steadies `rectified`."""
+def fit_law(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
+    """Fit one law by least squares to increasing positive sizes."""
     if name in ("log_linear", "local_linear", "local_power"):
         last = slice(None if name == "log_linear" else -WINDOW, None)
         y = np.log(gaps[last]) if name == "local_power" else gaps[last]
         x = np.log(sizes[last])
         slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
         return Law(name, {"a": float(y.mean() - slope * x.mean()), "b": slope})
-    return _saturating(name, sizes, gaps, relative, prior and name == "rectified")
+    return _saturating(name, sizes, gaps, relative)
 
 
 def _shape(t: Array, beta: Any, h: Any) -> Array:
@@ -94,14 +96,15 @@ def _shape(t: Array, beta: Any, h: Any) -> Array:
     return 1 / (1 + np.expm1(beta * t) * np.exp(-h))  # type: ignore[no-any-return]
 
 
-def _saturating(name: str, sizes: Array, gaps: Array, relative: bool, prior: bool) -> Law:
+def _saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
     """Fit A s(n) + E: a grid over (β, h), where A and E are linear, then SciPy from its minima."""
     optimize = need("scipy.optimize", extra="stats", what="forecasting")
     t = np.log(sizes / sizes[0])
     scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
     y = gaps / scale
-    free = {"power_law": [0, 1, 3], "logistic": [0, 1, 2], "rectified": [0, 1, 2, 3]}[name]
-    h_low = 0.0 if prior or name != "rectified" else _H[0]
+    free = {"power_law": [0, 1, 3], "logistic": [0, 1, 2]}.get(name, [0, 1, 2, 3])
+    prior = name == "rectified_prior"
+    h_low = _H[0] if name == "rectified" else 0.0
     low = np.array([0.0, np.log(_BETA[0]), h_low, 0.0 if relative else -np.inf])
     high = np.array([np.inf, np.log(_BETA[1]), _H[1], np.inf])
     full = np.zeros(4)  # A, ln β, h, E
