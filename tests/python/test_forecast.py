@@ -161,6 +161,32 @@ def test_forecasts_follow_order_and_units(order: Any, unit: float, per: float, s
     assert scaled.predict(9000 / per) == pytest.approx(unit * plain.predict(9000), rel=1e-3)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(1, 10**6), min_size=3, max_size=7, unique=True),
+    st.sampled_from(["normal", "uniform", "tiny", "huge", "step"]),
+    st.integers(0, 2**31),
+)
+def test_whatever_the_values_forecasts_are_numbers(sizes: Any, kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = {
+        "normal": rng.normal(size=len(sizes)),
+        "uniform": rng.uniform(size=len(sizes)),
+        "tiny": 1e-9 * np.exp(rng.normal(size=len(sizes))),
+        "huge": 1e12 + rng.normal(size=len(sizes)),
+        "step": np.r_[np.full(len(sizes) - 1, 0.5), 0.6],
+    }[kind]
+    forecast = tf.fit(sizes, values)
+    later = max(sizes) * np.array([1.0, 2.0, 10.0, 1e6])
+    low, high = forecast.interval(later)
+    found = forecast.predict(later)
+    assert np.isfinite(found).all()
+    assert (low <= found).all()
+    assert (found <= high).all()
+    assert not math.isnan(forecast.size_for(float(values.mean())))
+    assert "held-out" in repr(forecast)
+
+
 def test_accuracies_are_errors_upside_down() -> None:
     accuracy = np.array([0.51, 0.6, 0.66, 0.73, 0.76, 0.8])
     up, down = tf.fit(SIZES[:6], accuracy), tf.fit(SIZES[:6], 1 - accuracy)
@@ -174,6 +200,8 @@ def test_accuracies_are_errors_upside_down() -> None:
     low, high = down.interval(9000)
     assert up.interval(9000) == pytest.approx((1 - high, 1 - low), abs=1e-9)
     assert up.predict(1e9) < 1
+    low, high = tf.fit(SIZES[:4], [0.01, 0.3, 0.1, 0.2]).interval(1e5)
+    assert (low, high < 1) == (0, True)  # accuracies are never negative
 
 
 def test_metrics_without_limit_forecast_in_differences() -> None:

@@ -25,6 +25,7 @@ FEWEST = 3  # sizes that a forecast starts from
 #: forecasting methods (Makridakis et al. 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
 DECISIVE = {"rectified": 0.5}
 _OTHERS = 0.2
+_LARGEST = 500.0  # of logarithms, short of overflow: the end of an interval that says nothing
 #: Cuts that a law must have been tried at, to be chosen alone.
 _TRIED = 3
 
@@ -122,7 +123,9 @@ class Extrapolation:
 
     def gap(self, link: Array) -> Array:
         """Turn link units into a gap."""
-        return np.exp(link) if self.relative else link * self._scale
+        if not self.relative:
+            return link * self._scale
+        return np.exp(np.minimum(link, _LARGEST))
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Forecast:
     direction : {"increasing", "decreasing"}
         Where values go with more data.
     limit : float or None
-        What values approach and never pass.
+        What values approach and never pass. Values that rise to it from 0 or above stay above 0.
     zero_shot : float or None
         The value at size 0, if it was given; laws are not fitted to it.
     form : str
@@ -215,12 +215,11 @@ class Forecast:
 
     def __repr__(self) -> str:
         """Show what forecasts, and how well each law foretold."""
-        unit = "of the distance to the limit" if self.limit is not None else "of the range"
+        unit = "of the range" if self.limit is None else "of the distance to the limit"
+        towards = "" if self.limit is None else f" towards {self.limit:g}"
         lines = [
             f"Forecast by {self.form} from {len(self.sizes)} sizes, {self.sizes[0]:g} to "
-            f"{self.sizes[-1]:g}; values {self.direction}"
-            + (f" to at most {self.limit:g}" if self.direction == "increasing" else "")
-            * (self.limit is not None)
+            f"{self.sizes[-1]:g}; values {self.direction}{towards}"
         ]
         for name, error in sorted(self.errors.items(), key=lambda item: item[1]):
             text = "unknown" if math.isnan(error) else f"{error:.2%} {unit}"
@@ -229,7 +228,12 @@ class Forecast:
 
     def _value(self, link: Array) -> Array:
         gap = self._law.gap(link)
-        return (self.limit or 0.0) + (-gap if self.direction == "increasing" else gap)
+        if self.direction == "decreasing":
+            return (self.limit or 0.0) + gap
+        if self.limit is None:
+            return -gap
+        # Accuracies, also in percent, lie between 0 and their limit.
+        return np.maximum(self.limit - gap, 0.0 if self.values.min() >= 0 else -np.inf)
 
     def _ends(self, level: float) -> Any:
         if not 0 < level < 1:
