@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning, agreement
-from transferability._evaluation import evaluate_scores
+from transferability._against_truth import evaluate_scores
 from transferability._tables import read_ranking, read_truth
 from transferability.cli import main
 
@@ -48,6 +48,7 @@ def by(first: Any, second: Any) -> list[int]:
     return sorted(range(len(first)), key=lambda i: (-first[i], -second[i]))
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_weighted_tau_is_the_mean_over_both_orders(pair: Any) -> None:
     x, y = zip(*pair, strict=True)
@@ -57,6 +58,7 @@ def test_weighted_tau_is_the_mean_over_both_orders(pair: Any) -> None:
     assert agreement.weighted_tau(x, y) == pytest.approx(agreement.weighted_tau(y, x), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_weighted_tau_by_truth_ranks_by_truth_then_score(pair: Any) -> None:
     x, y = zip(*pair, strict=True)
@@ -71,6 +73,7 @@ def test_the_conventions_differ() -> None:
     assert agreement.weighted_tau(y, x, rank="truth") == pytest.approx(7 / 75)
 
 
+@settings(deadline=None)
 @given(st.integers(3, 6), st.integers(1, 3), st.integers(0, 2**31))
 def test_grouped_is_the_mean_of_equal_tasks_without_ties(n: int, tasks: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -98,6 +101,7 @@ def test_grouped_pools_ties_into_one_ratio() -> None:
     assert abs(found - agreement.weighted_tau(x, y)) > 1e-4
 
 
+@settings(deadline=None)
 @given(pairs, st.sampled_from(CORRELATIONS), st.permutations(range(9)))
 def test_correlations_do_not_depend_on_the_order_given(pair: Any, name: str, order: Any) -> None:
     order = [i for i in order if i < len(pair)]
@@ -108,6 +112,7 @@ def test_correlations_do_not_depend_on_the_order_given(pair: Any, name: str, ord
     assert -1 <= turned <= 1
 
 
+@settings(deadline=None)
 @given(pairs, st.sampled_from(PICKS), st.permutations(range(9)))
 def test_picks_do_not_depend_on_the_order_given(pair: Any, name: str, order: Any) -> None:
     order = [i for i in order if i < len(pair)]
@@ -117,6 +122,7 @@ def test_picks_do_not_depend_on_the_order_given(pair: Any, name: str, order: Any
     assert measure([x[i] for i in order], [y[i] for i in order]) == measure(x, y)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_plain_correlations_are_scipys(pair: Any) -> None:
     x, y = zip(*pair, strict=True)

@@ -57,7 +57,7 @@ def evaluate(
     Both are .csv files with a column 'model' or 'name': RANKING as 'rank --csv' writes it, TRUTH
     with a number for each model, higher is better. Models are matched by name.
     """
-    from .._evaluation import evaluate_scores
+    from .._against_truth import evaluate_scores
     from .._tables import read_ranking, read_truth
 
     scores = read_ranking(ranking, None if metrics is None else metrics.split(","))
