@@ -111,7 +111,7 @@ class Extrapolation:
         freedom = max(len(growth) - 1, 0)
         if name == MEDIAN:
             by_law = self._link_of(self.laws, sizes)
-            variance = variance + np.var([by_law[law] for law in self.panel], axis=0)
+            variance = variance + np.var([by_law[law] for law in self.panel], axis=0, ddof=1)
             freedom += len(self.panel) - 1
         factor = stats.t.ppf((1 + level) / 2, max(freedom, 1))
         return factor * np.sqrt(variance)  # type: ignore[no-any-return]

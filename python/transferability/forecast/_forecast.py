@@ -223,7 +223,7 @@ class Forecast:
         ]
         for name, error in sorted(self.errors.items(), key=lambda item: item[1]):
             text = "unknown" if math.isnan(error) else f"{error:.2%} {unit}"
-            lines.append(f"  {name:<13} held-out error {text}")
+            lines.append(f"  {name:<15} held-out error {text}")
         return "\n".join(lines)
 
     def _value(self, link: Array) -> Array:
