@@ -18,11 +18,15 @@ from .errors import *  # noqa: F403
 from .metrics import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from . import agreement as agreement
     from . import compat as compat
+    from . import forecast as forecast
     from . import io as io
     from . import sklearn as sklearn
     from . import torch as torch
+    from ._compare_tasks import compare_tasks as compare_tasks
     from ._core import show_config as show_config
+    from ._ensembles import rank_ensembles as rank_ensembles
     from ._evaluate import score as score
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
@@ -41,20 +45,24 @@ _HOME = {
     "Ranking": "_ranking",
     "Score": "_score",
     "Stats": "_stats",
+    "compare_tasks": "_compare_tasks",
     "get_num_threads": "_threads",
     "rank": "_rank",
+    "rank_ensembles": "_ensembles",
     "score": "_evaluate",
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "io", "sklearn", "torch")
+_SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn", "torch")
 
 __all__ = [
     "Ranking",
     "Score",
     "Stats",
+    "compare_tasks",
     "get_num_threads",
     "rank",
+    "rank_ensembles",
     "score",
     "set_num_threads",
     "show_config",

@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _render
 from ._consensus import CONSENSUS, PRIOR, with_consensus
 from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from ._evaluation import Evaluation
 
 __all__ = ["Ranking", "Row", "pooled"]
 
@@ -69,6 +72,8 @@ class Ranking:
     digest: str
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+
+    unit = "model"  # what a row is, in words
 
     def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
         first = facts["metrics"][0]
@@ -139,6 +144,69 @@ class Ranking:
             raise DataError("members is empty; name at least one metric of this ranking")
         facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
         return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
+
+    def evaluate(
+        self,
+        truth: Mapping[str, float],
+        *,
+        metrics: Sequence[str] | None = None,
+        rank: bool | str = True,
+        n_boot: int = 1000,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Compare the ranking with what its models turned out to be worth.
+
+        Parameters
+        ----------
+        truth : mapping of str to float
+            What is known of the models by name, such as fine-tuned accuracies: higher is better.
+            Models that only one side has are left out and named.
+        metrics : sequence of str, optional
+            Columns of this ranking; the first one is compared with the others. Default: all.
+        rank : {True, "truth"}, default=True
+            The convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
+        n_boot : int, default=1000
+            Resamples of the models that intervals are percentiles of; 100 at least.
+        seed : int, default=0
+            Of the resamples, which are the same for all metrics.
+
+        Returns
+        -------
+        evaluation : Evaluation
+            With ``weighted_tau``, ``ci()``, ``leave_one_out()``, ``compare()`` and more; prints as
+            a table that says which metrics are not told apart.
+
+        Raises
+        ------
+        DataError
+            For fewer than three models with both scores and truth, or a truth that is not finite.
+        MissingDependencyError
+            Without SciPy.
+
+        Warns
+        -----
+        TransferabilityWarning
+            For models left out, metrics that failed for some, and scores that order nothing.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> x = np.random.default_rng(0).normal(size=(80, 6))
+        >>> ranking = tx.rank({"a": x, "b": x + x[::-1], "c": x[::-1]}, x[:, 0] > 0)
+        >>> ranking.evaluate({"a": 0.9, "b": 0.8, "c": 0.5}).weighted_tau
+        1.0
+        """
+        from ._against_truth import evaluate_scores
+
+        names = self.metrics if metrics is None else tuple(metrics)
+        odd = [name for name in names if name not in self.metrics]
+        if odd or not names:
+            raise DataError(
+                f"metrics of this ranking are {', '.join(self.metrics)}, not "
+                f"{', '.join(odd) or 'none'}"
+            )
+        scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
+        return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
     def __getitem__(self, key: str | int) -> Row:
         """Look up by name, or by position from 0."""
@@ -226,7 +294,7 @@ class Ranking:
         return polars.DataFrame(_render.columns(self))
 
     def _with(self, rows: Iterable[Row]) -> Ranking:
-        return Ranking(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
+        return type(self)(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
 
 
 def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
