@@ -20,6 +20,7 @@ from .metrics import *  # noqa: F403
 if TYPE_CHECKING:
     from . import compat as compat
     from . import sklearn as sklearn
+    from . import tuning as tuning
     from ._core import show_config as show_config
     from ._evaluate import score as score
     from ._rank import rank as rank
@@ -45,7 +46,7 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "sklearn")
+_SUBMODULES = ("compat", "sklearn", "torch", "tuning")
 
 __all__ = [
     "Ranking",
