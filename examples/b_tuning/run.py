@@ -72,10 +72,10 @@ class Target:
             yield torch.roll(self.pictures[rows], (dx, dy), dims=(2, 3)), self.classes[rows]
 
 
-@torch.no_grad()
 def rank(networks: dict[str, Network], target: Target) -> tx.Ranking:
     """Rank by LogME on the labelled pictures."""
-    features = {name: network.features(target.pictures) for name, network in networks.items()}
+    with torch.no_grad():
+        features = {name: network.features(target.pictures) for name, network in networks.items()}
     return tx.rank(features, target.classes, keep_coef=True)
 
 
