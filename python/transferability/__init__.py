@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import io as io
     from . import sklearn as sklearn
     from . import torch as torch
+    from . import tuning as tuning
     from ._compare_tasks import compare_tasks as compare_tasks
     from ._core import show_config as show_config
     from ._ensembles import rank_ensembles as rank_ensembles
@@ -53,7 +54,7 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn", "torch")
+_SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn", "torch", "tuning")
 
 __all__ = [
     "Ranking",

@@ -16,6 +16,7 @@ from .errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
+    from .tuning import TeacherEnsemble
 
 __all__ = ["Ranking", "Row", "pooled"]
 
@@ -39,6 +40,12 @@ class Row:
             return self.__dict__["scores"][name]  # type: ignore[no-any-return]
         except KeyError:
             raise AttributeError(f"this row has no {name!r}") from None
+
+    def fine_tune_recipe(self) -> str:
+        """Say in words how the paper of LogME fine-tunes the one model that is deployed."""
+        from .tuning import fine_tune_recipe
+
+        return fine_tune_recipe(self)
 
     def value(self, metric: str) -> float:
         """Give a score as a plain float, NaN where the metric failed."""
@@ -106,6 +113,31 @@ class Ranking:
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
         return self._with(self.rows[:k])
+
+    def teachers(self, k: int = 3, *, temperature: float = 0.1) -> TeacherEnsemble:
+        """Let the first `k` models teach together, for B-Tuning.
+
+        Parameters
+        ----------
+        k : int, default=3
+            How many, at most those that LogME could score.
+        temperature : float, default=0.1
+            As :func:`transferability.tuning.teacher_weights` takes it.
+
+        Returns
+        -------
+        teachers : TeacherEnsemble
+            With the head of every ranked model, so that any of them may be the student.
+
+        Raises
+        ------
+        DataError
+            If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
+            `temperature` is out of range.
+        """
+        from .tuning import teachers_of
+
+        return teachers_of(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by several metrics at once: by the mean share of models that a model beats.

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from ._layers import Layers as Layers
     from ._layers import list_layers as list_layers
     from ._pooling import POOLS as POOLS
+    from ._tuning import BTuning as BTuning
 
 _HOME = {
+    "BTuning": "_tuning",
     "Extractor": "_extractor",
     "Layer": "_layers",
     "Layers": "_layers",
@@ -28,7 +30,7 @@ _HOME = {
     "list_layers": "_layers",
 }
 
-__all__ = ["POOLS", "Extractor", "Layer", "Layers", "extract", "list_layers"]
+__all__ = ["POOLS", "BTuning", "Extractor", "Layer", "Layers", "extract", "list_layers"]
 
 
 def __getattr__(name: str) -> Any:
