@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _render
 from ._consensus import CONSENSUS, PRIOR, with_consensus
+from ._groups import Groups, pool_groups
 from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
 
-__all__ = ["Ranking", "Row", "pooled"]
+if TYPE_CHECKING:
+    from ._given import Given
+    from ._stability import Stability
+
+__all__ = ["Planned", "Ranking", "Row", "pooled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What was asked of every model: metrics with native options, how, and by which groups."""
+
+    requests: Mapping[str, dict[str, Any]]
+    common: Mapping[str, Any]
+    groups: Groups | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to a running process."""
+        common = {key: value for key, value in self.common.items() if key != "stop"}
+        return {**self.__dict__, "common": common}
 
 
 @dataclass(frozen=True)
@@ -29,6 +48,18 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str | None = None
     rank: int = 0
+    #: Reads the features once more; not pickled.
+    inputs: Callable[[], Given] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def per_group(self) -> dict[str, Mapping[int | str, Score]]:
+        """By metric, the score of every group of rows; empty without ``rank(..., groups=)``."""
+        of = {metric: score.details.get("per_group") for metric, score in self.scores.items()}
+        return {metric: scores for metric, scores in of.items() if scores is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features."""
+        return {**self.__dict__, "inputs": None}
 
     def __getattr__(self, name: str) -> Score:
         """Find scores by the name of their metric."""
@@ -69,6 +100,7 @@ class Ranking:
     digest: str
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    plan: Planned | None = field(default=None, repr=False)
 
     def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
         first = facts["metrics"][0]
@@ -140,6 +172,60 @@ class Ranking:
         facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
         return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
 
+    def stability(
+        self,
+        n_boot: int = 200,
+        *,
+        groups: object = None,
+        method: str = "first-order",
+        metric: str | None = None,
+        level: float = 0.9,
+        seed: int = 0,
+    ) -> Stability:
+        """Say how sure the order is, by resampling the rows that all models share.
+
+        Parameters
+        ----------
+        n_boot : int, default=200
+            Resamples of the rows.
+        groups : array-like of shape (n_samples,), optional
+            Resample whole groups of rows, such as videos or patients, whose rows are alike.
+            Default: the groups that were ranked by, if any.
+        method : {"first-order", "exact", "jackknife"}, default="first-order"
+            "first-order" adds up the influence of every row on the score, and takes the second
+            best, "jackknife", for metrics without known influences. "jackknife" leaves out one
+            group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
+        metric : str, optional
+            Default: the one that sorts.
+        level : float, default=0.9
+            Of the intervals and of what counts as a tie.
+        seed : int, default=0
+            Of the resamples.
+
+        Returns
+        -------
+        stability : Stability
+
+        Raises
+        ------
+        DataError
+            If the features are not at hand any more (the ranking was read from a file), or fewer
+            than two models have a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good = rng.normal(size=(300, 6))
+        >>> twin, poor = good + 0.01 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
+        >>> ranking.stability().ties
+        (('good', 'twin'), ('poor',))
+        """
+        from ._stability import of_ranking
+
+        return of_ranking(self, n_boot, groups, method, metric, level, seed)
+
     def __getitem__(self, key: str | int) -> Row:
         """Look up by name, or by position from 0."""
         if isinstance(key, str):
@@ -194,7 +280,8 @@ class Ranking:
             | {"scores": {metric: row.value(metric) for metric in self.metrics}}
             for row in self.rows
         ]
-        facts: dict[str, Any] = json_ready({**self.__dict__, "rows": rows})
+        known = {key: value for key, value in self.__dict__.items() if key != "plan"}
+        facts: dict[str, Any] = json_ready({**known, "rows": rows})
         return facts
 
     def to_json(self, indent: int | None = None) -> str:
@@ -237,9 +324,13 @@ def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
         having = [i for i, row in enumerate(rows) if metric in row.scores]
         if pool is None or not having:
             continue
-        values = pool([rows[i].scores[metric] for i in having])
-        for i, value in zip(having, values, strict=True):
-            score = Score(value, **rows[i].scores[metric].__dict__)
+        scores = [rows[i].scores[metric] for i in having]
+        if "per_group" in scores[0].details:
+            scores = pool_groups(pool, scores)
+        else:
+            values = zip(pool(scores), scores, strict=True)
+            scores = [Score(value, **score.__dict__) for value, score in values]
+        for i, score in zip(having, scores, strict=True):
             rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
     return with_consensus(rows, min(members)) if members else rows

@@ -13,6 +13,8 @@
 //! score of transferability Sorkhei et al., "k-NN as a Simple and Effective Estimator of
 //! Transferability", arXiv 2503.18528, 2025.
 //!
+//! With the option `rows`, classes also give every [ŷᵢ = yᵢ], of which the score is the mean.
+//!
 //! Cost: `search.rs`.
 
 mod measure;
@@ -25,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::centred::lone_samples;
-use super::{Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
 use measure::Measure;
 use search::search;
 
@@ -42,7 +44,7 @@ pub(super) const METRIC: Metric = Metric {
 };
 
 fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("knn", &["k", "cosine", "vote"])?;
+    options.check("knn", &["k", "cosine", "vote", "rows"])?;
     let features = inputs.samples()?.features;
     let n_rows = features.n_rows();
     let k = options.count("k").unwrap_or(5);
@@ -62,6 +64,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
                 .to_owned(),
         );
     }
+    let mut details = Vec::new();
     let (value, per_target) = match inputs.targets() {
         Ok(targets) if options.flag("vote") => {
             let columns = targets.columns().into_iter().map(|column| {
@@ -75,6 +78,10 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
         Err(_) => {
             let (codes, n_classes) = inputs.labels()?;
             let right = right(&near, &codes, k);
+            if options.flag("rows") {
+                let hits = right.iter().map(|right| f64::from(u8::from(*right)));
+                details.push(("rows", Detail::Numbers(hits.collect())));
+            }
             let mut counts = vec![(0.0, 0.0); n_classes];
             for (code, right) in codes.iter().zip(&right) {
                 counts[*code as usize].0 += f64::from(u8::from(*right));
@@ -90,7 +97,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
             (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
         }
     };
-    Ok(Outcome { value, per_target, details: Vec::new(), warnings, exact: true })
+    Ok(Outcome { value, per_target, details, warnings, exact: true })
 }
 
 fn failed(problem: String) -> Error {
