@@ -16,11 +16,10 @@
 //! prediction", Technometrics 16 (1974): the leave-one-out residual (PRESS). Scaling of the
 //! columns is that of all rows, as is N in Nλ.
 //!
-//! S = XᵀX goes once to tridiagonal form and every row to its basis (`leverage.rs`); for N ≤ D the
+//! S = XᵀX goes once to tridiagonal form and every row to its basis (`../leverage.rs`); for N ≤ D the
 //! same with K = XXᵀ, where 1 − h and y − ŷ come without cancellation. Cost N·D² for the rows and
 //! N·D·C for each λ.
 
-mod leverage;
 mod pass;
 mod sides;
 

@@ -18,7 +18,7 @@ use crate::threads::Context;
 
 use super::super::Inputs;
 use super::super::centred::{CentredRows, chunks};
-use super::leverage::Shifted;
+use super::super::leverage::{Shifted, transposed};
 use super::sides::{Answers, Side};
 
 /// Sums over the rows, each left out once.
@@ -180,19 +180,4 @@ impl Pass<'_> {
             }
         }
     }
-}
-
-/// (n, order) as (order, n), in blocks that stay in cache.
-fn transposed(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
-    const BLOCK: usize = 32;
-    let n = matrix.len() / order;
-    let mut result = zeros::<f64>(matrix.len(), "a panel of rows")?;
-    for columns in chunks(order, BLOCK) {
-        for j in 0..n {
-            for k in columns.clone() {
-                result[k * n + j] = matrix[j * order + k];
-            }
-        }
-    }
-    Ok(result)
 }

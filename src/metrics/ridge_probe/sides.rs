@@ -8,7 +8,7 @@ use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
 use crate::threads::Context;
 
 use super::super::centred::{CentredRows, chunks};
-use super::leverage::Shifted;
+use super::super::leverage::Shifted;
 
 /// What the rows are to predict.
 pub(super) enum Answers<'a> {
