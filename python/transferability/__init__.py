@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
     from ._score import Score as Score
+    from ._stability import Stability as Stability
     from ._stats import Stats as Stats
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
@@ -39,6 +40,7 @@ _HOME = {
     "LogMERegressor": "sklearn",
     "Ranking": "_ranking",
     "Score": "_score",
+    "Stability": "_stability",
     "Stats": "_stats",
     "get_num_threads": "_threads",
     "rank": "_rank",
@@ -51,6 +53,7 @@ _SUBMODULES = ("compat", "io", "sklearn")
 __all__ = [
     "Ranking",
     "Score",
+    "Stability",
     "Stats",
     "get_num_threads",
     "rank",

@@ -177,7 +177,7 @@ def rank(
         digest=_digest(target, planned, precision, parts),
         warnings=target.warnings,
         skipped=planned[1],
-        plan=Planned(planned[0], common, parts),
+        plan=Planned(planned[0], common, parts, target),
     )
     return _with_columns(ranking, metrics, prior)
 

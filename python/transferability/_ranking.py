@@ -18,6 +18,7 @@ from .errors import DataError, MissingDependencyError
 if TYPE_CHECKING:
     from ._given import Given
     from ._stability import Stability
+    from ._target import Target
 
 __all__ = ["Planned", "Ranking", "Row", "pooled"]
 
@@ -29,11 +30,7 @@ class Planned:
     requests: Mapping[str, dict[str, Any]]
     common: Mapping[str, Any]
     groups: Groups | None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to a running process."""
-        common = {key: value for key, value in self.common.items() if key != "stop"}
-        return {**self.__dict__, "common": common}
+    target: Target
 
 
 @dataclass(frozen=True)
@@ -172,6 +169,10 @@ class Ranking:
         facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
         return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features once more."""
+        return {**self.__dict__, "plan": None}
+
     def stability(
         self,
         n_boot: int = 200,
@@ -192,11 +193,11 @@ class Ranking:
             Resample whole groups of rows, such as videos or patients, whose rows are alike.
             Default: the groups that were ranked by, if any.
         method : {"first-order", "exact", "jackknife"}, default="first-order"
-            "first-order" adds up the influence of every row on the score, and takes the second
-            best, "jackknife", for metrics without known influences. "jackknife" leaves out one
-            group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
+            "first-order" adds up the influence of every row on the score, with fitted parameters
+            as they are; for metrics without known influences it is "jackknife", which leaves out
+            one group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
         metric : str, optional
-            Default: the one that sorts.
+            Default: the one that sorts. A consensus is resampled through its members.
         level : float, default=0.9
             Of the intervals and of what counts as a tie.
         seed : int, default=0
@@ -209,8 +210,8 @@ class Ranking:
         Raises
         ------
         DataError
-            If the features are not at hand any more (the ranking was read from a file), or fewer
-            than two models have a score.
+            If the features are not at hand (the ranking was unpickled, or made of Stats) or have
+            changed, or fewer than two models have a score.
 
         Examples
         --------

@@ -133,6 +133,13 @@ def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, obj
     return {"shrinkage": number}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row, without shrinkage."""
+    from .._influence import of_separation
+
+    return None if options["shrinkage"] is not None else of_separation(given)
+
+
 def explain(score: Any) -> list[str]:
     """Say how far the classes are apart, and which the most."""
     most = score.n_classes - 1

@@ -105,6 +105,12 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
     return {"k": float(count), "cosine": metric == "cosine", "vote": task == "multilabel"}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row: whether it is right, with its neighbours as they are."""
+    hits = run(rows=True).details.get("rows")
+    return None if hits is None else hits - hits.mean()
+
+
 def explain(score: Any) -> list[str]:
     """Say what the number means, and what guessing would get."""
     k = int(score.k)
