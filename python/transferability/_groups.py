@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
     codes = codes.reshape(-1)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = tuple(_span(order[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+    rows = tuple(_span(order[a:b]) for a, b in pairwise(bounds))
     return Groups(tuple(names.tolist()), rows, codes, aggregate)
 
 
@@ -152,9 +153,7 @@ def _joined(
         return overall
     if overall is None and not found:
         group, error = next(iter(failed.items()))
-        return DataError(
-            f"no group has a score of its own; the first, {group!r}: {error}"
-        )
+        return DataError(f"no group has a score of its own; the first, {group!r}: {error}")
     details: dict[str, Any] = {
         "aggregate": groups.aggregate,
         "per_group": dict(found),
@@ -193,7 +192,8 @@ def _notes(
     warned = sum(1 for score in found.values() if {*score.warnings} - known)
     if warned:
         notes.append(
-            f"the scores of {warned} of {n_groups} groups carry warnings of their own; see per_group"
+            f"{warned} of {n_groups} groups have scores with warnings of their own, such as of a "
+            f"single class; see per_group"
         )
     return notes
 

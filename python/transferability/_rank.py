@@ -247,9 +247,7 @@ def _given(features: object, own: Mapping[str, Any], shared: Given) -> Given:
     return replace(given, label_embeddings=shared.label_embeddings)
 
 
-def _again(
-    models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Given
-) -> Given:
+def _again(models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Given) -> Given:
     """Read a model's features once more, for what is asked of a ranking later."""
     if name not in models:
         raise DataError(f"{name!r} is no longer among the models that were ranked")

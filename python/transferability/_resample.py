@@ -56,7 +56,7 @@ class Units:
 
     def sums(self, values: Rows) -> Rows:
         """Sum what belongs to rows over each unit, (n_units,)."""
-        sums: Rows = np.bincount(self.codes, weights=values, minlength=self.n_units)
+        sums = np.bincount(self.codes, weights=values, minlength=self.n_units).astype(np.float64)
         return sums
 
     def rows(self, unit: int) -> NDArray[np.intp]:

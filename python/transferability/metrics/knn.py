@@ -106,9 +106,8 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row: whether it is right, with its neighbours as they are."""
-    hits = run(rows=True).details.get("rows")
-    return None if hits is None else hits - hits.mean()
+    """Give the influence of every row on classes: by itself, and as a neighbour of others."""
+    return run(influence=True).details.get("influence")
 
 
 def explain(score: Any) -> list[str]:
