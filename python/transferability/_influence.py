@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._given import Given
     from ._score import Score
 
-__all__ = ["influence_of", "of_evidence", "of_frequencies", "of_predictions", "of_separation"]
+__all__ = ["influence_of", "native", "of_evidence", "of_frequencies", "of_predictions", "of_separation"]
 
 Rows = NDArray[np.float64]
 #: The evidence from the samples' spectrum is that of the score, or its influences are not used.
@@ -39,6 +39,12 @@ def influence_of(
     known = getattr(module_of(metric), "influence", None)
     found: Rows | None = None if known is None else known(given, options, run)
     return found if found is not None and bool(np.isfinite(found).all()) else None
+
+
+def native(score: Score) -> Rows | None:
+    """Give the influences that the native module added; without any, the option is all there is."""
+    found = score.details["influence"]
+    return found if isinstance(found, np.ndarray) else None
 
 
 def of_evidence(given: Given, score: Score) -> Rows | None:

@@ -107,7 +107,9 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row on classes: by itself, and as a neighbour of others."""
-    return run(influence=True).details.get("influence")
+    from .._influence import native
+
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

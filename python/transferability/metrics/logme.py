@@ -141,10 +141,10 @@ def options(
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row: from the native module, or from the samples' spectrum."""
-    from .._influence import of_evidence
+    from .._influence import native, of_evidence
 
     score = run(influence=True)
-    found = score.details.get("influence")
+    found = native(score)
     return of_evidence(given, score) if found is None else found
 
 

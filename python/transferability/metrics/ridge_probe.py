@@ -130,7 +130,9 @@ def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, ob
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row on classes: whether it is found, at the fits as they are."""
-    return run(influence=True).details.get("influence")
+    from .._influence import native
+
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
