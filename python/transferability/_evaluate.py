@@ -11,6 +11,7 @@ from . import _core, _threads
 from ._given import Given, read_given
 from ._groups import evaluate_groups, read_groups
 from ._input import check_choice
+from ._reference import check_reference, with_references
 from ._registry import is_native, metric_rows, module_of, plan, pool_of
 from ._score import Score, collect, make_scores
 from ._stats import Stats
@@ -38,6 +39,7 @@ def score(
     label_embeddings: object = None,
     groups: object = None,
     aggregate: str = "pooled",
+    reference: int = 0,
     **options: Any,
 ) -> Any:
     """Compute one metric or several from one pass over the features.
@@ -74,6 +76,10 @@ def score(
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
         What the value is: the score of all rows together, or this of the groups' scores, with
         a number from 0 to 1 for q.
+    reference : int, default=0
+        Also score this many random orders of the labels, and features that are the same in
+        every row, to read the score against: ``Score.references``, and ``Score.explain`` in
+        words. Each costs about as much as the score itself.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -106,7 +112,11 @@ def score(
     planned = plan(metrics, given.target.task, options, given.provides())
     parts = read_groups(groups, given.target.n_samples, aggregate)
     run = evaluate if parts is None else functools.partial(evaluate_groups, parts)
-    results = run(given, planned[0], precision=precision, method=method, n_threads=n_threads)
+    run = functools.partial(run, precision=precision, method=method, n_threads=n_threads)
+    number = check_reference(reference)
+    results = run(given, planned[0])
+    if number:
+        results = with_references(results, given, planned[0], run, number)
     for name, result in results.items():
         if pool_of(name) is not None and isinstance(result, Score):
             results[name] = result.with_warning(

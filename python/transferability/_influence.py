@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from ._given import Given
     from ._score import Score
 
-__all__ = ["influence_of", "native", "of_evidence", "of_frequencies", "of_predictions", "of_separation"]
+__all__ = [
+    "influence_of",
+    "native",
+    "of_evidence",
+    "of_frequencies",
+    "of_predictions",
+    "of_separation",
+]
 
 Rows = NDArray[np.float64]
 #: The evidence from the samples' spectrum is that of the score, or its influences are not used.

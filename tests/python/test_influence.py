@@ -63,23 +63,25 @@ def weighted_evidence(x: Rows, targets: Rows, weights: Rows, intercept: bool) ->
         x = x - weights @ x / n
         targets = targets - weights @ targets / n
         n -= 1
-    values, vectors = np.linalg.eigh((x * weights[:, None]).T @ x)
-    values = np.maximum(values, 0.0)
+    root = np.sqrt(weights)
+    left, singular, _ = np.linalg.svd(x * root[:, None], full_matrices=False)
+    values = singular**2
 
     def of(y: Rows) -> float:
-        b = vectors.T @ (x.T @ (weights * y))
+        along = (left.T @ (root * y)) ** 2
+        outside = max(float(weights @ (y * y) - along.sum()), 0.0)
 
         def minus(log_t: float) -> float:
             t = np.exp(log_t)
-            q = weights @ (y * y) - np.sum(b * b / (values + t))
+            q = outside + np.sum(along * t / (values + t))
             return float(
                 -(n * np.log(n / q) - np.sum(np.log1p(values / t)) - n - n * np.log(2 * np.pi))
                 / (2 * n)
             )
 
-        grid = np.linspace(-14, 18, 129)
+        grid = np.linspace(-8, 18, 105)
         best = int(np.argmin([minus(point) for point in grid]))
-        ends = grid[max(best - 1, 0)], grid[min(best + 1, 128)]
+        ends = grid[max(best - 1, 0)], grid[min(best + 1, 104)]
         return -float(minimize_scalar(minus, bounds=ends, options={"xatol": 1e-9}).fun)
 
     return float(np.mean([of(y) for y in targets.T]))
