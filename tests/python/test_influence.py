@@ -90,10 +90,11 @@ def weighted_evidence(x: Rows, targets: Rows, weights: Rows, intercept: bool) ->
 @pytest.mark.parametrize("shape", [(60, 5), (20, 30)])
 @pytest.mark.parametrize("kind", ["classes", "classes and intercept", "regression", "multilabel"])
 def test_logme(shape: tuple[int, int], kind: str) -> None:
-    rng = np.random.default_rng(shape[0] + 4)
+    rng = np.random.default_rng(shape[0] + 9)
     x = rng.normal(size=shape) + 1.5
     noise = 2 * rng.normal(size=(shape[0], 2))
     labels: Any = (x[:, 0] + noise[:, 0] > 1.5).astype(int) + (x[:, 1] > 2)
+    labels[:3] = 0, 1, 2
     targets, task, intercept = np.eye(3)[labels], "classification", kind.endswith("intercept")
     if kind == "regression":
         labels = targets = x[:, :2] + noise
