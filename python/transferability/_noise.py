@@ -29,6 +29,10 @@ _CHECKS = 4  # exact resamples of the two best models that first-order ones are 
 _FAR = 0.5  # how far these may be off, relative to their spread
 _MANY = 20  # rows for each feature from which on first order needs no check
 _AT_ONCE = 8  # as in rank
+_ROUGH = (
+    "on a few exact resamples the gap of the two best models came out unlike that to first order, "
+    "as with few rows for the features: take probabilities and errors as rough"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +223,12 @@ def _compared(
     """Compare the gap of the two best models on a few exact resamples with that to first order."""
     if not all(isinstance(score, Score) for own in again for score in own):
         return ("some exact resamples that were tried as a check have no score",)
+    if not all(math.isfinite(score) for own in again for score in own):  # type: ignore[arg-type]
+        return (_ROUGH,)
     gaps = np.diff(np.array([[float(s) for s in own] for own in again]), axis=0)[0]  # type: ignore[arg-type]
     off = gaps - np.diff(linear.T, axis=0)[0]
     spread = math.sqrt(max(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), 0.0))
-    if spread <= 0 or (np.isfinite(off).all() and off.std(ddof=1) <= _FAR * spread):
-        return ()
-    return (
-        f"on {len(off)} exact resamples the gap of the two best models came out unlike that to "
-        f"first order, as with few rows for the features: take probabilities and errors as rough",
-    )
+    return () if off.std(ddof=1) <= _FAR * spread else (_ROUGH,)
 
 
 def values_of(metric: str, scores: Sequence[Sequence[Score]]) -> Matrix:

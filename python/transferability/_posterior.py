@@ -88,8 +88,8 @@ def _prior(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
     widths = np.geomspace(_NARROW * scale, _WIDE * max(size, scale), _WIDTHS)
     total = widths[:, None] ** 2 + values
     log = -0.5 * (np.log(total) + seen**2 / total).sum(axis=1)
-    # Half a Cauchy distribution of the noise's scale, on a grid that is even in ln τ.
-    weights = np.exp(log - log.max()) * widths / (1 + (widths / scale) ** 2)
+    # Half a Cauchy distribution of twice the noise's scale, on a grid that is even in ln τ.
+    weights = np.exp(log - log.max()) * widths / (1 + (widths / scale / 2) ** 2)
     return widths, weights / weights.sum()
 
 
