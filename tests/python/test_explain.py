@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import transferability as tx
 from transferability import DataError, DtypeError
+from transferability.cli import main
 
 
 def data(n: int = 200, d: int = 8) -> tuple[Any, Any]:
@@ -107,3 +110,13 @@ def test_few_rows_and_saturation_are_named() -> None:
 def test_wrong_numbers_of_orders(reference: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="reference is"):
         tx.score(*data(), reference=reference)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    x, labels = data()
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", labels)
+    command = ["score", str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), "--explain"]
+    result = CliRunner().invoke(main, [*command, "--reference", "3"])
+    assert result.stdout.rstrip() == tx.score(x, labels, reference=3).explain()
+    assert "random order" not in CliRunner().invoke(main, command).stdout

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import transferability as tx
 from transferability import DataError
+from transferability.cli import main
 
 AGGREGATES = {
     "min": np.min,
@@ -229,3 +233,16 @@ def test_explain_speaks_of_the_groups() -> None:
     )
     assert f"lowest for group {worst[1]!r} ({worst[0]:.4f})" in text
     assert "5 groups" in tx.score(x, phases, "logme", groups=videos).explain()
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    x, phases, videos = video()
+    paths = {name: str(tmp_path / f"{name}.npy") for name in ("x", "phases", "videos")}
+    for path, array in zip(paths.values(), (x, phases, videos), strict=True):
+        np.save(path, array)
+    more = ["--groups", paths["videos"], "--aggregate", "min", "--json"]
+    scored = CliRunner().invoke(main, ["score", paths["x"], paths["phases"], *more])
+    expected = tx.score(x, phases, "logme", groups=videos, aggregate="min")
+    assert json.loads(scored.stdout)["logme"]["value"] == float(expected)
+    ranked = CliRunner().invoke(main, ["rank", paths["x"], "--labels", paths["phases"], *more])
+    assert json.loads(ranked.stdout)["rows"][0]["scores"]["logme"] == float(expected)
