@@ -93,8 +93,8 @@ def _watch(score: Score, of_features: bool) -> list[str]:
         )
     elif of_features and n_samples < _FEW * n_features:
         lines.append(
-            f"With fewer than {_FEW} rows for each feature part of the fit is chance; compare with "
-            "features of about as many columns, or take more rows."
+            f"With fewer than {_FEW} rows for each feature, part of the fit may be chance: see "
+            "what random labels get (reference=5)."
         )
     dead = score.details.get("references", {}).get("dead_columns", 0)
     if dead:

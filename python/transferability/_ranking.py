@@ -221,7 +221,7 @@ class Ranking:
         >>> twin, poor = good + 0.01 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
         >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
         >>> ranking.stability().ties
-        (('good', 'twin'), ('poor',))
+        (('twin', 'good'), ('poor',))
         """
         from ._stability import of_ranking
 

@@ -126,9 +126,9 @@ class Stability:
         >>> import numpy as np, transferability as tx
         >>> rng = np.random.default_rng(0)
         >>> good, poor = rng.normal(size=(400, 6)), rng.normal(size=(400, 6))
-        >>> labels, cuts = good[:, 0] > 0, range(0, 400, 50)
+        >>> labels, cuts = good[:, 0] > 0, range(0, 400, 40)
         >>> shards = {
-        ...     name: [tx.Stats().update(x[i : i + 50], labels[i : i + 50]) for i in cuts]
+        ...     name: [tx.Stats().update(x[i : i + 40], labels[i : i + 40]) for i in cuts]
         ...     for name, x in {"good": good, "poor": poor}.items()
         ... }
         >>> tx.Stability.from_shards(shards).names
