@@ -223,7 +223,7 @@ class Ranking:
         >>> ranking.stability().ties
         (('twin', 'good'), ('poor',))
         """
-        from ._stability import of_ranking
+        from ._order import of_ranking
 
         return of_ranking(self, n_boot, groups, method, metric, level, seed)
 

@@ -81,20 +81,37 @@ def row_influences(
 ) -> Rows | None:
     """Give the influence of every row on a score, divided by their number; None without any."""
 
-    def run(**more: Any) -> Score:
-        plain = {**common, "method": "tridiagonal"} if more.get("influence") else common
-        found = evaluate(given, {metric: {**options, **more}}, **plain)[metric]
-        if isinstance(found, Exception):
-            raise found
-        if not np.isclose(float(found), value, rtol=1e-5, atol=1e-8):
-            raise DataError(
-                f"the {metric} of these features is {float(found):.6g} and was {value:.6g} when "
-                f"they were ranked: they have changed; rank again"
-            )
-        return found
+    def scored(more: Mapping[str, Any], **how: Any) -> Score | Exception:
+        return evaluate(given, {metric: {**options, **more}}, **{**common, **how})[metric]
 
-    found = influence_of(metric, given, options, run)
+    def run(**more: Any) -> Score:
+        # Influences are those of the statistics; where these lack digits, there are none.
+        found = scored(more, method="tridiagonal")
+        if _is(found, value):
+            assert isinstance(found, Score), "as was seen"
+            return found
+        if _is(scored({}), value):
+            raise _NoInfluenceError
+        now = str(found) if isinstance(found, Exception) else f"{float(found):.6g}"
+        raise DataError(
+            f"the {metric} of these features was {value:.6g} when they were ranked, now: {now}; "
+            f"they have changed; rank again"
+        )
+
+    try:
+        found = influence_of(metric, given, options, run)
+    except _NoInfluenceError:
+        return None
     return None if found is None else found / given.target.n_samples
+
+
+class _NoInfluenceError(Exception):
+    """The score is right but not from statistics."""
+
+
+def _is(score: Score | Exception, value: float) -> bool:
+    """Tell whether features are still what they were, by their score."""
+    return isinstance(score, Score) and bool(np.isclose(float(score), value, rtol=1e-5, atol=1e-8))
 
 
 def jackknife(

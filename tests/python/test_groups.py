@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 import transferability as tx
 from transferability import DataError
+from transferability._groups import summary
 from transferability.cli import main
 
 AGGREGATES = {
@@ -246,3 +249,20 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert json.loads(scored.stdout)["logme"]["value"] == float(expected)
     ranked = CliRunner().invoke(main, ["rank", paths["x"], "--labels", paths["phases"], *more])
     assert json.loads(ranked.stdout)["rows"][0]["scores"]["logme"] == float(expected)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=12), st.floats(0, 1))
+def test_quantiles_are_numpys_and_keep_infinity(values: list[float], q: float) -> None:
+    of = summary(f"quantile({q!r})")
+    assert of(values) == pytest.approx(float(np.quantile(values, q)), rel=1e-9, abs=1e-9)
+    assert summary("min")(values) == min(values)
+    assert min(values) <= of(values) <= max(values) or of(values) == pytest.approx(max(values))
+    assert summary("quantile(1)")([*values, np.inf]) == np.inf
+    assert np.isfinite(summary("min")([*values, np.inf]))
+
+
+def test_rows_without_labels_have_groups_too() -> None:
+    x, _, videos = video()
+    score = tx.score(x, None, "energy", groups=videos, aggregate="min")
+    alone = [float(tx.energy(x[videos == v])) for v in range(5)]
+    assert float(score) == pytest.approx(min(alone))

@@ -435,3 +435,16 @@ def test_the_command_line(tmp_path: Path) -> None:
     facts = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert facts["names"] == ["m0", "m1"]
     assert CliRunner().invoke(main, [*command, "--csv"]).exit_code == 2
+
+
+def test_scores_that_statistics_cannot_give_go_by_the_jackknife() -> None:
+    """Columns of such different scales that LogME needed the samples' own spectrum."""
+    models, labels = task([1.4, 0.6], 0, n=120)
+    for x in models.values():
+        x[:, 3:] *= 1e-9
+        x[:, 0] += 1e3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranking = tx.rank(models, labels, method="svd")
+        assert ranking.stability().method in ("jackknife", "first-order")
+        assert ranking.stability().first["m0"] > 0.9

@@ -17,13 +17,13 @@
 
 use crate::decomp::Side;
 use crate::error::Result;
-use crate::input::{Response, Rows};
+use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into};
 use crate::linalg::lapack::zeros;
 use crate::threads::Context;
 
 use super::super::Inputs;
-use super::super::centred::{CentredRows, chunks};
+use super::super::centred::{Answers, CentredRows, chunks};
 use super::super::leverage::{Shifted, transposed};
 use super::curves::{Curve, Tridiagonal};
 use super::search::Place;
@@ -112,33 +112,12 @@ pub(super) fn influence(
         decomp.form.rotate(rows)
     })?;
     let answers = Answers::new(inputs, &rows)?;
+    let n_columns = prepared.stats.n_targets();
     let chunks = chunks(rows.n_rows(), ((1 << 19) / order).clamp(32, 256));
     let parts = context.map(chunks.len(), |chunk| {
-        of_rows(&rows, chunks[chunk].clone(), &basis, &solved, &asked, &answers)
+        of_rows(&rows, chunks[chunk].clone(), &basis, &solved, &asked, &answers, n_columns)
     })?;
     Ok(Some(parts.into_iter().flatten().collect()))
-}
-
-/// The class of each row, or its targets.
-enum Answers<'a> {
-    Codes(Vec<u32>),
-    Values(ndarray::ArrayView2<'a, f64>),
-}
-
-impl<'a> Answers<'a> {
-    fn new(inputs: &Inputs<'a>, rows: &CentredRows<'_>) -> Result<Self> {
-        Ok(match inputs.samples()?.response {
-            Response::Labels { .. } => Self::Codes(rows.codes(inputs)?),
-            _ => Self::Values(inputs.targets()?),
-        })
-    }
-
-    fn of(&self, rows: &CentredRows<'_>, i: usize, column: usize) -> f64 {
-        match self {
-            Self::Codes(codes) => f64::from(u8::from(codes[i] as usize == column)),
-            Self::Values(values) => values[(rows.places[i], column)],
-        }
-    }
 }
 
 fn of_rows(
@@ -148,6 +127,7 @@ fn of_rows(
     solved: &[f64],
     asked: &[Asked],
     answers: &Answers<'_>,
+    n_columns: usize,
 ) -> Result<Vec<f64>> {
     let (n, order, n_targets) = (range.len(), basis.len().isqrt(), asked.len());
     let mut centred = zeros::<f64>(n * order, "a panel of rows")?;
@@ -158,6 +138,10 @@ fn of_rows(
     product_into(&centred, basis, &mut panel, n, order);
     let mut along = zeros::<f64>(n * 2 * n_targets, "a panel of predictions")?;
     product_into(&panel, solved, &mut along, n, 2 * n_targets);
+    let mut y = zeros::<f64>(n * n_columns, "a panel of targets")?;
+    for (i, y) in range.zip(y.chunks_exact_mut(n_columns)) {
+        answers.read(rows, i, y);
+    }
     let across = transposed(&panel, order)?;
     let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
     let mut total = vec![0.0; n];
@@ -166,10 +150,10 @@ fn of_rows(
         if let Some(shifted) = &one.shifted {
             shifted.squares(&across, &mut forward, &mut reach);
         }
-        let found = total.iter_mut().zip(along.chunks_exact(2 * n_targets)).enumerate();
-        for (j, (total, along)) in found {
-            let residual = answers.of(rows, range.start + j, one.column) - one.level - along[k];
-            let mut leverage = reach[j];
+        let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns)).zip(&reach);
+        for (total, ((along, y), reach)) in total.iter_mut().zip(found) {
+            let residual = y[one.column] - one.level - along[k];
+            let mut leverage = *reach;
             if !one.intercept {
                 let along_v = along[n_targets + k];
                 let both = along_v + one.mean_v;

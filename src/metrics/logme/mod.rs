@@ -68,11 +68,12 @@ pub(super) const METRIC: Metric = Metric {
         let prepared = inputs.prepared()?;
         let found = logme.find(prepared, context)?;
         let mut outcome = logme.outcome(prepared, &found, context)?;
-        if options.flag("influence") {
-            if let Some(rows) = influence(inputs, &found, logme, context)? {
-                outcome.details.push(("influence", Detail::Numbers(rows)));
-            }
-        }
+        let rows = if options.flag("influence") {
+            influence(inputs, &found, logme, context)?
+        } else {
+            None
+        };
+        outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
         Ok(outcome)
     },
 };

@@ -10,16 +10,16 @@
 
 use crate::decomp::CentredTargets;
 use crate::error::{Error, Result};
-use crate::input::{Response, Rows};
+use crate::input::Rows;
 use crate::linalg::blas::{axpy, product_into, scale};
 use crate::linalg::lapack::zeros;
 use crate::stats::Precision;
 use crate::threads::Context;
 
 use super::super::Inputs;
-use super::super::centred::{CentredRows, chunks};
+use super::super::centred::{Answers, CentredRows, chunks};
 use super::super::leverage::{Shifted, transposed};
-use super::sides::{Answers, Side};
+use super::sides::Side;
 
 /// Sums over the rows, each left out once.
 pub(super) struct Errors {
@@ -44,11 +44,7 @@ pub(super) fn leave_one_out(
 ) -> Result<Errors> {
     let prepared = inputs.prepared()?;
     let (stats, rows) = (prepared.stats, CentredRows::new(inputs)?);
-    let answers = match inputs.samples()?.response {
-        Response::Labels { .. } => Answers::Codes(rows.codes(inputs)?),
-        Response::Targets(_) => Answers::Values(inputs.targets()?),
-        Response::Nothing(_) => return Err(Error::Missing { what: "labels" }),
-    };
+    let answers = Answers::new(inputs, &rows)?;
     let centred = CentredTargets::new(stats);
     let n = stats.n_samples as f64;
     let side = if stats.holds_rows() {
@@ -86,9 +82,9 @@ pub(super) fn leave_one_out(
 }
 
 /// What goes over the rows.
-struct Pass<'a> {
+struct Pass<'a, 'b> {
     rows: CentredRows<'a>,
-    answers: Answers<'a>,
+    answers: Answers<'b>,
     mean: &'a [f64],
     n: f64,
     side: Side,
@@ -99,7 +95,7 @@ struct Pass<'a> {
 
 type Sums = (Vec<f64>, Vec<f64>);
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
     fn chunks(&self) -> Vec<std::ops::Range<usize>> {
         chunks(self.rows.n_rows(), ((1 << 19) / self.side.form.order()).clamp(32, 256))
     }
