@@ -114,6 +114,7 @@ def score(
     run = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(run, precision=precision, method=method, n_threads=n_threads)
     number = check_reference(reference)
+    given = given.in_memory() if number else given
     results = run(given, planned[0])
     if number:
         results = with_references(results, given, planned[0], run, number)

@@ -82,7 +82,11 @@ def rank(
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     one_of(stability=stability, csv=as_csv, markdown=as_markdown)
     if all(path.endswith(".stats") for path in features):
-        beside: dict[str, object] = {"source_probs": source_probs, "source_labels": source_labels, "task": task}
+        beside: dict[str, object] = {
+            "source_probs": source_probs,
+            "source_labels": source_labels,
+            "task": task,
+        }
         beside |= {"groups": groups, "aggregate": aggregate, "stability": stability}
         refuse_beside("FILE.stats", labels=labels, precision=precision, method=method, **beside)
         with usage():
