@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
     from ._score import Score as Score
+    from ._stability import Stability as Stability
     from ._stats import Stats as Stats
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
@@ -45,6 +46,7 @@ _HOME = {
     "LogMERegressor": "sklearn",
     "Ranking": "_ranking",
     "Score": "_score",
+    "Stability": "_stability",
     "Stats": "_stats",
     "compare_tasks": "_compare_tasks",
     "get_num_threads": "_threads",
@@ -59,6 +61,7 @@ _SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn", "torch", "tun
 __all__ = [
     "Ranking",
     "Score",
+    "Stability",
     "Stats",
     "compare_tasks",
     "get_num_threads",

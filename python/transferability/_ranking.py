@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from . import _render
 from ._consensus import CONSENSUS, PRIOR, with_consensus
+from ._groups import Groups, pool_groups
 from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
 
 if TYPE_CHECKING:
     from ._evaluation import Evaluation
+    from ._given import Given
+    from ._stability import Stability
+    from ._target import Target
     from .tuning import TeacherEnsemble
 
-__all__ = ["Ranking", "Row", "pooled"]
+__all__ = ["Planned", "Ranking", "Row", "pooled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What was asked of every model: metrics with native options, how, and by which groups."""
+
+    requests: Mapping[str, dict[str, Any]]
+    common: Mapping[str, Any]
+    groups: Groups | None
+    target: Target
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,18 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str | None = None
     rank: int = 0
+    #: Reads the features once more; not pickled.
+    inputs: Callable[[], Given] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def per_group(self) -> dict[str, Mapping[int | str, Score]]:
+        """By metric, the score of every group of rows; empty without ``rank(..., groups=)``."""
+        of = {metric: score.details.get("per_group") for metric, score in self.scores.items()}
+        return {metric: scores for metric, scores in of.items() if scores is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features."""
+        return {**self.__dict__, "inputs": None}
 
     def __getattr__(self, name: str) -> Score:
         """Find scores by the name of their metric."""
@@ -79,6 +105,7 @@ class Ranking:
     digest: str
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    plan: Planned | None = field(default=None, repr=False)
 
     unit = "model"  # what a row is, in words
 
@@ -240,6 +267,64 @@ class Ranking:
         scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features once more."""
+        return {**self.__dict__, "plan": None}
+
+    def stability(
+        self,
+        n_boot: int = 200,
+        *,
+        groups: object = None,
+        method: str = "first-order",
+        metric: str | None = None,
+        level: float = 0.9,
+        seed: int = 0,
+    ) -> Stability:
+        """Say how sure the order is, by resampling the rows that all models share.
+
+        Parameters
+        ----------
+        n_boot : int, default=200
+            Resamples of the rows.
+        groups : array-like of shape (n_samples,), optional
+            Resample whole groups of rows, such as videos or patients, whose rows are alike.
+            Default: the groups that were ranked by, if any.
+        method : {"first-order", "exact", "jackknife"}, default="first-order"
+            "first-order" adds up the influence of every row on the score, with fitted parameters
+            as they are; for metrics without known influences it is "jackknife", which leaves out
+            one group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
+        metric : str, optional
+            Default: the one that sorts. A consensus is resampled through its members.
+        level : float, default=0.9
+            Of the intervals and of what counts as a tie.
+        seed : int, default=0
+            Of the resamples.
+
+        Returns
+        -------
+        stability : Stability
+
+        Raises
+        ------
+        DataError
+            If the features are not at hand (the ranking was unpickled, or made of Stats) or have
+            changed, or fewer than two models have a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good = rng.normal(size=(300, 6))
+        >>> twin, poor = good + 0.01 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
+        >>> ranking.stability().ties
+        (('twin', 'good'), ('poor',))
+        """
+        from ._order import of_ranking
+
+        return of_ranking(self, n_boot, groups, method, metric, level, seed)
+
     def __getitem__(self, key: str | int) -> Row:
         """Look up by name, or by position from 0."""
         if isinstance(key, str):
@@ -294,7 +379,8 @@ class Ranking:
             | {"scores": {metric: row.value(metric) for metric in self.metrics}}
             for row in self.rows
         ]
-        facts: dict[str, Any] = json_ready({**self.__dict__, "rows": rows})
+        known = {key: value for key, value in self.__dict__.items() if key != "plan"}
+        facts: dict[str, Any] = json_ready({**known, "rows": rows})
         return facts
 
     def to_json(self, indent: int | None = None) -> str:
@@ -337,9 +423,13 @@ def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
         having = [i for i, row in enumerate(rows) if metric in row.scores]
         if pool is None or not having:
             continue
-        values = pool([rows[i].scores[metric] for i in having])
-        for i, value in zip(having, values, strict=True):
-            score = Score(value, **rows[i].scores[metric].__dict__)
+        scores = [rows[i].scores[metric] for i in having]
+        if "per_group" in scores[0].details:
+            scores = pool_groups(pool, scores)
+        else:
+            values = zip(pool(scores), scores, strict=True)
+            scores = [Score(value, **score.__dict__) for value, score in values]
+        for i, score in zip(having, scores, strict=True):
             rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
     return with_consensus(rows, min(members)) if members else rows
