@@ -1,0 +1,67 @@
+"""A function from raw items to features, as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import _fingerprint
+from ._model import Model
+from ._spec import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["CallableModel"]
+
+
+class CallableModel(Model):
+    """A function from a list of raw items to an (n_samples, ...) array, as one layer.
+
+    A dict of arrays by name is several layers; the last of :attr:`layers` is the default.
+    """
+
+    def __init__(self, spec: str, function: Callable[..., Any]) -> None:
+        layers = tuple(getattr(function, "layers", ("output",)))
+        super().__init__(spec, _Raw(str(getattr(function, "kind", "array"))), layers, layers[-1])
+        self._function = function
+
+    def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Call the function, and check what it gives."""
+        output = self._function(batch)
+        found = output if isinstance(output, dict) else {self.default_layer: output}
+        missing = [layer for layer in layers if layer not in found]
+        if missing:
+            raise DataError(
+                f"{self.spec} has no layer {missing[0]!r}{closest(missing[0], found)}; it gave "
+                f"{', '.join(map(repr, found))}"
+            )
+        features = {layer: np.asarray(found[layer]) for layer in layers}
+        for layer, array in features.items():
+            if array.ndim < 2 or len(array) != len(batch):
+                raise DataError(
+                    f"{self.spec} gave an array of shape {array.shape} for {len(batch)} items"
+                    f" (layer {layer!r}); give one row of features for each"
+                )
+        return features
+
+    def _content(self) -> str:
+        return _fingerprint.of_callable(self._function)
+
+
+class _Raw:
+    """Items as they are."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, raw: Sequence[Any]) -> list[Any]:
+        return list(raw)
+
+    def config(self) -> dict[str, object]:
+        return {"preprocessing": "none"}

@@ -1,0 +1,170 @@
+"""Models of transformers: encoders, the encoder of encoder–decoders, decoders, vision models."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .._optional import need
+from ..errors import DataError
+from . import _fingerprint
+from ._inputs import Images, Texts
+from ._loading import is_offline, loading, local_names, torch_dtype
+from ._model import TorchModel
+from ._spec import Spec
+from ._taps import Taps, longest_list
+
+__all__ = ["NO_MATCH", "OPTIONS", "length_limit", "names", "open", "quiet_bars"]
+
+OPTIONS = ("head", "max_length", "padding_side", "tower", "trust_remote_code")
+NO_MATCH = "; wildcards match folders on this machine that hold a config.json"
+_TOWERS = ("text", "vision")
+#: Without any limit of the tokeniser or the positions (T5), texts are cut after these many tokens.
+_LONGEST = 512
+#: Their positions start after the padding index, so that two of the table are never reached.
+_SHIFTED = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
+
+
+def names(spec: Spec) -> list[str]:
+    """List the folders that a wildcard matches; the hub is not searched."""
+    return local_names(spec.name, "config.json")
+
+
+def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
+    """Load a model and its tokeniser or image processor.
+
+    Layers are named as in the module. All of them are, as with ``output_hidden_states``, the
+    input of the first block, the output of each block but the last, and the last hidden state.
+    """
+    transformers = need("transformers", extra="hub", what="a model of transformers")
+    arguments = {
+        "revision": spec.revision or "main",
+        "trust_remote_code": spec.flag("trust_remote_code", False),
+        "local_files_only": is_offline(),
+    }
+    with loading(spec, quiet_bars(transformers)):
+        config = transformers.AutoConfig.from_pretrained(spec.name, **arguments)
+        whole = _auto_class(transformers, spec, config).from_pretrained(spec.name, **arguments)
+        kind, backbone, module = _parts(spec, config, whole)
+        inputs = _inputs(transformers, spec, config, kind, backbone, arguments)
+    module = module.to(dtype=torch_dtype(dtype)).eval()
+    if hasattr(module, "config") and hasattr(module.config, "use_cache"):
+        module.config.use_cache = False  # keys and values of every layer, for nothing
+    blocks, taps = longest_list(module), Taps(module)
+    if config.model_type == "albert":  # one block, run again and again: its runs are no modules
+        blocks = []
+    last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
+    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
+    return TorchModel(
+        str(spec),
+        module,
+        inputs,
+        [*first, *blocks[:-1], last],
+        last,
+        _pool(transformers, config, kind, backbone),
+        {
+            "versions": _fingerprint.versions(["torch", "transformers"]),
+            "config": _shorn(config),
+            "revision": getattr(config, "_commit_hash", None) or spec.revision,
+        },
+        taps=taps,
+        device=device,
+    )
+
+
+def length_limit(tokenizer: Any, config: Any, asked: int | None) -> int:
+    """Give the number of tokens that tokeniser and positions allow, and the user asks for."""
+    limits = [tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None, asked]
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        limits.append(positions - 2 * (getattr(config, "model_type", "") in _SHIFTED))
+    return min([limit for limit in limits if limit is not None], default=_LONGEST)
+
+
+@contextmanager
+def quiet_bars(transformers: Any) -> Iterator[None]:
+    """Hide the bars that transformers draws while it loads weights: a sweep has its own."""
+    logging = transformers.utils.logging
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _auto_class(transformers: Any, spec: Spec, config: Any) -> Any:
+    if not spec.flag("head", False):
+        return transformers.AutoModel
+    vision = type(config) in transformers.AutoModelForImageClassification._model_mapping
+    return (
+        transformers.AutoModelForImageClassification
+        if vision
+        else transformers.AutoModelForSequenceClassification
+    )
+
+
+def _parts(spec: Spec, config: Any, whole: Any) -> tuple[str, Any, Any]:
+    """Give what the model takes, the part whose last hidden state counts, and what is run."""
+    tower = spec.text("tower")
+    if hasattr(whole, "text_model") and hasattr(whole, "vision_model"):
+        if tower not in _TOWERS:
+            raise DataError(
+                f"{spec} has a tower for texts and one for images; choose one: "
+                f"{spec.name}?tower=text or ?tower=vision"
+            )
+        part = getattr(whole, f"{tower}_model")
+        return ("text" if tower == "text" else "image"), part, part
+    if tower is not None:
+        raise DataError(f"{spec} has no towers; leave tower={tower!r} out")
+    backbone = getattr(whole, "base_model", whole) if spec.flag("head", False) else whole
+    if config.is_encoder_decoder:
+        if backbone is not whole:
+            raise DataError(f"{spec} is an encoder–decoder, which is used without a head")
+        backbone = whole = whole.get_encoder()
+    kinds = {"input_ids": "text", "pixel_values": "image"}
+    takes = getattr(whole, "main_input_name", "input_ids")
+    if takes not in kinds:
+        raise DataError(f"{spec} takes {takes}; only texts and images are supported")
+    return kinds[takes], backbone, whole
+
+
+def _inputs(
+    transformers: Any, spec: Spec, config: Any, kind: str, module: Any, arguments: dict[str, Any]
+) -> Texts | Images:
+    if kind == "image":
+        processor = transformers.AutoImageProcessor.from_pretrained(spec.name, **arguments)
+        described = {k: v for k, v in processor.to_dict().items() if "name_or_path" not in k}
+        return Images(lambda images: processor(images, return_tensors="pt"), described)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(spec.name, **arguments)
+    side = spec.text("padding_side") or tokenizer.padding_side
+    if side not in ("left", "right"):
+        raise DataError(f"{spec}: padding_side is {side!r}; give left or right")
+    tokenizer.padding_side = side
+    limit = length_limit(tokenizer, getattr(module, "config", config), spec.count("max_length"))
+    return Texts(tokenizer, limit, tuple(inspect.signature(module.forward).parameters))
+
+
+def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
+    """Choose where the model gathers what it read: the mean, the class token or the last token."""
+    if kind == "image":
+        return "cls" if any("cls_token" in n for n, _ in module.named_parameters()) else "mean"
+    auto = transformers.models.auto.modeling_auto
+    type_ = config.model_type
+    causal = type_ in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = type_ in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    decoder = causal and not masked and not config.is_encoder_decoder
+    return "lasttoken" if decoder or hasattr(config, "text_config") else "mean"
+
+
+def _last_hidden_state(output: Any) -> Any:
+    return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
+
+
+def _shorn(config: Any) -> dict[str, Any]:
+    """Give a configuration without where it came from."""
+    away = ("_name_or_path", "transformers_version", "use_cache", "_commit_hash")
+    return {key: value for key, value in config.to_dict().items() if key not in away}

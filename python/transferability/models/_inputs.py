@@ -1,0 +1,184 @@
+"""Raw items → what a model takes, by the preprocessing that came with the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .._optional import need
+from ..errors import DataError, DtypeError
+
+__all__ = ["Arrays", "Images", "Texts", "to_image"]
+
+
+class Texts:
+    """Texts, pairs of texts (tuples) or lists of words, through a tokeniser of transformers."""
+
+    kind = "text"
+
+    def __init__(
+        self, tokenizer: Any, max_length: int | None, accepts: Sequence[str] | None = None
+    ) -> None:
+        self.tokenizer, self.max_length, self.accepts = tokenizer, max_length, accepts
+        if tokenizer.pad_token is None:  # decoders seldom have one; the mask hides what it is
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        self._for_words: Any = None
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        """Tokenise, pad to the longest and cut to the model's length."""
+        shape = _text_shape(raw)
+        options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
+        if self.max_length is not None:
+            options |= {"truncation": True, "max_length": self.max_length}
+        if shape == "words":
+            batch = self._word_tokenizer()(
+                [list(words) for words in raw], is_split_into_words=True, **options
+            )
+        elif shape == "pair":
+            firsts, seconds = [str(pair[0]) for pair in raw], [str(pair[1]) for pair in raw]
+            batch = self.tokenizer(firsts, seconds, **options)
+        else:
+            batch = self.tokenizer([str(text) for text in raw], **options)
+        self._refuse_empty(batch, raw)
+        if self.accepts is not None:
+            for key in [key for key in batch if key not in self.accepts]:
+                del batch[key]
+            if self.tokenizer.padding_side == "left" and "position_ids" in self.accepts:
+                # Positions count from a text's first token, not from the padding before it.
+                batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        return batch
+
+    def config(self) -> dict[str, object]:
+        """Describe the preprocessing, for the fingerprint."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        content = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab())
+        return {
+            "tokenizer": type(self.tokenizer).__name__,
+            "content": content,
+            "max_length": self.max_length,
+            "padding_side": self.tokenizer.padding_side,
+            "truncation_side": self.tokenizer.truncation_side,
+            "pad_token": str(self.tokenizer.pad_token),
+        }
+
+    def _refuse_empty(self, batch: Any, raw: Sequence[Any]) -> None:
+        mask = batch["attention_mask"]
+        empty = (mask.sum(dim=1) == 0).nonzero().flatten().tolist() if mask.ndim == 2 else []
+        if empty:
+            raise DataError(
+                f"text {empty[0]} of the batch, {raw[empty[0]]!r}, has no tokens for this model; "
+                f"drop empty texts"
+            )
+
+    def _word_tokenizer(self) -> Any:
+        """Give a tokeniser for words: byte-level ones want the blank before each word."""
+        if not self.tokenizer.is_fast:
+            raise DataError(
+                f"the tokeniser {type(self.tokenizer).__name__} cannot say which word a token is "
+                f"of, which lists of words need; choose a model with a fast tokeniser"
+            )
+        if self._for_words is None:
+            self._for_words = self.tokenizer
+            if getattr(self.tokenizer, "add_prefix_space", None) is False:
+                self._for_words = _with_prefix_space(self.tokenizer)
+        return self._for_words
+
+
+class Images:
+    """Images through the transform that belongs to the weights."""
+
+    kind = "image"
+
+    def __init__(
+        self, transform: Callable[[list[Any]], Any], config: Mapping[str, object], mode: str = "RGB"
+    ) -> None:
+        self._transform, self._config, self._mode = transform, config, mode
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        """Read, convert and transform."""
+        return self._transform([to_image(item, self._mode, i) for i, item in enumerate(raw)])
+
+    def config(self) -> dict[str, object]:
+        """Describe the preprocessing, for the fingerprint."""
+        return {**self._config, "mode": self._mode}
+
+
+class Arrays:
+    """Numbers, stacked as they are: the model's own function knows what it wants."""
+
+    kind = "array"
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        """Stack to one tensor."""
+        import torch
+
+        items = [np.asarray(item) if not hasattr(item, "numpy") else item for item in raw]
+        if len({tuple(item.shape) for item in items}) > 1:
+            shapes = sorted({tuple(item.shape) for item in items})[:3]
+            raise DataError(f"items of one batch differ in shape, as {shapes}; give one shape")
+        if any(isinstance(item, np.ndarray) and item.dtype.kind not in "fiub" for item in items):
+            raise DtypeError(f"items of type {type(raw[0]).__name__} are not numbers")
+        return torch.stack([torch.as_tensor(item) for item in items])
+
+    def config(self) -> dict[str, object]:
+        """Say that nothing is done."""
+        return {"preprocessing": "none"}
+
+
+def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
+    """Give a PIL image of a file, an (H, W) or (H, W, 3) array of bytes, or a PIL image.
+
+    A tensor of bytes is (C, H, W), as torchvision reads images.
+    """
+    image = need("PIL.Image", extra="hub", what="reading images")
+    if isinstance(item, (str, os.PathLike)):
+        try:
+            with image.open(item) as opened:
+                return opened.convert(mode)
+        except OSError as error:
+            raise DataError(f"{os.fspath(item)} cannot be read as an image: {error}") from error
+    if isinstance(item, image.Image):
+        return item.convert(mode)
+    array = np.asarray(item)
+    if hasattr(item, "numpy") and array.ndim == 3:
+        array = array.transpose(1, 2, 0)
+    array = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not is_image or array.dtype != np.uint8:
+        raise DtypeError(
+            f"image {index} of the batch is {type(item).__name__} of shape {array.shape} and dtype "
+            f"{array.dtype}; give a file, a PIL image, or bytes (uint8) of shape (H, W) or "
+            f"(H, W, 3)"
+        )
+    return image.fromarray(np.ascontiguousarray(array)).convert(mode)
+
+
+def _text_shape(raw: Sequence[Any]) -> str:
+    """Tell texts from pairs and lists of words; all items are alike."""
+    shapes = {_shape_of(item, i) for i, item in enumerate(raw)}
+    if len(shapes) != 1:
+        found = ", ".join(sorted(shapes)) or "none"
+        raise DataError(f"texts of one batch must be alike, and these are: {found}")
+    return shapes.pop()
+
+
+def _shape_of(item: Any, index: int) -> str:
+    if isinstance(item, str):
+        return "text"
+    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(t, str) for t in item):
+        return "pair"
+    if isinstance(item, (list, np.ndarray)) and all(isinstance(word, str) for word in item):
+        return "words"
+    raise DtypeError(
+        f"text {index} of the batch is {type(item).__name__}; give a str, a pair (str, str), or a "
+        f"list of words"
+    )
+
+
+def _with_prefix_space(tokenizer: Any) -> Any:
+    return type(tokenizer).from_pretrained(
+        tokenizer.name_or_path, add_prefix_space=True, local_files_only=True
+    )

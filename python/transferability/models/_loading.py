@@ -1,0 +1,82 @@
+"""What loading weights has in common: offline use, named errors, number formats, quiet bars."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, TransferabilityError
+from ._spec import Spec, closest
+
+__all__ = ["is_offline", "loading", "local_names", "torch_dtype"]
+
+_DTYPES = ("float32", "float64", "float16", "bfloat16")
+#: Errors of the libraries that load weights; programming errors pass through.
+_FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
+
+
+def is_offline() -> bool:
+    """Tell whether the user has forbidden downloads."""
+    forbids = ("1", "true", "yes", "on")
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").lower() in forbids for name in names)
+
+
+@contextmanager
+def loading(spec: Spec, quiet: Any = None) -> Iterator[None]:
+    """Turn what goes wrong while weights are loaded into an error that names the model."""
+    try:
+        with quiet or nullcontext():
+            yield
+    except (TransferabilityError, MemoryError):
+        raise
+    except _FAILURES as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise DataError(f"{spec} cannot be loaded: {first}{_advice(spec, error)}") from error
+
+
+def torch_dtype(name: str | None) -> Any:
+    """Give the torch dtype of a name, None for None."""
+    import torch
+
+    if name is not None and name not in _DTYPES:
+        raise DataError(f"dtype is {name!r}; choose from {', '.join(map(repr, _DTYPES))}")
+    return None if name is None else getattr(torch, name)
+
+
+def local_names(pattern: str, marker: str) -> list[str]:
+    """List the folders that a wildcard matches and that hold a model, by a file that it has."""
+    path = Path(pattern)
+    root = Path(path.anchor) if path.is_absolute() else Path()
+    relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
+    found = [folder for folder in root.glob(relative) if (folder / marker).is_file()]
+    return [str(folder) for folder in sorted(found)]
+
+
+def _advice(spec: Spec, error: Exception) -> str:
+    """Say what to do: the network, or the name."""
+    names = {type(e).__name__ for e in _chain(error)}
+    unreachable = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError"}
+    text = " ".join(str(e) for e in _chain(error)).lower()
+    is_away = bool(names & unreachable) or "connect" in text or "offline" in text
+    path = Path(spec.name)
+    if path.is_absolute() or spec.name.startswith("."):
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        return "" if path.exists() else f"; there is no such path{closest(path.name, siblings)}"
+    if is_offline():
+        return (
+            "; HF_HUB_OFFLINE is set, so only what is on this machine is used: give a folder, "
+            "download the model before, or unset it"
+        )
+    if is_away:
+        return "; the hub cannot be reached: give a folder, or download the model before"
+    return ""
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,76 @@
+"""A torch module of the user's own, with or without preprocessing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._input import instance_of
+from ..errors import DtypeError
+from . import _fingerprint
+from ._inputs import Arrays
+from ._loading import torch_dtype
+from ._model import TorchModel
+from ._taps import Taps, chain, last_linear, longest_list
+
+__all__ = ["is_module", "open_module"]
+
+
+class _Own:
+    """The user's preprocessing: a function from a list of raw items to a batch."""
+
+    def __init__(self, collate: Any, kind: str) -> None:
+        self._collate, self.kind = collate, kind
+
+    def __call__(self, raw: Any) -> Any:
+        return self._collate(list(raw))
+
+    def config(self) -> dict[str, object]:
+        return {"collate": _fingerprint.of_callable(self._collate)}
+
+
+def is_module(value: object) -> bool:
+    """Tell a torch module, or a pair of one and its preprocessing, without importing torch."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return _is_module(value[0])
+    return _is_module(value)
+
+
+def open_module(
+    value: Any, name: str | None = None, *, device: Any = None, dtype: str | None = None
+) -> TorchModel:
+    """Wrap a module, in evaluation mode from now on.
+
+    Features are by default what goes into its last linear layer (in the order of definition),
+    or the module's output where it has none. A name for that is put into the module, see
+    :class:`~transferability.models._taps.Taps`; ``close()`` takes it out.
+    """
+    module, collate = value if isinstance(value, tuple) else (value, None)
+    if collate is not None and not callable(collate):
+        raise DtypeError(
+            f"the preprocessing of a model is {type(collate).__name__}; give a function from a "
+            f"list of items to a batch"
+        )
+    kind = getattr(module, "kind", "array")
+    inputs = Arrays() if collate is None else _Own(collate, str(kind))
+    module = module.eval().to(dtype=torch_dtype(dtype))
+    classifier = last_linear(module)
+    taps = Taps(module)
+    layers = taps.with_stem(module, longest_list(module) or chain(module, classifier))
+    if classifier is None:
+        default = taps.on_output(module, "output", lambda output: output)
+    else:
+        default = taps.on_input(classifier)
+    return TorchModel(
+        name or type(module).__name__,
+        module,
+        inputs,
+        layers or [default],
+        default,
+        facts={"versions": _fingerprint.versions(["torch"])},
+        taps=taps,
+        device=device,
+    )
+
+
+def _is_module(value: object) -> bool:
+    return instance_of(value, "torch.nn", "Module")

@@ -1,0 +1,105 @@
+"""Features that were saved before, as a model that needs no data but their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import _fingerprint
+from ._model import Model
+from ._spec import Spec, closest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["OPTIONS", "SavedModel", "names", "open"]
+
+OPTIONS = ("key",)
+
+
+class SavedModel(Model):
+    """Rows of features in files that :mod:`transferability.io` reads, in their order.
+
+    Its raw items are row numbers, which only go up: ``collate([0, 1, 2])``, then from 3 on.
+    """
+
+    def __init__(self, spec: str, path: str, key: str | None) -> None:
+        from ..io import open_features
+
+        self.source = open_features(path, key=key)
+        super().__init__(spec, _Rows(self.source.n_samples), ("features",), "features")
+        self._blocks: Iterator[tuple[int, NDArray[Any]]] | None = None
+        self._start, self._block = 0, np.empty((0, 0))
+
+    @property
+    def n_samples(self) -> int:
+        """Rows in all files."""
+        return int(self.source.n_samples)
+
+    def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Read rows; files are read through once while row numbers go up."""
+        unknown = [layer for layer in layers if layer not in self.layers]
+        if unknown:
+            raise DataError(f"{self.spec} has no layer {unknown[0]!r}; it has 'features'")
+        rows = np.asarray(batch, dtype=np.int64)
+        parts = [self._row(int(row)) for row in rows]
+        return {layer: np.stack(parts) for layer in layers}
+
+    def _row(self, row: int) -> NDArray[Any]:
+        if self._blocks is None or row < self._start:
+            self._blocks, self._start, self._block = self._read(), 0, np.empty((0, 0))
+        while row >= self._start + len(self._block):
+            self._start, self._block = next(self._blocks)
+        found: NDArray[Any] = self._block[row - self._start]
+        return found
+
+    def _read(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        start = 0
+        for features, _, _ in self.source:
+            yield start, features
+            start += len(features)
+
+    def _content(self) -> str:
+        parts = [(_fingerprint.of_file(shard.path), str(shard.key)) for shard in self.source.shards]
+        return _fingerprint.digest(parts)
+
+
+class _Rows:
+    """Row numbers."""
+
+    kind = "saved"
+
+    def __init__(self, n_samples: int) -> None:
+        self._n_samples = n_samples
+
+    def __call__(self, raw: Sequence[Any]) -> NDArray[np.int64]:
+        rows = np.asarray(raw)
+        if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= self._n_samples:
+            raise DataError(
+                f"rows of saved features are numbers from 0 to {self._n_samples - 1}, got "
+                f"{rows.min() if rows.dtype.kind in 'iuf' else rows.dtype}"
+            )
+        return rows.astype(np.int64)
+
+    def config(self) -> dict[str, object]:
+        return {}
+
+
+def names(spec: Spec) -> list[str]:
+    """List the folders that a wildcard matches, and files: each is a model."""
+    path = Path(spec.name)
+    root = Path(path.anchor)
+    return [str(found) for found in sorted(root.glob(str(path.relative_to(root))))]
+
+
+def open(spec: Spec, device: Any, dtype: str | None) -> Model:
+    """Open a file, or a folder whose files are shards of one model's features."""
+    path = Path(spec.name.partition(":")[0])
+    if not path.exists():
+        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file or folder {path}{closest(path.name, there)}")
+    return SavedModel(str(spec), spec.name, spec.text("key"))

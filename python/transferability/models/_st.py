@@ -1,0 +1,105 @@
+"""Models of sentence-transformers: their tokeniser, blocks, pooling and normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._optional import need
+from . import _fingerprint
+from ._hf import length_limit, quiet_bars
+from ._inputs import Texts, to_image
+from ._loading import is_offline, loading, local_names, torch_dtype
+from ._model import TorchModel
+from ._spec import Spec
+from ._taps import Taps, longest_list
+
+__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
+
+OPTIONS = ("max_length", "trust_remote_code")
+NO_MATCH = "; wildcards match folders on this machine that hold a modules.json"
+_POOLS = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
+
+
+def names(spec: Spec) -> list[str]:
+    """List the folders that a wildcard matches; the hub is not searched."""
+    return local_names(spec.name, "modules.json")
+
+
+def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
+    """Load a model; its own sentence embedding is the default, and its blocks are layers too."""
+    library = need("sentence_transformers", extra="hub", what="a model of sentence-transformers")
+    transformers = need("transformers", extra="hub", what="a model of sentence-transformers")
+    with loading(spec, quiet_bars(transformers)):
+        module = library.SentenceTransformer(
+            spec.name,
+            device="cpu",
+            revision=spec.revision,
+            trust_remote_code=spec.flag("trust_remote_code", False),
+            local_files_only=is_offline(),
+        )
+    module = module.to(dtype=torch_dtype(dtype)).eval()
+    longest = spec.count("max_length")
+    if longest is not None:
+        module.max_seq_length = min(longest, module.max_seq_length or longest)
+    blocks, taps = longest_list(module), Taps(module)
+    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
+    sentence = taps.on_output(module[-1], "sentence_embedding", lambda f: f["sentence_embedding"])
+    return TorchModel(
+        str(spec),
+        module,
+        _Inputs(module),
+        [*first, *blocks, sentence],
+        sentence,
+        _pool(module),
+        {
+            "versions": _fingerprint.versions(["torch", "transformers", "sentence-transformers"]),
+            "modules": [part.get_config_dict() for part in module if hasattr(part, "config_keys")],
+            "revision": spec.revision,
+        },
+        packed=True,
+        taps=taps,
+        device=device,
+    )
+
+
+class _Inputs:
+    """Preprocessing by the model itself; words, for token tasks, by its tokeniser."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        modalities = getattr(module, "modalities", ["text"])
+        self.kind = "text" if "text" in modalities else "image"
+        self.max_length: int | None = module.max_seq_length
+        self._words: Texts | None = None
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        if self.kind == "image":
+            raw = [to_image(item, index=i) for i, item in enumerate(raw)]
+        elif isinstance(raw[0], list):
+            return self._texts()(raw)
+        # Newer versions preprocess any modality; older ones tokenise.
+        return getattr(self._module, "preprocess", self._module.tokenize)(list(raw))
+
+    def config(self) -> dict[str, object]:
+        if self.kind == "image":
+            return {"processor": str(getattr(self._module, "processor", ""))}
+        return self._texts().config()
+
+    def _texts(self) -> Texts:
+        if self._words is None:
+            tokenizer = self._module.tokenizer
+            limit = self.max_length or length_limit(tokenizer, None, None)
+            self._words = Texts(tokenizer, limit)
+        return self._words
+
+
+def _pool(module: Any) -> str:
+    """Name the pooling that the model was trained with, for its other layers."""
+    for part in module:
+        mode = getattr(part, "pooling_mode", None)
+        if mode is None and hasattr(part, "get_pooling_mode_str"):
+            mode = part.get_pooling_mode_str()
+        if mode in _POOLS:
+            return str(mode)
+    return "mean"

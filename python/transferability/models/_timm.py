@@ -1,0 +1,93 @@
+"""Models of timm, with the transform of their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._optional import need
+from ..errors import DataError
+from . import _fingerprint
+from ._inputs import Images
+from ._loading import loading, torch_dtype
+from ._model import TorchModel
+from ._spec import Spec, closest
+from ._taps import Taps, chain
+
+__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
+
+OPTIONS = ("pretrained", "checkpoint", "image_size")
+NO_MATCH = "; timm.list_models() has their names, with weights only if pretrained is not false"
+
+#: Names by which timm itself finds models elsewhere.
+_ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
+def names(spec: Spec) -> list[str]:
+    """List the models that a wildcard matches, with every set of weights of each."""
+    timm = _timm()
+    found: list[str] = timm.list_models(spec.name, pretrained=spec.flag("pretrained", True))
+    return found
+
+
+def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
+    """Create a model; its classifier stays, and the features are what goes into it."""
+    timm = _timm()
+    pretrained = spec.flag("pretrained", True)
+    if not spec.name.startswith(_ELSEWHERE) and not timm.is_model(spec.name):
+        raise DataError(f"timm has no model {spec.name!r}{closest(spec.name, timm.list_models())}")
+    options: dict[str, Any] = {"checkpoint_path": spec.text("checkpoint") or ""}
+    size = spec.count("image_size")
+    if size is not None:
+        options["img_size"] = size
+    with loading(spec):
+        module = timm.create_model(spec.name, pretrained=pretrained, **options)
+    module = module.to(dtype=torch_dtype(dtype)).eval()
+    config = timm.data.resolve_model_data_config(module)
+    if size is not None:
+        config["input_size"] = (config["input_size"][0], size, size)
+    classifier = module.get_classifier() if hasattr(module, "get_classifier") else None
+    if isinstance(classifier, tuple):  # distilled models have two, which are averaged
+        classifier = classifier[0]
+    taps = Taps(module)
+    layers = taps.with_stem(module, _layers(module, classifier))
+    default = layers[-1] if classifier is None else taps.on_input(classifier)
+    return TorchModel(
+        str(spec),
+        module,
+        Images(_stacked(timm, config), config, "L" if config["input_size"][0] == 1 else "RGB"),
+        layers,
+        default,
+        _pool(module),
+        {"versions": _fingerprint.versions(["torch", "timm"]), "class": type(module).__name__},
+        taps=taps,
+        device=device,
+    )
+
+
+def _layers(module: Any, classifier: Any) -> list[str]:
+    """Name the blocks of a transformer, or the stages of other networks."""
+    names = dict(module.named_modules())
+    blocks = [name for name, _ in getattr(module, "blocks", module).named_children()]
+    if hasattr(module, "patch_embed") and hasattr(module, "blocks") and blocks:
+        return [f"blocks.{name}" for name in blocks]
+    stages = [info["module"] for info in getattr(module, "feature_info", []) or []]
+    found = [name for name in stages if name in names and list(names[name].children())]
+    return found or chain(module, classifier)
+
+
+def _pool(module: Any) -> str:
+    """Choose how the other layers are pooled, as the model pools its last one."""
+    if getattr(module, "output_fmt", "") == "NHWC":
+        return "nhwc_mean"
+    return "cls" if getattr(module, "global_pool", None) == "token" else "mean"
+
+
+def _stacked(timm: Any, config: dict[str, Any]) -> Any:
+    import torch
+
+    transform = timm.data.create_transform(**config, is_training=False)
+    return lambda images: torch.stack([transform(image) for image in images])
+
+
+def _timm() -> Any:
+    return need("timm", extra="hub", what="a model of timm")

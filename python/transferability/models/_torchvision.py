@@ -1,0 +1,84 @@
+"""Models of torchvision, with the transform of their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._optional import need
+from ..errors import DataError
+from . import _fingerprint
+from ._inputs import Images
+from ._loading import loading, torch_dtype
+from ._model import TorchModel
+from ._spec import Spec, closest
+from ._taps import Taps, chain, last_linear
+
+__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
+
+OPTIONS = ("weights", "checkpoint", "num_classes")
+NO_MATCH = "; torchvision.models.list_models() has their names"
+
+
+def names(spec: Spec) -> list[str]:
+    """List the image classifiers that a wildcard matches."""
+    models = _models()
+    found: list[str] = models.list_models(module=models, include=spec.name)
+    return found
+
+
+def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
+    """Create a model; its classifier stays, and the features are what goes into it.
+
+    ``weights`` is "DEFAULT", the name of others, or "none" for random ones; ``checkpoint`` is the
+    path of a state_dict, loaded without running code.
+    """
+    import torch
+
+    models = _models()
+    if spec.name not in models.list_models():
+        near = closest(spec.name, models.list_models(module=models))
+        raise DataError(f"torchvision has no model {spec.name!r}{near}")
+    enum, path = models.get_model_weights(spec.name), spec.text("checkpoint")
+    wanted = spec.text("weights", "DEFAULT" if path is None else "none") or "none"
+    if wanted.lower() != "none" and wanted not in dir(enum):
+        known = ["DEFAULT", "none", *(str(w.name) for w in enum)]
+        raise DataError(f"{spec}: there are no weights {wanted!r}; choose from {', '.join(known)}")
+    weights = None if wanted.lower() == "none" else enum[wanted]
+    n_classes = spec.count("num_classes")
+    options = {} if n_classes is None else {"num_classes": n_classes}
+    with loading(spec):
+        module = models.get_model(spec.name, weights=weights, **options)
+        if path is not None:
+            module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    module = module.to(dtype=torch_dtype(dtype)).eval()
+    # Random weights are preprocessed as the default ones, so that both see the same images.
+    transform = (weights or enum["DEFAULT"]).transforms()
+    classifier = last_linear(module)
+    taps = Taps(module)
+    layers = taps.with_stem(module, chain(module, classifier))
+    default = layers[-1] if classifier is None else taps.on_input(classifier)
+    return TorchModel(
+        str(spec),
+        module,
+        Images(
+            lambda images: torch.stack([transform(image) for image in images]),
+            {"transform": repr(transform)},
+        ),
+        layers,
+        default,
+        _pool(module),
+        {"versions": _fingerprint.versions(["torch", "torchvision"])},
+        taps=taps,
+        device=device,
+    )
+
+
+def _pool(module: Any) -> str:
+    """Choose how layers are pooled: class token, channels last (Swin), or channels first."""
+    if hasattr(module, "class_token"):
+        return "cls"
+    return "nhwc_mean" if type(module).__name__ == "SwinTransformer" else "mean"
+
+
+def _models() -> Any:
+    return need("torchvision.models", extra="hub", what="a model of torchvision")
