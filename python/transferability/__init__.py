@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from . import compat as compat
     from . import forecast as forecast
     from . import io as io
+    from . import models as models
     from . import sklearn as sklearn
     from . import torch as torch
     from . import tuning as tuning
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ._core import show_config as show_config
     from ._ensembles import rank_ensembles as rank_ensembles
     from ._evaluate import score as score
+    from ._label_embeddings import label_embeddings as label_embeddings
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
     from ._score import Score as Score
@@ -50,13 +52,14 @@ _HOME = {
     "Stats": "_stats",
     "compare_tasks": "_compare_tasks",
     "get_num_threads": "_threads",
+    "label_embeddings": "_label_embeddings",
     "rank": "_rank",
     "rank_ensembles": "_ensembles",
     "score": "_evaluate",
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("agreement", "compat", "forecast", "io", "sklearn", "torch", "tuning")
+_SUBMODULES = ("agreement", "compat", "forecast", "io", "models", "sklearn", "torch", "tuning")
 
 __all__ = [
     "Ranking",
@@ -65,6 +68,7 @@ __all__ = [
     "Stats",
     "compare_tasks",
     "get_num_threads",
+    "label_embeddings",
     "rank",
     "rank_ensembles",
     "score",

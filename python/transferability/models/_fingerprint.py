@@ -1,4 +1,4 @@
-"""What a model's numbers depend on, as one digest: weights, architecture, code, preprocessing."""
+"""What a model's numbers depend on, as one digest: weights, structure, code, preprocessing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["digest", "of_callable", "of_file", "of_module", "versions"]
+import numpy as np
+
+from .._input import instance_of
+
+__all__ = ["digest", "of_callable", "of_file", "of_module", "shorn", "versions"]
 
 #: Their code is known by their versions; all other code is read.
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
@@ -29,38 +33,31 @@ def digest(*parts: object) -> str:
 def of_module(module: Any) -> str:
     """Hash a torch module: tensors in the order of their names, its structure and its code.
 
+    Of modules that are the user's own, all attributes count, and their code; of a library's what
+    they print, their numbers, such as that of heads, and configurations of transformers.
     Cost: the bytes of the weights at about a gigabyte a second, and a copy of the largest
     tensor where it is on another device.
     """
-    import torch
-
-    state = hashlib.blake2b(digest_size=16)
     tensors = {**dict(module.named_buffers()), **module.state_dict(keep_vars=True)}
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        if not isinstance(tensor, torch.Tensor):  # extra state of some modules
-            state.update(f"{name}={_plain_repr(tensor)};".encode())
-            continue
-        state.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        plain = tensor.detach().to("cpu").contiguous().reshape(-1)
-        data = memoryview(plain.view(torch.uint8).numpy())
-        for start in range(0, len(data), _CHUNK):
-            state.update(data[start : start + _CHUNK])
-    types = sorted({type(m) for m in module.modules()}, key=lambda cls: cls.__qualname__)
-    code = [_code(cls) for cls in types if cls.__module__.partition(".")[0] not in _LIBRARIES]
-    return digest(state.hexdigest(), _ADDRESS.sub("", repr(module)), code)
+    content = [(name, _describe(tensors[name])) for name in sorted(tensors)]
+    parts = [(name, m) for name, m in module.named_modules() if not hasattr(m, "is_tap")]
+    structure = [(name, _structure(m)) for name, m in parts]
+    own = [(name, m) for name, m in parts if not _is_library(type(m))]
+    code = sorted(_code(cls) for cls in {type(m) for _, m in own})
+    return digest(content, structure, code, [(name, _attributes(m)) for name, m in own])
 
 
 def of_callable(function: Any) -> str:
     """Hash a function by its own ``fingerprint`` where it has one, and by its code otherwise.
 
-    What it reads from elsewhere, such as arrays it closes over, is not seen: give the function
-    an attribute ``fingerprint`` if that may change.
+    Arguments that are filled in and variables that it closes over count, as far as they are
+    plain; what it reads from elsewhere is not seen: give the function an attribute
+    ``fingerprint`` if that may change.
     """
     own = getattr(function, "fingerprint", None)
     if own is not None:
         return digest(str(own() if callable(own) else own))
-    return digest(_code(function if hasattr(function, "__code__") else type(function)))
+    return digest(_describe(function))
 
 
 def of_file(path: Any) -> str:
@@ -75,6 +72,79 @@ def of_file(path: Any) -> str:
 def versions(packages: Iterable[str]) -> Mapping[str, str]:
     """Give the versions of packages that compute or preprocess."""
     return {name: importlib.metadata.version(name) for name in packages}
+
+
+def shorn(config: Any) -> object:
+    """Give a configuration of transformers without where it came from."""
+    if not hasattr(config, "to_dict"):
+        return _describe(config)
+    away = ("_name_or_path", "transformers_version", "use_cache", "_commit_hash")
+    return {key: value for key, value in config.to_dict().items() if key not in away}
+
+
+def _is_library(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _LIBRARIES
+
+
+def _structure(module: Any) -> list[object]:
+    cls = type(module)
+    config = shorn(module.config) if hasattr(module, "config") else None
+    printed = _plain_repr(module.extra_repr())
+    return [f"{cls.__module__}.{cls.__qualname__}", printed, _numbers(module), config]
+
+
+def _numbers(thing: Any) -> list[tuple[str, object]]:
+    plain = {int, float, bool}
+    return sorted((name, value) for name, value in vars(thing).items() if type(value) in plain)
+
+
+def _attributes(thing: Any) -> dict[str, object]:
+    """Describe what an object was given, without what torch keeps in it."""
+    return {
+        name: _describe(value)
+        for name, value in sorted(vars(thing).items())
+        if not name.startswith("_") and name != "training"
+    }
+
+
+def _describe(value: Any, depth: int = 4) -> object:
+    """Write a value so that equal ones are written alike."""
+    if instance_of(value, "torch", "Tensor"):
+        return _of_tensor(value)
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return [str(value.dtype), value.shape, _of_bytes(np.ascontiguousarray(value).data)]
+    if depth and isinstance(value, Mapping):
+        return [[_plain_repr(k), _describe(v, depth - 1)] for k, v in value.items()]
+    if depth and isinstance(value, (list, tuple)):
+        return [_describe(v, depth - 1) for v in value]
+    if depth and hasattr(value, "func") and hasattr(value, "keywords"):  # functools.partial
+        return [_describe(v, depth - 1) for v in (value.func, value.args, value.keywords)]
+    if depth and hasattr(value, "__code__"):
+        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
+        return [_code(value), [_describe(v, depth - 1) for v in (*cells, value.__defaults__)]]
+    if depth and callable(value) and hasattr(value, "__dict__") and not isinstance(value, type):
+        return [_code(type(value)), [[k, _describe(v, depth - 1)] for k, v in vars(value).items()]]
+    return _plain_repr(value)
+
+
+def _of_tensor(tensor: Any) -> object:
+    import torch
+
+    plain = tensor.detach().to("cpu").contiguous().reshape(-1)
+    data = plain.view(torch.uint8).numpy().data if plain.numel() else memoryview(b"")
+    return [str(tensor.dtype), list(tensor.shape), _of_bytes(data)]
+
+
+def _of_bytes(data: memoryview) -> str:
+    flat = data.cast("B") if data.nbytes else data
+    return hashlib.blake2b(flat, digest_size=16).hexdigest()
+
+
+def _is_full(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # a variable that is not set yet
+        return False
 
 
 def _code(thing: Any) -> str:

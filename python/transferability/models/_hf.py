@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._optional import need
+from .._score import issue
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, Texts
@@ -46,7 +47,10 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
     }
     with loading(spec, quiet_bars(transformers)):
         config = transformers.AutoConfig.from_pretrained(spec.name, **arguments)
-        whole = _auto_class(transformers, spec, config).from_pretrained(spec.name, **arguments)
+        whole, report = _auto_class(transformers, spec, config).from_pretrained(
+            spec.name, output_loading_info=True, **arguments
+        )
+        _check_loaded(spec, report)
         kind, backbone, module = _parts(spec, config, whole)
         inputs = _inputs(transformers, spec, config, kind, backbone, arguments)
     module = module.to(dtype=torch_dtype(dtype)).eval()
@@ -66,7 +70,7 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         _pool(transformers, config, kind, backbone),
         {
             "versions": _fingerprint.versions(["torch", "transformers"]),
-            "config": _shorn(config),
+            "config": _fingerprint.shorn(config),
             "revision": getattr(config, "_commit_hash", None) or spec.revision,
         },
         taps=taps,
@@ -85,13 +89,15 @@ def length_limit(tokenizer: Any, config: Any, asked: int | None) -> int:
 
 @contextmanager
 def quiet_bars(transformers: Any) -> Iterator[None]:
-    """Hide the bars that transformers draws while it loads weights: a sweep has its own."""
+    """Hide the bars and reports of transformers while it loads weights: a sweep has its own."""
     logging = transformers.utils.logging
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 
@@ -105,6 +111,17 @@ def _auto_class(transformers: Any, spec: Spec, config: Any) -> Any:
         if vision
         else transformers.AutoModelForSequenceClassification
     )
+
+
+def _check_loaded(spec: Spec, report: dict[str, Any]) -> None:
+    """Say which weights a checkpoint lacks; poolers, which are not used, apart."""
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if not missing:
+        return
+    shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
+    if spec.flag("head", False):
+        raise DataError(f"{spec} has no trained head: {shown} are not among its weights")
+    issue([f"{spec}: weights are missing and were drawn at random: {shown}"])
 
 
 def _parts(spec: Spec, config: Any, whole: Any) -> tuple[str, Any, Any]:
@@ -151,7 +168,8 @@ def _inputs(
 def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
     """Choose where the model gathers what it read: the mean, the class token or the last token."""
     if kind == "image":
-        return "cls" if any("cls_token" in n for n, _ in module.named_parameters()) else "mean"
+        names = [name.rpartition(".")[2] for name, _ in module.named_parameters()]
+        return "cls" if {"cls_token", "class_embedding"} & {*names} else "mean"
     auto = transformers.models.auto.modeling_auto
     type_ = config.model_type
     causal = type_ in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -162,9 +180,3 @@ def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
 
 def _last_hidden_state(output: Any) -> Any:
     return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
-
-
-def _shorn(config: Any) -> dict[str, Any]:
-    """Give a configuration without where it came from."""
-    away = ("_name_or_path", "transformers_version", "use_cache", "_commit_hash")
-    return {key: value for key, value in config.to_dict().items() if key not in away}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,7 +26,7 @@ class Texts:
         self.tokenizer, self.max_length, self.accepts = tokenizer, max_length, accepts
         if tokenizer.pad_token is None:  # decoders seldom have one; the mask hides what it is
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        self._for_words: Any = None
+        self._before_words: str | None = None
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Tokenise, pad to the longest and cut to the model's length."""
@@ -34,9 +35,9 @@ class Texts:
         if self.max_length is not None:
             options |= {"truncation": True, "max_length": self.max_length}
         if shape == "words":
-            batch = self._word_tokenizer()(
-                [list(words) for words in raw], is_split_into_words=True, **options
-            )
+            blank = self._blank()
+            words = [[f"{blank}{word}" for word in words] for words in raw]
+            batch = self.tokenizer(words, is_split_into_words=True, **options)
         elif shape == "pair":
             firsts, seconds = [str(pair[0]) for pair in raw], [str(pair[1]) for pair in raw]
             batch = self.tokenizer(firsts, seconds, **options)
@@ -53,11 +54,9 @@ class Texts:
 
     def config(self) -> dict[str, object]:
         """Describe the preprocessing, for the fingerprint."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        content = backend.to_str() if backend is not None else sorted(self.tokenizer.get_vocab())
         return {
             "tokenizer": type(self.tokenizer).__name__,
-            "content": content,
+            "content": _content(self.tokenizer),
             "max_length": self.max_length,
             "padding_side": self.tokenizer.padding_side,
             "truncation_side": self.tokenizer.truncation_side,
@@ -73,18 +72,21 @@ class Texts:
                 f"drop empty texts"
             )
 
-    def _word_tokenizer(self) -> Any:
-        """Give a tokeniser for words: byte-level ones want the blank before each word."""
+    def _blank(self) -> str:
+        """Give what stands before each word: a blank for byte-level tokenisers, which see it."""
         if not self.tokenizer.is_fast:
             raise DataError(
                 f"the tokeniser {type(self.tokenizer).__name__} cannot say which word a token is "
                 f"of, which lists of words need; choose a model with a fast tokeniser"
             )
-        if self._for_words is None:
-            self._for_words = self.tokenizer
-            if getattr(self.tokenizer, "add_prefix_space", None) is False:
-                self._for_words = _with_prefix_space(self.tokenizer)
-        return self._for_words
+        if self._before_words is None:
+            splitter = self.tokenizer.backend_tokenizer.pre_tokenizer
+            state = splitter.__getstate__() if splitter is not None else b""
+            bytewise = b"ByteLevel" in state and b'"add_prefix_space":true' not in state
+            self._before_words = " " if bytewise else ""
+            if bytewise:  # older versions insist on it, though words come with their blanks
+                self.tokenizer.add_prefix_space = True
+        return self._before_words
 
 
 class Images:
@@ -178,7 +180,10 @@ def _shape_of(item: Any, index: int) -> str:
     )
 
 
-def _with_prefix_space(tokenizer: Any) -> Any:
-    return type(tokenizer).from_pretrained(
-        tokenizer.name_or_path, add_prefix_space=True, local_files_only=True
-    )
+def _content(tokenizer: Any) -> object:
+    """Give what a tokeniser does, without the padding and truncation of its last call."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return sorted(tokenizer.get_vocab().items())
+    state = json.loads(backend.to_str())
+    return {key: value for key, value in state.items() if key not in ("padding", "truncation")}

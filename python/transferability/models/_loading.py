@@ -27,13 +27,22 @@ def is_offline() -> bool:
 
 @contextmanager
 def loading(spec: Spec, quiet: Any = None) -> Iterator[None]:
-    """Turn what goes wrong while weights are loaded into an error that names the model."""
+    """Turn what goes wrong while weights are loaded into an error that names the model.
+
+    Weights that are drawn at random, because none are asked for or a checkpoint lacks some, are
+    the same ones each time; the generator is afterwards as it was.
+    """
+    import torch
+
     try:
-        with quiet or nullcontext():
+        with quiet or nullcontext(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             yield
     except (TransferabilityError, MemoryError):
         raise
-    except _FAILURES as error:
+    except Exception as error:
+        if not isinstance(error, _FAILURES) and type(error).__module__[:11] != "onnxruntime":
+            raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{spec} cannot be loaded: {first}{_advice(spec, error)}") from error
 

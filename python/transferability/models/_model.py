@@ -83,6 +83,13 @@ class Model:
         """Run the model on a batch; hooks see the layers' outputs."""
         raise DataError(f"{self.spec} is no torch module; ask it for features(batch, layers)")
 
+    def moved(self, batch: Any) -> Any:
+        """Bring a batch to where the model runs, as ``extract(...).update`` takes it.
+
+        A mapping is keywords, a tuple is arguments, anything else is the one argument.
+        """
+        return batch
+
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Give layers' outputs, unpooled, of a model that is not a torch module.
 
@@ -163,12 +170,19 @@ class TorchModel(Model):
         self.module = module.to(self.device)
         self._packed, self._taps = packed, taps
 
-    def run(self, batch: Any) -> Any:
-        """Move a batch to the model's device and number format, and run the model on it."""
+    def moved(self, batch: Any) -> Any:
+        """Bring a batch to the model's device and number format, as the module takes it."""
         if not isinstance(batch, Mapping):
-            return self.module(self._moved(batch))
+            return self._moved(batch)
         moved = {key: self._moved(value) for key, value in batch.items()}
-        return self.module(moved) if self._packed else self.module(**moved)
+        return (moved,) if self._packed else moved
+
+    def run(self, batch: Any) -> Any:
+        """Run the model on a batch; hooks see the layers' outputs."""
+        inputs = self.moved(batch)
+        if isinstance(inputs, tuple):
+            return self.module(*inputs)
+        return self.module(**inputs) if isinstance(inputs, Mapping) else self.module(inputs)
 
     def attention_mask(self, batch: Any) -> Any:
         """Tell tokens (1) from padding (0): (n_samples, length), or None without padding."""

@@ -69,6 +69,7 @@ class Taps:
         while hasattr(owner, field):  # never in the way of what the module has
             field += "_"
         tap = nn.Identity()
+        tap.is_tap = True  # no part of the model's own structure, see _fingerprint.py
         owner.add_module(field, tap)
         self._owners.append((owner, field))
         path = self._names[id(owner)]

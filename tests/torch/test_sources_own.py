@@ -1,0 +1,316 @@
+"""onnx:, features:, module:function, modules and functions given; what names mean."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import tiny_models as tiny
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from transferability import DataError, DtypeError, models
+from transferability.models._encode import encode
+from transferability.models._onnx import OnnxModel
+
+MAKERS = """
+import numpy as np
+import torch
+from torch import nn
+
+def module(width="8"):
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(4, int(width)), nn.ReLU(), nn.Linear(int(width), 2))
+
+def pair():
+    return module(), lambda raw: torch.tensor([[float(len(word))] * 4 for word in raw])
+
+def function():
+    return lambda raw: np.array([[len(word), word.count("a")] for word in raw], dtype=float)
+
+def several():
+    def features(raw):
+        return {"low": np.ones((len(raw), 2)), "high": np.zeros((len(raw), 3))}
+    features.layers = ("low", "high")
+    return features
+
+def short():
+    return lambda raw: np.ones((1, 2))
+
+def number():
+    return 3
+
+def broken():
+    raise RuntimeError("out of order")
+"""
+
+
+@pytest.fixture
+def makers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "own_makers.py").write_text(MAKERS, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_makers", raising=False)
+    return "own_makers"
+
+
+class Twice(nn.Module):
+    """A chain with a head, as users write them."""
+
+    def __init__(self, bias: float = 0.0) -> None:
+        super().__init__()
+        self.stem = nn.Linear(4, 6)
+        self.one = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+        self.two = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+        self.head = nn.Linear(6, 3)
+        self.bias = bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.two(self.one(self.stem(x)))) + self.bias
+
+
+def test_a_module_of_ones_own() -> None:
+    module, x = Twice().train(), np.random.default_rng(0).normal(size=(5, 4))
+    before = dict(module.named_modules())
+    with torch.no_grad():
+        inner = module.two(module.one(module.stem(torch.as_tensor(x).float())))
+    model = models.open_model(module, device="cpu")
+    assert (model.kind, model.name, model.default_layer) == ("array", "Twice", "head.input")
+    assert model.layers == ("one.0.input", "one", "two")
+    assert not module.training
+    np.testing.assert_array_equal(encode(model, list(x)), inner)
+    assert len(encode(model, list(x), batch_size=2)) == 5
+    model.close()
+    assert dict(module.named_modules()) == before
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
+def test_modules_without_a_classifier_and_with_preprocessing() -> None:
+    bare = models.open_model(nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU()), device="cpu")
+    assert bare.default_layer == bare.layers[-1] == "1.output"
+    assert encode(bare, [np.zeros((1, 5, 5))] * 2).shape == (2, 3)
+
+    def collate(raw: list[str]) -> torch.Tensor:
+        return torch.tensor([[float(len(word))] * 4 for word in raw])
+
+    model = models.open_model((Twice(), collate), device="cpu")
+    assert encode(model, ["a", "bc"]).shape == (2, 6)
+    with pytest.raises(DtypeError, match="the preprocessing of a model is int"):
+        models.open_model((Twice(), 3))
+    with pytest.raises(DtypeError, match="a model is int; give a name such as"):
+        models.open_model(3)
+    with pytest.raises(DataError, match="items of one batch differ in shape"):
+        models.open_model(Twice()).collate([np.zeros(4), np.zeros(5)])
+
+
+def test_fingerprints_of_ones_own() -> None:
+    def prints(module: Any) -> str:
+        return models.open_model(module, device="cpu").fingerprint()
+
+    torch.manual_seed(1)
+    module = Twice()
+    first = prints(module)
+    assert prints(module) == first
+    other = Twice()
+    other.load_state_dict(module.state_dict())
+    assert prints(other) == first
+    other.bias = 1.0  # neither a weight nor code
+    assert prints(other) != first
+    other.bias = 0.0
+    with torch.no_grad():
+        other.head.bias[0] += 1
+    assert prints(other) != first
+    assert prints((module, lambda raw: torch.zeros(len(raw), 4))) != first
+    assert prints((module, lambda raw: torch.ones(len(raw), 4))) != prints(
+        (module, lambda raw: torch.zeros(len(raw), 4))
+    )
+
+    def square(raw: list[float]) -> Any:
+        return np.square(raw)[:, None]
+
+    def cube(raw: list[float]) -> Any:
+        return np.power(raw, 3)[:, None]
+
+    assert prints(square) == prints(square) != prints(cube)
+    assert prints(_power(2)) == prints(_power(2)) != prints(_power(3))
+    assert prints(partial(_powers, n=2)) == prints(partial(_powers, n=2))
+    assert prints(partial(_powers, n=2)) != prints(partial(_powers, n=3))
+    cube.fingerprint = "v1"  # type: ignore[attr-defined]
+    known = prints(cube)
+    cube.fingerprint = "v2"  # type: ignore[attr-defined]
+    assert prints(cube) != known
+
+
+def _powers(raw: list[float], n: int) -> Any:
+    return np.power(raw, n)[:, None]
+
+
+def _power(n: int) -> Any:
+    return lambda raw: _powers(raw, n)
+
+
+def test_entry_points(makers: str) -> None:
+    model = models.open_model(f"{makers}:module?width=6&pool=max", device="cpu")
+    assert model.spec == f"{makers}:module?width=6&pool=max"
+    assert (model.default_layer, model.default_pool) == ("2.input", "max")
+    assert encode(model, [np.zeros(4)]).shape == (1, 6)
+    assert encode(models.open_model(f"{makers}:pair", device="cpu"), ["a"]).shape == (1, 8)
+    plain = models.open_model(f"{makers}:function")
+    assert plain.module is None
+    np.testing.assert_array_equal(encode(plain, ["banana", "b"]), [[6, 3], [1, 0]])
+    several = models.open_model(f"{makers}:several")
+    assert (several.layers, several.default_layer) == (("low", "high"), "high")
+    found = several.features(several.collate([1, 2]), ["low"])
+    assert {name: array.shape for name, array in found.items()} == {"low": (2, 2)}
+    with pytest.raises(DataError, match=r"no layer 'hihg' \(did you mean 'high'"):
+        several.features([1], ["hihg"])
+    with pytest.raises(DataError, match=r"an array of shape \(1, 2\) for 2 items"):
+        encode(models.open_model(f"{makers}:short"), ["a", "b"])
+    with pytest.raises(DtypeError, match="returned int; return a torch module"):
+        models.open_model(f"{makers}:number")
+    with pytest.raises(RuntimeError, match="out of order"):
+        models.open_model(f"{makers}:broken")
+    with pytest.raises(DataError, match=r"no function 'modul' \(did you mean 'module'"):
+        models.open_model(f"{makers}:modul")
+    with pytest.raises(TypeError, match="depth"):
+        models.open_model(f"{makers}:module?depth=3")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("tim:resnet18", r"neither a Python module 'tim' .*did you mean 'timm'"),
+        ("resnet18", "names no source of models that is known; write scheme:name"),
+        ("hf:", "names no model; write for example"),
+        ("timm:resnet18?pretrained", "is not option=value"),
+        ("onnx:nowhere.onnx", "there is no file nowhere.onnx"),
+        ("features:nowhere", "there is no file or folder nowhere"),
+    ],
+)
+def test_names_that_mean_nothing(spec: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        models.open_model(spec)
+
+
+def _dense_onnx(path: Path, module: nn.Sequential) -> None:
+    """Write Linear, ReLU, Linear as exporters write them."""
+    weights = {
+        f"{i}.{kind}": getattr(module[i], kind).detach().numpy()
+        for i in (0, 2)
+        for kind in ("weight", "bias")
+    }
+    nodes = [
+        helper.make_node("Gemm", ["x", "0.weight", "0.bias"], ["first"], transB=1),
+        helper.make_node("Relu", ["first"], ["hidden"]),
+        helper.make_node("Gemm", ["hidden", "2.weight", "2.bias"], ["logits"], transB=1),
+    ]
+    ends = [("x", ["n", 4]), ("logits", ["n", 3])]
+    _write_onnx(path, nodes, weights, *[(name, TensorProto.FLOAT, shape) for name, shape in ends])
+
+
+def _lookup_onnx(path: Path, table: Any) -> None:
+    """Write an encoder of tokens that looks each one up, and one value for each text."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+    ]
+    tokens = ["n", "t"]
+    _write_onnx(
+        path,
+        nodes,
+        {"table": table},
+        ("input_ids", TensorProto.INT64, tokens),
+        ("attention_mask", TensorProto.INT64, tokens),
+        ("last_hidden_state", TensorProto.FLOAT, [*tokens, table.shape[1]]),
+        ("mask", TensorProto.FLOAT, tokens),
+    )
+
+
+def _write_onnx(path: Path, nodes: Any, weights: dict[str, Any], *ends: Any) -> None:
+    outputs = {name for node in nodes for name in node.output}
+    values = [helper.make_tensor_value_info(*end) for end in ends]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [value for value in values if value.name not in outputs],
+        [value for value in values if value.name in outputs],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+def test_onnx_arrays(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
+    path, x = tmp_path / "model.onnx", torch.randn(5, 4)
+    _dense_onnx(path, module)
+    model: Any = models.open_model(str(path), device="cpu")
+    assert isinstance(model, OnnxModel)
+    assert (model.kind, model.layers, model.module) == ("array", ("logits",), None)
+    assert model.default_layer == "hidden"
+    batch = model.collate(list(x.double()))
+    found = model.features(batch, ["logits", "first"])
+    with torch.no_grad():
+        # Two implementations of float32 products of some six terms of size 1.
+        np.testing.assert_allclose(found["logits"], module(x), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found["first"], module[0](x), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(encode(model, list(x)), module[:2](x), rtol=0, atol=1e-6)
+    with pytest.raises(DataError, match=r"no layer 'hiden' \(did you mean 'hidden'.* are logits"):
+        model.features(batch, ["hiden"])
+    with pytest.raises(DataError, match="takes 'x', but a batch has y"):
+        model.features({"y": x}, ["logits"])
+    with torch.no_grad():
+        module[0].bias += 1
+    _dense_onnx(tmp_path / "other.onnx", module)
+    other = models.open_model(f"onnx:{tmp_path}/other.onnx", device="cpu")
+    assert other.fingerprint() != model.fingerprint()
+    (tmp_path / "bad.onnx").write_bytes(b"no graph")
+    with pytest.raises(DataError, match=r"bad\.onnx cannot be loaded"):
+        models.open_model(f"onnx:{tmp_path}/bad.onnx")
+    assert models.expand(f"onnx:{tmp_path}/*.onnx") == [
+        f"onnx:{tmp_path}/{name}.onnx" for name in ("bad", "model", "other")
+    ]
+
+
+def test_onnx_texts(tmp_path: Path) -> None:
+    n_tokens = tiny.word_pieces(tmp_path)
+    table = np.random.default_rng(0).normal(size=(n_tokens, 5)).astype(np.float32)
+    _lookup_onnx(tmp_path / "model.onnx", table)
+    model = models.open_model(f"onnx:{tmp_path}/model.onnx", device="cpu")
+    assert (model.kind, model.default_layer) == ("text", "last_hidden_state")
+    assert model.layers == ("last_hidden_state", "mask")
+    expected = []
+    for text in tiny.TEXTS:
+        ids = model.collate([text])["input_ids"][0]
+        expected.append(table[ids].mean(axis=0))
+    np.testing.assert_allclose(encode(model, tiny.TEXTS), expected, rtol=0, atol=1e-6)
+
+
+def test_saved_features(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(70, 3))
+    (tmp_path / "run").mkdir()
+    for i, part in enumerate(np.split(x, [20, 45])):
+        np.save(tmp_path / "run" / f"x_{i}.npy", part)
+    model: Any = models.open_model(f"features:{tmp_path}/run")
+    assert (model.kind, model.n_samples, model.layers) == ("saved", 70, ("features",))
+    np.testing.assert_array_equal(encode(model, range(70), batch_size=16), x)
+    np.testing.assert_array_equal(
+        model.features(model.collate([3, 60]), ["features"])["features"], x[[3, 60]]
+    )
+    np.save(tmp_path / "whole.npy", x)
+    whole = models.open_model(str(tmp_path / "whole.npy"))
+    np.testing.assert_array_equal(encode(whole, range(70)), x)
+    first = whole.fingerprint()
+    np.save(tmp_path / "whole.npy", x + 1)
+    assert models.open_model(f"features:{tmp_path}/whole.npy").fingerprint() != first
+    with pytest.raises(DataError, match=r"numbers from 0 to 69, got -1"):
+        model.collate([-1])
+    with pytest.raises(DataError, match="has no layer 'fc'"):
+        model.features([0], ["fc"])
+    assert models.expand(f"features:{tmp_path}/*.npy") == [f"features:{tmp_path}/whole.npy"]

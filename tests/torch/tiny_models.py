@@ -1,0 +1,115 @@
+"""Small models with random weights, saved to a folder as their libraries save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+TEXTS = ["the cat sat on the mat", "a dog", "unknown words are cut to pieces, and more of them"]
+PAIRS = [("the cat", "a dog"), ("a mat", "the cat sat on the mat")]
+WORDS = [["the", "unknown", "cat"], ["dogs"], ["a", "mat", "sat", "on", "cats"]]
+_SIZES: dict[str, Any] = {"num_attention_heads": 2, "num_hidden_layers": 3, "hidden_size": 16}
+
+
+def word_pieces(folder: Path) -> int:
+    """Save a tokeniser like BERT's; give the size of its vocabulary."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special)
+    tokenizer.train_from_iterator(TEXTS * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )
+    fast = hf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+    fast.save_pretrained(folder)
+    return int(tokenizer.get_vocab_size())
+
+
+def byte_pairs(folder: Path) -> int:
+    """Save a tokeniser like GPT-2's, without a padding token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=alphabet, special_tokens=["<|endoftext|>"]
+    )
+    tokenizer.train_from_iterator(TEXTS * 3, trainer)
+    tokenizer.model.save(str(folder))
+    fast = hf.GPT2TokenizerFast.from_pretrained(folder)
+    fast.save_pretrained(folder)
+    return len(fast)
+
+
+def bert(folder: Path, **changes: Any) -> Path:
+    return _save(folder, word_pieces, hf.BertConfig, hf.BertModel, intermediate_size=16, **changes)
+
+
+def bert_classifier(folder: Path) -> Path:
+    kind = hf.BertForSequenceClassification
+    return _save(folder, word_pieces, hf.BertConfig, kind, intermediate_size=16, num_labels=5)
+
+
+def albert(folder: Path) -> Path:
+    sizes = {"intermediate_size": 16, "embedding_size": 8}
+    return _save(folder, word_pieces, hf.AlbertConfig, hf.AlbertModel, **sizes)
+
+
+def roberta(folder: Path) -> Path:
+    sizes = {"intermediate_size": 16, "max_position_embeddings": 34}
+    return _save(folder, byte_pairs, hf.RobertaConfig, hf.RobertaModel, pad_token_id=0, **sizes)
+
+
+def gpt2(folder: Path) -> Path:
+    return _save(folder, byte_pairs, hf.GPT2Config, hf.GPT2LMHeadModel, n_positions=32)
+
+
+def t5(folder: Path) -> Path:
+    sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 3, "num_heads": 2}
+    return _save(folder, word_pieces, hf.T5Config, hf.T5ForConditionalGeneration, **sizes)
+
+
+def vit(folder: Path) -> Path:
+    _seed()
+    config = hf.ViTConfig(**_SIZES, intermediate_size=16, image_size=32, patch_size=8)
+    hf.ViTForImageClassification(config).save_pretrained(folder)
+    hf.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def clip(folder: Path) -> Path:
+    _seed()
+    n_tokens = word_pieces(folder)
+    sizes: dict[str, Any] = {**_SIZES, "intermediate_size": 16}
+    text = {**sizes, "vocab_size": n_tokens, "max_position_embeddings": 32}
+    vision = {**sizes, "image_size": 32, "patch_size": 8}
+    config = hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    hf.CLIPModel(config).save_pretrained(folder)
+    hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(folder)
+    return folder
+
+
+def _save(folder: Path, tokens: Any, config: Any, model: Any, **sizes: Any) -> Path:
+    _seed()
+    folder.mkdir(parents=True, exist_ok=True)
+    n_tokens = tokens(folder)
+    known = {**_SIZES, "vocab_size": n_tokens, **sizes}
+    model(config(**known)).save_pretrained(folder)
+    return folder
+
+
+def _seed() -> None:
+    torch.manual_seed(0)
