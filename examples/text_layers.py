@@ -26,7 +26,16 @@ from sklearn.preprocessing import StandardScaler
 import transferability as tx
 from transferability.torch import extract
 
-PACKAGES = ("asyncio", "email", "http", "importlib", "logging", "multiprocessing", "unittest", "xml")
+PACKAGES = (
+    "asyncio",
+    "email",
+    "http",
+    "importlib",
+    "logging",
+    "multiprocessing",
+    "unittest",
+    "xml",
+)
 EACH = 125
 
 
@@ -85,9 +94,11 @@ def main() -> None:
         print(f"{layer:30} {ranking[layer].logme:7.3f}  {accuracy[layer]:.3f}")
     scores = [ranking[layer].logme for layer in model.layers]
     truth = [accuracy[layer] for layer in model.layers]
+    best = max(accuracy, key=accuracy.__getitem__)
     print(
-        f"\nWeighted Kendall tau of LogME with the probes: {weightedtau(scores, truth).statistic:.3f}"
-        f". First by LogME: {ranking.best.name}; by the probes: {max(accuracy, key=accuracy.__getitem__)}."
+        f"\nWeighted Kendall tau of LogME with the probes: "
+        f"{weightedtau(scores, truth).statistic:.3f}. First by LogME: {ranking.best.name}; by the "
+        f"probes: {best}."
     )
 
 

@@ -79,7 +79,7 @@ def tuned_accuracy(module: nn.Module, data: Batch, test: Batch) -> float:
         student = copy.deepcopy(module)
         for name, part in student.named_modules():  # a new classifier
             if name in ("fc", "classifier.1"):
-                part.reset_parameters()  # type: ignore[operator]
+                part.reset_parameters()
         train(student, (data[0][chosen], data[1][chosen]), TUNING_STEPS, 5e-4, seed)
         with torch.no_grad():
             found.append(float((student(test[0]).argmax(dim=1) == test[1]).float().mean()))

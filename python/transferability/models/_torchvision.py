@@ -32,9 +32,9 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
     ``weights`` is "DEFAULT", the name of others, or "none" for random ones; ``checkpoint`` is the
     path of a state_dict, loaded without running code.
     """
+    models = _models()
     import torch
 
-    models = _models()
     if spec.name not in models.list_models():
         near = closest(spec.name, models.list_models(module=models))
         raise DataError(f"torchvision has no model {spec.name!r}{near}")
