@@ -139,6 +139,16 @@ def test_options_and_names() -> None:
             models.open_model(models.expand(spec)[0])
 
 
+@pytest.mark.parametrize("spec", ["timm:resnet18.a1_in1k", "torchvision:alexnet"])
+def test_nothing_is_downloaded_offline(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(DataError, match=rf"{spec} cannot be loaded: .*HF_HUB_OFFLINE is set"):
+        models.open_model(spec)
+
+
 def test_a_checkpoint_of_ones_own(tmp_path: Path) -> None:
     first = models.open_model("torchvision:resnet18?weights=none&num_classes=4", device="cpu")
     with torch.no_grad():
@@ -161,6 +171,30 @@ def test_heads_count_though_weights_are_the_same() -> None:
     third = models.open_model("timm:test_vit?pretrained=false")
     third.module.blocks[0].attn.num_heads *= 2
     assert third.fingerprint() != first.fingerprint()
+
+
+def test_timm_checkpoints(tmp_path: Path) -> None:
+    first = models.open_model("timm:test_vit?pretrained=false", device="cpu")
+    with torch.no_grad():
+        first.module.head.weight += 1
+    torch.save(first.module.state_dict(), tmp_path / "w.pt")
+    second = models.open_model(f"timm:test_vit?checkpoint={tmp_path}/w.pt", device="cpu")
+    assert torch.equal(first.module.head.weight, second.module.head.weight)
+    small = models.open_model("timm:test_vit?pretrained=false&image_size=96", device="cpu")
+    assert small.collate(images()[:1]).shape == (1, 3, 96, 96)
+    assert encode(small, images()[:1]).shape == (1, 64)
+
+
+def test_weights_that_are_there_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    torch.manual_seed(9)
+    state = torchvision.models.get_model("shufflenet_v2_x0_5").state_dict()
+    weights = torchvision.models.get_model_weights("shufflenet_v2_x0_5")["DEFAULT"]
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(state, tmp_path / "checkpoints" / weights.url.rpartition("/")[2])
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    model = models.open_model("torchvision:shufflenet_v2_x0_5", device="cpu")
+    assert torch.equal(model.module.fc.weight, state["fc.weight"])
 
 
 def test_weights_drawn_at_random_are_the_same_each_time() -> None:

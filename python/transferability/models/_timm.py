@@ -30,17 +30,21 @@ def names(spec: Spec) -> list[str]:
 
 
 def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
-    """Create a model; its classifier stays, and the features are what goes into it."""
+    """Create a model; its classifier stays, and the features are what goes into it.
+
+    ``checkpoint`` is the path of weights, loaded without running code.
+    """
     timm = _timm()
-    pretrained = spec.flag("pretrained", True)
+    checkpoint = spec.text("checkpoint")
+    pretrained = spec.flag("pretrained", checkpoint is None)
     if not spec.name.startswith(_ELSEWHERE) and not timm.is_model(spec.name):
         raise DataError(f"timm has no model {spec.name!r}{closest(spec.name, timm.list_models())}")
-    options: dict[str, Any] = {"checkpoint_path": spec.text("checkpoint") or ""}
     size = spec.count("image_size")
-    if size is not None:
-        options["img_size"] = size
+    options: dict[str, Any] = {} if size is None else {"img_size": size}
     with loading(spec):
         module = timm.create_model(spec.name, pretrained=pretrained, **options)
+        if checkpoint is not None:
+            timm.models.load_checkpoint(module, checkpoint, weights_only=True)
     module = module.to(dtype=torch_dtype(dtype)).eval()
     config = timm.data.resolve_model_data_config(module)
     if size is not None:

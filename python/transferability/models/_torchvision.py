@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .._optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images
-from ._loading import loading, torch_dtype
+from ._loading import is_offline, loading, torch_dtype
 from ._model import TorchModel
 from ._spec import Spec, closest
 from ._taps import Taps, chain, last_linear
@@ -40,10 +41,12 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         raise DataError(f"torchvision has no model {spec.name!r}{near}")
     enum, path = models.get_model_weights(spec.name), spec.text("checkpoint")
     wanted = spec.text("weights", "DEFAULT" if path is None else "none") or "none"
-    if wanted.lower() != "none" and wanted not in dir(enum):
+    if wanted.lower() != "none" and wanted not in enum.__members__:
         known = ["DEFAULT", "none", *(str(w.name) for w in enum)]
         raise DataError(f"{spec}: there are no weights {wanted!r}; choose from {', '.join(known)}")
     weights = None if wanted.lower() == "none" else enum[wanted]
+    if weights is not None and is_offline():
+        _check_downloaded(spec, weights)
     n_classes = spec.count("num_classes")
     options = {} if n_classes is None else {"num_classes": n_classes}
     with loading(spec):
@@ -71,6 +74,18 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         taps=taps,
         device=device,
     )
+
+
+def _check_downloaded(spec: Spec, weights: Any) -> None:
+    """Refuse what torchvision would download, where the user has forbidden downloads."""
+    import torch
+
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
+    if not file.is_file():
+        raise DataError(
+            f"{spec} cannot be loaded: HF_HUB_OFFLINE is set, and {file} is not there; download "
+            f"the weights before, or give ?weights=none or ?checkpoint="
+        )
 
 
 def _pool(module: Any) -> str:
