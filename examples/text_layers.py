@@ -83,7 +83,8 @@ def main() -> None:
     ) as run:
         for start in range(0, len(texts), 64):
             batch = model.collate(texts[start : start + 64])
-            run.update(model.moved(batch), labels[start : start + 64])
+            mask = model.attention_mask(batch)
+            run.update(model.moved(batch), labels[start : start + 64], attention_mask=mask)
 
     ranking = tx.rank(run.stats, None, ["logme", "h_score"])
     print(f"\n{ranking}")
