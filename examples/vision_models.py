@@ -99,7 +99,7 @@ def tuned_accuracy(module: nn.Module, data: Batch, test: Batch) -> float:
     parent, _, field = name.rpartition(".")
     torch.manual_seed(0)
     setattr(student.get_submodule(parent), field, nn.Linear(head.in_features, 10))
-    train(student, (data[0][chosen], data[1][chosen]), TUNING_STEPS, 1e-3, seed=0)
+    train(student, (data[0][chosen], data[1][chosen]), TUNING_STEPS, 3e-4, seed=0)
     with torch.no_grad():
         return float((student(test[0]).argmax(dim=1) == test[1]).float().mean())
 

@@ -59,7 +59,13 @@ def test_timm(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "n_layers"),
-    [("resnet18", 5), ("mnasnet0_5", 7), ("mobilenet_v3_small", 13), ("vit_b_32", 13), ("swin_t", 8)],
+    [
+        ("resnet18", 5),
+        ("mnasnet0_5", 7),
+        ("mobilenet_v3_small", 13),
+        ("vit_b_32", 13),
+        ("swin_t", 8),
+    ],
 )
 def test_torchvision(name: str, n_layers: int) -> None:
     model = models.open_model(f"torchvision:{name}?weights=none", device="cpu")
