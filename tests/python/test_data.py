@@ -1,0 +1,245 @@
+"""Data of any kind as items with labels: columns, missing labels, digests, drawing rows."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import transferability as tx
+from transferability._data import Data, read_data
+from transferability._task_labels import flat_labels, word_labels
+from transferability.errors import DataError, DtypeError
+
+TEXTS = ["a good film", "a bad film", "it was good", "it was bad"]
+LABELS = ["pos", "neg", "pos", "neg"]
+
+
+class Pairs:
+    """A data set as torch's are: lengths and positions."""
+
+    def __init__(self, inputs: Any, labels: Any) -> None:
+        self.inputs, self.labels = inputs, labels
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, i: int) -> tuple[Any, Any]:
+        return self.inputs[i], self.labels[i]
+
+
+def items(data: Data) -> list[Any]:
+    return [data.items[i] for i in range(len(data))]
+
+
+def csv_file(path: Path, header: str = "text,label") -> Path:
+    rows = [f"{text},{label}" for text, label in zip(TEXTS, LABELS, strict=True)]
+    path.write_text("\n".join([header, *rows, ""]))
+    return path
+
+
+def test_the_same_rows_in_any_form_are_the_same_data(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": TEXTS, "label": LABELS, "id": range(4)})
+    frame.to_parquet(tmp_path / "d.parquet")
+    (tmp_path / "d.jsonl").write_text(
+        "".join(
+            json.dumps({"text": t, "label": y}) + "\n" for t, y in zip(TEXTS, LABELS, strict=True)
+        )
+    )
+    forms = [
+        (TEXTS, LABELS),
+        csv_file(tmp_path / "d.csv"),
+        str(tmp_path / "d.jsonl"),
+        tmp_path / "d.parquet",
+        frame,
+        Pairs(TEXTS, LABELS),
+    ]
+    read = [read_data(form) for form in forms]
+    assert {data.kind for data in read} == {"text"}
+    assert len({data.digest() for data in read}) == 1
+    for data in read:
+        assert items(data) == TEXTS
+        assert list(data.labels) == LABELS
+
+
+def test_columns_by_name_and_pairs(tmp_path: Path) -> None:
+    path = tmp_path / "d.tsv"
+    path.write_text("premise\thypothesis\tscore\na\tb\t1.5\nc\td\t2\n")
+    data = read_data(path, label="score", text=["premise", "hypothesis"])
+    assert items(data) == [("a", "b"), ("c", "d")]
+    assert list(data.labels) == [1.5, 2.0]
+    with pytest.raises(DataError, match=r"has columns premise, hypothesis, score; say which with"):
+        read_data(path)
+    with pytest.raises(DataError, match="has no column 'y'; it has premise, hypothesis, score"):
+        read_data(path, label="y")
+
+
+def test_columns_are_of_tables(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="label and text name columns of a table"):
+        read_data((TEXTS, LABELS), label="y")
+    with pytest.raises(DtypeError, match=r"data=\(inputs, labels\)"):
+        read_data(TEXTS, label=np.array([1, 2, 3, 4]))
+
+
+def test_several_label_columns_are_targets(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("text,a,b\nx,1,0\ny,0,1\nz,1,1\n")
+    data = read_data(path, label=["a", "b"])
+    np.testing.assert_array_equal(data.labels, [[1, 0], [0, 1], [1, 1]])
+
+
+@pytest.mark.parametrize("missing", ["", "NA", " nan "])
+def test_a_missing_label_is_refused_by_row(tmp_path: Path, missing: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(f"text,label\nx,a\ny,{missing}\n")
+    with pytest.raises(DataError, match="1 rows without a label, the first is row 1; drop"):
+        read_data(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,label\nx,a\n,b\n", "row 1: column text holds '', which is no text"),
+        ("text,label\nx,a,b\n", "line 2: 3 values for 2 columns"),
+        ("text,text\nx,a\n", "must name every column, once"),
+        ("", "has columns \\(none\\)"),
+        ("text,label\n", "data is empty"),
+    ],
+)
+def test_bad_tables(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_data(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "message"),
+    [
+        (3, DtypeError, "data is of type int"),
+        (("one text", ["a"]), DtypeError, "inputs is of type str"),
+        ((TEXTS, LABELS[:3]), DataError, "4 inputs but 3 labels"),
+        (([], []), DataError, "data is empty"),
+        ("data.docx", DataError, "or a table: .csv"),
+        ("none.csv", DataError, "there is no file none.csv"),
+        (Pairs(TEXTS, LABELS).inputs, DtypeError, "must give \\(input, label\\)"),
+    ],
+)
+def test_what_is_no_data(data: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        read_data(data)
+
+
+def test_numbers_in_text_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("text,label\nx,1\ny,2\n")
+    assert read_data(path).labels == [1, 2]
+    path.write_text("text,label\nx,1\ny,two\n")
+    assert read_data(path).labels == ["1", "two"]
+
+
+def pictures(folder: Path) -> Path:
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name / "more").mkdir(parents=True)
+        for i in range(2):
+            pixels = rng.integers(0, 256, (5, 4), dtype=np.uint8)
+            image.fromarray(pixels).save(folder / name / "more" / f"{i}.png")
+    (folder / "cat" / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_an_image_folder(tmp_path: Path) -> None:
+    data = read_data(pictures(tmp_path / "a"))
+    assert data.kind == "image"
+    assert data.labels == ["cat", "cat", "dog", "dog"]
+    assert items(data)[0].mode == "RGB"
+    assert items(data)[0].size == (4, 5)
+    with pytest.raises(DataError, match="one subfolder for each class"):
+        read_data(tmp_path / "a" / "cat" / "more")
+
+
+def test_digests_are_of_content(tmp_path: Path) -> None:
+    first = read_data(pictures(tmp_path / "a")).digest()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    os.utime(tmp_path / "b" / "cat" / "more" / "0.png", (1, 1))
+    assert read_data(tmp_path / "b").digest() == first
+    one = tmp_path / "b" / "cat" / "more" / "0.png"
+    shutil.copy(tmp_path / "b" / "cat" / "more" / "1.png", one)
+    assert read_data(tmp_path / "b").digest() != first
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels"),
+    [
+        ([*TEXTS[:3], "it was bad."], LABELS),
+        (TEXTS, ["pos", "neg", "pos", "pos"]),
+        (TEXTS[::-1], LABELS[::-1]),
+        (["a good filma", " bad film", *TEXTS[2:]], LABELS),
+        ([(text, "") for text in TEXTS], LABELS),
+        ([text.split() for text in TEXTS], LABELS),
+        (TEXTS, [1, 0, 1, 0]),
+    ],
+)
+def test_every_change_changes_the_digest(inputs: Any, labels: Any) -> None:
+    assert read_data((inputs, labels)).digest() != read_data((TEXTS, LABELS)).digest()
+
+
+def test_digests_of_arrays_know_dtype_and_shape() -> None:
+    labels = [0, 1, 0]
+    arrays = [np.zeros((3, 4)), np.zeros((3, 4), np.float32), np.zeros((3, 2, 2)), np.eye(3, 4)]
+    assert len({read_data((array, labels)).digest() for array in arrays}) == 4
+    strided = np.zeros((3, 8))[:, ::2]
+    assert read_data((strided, labels)).digest() == read_data((arrays[0], labels)).digest()
+
+
+def test_what_has_no_content_is_refused() -> None:
+    with pytest.raises(DtypeError, match="item of type object"):
+        read_data(([object(), object()], [0, 1])).digest()
+
+
+def test_drawn_rows_are_the_same_for_all() -> None:
+    data = read_data((np.arange(50).reshape(50, 1), np.arange(50)))
+    drawn = data.picked(20, 3)
+    rows = [int(item[0]) for item in items(drawn)]
+    assert rows == sorted(rows)
+    assert len(set(rows)) == 20
+    np.testing.assert_array_equal(drawn.labels, rows)
+    assert data.picked(20, 3).digest() == drawn.digest()
+    assert data.picked(20, 4).digest() != drawn.digest()
+    assert data.picked(50, 3) is data
+    assert data.picked(None, 3) is data
+
+
+def test_words_and_their_labels() -> None:
+    words = [["Ann", "saw", "New", "York"], ["yes"]]
+    tags = [["B-PER", "O", "B-LOC", "I-LOC"], [None]]
+    assert word_labels(words, tags) == [["PER", "O", "LOC", "LOC"], [None]]
+    assert word_labels(words, tags, "keep")[0] == tags[0]
+    assert flat_labels(word_labels(words, tags)) == ["PER", "O", "LOC", "LOC"]
+    assert word_labels(words, [[1, -100, 2, 3], [-100]]) == [[1, None, 2, 3], [None]]
+    assert word_labels([["a", "b"]], [["B-", "O-LOC"]]) == [["B-", "O-LOC"]]
+    with pytest.raises(DataError, match="3 entries for 4 words"):
+        word_labels(words, [["O", "O", "O"], ["O"]])
+    with pytest.raises(DataError, match="must be lists"):
+        word_labels(words, ["O", "O"])
+    with pytest.raises(DataError, match="no word has a label"):
+        flat_labels([[None], [None]])
+    assert read_data((words, tags)).is_token
+    with pytest.raises(DataError, match="task='token' needs lists of words"):
+        read_data((TEXTS, LABELS), task="token")
+
+
+def test_without_torch_the_extra_is_named() -> None:
+    if importlib.util.find_spec("torch") is not None:
+        pytest.skip("torch is installed here")
+    with pytest.raises(tx.MissingDependencyError, match=r"transferability\[hub\]"):
+        tx.rank_models("timm:resnet18", (TEXTS, LABELS))
