@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._evaluate import score as score
     from ._label_embeddings import label_embeddings as label_embeddings
     from ._rank import rank as rank
+    from ._rank_models import rank_models as rank_models
     from ._ranking import Ranking as Ranking
     from ._score import Score as Score
     from ._stability import Stability as Stability
@@ -55,6 +56,7 @@ _HOME = {
     "label_embeddings": "_label_embeddings",
     "rank": "_rank",
     "rank_ensembles": "_ensembles",
+    "rank_models": "_rank_models",
     "score": "_evaluate",
     "set_num_threads": "_threads",
     "show_config": "_core",
@@ -71,6 +73,7 @@ __all__ = [
     "label_embeddings",
     "rank",
     "rank_ensembles",
+    "rank_models",
     "score",
     "set_num_threads",
     "show_config",

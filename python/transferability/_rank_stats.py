@@ -7,8 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ._evaluate import evaluate
+from ._given import Given
 from ._ranking import Ranking, Row, pooled
-from ._registry import plan
+from ._registry import metric_rows, plan, unmet
 from ._score import Score
 from ._stats import Stats
 from .errors import DataError, TransferabilityError
@@ -40,13 +42,22 @@ def rank_stats(
     )
 
 
-def row_of_stats(name: str, stats: Stats, requests: Mapping[str, dict[str, Any]]) -> Row:
-    """Score one model's statistics; a metric that fails gives its reason."""
+def row_of_stats(
+    name: str,
+    stats: Stats,
+    requests: Mapping[str, dict[str, Any]],
+    given: Given | None = None,
+    n_threads: int | None = None,
+) -> Row:
+    """Score one model's statistics; a metric that fails gives its reason.
+
+    What statistics cannot serve is computed from `given`: the same rows, as far as they are kept.
+    """
     start = time.perf_counter()
     scores: dict[str, Score] = {}
     failures: dict[str, str] = {}
     try:
-        for metric, result in stats.outcomes(requests).items():
+        for metric, result in _outcomes(stats, requests, given, n_threads).items():
             if isinstance(result, Score):
                 scores[metric] = result
             else:
@@ -65,6 +76,33 @@ def row_of_stats(name: str, stats: Stats, requests: Mapping[str, dict[str, Any]]
         notes=tuple(dict.fromkeys(notes)),
         error=failures.get(first),
     )
+
+
+def _outcomes(
+    stats: Stats,
+    requests: Mapping[str, dict[str, Any]],
+    given: Given | None,
+    n_threads: int | None,
+) -> dict[str, Score | Exception]:
+    rows = metric_rows()
+    served = {"stats", "class_scatters"} if given is not None else None
+    of_stats = {
+        name: options
+        for name, options in requests.items()
+        if served is None or served.issuperset(rows[name]["needs"])
+    }
+    if n_threads is not None:
+        stats._n_threads = n_threads
+    outcomes = stats.outcomes(of_stats) if of_stats else {}
+    if given is not None:
+        rest: dict[str, dict[str, Any]] = {}
+        for name in requests.keys() - of_stats.keys():
+            if missing := unmet(rows[name], given.provides()):
+                outcomes[name] = DataError(f"there is no {missing[0]} for this model")
+            else:
+                rest[name] = requests[name]
+        outcomes |= evaluate(given, rest, n_threads=n_threads)
+    return {name: outcomes[name] for name in requests}
 
 
 def reason_of(error: Exception) -> str:

@@ -37,7 +37,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Row:
-    """One model of a ranking; each score is also an attribute, as in ``row.logme``."""
+    """One model of a ranking; each score is also an attribute, as in ``row.logme``.
+
+    Where :func:`transferability.rank_models` ran the model, ``layer`` is the one that the scores
+    are of, and ``layers`` has the scores of every layer by name, from the first to the last.
+    """
 
     name: str
     scores: Mapping[str, Score]
@@ -47,6 +51,8 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str | None = None
     rank: int = 0
+    layer: str | None = None
+    layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     #: Reads the features once more; not pickled.
     inputs: Callable[[], Given] | None = field(default=None, repr=False, compare=False)
 
@@ -377,6 +383,7 @@ class Ranking:
         rows = [
             {key: getattr(row, key) for key in _render.FACTS}
             | {"scores": {metric: row.value(metric) for metric in self.metrics}}
+            | _of_layers(row)
             for row in self.rows
         ]
         known = {key: value for key, value in self.__dict__.items() if key != "plan"}
@@ -433,3 +440,11 @@ def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
             rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
     return with_consensus(rows, min(members)) if members else rows
+
+
+def _of_layers(row: Row) -> dict[str, Any]:
+    """Give the layer of a model that was run, and the scores of all its layers."""
+    if row.layer is None:
+        return {}
+    layers = {name: {m: float(s) for m, s in each.items()} for name, each in row.layers.items()}
+    return {"layer": row.layer, "layers": layers}

@@ -1,0 +1,84 @@
+"""What a sweep over models is to do: which models, which metrics, and what is kept for these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ._given import Given, read_given
+from ._registry import Plan, metric_names, metric_rows, plan
+from ._target import Target
+from .errors import DataError, DtypeError
+
+__all__ = ["Kept", "check_counts", "named_models", "plan_sweep", "shared_by_all"]
+
+_SOURCE = frozenset({"source_probs", "source_stats", "source_labels"})
+
+
+def named_models(models: object) -> dict[str, Any]:
+    """Give every model by a name; wildcards become the names that they stand for."""
+    if isinstance(models, Mapping):
+        named = dict(models)
+    else:
+        from .models import expand
+
+        asked = [models] if isinstance(models, str) else models
+        if not isinstance(asked, Sequence) or not all(isinstance(spec, str) for spec in asked):
+            raise DtypeError(
+                "models must be names such as 'timm:resnet18', or a mapping of names to models"
+            )
+        named = {name: name for spec in asked for name in expand(spec)}
+    if not named:
+        raise DataError("models is empty; give at least one")
+    if not all(isinstance(name, str) for name in named):
+        raise DtypeError(f"model names must be strings, got {list(named)}")
+    return named
+
+
+def shared_by_all(label_embeddings: object, target: Target) -> Given:
+    if label_embeddings is None:
+        return Given(target)
+    return read_given(None, None, label_embeddings=label_embeddings, target=target)
+
+
+class Kept(NamedTuple):
+    """What the user wants kept, and whether rows are the same for all models."""
+
+    features: bool
+    outputs: bool
+    has_rows: bool
+
+
+def plan_sweep(
+    metrics: str | Sequence[str],
+    target: Target,
+    options: Mapping[str, object],
+    kept: Kept,
+    shared: Given,
+) -> tuple[Plan, dict[str, Any]]:
+    """Say what to compute, and what must be kept of every model for it."""
+    table = metric_rows()
+    names = [] if metrics == "all" else metric_names(metrics)
+    asked = {need for name in names for need in table[name]["needs"]}
+    provided = {"pool", "stats", "class_scatters", *shared.provides()}
+    if kept.has_rows and (kept.features or "samples" in asked):
+        provided.add("samples")
+    if kept.has_rows and (kept.outputs or asked & _SOURCE):
+        provided |= _SOURCE
+    planned = plan(metrics, target.task, options, provided)
+    if not planned[0]:
+        raise DataError(f"no metric applies to a {target.task} task")
+    needs = {need for name in planned[0] for need in table[name]["needs"]}
+    return planned, {
+        "class_scatters": "class_scatters" in needs,
+        "keep_features": kept.features or "samples" in needs,
+        "outputs": kept.outputs or bool(needs & _SOURCE),
+    }
+
+
+def check_counts(**counts: object) -> None:
+    for name, value in counts.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise DtypeError(f"{name} must be a whole number, got {value!r}")
+        if isinstance(value, int) and value < 1:
+            raise DataError(f"{name} must be at least 1, got {value}")
