@@ -58,7 +58,7 @@ def test_failed_models_give_4(feature_folder: Path, features: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["rank"], 2, "Missing argument"),
+        (["rank"], 2, "give FEATURES, or models to run"),
         (["rank", "gone.npy", "--labels", "gone.npy"], 2, "no file or folder gone.npy"),
         (["rank", "{folder}"], 2, "give the labels with --labels"),
         (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--task", "x"], 2, "'x' is not"),

@@ -16,6 +16,8 @@ import click
 from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say
 from .eval import evaluate
+from .cache import cache
+from .layers import layers
 from .merge import merge
 from .metrics import metrics
 from .rank import rank
@@ -59,4 +61,5 @@ def main() -> None:
 
 
 for _command in (rank, score, evaluate, stats, merge, metrics):
+for _command in (rank, score, stats, merge, metrics, layers, cache):
     main.add_command(_command)

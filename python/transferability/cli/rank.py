@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._models import MODEL_OPTIONS, model_options, ranked_models
 from ._shared import (
     SOME_FAILED,
     existing_file,
@@ -25,14 +26,20 @@ from ._shared import (
 
 __all__ = ["rank"]
 
+_FEATURE_OPTIONS = (
+    *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
+    *("groups", "aggregate"),
+)
+
 
 @click.command()
-@click.argument("features", nargs=-1, required=True, callback=existing_file)
+@click.argument("features", nargs=-1, callback=existing_file)
 @click.option(
     "--labels",
     callback=existing_file,
     help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
 )
+@model_options
 @shared_options
 @click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
 @click.option("--groups", callback=existing_file, help="The group of each row; a file as --labels.")
@@ -48,6 +55,7 @@ __all__ = ["rank"]
 @click.pass_context
 def rank(
     ctx: click.Context,
+    /,
     features: tuple[str, ...],
     labels: str | None,
     metrics: str,
@@ -67,8 +75,9 @@ def rank(
     groups: str | None,
     aggregate: str,
     stability: bool,
+    **chosen: Any,
 ) -> None:
-    """Rank models, best first, by FEATURES of the same rows.
+    """Rank models, best first, by FEATURES of the same rows, or by running --models on data.
 
     FEATURES are files (.npy, .parquet, .arrow), files of several arrays, each 2-D one of which is
     a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
@@ -81,6 +90,12 @@ def rank(
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     one_of(stability=stability, csv=as_csv, markdown=as_markdown)
+    _check_kind(ctx, bool(features), bool(chosen["models"]))
+    if chosen["models"]:
+        wanted = {**given(intercept=intercept, n_threads=threads), **options}
+        ranking = ranked_models(chosen, metrics, task, quiet, keep_features=stability, **wanted)
+        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
+        return
     if all(path.endswith(".stats") for path in features):
         beside: dict[str, object] = {
             "source_probs": source_probs,
@@ -154,6 +169,19 @@ def _show(
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)
+
+
+def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
+    """Refuse options of ranking features together with those of running models."""
+    if features == models:
+        raise click.UsageError("give FEATURES, or models to run with --models")
+    foreign = _FEATURE_OPTIONS if models else MODEL_OPTIONS
+    for name in foreign:
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} goes with {'FEATURES, not with --models' if models else '--models'}"
+            )
 
 
 def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:

@@ -1,0 +1,97 @@
+"""``transferability cache``: what models left behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from ..errors import DataError
+from ._shared import BAD_DATA, say
+
+__all__ = ["cache"]
+
+_FOLDER = click.option(
+    "--cache",
+    "folder",
+    type=click.Path(file_okay=False),
+    help="Default: TRANSFERABILITY_CACHE, else the user's folder for caches.",
+)
+
+
+@click.group()
+def cache() -> None:
+    """Look at, check and remove statistics that ranking models has left in the cache."""
+
+
+@cache.command("ls")
+@_FOLDER
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each entry.")
+def list_entries(folder: str | None, as_json: bool) -> None:
+    """List entries: key, model, layer, rows, size, date."""
+    from .._cache import Cache
+
+    found = Cache(folder)
+    total, size = 0, 0
+    for entry in sorted(found.entries(), key=lambda entry: float(entry.meta["created"])):
+        total, size = total + 1, size + entry.nbytes
+        if as_json:
+            click.echo(json.dumps({**entry.meta, "nbytes": entry.nbytes}, sort_keys=True))
+        else:
+            click.echo("\t".join(_cells(entry)))
+    say(f"{total} entries, {_size(size)}, in {found.root}")
+
+
+@cache.command("rm")
+@_FOLDER
+@click.argument("keys", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every entry.")
+@click.option("--model", help="Entries of this model, by the name it was ranked under.")
+def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: str | None) -> None:
+    """Remove entries by KEYS (or their beginnings), by model, or all."""
+    from .._cache import Cache
+
+    if bool(keys) + everything + (model is not None) != 1:
+        raise click.UsageError("give keys, or --model NAME, or --all")
+    found = Cache(folder)
+    there = found.keys()
+    chosen = list(there) if everything else []
+    if model is not None:
+        chosen = [entry.key for entry in found.entries() if entry.meta.get("name") == model]
+    for start in keys:
+        matching = [key for key in there if key.startswith(start)]
+        if len(matching) != 1:
+            raise DataError(f"{len(matching)} entries have a key that begins with {start!r}")
+        chosen += matching
+    removed = sum(found.remove(key) for key in dict.fromkeys(chosen))
+    say(f"{removed} entries removed from {found.root}")
+
+
+@cache.command()
+@_FOLDER
+@click.pass_context
+def verify(ctx: click.Context, folder: str | None) -> None:
+    """Read every entry and compare checksums; damaged ones are named, and exit with 3."""
+    from .._cache import Cache
+
+    found = Cache(folder)
+    damaged = found.verify()
+    for key, damage in damaged.items():
+        click.echo(f"{key}\t{damage}")
+    say(f"{len(damaged)} of {len(found.keys())} entries are damaged, in {found.root}")
+    if damaged:
+        ctx.exit(BAD_DATA)
+
+
+def _cells(entry: Any) -> list[str]:
+    meta = entry.meta
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(meta["created"])))
+    rows = f"{meta.get('n_samples', '?')} x {meta.get('n_features', '?')}"
+    name, layer = str(meta.get("name", "?")), str(meta.get("layer", "?"))
+    return [entry.key[:12], name, layer, rows, _size(entry.nbytes), made]
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.1f} MB" if nbytes >= 1e5 else f"{nbytes / 1e3:.1f} kB"

@@ -1,0 +1,66 @@
+"""``transferability layers``: what a model can be scored at."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+__all__ = ["layers"]
+
+
+#: What a model is run on to see the shapes of its layers; images are the shape that it wants.
+_EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
+
+
+@click.command()
+@click.argument("model")
+@click.option("--all", "everything", is_flag=True, help="Every module, not only stem and blocks.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def layers(model: str, everything: bool, as_json: bool) -> None:
+    """List the layers of MODEL: name, type and output shape for one item.
+
+    MODEL is a name such as timm:resnet18, hf:NAME, st:NAME, torchvision:NAME, onnx:FILE or
+    module:function. The stem and the blocks are what --layers all means; the default is what is
+    scored if nothing is said.
+    """
+    from ..models import open_model
+
+    opened = open_model(model, device="cpu")
+    shapes = _shapes(opened)
+    names = dict.fromkeys((*opened.layers, opened.default_layer))
+    if everything:
+        names = dict.fromkeys((*shapes, *names))
+    if as_json:
+        facts = {
+            "model": opened.spec,
+            "kind": opened.kind,
+            "layers": {name: shapes.get(name, (None, None))[1] for name in names},
+            "default_layer": opened.default_layer,
+            "default_pool": opened.default_pool,
+        }
+        click.echo(json.dumps(facts))
+        return
+    for name in names:
+        kind, shape = shapes.get(name, ("output", None))
+        shown = "" if shape is None else " x ".join(map(str, shape))
+        note = f"default, pool={opened.default_pool}" if name == opened.default_layer else ""
+        click.echo("\t".join((name, kind, shown, note)).rstrip())
+
+
+def _shapes(opened: Any) -> dict[str, tuple[str, tuple[int, ...] | None]]:
+    """Give type and shape of every module; no shapes where nobody knows what the model takes."""
+    if opened.module is None:
+        return {}
+    from ..torch import list_layers
+
+    example: Any = _EXAMPLES.get(opened.kind)
+    if example is None:
+        return {name: (type(m).__name__, None) for name, m in opened.module.named_modules() if name}
+    if opened.kind == "image":
+        import numpy as np
+
+        example = np.zeros(example, dtype=np.uint8)
+    found = list_layers(opened.module, opened.moved(opened.collate([example])))
+    return {layer.name: (layer.type, layer.shape) for layer in found if layer.name}

