@@ -315,3 +315,10 @@ def test_what_concerns_all_models_is_an_error(
     models = options.pop("models", "sweep_models:good")
     with pytest.raises(kind, match=message):
         ranked(models, (inputs, labels), tmp_path, **options)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_device(tmp_path: Path, inputs: Any, labels: Any) -> None:
+    there = ranked("sweep_models:good", (inputs, labels), tmp_path / "cuda", device="cuda")[0]
+    here = ranked("sweep_models:good", (inputs, labels), tmp_path / "cpu", device="cpu")[0]
+    assert float(there.logme) == pytest.approx(float(here.logme), rel=1e-4)  # float32 products
