@@ -15,8 +15,8 @@ import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say
-from .eval import evaluate
 from .cache import cache
+from .eval import evaluate
 from .layers import layers
 from .merge import merge
 from .metrics import metrics
@@ -60,6 +60,5 @@ def main() -> None:
     """Rank pre-trained models by how well they will do on your data."""
 
 
-for _command in (rank, score, evaluate, stats, merge, metrics):
-for _command in (rank, score, stats, merge, metrics, layers, cache):
+for _command in (rank, score, stats, merge, evaluate, metrics, layers, cache):
     main.add_command(_command)
