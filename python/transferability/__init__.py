@@ -19,6 +19,7 @@ from .metrics import *  # noqa: F403
 
 if TYPE_CHECKING:
     from . import compat as compat
+    from . import dask as dask
     from . import io as io
     from . import sklearn as sklearn
     from ._core import show_config as show_config
@@ -46,7 +47,7 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "io", "sklearn")
+_SUBMODULES = ("compat", "dask", "io", "sklearn")
 
 __all__ = [
     "Ranking",

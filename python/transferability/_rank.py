@@ -26,7 +26,7 @@ from ._target import Target
 from .errors import DataError, DtypeError
 from .io._paths import is_paths
 
-__all__ = ["rank"]
+__all__ = ["check_models", "digest_of", "rank"]
 
 #: Models scored side by side, at most: enough to overlap what is serial in each, and a bound on
 #: memory where there are many cores.
@@ -109,7 +109,7 @@ def rank(
     >>> ranking.names
     ('good', 'poor')
     """
-    _check_models(models)
+    check_models(models)
     if any(isinstance(model, Stats) for model in models.values()):
         beside = {
             "labels": labels,
@@ -164,7 +164,7 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=_digest(target, planned, precision),
+        digest=digest_of(target, planned, precision),
         warnings=target.warnings,
         skipped=planned[1],
     )
@@ -239,7 +239,7 @@ def _loaded(features: object) -> object:
     return features
 
 
-def _check_models(models: object) -> None:
+def check_models(models: object) -> None:
     if not isinstance(models, Mapping):
         raise DtypeError(f"models must be a mapping of names to features, got {type(models)}")
     if not models:
@@ -263,7 +263,7 @@ def _only_stats(models: Mapping[str, object], beside: Mapping[str, object]) -> d
     return states
 
 
-def _digest(target: Target, planned: Plan, precision: str) -> str:
+def digest_of(target: Target, planned: Plan, precision: str) -> str:
     """Identify what makes rankings comparable: labels, metrics, options, precision."""
     state = hashlib.blake2b(f"{target.digest()}{planned[0]}{precision}".encode(), digest_size=16)
     return state.hexdigest()
