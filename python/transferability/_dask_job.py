@@ -6,32 +6,26 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from . import _dask_tasks as tasks
 from ._input import check_choice, instance_of
-from ._labels import read_labels
 from ._optional import need
 from ._target import TASKS, Target, read_target
 from .errors import DataError, DtypeError
+from .io import Shard
+from .io._paths import is_paths
 
-__all__ = ["Job", "Shard"]
-
-#: Endings by which a list of strings is one of label files, not of labels.
-_LABEL_FILES = (".npy", ".npz", ".csv", ".txt")
+__all__ = ["Job", "Piece"]
 
 
 @dataclass(frozen=True)
-class Shard:
+class Piece:
     """Rows that one task reads: a file, or a chunk of a dask array."""
 
-    where: str
     n_samples: int
-    n_features: int
-    chunk: Any = None
+    where: str
+    source: Any
 
 
 class Job:
@@ -89,39 +83,38 @@ class Job:
         """Give futures as they end."""
         yield from self._distributed.as_completed(list(futures))
 
-    def find(self, models: Mapping[str, Any]) -> dict[str, list[Shard] | Exception]:
+    def find(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
         """Give the shards of every model, or why there are none."""
         headers = {
-            name: self.submit(tasks.find_shards, _paths(value))
+            name: self.submit(tasks.find_shards, _absolute(value))
             for name, value in models.items()
-            if _is_paths(value)
+            if is_paths(value)
         }
-        found: dict[str, list[Shard] | Exception] = {}
+        found: dict[str, list[Piece] | Exception] = {}
         for name, value in models.items():
             try:
                 if name in headers:
-                    shards = [
-                        Shard(os.fspath(shard.path), shard.n_samples, shard.n_features)
-                        for shard in self.result(headers[name])
-                    ]
+                    shards = self.result(headers[name])
+                    pieces = [Piece(shard.n_samples, str(shard), shard) for shard in shards]
                 else:
-                    shards = _chunks(value)
-                self._check(shards)
-                found[name] = shards
+                    pieces = _chunks(value)
+                self._check(pieces)
+                found[name] = pieces
             except Exception as error:  # that model's own
                 found[name] = error
         return found
 
-    def state(self, shards: Sequence[Shard], options: Mapping[str, Any]) -> Any:
-        """Describe the statistics of all shards: pairs of neighbours merge, in a fixed tree."""
+    def state(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
+        """Describe the statistics of all pieces: neighbours merge pair by pair, in a fixed tree."""
         level, start = [], 0
-        for shard in shards:
-            labels = self._part(start, start + shard.n_samples)
-            start += shard.n_samples
-            if shard.chunk is None:
-                level.append(self.task(tasks.read_shard, shard.where, labels, options))
+        for piece in pieces:
+            labels = self._part(start, start + piece.n_samples)
+            start += piece.n_samples
+            if isinstance(piece.source, Shard):
+                state = self.task(tasks.read_shard, piece.source, labels, options)
             else:
-                level.append(self.task(tasks.read_block, shard.chunk, labels, shard.where, options))
+                state = self.task(tasks.read_block, piece.source, labels, piece.where, options)
+            level.append(state)
         while len(level) > 1:
             pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
             level = [
@@ -139,49 +132,27 @@ class Job:
             self._parts[start, stop] = self.send(self.target.part(start, stop))
         return self._parts[start, stop]
 
-    def _check(self, shards: Sequence[Shard]) -> None:
-        """Refuse shards of other columns than the first, and rows without labels."""
-        first, n_samples = shards[0], sum(shard.n_samples for shard in shards)
-        for shard in shards:
-            if shard.n_features != first.n_features:
-                raise DataError(
-                    f"{shard.where} has {shard.n_features} features but {first.where} has "
-                    f"{first.n_features}; the shards of a model must agree"
-                )
+    def _check(self, pieces: Sequence[Piece]) -> None:
+        """Refuse rows without labels, and labels without rows."""
+        n_samples = sum(piece.n_samples for piece in pieces)
         if n_samples != self.target.n_samples:
             raise DataError(
-                f"labels has {self.target.n_samples} entries but the {len(shards)} shards from "
-                f"{first.where} to {shards[-1].where} have {n_samples} rows; give one label for "
-                f"each row"
+                f"labels has {self.target.n_samples} entries but the {len(pieces)} shards from "
+                f"{pieces[0].where} to {pieces[-1].where} have {n_samples} rows; give one label "
+                f"for each row"
             )
 
     def _read_target(self, labels: Any, task: str) -> Target:
         """Decide once what the labels of all shards are: those of one may look different."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif _are_label_files(labels):
-            # The workers see the files; the client reads what they hold, a number for each row.
-            files = [self.submit(tasks.read_label_file, path) for path in _paths(labels)]
-            parts = [read_labels(self.result(file))[0] for file in files]
-            labels = parts[0] if len(parts) == 1 else _joined(parts, _paths(labels))
+        elif is_paths(labels, tasks.LABEL_SUFFIXES):
+            # The workers see the files; the client gets what they hold, a number for each row.
+            labels = self.result(self.submit(tasks.read_label_files, _absolute(labels)))
         return read_target(labels, task)
 
 
-def _joined(parts: Sequence[Any], paths: Sequence[str]) -> Any:
-    """Put the labels of several files one after the other."""
-    for part, path in zip(parts, paths, strict=True):
-        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
-            raise DtypeError(
-                f"labels are text in one of {paths[0]} and {path}, numbers in the other"
-            )
-        if part.shape[1:] != parts[0].shape[1:]:
-            raise DataError(
-                f"labels have shape {parts[0].shape} in {paths[0]} and {part.shape} in {path}"
-            )
-    return np.concatenate(parts)
-
-
-def _chunks(array: Any) -> list[Shard]:
+def _chunks(array: Any) -> list[Piece]:
     """Give the row chunks of a dask array; each must hold whole rows."""
     if not instance_of(array, "dask.array", "Array"):
         raise DtypeError(
@@ -196,35 +167,18 @@ def _chunks(array: Any) -> list[Shard]:
             "it first"
         )
     whole = array.rechunk({1: -1})
-    shards, start = [], 0
+    pieces, start = [], 0
     for i, (chunk, rows) in enumerate(zip(whole.to_delayed()[:, 0], whole.chunks[0], strict=True)):
         if rows:
             where = f"chunk {i} of the dask array, which begins at row {start}"
-            shards.append(Shard(where, rows, array.shape[1], chunk))
+            pieces.append(Piece(rows, where, chunk))
         start += rows
-    if not shards:
+    if not pieces:
         raise DataError(f"features is a dask array without rows: shape {array.shape}")
-    return shards
+    return pieces
 
 
-def _is_paths(value: object) -> bool:
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(isinstance(entry, (str, os.PathLike)) for entry in value)
-    return isinstance(value, (str, os.PathLike))
-
-
-def _are_label_files(labels: Any) -> bool:
-    if not _is_paths(labels):
-        return False
-    entries = labels if isinstance(labels, (list, tuple)) else [labels]
-    # "labels.npz:y" is a member of a file; other strings are classes.
-    return all(
-        isinstance(entry, os.PathLike) or Path(entry.partition(":")[0]).suffix in _LABEL_FILES
-        for entry in entries
-    )
-
-
-def _paths(value: Any) -> list[str]:
+def _absolute(value: Any) -> list[str]:
     """Give paths as workers can open them, which run in folders of their own."""
     entries = value if isinstance(value, (list, tuple)) else [value]
     return [os.path.abspath(os.fspath(entry)) for entry in entries]

@@ -9,30 +9,40 @@ system that does not answer, is raised, and Dask tries again.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from . import io
+from ._labels import read_labels
 from ._rank_stats import row_of_stats
 from ._ranking import Row
-from ._sources import load_labels
 from ._stats import Stats
 from ._target import Target
 from .errors import DataError, DtypeError, OutOfMemoryError, TransferabilityError
+from .io._formats import SUFFIXES, text_of
+from .io._paths import expand
+from .io._shards import read_array
+from .io._text import TEXT
 
 __all__ = [
+    "LABEL_SUFFIXES",
     "Failure",
     "describe",
     "find_shards",
     "hold",
     "merge_states",
     "read_block",
-    "read_label_file",
+    "read_label_files",
     "read_shard",
     "score_model",
 ]
+
+#: Files that labels are read from.
+LABEL_SUFFIXES = (*SUFFIXES, *TEXT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,21 +78,34 @@ def hold(value: object) -> object:
 
 
 @_returning_failures
-def find_shards(paths: Sequence[str]) -> tuple[Any, ...]:
+def find_shards(paths: Sequence[str]) -> tuple[io.Shard, ...]:
     """List the shards under paths, with their rows and columns, from their headers."""
-    return tuple(io.open_features(paths).shards)
+    return io.open_features(paths).shards
 
 
 @_returning_failures
-def read_label_file(path: str) -> Any:
-    """Read the labels of one file."""
-    return load_labels(path)
+def read_label_files(paths: Sequence[str]) -> NDArray[Any]:
+    """Read the labels of several files, one after the other."""
+    files = expand(paths, "labels", LABEL_SUFFIXES)
+    parts = [read_labels(read_array(*file), text_of(*file))[0] for file in files]
+    for file, part in zip(files, parts, strict=True):
+        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
+            raise DtypeError(
+                f"{text_of(*file)} holds {part.dtype} but {text_of(*files[0])} holds "
+                f"{parts[0].dtype}; write labels in one way"
+            )
+        if part.shape[1:] != parts[0].shape[1:]:
+            raise DataError(
+                f"{text_of(*file)} has shape {part.shape} but {text_of(*files[0])} "
+                f"{parts[0].shape}; give every file the same targets"
+            )
+    return np.concatenate(parts)
 
 
 @_returning_failures
-def read_shard(path: str | os.PathLike[str], labels: Target, options: Mapping[str, Any]) -> Stats:
+def read_shard(shard: io.Shard, labels: Target, options: Mapping[str, Any]) -> Stats:
     """Give the statistics of one file; its errors name the file and the row."""
-    return io.stats_of(path, labels, n_threads=1, progress=False, **options)
+    return io.stats_of(io.FeatureSource((shard,)), labels, n_threads=1, progress=False, **options)
 
 
 @_returning_failures

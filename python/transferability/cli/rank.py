@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._dask import named_shards, rank_on_cluster, refuse_with_dask
 from ._shared import (
     SOME_FAILED,
     existing_file,
@@ -25,12 +26,24 @@ from ._shared import (
 __all__ = ["rank"]
 
 
+def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Check that files exist, unless it is the workers of a cluster that will read them."""
+    return value if ctx.params.get("dask") else existing_file(ctx, parameter, value)
+
+
 @click.command()
-@click.argument("features", nargs=-1, required=True, callback=existing_file)
+@click.argument("features", nargs=-1, required=True, callback=_file_here)
 @click.option(
     "--labels",
-    callback=existing_file,
+    callback=_file_here,
     help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    is_eager=True,
+    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786; FEATURES may then "
+    "be NAME=PATH.",
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
@@ -40,6 +53,7 @@ def rank(
     ctx: click.Context,
     features: tuple[str, ...],
     labels: str | None,
+    dask: str | None,
     metrics: str,
     task: str,
     intercept: bool | None,
@@ -61,13 +75,16 @@ def rank(
     a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
     files or tables. --source-probs and --source-labels take the same, with one array a model, of
     its name. Or FEATURES are FILE.stats of all models, which have their labels.
+
+    With --dask, NAME=PATH is a model in shards, which the workers must find at PATH: a file, a
+    folder or a quoted pattern; --labels takes these too.
     """
     from .._rank import rank as rank_models
     from .._sources import find_models, label_source, load_labels, parse_source
     from ..io._formats import CONTAINERS
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
-    if all(path.endswith(".stats") for path in features):
+    if all(path.endswith(".stats") for path in features) and dask is None:
         beside = {"source_probs": source_probs, "source_labels": source_labels, "task": task}
         refuse_beside("FILE.stats", labels=labels, precision=precision, method=method, **beside)
         with usage():
@@ -80,30 +97,34 @@ def rank(
         if len(features) != 1 or not features[0].endswith(".npz"):
             raise click.UsageError("give the labels with --labels")
         labels = f"{features[0]}:labels"
+    models: dict[str, Any] = {}
+    if dask is not None:
+        beside = {"source_probs": source_probs, "source_labels": source_labels, "threads": threads}
+        refuse_with_dask(**beside, method=None if method == "auto" else method)
+        models, features = named_shards(features)
     with usage():
         names = names_of(metrics)
-        source = label_source(labels)
+        source = label_source(labels) if dask is None else None
         for path in features:
             if not path.endswith(CONTAINERS) and not Path(path).is_dir():
                 parse_source(path)
-    models, skipped = find_models(features, source)
-    for line in () if quiet else skipped:
-        say(line)
-    own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
-    ranking = rank_models(
-        models,
-        load_labels(labels),
-        names,
-        task=task,
-        precision=precision,
-        method=method,
-        progress=False if quiet else None,
-        n_threads=threads,
-        baselines=baselines,
-        **own,
-        **given(intercept=intercept),
-        **options,
-    )
+    if features:
+        found, skipped = find_models(features, source)
+        for name in models.keys() & found.keys():
+            raise click.UsageError(f"two models are called {name!r}")
+        models |= found
+        for line in () if quiet else skipped:
+            say(line)
+    common: dict[str, Any] = {"task": task, "precision": precision, "baselines": baselines}
+    common |= {"progress": False if quiet else None, **given(intercept=intercept), **options}
+    if dask is not None:
+        where = {name: str(model) for name, model in models.items()}
+        ranking = rank_on_cluster(dask, where, labels, metrics=names, **common)
+    else:
+        own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
+        ranking = rank_models(
+            models, load_labels(labels), names, method=method, n_threads=threads, **own, **common
+        )
     _show(ctx, ranking, quiet, as_json, as_csv, as_markdown)
 
 
