@@ -81,7 +81,7 @@ class Job:
 
     def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
         """Give futures as they end."""
-        yield from self._distributed.as_completed(list(futures))
+        yield from self._distributed.as_completed(list(futures), loop=self._client.loop)
 
     def find(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
         """Give the shards of every model, or why there are none."""

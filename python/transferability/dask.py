@@ -4,7 +4,7 @@ The shards of a model are read where the workers are, and their statistics are a
 in the order of the shards. So one state, or only the scores, reach the client, and the bits of a
 result depend neither on the number of workers nor on which of them was lost on the way.
 
-Needs ``pip install 'transferability[dask]'``, here and on the workers.
+Needs ``pip install 'transferability[dask]'``, here and where the scheduler and the workers are.
 """
 
 from __future__ import annotations

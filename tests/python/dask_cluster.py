@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import transferability
+
 __all__ = ["Cluster"]
 
 
@@ -75,15 +77,15 @@ class Cluster:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=self._folder,  # not the tests' own: paths must not depend on it
-                    # What the tests send to workers is in this folder.
+                    # The package that is tested here, and what tests send to workers.
                     env={**os.environ, "PYTHONPATH": _python_path()},
                 )
             )
 
 
 def _python_path() -> str:
-    here = str(Path(__file__).parent)
-    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    here, package = Path(__file__).parent, Path(transferability.__file__).parents[1]
+    return os.pathsep.join(map(str, (here, package)))
 
 
 def _wait(ready: Any, what: str, folder: Path, seconds: float = 60) -> None:
