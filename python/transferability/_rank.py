@@ -26,7 +26,7 @@ from ._target import Target
 from .errors import DataError, DtypeError
 from .io._paths import is_paths
 
-__all__ = ["check_models", "digest_of", "rank"]
+__all__ = ["check_models", "digest_of", "rank", "with_columns"]
 
 #: Models scored side by side, at most: enough to overlap what is serial in each, and a bound on
 #: memory where there are many cores.
@@ -118,7 +118,7 @@ def rank(
             "label_embeddings": label_embeddings,
         }
         ranking = rank_stats(_only_stats(models, beside), metrics, options)
-        return _with_columns(ranking, metrics, prior)
+        return with_columns(ranking, metrics, prior)
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
@@ -168,10 +168,10 @@ def rank(
         warnings=target.warnings,
         skipped=planned[1],
     )
-    return _with_columns(ranking, metrics, prior)
+    return with_columns(ranking, metrics, prior)
 
 
-def _with_columns(
+def with_columns(
     ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
 ) -> Ranking:
     """Add the columns that are no metrics."""

@@ -16,7 +16,7 @@ from . import _dask_tasks as tasks
 from ._dask_job import Job
 from ._input import check_choice
 from ._progress import Progress, progress_bar
-from ._rank import check_models, digest_of
+from ._rank import check_models, digest_of, with_columns
 from ._rank_stats import reason_of
 from ._ranking import Ranking, Row, pooled
 from ._registry import metric_rows, plan
@@ -102,6 +102,8 @@ def rank(
     *,
     task: str = "auto",
     precision: str = "double",
+    baselines: bool = False,
+    prior: Mapping[str, float] | None = None,
     progress: Progress = None,
     retries: int = 2,
     **options: Any,
@@ -121,7 +123,7 @@ def rank(
         The first one sorts. "all" takes every metric that statistics serve.
     task, precision, retries
         As in :func:`stats`.
-    progress : bool or callable, optional
+    baselines, prior, progress
         As in :func:`transferability.rank`.
     **options
         Options of the metrics, for example ``intercept`` of LogME.
@@ -154,7 +156,8 @@ def rank(
     check_choice("precision", precision, PRECISIONS)
     with Job(client, labels, task, retries) as job:
         job.target = target = job.target.without_constant()
-        planned = plan(metrics, target.task, options, {"pool", "stats", "class_scatters"})
+        provided = {"pool", "stats", "class_scatters"}
+        planned = plan(metrics, target.task, options, provided, baselines=baselines)
         if not planned[0]:
             raise DataError(f"no metric applies to a {target.task} task")
         with progress_bar(progress, len(models)) as advance:
@@ -162,7 +165,7 @@ def rank(
             for row in _rows(job, models, planned[0], precision):
                 rows.append(row)
                 advance(len(rows), len(models), row.name)
-    return Ranking(
+    ranking = Ranking(
         pooled(rows, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
@@ -171,6 +174,7 @@ def rank(
         warnings=target.warnings,
         skipped=planned[1],
     )
+    return with_columns(ranking, metrics, prior)
 
 
 def _rows(
