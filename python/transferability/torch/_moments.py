@@ -52,11 +52,14 @@ def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
 
 def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
     """Say what is lost where the shift is far from the mean; an empty text if that is little."""
+    constant = held["least"] == held["most"]
+    if constant.all():
+        return ""  # one row, or nothing that varies: there is nothing to lose
     offset = np.abs(held["sum"] / held["count"])
     variance = np.maximum(np.diagonal(held["scatter"]) / held["count"] - offset**2, 0)
     # Beyond 1e7 standard deviations what is left of the variance is rounding.
     ratio = offset / np.maximum(np.sqrt(variance), offset * 1e-8 + _TINY)
-    ratio[held["least"] == held["most"]] = 0  # constant columns become exact
+    ratio[constant] = 0  # these become exact
     column = int(ratio.argmax())
     if ratio[column] > _FAR:
         return (
@@ -65,7 +68,8 @@ def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
             f"lost"
         )
     # Fourth moments lose the square of what ‖x − s‖² has more than ‖x − mean‖².
-    more = float((offset**2).sum() / max(variance.sum(), _TINY))
+    gained = float((offset**2).sum())
+    more = gained / max(float(variance.sum()), gained * 1e-16, _TINY)
     if more > _FAR:
         return (
             f"the mean of the features is {np.sqrt(more):.1e} standard deviations from the shift, "
