@@ -136,10 +136,12 @@ class Job:
         """Refuse rows without labels, and labels without rows."""
         n_samples = sum(piece.n_samples for piece in pieces)
         if n_samples != self.target.n_samples:
+            held = f"{pieces[0].where} has"
+            if len(pieces) > 1:
+                held = f"the {len(pieces)} shards from {pieces[0].where} to {pieces[-1].where} have"
             raise DataError(
-                f"labels has {self.target.n_samples} entries but the {len(pieces)} shards from "
-                f"{pieces[0].where} to {pieces[-1].where} have {n_samples} rows; give one label "
-                f"for each row"
+                f"labels has {self.target.n_samples} entries but {held} {n_samples} rows; give one "
+                f"label for each row"
             )
 
     def _read_target(self, labels: Any, task: str) -> Target:

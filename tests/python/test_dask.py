@@ -16,11 +16,13 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from dask_cluster import Cluster
 from numpy.typing import NDArray
 
 import transferability as tx
 from transferability import _dask_tasks, errors
+from transferability.cli import main
 
 N_SHARDS, ROWS, N_FEATURES = 8, 60, 12
 MODELS = ("first", "second", "third")
@@ -142,15 +144,9 @@ def pairs(paths: list[Path], labels: NDArray[np.int64]) -> Iterator[tuple[Path, 
 def test_the_cluster_forgets_what_a_call_leaves(
     cluster: Cluster, models: dict[str, list[Path]], labels: NDArray[np.int64]
 ) -> None:
-    def held(dask_scheduler: Any) -> int:
-        return len(dask_scheduler.tasks)
-
     tx.dask.stats(cluster.client, models["first"], labels)
     tx.dask.rank(cluster.client, models, labels, progress=False)
-    end = time.monotonic() + 10
-    while (left := cluster.client.run_on_scheduler(held)) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert left == 0
+    wait_for(lambda: not cluster.client.run_on_scheduler(n_tasks), 20)
 
 
 def test_a_killed_worker_costs_its_shards_only(
@@ -376,3 +372,110 @@ def test_command_line(cluster: Cluster, folder: Path, bits: list[tuple[str, ...]
     rows = json.loads(result.stdout)["rows"]
     found = [(r["name"], *(float(r["scores"][m]).hex() for m in METRICS)) for r in rows]
     assert found == bits
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["m=x.npy", "--source-probs", "."], 2, "leave out --source-probs"),
+        (["m=x.npy", "--method", "svd"], 2, "leave out --method"),
+        (["m=x.npy", "--threads", "2"], 2, "leave out --threads"),
+        (["m=x.npy", "m=y.npy"], 2, "two models are called 'm'"),
+        (["m="], 2, "'m=' is not NAME=PATH"),
+        (["m=x.npy"], 1, "no Dask scheduler answers at tcp://127.0.0.1:1"),
+    ],
+)
+def test_command_line_errors(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], code: int, text: str
+) -> None:
+    monkeypatch.setattr("transferability.cli._dask._PATIENCE", 0.5)
+    command = ["rank", "--dask", "tcp://127.0.0.1:1", "--labels", "y.npy", *options]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == code, result.output
+    assert text in result.output
+
+
+def test_command_line_finds_files_here(
+    cluster: Cluster, folder: Path, labels: NDArray[np.int64], tmp_path: Path
+) -> None:
+    """Without NAME= a file is a model, as without --dask; a failing model ends with 4."""
+    shard = folder / "first" / "x_0.npy"
+    np.savetxt(tmp_path / "y.csv", labels[::N_SHARDS], fmt="%d")
+    command = [
+        "rank",
+        "--dask",
+        cluster.address,
+        str(shard),
+        f"none={folder / 'none.npy'}",
+        "--csv",
+    ]
+    result = CliRunner().invoke(main, [*command, "--labels", str(tmp_path / "y.csv")])
+    assert result.exit_code == 4, result.output
+    assert "none,nan" in result.output
+    assert "1 of 2 models failed" in result.output
+
+
+def test_interrupting_stops_the_cluster(
+    cluster: Cluster, models: dict[str, list[Path]], labels: NDArray[np.int64]
+) -> None:
+    def interrupt(done: int, total: int, name: str) -> None:
+        raise KeyboardInterrupt
+
+    many = {f"{name}-{i}": paths for i in range(20) for name, paths in models.items()}
+    with pytest.raises(KeyboardInterrupt):
+        tx.dask.rank(cluster.client, many, labels, progress=interrupt)
+    wait_for(lambda: not cluster.client.run_on_scheduler(n_tasks), 20)
+
+
+def n_tasks(dask_scheduler: Any) -> int:
+    return len(dask_scheduler.tasks)
+
+
+@pytest.mark.parametrize("n_failures", [2, 99])
+def test_file_systems_are_asked_again(
+    cluster: Cluster,
+    models: dict[str, list[Path]],
+    labels: NDArray[np.int64],
+    tmp_path: Path,
+    n_failures: int,
+) -> None:
+    cluster.client.run(fail_reading, str(tmp_path), "x_3.npy", n_failures)
+    try:
+        found = {"m": models["first"]}
+        ranking = tx.dask.rank(cluster.client, found, labels, progress=False, retries=2)
+    finally:
+        cluster.client.run(fail_reading, str(tmp_path), "x_3.npy", 0)
+    assert len(list(tmp_path.iterdir())) == min(n_failures, 3)
+    if n_failures == 99:
+        assert ranking[0].error == "OSError: the server does not answer"
+    else:
+        assert ranking[0].error is None
+
+
+def fail_reading(folder: str, name: str, n_failures: int) -> None:
+    """On a worker: reading a file fails that often, counted by files as workers share them."""
+    read = getattr(_dask_tasks.io.stats_of, "read", _dask_tasks.io.stats_of)
+
+    def flaky(source: Any, *args: Any, **options: Any) -> Any:
+        if source.shards[0].path.name == name and len(os.listdir(folder)) < n_failures:
+            Path(folder, str(time.monotonic_ns())).touch()
+            raise OSError("the server does not answer")
+        return read(source, *args, **options)
+
+    flaky.read = read  # type: ignore[attr-defined]
+    _dask_tasks.io.stats_of = flaky
+
+
+def test_read_only_arrays_and_merging_never_mutates(
+    arrays: dict[str, NDArray[np.float64]], labels: NDArray[np.int64]
+) -> None:
+    """As Ray hands arrays to tasks, and as engines share states between tasks."""
+    parts = []
+    for x, y in zip(np.split(arrays["first"], 3), np.split(labels, 3), strict=True):
+        x.setflags(write=False)
+        y.setflags(write=False)
+        parts.append(tx.Stats(task="classification").update(x, y))
+    before = [part.to_bytes() for part in parts]
+    total = tx.Stats.merge_all(parts)
+    assert (parts[0] + parts[1] + parts[2]).n_samples == total.n_samples == len(labels)
+    assert [part.to_bytes() for part in parts] == before
