@@ -113,6 +113,17 @@ def test_moments_about_a_shift(features: torch.Tensor, classes: torch.Tensor) ->
         assert close(little.compute(), tx.logme((features + 100).numpy(), classes.numpy()), 1e-9)
 
 
+def test_targets_about_a_shift(features: torch.Tensor, targets: torch.Tensor) -> None:
+    far = targets + 1e7
+    expected = tx.logme(features.numpy(), far.numpy())
+    shift = TransferabilityMetric.shift_from(far[:20])
+    metric = filled(TransferabilityMetric(D, num_outputs=2, target_shift=shift), features, far)
+    assert close(metric.compute(), expected, 1e-9)
+    plain = filled(TransferabilityMetric(D, num_outputs=2), features, far)
+    with pytest.warns(TransferabilityWarning, match=r"column [01] of the target .*target_shift="):
+        plain.compute()
+
+
 def test_constant_columns_are_exact(features: torch.Tensor, classes: torch.Tensor) -> None:
     """A constant far from zero leaves rounding in its scatter, which no sum tells from a signal."""
     x = features.clone()
@@ -233,6 +244,9 @@ def test_a_bad_batch_changes_nothing(features: torch.Tensor, classes: torch.Tens
     ):
         with pytest.raises(error, match=text):
             metric.update(x, y)
+    with pytest.raises(DtypeError, match="float64"):
+        metric.set_dtype(torch.float32)
+    assert metric.half().scatter.dtype == torch.float64, "as torchmetrics has it for all metrics"
     assert metric.stats.n_samples == N
     metric._computed = None
     assert metric.compute() == before

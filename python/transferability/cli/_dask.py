@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import TransferabilityError
+from ._shared import say
 
 if TYPE_CHECKING:
     from .._ranking import Ranking
@@ -65,4 +66,6 @@ def _connected(address: str) -> Iterator[Any]:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TransferabilityError(f"no Dask scheduler answers at {address}: {reason}") from error
     with client:
+        if not client.nthreads():
+            say(f"note: the cluster at {address} has no workers yet; waiting for one")
         yield client

@@ -22,11 +22,12 @@ from typing import Any
 import torch
 
 from .._optional import need
-from .._registry import plan
+from .._registry import metric_rows, plan
 from .._score import Score
 from .._stats import Stats
 from .._target import TASKS
 from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
+from ._batch import checked
 from ._moments import digits_lost, moments_of
 
 __all__ = ["TransferabilityMetric"]
@@ -132,16 +133,17 @@ class TransferabilityMetric(_Metric):
 
     @staticmethod
     def shift_from(features: torch.Tensor) -> torch.Tensor:
-        """Give a shift from one batch: its mean, rounded to float32.
+        """Give a shift from the features, or targets, of one batch: their mean.
 
         Send that of one process to all others before they make their metrics, for example with
         ``torch.distributed.broadcast``: processes with shifts of their own are refused.
         """
-        return features.detach().double().mean(dim=0).float().double()
+        return features.detach().double().mean(dim=0)
 
     def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
         """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
-        x, y = self._checked(features, target)
+        device = self.sum.device
+        x, y = checked(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
         self.most = torch.maximum(self.most, x.amax(dim=0))
         x = x - self.shift
@@ -161,6 +163,10 @@ class TransferabilityMetric(_Metric):
             self.target_sum += y.sum(dim=0)
             self.target_square += (y * y).sum(dim=0)
             self.cross += x.T @ y
+
+    def set_dtype(self, dst_type: Any) -> Any:
+        """Refuse: sums of squares in fewer digits would be another score."""
+        raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Add a batch and give the score of that batch alone.
@@ -185,7 +191,7 @@ class TransferabilityMetric(_Metric):
                 f"this batch has no score of its own: {error}", TransferabilityWarning, stacklevel=2
             )
             nan = torch.tensor(torch.nan, dtype=torch.float64, device=self.sum.device)
-            if isinstance(self.metrics, str) and self.metrics != "all":
+            if self.metrics in metric_rows():
                 return nan
             return dict.fromkeys(plan(self.metrics, self.task, self.options, {"stats"})[0], nan)
 
@@ -212,50 +218,8 @@ class TransferabilityMetric(_Metric):
             raise DataError("this metric holds no rows yet; call update first")
         held = {name: getattr(self, name).cpu().numpy().copy() for name in self._defaults}
         if text := digits_lost(held):
-            advice = f"give shift={type(self).__name__}.shift_from(batch), the same everywhere"
-            warnings.warn(f"{text}; {advice}", TransferabilityWarning, stacklevel=3)
+            warnings.warn(text, TransferabilityWarning, stacklevel=3)
         return Stats.from_moments(moments_of(held, self.task))
-
-    def _checked(
-        self, features: torch.Tensor, target: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Bring a batch to the metric's device, or say what is wrong with it."""
-        if features.ndim != 2 or features.shape[1] != self.num_features:
-            raise DataError(
-                f"features has shape {tuple(features.shape)}, expected (B, {self.num_features})"
-            )
-        if target.ndim == 1 and self.task != "classification" and self.width == 1:
-            target = target[:, None]
-        expected = (len(features),) + (() if self.task == "classification" else (self.width,))
-        if not len(features) or target.shape != expected:
-            raise DataError(
-                f"target has shape {tuple(target.shape)}, expected {expected} with at least one row"
-            )
-        if features.is_complex() or target.is_complex():
-            raise DtypeError("features and target must be real")
-        x = features.detach().to(self.sum.device, torch.float64)
-        y = target.detach().to(self.sum.device)
-        if not torch.isfinite(x).all():
-            row = int((~torch.isfinite(x)).any(dim=1).nonzero()[0])
-            raise DataError(f"features has a value that is not finite in row {row} of this batch")
-        if self.task == "classification":
-            if y.is_floating_point():
-                raise DtypeError(f"target holds classes and has dtype {y.dtype}; give integers")
-            y = y.long()
-            if ((y < 0) | (y >= self.width)).any():
-                odd = int(y[(y < 0) | (y >= self.width)][0])
-                raise DataError(
-                    f"target holds class {odd}; num_classes={self.width} allows 0 to "
-                    f"{self.width - 1}"
-                )
-            return x, y
-        y = y.double()
-        fine = torch.isfinite(y) if self.task == "regression" else (y == 0) | (y == 1)
-        if not fine.all():
-            row = int((~fine).any(dim=1).nonzero()[0])
-            needed = "finite values" if self.task == "regression" else "0 and 1"
-            raise DataError(f"target must hold {needed} only; row {row} of this batch does not")
-        return x, y
 
 
 def _vector(name: str, value: Any, size: int) -> torch.Tensor:

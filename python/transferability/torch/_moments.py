@@ -51,22 +51,19 @@ def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
 
 
 def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
-    """Say what is lost where the shift is far from the mean; an empty text if that is little."""
+    """Say what is lost where a shift is far from the mean, and what to do; else an empty text."""
+    n = held["count"]
     constant = held["least"] == held["most"]
     if constant.all():
         return ""  # one row, or nothing that varies: there is nothing to lose
-    offset = np.abs(held["sum"] / held["count"])
-    variance = np.maximum(np.diagonal(held["scatter"]) / held["count"] - offset**2, 0)
-    # Beyond 1e7 standard deviations what is left of the variance is rounding.
-    ratio = offset / np.maximum(np.sqrt(variance), offset * 1e-8 + _TINY)
-    ratio[constant] = 0  # these become exact
-    column = int(ratio.argmax())
-    if ratio[column] > _FAR:
-        return (
-            f"column {column} of the features is {ratio[column]:.1e} standard deviations from the "
-            f"shift, so about {2 * np.log10(ratio[column]):.0f} of 16 digits of its variance are "
-            f"lost"
-        )
+    offset, variance = _spread(held["sum"] / n, np.diagonal(held["scatter"]) / n)
+    text = _far_column("features", np.where(constant, 0, offset), variance)  # those become exact
+    if text:
+        return f"{text}; {_advice('shift', 'features')}"
+    if "target_sum" in held:
+        moments = _spread(held["target_sum"] / n, held["target_square"] / n)
+        if text := _far_column("target", *moments):
+            return f"{text}; {_advice('target_shift', 'target')}"
     # Fourth moments lose the square of what ‖x − s‖² has more than ‖x − mean‖².
     gained = float((offset**2).sum())
     more = gained / max(float(variance.sum()), gained * 1e-16, _TINY)
@@ -74,6 +71,29 @@ def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
         return (
             f"the mean of the features is {np.sqrt(more):.1e} standard deviations from the shift, "
             f"so about {2 * np.log10(more):.0f} of 16 digits of the fourth moments are lost, from "
-            f"which shrinkage is estimated"
+            f"which shrinkage is estimated; {_advice('shift', 'features')}"
         )
     return ""
+
+
+def _spread(mean: NDArray[Any], square: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give how far the means are from the shift, and the variances."""
+    return np.abs(mean), np.maximum(square - mean**2, 0)
+
+
+def _far_column(name: str, offset: NDArray[Any], variance: NDArray[Any]) -> str:
+    # Beyond 1e7 standard deviations what is left of the variance is rounding.
+    ratio = offset / np.maximum(np.sqrt(variance), offset * 1e-8 + _TINY)
+    column = int(ratio.argmax())
+    if ratio[column] <= _FAR:
+        return ""
+    return (
+        f"column {column} of the {name} is {ratio[column]:.1e} standard deviations from the shift, "
+        f"so about {2 * np.log10(ratio[column]):.0f} of 16 digits of its variance are lost"
+    )
+
+
+def _advice(argument: str, of: str) -> str:
+    return (
+        f"give {argument}=TransferabilityMetric.shift_from({of}) of one batch, the same everywhere"
+    )
