@@ -91,7 +91,8 @@ def stats(
         if isinstance(found, Exception):
             raise found
         state = job.result(job.compute(job.state(found, options)))
-        return tasks.on_threads(tasks.describe(state, job.target), None)
+        # A copy: on a cluster within this process the sums may also be a worker's.
+        return tasks.on_threads(tasks.describe(state, job.target), None).copy()
 
 
 def rank(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 import transferability as tx
 from transferability import _dask_tasks, errors
+from transferability._target import read_target
 from transferability.cli import main
 
 N_SHARDS, ROWS, N_FEATURES = 8, 60, 12
@@ -347,12 +348,32 @@ def test_what_concerns_all_models_is_raised(
 
 
 def test_workers_keep_to_one_thread(
-    cluster: Cluster, models: dict[str, list[Path]], labels: NDArray[np.int64]
+    monkeypatch: pytest.MonkeyPatch, models: dict[str, list[Path]], labels: NDArray[np.int64]
 ) -> None:
-    """Also where the statistics arrive from another worker, which drops their own setting."""
-    state = tx.Stats(n_threads=4).update(np.load(models["first"][0]), labels[:ROWS])
-    assert _dask_tasks.on_threads(state, 1)._n_threads == 1
-    assert state._n_threads == 4, "the state may belong to others as well"
+    """Also with statistics from another worker, which come without a number of threads."""
+    asked: list[int | None] = []
+
+    def resolve(n_threads: int | None) -> int:
+        asked.append(n_threads)
+        return 1
+
+    monkeypatch.setattr("transferability._threads.resolve", resolve)
+    target, options = read_target(labels), {"precision": "double", "class_scatters": True}
+    shards = _dask_tasks.find_shards([str(path) for path in models["first"][:2]])
+    first = _dask_tasks.read_shard(shards[0], target.part(0, ROWS), options)
+    block = np.load(models["first"][1])
+    second = _dask_tasks.read_block(block, target.part(ROWS, 2 * ROWS), "chunk 1", options)
+    assert set(asked) == {1}
+    there = [pickle.loads(pickle.dumps(state)) for state in (first, second)]
+    asked.clear()
+    merged = _dask_tasks.merge_states(*there)
+    assert set(asked) == {1}
+    merged = pickle.loads(pickle.dumps(merged))
+    asked.clear()
+    row = _dask_tasks.score_model("m", merged, target.without_rows(), {"logme": {}, "gbc": {}})
+    assert row.error is None
+    assert row.n_samples == 2 * ROWS
+    assert set(asked) == {1}
 
 
 @pytest.mark.parametrize("name", errors.__all__)
