@@ -27,8 +27,8 @@ from .._score import Score
 from .._stats import Stats
 from .._target import TASKS
 from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
-from ._batch import checked
-from ._moments import digits_lost, moments_of
+from ._metric_batch import checked
+from ._metric_moments import digits_lost, moments_of
 
 __all__ = ["TransferabilityMetric"]
 
