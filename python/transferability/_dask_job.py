@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import _dask_tasks as tasks
@@ -13,7 +13,7 @@ from ._input import check_choice, instance_of
 from ._optional import need
 from ._target import TASKS, Target, read_target
 from .errors import DataError, DtypeError
-from .io import Shard
+from .io import FeatureSource, Shard
 from .io._paths import is_paths
 
 __all__ = ["Job", "Piece"]
@@ -94,8 +94,9 @@ class Job:
         for name, value in models.items():
             try:
                 if name in headers:
-                    shards = self.result(headers[name])
-                    pieces = [Piece(shard.n_samples, str(shard), shard) for shard in shards]
+                    pieces = _files(self.result(headers[name]))
+                elif isinstance(value, FeatureSource):
+                    pieces = _files(value.shards)
                 else:
                     pieces = _chunks(value)
                 self._check(pieces)
@@ -154,12 +155,18 @@ class Job:
         return read_target(labels, task)
 
 
+def _files(shards: Iterable[Shard]) -> list[Piece]:
+    """Give files as workers can open them, which have their labels from the client."""
+    absolute = [replace(shard, path=shard.path.absolute(), labels=None) for shard in shards]
+    return [Piece(shard.n_samples, str(shard), shard) for shard in absolute]
+
+
 def _chunks(array: Any) -> list[Piece]:
     """Give the row chunks of a dask array; each must hold whole rows."""
     if not instance_of(array, "dask.array", "Array"):
         raise DtypeError(
-            f"features are a {type(array).__name__}; give paths, which the workers read, or a dask "
-            f"array; what is in memory here transferability.rank takes"
+            f"features are of type {type(array).__name__}; give paths, which the workers read, or "
+            f"a dask array; what is in memory here goes to transferability.rank"
         )
     if array.ndim != 2:
         raise DataError(f"features must be 2-D, got a dask array of shape {array.shape}")

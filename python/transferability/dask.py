@@ -22,17 +22,18 @@ from ._ranking import Ranking, Row, pooled
 from ._registry import metric_rows, plan
 from ._stats import PRECISIONS, Stats
 from .errors import DataError
+from .io import FeatureSource
 
 __all__ = ["rank", "stats"]
 
-#: A path or a list of paths, in the order of the rows; or a dask array.
+#: A path or a list of paths, in the order of the rows; a FeatureSource; or a dask array.
 Features: TypeAlias = Any
 
 
 def stats(
     client: Any,
     features: Features,
-    labels: object,
+    labels: object = None,
     *,
     task: str = "auto",
     class_scatters: bool = False,
@@ -45,13 +46,14 @@ def stats(
     ----------
     client : distributed.Client
         Of a running cluster, which may also be on this machine.
-    features : path, sequence of paths, or dask array of shape (n_samples, n_features)
+    features : path, sequence of paths, FeatureSource, or dask array (n_samples, n_features)
         Files or folders as :func:`transferability.io.open_features` takes them, which the workers
-        must see under the same names. One task reads one file, or one chunk of rows.
+        must see under the same names, or what that function gives. One task reads one file, or
+        one chunk of rows.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         For all rows, in the order of the shards; a dask array or series too; or label files,
         which are put one after the other. A list of strings is one of files if every one ends
-        in .npy, .npz, .npz:member, .csv or .txt.
+        as the name of such a file. May be left out where `features` were opened with labels.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         What the labels are; "auto" decides once, from the labels of all shards.
     class_scatters : bool, default=False
@@ -86,6 +88,8 @@ def stats(
     """
     check_choice("precision", precision, PRECISIONS)
     options = {"class_scatters": class_scatters, "precision": precision}
+    if labels is None and isinstance(features, FeatureSource):
+        labels = features.labels()
     with Job(client, labels, task, retries) as job:
         found = job.find({"features": features})["features"]
         if isinstance(found, Exception):
@@ -115,7 +119,7 @@ def rank(
     ----------
     client : distributed.Client
         Of a running cluster, which may also be on this machine.
-    models : mapping of str to path, sequence of paths, or dask array
+    models : mapping of str to path, sequence of paths, FeatureSource or dask array
         The features of each model, as :func:`stats` takes them. Models may be cut into shards in
         different ways.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths

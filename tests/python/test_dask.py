@@ -272,6 +272,18 @@ def test_labels_from_files_and_dask(
         assert bits_of(ranking) == bits
 
 
+def test_sources_opened_here(
+    cluster: Cluster, folder: Path, labels: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the labels they were opened with; workers run in other folders."""
+    monkeypatch.chdir(folder)
+    source = tx.io.open_features("first/x_*.npy", "labels.npy")
+    state = tx.dask.stats(cluster.client, source)
+    assert state.score("logme") == tx.dask.stats(cluster.client, "first", labels).score("logme")
+    ranking = tx.dask.rank(cluster.client, {"m": source}, "labels.npy", progress=False)
+    assert ranking[0].logme == state.score("logme")
+
+
 def test_dask_arrays(
     cluster: Cluster,
     arrays: dict[str, NDArray[np.float64]],

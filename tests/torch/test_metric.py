@@ -61,6 +61,29 @@ def test_scores_of_classes(
     assert score.class_counts == tuple(torch.bincount(classes)[:3].tolist())
 
 
+@pytest.mark.parametrize("n_samples", [5, 12, 20])
+@pytest.mark.parametrize("name", ["logme", "regularized_h_score"])
+def test_fewer_samples_than_features(name: str, n_samples: int) -> None:
+    """Statistics of few rows are held as rows elsewhere; sums have only their scatter."""
+    x = torch.randn(n_samples, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    y = torch.arange(n_samples) % 2
+    metric = filled(TransferabilityMetric(20, 2, metrics=name), x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TransferabilityWarning)
+        expected = tx.score(x.numpy(), y.numpy(), name, task="classification", method="tridiagonal")
+        assert close(metric.compute(), expected, 1e-9)
+
+
+def test_a_limit_that_sums_resolve_to_few_digits() -> None:
+    """Without noise as the best explanation, sums give what rows give to few digits, and say so."""
+    x = torch.randn(2, 20, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    metric = filled(TransferabilityMetric(20, 2), x, torch.arange(2))
+    with pytest.warns(TransferabilityWarning, match="few digits"):
+        found = metric.compute()
+    with pytest.warns(TransferabilityWarning, match="limit of zero noise"):
+        assert close(found, tx.logme(x, [0, 1], task="classification"), 1e-8)
+
+
 def test_scores_of_targets(features: torch.Tensor, targets: torch.Tensor) -> None:
     for width in (1, 2):
         y = targets[:, :width]

@@ -32,7 +32,7 @@ def checked(
         )
     if features.is_complex() or target.is_complex():
         raise DtypeError("features and target must be real")
-    x = features.detach().to(device, torch.float64)
+    x = features.detach().to(device).double()
     y = target.detach().to(device)
     if not torch.isfinite(x).all():
         row = int((~torch.isfinite(x)).any(dim=1).nonzero()[0])
