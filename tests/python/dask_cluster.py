@@ -29,7 +29,9 @@ class Cluster:
 
         try:
             where = self._folder / "scheduler.json"
-            self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+            # Should this process be killed, the scheduler ends by itself, and with it its workers.
+            own = ("--idle-timeout", "600 seconds")
+            self._start("scheduler", "--host", "127.0.0.1", "--port", "0", *own)
             _wait(where.exists, "the scheduler", self._folder)
             for _ in range(self._n_workers):
                 self.add_worker()

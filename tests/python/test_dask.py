@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -497,6 +498,30 @@ def fail_reading(folder: str, name: str, n_failures: int) -> None:
 
     flaky.read = read  # type: ignore[attr-defined]
     _dask_tasks.io.stats_of = flaky
+
+
+def test_the_recipe_for_other_engines(
+    folder: Path,
+    tmp_path: Path,
+    arrays: dict[str, NDArray[np.float64]],
+    labels: NDArray[np.int64],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The function of docs/distributed.md, whatever order its results arrive in."""
+    text = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text(encoding="utf-8")
+    (code,) = [b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def state" in b]
+    names: dict[str, Any] = {"tx": tx}
+    exec(compile(code, "docs/distributed.md", "exec"), names)
+    (tmp_path / "feats").mkdir()
+    for i, part in enumerate(np.split(labels, N_SHARDS)):
+        np.save(tmp_path / "feats" / f"y_{i}.npy", part)
+        np.save(tmp_path / "feats" / f"x_{i}.npy", np.load(folder / "first" / f"x_{i}.npy"))
+    monkeypatch.chdir(tmp_path)
+    states = [names["state"](pair) for pair in names["pairs"]]
+    score = tx.Stats.merge_all(states).score("logme")
+    assert score == tx.Stats.merge_all(states[::-1]).score("logme")
+    expected = tx.logme(arrays["first"], labels)
+    assert abs(score - expected) <= 1e-10 * max(1, abs(expected))
 
 
 def test_read_only_arrays_and_merging_never_mutates(
