@@ -60,10 +60,6 @@ class Cluster:
         # No nanny: it would start a killed worker again.
         self._start("worker", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
 
-    def pids(self) -> dict[str, int]:
-        """Give the processes of the workers by their addresses."""
-        return dict(self.client.run(os.getpid))
-
     def kill_worker(self, pid: int) -> None:
         """End a worker as a power cut would."""
         os.kill(pid, signal.SIGKILL)
