@@ -40,7 +40,7 @@ def named_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ..
 def refuse_with_dask(**given: object) -> None:
     """Name what needs the samples, or the data of every model, at one place."""
     for name, value in given.items():
-        if value is not None:
+        if value not in (None, "auto"):
             raise click.UsageError(
                 f"--dask computes from statistics alone, with one thread a worker; leave out "
                 f"--{name.replace('_', '-')}"

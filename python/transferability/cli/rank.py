@@ -99,8 +99,9 @@ def rank(
         labels = f"{features[0]}:labels"
     models: dict[str, Any] = {}
     if dask is not None:
-        beside = {"source_probs": source_probs, "source_labels": source_labels, "threads": threads}
-        refuse_with_dask(**beside, method=None if method == "auto" else method)
+        refuse_with_dask(
+            source_probs=source_probs, source_labels=source_labels, threads=threads, method=method
+        )
         models, features = named_shards(features)
     with usage():
         names = names_of(metrics)
