@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import transferability
+from transferability import _dask_tasks
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "fail_reading", "gate_reading", "n_tasks", "wait_for"]
 
 
 class Cluster:
@@ -58,7 +60,8 @@ class Cluster:
     def add_worker(self) -> None:
         """Start one more worker of one thread."""
         # No nanny: it would start a killed worker again.
-        self._start("worker", "--nthreads", "1", "--no-nanny", "--host", "127.0.0.1")
+        own = ("--no-nanny", "--death-timeout", "60")
+        self._start("worker", "--nthreads", "1", "--host", "127.0.0.1", *own)
 
     def kill_worker(self, pid: int) -> None:
         """End a worker as a power cut would."""
@@ -93,3 +96,45 @@ def _wait(ready: Any, what: str, folder: Path, seconds: float = 60) -> None:
             logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
             raise TimeoutError(f"{what} did not start in {seconds:g} s:\n{logs}")
         time.sleep(0.02)
+
+
+def gate_reading(folder: str, free: int) -> None:
+    """On a worker: note every shard that is begun; after `free` of them wait for the file go."""
+    read, gate = _dask_tasks.io.stats_of, Path(folder)
+
+    def gated(path: Any, *args: Any, **options: Any) -> Any:
+        n_begun = len(list(gate.glob("begun-*")))
+        pid, now = os.getpid(), time.monotonic_ns()
+        (gate / f"begun-{pid}-{now}").touch()
+        if n_begun >= free and not (gate / "go").exists():
+            (gate / f"waits-{pid}-{now}").touch()
+            wait_for((gate / "go").exists)
+        return read(path, *args, **options)
+
+    _dask_tasks.io.stats_of = gated
+
+
+def fail_reading(folder: str, name: str, n_failures: int) -> None:
+    """On a worker: reading a file fails that often, counted by files as workers share them."""
+    read = getattr(_dask_tasks.io.stats_of, "read", _dask_tasks.io.stats_of)
+
+    def flaky(source: Any, *args: Any, **options: Any) -> Any:
+        if source.shards[0].path.name == name and len(os.listdir(folder)) < n_failures:
+            Path(folder, str(time.monotonic_ns())).touch()
+            raise OSError("the server does not answer")
+        return read(source, *args, **options)
+
+    flaky.read = read  # type: ignore[attr-defined]
+    _dask_tasks.io.stats_of = flaky
+
+
+def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def n_tasks(dask_scheduler: Any) -> int:
+    """On the scheduler: count what it knows of."""
+    return len(dask_scheduler.tasks)
