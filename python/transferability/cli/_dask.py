@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["named_shards", "rank_on_cluster", "refuse_with_dask"]
 
-#: Seconds to wait for the scheduler's answer.
-_PATIENCE = 10
-
 
 def named_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Tell NAME=PATH, a model in shards that the workers find, from files that are found here."""
@@ -61,7 +58,7 @@ def _connected(address: str) -> Iterator[Any]:
 
     distributed = need("distributed", extra="dask", what="--dask")
     try:
-        client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
+        client = distributed.Client(address, set_as_default=False)
     except (OSError, ValueError) as error:  # nobody there; no such kind of address
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TransferabilityError(f"no Dask scheduler answers at {address}: {reason}") from error

@@ -1,4 +1,4 @@
-"""One cluster, and three models in eight shards, for all tests of Dask."""
+"""A cluster for each file of tests, closed after it, and three models in eight shards."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def models(folder: Path) -> dict[str, list[Path]]:
     return {name: [folder / name / f"x_{i}.npy" for i in range(N_SHARDS)] for name in MODELS}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bits(
     cluster: Cluster, models: dict[str, list[Path]], labels: NDArray[np.int64]
 ) -> list[tuple[str, ...]]:
