@@ -18,15 +18,22 @@ from .errors import *  # noqa: F403
 from .metrics import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from . import agreement as agreement
     from . import compat as compat
     from . import dask as dask
+    from . import forecast as forecast
     from . import io as io
     from . import sklearn as sklearn
+    from . import torch as torch
+    from . import tuning as tuning
+    from ._compare_tasks import compare_tasks as compare_tasks
     from ._core import show_config as show_config
+    from ._ensembles import rank_ensembles as rank_ensembles
     from ._evaluate import score as score
     from ._rank import rank as rank
     from ._ranking import Ranking as Ranking
     from ._score import Score as Score
+    from ._stability import Stability as Stability
     from ._stats import Stats as Stats
     from ._threads import get_num_threads as get_num_threads
     from ._threads import set_num_threads as set_num_threads
@@ -40,21 +47,27 @@ _HOME = {
     "LogMERegressor": "sklearn",
     "Ranking": "_ranking",
     "Score": "_score",
+    "Stability": "_stability",
     "Stats": "_stats",
+    "compare_tasks": "_compare_tasks",
     "get_num_threads": "_threads",
     "rank": "_rank",
+    "rank_ensembles": "_ensembles",
     "score": "_evaluate",
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("compat", "dask", "io", "sklearn")
+_SUBMODULES = ("agreement", "compat", "dask", "forecast", "io", "sklearn", "torch", "tuning")
 
 __all__ = [
     "Ranking",
     "Score",
+    "Stability",
     "Stats",
+    "compare_tasks",
     "get_num_threads",
     "rank",
+    "rank_ensembles",
     "score",
     "set_num_threads",
     "show_config",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import _core, _threads
 from ._given import Given, read_given
+from ._groups import evaluate_groups, read_groups
 from ._input import check_choice
+from ._reference import check_reference, with_references
 from ._registry import is_native, metric_rows, module_of, plan, pool_of
 from ._score import Score, collect, make_scores
 from ._stats import Stats
 from .errors import TransferabilityError
 from .io._stream import add_rows
 
-__all__ = ["evaluate", "score", "score_one"]
+__all__ = ["accumulate", "evaluate", "score", "score_one"]
 
 #: Features in files are loaded up to this size: an SVD may want them.
 _LOADED = 64 << 20
@@ -34,6 +37,9 @@ def score(
     source_probs: object = None,
     source_labels: object = None,
     label_embeddings: object = None,
+    groups: object = None,
+    aggregate: str = "pooled",
+    reference: int = 0,
     **options: Any,
 ) -> Any:
     """Compute one metric or several from one pass over the features.
@@ -63,6 +69,17 @@ def score(
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping, optional
         Embeddings of each row's label by other models, or names and (n_samples, dimension)
         arrays.
+    groups : array-like of shape (n_samples,), optional
+        The group of each row, such as its video, patient or domain: integers or strings. Every
+        group is scored by itself, from the classes that occur in it; ``Score.per_group`` keeps
+        these scores, and ``Score.left_out`` says of which groups there is none and why.
+    aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
+        What the value is: the score of all rows together, or this of the groups' scores, with
+        a number from 0 to 1 for q.
+    reference : int, default=0
+        Also score this many random orders of the labels, and features that are the same in
+        every row, to read the score against: ``Score.references``, and ``Score.explain`` in
+        words. Each costs about as much as the score itself.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -93,7 +110,14 @@ def score(
         label_embeddings=label_embeddings,
     )
     planned = plan(metrics, given.target.task, options, given.provides())
-    results = evaluate(given, planned[0], precision=precision, method=method, n_threads=n_threads)
+    parts = read_groups(groups, given.target.n_samples, aggregate)
+    run = evaluate if parts is None else functools.partial(evaluate_groups, parts)
+    run = functools.partial(run, precision=precision, method=method, n_threads=n_threads)
+    number = check_reference(reference)
+    given = given.in_memory() if number else given
+    results = run(given, planned[0])
+    if number:
+        results = with_references(results, given, planned[0], run, number)
     for name, result in results.items():
         if pool_of(name) is not None and isinstance(result, Score):
             results[name] = result.with_warning(
@@ -120,32 +144,53 @@ def evaluate(
     method: str = "auto",
     n_threads: int | None = None,
     stop: _core.Stop | None = None,
+    states: Mapping[str, Stats] | None = None,
 ) -> dict[str, Score | Exception]:
     """Compute metrics with their options on checked input; a failing metric gives its exception.
 
-    Setting `stop` from another thread ends it with a KeyboardInterrupt.
+    Setting `stop` from another thread ends it with a KeyboardInterrupt. `states` is what
+    :func:`accumulate` gave for the same rows and metrics, where that has been called already.
     """
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
-    results: dict[str, Score | Exception] = {}
     if not _streams(given, requests, method):
         given = given.in_memory()
-    for needs, named in _groups(requests).items():
-        if needs in ("stats", "source_stats"):
-            scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
-            stats = Stats(given.target.task, precision, threads, class_scatters=scatters, stop=stop)
-            features = given.features if needs == "stats" else given.source_probs
-            if features is not None:
-                stats.push(features, given.target, notes=given.notes)
-            else:
-                assert given.files is not None, "plan checks what is provided"
-                add_rows(stats, given.files, given.target)
+    if states is None:
+        states = accumulate(given, requests, precision=precision, n_threads=threads, stop=stop)
+    results: dict[str, Score | Exception] = {}
+    for kind, named in _by_statistics(requests).items():
+        if kind in states:
             # The samples that an SVD could decompose are the features, where they are at hand.
-            chosen = method if needs == "stats" and features is not None else "tridiagonal"
-            results |= stats.outcomes(named, chosen, given)
+            chosen = method if kind == "stats" and given.features is not None else "tridiagonal"
+            results |= states[kind].outcomes(named, chosen, given)
         else:
             results |= _without_stats(given, named, threads, stop)
     return {name: results[name] for name in requests}
+
+
+def accumulate(
+    given: Given,
+    requests: Mapping[str, dict[str, Any]],
+    *,
+    precision: str = "double",
+    n_threads: int | None = None,
+    stop: _core.Stop | None = None,
+) -> dict[str, Stats]:
+    """Go once through the rows: the statistics that metrics need, by what they are of."""
+    states: dict[str, Stats] = {}
+    for kind, named in _by_statistics(requests).items():
+        if kind == "none":
+            continue
+        scatters = any("class_scatters" in metric_rows()[name]["needs"] for name in named)
+        stats = Stats(given.target.task, precision, n_threads, class_scatters=scatters, stop=stop)
+        features = given.features if kind == "stats" else given.source_probs
+        if features is not None:
+            stats.push(features, given.target, notes=given.notes)
+        else:
+            assert given.files is not None, "plan checks what is provided"
+            add_rows(stats, given.files, given.target)
+        states[kind] = stats
+    return states
 
 
 def _streams(given: Given, requests: Iterable[str], method: str) -> bool:
@@ -160,7 +205,7 @@ def _streams(given: Given, requests: Iterable[str], method: str) -> bool:
     )
 
 
-def _groups(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
+def _by_statistics(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
     """Group metrics by the statistics they share: the features', the source outputs', or none."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     rows = metric_rows()

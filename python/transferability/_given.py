@@ -71,6 +71,18 @@ class Given:
             "label_embeddings": list(self.label_embeddings),
         }
 
+    def take(self, rows: slice | NDArray[np.intp]) -> Given:
+        """Keep some rows of everything, by position; a slice copies nothing."""
+        assert self.files is None, "callers have read them"
+        return replace(
+            self,
+            target=self.target.take(rows),
+            features=None if self.features is None else self.features[rows],
+            source_probs=None if self.source_probs is None else self.source_probs[rows],
+            source_labels=None if self.source_labels is None else self.source_labels[rows],
+            label_embeddings=tuple((name, view[rows]) for name, view in self.label_embeddings),
+        )
+
     def with_target(self, target: Target) -> Given:
         """Replace the labels."""
         return replace(self, target=target)

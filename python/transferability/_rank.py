@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import time
@@ -14,10 +15,11 @@ from . import _core, _threads
 from ._consensus import PRIOR, read_prior, with_prior
 from ._evaluate import METHODS, evaluate
 from ._given import Given, read_given
+from ._groups import Groups, evaluate_groups, read_groups
 from ._input import check_choice
 from ._progress import Progress, progress_bar
 from ._rank_stats import rank_stats, reason_of
-from ._ranking import Ranking, Row, pooled
+from ._ranking import Planned, Ranking, Row, pooled
 from ._registry import Plan, metric_names, metric_rows, plan, unmet
 from ._score import Score
 from ._sources import Source, load_or_open
@@ -46,6 +48,8 @@ def rank(
     source_probs: Mapping[str, object] | None = None,
     source_labels: Mapping[str, object] | None = None,
     label_embeddings: object = None,
+    groups: object = None,
+    aggregate: str = "pooled",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
     **options: Any,
@@ -81,6 +85,9 @@ def rank(
         What each model's own head says of the rows, as in :func:`transferability.score`.
     label_embeddings : array-like or mapping, optional
         Shared by all models, as in :func:`transferability.score`.
+    groups, aggregate : optional
+        Score every group of rows (video, patient, domain) by itself and make one value of
+        these, as in :func:`transferability.score`; ``Row.per_group`` keeps them.
     baselines : bool, default=False
         Also compute the metrics that others should beat, as the last columns.
     prior : mapping of str to float, optional
@@ -116,6 +123,7 @@ def rank(
             "source_probs": source_probs,
             "source_labels": source_labels,
             "label_embeddings": label_embeddings,
+            "groups": groups,
         }
         ranking = rank_stats(_only_stats(models, beside), metrics, options)
         return with_columns(ranking, metrics, prior)
@@ -133,12 +141,14 @@ def rank(
     planned = plan(metrics, target.task, options, provided, baselines=baselines)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
+    parts = read_groups(groups, target.n_samples, aggregate)
     stop = _core.Stop()
     common = {"precision": precision, "method": method, "n_threads": threads, "stop": stop}
 
     def job(name: str) -> Row:
         own = {key: given.get(name) for key, given in of_models.items() if given is not None}
-        return _row(name, models[name], own, shared, planned[0], common)
+        row = _row(name, models[name], own, shared, planned[0], common, parts)
+        return replace(row, inputs=functools.partial(_again, models, name, own, shared))
 
     rows: list[Row] = []
     with progress_bar(progress, len(models)) as advance:
@@ -164,9 +174,10 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=digest_of(target, planned, precision),
+        digest=digest_of(target, planned, precision, parts),
         warnings=target.warnings,
         skipped=planned[1],
+        plan=Planned(planned[0], common, parts, target),
     )
     return with_columns(ranking, metrics, prior)
 
@@ -191,6 +202,7 @@ def _row(
     shared: Given,
     requests: Mapping[str, dict[str, Any]],
     common: dict[str, Any],
+    groups: Groups | None = None,
 ) -> Row:
     """Score one model; whatever goes wrong becomes its row's error."""
     start = time.perf_counter()
@@ -199,10 +211,7 @@ def _row(
     failures: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     try:
-        given = replace(
-            read_given(_loaded(features), None, target=shared.target, **own),
-            label_embeddings=shared.label_embeddings,
-        )
+        given = _given(features, own, shared)
         notes, shape = given.notes, given.shape
         met = given.provides()
         for metric in requests:
@@ -210,7 +219,8 @@ def _row(
                 failures[metric] = f"there is no {missing[0]} for this model"
         possible = {metric: asked for metric, asked in requests.items() if metric not in failures}
         # The labels' own warnings are the ranking's: said once, not for every model.
-        for metric, result in evaluate(given, possible, **common).items():
+        run = evaluate if groups is None else functools.partial(evaluate_groups, groups)
+        for metric, result in run(given, possible, **common).items():
             if isinstance(result, Score):
                 scores[metric] = result
                 notes += tuple(t for t in result.warnings if t not in shared.target.warnings)
@@ -229,6 +239,19 @@ def _row(
         notes=tuple(dict.fromkeys(notes)),
         error=failures.get(first),
     )
+
+
+def _given(features: object, own: Mapping[str, Any], shared: Given) -> Given:
+    """Read what there is of one model, and add what all have."""
+    given = read_given(_loaded(features), None, target=shared.target, **own)
+    return replace(given, label_embeddings=shared.label_embeddings)
+
+
+def _again(models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Given) -> Given:
+    """Read a model's features once more, for what is asked of a ranking later."""
+    if name not in models:
+        raise DataError(f"{name!r} is no longer among the models that were ranked")
+    return _given(models[name], own, shared).in_memory()
 
 
 def _loaded(features: object) -> object:
@@ -263,7 +286,9 @@ def _only_stats(models: Mapping[str, object], beside: Mapping[str, object]) -> d
     return states
 
 
-def digest_of(target: Target, planned: Plan, precision: str) -> str:
-    """Identify what makes rankings comparable: labels, metrics, options, precision."""
-    state = hashlib.blake2b(f"{target.digest()}{planned[0]}{precision}".encode(), digest_size=16)
-    return state.hexdigest()
+def digest_of(target: Target, planned: Plan, precision: str, groups: Groups | None = None) -> str:
+    """Identify what makes rankings comparable: labels, metrics, options, precision, groups."""
+    text = f"{target.digest()}{planned[0]}{precision}"
+    if groups is not None:
+        text += f"{groups.aggregate}{groups.names}{groups.codes.tolist()}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _render
 from ._consensus import CONSENSUS, PRIOR, with_consensus
+from ._groups import Groups, pool_groups
 from ._registry import pool_of
 from ._score import Score, json_ready
 from .errors import DataError, MissingDependencyError
 
-__all__ = ["Ranking", "Row", "pooled"]
+if TYPE_CHECKING:
+    from ._evaluation import Evaluation
+    from ._given import Given
+    from ._stability import Stability
+    from ._target import Target
+    from .tuning import TeacherEnsemble
+
+__all__ = ["Planned", "Ranking", "Row", "pooled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What was asked of every model: metrics with native options, how, and by which groups."""
+
+    requests: Mapping[str, dict[str, Any]]
+    common: Mapping[str, Any]
+    groups: Groups | None
+    target: Target
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,18 @@ class Row:
     notes: tuple[str, ...] = ()
     error: str | None = None
     rank: int = 0
+    #: Reads the features once more; not pickled.
+    inputs: Callable[[], Given] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def per_group(self) -> dict[str, Mapping[int | str, Score]]:
+        """By metric, the score of every group of rows; empty without ``rank(..., groups=)``."""
+        of = {metric: score.details.get("per_group") for metric, score in self.scores.items()}
+        return {metric: scores for metric, scores in of.items() if scores is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features."""
+        return {**self.__dict__, "inputs": None}
 
     def __getattr__(self, name: str) -> Score:
         """Find scores by the name of their metric."""
@@ -36,6 +66,12 @@ class Row:
             return self.__dict__["scores"][name]  # type: ignore[no-any-return]
         except KeyError:
             raise AttributeError(f"this row has no {name!r}") from None
+
+    def fine_tune_recipe(self) -> str:
+        """Say in words how the paper of LogME fine-tunes the one model that is deployed."""
+        from .tuning import fine_tune_recipe
+
+        return fine_tune_recipe(self)
 
     def value(self, metric: str) -> float:
         """Give a score as a plain float, NaN where the metric failed."""
@@ -69,6 +105,9 @@ class Ranking:
     digest: str
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    plan: Planned | None = field(default=None, repr=False)
+
+    unit = "model"  # what a row is, in words
 
     def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
         first = facts["metrics"][0]
@@ -101,6 +140,31 @@ class Ranking:
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
         return self._with(self.rows[:k])
+
+    def teachers(self, k: int = 3, *, temperature: float = 0.1) -> TeacherEnsemble:
+        """Let the first `k` models teach together, for B-Tuning.
+
+        Parameters
+        ----------
+        k : int, default=3
+            How many, at most those that LogME could score.
+        temperature : float, default=0.1
+            As :func:`transferability.tuning.teacher_weights` takes it.
+
+        Returns
+        -------
+        teachers : TeacherEnsemble
+            With the head of every ranked model, so that any of them may be the student.
+
+        Raises
+        ------
+        DataError
+            If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
+            `temperature` is out of range.
+        """
+        from .tuning import teachers_of
+
+        return teachers_of(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by several metrics at once: by the mean share of models that a model beats.
@@ -139,6 +203,127 @@ class Ranking:
             raise DataError("members is empty; name at least one metric of this ranking")
         facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
         return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
+
+    def evaluate(
+        self,
+        truth: Mapping[str, float],
+        *,
+        metrics: Sequence[str] | None = None,
+        rank: bool | str = True,
+        n_boot: int = 1000,
+        seed: int = 0,
+    ) -> Evaluation:
+        """Compare the ranking with what its models turned out to be worth.
+
+        Parameters
+        ----------
+        truth : mapping of str to float
+            What is known of the models by name, such as fine-tuned accuracies: higher is better.
+            Models that only one side has are left out and named.
+        metrics : sequence of str, optional
+            Columns of this ranking; the first one is compared with the others. Default: all.
+        rank : {True, "truth"}, default=True
+            The convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
+        n_boot : int, default=1000
+            Resamples of the models that intervals are percentiles of; 100 at least.
+        seed : int, default=0
+            Of the resamples, which are the same for all metrics.
+
+        Returns
+        -------
+        evaluation : Evaluation
+            With ``weighted_tau``, ``ci()``, ``leave_one_out()``, ``compare()`` and more; prints as
+            a table that says which metrics are not told apart.
+
+        Raises
+        ------
+        DataError
+            For fewer than three models with both scores and truth, or a truth that is not finite.
+        MissingDependencyError
+            Without SciPy.
+
+        Warns
+        -----
+        TransferabilityWarning
+            For models left out, metrics that failed for some, and scores that order nothing.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> x = np.random.default_rng(0).normal(size=(80, 6))
+        >>> ranking = tx.rank({"a": x, "b": x + x[::-1], "c": x[::-1]}, x[:, 0] > 0)
+        >>> ranking.evaluate({"a": 0.9, "b": 0.8, "c": 0.5}).weighted_tau
+        1.0
+        """
+        from ._against_truth import evaluate_scores
+
+        names = self.metrics if metrics is None else tuple(metrics)
+        odd = [name for name in names if name not in self.metrics]
+        if odd or not names:
+            raise DataError(
+                f"metrics of this ranking are {', '.join(self.metrics)}, not "
+                f"{', '.join(odd) or 'none'}"
+            )
+        scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
+        return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what reads the features once more."""
+        return {**self.__dict__, "plan": None}
+
+    def stability(
+        self,
+        n_boot: int = 200,
+        *,
+        groups: object = None,
+        method: str = "first-order",
+        metric: str | None = None,
+        level: float = 0.9,
+        seed: int = 0,
+    ) -> Stability:
+        """Say how sure the order is, by resampling the rows that all models share.
+
+        Parameters
+        ----------
+        n_boot : int, default=200
+            Resamples of the rows.
+        groups : array-like of shape (n_samples,), optional
+            Resample whole groups of rows, such as videos or patients, whose rows are alike.
+            Default: the groups that were ranked by, if any.
+        method : {"first-order", "exact", "jackknife"}, default="first-order"
+            "first-order" adds up the influence of every row on the score, with fitted parameters
+            as they are; for metrics without known influences it is "jackknife", which leaves out
+            one group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
+        metric : str, optional
+            Default: the one that sorts. A consensus is resampled through its members.
+        level : float, default=0.9
+            Of the intervals and of what counts as a tie.
+        seed : int, default=0
+            Of the resamples.
+
+        Returns
+        -------
+        stability : Stability
+
+        Raises
+        ------
+        DataError
+            If the features are not at hand (the ranking was unpickled, or made of Stats) or have
+            changed, or fewer than two models have a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good = rng.normal(size=(300, 6))
+        >>> twin, poor = good + 0.01 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
+        >>> ranking.stability().ties
+        (('twin', 'good'), ('poor',))
+        """
+        from ._order import of_ranking
+
+        return of_ranking(self, n_boot, groups, method, metric, level, seed)
 
     def __getitem__(self, key: str | int) -> Row:
         """Look up by name, or by position from 0."""
@@ -194,7 +379,8 @@ class Ranking:
             | {"scores": {metric: row.value(metric) for metric in self.metrics}}
             for row in self.rows
         ]
-        facts: dict[str, Any] = json_ready({**self.__dict__, "rows": rows})
+        known = {key: value for key, value in self.__dict__.items() if key != "plan"}
+        facts: dict[str, Any] = json_ready({**known, "rows": rows})
         return facts
 
     def to_json(self, indent: int | None = None) -> str:
@@ -226,7 +412,7 @@ class Ranking:
         return polars.DataFrame(_render.columns(self))
 
     def _with(self, rows: Iterable[Row]) -> Ranking:
-        return Ranking(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
+        return type(self)(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
 
 
 def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
@@ -237,9 +423,13 @@ def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
         having = [i for i, row in enumerate(rows) if metric in row.scores]
         if pool is None or not having:
             continue
-        values = pool([rows[i].scores[metric] for i in having])
-        for i, value in zip(having, values, strict=True):
-            score = Score(value, **rows[i].scores[metric].__dict__)
+        scores = [rows[i].scores[metric] for i in having]
+        if "per_group" in scores[0].details:
+            scores = pool_groups(pool, scores)
+        else:
+            values = zip(pool(scores), scores, strict=True)
+            scores = [Score(value, **score.__dict__) for value, score in values]
+        for i, score in zip(having, scores, strict=True):
             rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
     return with_consensus(rows, min(members)) if members else rows

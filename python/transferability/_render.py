@@ -93,7 +93,7 @@ def write_csv(table: Mapping[str, Sequence[Any]]) -> str:
 
 def _title(ranking: Ranking) -> str:
     failed = f", {len(ranking.failed)} failed" if ranking.failed else ""
-    models = "1 model" if len(ranking) == 1 else f"{len(ranking)} models"
+    models = f"1 {ranking.unit}" if len(ranking) == 1 else f"{len(ranking)} {ranking.unit}s"
     return f"{models} by {title_of(ranking.metrics[0])}, higher is better ({ranking.task}{failed})"
 
 

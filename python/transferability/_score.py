@@ -148,25 +148,12 @@ class Score(float):
         Returns
         -------
         text : str
-            Some lines; the metric's own file writes those about the metric.
+            Some lines: what the metric is, the data, what chance gets where ``score(...,
+            reference=)`` was asked for, and what deserves a second look.
         """
-        from ._registry import metric_rows, module_of, title_of
+        from ._explain import explain
 
-        needs = metric_rows().get(self.metric, {"needs": ()})["needs"]
-        of_features = {"stats", "class_scatters", "samples"} & {*needs}
-        columns = f" x {self.n_features} features" if of_features else ""
-        kind = f"{len(self.targets)} targets"
-        if self.n_classes is not None:
-            kind = f"{self.n_classes} classes"
-        lines = [
-            f"{title_of(self.metric)} {float(self):.4f}; higher is better.",
-            *module_of(self.metric).explain(self),
-            f"Data: {self.n_samples} rows{columns}, {kind}; {self.task_note}.",
-            f"Compare it only with scores of other {'features' if of_features else 'models'} on "
-            "the same rows and labels.",
-            *(f"Note: {text}" for text in self.warnings),
-        ]
-        return "\n".join(lines)
+        return "\n".join(explain(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain Python, ready for ``json.dumps``.

@@ -104,6 +104,15 @@ class Target:
         """Keep the description and drop the data."""
         return replace(self, ids=None, values=None, names=None if self.names is None else ())
 
+    def take(self, rows: slice | NDArray[np.intp]) -> Target:
+        """Keep some rows, by position."""
+        return replace(
+            self,
+            ids=None if self.ids is None else self.ids[rows],
+            values=None if self.values is None else self.values[rows],
+            rows=len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows),
+        )
+
     def without_constant(self) -> Target:
         """Leave out the columns of a multilabel target that are all 0 or all 1."""
         if self.task != "multilabel" or self.values is None or self.columns is None:

@@ -1,7 +1,7 @@
 //! The samples once more, about the mean that the statistics know.
 
 use crate::error::{Error, Result};
-use crate::input::Rows;
+use crate::input::{Response, Rows};
 use crate::linalg::blas::axpy;
 use crate::stats::Stats;
 
@@ -60,6 +60,35 @@ impl Rows for CentredRows<'_> {
         self.features.read_row(self.places[i], out);
         axpy(-1.0, self.shift, out);
         axpy(-1.0, &self.offset, out);
+    }
+}
+
+/// What the rows are to predict.
+pub(super) enum Answers<'a> {
+    Codes(Vec<u32>),
+    Values(ndarray::ArrayView2<'a, f64>),
+}
+
+impl<'a> Answers<'a> {
+    pub(super) fn new(inputs: &Inputs<'a>, rows: &CentredRows<'_>) -> Result<Self> {
+        match inputs.samples()?.response {
+            Response::Labels { .. } => Ok(Self::Codes(rows.codes(inputs)?)),
+            Response::Targets(_) => Ok(Self::Values(inputs.targets()?)),
+            Response::Nothing(_) => Err(Error::Missing { what: "labels" }),
+        }
+    }
+
+    /// y of the i-th row that counts.
+    pub(super) fn read(&self, rows: &CentredRows<'_>, i: usize, out: &mut [f64]) {
+        match self {
+            Self::Codes(codes) => {
+                out.fill(0.0);
+                out[codes[i] as usize] = 1.0;
+            }
+            Self::Values(values) => {
+                out.iter_mut().zip(values.row(rows.places[i])).for_each(|(out, y)| *out = *y);
+            }
+        }
     }
 }
 

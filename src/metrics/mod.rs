@@ -14,6 +14,7 @@ pub mod h_score;
 mod knn;
 mod lda;
 mod leep;
+mod leverage;
 mod lfc;
 pub mod lin_mse;
 pub mod logme;

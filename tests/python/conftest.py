@@ -10,6 +10,9 @@ import pytest
 from feature_files import COLUMNS, ROWS
 from numpy.typing import NDArray
 
+# Or --doctest-modules imports it as "conftest", as which python/conftest.py is known already.
+collect_ignore = ["conftest.py"]
+
 
 @pytest.fixture(scope="session")
 def features() -> NDArray[np.float64]:

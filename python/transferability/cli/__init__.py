@@ -15,6 +15,7 @@ import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say
+from .eval import evaluate
 from .merge import merge
 from .metrics import metrics
 from .rank import rank
@@ -57,5 +58,5 @@ def main() -> None:
     """Rank pre-trained models by how well they will do on your data."""
 
 
-for _command in (rank, score, stats, merge, metrics):
+for _command in (rank, score, evaluate, stats, merge, metrics):
     main.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> An
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
+@click.option("--groups", callback=existing_file, help="The group of each row; a file as --labels.")
+@click.option(
+    "--aggregate",
+    default="pooled",
+    show_default=True,
+    metavar="HOW",
+    help="With --groups: pooled, min, mean, median or quantile(q) of the groups' scores.",
+)
+@click.option("--stability", is_flag=True, help="How sure the order is, in place of the table.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
 @click.pass_context
 def rank(
@@ -68,6 +78,9 @@ def rank(
     quiet: bool,
     as_markdown: bool,
     baselines: bool,
+    groups: str | None,
+    aggregate: str,
+    stability: bool,
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows.
 
@@ -84,8 +97,14 @@ def rank(
     from ..io._formats import CONTAINERS
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
+    one_of(stability=stability, csv=as_csv, markdown=as_markdown)
     if all(path.endswith(".stats") for path in features) and dask is None:
-        beside = {"source_probs": source_probs, "source_labels": source_labels, "task": task}
+        beside: dict[str, object] = {
+            "source_probs": source_probs,
+            "source_labels": source_labels,
+            "task": task,
+        }
+        beside |= {"groups": groups, "aggregate": aggregate, "stability": stability}
         refuse_beside("FILE.stats", labels=labels, precision=precision, method=method, **beside)
         with usage():
             names = names_of(metrics)
@@ -100,7 +119,12 @@ def rank(
     models: dict[str, Any] = {}
     if dask is not None:
         refuse_with_dask(
-            source_probs=source_probs, source_labels=source_labels, threads=threads, method=method
+            source_probs=source_probs,
+            source_labels=source_labels,
+            threads=threads,
+            method=method,
+            groups=groups,
+            stability=stability or None,
         )
         models, features = named_shards(features)
     with usage():
@@ -124,20 +148,37 @@ def rank(
     else:
         own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
         ranking = rank_models(
-            models, load_labels(labels), names, method=method, n_threads=threads, **own, **common
+            models,
+            load_labels(labels),
+            names,
+            method=method,
+            n_threads=threads,
+            groups=None if groups is None else load_labels(groups),
+            aggregate=aggregate,
+            **own,
+            **common,
         )
-    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown)
+    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
 
 
 def _show(
-    ctx: click.Context, ranking: Any, quiet: bool, as_json: bool, as_csv: bool, as_markdown: bool
+    ctx: click.Context,
+    ranking: Any,
+    quiet: bool,
+    as_json: bool,
+    as_csv: bool,
+    as_markdown: bool,
+    stability: bool = False,
 ) -> None:
     """Write a ranking and what goes with it; end with 4 if a model failed."""
     for name, reason in () if quiet else ranking.skipped.items():
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
-    if as_json:
+    if stability:
+        sure = ranking.stability()
+        click.echo(json.dumps(sure.to_dict()) if as_json else repr(sure))
+    elif as_json:
         click.echo(ranking.to_json())
     elif as_csv:
         click.echo(ranking.to_csv(), nl=False)

@@ -29,6 +29,21 @@ __all__ = ["score"]
 @click.argument("labels", callback=existing_file, required=False)
 @shared_options
 @click.option("--explain", is_flag=True, help="Say in words what the numbers mean.")
+@click.option(
+    "--reference",
+    type=int,
+    default=0,
+    metavar="N",
+    help="Also score N random orders of the labels, for --explain and --json.",
+)
+@click.option("--groups", callback=existing_file, help="The group of each row; a file as LABELS.")
+@click.option(
+    "--aggregate",
+    default="pooled",
+    show_default=True,
+    metavar="HOW",
+    help="With --groups: pooled, min, mean, median or quantile(q) of the groups' scores.",
+)
 def score(
     features: str,
     labels: str | None,
@@ -45,6 +60,9 @@ def score(
     as_csv: bool,
     quiet: bool,
     explain: bool,
+    reference: int,
+    groups: str | None,
+    aggregate: str,
 ) -> None:
     """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt).
 
@@ -55,23 +73,26 @@ def score(
     """
     from .._evaluate import score as score_features
     from .._render import write_csv
+    from .._sources import load_labels
 
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():
         names = names_of(metrics)
     chosen: dict[str, Any] = {"task": task, "precision": precision, "method": method}
     files = {"source_probs": source_probs, "source_labels": source_labels}
+    parts = {"groups": groups, "aggregate": aggregate, "reference": reference}
     options |= given(intercept=intercept)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):
-            refuse_beside(features, labels=labels, **files, **chosen)
+            refuse_beside(features, labels=labels, **files, **chosen, **parts)
             ((name, stats),) = statistics_of((features,)).items()
             scores = stats.score(names, **options)
         elif labels is None:
             raise click.UsageError("give LABELS: only a FILE.stats has its own")
         else:
             name, arrays = _read(features, labels, **files)
+            chosen |= {**parts, "groups": None if groups is None else load_labels(groups)}
             scores = score_features(**arrays, metrics=names, n_threads=threads, **chosen, **options)
     for warning in () if quiet else caught:
         say(f"note: {warning.message}")

@@ -133,6 +133,13 @@ def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, obj
     return {"shrinkage": number}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row, without shrinkage."""
+    from .._influence import of_separation
+
+    return None if options["shrinkage"] is not None else of_separation(given)
+
+
 def explain(score: Any) -> list[str]:
     """Say how far the classes are apart, and which the most."""
     most = score.n_classes - 1
@@ -151,4 +158,10 @@ def explain(score: Any) -> list[str]:
         order = sorted(range(len(shares)), key=shares.__getitem__)
         worst, best = (f"{score.classes[i]} ({shares[i]:.0%})" for i in (order[0], order[-1]))
         lines.append(f"Most of what it can be it is for class {best}, least for class {worst}.")
+    reach = min(most, score.n_features)
+    if reach and float(score) > 0.98 * reach:
+        lines.append(
+            f"It is {float(score) / reach:.1%} of the most it can be: nearly saturated, so that it "
+            f"hardly tells good features from better ones."
+        )
     return lines

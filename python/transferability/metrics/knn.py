@@ -105,6 +105,13 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
     return {"k": float(count), "cosine": metric == "cosine", "vote": task == "multilabel"}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row on classes: by itself, and as a neighbour of others."""
+    from .._influence import native
+
+    return native(run(influence=True))
+
+
 def explain(score: Any) -> list[str]:
     """Say what the number means, and what guessing would get."""
     k = int(score.k)

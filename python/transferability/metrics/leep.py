@@ -119,6 +119,13 @@ def options(
     return {"from_logits": bool(from_logits), "normalize": check_normalize(normalize)}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row, where the value is not normalised."""
+    from .._influence import of_predictions
+
+    return None if options["normalize"] else of_predictions(given, options["from_logits"])
+
+
 def explain(score: Any) -> list[str]:
     """Say how much of the labels' entropy the source probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"

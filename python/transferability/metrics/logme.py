@@ -139,6 +139,15 @@ def options(
     }
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row: from the native module, or from the samples' spectrum."""
+    from .._influence import native, of_evidence
+
+    score = run(influence=True)
+    found = native(score)
+    return of_evidence(given, score) if found is None else found
+
+
 def explain(score: Any) -> list[str]:
     """Say what the number means, and compare it with features that know nothing."""
     kind = "targets" if score.classes is None else "classes"

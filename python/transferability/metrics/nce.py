@@ -110,6 +110,13 @@ def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
     return {"normalize": check_normalize(normalize)}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row, where the value is not normalised."""
+    from .._influence import of_frequencies
+
+    return None if options["normalize"] else of_frequencies(given)
+
+
 def explain(score: Any) -> list[str]:
     """Say how much of the labels' entropy the source classes explain."""
     what = "minus the entropy of the labels given the source model's classes"

@@ -128,6 +128,13 @@ def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, ob
     return {"ridges": ",".join(map(repr, values))}
 
 
+def influence(given: Any, options: Any, run: Any) -> Any:
+    """Give the influence of every row on classes: whether it is found, at the fits as they are."""
+    from .._influence import native
+
+    return native(run(influence=True))
+
+
 def explain(score: Any) -> list[str]:
     """Say what the number means, and what chance would be."""
     if score.classes is None:

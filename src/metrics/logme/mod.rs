@@ -24,6 +24,7 @@
 mod curves;
 mod decided;
 mod evidence;
+mod influence;
 pub mod reference;
 mod rounding;
 mod search;
@@ -43,6 +44,7 @@ use super::{Detail, Metric, Needs, Outcome};
 use curves::{Curve, Tridiagonal};
 use decided::decided;
 use evidence::Target;
+use influence::influence;
 use rounding::rounding;
 use search::{Optimum, Place, search};
 use warning::Warning;
@@ -57,13 +59,22 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "You et al., ICML 2021",
     compute: |inputs, options, context| {
-        options.check("logme", &["intercept", "keep_coef", "skip_constant"])?;
+        options.check("logme", &["intercept", "keep_coef", "skip_constant", "influence"])?;
         let logme = LogMe {
             intercept: options.flag("intercept"),
             keep_coef: options.flag("keep_coef"),
             skip_constant: options.flag("skip_constant"),
         };
-        logme.compute(inputs.prepared()?, context)
+        let prepared = inputs.prepared()?;
+        let found = logme.find(prepared, context)?;
+        let mut outcome = logme.outcome(prepared, &found, context)?;
+        let rows = if options.flag("influence") {
+            influence(inputs, &found, logme, context)?
+        } else {
+            None
+        };
+        outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
+        Ok(outcome)
     },
 };
 
@@ -86,6 +97,11 @@ impl LogMe {
     /// [`Error::ZeroTarget`], [`Error::ConstantTarget`] with an intercept, [`Error::NothingVaries`]
     /// if all targets were left out; what the decomposition can fail with.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
+        self.outcome(prepared, &self.find(prepared, context)?, context)
+    }
+
+    /// The maximum for every target.
+    fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Found> {
         let targets = self.targets(prepared)?;
         let n_targets = targets.len();
         let mut optima = vec![None; n_targets];
@@ -117,12 +133,22 @@ impl LogMe {
             }
             rest = by_spectrum;
         }
-        let optima: Vec<Optimum> = optima.into_iter().flatten().collect();
+        let optima = optima.into_iter().flatten().collect();
+        Ok(Found { targets, optima, by_spectrum: rest })
+    }
 
-        let rounding = rounding(prepared, &targets, &optima, &rest, context)?;
-        let mut outcome = outcome(prepared, &targets, &optima, rounding);
+    fn outcome(
+        self,
+        prepared: &Prepared<'_>,
+        found: &Found,
+        context: &Context<'_>,
+    ) -> Result<Outcome> {
+        let Found { targets, optima, by_spectrum: rest } = found;
+        let n_targets = targets.len();
+        let rounding = rounding(prepared, targets, optima, rest, context)?;
+        let mut outcome = outcome(prepared, targets, optima, rounding);
         if self.keep_coef {
-            let coef = coefficients(prepared, &targets, &optima, &rest, context)?;
+            let coef = coefficients(prepared, targets, optima, rest, context)?;
             let mean = ndarray::Array1::from(prepared.mean());
             let offset = if self.intercept {
                 targets
@@ -183,6 +209,15 @@ impl LogMe {
         };
         if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
     }
+}
+
+/// The maximum of the evidence for every target.
+struct Found {
+    /// The targets that are scored, with their numbers.
+    targets: Vec<(usize, Target)>,
+    optima: Vec<Optimum>,
+    /// Places of those that the spectrum decided.
+    by_spectrum: Vec<usize>,
 }
 
 /// The posterior means, (C, D); zero where the features say nothing.

@@ -16,11 +16,10 @@
 //! prediction", Technometrics 16 (1974): the leave-one-out residual (PRESS). Scaling of the
 //! columns is that of all rows, as is N in Nλ.
 //!
-//! S = XᵀX goes once to tridiagonal form and every row to its basis (`leverage.rs`); for N ≤ D the
+//! S = XᵀX goes once to tridiagonal form and every row to its basis (`../leverage.rs`); for N ≤ D the
 //! same with K = XXᵀ, where 1 − h and y − ŷ come without cancellation. Cost N·D² for the rows and
 //! N·D·C for each λ.
 
-mod leverage;
 mod pass;
 mod sides;
 
@@ -48,7 +47,7 @@ pub(super) const METRIC: Metric = Metric {
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
 fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("ridge_probe", &["ridges"])?;
+    options.check("ridge_probe", &["ridges", "influence"])?;
     let ridges = match options.text("ridges") {
         None => RIDGES.to_vec(),
         Some(text) => read_ridges(text)?,
@@ -65,7 +64,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
         let (what, n_samples) = ("leaving one sample out", stats.n_samples);
         return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
     }
-    let errors = leave_one_out(inputs, &ridges, context)?;
+    let errors = leave_one_out(inputs, &ridges, options.flag("influence"), context)?;
     let mut outcome = match labels {
         Some(labels) => {
             let order = labels.sorted();
@@ -89,15 +88,18 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
             ridges.len()
         ));
     }
+    if let Some(hits) = errors.hits {
+        // How each row moves the score at the models as they are.
+        let influence = hits.iter().map(|hit| hit - outcome.value).collect();
+        outcome.details.push(("influence", Detail::Numbers(influence)));
+    }
     outcome.details.push(("ridges", Detail::Numbers(ridges)));
     Ok(outcome)
 }
 
 /// Accuracy at the ridge of the least error over all classes.
 fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Outcome {
-    let totals: Vec<f64> =
-        errors.squares.chunks_exact(counts.len()).map(|row| row.iter().sum()).collect();
-    let best = least(&totals);
+    let best = best_of(&errors.squares, counts.len());
     let right = &errors.right[best * counts.len()..(best + 1) * counts.len()];
     Outcome {
         value: right.iter().sum::<f64>() / counts.iter().sum::<f64>(),
@@ -133,6 +135,12 @@ fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
         warnings: vec![],
         exact: true,
     })
+}
+
+/// The place of the ridge of the least error over all targets.
+fn best_of(squares: &[f64], n_targets: usize) -> usize {
+    let totals: Vec<f64> = squares.chunks_exact(n_targets).map(|row| row.iter().sum()).collect();
+    least(&totals)
 }
 
 /// The place of the first least value.

@@ -10,16 +10,16 @@
 
 use crate::decomp::CentredTargets;
 use crate::error::{Error, Result};
-use crate::input::{Response, Rows};
+use crate::input::Rows;
 use crate::linalg::blas::{axpy, product_into, scale};
 use crate::linalg::lapack::zeros;
 use crate::stats::Precision;
 use crate::threads::Context;
 
 use super::super::Inputs;
-use super::super::centred::{CentredRows, chunks};
-use super::leverage::Shifted;
-use super::sides::{Answers, Side};
+use super::super::centred::{Answers, CentredRows, chunks};
+use super::super::leverage::{Shifted, transposed};
+use super::sides::Side;
 
 /// Sums over the rows, each left out once.
 pub(super) struct Errors {
@@ -31,21 +31,20 @@ pub(super) struct Errors {
     pub(super) whole: Vec<f64>,
     /// ȳ, (targets,).
     pub(super) mean: Vec<f64>,
+    /// 1 for every row whose class was found at the ridge of the least error, else 0; if asked for.
+    pub(super) hits: Option<Vec<f64>>,
 }
 
 /// The residuals of all rows at all ridges.
 pub(super) fn leave_one_out(
     inputs: &Inputs<'_>,
     ridges: &[f64],
+    with_hits: bool,
     context: &Context<'_>,
 ) -> Result<Errors> {
     let prepared = inputs.prepared()?;
     let (stats, rows) = (prepared.stats, CentredRows::new(inputs)?);
-    let answers = match inputs.samples()?.response {
-        Response::Labels { .. } => Answers::Codes(rows.codes(inputs)?),
-        Response::Targets(_) => Answers::Values(inputs.targets()?),
-        Response::Nothing(_) => return Err(Error::Missing { what: "labels" }),
-    };
+    let answers = Answers::new(inputs, &rows)?;
     let centred = CentredTargets::new(stats);
     let n = stats.n_samples as f64;
     let side = if stats.holds_rows() {
@@ -71,13 +70,21 @@ pub(super) fn leave_one_out(
     let weights = context.map(ridges.len(), |l| side.weights(shifted[l].as_ref()))?;
     let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
     let (squares, right) = pass.sums(context)?;
-    Ok(Errors { squares, right, whole: centred.square, mean: centred.mean })
+    let hits = if with_hits && matches!(pass.answers, Answers::Codes(_)) {
+        let best = super::best_of(&squares, centred.mean.len());
+        let chunks = pass.chunks();
+        let hits = context.map(chunks.len(), |chunk| pass.hits(chunks[chunk].clone(), best))?;
+        Some(hits.into_iter().flatten().collect())
+    } else {
+        None
+    };
+    Ok(Errors { squares, right, whole: centred.square, mean: centred.mean, hits })
 }
 
 /// What goes over the rows.
-struct Pass<'a> {
+struct Pass<'a, 'b> {
     rows: CentredRows<'a>,
-    answers: Answers<'a>,
+    answers: Answers<'b>,
     mean: &'a [f64],
     n: f64,
     side: Side,
@@ -88,10 +95,30 @@ struct Pass<'a> {
 
 type Sums = (Vec<f64>, Vec<f64>);
 
-impl Pass<'_> {
+impl Pass<'_, '_> {
+    fn chunks(&self) -> Vec<std::ops::Range<usize>> {
+        chunks(self.rows.n_rows(), ((1 << 19) / self.side.form.order()).clamp(32, 256))
+    }
+
+    /// 1 for every row whose class is found at a ridge, else 0.
+    fn hits(&self, range: std::ops::Range<usize>, ridge: usize) -> Result<Vec<f64>> {
+        let mut hits = Vec::with_capacity(range.len());
+        self.visit(range, ridge..ridge + 1, |_, i, y, errors| {
+            hits.push(f64::from(u8::from(self.is_found(i, y, errors).is_some())));
+        })?;
+        Ok(hits)
+    }
+
+    /// The class of a row, where it is that of the largest prediction y − e.
+    fn is_found(&self, i: usize, y: &[f64], errors: &[f64]) -> Option<usize> {
+        let Answers::Codes(codes) = &self.answers else { return None };
+        let predicted = |c: usize| y[c] - errors[c];
+        let largest = (0..y.len()).fold(0, |a, b| if predicted(b) > predicted(a) { b } else { a });
+        (largest == codes[i] as usize).then_some(largest)
+    }
+
     fn sums(&self, context: &Context<'_>) -> Result<Sums> {
-        let order = self.side.form.order();
-        let chunks = chunks(self.rows.n_rows(), ((1 << 19) / order).clamp(32, 256));
+        let chunks = self.chunks();
         let len = self.ridges.len() * self.mean.len();
         let sums = context.sum(
             chunks.len(),
@@ -111,18 +138,40 @@ impl Pass<'_> {
     }
 
     fn add(&self, range: std::ops::Range<usize>, (squares, right): &mut Sums) -> Result<()> {
+        let n_targets = self.mean.len();
+        for (l, shifted) in self.shifted.iter().enumerate() {
+            if shifted.is_none() {
+                squares[l * n_targets..(l + 1) * n_targets].fill(f64::INFINITY);
+            }
+        }
+        self.visit(range, 0..self.shifted.len(), |l, i, y, errors| {
+            let sums = l * n_targets..(l + 1) * n_targets;
+            let weight = self.rows.weights[i];
+            for (sum, e) in squares[sums.clone()].iter_mut().zip(errors) {
+                *sum += weight * e * e;
+            }
+            if let Some(own) = self.is_found(i, y, errors) {
+                right[sums.start + own] += weight;
+            }
+        })
+    }
+
+    /// Calls `each` with the ridge, the row, its targets and its errors, where rounding does not
+    /// decide.
+    fn visit(
+        &self,
+        range: std::ops::Range<usize>,
+        ridges: std::ops::Range<usize>,
+        mut each: impl FnMut(usize, usize, &[f64], &[f64]),
+    ) -> Result<()> {
         let (order, n_targets, n) = (self.side.form.order(), self.mean.len(), range.len());
         let panel = self.vectors(range.clone())?;
         let across = transposed(&panel, order)?;
         let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
         let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
         let mut y = vec![0.0; n_targets];
-        for (l, shifted) in self.shifted.iter().enumerate() {
-            let sums = l * n_targets..(l + 1) * n_targets;
-            let Some(shifted) = shifted else {
-                squares[sums].fill(f64::INFINITY);
-                continue;
-            };
+        for l in ridges {
+            let Some(shifted) = &self.shifted[l] else { continue };
             shifted.squares(&across, &mut forward, &mut reach);
             found.fill(0.0);
             product_into(&panel, &self.weights[l], &mut found, n, n_targets);
@@ -130,17 +179,7 @@ impl Pass<'_> {
                 let i = range.start + j;
                 self.answers.read(&self.rows, i, &mut y);
                 self.residuals(i, self.n * self.ridges[l], reach[j], &y, found);
-                let weight = self.rows.weights[i];
-                for (sum, e) in squares[sums.clone()].iter_mut().zip(&*found) {
-                    *sum += weight * e * e;
-                }
-                if let Answers::Codes(codes) = &self.answers {
-                    let own = codes[i] as usize;
-                    let predicted = |c: usize| y[c] - found[c];
-                    let largest = (0..n_targets)
-                        .fold(0, |a, b| if predicted(b) > predicted(a) { b } else { a });
-                    right[sums.start + own] += if largest == own { weight } else { 0.0 };
-                }
+                each(l, i, &y, found);
             }
         }
         Ok(())
@@ -180,19 +219,4 @@ impl Pass<'_> {
             }
         }
     }
-}
-
-/// (n, order) as (order, n), in blocks that stay in cache.
-fn transposed(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
-    const BLOCK: usize = 32;
-    let n = matrix.len() / order;
-    let mut result = zeros::<f64>(matrix.len(), "a panel of rows")?;
-    for columns in chunks(order, BLOCK) {
-        for j in 0..n {
-            for k in columns.clone() {
-                result[k * n + j] = matrix[j * order + k];
-            }
-        }
-    }
-    Ok(result)
 }

@@ -7,29 +7,8 @@ use crate::linalg::blas::{axpy, row_gram_add, scale};
 use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
 use crate::threads::Context;
 
-use super::super::centred::{CentredRows, chunks};
-use super::leverage::Shifted;
-
-/// What the rows are to predict.
-pub(super) enum Answers<'a> {
-    Codes(Vec<u32>),
-    Values(ndarray::ArrayView2<'a, f64>),
-}
-
-impl Answers<'_> {
-    /// y of the i-th row that counts.
-    pub(super) fn read(&self, rows: &CentredRows<'_>, i: usize, out: &mut [f64]) {
-        match self {
-            Self::Codes(codes) => {
-                out.fill(0.0);
-                out[codes[i] as usize] = 1.0;
-            }
-            Self::Values(values) => {
-                out.iter_mut().zip(values.row(rows.places[i])).for_each(|(out, y)| *out = *y);
-            }
-        }
-    }
-}
+use super::super::centred::{Answers, CentredRows, chunks};
+use super::super::leverage::Shifted;
 
 /// S or K in tridiagonal form, with what is asked of it.
 pub(super) struct Side {

@@ -3,7 +3,10 @@
 //! T + λI = L diag(d) Lᵀ with L unit lower bidiagonal; with f = L⁻¹v, vᵀ(T + λI)⁻¹v = Σ fₖ²/dₖ, a sum of
 //! positive terms. O(order) a vector.
 
-use crate::linalg::lapack::TridiagonalForm;
+use crate::error::Result;
+use crate::linalg::lapack::{TridiagonalForm, zeros};
+
+use super::centred::chunks;
 
 /// The factors of T + λI.
 pub(super) struct Shifted {
@@ -61,6 +64,21 @@ impl Shifted {
             }
         }
     }
+}
+
+/// (n, order) as (order, n), in blocks that stay in cache.
+pub(super) fn transposed(matrix: &[f64], order: usize) -> Result<Vec<f64>> {
+    const BLOCK: usize = 32;
+    let n = matrix.len() / order;
+    let mut result = zeros::<f64>(matrix.len(), "a panel of rows")?;
+    for columns in chunks(order, BLOCK) {
+        for j in 0..n {
+            for k in columns.clone() {
+                result[k * n + j] = matrix[j * order + k];
+            }
+        }
+    }
+    Ok(result)
 }
 
 #[cfg(test)]

@@ -1,0 +1,194 @@
+"""B-Tuning on Greek letters: whether the K best networks teach better than the best one alone.
+
+Small networks are pre-trained on other alphabets, on digits, on telling turns, or not at all. They
+are ranked by LogME on a few labelled Greek letters; then one of them, the student, is fine-tuned in
+five ways: plainly, with knowledge distilled from the best network (fine-tuned first), and by
+B-Tuning with the K = 1, 2, 3 best. The test letters come in fonts that nobody saw.
+
+    python examples/b_tuning/run.py             # all of it, about 10 minutes on two cores
+    python examples/b_tuning/run.py --quick     # a minute, to see that it works
+
+It needs torch, matplotlib and pillow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from glyphs import SEEN, UNSEEN, Glyphs
+from networks import Network, Penalty, accuracy, distillation, fine_tune, pretrain
+from torch import Tensor
+
+import transferability as tx
+from transferability.torch import BTuning
+
+TASKS = ("latin", "small", "cyrillic", "digits", "turns", "none")
+#: Width and breadth by task: networks that differ in their numbers of features.
+SHAPES = {
+    "latin": (96, 1.5),
+    "small": (64, 1.0),
+    "cyrillic": (128, 1.5),
+    "digits": (48, 1.0),
+    "turns": (80, 1.0),
+    "none": (64, 1.0),
+}
+METHODS = ("plain", "distillation", "B-Tuning K=1", "B-Tuning K=2", "B-Tuning K=3")
+
+
+def zoo(shapes: dict[str, tuple[int, float]], steps: int) -> dict[str, Network]:
+    """Pre-train one network a task."""
+    return {
+        task: pretrain(
+            "latin" if task == "none" else task, *shapes[task], steps * (task != "none"), i
+        )
+        for i, task in enumerate(TASKS)
+    }
+
+
+class Target:
+    """Greek letters: `shots` labelled pictures a class, moved a little anew in every batch."""
+
+    def __init__(self, shots: int, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(1000 + seed)
+        glyphs = Glyphs("greek", SEEN)
+        self.n_classes = glyphs.n_classes
+        self.classes = torch.arange(self.n_classes).repeat_interleave(shots)
+        faces = torch.randint(len(SEEN), (len(self.classes),), generator=self.generator)
+        self.pictures = glyphs.draw(self.classes, faces, self.generator)
+
+    def batches(self, size: int = 48) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw rows with replacement, each moved by up to two pixels."""
+        while True:
+            rows = torch.randint(len(self.classes), (size,), generator=self.generator)
+            dx, dy = torch.randint(-2, 3, (2,), generator=self.generator).tolist()
+            yield torch.roll(self.pictures[rows], (dx, dy), dims=(2, 3)), self.classes[rows]
+
+
+def rank(networks: dict[str, Network], target: Target) -> tx.Ranking:
+    """Rank by LogME on the labelled pictures."""
+    with torch.no_grad():
+        features = {name: network.features(target.pictures) for name, network in networks.items()}
+    return tx.rank(features, target.classes, keep_coef=True)
+
+
+def b_tuning(ranking: tx.Ranking, networks: dict[str, Network], student: str, k: int) -> Penalty:
+    """Give the regulariser with the k best networks, frozen, as teachers."""
+    teachers = ranking.teachers(k=k)
+    frozen = {name: copy.deepcopy(networks[name]).features for name in teachers.names}
+    regulariser = BTuning(teachers, student, frozen, tradeoff=TRADEOFF)
+    return lambda features, logits, pictures: regulariser.penalty(features, pictures)
+
+
+TRADEOFF = 100.0
+
+
+def experiment(
+    networks: dict[str, Network], student: str | None, shots: int, seeds: int, steps: int
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Give test accuracies by method over the seeds, and who was ranked first in each."""
+    found: dict[str, list[float]] = {method: [] for method in METHODS}
+    first = []
+    test = Glyphs("greek", UNSEEN).batch(2000, torch.Generator().manual_seed(7))
+    for seed in range(seeds):
+        ranking = rank(networks, Target(shots, seed))
+        best = ranking.best.name
+        first.append(best)
+        own = best if student is None else student
+        for method in METHODS:
+            target = Target(shots, seed)  # the same rows and batches for every method
+            penalty: Penalty | None = None
+            if method == "distillation":
+                batches = Target(shots, seed).batches()
+                penalty = distillation(
+                    fine_tune(networks[best], batches, target.n_classes, steps, seed)
+                )
+            elif method != "plain":
+                penalty = b_tuning(ranking, networks, own, int(method[-1]))
+            tuned = fine_tune(
+                networks[own], target.batches(), target.n_classes, steps, seed, penalty
+            )
+            found[method].append(accuracy(tuned, *test))
+        print(
+            f"  seed {seed}: {best} first; "
+            + ", ".join(f"{m} {v[-1]:.3f}" for m, v in found.items()),
+            file=sys.stderr,
+        )
+    return found, first
+
+
+def table(results: dict[str, dict[str, list[float]]]) -> str:
+    """Write mean and standard error, and the mean gain over plain fine-tuning with its error."""
+    lines = ["| setting | method | accuracy | gain over plain |", "|---|---|--:|--:|"]
+    for setting, found in results.items():
+        plain = np.array(found["plain"])
+        for method, values in found.items():
+            gains = np.array(values) - plain
+            errors = [np.std(x, ddof=1) / math.sqrt(len(x)) for x in (values, gains)]
+            gain = "" if method == "plain" else f"{gains.mean():+.4f} ± {errors[1]:.4f}"
+            lines.append(
+                f"| {setting} | {method} | {np.mean(values):.4f} ± {errors[0]:.4f} | {gain} |"
+            )
+    return "\n".join(lines)
+
+
+def plot(results: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Draw the gains over plain fine-tuning, with their standard errors."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for i, method in enumerate(METHODS[1:]):
+        gains = [np.array(found[method]) - np.array(found["plain"]) for found in results.values()]
+        errors = [np.std(g, ddof=1) / math.sqrt(len(g)) for g in gains]
+        places = np.arange(len(results)) + 0.16 * (i - 1.5)
+        axes.errorbar(
+            places,
+            [100 * g.mean() for g in gains],
+            [100 * e for e in errors],
+            fmt="o",
+            capsize=3,
+            label=method,
+        )
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.set_xticks(range(len(results)), [setting.replace(", ", "\n") for setting in results])
+    axes.set_ylabel("gain over plain fine-tuning\n(points of accuracy)")
+    axes.legend(frameon=False, ncols=2, fontsize=9)
+    figure.savefig(path, dpi=130)
+
+
+def main() -> None:
+    """Pre-train, rank, fine-tune, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="little training, two seeds")
+    parser.add_argument("--plot", type=Path, help="write the picture here")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    pre, steps, seeds, shots = (60, 30, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))
+    start = time.perf_counter()
+    same = zoo({task: (64, 1.0) for task in TASKS}, pre)
+    mixed = zoo(SHAPES, pre)
+    print(f"pre-trained 12 networks in {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    print(rank(mixed, Target(shots[-1], 0)))
+    results: dict[str, dict[str, list[float]]] = {}
+    for count in shots:
+        for kind, networks, student in (("same", same, None), ("mixed", mixed, "digits")):
+            setting = f"{kind}, {count} a class"
+            print(f"{setting} ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
+            results[setting], _ = experiment(networks, student, count, seeds, steps)
+    print()
+    print(table(results))
+    print(f"\n{time.perf_counter() - start:.0f} s in all")
+    if options.plot:
+        plot(results, options.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Measures of whole orders: weighted tau in its conventions, and the plain correlations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._input import check_choice
+from .._optional import need
+from ..errors import DataError
+from ._input import constant, ordinal, paired
+
+__all__ = ["kendall_tau", "pearson", "spearman", "weighted_pearson", "weighted_tau"]
+
+Array = NDArray[np.float64]
+
+
+def weighted_tau(
+    scores: object,
+    truth: object,
+    rank: bool | str = True,
+    *,
+    groups: object = None,
+    nan: str = "raise",
+) -> float:
+    r"""Weighted Kendall tau: errors among the best models count most.
+
+    Parameters
+    ----------
+    scores, truth : array-like of shape (n_models,), or mapping of str to float
+        Higher is better in both.
+    rank : {True, "truth", "grouped"}, default=True
+        The convention, that is, the ranks r (from 0, best) that weigh a pair by
+        1/(r_i + 1) + 1/(r_j + 1). True: the mean of the taus with ranks by scores and by truth,
+        SciPy's default and that of nearly all published tables; symmetric. "truth": ranks by
+        truth alone, ties by score: SciPy's ``weightedtau(truth, scores, rank=None)``, as in the
+        tables of Model Spider. "grouped": one tau over several tasks, see Notes.
+    groups : array-like of shape (n_models,), optional
+        The task of each entry, for "grouped" only.
+    nan : {"raise", "omit", "last"}, default="raise"
+        What becomes of models with NaN.
+
+    Returns
+    -------
+    tau : float
+        In [-1, 1]: 1 for the same order, -1 for the opposite one, around 0 for none. NaN, with
+        a warning, where scores or truth are constant.
+
+    Raises
+    ------
+    DataError, DtypeError
+        Inputs that differ in length or in names, fewer than two models, NaN.
+    MissingDependencyError
+        Without SciPy.
+
+    Notes
+    -----
+    "grouped" sums over tasks, and over the ranks by score and by truth within each task, before
+    it divides once:
+
+    .. math:: \tau = \frac{\sum w_{ij} \operatorname{sgn}(x_i - x_j) \operatorname{sgn}(y_i - y_j)}
+        {\sqrt{\sum_{x_i \ne x_j} w_{ij} \sum_{y_i \ne y_j} w_{ij}}}.
+
+    For tasks of as many models without ties it is the mean of the tasks' taus; with ties it
+    differs from it, and for a single task from SciPy's, which averages two ratios.
+
+    References
+    ----------
+    Vigna (2015). A weighted correlation index for rankings with ties. WWW, eq. (3).
+
+    Examples
+    --------
+    >>> from transferability.agreement import weighted_tau
+    >>> round(weighted_tau([0.8, 0.7, 0.9, 0.1], [95, 90, 80, 70]), 4)
+    0.2
+    >>> round(weighted_tau([0.8, 0.7, 0.9, 0.1], [95, 90, 80, 70], rank="truth"), 4)
+    0.3067
+    """
+    if rank is not True:
+        check_choice("rank", rank, ("truth", "grouped"))
+    if (rank == "grouped") != (groups is not None):
+        raise DataError('groups belong to rank="grouped": give both or neither')
+    if rank == "grouped":
+        x, y, ids = paired(scores, truth, nan, extra=groups)
+        return _grouped(x, y, ids)
+    x, y, _ = paired(scores, truth, nan)
+    if constant(x, y):
+        return np.nan
+    stats = need("scipy.stats", extra="stats", what="weighted tau")
+    x, y = ordinal(x), ordinal(y)
+    result = stats.weightedtau(x, y) if rank is True else stats.weightedtau(y, x, rank=None)
+    return float(result.statistic)
+
+
+def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
+    """Kendall's tau-b: pairs in the right order minus pairs in the wrong one, ties allowed for.
+
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`.
+
+    Returns
+    -------
+    tau : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+
+    Examples
+    --------
+    >>> from transferability.agreement import kendall_tau
+    >>> round(kendall_tau([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
+    0.6667
+    """
+    return _by_scipy("kendalltau", *paired(scores, truth, nan)[:2], ranks=True)
+
+
+def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
+    """Spearman's rho: the Pearson correlation of ranks, ties sharing their mean rank.
+
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`.
+
+    Returns
+    -------
+    rho : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+
+    Examples
+    --------
+    >>> from transferability.agreement import spearman
+    >>> round(spearman([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
+    0.8
+    """
+    return _by_scipy("spearmanr", *paired(scores, truth, nan)[:2], ranks=True)
+
+
+def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
+    """Pearson's correlation: how well a straight line leads from scores to truth.
+
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`; finite, and without ``nan="last"``.
+
+    Returns
+    -------
+    r : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+
+    Examples
+    --------
+    >>> from transferability.agreement import pearson
+    >>> round(pearson([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
+    0.847
+    """
+    return _by_scipy("pearsonr", *paired(scores, truth, nan, finite=True)[:2])
+
+
+def weighted_pearson(
+    scores: object, truth: object, weights: object = None, *, nan: str = "raise"
+) -> float:
+    """Pearson's correlation with weights: by default the best models count most.
+
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`pearson`.
+    weights : array-like of shape (n_models,), optional
+        At least 0, two of them positive. Default: 1/(r + 1) for rank r by truth, from 0, ties
+        sharing the mean of their weights.
+
+    Returns
+    -------
+    r : float
+        In [-1, 1]; NaN, with a warning, where scores or truth of the models that have weight are
+        constant.
+
+    Examples
+    --------
+    >>> from transferability.agreement import weighted_pearson
+    >>> round(weighted_pearson([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
+    0.8521
+    """
+    x, y, w = paired(scores, truth, nan, finite=True, extra=weights)
+    if weights is None:
+        by_rank = 1 / (1 + np.arange(len(y)))
+        _, place = np.unique(-y, return_inverse=True)
+        order = np.argsort(-y, kind="stable")
+        w = (np.bincount(place[order], weights=by_rank) / np.bincount(place))[place]
+    else:
+        w = np.asarray(w, dtype=np.float64)
+        if not np.isfinite(w).all() or w.min() < 0 or np.count_nonzero(w) < 2:
+            raise DataError("weights must be finite, at least 0, and positive for two models")
+    x, y, w = x[w > 0], y[w > 0], w[w > 0]
+    if constant(x, y):
+        return np.nan
+    x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
+    x, y = x / np.abs(x).max(), y / np.abs(y).max()
+    return float(np.clip((w @ (x * y)) / np.sqrt((w @ (x * x)) * (w @ (y * y))), -1, 1))
+
+
+def _by_scipy(name: str, x: Array, y: Array, ranks: bool = False) -> float:
+    if constant(x, y):
+        return np.nan
+    stats = need("scipy.stats", extra="stats", what="agreement")
+    if ranks:
+        x, y = ordinal(x), ordinal(y)
+    return float(getattr(stats, name)(x, y).statistic)
+
+
+def _grouped(x: Array, y: Array, groups: NDArray[Any]) -> float:
+    """Pool the weights of concordant, discordant and untied pairs over groups, then divide."""
+    agree = untied_x = untied_y = 0.0
+    for group in np.unique(groups):
+        a, b = ordinal(x[groups == group]), ordinal(y[groups == group])
+        upper = np.triu_indices(len(a), 1)
+        da, db = (np.sign(v[:, None] - v)[upper] for v in (a, b))
+        for order in (np.lexsort((-b, -a)), np.lexsort((-a, -b))):
+            weight = np.empty(len(a))
+            weight[order] = 1 / (1 + np.arange(len(a)))
+            pair = (weight[:, None] + weight)[upper]
+            agree += float(pair @ (da * db))
+            untied_x += float(pair @ da**2)
+            untied_y += float(pair @ db**2)
+    if untied_x == 0 or untied_y == 0:
+        constant(np.zeros(2))
+        return np.nan
+    return float(np.clip(agree / np.sqrt(untied_x * untied_y), -1, 1))

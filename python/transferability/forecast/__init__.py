@@ -1,0 +1,16 @@
+"""Learning curves and their forecast: how much data is needed, and what more of it will bring.
+
+:func:`fit` reads values at a few sizes and foretells others, with intervals; :func:`curve` makes
+such values of metrics, all sizes in one pass; :func:`rfml` is the procedure that reads the data
+needed off a metric; :func:`compare` tells which of several data sets is worth more per sample.
+"""
+
+from __future__ import annotations
+
+from ._compare import Quality, compare
+from ._curve import Curve, curve
+from ._fit import FORMS, fit
+from ._forecast import Forecast
+from ._rfml import RFML, rfml
+
+__all__ = ["FORMS", "RFML", "Curve", "Forecast", "Quality", "compare", "curve", "fit", "rfml"]

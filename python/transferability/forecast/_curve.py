@@ -1,0 +1,141 @@
+"""Metrics at nested sample sizes, all in one pass over the rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._input import as_features
+from .._registry import metric_names, metric_rows
+from .._score import issue
+from .._stats import Stats
+from .._target import read_target
+from ..errors import DataError, TransferabilityError, TransferabilityWarning
+from ._fit import fit
+from ._forecast import Forecast
+
+__all__ = ["Curve", "curve"]
+
+Array = NDArray[np.float64]
+_SIZES = 8  # by default, each half of the next
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Metrics at sizes; ``values[metric]`` is an array as long as `sizes`."""
+
+    sizes: Array
+    values: dict[str, Array]
+    warnings: tuple[str, ...] = ()
+
+    def fit(self, metric: str, form: str = "auto", **options: Any) -> Forecast:
+        """Fit one metric's curve; see :func:`transferability.forecast.fit`.
+
+        Its limit is None unless one is given: a metric below 1 by chance is not an accuracy.
+        """
+        if metric not in self.values:
+            raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
+        return fit(self.sizes, self.values[metric], form, **{"limit": None, **options})
+
+
+def curve(
+    features: object,
+    labels: object,
+    metrics: str | Sequence[str] = "logme",
+    sizes: object = None,
+    *,
+    task: str = "auto",
+    seed: int = 0,
+    n_threads: int | None = None,
+    **options: Any,
+) -> Curve:
+    """Compute metrics of the first n of the shuffled rows, for several n.
+
+    The rows go into one :class:`transferability.Stats`, block by block, and it is scored where a
+    size is reached: all sizes together read every row once. The samples are nested, so that
+    curves are smoother than those of independent samples, and differences along them mean more.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features)
+        As in :func:`transferability.logme`.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+        As in :func:`transferability.logme`; what they are is decided on all rows.
+    metrics : str or sequence of str, default="logme"
+        Metrics that statistics serve, such as "logme", "h_score" or "transrate".
+    sizes : array-like of int, optional
+        Increasing, at most n_samples. Default: n_samples and up to seven halvings of it, none
+        below ten.
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        What the labels are.
+    seed : int, default=0
+        Of the order of the rows.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`.
+    **options
+        Options of the metrics.
+
+    Returns
+    -------
+    curve : Curve
+
+    Raises
+    ------
+    DataError
+        Sizes that do not increase or exceed the rows; metrics that need the samples again; a
+        metric that is not defined at a size, named with it.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability.forecast as tf
+    >>> features = np.random.default_rng(0).normal(size=(400, 4))
+    >>> learned = tf.curve(features, features[:, 0] > 0, "h_score", [50, 100, 200, 400])
+    >>> learned.sizes.tolist(), len(learned.values["h_score"])
+    ([50.0, 100.0, 200.0, 400.0], 4)
+    """
+    array, _ = as_features(features)
+    target = read_target(labels, task)
+    if target.n_samples != len(array):
+        raise DataError(f"labels has {target.n_samples} entries but features has {len(array)} rows")
+    names = metric_names([metrics] if isinstance(metrics, str) else list(metrics))
+    needs = {need for name in names for need in metric_rows()[name]["needs"]}
+    steps = _steps(sizes, len(array))
+    order = np.random.default_rng(seed).permutation(len(array))
+    rows = np.asarray(labels)
+    stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
+    values: dict[str, list[float]] = {name: [] for name in names}
+    notes: dict[str, None] = {}
+    done = 0
+    for size in steps:
+        block = order[done:size]
+        done = size
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", TransferabilityWarning)
+            try:
+                stats.update(array[block], rows[block])
+                scores = stats.score(names, **options)
+            except TransferabilityError as error:
+                raise DataError(f"at {size} samples: {error}") from error
+        notes |= {f"at {size} samples: {warning.message}": None for warning in caught}
+        for name in names:
+            values[name].append(float(scores[name]))
+    issue(notes)
+    arrays = {name: np.array(column) for name, column in values.items()}
+    return Curve(np.array(steps, dtype=np.float64), arrays, tuple(notes))
+
+
+def _steps(sizes: object, n_samples: int) -> list[int]:
+    if sizes is None:
+        halves = [n_samples >> k for k in range(_SIZES)]
+        return sorted(size for size in halves if size >= 10) or [n_samples]
+    array = np.asarray(sizes)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iu":
+        raise DataError("sizes must be whole numbers of rows, such as [100, 200, 400]")
+    if array[0] < 1 or (np.diff(array) <= 0).any() or array[-1] > n_samples:
+        raise DataError(f"sizes must increase from at least 1 to at most {n_samples}, the rows")
+    return [int(size) for size in array]

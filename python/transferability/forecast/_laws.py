@@ -1,0 +1,168 @@
+r"""Laws that a learning curve may follow, each fitted to what is left to a limit.
+
+With the gap g(n) = |value(n) − limit| > 0 of n samples, n₀ the smallest size, and the shape
+s(n) = 1 / (1 + ((n/n₀)^β − 1) e^{−h}), which falls from s(n₀) = 1:
+
+==============  ================================  ==========================================
+local_linear    g = a + b ln n                    a line through the last four sizes
+log_linear      g = a + b ln n                    a line through all
+local_power     ln g = a + b ln n                 a line through the last four sizes
+power_law       g = A s(n) + E with h = 0         B n^{−β} + E: a power law with a floor
+logistic        g = A s(n)                        an S-curve in ln n that ends at the limit
+rectified       g = A s(n) + E                    B / (D_l + n^β) + E, four parameters
+==============  ================================  ==========================================
+
+`rectified` is the law of Lin et al. (ICML 2024), with D_l = n₀^β (e^h − 1) its "pre-learned data
+size": until n^β is as large, little is gained, which a power law cannot follow. In (A, h) instead
+of (B, D_l) every parameter has a scale, and a negative D_l, as published fits have, is h < 0.
+
+`rectified_prior` is the same with a weak prior, which keeps four parameters from running away on
+few sizes. Residuals are those of ln g. Where no limit is known, g is the value (its negative if it
+rises), residuals are differences, E is free in sign, and laws that need a limit are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._optional import need
+
+__all__ = ["LAWS", "PANEL", "PARAMETERS", "Law", "fit_law"]
+
+Array = NDArray[np.float64]
+
+#: Parameters of each law, which must not outnumber the sizes.
+PARAMETERS = {
+    "local_linear": 2,
+    "log_linear": 2,
+    "local_power": 2,
+    "power_law": 3,
+    "logistic": 3,
+    "rectified": 4,
+    "rectified_prior": 3,  # what the prior decides costs no sizes
+}
+LAWS = tuple(name for name in PARAMETERS if name != "rectified_prior")
+#: Laws of which "auto" takes the median, by the curvature of what they foretell.
+PANEL = ("local_linear", "logistic", "local_power", "rectified_prior", "power_law")
+NEED_LIMIT = ("local_power", "logistic")
+WINDOW = 4  # sizes that the local lines go through
+
+#: What the prior of the panel's rectified law believes: β = 0.3 within a factor of e, as data
+#: scaling laws of neural networks have it, and a start of the decline within e⁴ of the smallest
+#: size. It weighs as much as one residual of 2 %, and so vanishes beside data that tell.
+_PRIOR_BETA, _PRIOR_H, _PRIOR_WEIGHT = np.log(0.3), 4.0, 0.02
+_BETA = (0.003, 4.0)
+_H = (-8.0, 40.0)
+_TINY = 1e-12
+_ITERATIONS = 200
+_STARTS = 2
+
+
+@dataclass(frozen=True)
+class Law:
+    """One fitted law; `parameters` are those of the table, with `start` for n₀."""
+
+    name: str
+    parameters: dict[str, float]
+    start: float = 1.0
+
+    def gap(self, sizes: Array) -> Array:
+        """Foretell the gap at sizes."""
+        p = self.parameters
+        if "b" in p:
+            line = p["a"] + p["b"] * np.log(sizes)
+            return np.exp(line) if self.name == "local_power" else line
+        s = _shape(np.log(sizes / self.start), p["beta"], p["h"])
+        return p["A"] * s + p["E"]
+
+
+def fit_law(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
+    """Fit one law by least squares to increasing positive sizes."""
+    if name in ("log_linear", "local_linear", "local_power"):
+        last = slice(None if name == "log_linear" else -WINDOW, None)
+        y = np.log(gaps[last]) if name == "local_power" else gaps[last]
+        x = np.log(sizes[last])
+        slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
+        return Law(name, {"a": float(y.mean() - slope * x.mean()), "b": slope})
+    return _saturating(name, sizes, gaps, relative)
+
+
+def _shape(t: Array, beta: Any, h: Any) -> Array:
+    """Give s at t = ln(n/n₀) ≥ 0, without overflow for any β and h within their bounds."""
+    return 1 / (1 + np.expm1(beta * t) * np.exp(-h))  # type: ignore[no-any-return]
+
+
+def _saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
+    """Fit A s(n) + E: a grid over (β, h), where A and E are linear, then SciPy from its minima."""
+    optimize = need("scipy.optimize", extra="stats", what="forecasting")
+    t = np.log(sizes / sizes[0])
+    scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
+    y = gaps / scale
+    free = {"power_law": [0, 1, 3], "logistic": [0, 1, 2]}.get(name, [0, 1, 2, 3])
+    prior = name == "rectified_prior"
+    h_low = _H[0] if name == "rectified" else 0.0
+    low = np.array([0.0, np.log(_BETA[0]), h_low, 0.0 if relative else -np.inf])
+    high = np.array([np.inf, np.log(_BETA[1]), _H[1], np.inf])
+    full = np.zeros(4)  # A, ln β, h, E
+
+    def residuals(x: Array) -> Array:
+        full[free] = x
+        found = full[0] * _shape(t, np.exp(full[1]), full[2]) + full[3]
+        r = np.log(np.maximum(found, _TINY) / y) if relative else found - y
+        if prior:
+            pulls = [(x[1] - _PRIOR_BETA), x[2] / _PRIOR_H]
+            r = np.append(r, _PRIOR_WEIGHT * np.array(pulls))
+        return r  # type: ignore[no-any-return]
+
+    def slopes(x: Array) -> Array:
+        full[free] = x
+        beta = np.exp(full[1])
+        s = _shape(t, beta, full[2])
+        bend = full[0] * s * s * np.exp(-full[2])
+        rows = [s, -bend * beta * t * np.exp(beta * t), bend * np.expm1(beta * t), np.ones_like(t)]
+        jacobian = np.array(rows).T
+        if relative:
+            jacobian /= np.maximum(full[0] * s + full[3], _TINY)[:, None]
+        if prior:
+            pulls = np.diag([0.0, _PRIOR_WEIGHT, _PRIOR_WEIGHT / _PRIOR_H, 0.0])
+            jacobian = np.concatenate([jacobian, pulls[1:3]])
+        return jacobian[:, free]
+
+    best: Any = None
+    for start in _starts(t, y, free, relative, h_low):
+        x = np.clip(start, low + 1e-9, np.minimum(high, 1e9) - 1e-9)[free]
+        bounds = low[free], high[free]
+        found = optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=_ITERATIONS)
+        if best is None or found.cost < best.cost:
+            best = found
+    full[free] = best.x
+    a, log_beta, h, e = full.tolist()
+    parameters = {"A": scale * a, "beta": float(np.exp(log_beta)), "h": h, "E": scale * e}
+    return Law(name, parameters, float(sizes[0]))
+
+
+def _starts(t: Array, y: Array, free: list[int], relative: bool, h_low: float) -> list[Array]:
+    """Give the lowest minima of a grid over β and h, with the best A and E at each."""
+    beta = np.geomspace(0.02, 2, 24)
+    h = np.concatenate([[-4, -2, -1] if h_low < 0 else [], [0], np.geomspace(0.02, 25, 30)])
+    h = h if 2 in free else np.zeros(1)
+    weight = 1 / y if relative else np.ones_like(y)
+    s = _shape(t, beta[:, None, None], h[:, None]) * weight
+    ss, s1, sy = (s * s).sum(-1), s @ weight, s @ (y * weight)
+    w1, wy = weight @ weight, weight @ (y * weight)
+    with np.errstate(all="ignore"):
+        determinant = ss * w1 - s1 * s1
+        a, e = (sy * w1 - wy * s1) / determinant, (wy * ss - sy * s1) / determinant
+    alone = (a < 0) | ~np.isfinite(a) | (3 not in free) | (relative & (e < 0))
+    a, e = np.where(alone, np.maximum(sy / ss, 0), a), np.where(alone, 0, e)
+    misfit = ((a[..., None] * s + e[..., None] * weight - y * weight) ** 2).sum(-1)
+    around = np.pad(misfit, 1, constant_values=np.inf)
+    least = (misfit <= around[:-2, 1:-1]) & (misfit <= around[2:, 1:-1])
+    least &= (misfit <= around[1:-1, :-2]) & (misfit <= around[1:-1, 2:])
+    places = np.argwhere(least)
+    places = places[np.argsort(misfit[least], kind="stable")][:_STARTS]
+    return [np.array([a[i, j], np.log(beta[i]), h[j], e[i, j]]) for i, j in places]

@@ -1,0 +1,48 @@
+"""Features of torch models, straight into statistics; and what else needs torch.
+
+:func:`extract` takes features at named layers while a model runs, :func:`list_layers` shows which
+layers there are. torch itself is imported when the first of these names is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .._optional import need
+
+if TYPE_CHECKING:
+    from ._extract import extract as extract
+    from ._extractor import Extractor as Extractor
+    from ._layers import Layer as Layer
+    from ._layers import Layers as Layers
+    from ._layers import list_layers as list_layers
+    from ._pooling import POOLS as POOLS
+    from ._tuning import BTuning as BTuning
+
+_HOME = {
+    "BTuning": "_tuning",
+    "Extractor": "_extractor",
+    "Layer": "_layers",
+    "Layers": "_layers",
+    "POOLS": "_pooling",
+    "extract": "_extract",
+    "list_layers": "_layers",
+}
+
+__all__ = ["POOLS", "BTuning", "Extractor", "Layer", "Layers", "extract", "list_layers"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    need("torch", extra="torch", what=f"transferability.torch.{name}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what can be loaded as well as what is."""
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,104 @@
+"""Scores of one layer, from its statistics, its kept rows and the model's own outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._evaluate import score
+from .._registry import metric_names, metric_rows, options_of
+from .._score import SETS, Score, Scores, issue
+from .._stats import Stats
+from ..errors import DataError, DtypeError
+from ._rows import LayerRows
+
+__all__ = ["compute_layer", "probabilities"]
+
+_OF_STATS = {"stats", "class_scatters"}
+
+
+def compute_layer(
+    rows: LayerRows,
+    stats: Stats,
+    outputs: NDArray[Any] | None,
+    metrics: str | Sequence[str],
+    options: Mapping[str, Any],
+) -> Score | Scores:
+    """Score a layer: each metric from what is at hand for it, statistics first."""
+    names = metric_names(metrics)
+    if unknown := sorted(set(options) - {o for name in names for o in options_of(name)}):
+        raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
+    by_stats = [name for name in names if {*metric_rows()[name]["needs"]} <= _OF_STATS]
+    others = [name for name in names if name not in by_stats]
+    everything = isinstance(metrics, str) and metrics in SETS
+    found = Scores({}, {})
+    if everything or by_stats:
+        asked = metrics if everything else by_stats
+        found = stats.score(asked, **_taken(options, by_stats))
+    if others and (rows.has_features or outputs is not None):
+        found = _with_rows(found, rows, stats, outputs, others, everything, options)
+    elif others and not everything:
+        stats.score(others[0])  # says what it needs
+        raise DataError(f"{others[0]} needs outputs=True, or keep_features=True, in extract")
+    scores = {name: found[name] for name in names if name in found}
+    if rows.is_constant:
+        text = f"layer {rows.layer!r} is dead: it gives the same features for every sample"
+        issue([text])
+        scores = {name: one.with_warning(text) for name, one in scores.items()}
+    if isinstance(metrics, str) and not everything:
+        return scores[metrics]
+    return Scores(scores, found.skipped)
+
+
+def _with_rows(
+    found: Scores,
+    rows: LayerRows,
+    stats: Stats,
+    outputs: NDArray[Any] | None,
+    names: Sequence[str],
+    everything: bool,
+    options: Mapping[str, Any],
+) -> Scores:
+    """Add what statistics do not serve, from the kept features and the model's outputs."""
+    features = rows.features() if rows.has_features else None
+    if features is not None and features.dtype == np.float16:
+        features = features.astype(np.float32)
+    given: dict[str, Any] = {}
+    of_classes = outputs is not None and outputs.shape[1] > 1
+    if outputs is not None and (of_classes or not everything):
+        probs = probabilities(outputs)
+        given = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
+    labels = rows.labels()
+    chosen = _taken(options, names)
+    scores, skipped = dict(found), dict(found.skipped)
+    for name in names:
+        try:
+            scores[name] = score(
+                features, labels, name, task=stats.task if labels is not None else "auto",
+                **given, **{k: v for k, v in chosen.items() if k in options_of(name)},
+            )  # fmt: skip
+            skipped.pop(name, None)
+        except (DataError, ImportError) as error:
+            if not everything:
+                raise
+            skipped[name] = str(error)
+    return Scores(scores, skipped)
+
+
+def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    known = {option for name in names for option in options_of(name)}
+    return {name: value for name, value in options.items() if name in known}
+
+
+def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Give the softmax of logits (n, K); outputs that are probabilities already, as they are."""
+    wide = outputs.astype(np.float64)
+    if outputs.shape[1] < 2:
+        raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
+    if (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1.0, atol=1e-3):
+        return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+    wide = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))

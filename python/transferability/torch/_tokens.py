@@ -1,0 +1,182 @@
+"""Rows for words and tokens: which positions of (N, T, D) features make a row, with which label.
+
+Labels are those of words, as users have them, a list for each sentence; `word_ids` says which word
+each sub-word belongs to, as fast tokenisers do. Without `word_ids` the labels are those of tokens.
+What is labelled None or -100 makes no row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .._input import as_array
+from .._labels import read_labels
+from ..errors import DataError
+from ._pooling import readable
+
+__all__ = ["IGNORED", "Selection", "select_tokens", "select_words", "strip_bio", "taken"]
+
+#: The label that Hugging Face gives to what is not to be looked at.
+IGNORED = -100
+WORD_POOLS = ("first_subword", "last_subword", "mean")
+_TAG = re.compile(r"[BIESLU]-(.+)")
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows to make of the positions of a batch.
+
+    `places` (R, S) numbers the positions, sample by sample; a row is the mean over its S places,
+    of which `counted` (R, S) says which are meant. `samples` (R,) says from which sample of the
+    batch a row is.
+    """
+
+    places: NDArray[np.int64]
+    counted: NDArray[np.bool_]
+    labels: NDArray[Any] | None
+    samples: NDArray[np.int64]
+    n_lost: int = 0  # labelled words that were cut off with the end of the text
+
+
+def taken(x: Tensor, selection: Selection) -> Tensor:
+    """Give the rows of a selection from features (positions, D)."""
+    places = torch.from_numpy(selection.places).to(x.device)
+    if selection.places.shape[1] == 1:
+        return readable(x[places[:, 0]])
+    counted = torch.from_numpy(selection.counted).to(x.device)[..., None]
+    return torch.where(counted, readable(x[places]), 0).sum(1) / counted.sum(1)
+
+
+def select_words(
+    labels: Sequence[Any] | None, word_ids: Sequence[Sequence[int | None]], n_tokens: int, pool: str
+) -> Selection:
+    """Select the sub-words of each labelled word: the first, the last, or all for their mean.
+
+    Parameters
+    ----------
+    labels : sequence of sequences, or None
+        A label for each word of each sentence. None: every word makes a row.
+    word_ids : sequence of sequences
+        For each position of each sentence the number of its word, or None.
+    n_tokens : int
+        Positions of each sentence, T.
+    pool : {"first_subword", "last_subword", "mean"}
+        Which of a word's positions make its row.
+    """
+    if pool not in WORD_POOLS:
+        raise DataError(
+            f"pool={pool!r} does not make one row for each word; choose from "
+            f"{', '.join(map(repr, WORD_POOLS))}"
+        )
+    if labels is not None:
+        _check_lengths(labels, len(word_ids), "word_ids")
+    places: list[list[int]] = []
+    found: list[Any] = []
+    samples: list[int] = []
+    n_lost = 0
+    for sample, ids in enumerate(word_ids):
+        if len(ids) != n_tokens:
+            raise DataError(
+                f"word_ids[{sample}] has {len(ids)} entries but there are {n_tokens} tokens"
+            )
+        of_word: dict[int, list[int]] = {}
+        for token, word in enumerate(ids):
+            if word is not None:
+                of_word.setdefault(int(word), []).append(sample * n_tokens + token)
+        tags = None if labels is None else _listed(labels[sample])
+        if tags is not None and of_word and max(of_word) >= len(tags):
+            raise DataError(
+                f"labels[{sample}] has {len(tags)} entries but word_ids[{sample}] knows word "
+                f"{max(of_word)}; give one label for each word"
+            )
+        words = of_word if tags is None else [w for w, tag in enumerate(tags) if not _ignored(tag)]
+        for word in words:
+            if word not in of_word:
+                n_lost += 1
+                continue
+            here = of_word[word]
+            places.append({"first_subword": here[:1], "last_subword": here[-1:]}.get(pool, here))
+            found.append(None if tags is None else tags[word])
+            samples.append(sample)
+    return _selection(places, None if labels is None else found, samples, n_lost)
+
+
+def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Selection:
+    """Select tokens that the mask (N, T) leaves and that have a label."""
+    places: list[list[int]] = []
+    found: list[Any] = []
+    samples: list[int] = []
+    n_samples, n_tokens = mask.shape
+    if labels is not None:
+        _check_lengths(labels, n_samples, "features")
+    for sample in range(n_samples):
+        tags = [0] * n_tokens if labels is None else _listed(labels[sample])
+        if len(tags) != n_tokens:
+            raise DataError(
+                f"labels[{sample}] has {len(tags)} entries but there are {n_tokens} tokens; give "
+                f"one for each token, -100 where it does not count, or word_ids and one for each "
+                f"word"
+            )
+        for token in np.flatnonzero(mask[sample]).tolist():
+            if not _ignored(tags[token]):
+                places.append([sample * n_tokens + token])
+                found.append(tags[token])
+                samples.append(sample)
+    return _selection(places, None if labels is None else found, samples, 0)
+
+
+def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[Any]:
+    """Give tags without their position in a span: B-PER, I-PER, E-PER, S-PER become PER."""
+    if tag_names is not None:
+        if labels.dtype.kind not in "iu":
+            raise DataError("tag_names is for labels that are integers, and these are not")
+        if labels.size and not 0 <= labels.min() <= labels.max() < len(tag_names):
+            raise DataError(
+                f"labels go from {labels.min()} to {labels.max()}, but there are "
+                f"{len(tag_names)} tag_names"
+            )
+        labels = np.asarray(tag_names, dtype=str)[labels]
+    if labels.dtype.kind != "U":
+        raise DataError(
+            "bio='strip' needs tags as strings, or tag_names, a list with the name of each integer"
+        )
+    return np.array([(m[1] if (m := _TAG.fullmatch(t)) else t) for t in labels.tolist()], str)
+
+
+def _selection(
+    places: list[list[int]], found: list[Any] | None, samples: list[int], n_lost: int
+) -> Selection:
+    width = max(map(len, places), default=1)
+    counted = np.array([len(row) for row in places])[:, None] > np.arange(width)
+    padded = np.array([row + row[:1] * (width - len(row)) for row in places], dtype=np.int64)
+    labels = None
+    if found is not None:
+        labels = read_labels(found)[0] if found else np.empty(0, dtype=np.int64)
+    shape = (len(places), width)
+    return Selection(
+        padded.reshape(shape), counted.reshape(shape), labels, np.array(samples, np.int64), n_lost
+    )
+
+
+def _check_lengths(labels: Sequence[Any], n_samples: int, of: str) -> None:
+    if len(labels) != n_samples:
+        raise DataError(f"labels has {len(labels)} entries but {of} has {n_samples}")
+
+
+def _listed(labels: Any) -> list[Any]:
+    if isinstance(labels, (list, tuple)):
+        return list(labels)
+    listed: list[Any] = as_array(labels, "labels")[0].tolist()
+    return listed
+
+
+def _ignored(tag: Any) -> bool:
+    return tag is None or (not isinstance(tag, (str, list, tuple)) and bool(tag == IGNORED))

@@ -1,0 +1,163 @@
+"""Target tasks for one model, and ensembles of source models for one task."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import transferability as tx
+from transferability import DataError, DtypeError, agreement
+
+
+@pytest.fixture(scope="module")
+def probs() -> Any:
+    return np.random.default_rng(0).dirichlet([0.2] * 6, 400)
+
+
+@pytest.fixture(scope="module")
+def tasks(probs: Any) -> dict[str, dict[str, Any]]:
+    """Tasks whose labels follow the source classes with more and more noise."""
+    rng = np.random.default_rng(1)
+    found = {}
+    for noise in (0.6, 0.1, 0.3):
+        labels = probs.argmax(axis=1)
+        wrong = rng.random(400) < noise
+        found[f"noise{noise}"] = {
+            "source_probs": probs,
+            "source_labels": probs.argmax(axis=1),
+            "labels": np.where(wrong, rng.integers(0, 6, 400), labels),
+        }
+    # Two classes, one rare: LEEP is near 0 whatever the model knows, and nothing is explained.
+    found["rare"] = {
+        "source_probs": probs,
+        "source_labels": probs.argmax(axis=1),
+        "labels": (np.arange(400) % 40 == 0).astype(int),
+    }
+    return found
+
+
+def test_the_correction_takes_out_the_entropy_of_the_labels(tasks: Any) -> None:
+    ranking = tx.compare_tasks(tasks, ["leep", "nce"])
+    assert ranking.names == ("noise0.1", "noise0.3", "noise0.6", "rare")
+    plain = tx.compare_tasks(tasks, "leep", normalize=None)
+    assert plain.names[0] == "rare"
+    for name, task in tasks.items():
+        leep = tx.leep(task["source_probs"], task["labels"], normalize="entropy_ratio")
+        assert ranking[name].leep == leep
+        assert plain[name].leep == tx.leep(task["source_probs"], task["labels"])
+        assert 0 <= ranking[name].nce <= 1
+    assert ranking.warnings == ()
+    assert "4 tasks by LEEP" in repr(ranking)
+
+
+def test_relative_accuracy_is_the_truth_of_tasks(tasks: Any) -> None:
+    ranking = tx.compare_tasks(tasks)
+    truth = {"noise0.1": 0.9, "noise0.3": 0.75, "noise0.6": 0.5, "rare": 0.98}
+    baseline = {"noise0.1": 0.3, "noise0.3": 0.3, "noise0.6": 0.3, "rare": 0.975}
+    assert ranking.evaluate(truth, n_boot=100).weighted_tau < 0.5
+    relative = ranking.evaluate(truth, baseline=baseline, n_boot=100)
+    assert relative.weighted_tau == pytest.approx(1)
+    expected = [agreement.relative_accuracy(truth[name], baseline[name]) for name in ranking.names]
+    assert relative.truth.tolist() == expected
+    with pytest.raises(DataError, match="no baseline for rare"):
+        ranking.evaluate(truth, baseline={k: v for k, v in baseline.items() if k != "rare"})
+
+
+def test_tasks_of_features_and_failures_are_rows(features: Any, labels: Any) -> None:
+    ranking = tx.compare_tasks(
+        {
+            "pair": (features, labels),
+            "values": {"features": features, "labels": features[:, 0], "task": "regression"},
+            "bad": {"features": features, "labels": labels[:10]},
+        },
+        ["logme", "h_score"],
+    )
+    assert ranking["pair"].logme == tx.logme(features, labels)
+    assert ranking["values"].error is not None
+    assert "h_score" in ranking["values"].error
+    assert "10 entries" in str(ranking["bad"].error)
+    assert "no correction takes out" in ranking.warnings[0]
+    assert ranking.top(1).unit == "task"
+
+
+def test_wrong_tasks_say_so(features: Any, labels: Any) -> None:
+    with pytest.raises(DataError, match="'images'"):
+        tx.compare_tasks({"a": {"images": features, "labels": labels}})
+    with pytest.raises(DataError, match="no 'labels'"):
+        tx.compare_tasks({"a": {"features": features}})
+    with pytest.raises(DtypeError, match="features, labels"):
+        tx.compare_tasks({"a": features})
+    with pytest.raises(DataError, match="tasks is empty"):
+        tx.compare_tasks({})
+
+
+# --- ensembles ------------------------------------------------------------------------------------
+
+
+def test_concatenated_ensembles_are_ranked_by_features_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    models = {name: rng.normal(size=(200, d)) for name, d in (("a", 3), ("b", 2), ("c", 4))}
+    labels = models["a"][:, 0] + models["c"][:, 0] > 0
+    ranking = tx.rank_ensembles(models, labels, sizes=[1, 2])
+    assert len(ranking) == 6
+    assert ranking.names[0] == "a + c"
+    both = np.concatenate([models["a"], models["c"]], axis=1)
+    assert ranking["a + c"].logme == tx.logme(both, labels)
+    assert ranking["a + c"].n_features == 7
+    assert ranking["b"].logme == tx.logme(models["b"], labels)
+
+
+def test_mean_ensembles_average_scores() -> None:
+    rng = np.random.default_rng(0)
+    models = {name: rng.normal(size=(200, 3)) for name in "abcd"}
+    models["broken"] = np.full((200, 3), np.nan)
+    labels = models["a"][:, 0] > 0
+    ranking = tx.rank_ensembles(models, labels, "h_score", sizes=3, combine="mean")
+    expected = np.mean([tx.h_score(models[m], labels) for m in "abd"])
+    assert ranking["a + b + d"].h_score == pytest.approx(expected, rel=1e-15)
+    assert str(ranking["a + b + broken"].error).startswith("broken: ")
+    assert ranking["a + b + d"].h_score.members == ("a", "b", "d")
+
+
+def test_predictions_average_as_e_leep_says(probs: Any) -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 3, 400)
+    models = {"a": probs, "b": rng.dirichlet([0.5] * 4, 400), "c": rng.dirichlet([1.0] * 2, 400)}
+    ranking = tx.rank_ensembles(models, labels, sizes=[1, 2, 3], combine="prediction")
+
+    def likelihood(theta: Any, i: int) -> float:
+        total = 0.0
+        for z in range(theta.shape[1]):
+            total += theta[i, z] * theta[labels == labels[i], z].sum() / theta[:, z].sum()
+        return total
+
+    for size in (1, 2, 3):
+        for subset in itertools.combinations(models, size):
+            mean = [np.mean([likelihood(models[m], i) for m in subset]) for i in range(400)]
+            expected = np.mean(np.log(mean))
+            found = ranking[" + ".join(subset)].leep
+            assert found == pytest.approx(expected, abs=1e-12)
+    for name in models:  # an ensemble of one is LEEP
+        assert ranking[name].leep == pytest.approx(float(tx.leep(models[name], labels)), abs=1e-12)
+    # By Jensen, averaged predictions are at least as likely as the mean of the members' scores.
+    mean = tx.rank_ensembles(models, labels, sizes=3, combine="prediction")[0].leep
+    assert mean >= np.mean([tx.leep(p, labels) for p in models.values()])
+
+
+def test_wrong_ensembles_say_so() -> None:
+    models = {f"m{i}": np.random.default_rng(i).normal(size=(50, 2)) for i in range(12)}
+    labels = np.arange(50) % 2
+    with pytest.raises(DataError, match=f"{math.comb(12, 5)} ensembles"):
+        tx.rank_ensembles(models, labels, sizes=5)
+    with pytest.raises(DataError, match="1 to 12 members"):
+        tx.rank_ensembles(models, labels, sizes=13)
+    with pytest.raises(DataError, match="combine"):
+        tx.rank_ensembles(models, labels, combine="vote")
+    with pytest.raises(DataError, match="defined for leep"):
+        tx.rank_ensembles(models, labels, "logme", combine="prediction")
+    with pytest.raises(DataError, match=r"\[40, 50\] rows"):
+        tx.rank_ensembles({"a": models["m0"], "b": models["m1"][:40]}, labels)

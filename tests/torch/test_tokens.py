@@ -1,0 +1,168 @@
+"""Rows of words and tokens: which, with which label, of which sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from transferability.errors import DataError, TransferabilityWarning
+from transferability.torch import extract
+from transferability.torch._tokens import select_words, strip_bio
+
+#: [CLS] a b1 b2 [SEP] and [CLS] c1 c2 c3 d — the second is cut off after four sub-words.
+WORD_IDS = [[None, 0, 1, 1, None], [None, 0, 0, 0, 1]]
+
+
+def taken(labels: Any, pool: str, x: torch.Tensor, **options: Any) -> Any:
+    with extract(nn.Identity().eval(), pool=pool, keep_features="float64", **options) as ex:
+        ex.update(x, labels, word_ids=WORD_IDS)
+    return ex
+
+
+def test_a_word_is_its_first_its_last_or_all_its_sub_words() -> None:
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    labels = [["A", "B"], ["A", "C"]]
+    for pool, rows in {
+        "first_subword": [x[0, 1], x[0, 2], x[1, 1], x[1, 4]],
+        "last_subword": [x[0, 1], x[0, 3], x[1, 3], x[1, 4]],
+        "mean": [x[0, 1], x[0, 2:4].mean(0), x[1, 1:4].mean(0), x[1, 4]],
+    }.items():
+        ex = taken(labels, pool, x, task="classification")
+        np.testing.assert_allclose(ex.features[""], torch.stack(rows), rtol=1e-14)
+        assert ex.labels[""].tolist() == ["A", "B", "A", "C"]
+        assert ex.groups[""].tolist() == [0, 0, 1, 1]
+        assert ex.n_samples == 2
+
+
+def test_none_and_minus_100_make_no_row() -> None:
+    x = torch.randn(2, 5, 3)
+    ex = taken([["A", None], [None, "B"]], "first_subword", x, task="classification")
+    np.testing.assert_array_equal(ex.features[""], torch.stack([x[0, 1], x[1, 4]]))
+    ex = taken([[3, -100], np.array([-100, 4])], "first_subword", x, task="classification")
+    assert ex.labels[""].tolist() == [3, 4]
+    ex = taken([[0.5, None], [-100.0, 2.5]], "mean", x, task="regression")
+    assert ex.labels[""].tolist() == [0.5, 2.5]
+    ex = taken([[[1.0, 2.0], None], [[3.0, 4.0], [5.0, 6.0]]], "mean", x, task="regression")
+    assert ex.labels[""].tolist() == [[1, 2], [3, 4], [5, 6]]
+
+
+def test_words_that_were_cut_off_are_counted_and_said() -> None:
+    x = torch.randn(2, 5, 3)
+    with pytest.warns(TransferabilityWarning, match="3 labelled words were cut off"):
+        ex = taken([["A", "B"], ["A", "C", "D", "E", "F"]], "mean", x, task="classification")
+    assert ex.labels[""].tolist() == ["A", "B", "A", "C"]
+
+
+def test_bio_is_stripped_or_kept() -> None:
+    x, tags = torch.randn(2, 5, 3), [["B-PER", "I-PER"], ["O", "S-LOC"]]
+    kept = taken(tags, "mean", x, task="classification")
+    assert kept.labels[""].tolist() == ["B-PER", "I-PER", "O", "S-LOC"]
+    stripped = taken(tags, "mean", x, task="classification", bio="strip")
+    assert stripped.labels[""].tolist() == ["PER", "PER", "O", "LOC"]
+    names = ["O", "B-PER", "I-PER"]
+    by_id = taken([[1, 2], [0, -100]], "mean", x, task="classification", bio="strip",
+                  tag_names=names)  # fmt: skip
+    assert by_id.labels[""].tolist() == ["PER", "PER", "O"]
+    with pytest.raises(DataError, match="needs tags as strings, or tag_names"):
+        taken([[1, 2], [0, 0]], "mean", x, bio="strip")
+    with pytest.raises(DataError, match="labels go from 0 to 3, but there are 3 tag_names"):
+        strip_bio(np.array([0, 3]), names)
+    assert strip_bio(np.array(["B-52-X", "Boeing", "U-ORG"]), None).tolist() == [
+        "52-X", "Boeing", "ORG"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("labels", "pool", "message"),
+    [
+        ([["A", "B"]], "mean", "labels has 1 entries but word_ids has 2"),
+        ([["A"], ["B", "C"]], "mean", r"labels\[0\] has 1 entries but word_ids\[0\] knows word 1"),
+        ([["A", "B"], ["B", "C"]], "cls", "pool='cls' does not make one row for each word"),
+    ],
+)
+def test_labels_that_do_not_fit_words_are_refused(labels: Any, pool: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        taken(labels, pool, torch.randn(2, 5, 3))
+
+
+def test_word_ids_must_fit_the_tokens() -> None:
+    with pytest.raises(DataError, match=r"word_ids\[0\] has 5 entries but there are 6 tokens"):
+        taken([["A", "B"], ["B", "C"]], "mean", torch.randn(2, 6, 3))
+    with (
+        extract(nn.Identity().eval(), pool="first_subword") as ex,
+        pytest.raises(DataError, match="rows of words need word_ids"),
+    ):
+        ex.update(torch.randn(2, 5, 3), [["A"], ["B"]])
+
+
+def test_labels_of_tokens_without_words() -> None:
+    x = torch.randn(2, 4, 3)
+    labels = torch.tensor([[-100, 1, 2, -100], [1, 1, -100, 7]])
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0]])
+    with extract(nn.Identity().eval(), pool="none", keep_features=True) as ex:
+        ex.update(x, labels, attention_mask=mask)
+    np.testing.assert_array_equal(
+        ex.features[""], torch.stack([x[0, 1], x[0, 2], x[1, 0], x[1, 1]])
+    )
+    assert ex.labels[""].tolist() == [1, 2, 1, 1]
+    assert ex.groups[""].tolist() == [0, 0, 1, 1]
+    with (
+        extract(nn.Identity().eval(), pool="none") as ex,
+        pytest.raises(DataError, match=r"labels\[0\] has 3 entries but there are 4 tokens; .*-100"),
+    ):
+        ex.update(x, [[1, 2, 3], [1, 2, 3]])
+
+
+def test_real_word_ids_of_a_fast_tokeniser(minilm: Any) -> None:
+    words = [["unbelievably", "good"], ["a", "transferability", "score", "of", "0.5"]]
+    tokenizer = minilm.tokenizer
+    encoded = tokenizer(words, is_split_into_words=True, padding=True, return_tensors="pt")
+    ids = [encoded.word_ids(i) for i in range(2)]
+    labels = [["X", "Y"], ["O", "X", None, "O", "Y"]]
+    model = next(m for m in minilm.modules() if type(m).__name__ == "BertModel")
+    with extract(model, "encoder.layer.2", keep_features=True, pool="mean") as ex:
+        ex.update(encoded, labels, word_ids=ids)
+    with torch.no_grad():
+        hidden = model(**encoded, output_hidden_states=True).hidden_states[3]
+    first = hidden[0, 1:-1][[i for i, w in enumerate(ids[0][1:-1]) if w == 0]].mean(0)
+    np.testing.assert_allclose(ex.features["encoder.layer.2"][0], first, atol=1e-5)
+    assert len(ex.features["encoder.layer.2"]) == 6
+    assert ex.groups["encoder.layer.2"].tolist() == [0, 0, 1, 1, 1, 1]
+
+
+def test_groups_may_be_given() -> None:
+    x = torch.randn(2, 5, 3)
+    with extract(nn.Identity().eval(), pool="mean") as ex:
+        ex.update(x, [["A", "B"], ["A", "A"]], word_ids=WORD_IDS, groups=["doc7", "doc9"])
+    assert ex.groups[""].tolist() == ["doc7", "doc7", "doc9", "doc9"]
+    with extract(nn.Identity().eval(), pool="cls") as ex:
+        ex.update(x, [0, 1], groups=[4, 5])
+    assert ex.groups[""].tolist() == [4, 5]
+
+
+@given(
+    st.lists(
+        st.lists(st.one_of(st.none(), st.integers(0, 4)), min_size=6, max_size=6),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_every_labelled_word_that_is_there_makes_one_row(word_ids: list[list[Any]]) -> None:
+    labels = [[10 * i + w for w in range(5)] for i in range(len(word_ids))]
+    expected = [
+        10 * i + w
+        for i, ids in enumerate(word_ids)
+        for w in sorted({w for w in ids if w is not None})
+    ]
+    chosen = select_words(labels, word_ids, 6, "mean")
+    assert chosen.labels is not None
+    assert chosen.labels.tolist() == expected
+    assert chosen.counted.sum() == sum(w is not None for ids in word_ids for w in ids)
+    assert len(expected) + chosen.n_lost == 5 * len(word_ids)
