@@ -16,7 +16,7 @@ import torch.multiprocessing as mp
 
 import transferability as tx
 from transferability.errors import DataError
-from transferability.torch._metric import TransferabilityMetric
+from transferability.torch import TransferabilityMetric
 
 DOCS = Path(__file__).parents[2] / "docs" / "distributed.md"
 D, C = 6, 3

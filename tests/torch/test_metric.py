@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 
 import transferability as tx
 from transferability.errors import DataError, DtypeError, TransferabilityWarning
-from transferability.torch._metric import TransferabilityMetric
+from transferability.torch import TransferabilityMetric
 
 N, D, C = 240, 7, 4
 
