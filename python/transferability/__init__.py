@@ -20,6 +20,7 @@ from .metrics import *  # noqa: F403
 if TYPE_CHECKING:
     from . import agreement as agreement
     from . import compat as compat
+    from . import dask as dask
     from . import forecast as forecast
     from . import io as io
     from . import models as models
@@ -61,7 +62,17 @@ _HOME = {
     "set_num_threads": "_threads",
     "show_config": "_core",
 }
-_SUBMODULES = ("agreement", "compat", "forecast", "io", "models", "sklearn", "torch", "tuning")
+_SUBMODULES = (
+    "agreement",
+    "compat",
+    "dask",
+    "forecast",
+    "io",
+    "models",
+    "sklearn",
+    "torch",
+    "tuning",
+)
 
 __all__ = [
     "Ranking",

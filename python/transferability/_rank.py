@@ -28,7 +28,7 @@ from ._target import Target
 from .errors import DataError, DtypeError
 from .io._paths import is_paths
 
-__all__ = ["rank"]
+__all__ = ["check_models", "digest_of", "rank", "with_columns"]
 
 #: Models scored side by side, at most: enough to overlap what is serial in each, and a bound on
 #: memory where there are many cores.
@@ -116,7 +116,7 @@ def rank(
     >>> ranking.names
     ('good', 'poor')
     """
-    _check_models(models)
+    check_models(models)
     if any(isinstance(model, Stats) for model in models.values()):
         beside = {
             "labels": labels,
@@ -126,7 +126,7 @@ def rank(
             "groups": groups,
         }
         ranking = rank_stats(_only_stats(models, beside), metrics, options)
-        return _with_columns(ranking, metrics, prior)
+        return with_columns(ranking, metrics, prior)
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = _threads.resolve(n_threads)
@@ -174,15 +174,15 @@ def rank(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=_digest(target, planned, precision, parts),
+        digest=digest_of(target, planned, precision, parts),
         warnings=target.warnings,
         skipped=planned[1],
         plan=Planned(planned[0], common, parts, target),
     )
-    return _with_columns(ranking, metrics, prior)
+    return with_columns(ranking, metrics, prior)
 
 
-def _with_columns(
+def with_columns(
     ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
 ) -> Ranking:
     """Add the columns that are no metrics."""
@@ -262,7 +262,7 @@ def _loaded(features: object) -> object:
     return features
 
 
-def _check_models(models: object) -> None:
+def check_models(models: object) -> None:
     if not isinstance(models, Mapping):
         raise DtypeError(f"models must be a mapping of names to features, got {type(models)}")
     if not models:
@@ -286,7 +286,7 @@ def _only_stats(models: Mapping[str, object], beside: Mapping[str, object]) -> d
     return states
 
 
-def _digest(target: Target, planned: Plan, precision: str, groups: Groups | None) -> str:
+def digest_of(target: Target, planned: Plan, precision: str, groups: Groups | None = None) -> str:
     """Identify what makes rankings comparable: labels, metrics, options, precision, groups."""
     text = f"{target.digest()}{planned[0]}{precision}"
     if groups is not None:

@@ -18,7 +18,7 @@ from ._given import Given
 from ._input import check_choice
 from ._isolate import Died, Failed, isolated, refuse_inside
 from ._layer_scores import AGGREGATES, row_of_layers
-from ._rank import _digest, _with_columns
+from ._rank import digest_of, with_columns
 from ._rank_stats import reason_of
 from ._ranking import Planned, Ranking, Row, pooled
 from ._sweep import Sweep, SweepProgress
@@ -222,12 +222,12 @@ def rank_models(
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=_digest(target, planned, "double" if n_rows else common.digest, None),
+        digest=digest_of(target, planned, "double" if n_rows else common.digest, None),
         warnings=(*target.warnings, *drawn),
         skipped=planned[1],
         plan=Planned(planned[0], how, None, target),
     )
-    return _with_columns(ranking, metrics, None)
+    return with_columns(ranking, metrics, None)
 
 
 def _row(

@@ -112,6 +112,10 @@ class State:
         """Memory that the statistics take, in bytes."""
         return self._inner.nbytes
 
+    def __sizeof__(self) -> int:
+        """Count what the native part holds, as schedulers that move or spill it need to know."""
+        return super().__sizeof__() + self.nbytes
+
     def __repr__(self) -> str:
         """Show the task, shape and size."""
         return (

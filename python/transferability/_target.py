@@ -96,10 +96,9 @@ class Target:
         """Keep the rows from `start` to before `stop`, read as all of them were."""
         if self.task == UNLABELLED:
             return replace(self, rows=stop - start)
-        ids = None if self.ids is None else self.ids[start:stop]
-        return replace(
-            self, ids=ids, values=None if self.values is None else self.values[start:stop]
-        )
+        # Aligned, as the native module wants them: what came from another process may not be.
+        rows = np.require(self.data[start:stop], requirements="A")
+        return replace(self, ids=rows) if self.values is None else replace(self, values=rows)
 
     def without_rows(self) -> Target:
         """Keep the description and drop the data."""

@@ -40,7 +40,7 @@ class InternalError(TransferabilityError, RuntimeError):
     """A bug in this package; please report it with the message."""
 
 
-class OutOfMemoryError(TransferabilityError, MemoryError):
+class OutOfMemoryError(MemoryError, TransferabilityError):  # the other order has no safe __new__
     """Memory for a computation could not be had; the message says what for and how much."""
 
 

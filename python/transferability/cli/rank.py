@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._dask import named_shards, rank_on_cluster, refuse_with_dask
 from ._models import MODEL_OPTIONS, model_options, ranked_models
 from ._shared import (
     SOME_FAILED,
@@ -28,18 +29,30 @@ __all__ = ["rank"]
 
 _FEATURE_OPTIONS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
-    *("groups", "aggregate"),
+    *("groups", "aggregate", "dask"),
 )
+
+
+def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Check that files exist, unless it is the workers of a cluster that will read them."""
+    return value if ctx.params.get("dask") else existing_file(ctx, parameter, value)
 
 
 @click.command()
-@click.argument("features", nargs=-1, callback=existing_file)
+@click.argument("features", nargs=-1, callback=_file_here)
 @click.option(
     "--labels",
-    callback=existing_file,
+    callback=_file_here,
     help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
 )
 @model_options
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    is_eager=True,
+    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786; FEATURES may then "
+    "be NAME=PATH.",
+)
 @shared_options
 @click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
 @click.option("--groups", callback=existing_file, help="The group of each row; a file as --labels.")
@@ -58,6 +71,7 @@ def rank(
     /,
     features: tuple[str, ...],
     labels: str | None,
+    dask: str | None,
     metrics: str,
     task: str,
     intercept: bool | None,
@@ -83,6 +97,9 @@ def rank(
     a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
     files or tables. --source-probs and --source-labels take the same, with one array a model, of
     its name. Or FEATURES are FILE.stats of all models, which have their labels.
+
+    With --dask, NAME=PATH is a model in shards, which the workers must find at PATH: a file, a
+    folder or a quoted pattern; --labels takes these too.
     """
     from .._rank import rank as rank_models
     from .._sources import find_models, label_source, load_labels, parse_source
@@ -96,7 +113,7 @@ def rank(
         ranking = ranked_models(chosen, metrics, task, quiet, keep_features=stability, **wanted)
         _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
         return
-    if all(path.endswith(".stats") for path in features):
+    if all(path.endswith(".stats") for path in features) and dask is None:
         beside: dict[str, object] = {
             "source_probs": source_probs,
             "source_labels": source_labels,
@@ -114,32 +131,48 @@ def rank(
         if len(features) != 1 or not features[0].endswith(".npz"):
             raise click.UsageError("give the labels with --labels")
         labels = f"{features[0]}:labels"
+    models: dict[str, Any] = {}
+    if dask is not None:
+        refuse_with_dask(
+            source_probs=source_probs,
+            source_labels=source_labels,
+            threads=threads,
+            method=method,
+            groups=groups,
+            stability=stability or None,
+        )
+        models, features = named_shards(features)
     with usage():
         names = names_of(metrics)
-        source = label_source(labels)
+        source = label_source(labels) if dask is None else None
         for path in features:
             if not path.endswith(CONTAINERS) and not Path(path).is_dir():
                 parse_source(path)
-    models, skipped = find_models(features, source)
-    for line in () if quiet else skipped:
-        say(line)
-    own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
-    ranking = rank_models(
-        models,
-        load_labels(labels),
-        names,
-        task=task,
-        precision=precision,
-        method=method,
-        progress=False if quiet else None,
-        n_threads=threads,
-        baselines=baselines,
-        groups=None if groups is None else load_labels(groups),
-        aggregate=aggregate,
-        **own,
-        **given(intercept=intercept),
-        **options,
-    )
+    if features:
+        found, skipped = find_models(features, source)
+        for name in models.keys() & found.keys():
+            raise click.UsageError(f"two models are called {name!r}")
+        models |= found
+        for line in () if quiet else skipped:
+            say(line)
+    common: dict[str, Any] = {"task": task, "precision": precision, "baselines": baselines}
+    common |= {"progress": False if quiet else None, **given(intercept=intercept), **options}
+    if dask is not None:
+        where = {name: str(model) for name, model in models.items()}
+        ranking = rank_on_cluster(dask, where, labels, metrics=names, **common)
+    else:
+        own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
+        ranking = rank_models(
+            models,
+            load_labels(labels),
+            names,
+            method=method,
+            n_threads=threads,
+            groups=None if groups is None else load_labels(groups),
+            aggregate=aggregate,
+            **own,
+            **common,
+        )
     _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
 
 

@@ -1,7 +1,8 @@
 """Features of torch models, straight into statistics; and what else needs torch.
 
 :func:`extract` takes features at named layers while a model runs, :func:`list_layers` shows which
-layers there are. torch itself is imported when the first of these names is used.
+layers there are. :class:`TransferabilityMetric` scores the batches of a training loop. torch itself
+is imported when the first of these names is used.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ._layers import Layer as Layer
     from ._layers import Layers as Layers
     from ._layers import list_layers as list_layers
+    from ._metric import TransferabilityMetric as TransferabilityMetric
     from ._pooling import POOLS as POOLS
     from ._tuning import BTuning as BTuning
 
@@ -26,11 +28,21 @@ _HOME = {
     "Layer": "_layers",
     "Layers": "_layers",
     "POOLS": "_pooling",
+    "TransferabilityMetric": "_metric",
     "extract": "_extract",
     "list_layers": "_layers",
 }
 
-__all__ = ["POOLS", "BTuning", "Extractor", "Layer", "Layers", "extract", "list_layers"]
+__all__ = [
+    "POOLS",
+    "BTuning",
+    "Extractor",
+    "Layer",
+    "Layers",
+    "TransferabilityMetric",
+    "extract",
+    "list_layers",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,68 @@
+"""``transferability rank --dask``: the same ranking, made by the workers of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import TransferabilityError
+from ._shared import say
+
+if TYPE_CHECKING:
+    from .._ranking import Ranking
+
+__all__ = ["named_shards", "rank_on_cluster", "refuse_with_dask"]
+
+
+def named_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Tell NAME=PATH, a model in shards that the workers find, from files that are found here."""
+    named: dict[str, Any] = {}
+    others: list[str] = []
+    for entry in features:
+        name, equals, path = entry.partition("=")
+        if not equals or "/" in name:  # a path may have an equals sign in it
+            others.append(entry)
+        elif not name or not path:
+            raise click.UsageError(f"{entry!r} is not NAME=PATH")
+        elif name in named:
+            raise click.UsageError(f"two models are called {name!r}: {named[name]} and {path}")
+        else:
+            named[name] = path
+    return named, tuple(others)
+
+
+def refuse_with_dask(**given: object) -> None:
+    """Name what needs the samples, or the data of every model, at one place."""
+    for name, value in given.items():
+        if value not in (None, "auto"):
+            raise click.UsageError(
+                f"--dask computes from statistics alone, with one thread a worker; leave out "
+                f"--{name.replace('_', '-')}"
+            )
+
+
+def rank_on_cluster(address: str, models: dict[str, Any], labels: str, **options: Any) -> Ranking:
+    """Rank on the cluster whose scheduler listens at an address."""
+    from ..dask import rank
+
+    with _connected(address) as client:
+        return rank(client, models, labels, **options)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    from .._optional import need
+
+    distributed = need("distributed", extra="dask", what="--dask")
+    try:
+        client = distributed.Client(address, set_as_default=False)
+    except (OSError, ValueError) as error:  # nobody there; no such kind of address
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise TransferabilityError(f"no Dask scheduler answers at {address}: {reason}") from error
+    with client:
+        if not client.nthreads():
+            say(f"note: the cluster at {address} has no workers yet; waiting for one")
+        yield client

@@ -1,0 +1,231 @@
+"""Transferability as a metric of torchmetrics: states that add up over batches and processes.
+
+For rows x (D,) of the features about a shift s (D,) that all processes share:
+
+    sum = Σ (x − s)                 scatter = Σ (x − s)(x − s)ᵀ
+    cubic = Σ ‖x − s‖² (x − s)      quartic = Σ ‖x − s‖⁴
+
+with counts and sums of every class, or for targets y (K,) about a shift p (K,)
+
+    target_sum = Σ (y − p)   target_square = Σ (y − p)²   cross = Σ (x − s)(y − p)ᵀ.
+
+Everything is float64, on the module's device: O(B D²) time a batch and O(D²) memory in all. What
+no sum can tell, whether a column is exactly constant, the least and the largest value do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from .._optional import need
+from .._registry import metric_rows, plan
+from .._score import Score
+from .._stats import Stats
+from .._target import TASKS
+from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
+from ._metric_batch import checked
+from ._metric_moments import digits_lost, moments_of
+
+__all__ = ["TransferabilityMetric"]
+
+_Metric: Any = need("torchmetrics", extra="torch", what="TransferabilityMetric").Metric
+
+
+class TransferabilityMetric(_Metric):
+    """Score features against labels, batch by batch, on one process or many.
+
+    Parameters
+    ----------
+    num_features : int
+        Columns of the features.
+    num_classes, num_outputs, num_labels : int, optional
+        Exactly one: labels are classes 0 to ``num_classes - 1``, or ``num_outputs`` real targets,
+        or ``num_labels`` columns of 0 and 1.
+    metrics : str or sequence of str, default="logme"
+        Those that statistics alone serve.
+    shift : array-like of shape (num_features,), optional
+        Subtracted from the features before they are multiplied; the same in every process.
+        Default: zeros, which is right for features whose mean is no more than some hundred
+        standard deviations from 0. For others take :meth:`shift_from` of one batch.
+    target_shift : array-like of shape (num_outputs,), optional
+        The same for targets.
+    options : mapping, optional
+        Options of the metrics, for example ``{"intercept": True}``.
+    **kwargs
+        As every ``torchmetrics.Metric`` takes them.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If the task is not given once, or the metrics or options do not apply. In ``update``, if
+        features or labels have another shape, a value that is not finite, or an unknown class;
+        the state is then as before.
+
+    Notes
+    -----
+    The state holds float64, which Apple's MPS lacks: keep the metric on the CPU there, ``update``
+    brings each batch to the metric's device.
+
+    Examples
+    --------
+    >>> import torch
+    >>> metric = TransferabilityMetric(num_features=4, num_classes=2, metrics="logme")
+    >>> features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    >>> for batch in features.split(20):
+    ...     metric.update(batch, (batch[:, 0] > 0).long())
+    >>> metric.compute().shape, metric.stats.n_samples
+    (torch.Size([]), 60)
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+
+    least: torch.Tensor
+    most: torch.Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int | None = None,
+        num_outputs: int | None = None,
+        num_labels: int | None = None,
+        metrics: str | Sequence[str] = "logme",
+        *,
+        shift: Any = None,
+        target_shift: Any = None,
+        options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        sizes = dict(zip(TASKS, (num_classes, num_outputs, num_labels), strict=True))
+        chosen = [(task, size) for task, size in sizes.items() if size is not None]
+        if len(chosen) != 1:
+            raise DataError("give one of num_classes, num_outputs and num_labels")
+        (self.task, self.width), self.num_features = chosen[0], num_features
+        for name, size in (("num_features", num_features), ("the number given", self.width)):
+            if size < 1:
+                raise DataError(f"{name} is {size}; it must be at least 1")
+        self.metrics = metrics if isinstance(metrics, str) else tuple(metrics)
+        self.options = dict(options or {})
+        plan(self.metrics, self.task, self.options, {"stats"})  # refuses what does not apply
+
+        d, k = num_features, self.width
+        sums = {"count": (), "sum": (d,), "scatter": (d, d), "cubic": (d,), "quartic": ()}
+        of_classes = {"class_counts": (k,), "class_sums": (k, d)}
+        of_targets = {"target_sum": (k,), "target_square": (k,), "cross": (d, k)}
+        sums |= of_classes if self.task == "classification" else of_targets
+        for name, shape in sums.items():
+            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        infinite = torch.full((d,), torch.inf, dtype=torch.float64)
+        self.add_state("least", infinite, dist_reduce_fx="min")
+        self.add_state("most", -infinite, dist_reduce_fx="max")
+        # The shift is a state twice: after a merge both are equal if all processes had the same.
+        about = _vector("shift", shift, d)
+        targets_about = _vector("target_shift", target_shift, k)
+        for name, value in {"shift": about, "target_shift": targets_about}.items():
+            self.add_state(name, value, dist_reduce_fx="max")
+            self.add_state(f"{name}_again", value.clone(), dist_reduce_fx="min")
+
+    @staticmethod
+    def shift_from(features: torch.Tensor) -> torch.Tensor:
+        """Give a shift from the features, or targets, of one batch: their mean.
+
+        Send that of one process to all others before they make their metrics, for example with
+        ``torch.distributed.broadcast``: processes with shifts of their own are refused.
+        """
+        return features.detach().double().mean(dim=0)
+
+    def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
+        """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
+        device = self.sum.device
+        x, y = checked(features, target, self.num_features, self.task, self.width, device)
+        self.least = torch.minimum(self.least, x.amin(dim=0))
+        self.most = torch.maximum(self.most, x.amax(dim=0))
+        x = x - self.shift
+        square = (x * x).sum(dim=1)
+        self.count += len(x)
+        self.sum += x.sum(dim=0)
+        self.scatter += x.T @ x
+        self.cubic += square @ x
+        self.quartic += square @ square
+        if self.task == "classification":
+            # A product rather than index_add_, whose order on a GPU differs from run to run.
+            one_hot = torch.nn.functional.one_hot(y, self.width).double()
+            self.class_counts += one_hot.sum(dim=0)
+            self.class_sums += one_hot.T @ x
+        else:
+            y = y - self.target_shift
+            self.target_sum += y.sum(dim=0)
+            self.target_square += (y * y).sum(dim=0)
+            self.cross += x.T @ y
+
+    def set_dtype(self, dst_type: Any) -> Any:
+        """Refuse: sums of squares in fewer digits would be another score."""
+        raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a batch and give the score of that batch alone.
+
+        It is NaN, with a warning that says why, where a batch alone has none: one of a single
+        class, for example. The batch counts all the same.
+        """
+        self._in_forward = True
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self._in_forward = False
+
+    def compute(self) -> Any:
+        """Give the score of all batches, or a dict of scores by metric, as float64 tensors."""
+        try:
+            found = self.stats.score(self.metrics, **self.options)
+        except TransferabilityError as error:
+            if not getattr(self, "_in_forward", False):
+                raise
+            warnings.warn(
+                f"this batch has no score of its own: {error}", TransferabilityWarning, stacklevel=2
+            )
+            nan = torch.tensor(torch.nan, dtype=torch.float64, device=self.sum.device)
+            if self.metrics in metric_rows():
+                return nan
+            return dict.fromkeys(plan(self.metrics, self.task, self.options, {"stats"})[0], nan)
+
+        def tensor(score: Score) -> torch.Tensor:
+            return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
+
+        if isinstance(found, Score):
+            return tensor(found)
+        return {name: tensor(score) for name, score in found.items()}
+
+    @property
+    def stats(self) -> Stats:
+        """The statistics so far: of this process, and within ``sync_context()`` of all.
+
+        From them come full scores, other metrics, files, and sums with statistics from elsewhere.
+        """
+        for name in ("shift", "target_shift"):
+            if not torch.equal(getattr(self, name), getattr(self, f"{name}_again")):
+                raise DataError(
+                    f"{name} differs between the processes or metrics that were merged; give all "
+                    f"the same, for example broadcast from the first process"
+                )
+        if not self.count:
+            raise DataError("this metric holds no rows yet; call update first")
+        held = {name: getattr(self, name).cpu().numpy().copy() for name in self._defaults}
+        if text := digits_lost(held):
+            warnings.warn(text, TransferabilityWarning, stacklevel=3)
+        return Stats.from_moments(moments_of(held, self.task))
+
+
+def _vector(name: str, value: Any, size: int) -> torch.Tensor:
+    if value is None:
+        return torch.zeros(size, dtype=torch.float64)
+    vector = torch.as_tensor(value).detach().double().cpu().clone()
+    if vector.shape != (size,) or not torch.isfinite(vector).all():
+        raise DataError(f"{name} must be {size} finite values, got shape {tuple(vector.shape)}")
+    return vector
