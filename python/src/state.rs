@@ -25,8 +25,8 @@ pub(crate) fn to_bytes<'py>(
 
 /// The statistics of such bytes, and the notes.
 #[pyfunction]
-pub(crate) fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<(Stats, String)> {
-    let (core, notes) = py.detach(|| Core::from_bytes(bytes)).map_err(CoreError)?;
+pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
+    let (core, notes) = py.detach(|| Core::from_bytes(data)).map_err(CoreError)?;
     Ok((Stats::of(core), notes))
 }
 
