@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import forecast as forecast
     from . import io as io
     from . import models as models
+    from . import report as report
     from . import sklearn as sklearn
     from . import torch as torch
     from . import tuning as tuning
@@ -69,6 +70,7 @@ _SUBMODULES = (
     "forecast",
     "io",
     "models",
+    "report",
     "sklearn",
     "torch",
     "tuning",

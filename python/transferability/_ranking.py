@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -401,6 +402,34 @@ class Ranking:
     def to_markdown(self) -> str:
         """Write the table as Markdown."""
         return _render.markdown(self)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        evaluation: Evaluation | None = None,
+        stability: Stability | None = None,
+        title: str | None = None,
+    ) -> None:
+        """Write a report: one HTML file, for phones too, that loads nothing from elsewhere.
+
+        Parameters
+        ----------
+        path : str or path
+            Of the file, as "report.html"; one that exists is replaced.
+        evaluation, stability, title
+            As in :func:`transferability.report.html`, which gives the text itself.
+
+        Raises
+        ------
+        DataError
+            If `evaluation` or `stability` belong to another ranking.
+        """
+        from ._state_file import write_bytes
+        from .report import html
+
+        text = html(self, evaluation, stability, title=title)
+        write_bytes(path, text.encode())
 
     def to_pandas(self) -> Any:
         """Give the table as a pandas DataFrame."""

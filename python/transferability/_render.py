@@ -13,7 +13,17 @@ from ._registry import title_of
 if TYPE_CHECKING:
     from ._ranking import Ranking, Row
 
-__all__ = ["FACTS", "columns", "csv_text", "html", "markdown", "text", "write_csv"]
+__all__ = [
+    "FACTS",
+    "columns",
+    "csv_text",
+    "html",
+    "markdown",
+    "percent",
+    "printable",
+    "text",
+    "write_csv",
+]
 
 #: What a row says besides its scores.
 FACTS = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
@@ -105,25 +115,30 @@ def _cells(ranking: Ranking) -> tuple[list[str], list[list[str]]]:
 def _row_cells(row: Row, metrics: tuple[str, ...]) -> list[str]:
     return [
         str(row.rank),
-        _printable(row.name),
+        printable(row.name),
         *(f"{row.value(metric):.4f}" for metric in metrics),
         "" if row.n_features is None else str(row.n_features),
         f"{row.seconds:.3f}",
-        _printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
+        printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
     ]
 
 
 def _below(ranking: Ranking) -> list[str]:
     """Say why models failed, in full, and what concerns all models: a line each."""
     failed = [f"{row.name}: {row.error}" for row in ranking.failed]
-    return [_printable(line) for line in (*failed, *(f"Note: {w}" for w in ranking.warnings))]
+    return [printable(line) for line in (*failed, *(f"Note: {w}" for w in ranking.warnings))]
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     r"""Show line ends, terminal codes and the like as escapes (\n, \x1b)."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def percent(share: float) -> str:
+    """Give a share in percent, and none that was estimated as certain."""
+    return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
 
 
 def _cut(note: str) -> str:

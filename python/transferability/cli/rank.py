@@ -11,6 +11,7 @@ import click
 
 from ..errors import DataError
 from ._dask import named_shards, rank_on_cluster, refuse_with_dask
+from ._html import html_option, write_report
 from ._models import MODEL_OPTIONS, model_options, ranked_models
 from ._shared import (
     SOME_FAILED,
@@ -64,6 +65,7 @@ def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> An
     help="With --groups: pooled, min, mean, median or quantile(q) of the groups' scores.",
 )
 @click.option("--stability", is_flag=True, help="How sure the order is, in place of the table.")
+@html_option
 @click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
 @click.pass_context
 def rank(
@@ -89,6 +91,7 @@ def rank(
     groups: str | None,
     aggregate: str,
     stability: bool,
+    html: str | None,
     **chosen: Any,
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows, or by running --models on data.
@@ -111,7 +114,7 @@ def rank(
     if chosen["models"]:
         wanted = {**given(intercept=intercept, n_threads=threads), **options}
         ranking = ranked_models(chosen, metrics, task, quiet, keep_features=stability, **wanted)
-        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
+        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability, html)
         return
     if all(path.endswith(".stats") for path in features) and dask is None:
         beside: dict[str, object] = {
@@ -125,7 +128,7 @@ def rank(
             names = names_of(metrics)
         states = statistics_of(features)
         ranking = rank_models(states, None, names, **given(intercept=intercept), **options)
-        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown)
+        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, html=html)
         return
     if labels is None:
         if len(features) != 1 or not features[0].endswith(".npz"):
@@ -173,7 +176,7 @@ def rank(
             **own,
             **common,
         )
-    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability)
+    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability, html)
 
 
 def _show(
@@ -184,14 +187,15 @@ def _show(
     as_csv: bool,
     as_markdown: bool,
     stability: bool = False,
+    html: str | None = None,
 ) -> None:
     """Write a ranking and what goes with it; end with 4 if a model failed."""
     for name, reason in () if quiet else ranking.skipped.items():
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
-    if stability:
-        sure = ranking.stability()
+    sure = ranking.stability() if stability else None
+    if sure is not None:
         click.echo(json.dumps(sure.to_dict()) if as_json else repr(sure))
     elif as_json:
         click.echo(ranking.to_json())
@@ -199,6 +203,8 @@ def _show(
         click.echo(ranking.to_csv(), nl=False)
     else:
         click.echo(ranking.to_markdown() if as_markdown else repr(ranking))
+    if html is not None:  # after the table, which a full disk does not take away
+        write_report(ranking, html, sure, quiet)
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)

@@ -1,0 +1,130 @@
+"""Pictures of a report: SVG in percent of the width, so that text keeps its size on a phone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ._page import text
+
+__all__ = ["Axis", "axis_row", "interval", "scatter"]
+
+_MARGIN = 4.0  # percent of the width left and right of the outermost values
+_HEIGHT = 22  # of a row, in pixels
+_TALL = 320  # of a scatter, in pixels
+_STEPS = (1, 2, 2.5, 5, 10)
+_LARGEST, _SMALLEST = 1e300, 1e-300  # beyond which differences overflow or vanish
+
+
+class Axis:
+    """Where values stand, in percent, and round numbers between them."""
+
+    def __init__(self, values: Iterable[float], n_ticks: int = 4) -> None:
+        finite = [_drawable(value) for value in values if math.isfinite(value)] or [0.0]
+        self.low, self.high = min(finite), max(finite)
+        most = max(abs(self.low), abs(self.high))
+        if self.high - self.low <= max(1e-12 * most, _SMALLEST):
+            pad = abs(self.low) / 2 or 0.5  # equal values stand in the middle
+            self.low, self.high = self.low - pad, self.high + pad
+        rough = (self.high - self.low) / n_ticks
+        unit = 10.0 ** math.floor(math.log10(rough))
+        step = next(step * unit for step in _STEPS if step * unit >= rough * (1 - 1e-9))
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        decimals = max(0, 1 - math.floor(math.log10(step)))
+        self.ticks = [round(k * step, decimals + 2) + 0.0 for k in range(first, last + 1)]
+        shortest = f"{step:.{decimals}f}".rstrip("0")
+        self._format = f".{len(shortest.partition('.')[2])}f"
+        if not 1e-5 <= step <= 1e6:
+            self._format = f".{math.ceil(math.log10(max(most / step, 1))) + 3}g"
+
+    def at(self, value: float) -> float:
+        """Give the place of a value in percent."""
+        share = (_drawable(value) - self.low) / (self.high - self.low)
+        return round(_MARGIN + (100 - 2 * _MARGIN) * share, 2)
+
+    def label(self, tick: float) -> str:
+        """Write a tick with as many digits as the step needs."""
+        return format(tick, self._format)
+
+
+def _drawable(value: float) -> float:
+    return max(-_LARGEST, min(value, _LARGEST))
+
+
+def interval(axis: Axis, value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """Draw a value and its interval over the grid of an axis; what is not finite is left out."""
+    middle = _HEIGHT / 2
+    marks = _grid(axis, _HEIGHT)
+    if math.isfinite(low) and math.isfinite(high):
+        ends = f'x1="{axis.at(low)}%" x2="{axis.at(high)}%"'
+        marks += f'<line class="range" {ends} y1="{middle}" y2="{middle}"/>'
+    if math.isfinite(value):
+        marks += f'<circle class="dot" cx="{axis.at(value)}%" cy="{middle}" r="4.5"/>'
+    return f'<svg class="chart" width="100%" height="{_HEIGHT}" aria-hidden="true">{marks}</svg>'
+
+
+def axis_row(axis: Axis, title: str) -> str:
+    """Write the ticks of an axis below its rows."""
+    labels = "".join(
+        f'<text x="{axis.at(tick)}%" y="13" text-anchor="middle">{text(axis.label(tick))}</text>'
+        for tick in axis.ticks
+    )
+    words = f'<text x="50%" y="32" text-anchor="middle">{text(title)}</text>'
+    return (
+        f'<svg class="chart ticks" width="100%" height="38" aria-hidden="true">'
+        f"{labels}{words}</svg>"
+    )
+
+
+def scatter(
+    names: Sequence[str],
+    xs: Sequence[float],
+    ys: Sequence[float],
+    x_title: str,
+    y_title: str,
+    labelled: Iterable[str],
+) -> str:
+    """Draw points, with the names of some beside them and of all as tooltips."""
+    x_axis, y_axis = Axis(xs), Axis(ys)
+    wanted = set(labelled)
+    marks = _grid(x_axis, _TALL - 20)
+    for tick in y_axis.ticks:
+        y = _up(y_axis, tick)
+        marks += f'<line class="grid" x1="0" x2="100%" y1="{y}" y2="{y}"/>'
+        marks += f'<text x="2" y="{y - 3:.1f}">{text(y_axis.label(tick))}</text>'
+    for tick in x_axis.ticks:
+        marks += (
+            f'<text x="{x_axis.at(tick)}%" y="{_TALL - 5}" text-anchor="middle">'
+            f"{text(x_axis.label(tick))}</text>"
+        )
+    beside = ""  # above all points
+    for name, x, y in zip(names, xs, ys, strict=True):
+        if not (math.isfinite(x) and math.isfinite(y)):
+            continue
+        at, up = x_axis.at(x), _up(y_axis, y)
+        marks += (
+            f'<circle class="dot" cx="{at}%" cy="{up}" r="5"><title>{text(name)}</title></circle>'
+        )
+        if name in wanted:
+            side, shift = ("end", 5) if at > 50 else ("start", -5)
+            beside += (
+                f'<text class="name" x="{at}%" y="{up - 9:.1f}" dx="{shift}" text-anchor="{side}">'
+                f"{text(name if len(name) <= 24 else name[:23] + '…')}</text>"
+            )
+    about = f"{y_title} (upwards) against {x_title} (rightwards)"
+    return (
+        f'<svg class="chart scatter" width="100%" height="{_TALL}" role="img" '
+        f'aria-label="{text(about)}">{marks}{beside}</svg>\n<p class="axis">{text(about)}</p>'
+    )
+
+
+def _up(axis: Axis, value: float) -> float:
+    """Give the height of a value in pixels from the top, above the ticks."""
+    return round((_TALL - 20) * (1 - axis.at(value) / 100), 1)
+
+
+def _grid(axis: Axis, height: int) -> str:
+    return "".join(
+        f'<line class="grid" x1="{axis.at(tick)}%" x2="{axis.at(tick)}%" y1="0" y2="{height}"/>'
+        for tick in axis.ticks
+    )

@@ -1,0 +1,71 @@
+"""What a report says in words: what deserves a second look, and what the numbers mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._registry import metric_rows, title_of
+from ._page import bullets, paragraph, section, text
+
+if TYPE_CHECKING:
+    from .._ranking import Ranking
+    from .._stability import Stability
+
+__all__ = ["meaning", "notes"]
+
+
+_MODELS = (
+    "A score says how well a model's features fit these labels, without training the model. All "
+    "scores here are higher for better. They compare models on the same rows and labels only, are "
+    "no forecast of an accuracy, and with models that are alike most orders are luck: look at the "
+    "intervals."
+)
+_OTHERS = (
+    "A score says how well what a model knows fits the labels, without training it. All scores "
+    "here are higher for better, and are no forecast of an accuracy."
+)
+
+
+def notes(ranking: Ranking, stability: Stability | None) -> str:
+    """Give everything that deserves a second look."""
+    everywhere = [*ranking.warnings, *(() if stability is None else stability.warnings)]
+    lines = list(dict.fromkeys(everywhere))
+    lines += [f"{row.name}: {note}" for row in ranking.rows for note in row.notes]
+    lines += [f"{title_of(name)} was skipped: it {why}" for name, why in ranking.skipped.items()]
+    return section("Notes", bullets(lines)) if lines else ""
+
+
+def meaning(ranking: Ranking, stability: Stability | None) -> str:
+    """Explain the numbers in words."""
+    known = metric_rows()
+    parts = [paragraph(_MODELS if ranking.unit == "model" else _OTHERS)]
+    for metric in ranking.metrics:
+        parts.append(f"<h3>{text(title_of(metric))}</h3>")
+        if metric in known:
+            parts.append(
+                paragraph(
+                    " ".join((f"{_sentence(known[metric]['summary'])}", known[metric]["when"]))
+                )
+            )
+        row = next((row for row in ranking.rows if metric in row.scores), None)
+        if row is not None:
+            lines = row.scores[metric].explain().splitlines()
+            parts.append(
+                f"<details><summary>{text(row.name)} in words</summary>{bullets(lines)}</details>"
+            )
+    if stability is not None:
+        parts += [
+            "<h3>How sure the order is</h3>",
+            paragraph(
+                "Ranks and the probability of being first are what more rows of the same kind "
+                "would give: they count the noise of these rows, and that the model which looks "
+                "best does so partly by luck. Whether a metric agrees with fine-tuning is another "
+                "question."
+            ),
+        ]
+    return section("What the numbers mean", *parts)
+
+
+def _sentence(words: str) -> str:
+    """Begin with a capital and end with a full stop."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}."

@@ -1,0 +1,313 @@
+"""The HTML report: well-formed, self-contained, escaped, and with the numbers it was given."""
+
+import math
+import pickle
+import re
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import transferability as tx
+from transferability import report
+from transferability._ranking import Ranking, Row
+from transferability._score import Score
+from transferability.cli import main
+from transferability.report._svg import Axis
+
+RNG = np.random.default_rng(3)
+LABELS = RNG.integers(0, 3, 240)
+MODELS = {f"m{i}": RNG.normal(size=(240, 6)) + i / 3 * np.eye(6)[LABELS] for i in range(4)} | {
+    "broken": np.full((240, 6), np.nan)
+}
+VOID = {"meta", "link"}
+KNOWN = {
+    *["html", "head", "title", "style", "meta", "link", "body", "main", "footer"],
+    *["h1", "h2", "h3", "p", "section", "div", "ol", "ul", "li", "span", "details", "summary"],
+    *["table", "thead", "tbody", "tr", "th", "td", "svg", "line", "circle", "text"],
+}
+
+
+class Page(HTMLParser):
+    """Reads a page, refuses what is not balanced, and keeps texts, attributes and tags."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.texts, self.attributes = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        assert tag in KNOWN, tag
+        self.attributes += [(tag, *pair) for pair in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        assert tag in ("line", "circle")
+        self.attributes += [(tag, *pair) for pair in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.texts)
+
+
+@pytest.fixture(scope="module")
+def ranking():
+    return tx.rank(MODELS, LABELS, ["logme", "knn"])
+
+
+@pytest.fixture(scope="module")
+def sure(ranking):
+    return ranking.stability()
+
+
+def evaluated(ranking, truth):
+    """Evaluate; of what is left out the page has notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tx.TransferabilityWarning)
+        return ranking.evaluate(truth)
+
+
+def made_up(values, metric="logme"):
+    """Make a ranking of scores that no features have."""
+    facts = tx.score(MODELS["m1"], LABELS).__dict__ | {"metric": metric}
+    rows = []
+    for name, value in values.items():
+        if math.isnan(value):
+            rows.append(Row(name, {}, 240, 6, 0.0, error="it broke"))
+        else:
+            rows.append(Row(name, {metric: Score(value, **facts)}, 240, 6, 0.0, (f"of {name}",)))
+    shared = {"task": "classification", "task_note": "classification", "digest": "0", "skipped": {}}
+    return Ranking(rows, metrics=(metric,), **shared)
+
+
+def test_everything_is_on_the_page(ranking, sure):
+    evaluation = evaluated(ranking, {"m0": 0.3, "m1": 0.5, "m2": 0.6, "m3": 0.9})
+    page = Page(report.html(ranking, evaluation, sure))
+    for row in ranking:
+        assert row.name in page.text
+    for i, name in enumerate(sure.names):
+        row = ranking[name]
+        assert f"{row.value('logme'):.4f}" in page.texts
+        assert f"{row.value('knn'):.4f}" in page.texts
+        assert f"{sure.standard_errors[i]:.4f}" in page.texts
+    assert ranking["broken"].error in page.text
+    assert f"{evaluation.weighted_tau:.3f}" in page.texts
+    assert str(evaluation.compare("logme", "knn")) in page.text
+    assert ranking.best.logme.explain().splitlines()[1] in page.texts
+    assert "m3 scores highest" in page.text
+
+
+def test_nothing_is_asked_of_the_network(ranking, sure):
+    text = report.html(ranking, stability=sure)
+    page = Page(text)
+    links = [value for _, name, value in page.attributes if name in ("href", "src", "action")]
+    assert links == ["data:,"]
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+    policy = next(v for _, n, v in page.attributes if n == "content" and "default-src" in v)
+    assert "default-src 'none'" in policy
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_it_reads_on_a_phone_in_light_and_dark(ranking):
+    text = report.html(ranking)
+    assert "width=device-width" in text
+    assert "@media (prefers-color-scheme: dark)" in text
+    widths = [v for tag, name, v in Page(text).attributes if (tag, name) == ("svg", "width")]
+    assert set(widths) == {"100%"}
+
+
+def test_bars_are_where_the_intervals_are(ranking, sure):
+    text = report.html(ranking, stability=sure)
+    axis = Axis([*sure.scores, *sure.intervals.ravel()])
+    bars = re.findall(r'class="range" x1="([\d.]+)%" x2="([\d.]+)%"', text)
+    dots = re.findall(r'class="dot" cx="([\d.]+)%"', text)
+    expected = [[axis.at(end) for end in ends] for ends in sure.intervals]
+    assert np.array(bars, float).tolist() == expected
+    assert np.array(dots, float).tolist() == [axis.at(score) for score in sure.scores]
+
+
+def test_ties_are_joined_and_said():
+    good = MODELS["m3"]
+    twin = good + 1e-3 * RNG.normal(size=good.shape)
+    ranking = tx.rank({"good": good, "twin": twin, "poor": MODELS["m0"]}, LABELS)
+    sure = ranking.stability()
+    page = Page(report.html(ranking, stability=sure))
+    other = sure.ties[0][1]
+    assert f"{ranking.best.name} scores highest. It is not told apart from {other}" in page.text
+    kinds = [v for tag, name, v in page.attributes if (tag, name) == ("li", "class")]
+    assert kinds == ["tied", "tied", "cut", "ticks"]
+
+
+def test_without_stability_the_page_says_how_to_have_it(ranking):
+    page = Page(report.html(ranking))
+    assert "stability=ranking.stability()" in page.text
+    assert "truly" not in page.text
+
+
+def test_another_metric_may_be_resampled(ranking):
+    sure = ranking.stability(metric="knn")
+    page = Page(report.html(ranking, stability=sure))
+    places = [page.texts.index(f"{score:.4f}") for score in sure.scores]
+    assert places == sorted(places)
+    assert "truly the first with" not in page.text  # the heading is about LogME
+
+
+def test_stability_and_evaluation_of_another_ranking_are_refused(ranking, sure):
+    other = tx.rank({name: MODELS[name] for name in ("m0", "m1")}, LABELS[::-1])
+    with pytest.raises(tx.DataError, match="stability is of another ranking"):
+        report.html(other, stability=sure)
+    evaluation = evaluated(ranking, {"m0": 0.3, "m1": 0.5, "m2": 0.6})
+    with pytest.raises(tx.DataError, match="evaluation is of another ranking"):
+        report.html(other, evaluation)
+    with pytest.raises(tx.DataError, match="it has knn, this one logme"):
+        report.html(other, stability=ranking.stability(metric="knn"))
+
+
+def test_a_truth_without_order_is_shown_as_it_is(ranking):
+    evaluation = evaluated(ranking, dict.fromkeys(("m0", "m1", "m2", "m3"), 0.5))
+    page = Page(report.html(ranking, evaluation))
+    assert "the truth is the same for all models" in page.text
+
+
+def test_groups_and_layers_have_their_sections():
+    groups = np.where(np.arange(240) < 100, "video <1>", "video 2")
+    models = {name: MODELS[name] for name in ("m0", "m3")}
+    ranking = tx.rank(models, LABELS, "logme", groups=groups, aggregate="min")
+    scores = tx.score(MODELS["m2"], LABELS, ["logme"])
+    layers = {f"layer.{i}": {"logme": scores["logme"]} for i in range(3)}
+    object.__setattr__(ranking["m0"], "layers", layers)
+    page = Page(report.html(ranking))
+    assert "video <1>" in page.texts
+    for row in ranking:
+        for score in row.per_group["logme"].values():
+            assert f"{float(score):.3f}" in page.texts
+    shades = [float(v[4:]) for _, name, v in page.attributes if name == "style"]
+    assert (min(shades), max(shades), len(shades)) == (0, 1, 4)
+    assert "the score is their min" in page.text
+    assert "m0: 3 layers, highest in layer.0" in page.texts
+    assert "m3: " not in page.text
+
+
+def test_consensus_and_recommended_are_explained():
+    models = {name: MODELS[name] for name in ("m0", "m2", "m3")}
+    ranking = tx.rank(models, LABELS, "recommended", baselines=True, prior={"m0": 3.0})
+    sure = ranking.stability()
+    page = Page(report.html(ranking, stability=sure))
+    for title in ("Consensus", "Prior", "Ridge probe", "k-NN"):
+        assert title in page.texts
+
+
+def test_rankings_without_a_score_are_reports_too():
+    page = Page(report.html(tx.rank({"broken": MODELS["broken"]}, LABELS)))
+    assert "None of them could be scored" in page.text
+    page = Page(report.html(tx.rank({"one": MODELS["m1"]}, LABELS)))
+    assert "1 model by LogME" in page.texts
+
+
+def test_equal_rankings_make_equal_pages(ranking, sure):
+    again = pickle.loads(pickle.dumps(ranking))
+    assert report.html(again, stability=sure) == report.html(ranking, stability=sure)
+
+
+NAMES = st.text(max_size=30) | st.sampled_from(
+    ['<script src="x">', "</style>", '" onload="a', "a&amp;b", "\u202eb", "x\udce9", "]]>", "<!--"]
+)
+VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5), NAMES)
+def test_any_name_and_any_number_give_a_sound_page(values, title):
+    from transferability._render import printable
+
+    ranking = made_up(values)
+    text = report.html(ranking, title=title)
+    text.encode()  # lone surrogates are escaped too
+    page = Page(text)
+    for name, value in values.items():
+        assert printable(name) in page.text
+        assert math.isnan(value) or f"{value:.4f}" in page.texts
+    assert "nan%" not in text
+    assert "inf%" not in text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_axes_keep_order_within_the_picture_and_label_what_they_mark(values):
+    axis = Axis(values)
+    places = [axis.at(value) for value in sorted(values)]
+    assert places == sorted(places)
+    assert min(places) >= 0
+    assert max(places) <= 100
+    labels = [axis.label(tick) for tick in axis.ticks]
+    assert len(set(labels)) == len(labels) >= 1
+    step = min(np.diff(axis.ticks), default=math.inf)
+    for tick, label in zip(axis.ticks, labels, strict=True):
+        assert abs(float(label) - tick) <= 0.01 * step or step == math.inf
+        assert -1 <= axis.at(tick) <= 101
+
+
+def test_to_html_writes_the_file(tmp_path, ranking, sure):
+    path = tmp_path / "report.html"
+    assert ranking.to_html(path, stability=sure, title="Mine") is None
+    assert path.read_text(encoding="utf-8") == report.html(ranking, stability=sure, title="Mine")
+    with pytest.raises(OSError, match="could not be written"):
+        ranking.to_html(tmp_path / "nowhere" / "report.html")
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("m0", "m3"):
+        np.save(tmp_path / f"{name}.npy", MODELS[name])
+    np.save(tmp_path / "y.npy", LABELS)
+    return tmp_path
+
+
+def test_the_command_line_writes_a_report_beside_the_table(files):
+    target = files / "out.html"
+    arguments = [str(files / "m0.npy"), str(files / "m3.npy"), "--labels", str(files / "y.npy")]
+    result = CliRunner().invoke(main, ["rank", *arguments, "--html", str(target)])
+    assert result.exit_code == 0, result.output
+    assert "LogME" in result.stdout
+    page = Page(target.read_text(encoding="utf-8"))
+    assert "m3 scores highest. It is truly the first" in page.text
+    assert re.search(r'class="range"', target.read_text(encoding="utf-8"))
+
+
+def test_a_report_of_statistics_goes_without_intervals(files):
+    target = files / "out.html"
+    runner = CliRunner()
+    for name in ("m0", "m3"):
+        made = ["stats", str(files / f"{name}.npy"), "--labels", str(files / "y.npy")]
+        result = runner.invoke(main, [*made, "-o", str(files / f"{name}.stats")])
+        assert result.exit_code == 0, result.output
+    states = [str(files / f"{name}.stats") for name in ("m0", "m3")]
+    result = runner.invoke(main, ["rank", *states, "--html", str(target)])
+    assert result.exit_code == 0, result.output
+    assert "the report has no intervals" in result.stderr
+    assert "m3 scores highest" in Page(target.read_text(encoding="utf-8")).text
+    quiet = runner.invoke(main, ["rank", *states, "--html", str(target), "-q"])
+    assert quiet.stderr == ""
+
+
+def test_a_report_that_cannot_be_written_is_said(files):
+    arguments = [str(files / "m0.npy"), "--labels", str(files / "y.npy")]
+    nowhere = str(files / "no" / "out.html")
+    result = CliRunner().invoke(main, ["rank", *arguments, "--html", nowhere])
+    assert result.exit_code == 1
+    assert "out.html" in result.stderr
