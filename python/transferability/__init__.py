@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import forecast as forecast
     from . import io as io
     from . import models as models
+    from . import plot as plot
     from . import report as report
     from . import sklearn as sklearn
     from . import torch as torch
@@ -70,6 +71,7 @@ _SUBMODULES = (
     "forecast",
     "io",
     "models",
+    "plot",
     "report",
     "sklearn",
     "torch",

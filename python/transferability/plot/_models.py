@@ -1,0 +1,210 @@
+"""Models against their scores: in order, and beside what they turned out to be worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._registry import title_of
+from .._render import percent
+from ..errors import DataError, DtypeError
+from ._axes import axes_of, finite, metric_of, words
+
+if TYPE_CHECKING:
+    from .._ranking import Ranking
+    from .._stability import Stability
+
+__all__ = ["ranking", "scatter"]
+
+_LETTER, _LINE = 5.2, 10.0  # points that a small letter is wide and a line is high, about
+_MARGIN = 0.08  # of the range of values, around them
+_GROWN = 1.1  # by which the layout widens Axes when it is drawn, about
+#: Where a name may stand: points right of and above its own, its side there, its share left of it.
+_SIDES = (
+    (6, 0, "left", 0.0),
+    (-6, 0, "right", 1.0),
+    (5, 10, "right", 1.0),
+    (-5, 10, "left", 0.0),
+    (5, -10, "right", 1.0),
+    (-5, -10, "left", 0.0),
+)
+
+
+def ranking(
+    ranking: Ranking,
+    stability: Stability | None = None,
+    *,
+    metric: str | None = None,
+    ax: Any = None,
+) -> Any:
+    """Draw scores from best to worst, with intervals where stability is given.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Models without a score are left out.
+    stability : Stability, optional
+        From ``ranking.stability()``: adds the interval of each score, its rank interval and how
+        likely it is the first; models that are not told apart stand on one background.
+    metric : str, optional
+        Default: that of `stability`, else the one that sorts.
+    ax : matplotlib Axes, optional
+        Default: a new figure's, as high as the models need.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+
+    Raises
+    ------
+    DataError
+        If no model has the metric, or `stability` is of another ranking or metric.
+    MissingDependencyError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> x = np.random.default_rng(0).normal(size=(300, 6))
+    >>> ranking = tx.rank({"a": x, "b": x[::-1]}, x[:, 0] > 0)
+    >>> ax = tx.plot.ranking(ranking, ranking.stability())
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['a', 'b']
+    """
+    if stability is not None:
+        from ..report._order import check
+
+        check(ranking, None, stability)
+        if metric not in (None, stability.metric):
+            raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
+        metric = stability.metric
+    metric = metric_of(ranking, metric)
+    values = finite({row.name: row.value(metric) for row in ranking.rows}, metric)
+    ordered = sorted(values, key=lambda name: -values[name])
+    labels = [words(name) for name in ordered]
+    ax = axes_of(ax, height=1.2 + 0.28 * len(ordered), labels=labels)
+    places = list(range(len(ordered)))
+    if stability is not None:
+        rows = {name: i for i, name in enumerate(stability.names)}
+        known = [place for place in places if ordered[place] in rows]
+        ends = stability.intervals[[rows[ordered[place]] for place in known]]
+        ax.hlines(known, *ends.T, lw=3, alpha=0.4)
+        for tie in stability.ties:
+            inside = [ordered.index(name) for name in tie if name in values]
+            if len(inside) > 1:
+                ax.axhspan(min(inside) - 0.45, max(inside) + 0.45, color="C0", alpha=0.07, lw=0)
+        for place in known:
+            low, high = stability.ranks[rows[ordered[place]]]
+            ranks = f"{low}" if low == high else f"{low}–{high}"
+            _beside(ax, place, ranks, percent(stability.first[ordered[place]]))
+        _beside(ax, -0.9, "rank", "first")
+    ax.plot([values[name] for name in ordered], places, "o")
+    ax.set_yticks(places, labels)
+    title = title_of(metric)
+    if stability is not None:
+        title += f", with {percent(stability.level)} intervals"
+    ax.set(xlabel=title, ylim=(len(ordered) - 0.5, -0.5))
+    ax.grid(axis="x", alpha=0.3)
+    return ax
+
+
+def scatter(
+    ranking: Ranking, truth: Mapping[str, float], *, metric: str | None = None, ax: Any = None
+) -> Any:
+    """Draw what models turned out to be worth against their scores.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        Models without a score or a truth are left out.
+    truth : mapping of str to float
+        By model, such as accuracies after fine-tuning.
+    metric : str, optional
+        Default: the one that sorts.
+    ax : matplotlib Axes, optional
+        Default: a new figure's.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        With names beside the points, the highest scores first, where there is room for them;
+        the title has the weighted tau of three models and more.
+
+    Raises
+    ------
+    DataError
+        If no model has both a score and a truth.
+    MissingDependencyError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> x = np.random.default_rng(0).normal(size=(80, 6))
+    >>> ranking = tx.rank({"a": x, "b": x + x[::-1], "c": x[::-1]}, x[:, 0] > 0)
+    >>> ax = tx.plot.scatter(ranking, {"a": 0.9, "b": 0.8, "c": 0.5})
+    >>> ax.get_title()
+    'weighted tau 1.00'
+    """
+    if not isinstance(truth, Mapping):
+        raise DtypeError(f"truth must map names of models to numbers, got {type(truth)}")
+    metric = metric_of(ranking, metric)
+    known = {row.name: row.value(metric) for row in ranking.rows if row.name in truth}
+    values = finite(known, metric, " and a truth")
+    values = {name: value for name, value in values.items() if math.isfinite(truth[name])}
+    ax = axes_of(ax)
+    xs, ys = list(values.values()), [float(truth[name]) for name in values]
+    ax.plot(xs, ys, "o")
+    ax.margins(_MARGIN)
+    _names(ax, values, ys)
+    ax.set(xlabel=title_of(metric), ylabel="truth")
+    if len(set(xs)) > 1 and len(set(ys)) > 1 and len(xs) > 2:
+        from ..agreement import weighted_tau
+
+        ax.set_title(f"weighted tau {weighted_tau(xs, ys):.2f}")
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def _beside(ax: Any, place: float, ranks: str, first: str) -> None:
+    """Write two columns right of the Axes."""
+    for cell, shift, side in ((ranks, 8, "left"), (first, 78, "right")):
+        ax.annotate(
+            cell,
+            (1, place),
+            (shift, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+        )
+
+
+def _names(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
+    """Write names beside points, the highest first, where there is room; sizes are guessed."""
+    width, height = 72 * ax.figure.get_size_inches() * ax.get_position().size * _GROWN
+    places = list(zip(_spread(list(values.values()), width), _spread(ys, height), strict=True))
+    taken = [(across - 4, across + 4, up) for across, up in places]
+    points = zip(values, values.values(), ys, places, strict=True)
+    for name, x, y, (across, up) in sorted(points, key=lambda point: -point[1]):
+        shown = words(name, 24)
+        long = _LETTER * len(shown)
+        for right, above, side, share in _SIDES:
+            start, line = across + right - share * long, up + above
+            free = all(
+                abs(line - other) >= _LINE or start >= b or a >= start + long
+                for a, b, other in taken
+            )
+            if free and start >= 0 and start + long <= width:
+                taken.append((start, start + long, line))
+                offset = {"xytext": (right, above), "textcoords": "offset points"}
+                text = ax.annotate(shown, (x, y), ha=side, va="center", size="small", **offset)
+                text.set_in_layout(False)
+                break
+
+
+def _spread(values: Sequence[float], length: float) -> list[float]:
+    """Place values along an axis of some length as matplotlib does within margins."""
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    return [length * (_MARGIN + (value - low) / span) / (1 + 2 * _MARGIN) for value in values]

@@ -1,0 +1,204 @@
+"""Scores along something: layers, groups of rows, the size of a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._ranking import Ranking, Row
+from .._registry import title_of
+from ..errors import DataError, DtypeError
+from ._axes import axes_of, metric_of, words
+
+if TYPE_CHECKING:
+    from ..forecast import Forecast
+
+__all__ = ["forecast", "groups", "layers"]
+
+_CELLS = 15  # groups that are few enough to write their numbers
+
+
+def layers(
+    profile: Row | Ranking | Mapping[str, Any], *, metric: str | None = None, ax: Any = None
+) -> Any:
+    """Draw how scores go from the first layer to the last.
+
+    Parameters
+    ----------
+    profile : Row, Ranking or mapping of str to score
+        A row of :func:`transferability.rank_models`, or a whole ranking with a line for each
+        model; or scores by layer, as the extractor's ``compute`` gives them.
+    metric : str, optional
+        Default: the one that sorts, or the first that a layer has.
+    ax : matplotlib Axes, optional
+        Default: a new figure's.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        With the highest layer of each model ringed. The layers of one model are named below; of
+        several models they are placed by their depth from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If no model has scores of at least two layers.
+    MissingDependencyError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import transferability as tx
+    >>> ax = tx.plot.layers({"block.0": -0.9, "block.1": -0.6, "block.2": -0.7})
+    >>> ax.get_title()
+    'highest in block.1'
+    """
+    models: dict[str, Any]
+    if isinstance(profile, Mapping):
+        models = {"": profile}
+    elif isinstance(profile, Ranking):
+        models = {row.name: getattr(row, "layers", {}) for row in profile.rows}
+        metric = metric_of(profile, metric)
+    elif isinstance(profile, Row):
+        models = {profile.name: getattr(profile, "layers", {})}
+    else:
+        raise DtypeError(
+            f"profile must be a row, a ranking or scores by layer, not {type(profile)}"
+        )
+    metric = metric or _first_metric(models.values())
+    lines = {name: _values(scores, metric) for name, scores in models.items()}
+    lines = {name: line for name, line in lines.items() if len(line) > 1}
+    if not lines:
+        raise DataError("profile has no model with scores of at least two layers")
+    ax = axes_of(ax)
+    handles = []
+    for name, line in lines.items():
+        depth = np.arange(len(line)) if len(lines) == 1 else np.linspace(0, 1, len(line))
+        values = np.array(list(line.values()))
+        (drawn,) = ax.plot(depth, values, "o-", ms=4)
+        handles.append(drawn)
+        top = int(np.nanargmax(values))
+        ax.plot(depth[top], values[top], "o", ms=10, mfc="none", color=drawn.get_color())
+        if len(lines) == 1:
+            ax.set_xticks(
+                depth, [words(key) for key in line], rotation=45, ha="right", rotation_mode="anchor"
+            )
+            ax.set_title(words(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
+    if len(lines) > 1:
+        ax.set_xlabel("depth, from the first layer to the last")
+        ax.legend(handles, [f" {words(name)}" for name in lines], fontsize="small")
+    ax.set_ylabel("score" if metric is None else title_of(metric))
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> Any:
+    """Draw the score of every group of rows as a heat map, models by groups.
+
+    Parameters
+    ----------
+    ranking : Ranking
+        From ``rank(..., groups=...)``.
+    metric : str, optional
+        Default: the one that sorts.
+    ax : matplotlib Axes, optional
+        Default: a new figure's.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+        With the numbers in the cells where there are at most 15 groups. A group that gives a
+        model no score is left blank, and an infinite one has no colour.
+
+    Raises
+    ------
+    DataError
+        If the ranking was made without groups.
+    MissingDependencyError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> x = np.random.default_rng(0).normal(size=(80, 6))
+    >>> videos = np.arange(80) // 40
+    >>> ranking = tx.rank({"a": x, "b": x[::-1]}, x[:, 0] > 0, groups=videos, aggregate="min")
+    >>> tx.plot.groups(ranking).images[0].get_array().shape
+    (2, 2)
+    """
+    metric = metric_of(ranking, metric)
+    found = {row.name: row.per_group.get(metric, {}) for row in ranking.rows}
+    found = {name: scores for name, scores in found.items() if scores}
+    names = list(dict.fromkeys(group for scores in found.values() for group in scores))
+    if not names:
+        raise DataError("this ranking has no groups; make it by rank(..., groups=...)")
+    values = np.array([[float(s.get(g, math.nan)) for g in names] for s in found.values()])
+    shown = np.where(np.isfinite(values), values, math.nan)
+    if not np.isfinite(values).any():
+        raise DataError(f"no group has a finite {metric}, so there is nothing to draw")
+    labels, columns = [words(name) for name in found], [words(name) for name in names]
+    wide = 2.5 + (0.55 if len(names) <= _CELLS else 0.25) * len(names)
+    ax = axes_of(ax, 1.5 + 0.3 * len(found), wide, labels)
+    image = ax.imshow(shown, aspect="auto", cmap="viridis")
+    ax.set_yticks(range(len(found)), labels)
+    ax.set_xticks(range(len(names)), columns, rotation=90 if max(map(len, columns)) > 4 else 0)
+    if len(names) <= _CELLS:
+        half = (np.nanmin(shown) + np.nanmax(shown)) / 2
+        for (i, k), value in np.ndenumerate(values):
+            if not math.isnan(value):
+                dark = math.isfinite(value) and value <= half
+                colour = "white" if dark else "black"
+                ax.text(k, i, f"{value:.2f}", ha="center", va="center", color=colour, size="small")
+    ax.set_xlabel("group")
+    ax.figure.colorbar(image, ax=ax, label=title_of(metric))
+    return ax
+
+
+def forecast(
+    forecast: Forecast, *, level: float = 0.9, up_to: float | None = None, ax: Any = None
+) -> Any:
+    """Draw a learning curve, its forecast and the interval; see :meth:`Forecast.plot`.
+
+    Parameters
+    ----------
+    forecast : Forecast
+        From :func:`transferability.forecast.fit`.
+    level : float, default=0.9
+        Of the band.
+    up_to : float, optional
+        The largest size drawn. Default: ten times the largest one fitted.
+    ax : matplotlib Axes, optional
+        Default: a new figure's.
+
+    Returns
+    -------
+    ax : matplotlib Axes
+    """
+    return forecast.plot(ax, level=level, up_to=up_to)
+
+
+def _values(layers: Mapping[str, Any], metric: str | None) -> dict[str, float]:
+    """Give numbers by layer, from numbers or from scores by metric; infinite ones as gaps."""
+    found = {}
+    for layer, scores in layers.items():
+        value = scores
+        if isinstance(scores, Mapping):
+            value = scores.get(metric, math.nan)
+        try:
+            found[layer] = float(value) if math.isfinite(value) else math.nan
+        except TypeError:
+            raise DtypeError(f"profile[{layer!r}] is {value!r}; give a score") from None
+    return found if any(not math.isnan(value) for value in found.values()) else {}
+
+
+def _first_metric(models: Iterable[Mapping[str, Any]]) -> str | None:
+    """Give the metric that scores are of, or the first of several; None for plain numbers."""
+    for scores in models:
+        for value in scores.values():
+            if isinstance(value, Mapping):
+                return next(iter(value), None)
+            return getattr(value, "metric", None)
+    return None
