@@ -31,6 +31,7 @@ EXPECTED = (
     "transferability/_core.abi3.so",
     "transferability/_core.pyi",
     "transferability/py.typed",
+    "transferability/report/page.css",
     "licenses/LICENSE-MIT",
     "licenses/LICENSE-APACHE",
     "licenses/LICENSES/OpenBLAS.txt",

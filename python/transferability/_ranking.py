@@ -123,7 +123,7 @@ class Ranking:
             return (row.error is not None, -row.value(first) if row.error is None else 0, row.name)
 
         ranked = (replace(row, rank=i) for i, row in enumerate(sorted(rows, key=order), start=1))
-        self.__dict__.update(facts, rows=tuple(ranked))
+        self.__dict__.update({"skipped": {}, **facts, "rows": tuple(ranked)})
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -111,6 +111,20 @@ def test_everything_is_on_the_page(ranking, sure):
     assert "m3 scores highest" in page.text
 
 
+@pytest.mark.parametrize("metric", ["logme", "knn"])
+def test_errors_stand_right_of_their_metric(ranking, metric):
+    sure = ranking.stability(metric=metric)
+    texts = [text for text in Page(report.html(ranking, stability=sure)).texts if text.strip()]
+    cells = texts[texts.index("All numbers") + 1 :]
+    header = ["model", "LogME", "k-NN"]
+    header.insert(header.index("LogME" if metric == "logme" else "k-NN") + 1, "± s.e.")
+    assert cells[:4] == header
+    row = ranking[cells[6]]
+    error = sure.standard_errors[sure.names.index(row.name)]
+    shown = {"LogME": row.value("logme"), "k-NN": row.value("knn"), "± s.e.": error}
+    assert cells[7:10] == [f"{shown[title]:.4f}" for title in header[1:]]
+
+
 def test_nothing_is_asked_of_the_network(ranking, sure):
     text = report.html(ranking, stability=sure)
     page = Page(text)
@@ -174,6 +188,10 @@ def test_stability_and_evaluation_of_another_ranking_are_refused(ranking, sure):
     evaluation = evaluated(ranking, {"m0": 0.3, "m1": 0.5, "m2": 0.6})
     with pytest.raises(tx.DataError, match="evaluation is of another ranking"):
         report.html(other, evaluation)
+    names = [name for name in MODELS if name != "broken"]
+    relabelled = tx.rank({name: MODELS[name] for name in names}, LABELS[::-1])
+    with pytest.raises(tx.DataError, match=r"logme of 'm3' is -0\.\d+ there and -0\.\d+ here"):
+        report.html(relabelled, stability=sure)
     with pytest.raises(tx.DataError, match="it has knn, this one logme"):
         report.html(other, stability=ranking.stability(metric="knn"))
 
@@ -210,6 +228,23 @@ def test_consensus_and_recommended_are_explained():
     page = Page(report.html(ranking, stability=sure))
     for title in ("Consensus", "Prior", "Ridge probe", "k-NN"):
         assert title in page.texts
+
+
+def test_tasks_are_not_called_models():
+    probs = RNG.dirichlet([0.1] * 4, 200)
+    close, far = probs.argmax(axis=1), np.arange(200) % 3
+    ranking = tx.compare_tasks(
+        {
+            "far": {"source_probs": probs, "labels": far},
+            "close": {"source_probs": probs, "labels": close},
+        }
+    )
+    page = Page(report.html(ranking))
+    assert "2 tasks by LEEP" in page.texts
+    assert "task" in page.texts
+    assert "on the same rows and labels only" not in page.text
+    # Tasks have rows of their own: those of one are said where it is explained.
+    assert page.text.index("200 rows") > page.text.index("close in words")
 
 
 def test_rankings_without_a_score_are_reports_too():

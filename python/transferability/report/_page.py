@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.metadata import version
 from importlib.resources import files
 
+from .. import _core
 from .._render import printable
 
 __all__ = ["bullets", "page", "paragraph", "section", "table", "text"]
@@ -25,7 +25,7 @@ _HEAD = (
 def page(title: str, lead: str, sections: Iterable[str]) -> str:
     """Put sections under a title and a first paragraph."""
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    foot = f"transferability {version('transferability')}"
+    foot = f"transferability {_core.__version__}"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{_HEAD}<title>{text(title)}</title>\n'
         f"<style>\n{style}</style></head>\n<body><main>\n<h1>{text(title)}</h1>\n{lead}\n"
