@@ -22,11 +22,12 @@ class Network(nn.Module):
         sizes = [1, int(16 * wide), int(32 * wide), width]
         layers: list[nn.Module] = []
         for first, second in itertools.pairwise(sizes):
+            stride = 2 if first == 1 else 1
             layers += [
-                nn.Conv2d(first, second, 3, padding=1, bias=False),
+                nn.Conv2d(first, second, 3, stride, padding=1, bias=False),
                 nn.BatchNorm2d(second),
                 nn.ReLU(),
-                nn.MaxPool2d(2),
+                nn.MaxPool2d(2) if stride == 1 else nn.Identity(),
             ]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(width, n_classes)

@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import copy
 import math
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -43,14 +45,23 @@ SHAPES = {
 METHODS = ("plain", "distillation", "B-Tuning K=1", "B-Tuning K=2", "B-Tuning K=3")
 
 
-def zoo(shapes: dict[str, tuple[int, float]], steps: int) -> dict[str, Network]:
-    """Pre-train one network a task."""
-    return {
-        task: pretrain(
-            "latin" if task == "none" else task, *shapes[task], steps * (task != "none"), i
-        )
-        for i, task in enumerate(TASKS)
+def zoos(pool: Executor, steps: int) -> dict[str, dict[str, Network]]:
+    """Pre-train one network a task, all of one shape and of their own."""
+    same = dict.fromkeys(TASKS, (64, 1.0))
+    jobs = {
+        kind: {
+            task: pool.submit(
+                pretrain,
+                "latin" if task == "none" else task,
+                *shapes[task],
+                0 if task == "none" else steps,
+                seed,
+            )
+            for seed, task in enumerate(TASKS)
+        }
+        for kind, shapes in (("same", same), ("mixed", SHAPES))
     }
+    return {kind: {task: job.result() for task, job in of.items()} for kind, of in jobs.items()}
 
 
 class Target:
@@ -90,38 +101,30 @@ def b_tuning(ranking: tx.Ranking, networks: dict[str, Network], student: str, k:
 TRADEOFF = 100.0
 
 
-def experiment(
-    networks: dict[str, Network], student: str | None, shots: int, seeds: int, steps: int
-) -> tuple[dict[str, list[float]], list[str]]:
-    """Give test accuracies by method over the seeds, and who was ranked first in each."""
-    found: dict[str, list[float]] = {method: [] for method in METHODS}
-    first = []
+def accuracies(
+    networks: dict[str, Network], student: str | None, shots: int, steps: int, seed: int
+) -> dict[str, float]:
+    """Give the test accuracy of every method with one draw of the labelled pictures.
+
+    The student is the network that is ranked first, or the given one.
+    """
+    ranking = rank(networks, Target(shots, seed))
+    best = ranking.best.name
+    own = student or best
     test = Glyphs("greek", UNSEEN).batch(2000, torch.Generator().manual_seed(7))
-    for seed in range(seeds):
-        ranking = rank(networks, Target(shots, seed))
-        best = ranking.best.name
-        first.append(best)
-        own = best if student is None else student
-        for method in METHODS:
-            target = Target(shots, seed)  # the same rows and batches for every method
-            penalty: Penalty | None = None
-            if method == "distillation":
-                batches = Target(shots, seed).batches()
-                penalty = distillation(
-                    fine_tune(networks[best], batches, target.n_classes, steps, seed)
-                )
-            elif method != "plain":
-                penalty = b_tuning(ranking, networks, own, int(method[-1]))
-            tuned = fine_tune(
-                networks[own], target.batches(), target.n_classes, steps, seed, penalty
-            )
-            found[method].append(accuracy(tuned, *test))
-        print(
-            f"  seed {seed}: {best} first; "
-            + ", ".join(f"{m} {v[-1]:.3f}" for m, v in found.items()),
-            file=sys.stderr,
-        )
-    return found, first
+    found = {}
+    for method in METHODS:
+        target = Target(shots, seed)  # the same rows and batches for every method
+        penalty: Penalty | None = None
+        if method == "distillation":
+            batches = Target(shots, seed).batches()
+            teacher = fine_tune(networks[best], batches, target.n_classes, steps, seed)
+            penalty = distillation(teacher)
+        elif method != "plain":
+            penalty = b_tuning(ranking, networks, own, int(method[-1]))
+        tuned = fine_tune(networks[own], target.batches(), target.n_classes, steps, seed, penalty)
+        found[method] = accuracy(tuned, *test)
+    return found
 
 
 def table(results: dict[str, dict[str, list[float]]]) -> str:
@@ -169,20 +172,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="little training, two seeds")
     parser.add_argument("--plot", type=Path, help="write the picture here")
+    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    pre, steps, seeds, shots = (60, 30, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))
+    pre, steps, seeds, shots = (40, 15, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))
     start = time.perf_counter()
-    same = zoo({task: (64, 1.0) for task in TASKS}, pre)
-    mixed = zoo(SHAPES, pre)
-    print(f"pre-trained 12 networks in {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    print(rank(mixed, Target(shots[-1], 0)))
-    results: dict[str, dict[str, list[float]]] = {}
-    for count in shots:
-        for kind, networks, student in (("same", same, None), ("mixed", mixed, "digits")):
-            setting = f"{kind}, {count} a class"
-            print(f"{setting} ({time.perf_counter() - start:.0f} s)", file=sys.stderr)
-            results[setting], _ = experiment(networks, student, count, seeds, steps)
+    jobs: dict[str, list[Future[dict[str, float]]]] = {}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, spawn, torch.set_num_threads, (1,)) as pool:
+        networks = zoos(pool, pre)
+        print(f"12 networks after {time.perf_counter() - start:.0f} s", file=sys.stderr)
+        print(rank(networks["mixed"], Target(shots[-1], 0)))
+        for count in shots:
+            for kind, student in (("same", None), ("mixed", "digits")):
+                of_seed = [
+                    pool.submit(accuracies, networks[kind], student, count, steps, seed)
+                    for seed in range(seeds)
+                ]
+                jobs[f"{kind}, {count} a class"] = of_seed
+        results: dict[str, dict[str, list[float]]] = {}
+        for setting, of_seed in jobs.items():
+            found = [job.result() for job in of_seed]
+            results[setting] = {method: [one[method] for one in found] for method in METHODS}
+            print(f"{setting} after {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print()
     print(table(results))
     print(f"\n{time.perf_counter() - start:.0f} s in all")
