@@ -76,7 +76,7 @@ class Row:
 
     def fine_tune_recipe(self) -> str:
         """Say in words how the paper of LogME fine-tunes the one model that is deployed."""
-        from .tuning import fine_tune_recipe
+        from ._fine_tune import fine_tune_recipe
 
         return fine_tune_recipe(self)
 
@@ -169,7 +169,7 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from .tuning import teachers_of
+        from ._fine_tune import teachers_of
 
         return teachers_of(self, k, temperature)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from reference import tuning as naive
 
 import transferability as tx
 from transferability.compat.thuml import LogME
+from transferability.sklearn import LogMEClassifier, LogMERegressor
 from transferability.tuning import Head, TeacherEnsemble, teacher_weights
 
 DATA = Path(__file__).parents[1] / "data"
@@ -126,12 +129,23 @@ def test_a_file_holds_everything(ranking: tx.Ranking, tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(again.predictive(models()), teachers.predictive(models()))
     assert [path.name for path in tmp_path.iterdir()] == ["teachers.npz"], "nothing is left over"
+    (tmp_path / "another").touch()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert len(modes) == 1, "others may read it as any new file"
+    with pytest.raises(tx.DataError, match="not a regular file"):
+        teachers.save(tmp_path)
 
 
 def test_damaged_files_are_refused(ranking: tx.Ranking, tmp_path: Path) -> None:
     path = tmp_path / "teachers.npz"
     ranking.teachers(k=2).save(path)
     whole = path.read_bytes()
+    expected = TeacherEnsemble.load(path).predictive(models())
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with contextlib.suppress(tx.DataError):  # what no reader looks at may differ
+            again = TeacherEnsemble.load(path)
+            np.testing.assert_array_equal(again.predictive(models()), expected)
     for length in range(0, len(whole), 97):
         path.write_bytes(whole[:length])
         with pytest.raises(tx.DataError, match="cannot be read"):
@@ -167,11 +181,11 @@ def test_bad_k(ranking: tx.Ranking, k: Any) -> None:
 
 
 def test_what_a_ranking_lacks_is_said(ranking: tx.Ranking) -> None:
-    with pytest.raises(tx.DataError, match="k is 4, but the ranking has 3 models"):
+    with pytest.raises(tx.DataError, match="k is 4, but LogME could score 3"):
         ranking.teachers(k=4)
     with pytest.raises(tx.DataError, match="keep_coef=True"):
         tx.rank(models(), labels()).teachers(k=1)
-    with pytest.raises(tx.DataError, match="rank with logme"):
+    with pytest.raises(tx.DataError, match="rank with logme among"):
         tx.rank(models(), labels(), "h_score").teachers(k=1)
     with pytest.raises(tx.DataError, match="LogME was not fitted to 'gpt'"):
         ranking.teachers(k=1).head("gpt")
@@ -193,6 +207,29 @@ def test_wrong_features_are_refused(ranking: tx.Ranking) -> None:
         teachers.predictive({**features, first: bad})
 
 
+def test_estimators_teach_like_a_ranking() -> None:
+    words = np.array(["cat", "dog", "eel"])[labels()]
+    fitted = {name: LogMEClassifier().fit(rows, words) for name, rows in models().items()}
+    ours = TeacherEnsemble.from_estimators(fitted, k=2, temperature=0.3)
+    ranked = tx.rank(models(), words, keep_coef=True).teachers(k=2, temperature=0.3)
+    assert (ours.names, ours.targets) == (ranked.names, ("cat", "dog", "eel"))
+    np.testing.assert_allclose(ours.predictive(models()), ranked.predictive(models()), rtol=1e-12)
+    fitted["m2"] = LogMEClassifier().fit(models()["m2"], np.array(["cat", "dog", "fox"])[labels()])
+    with pytest.raises(tx.DataError, match=r"'m2' was fitted to the classes \['cat', 'dog', 'fox'"):
+        TeacherEnsemble.from_estimators(fitted)
+    with pytest.raises(tx.DataError, match="LogME could score 3"):
+        TeacherEnsemble.from_estimators(fitted | {"m2": fitted["m1"]}, k=4)
+    with pytest.raises(tx.DtypeError, match="fitted LogMEClassifier"):
+        TeacherEnsemble.from_estimators({"m1": LogMEClassifier()}, k=1)
+
+
+def test_one_target_of_a_regressor_makes_a_head() -> None:
+    regressor = LogMERegressor().fit(models()["m1"], models()["m2"][:, 0])
+    teachers = TeacherEnsemble.from_estimators({"m1": regressor}, k=1)
+    expected = regressor.predict(models()["m1"])[:, None]
+    np.testing.assert_allclose(teachers.predictive(models()), expected, rtol=1e-12)
+
+
 def test_heads_of_other_labels_do_not_mix() -> None:
     heads = {
         "a": Head(0.0, np.ones((3, 2)), np.zeros(3)),
@@ -200,7 +237,7 @@ def test_heads_of_other_labels_do_not_mix() -> None:
     }
     with pytest.raises(tx.DataError, match="'b' has 4 outputs and 'a' 3"):
         TeacherEnsemble(heads, ["a"])
-    with pytest.raises(tx.DataError, match="no head of 'c'"):
+    with pytest.raises(tx.DataError, match="not fitted to 'c'"):
         TeacherEnsemble(heads, ["c"])
     with pytest.raises(tx.DataError, match="twice"):
         TeacherEnsemble(heads, ["a", "a"])
@@ -217,3 +254,45 @@ def test_the_recipe_for_one_model(ranking: tx.Ranking) -> None:
     assert "9,050" in text
     targets = tx.rank(models(), models()["m1"][:, 0])
     assert "mean squared error" in targets.best.fine_tune_recipe()
+    several = tx.rank(models(), np.eye(3)[labels()], task="multilabel")
+    assert "binary cross-entropy" in several.best.fine_tune_recipe()
+    without_logme = tx.rank(models(), models()["m1"][:, 0], "lin_mse").best.fine_tune_recipe()
+    assert "mean squared error" in without_logme
+    assert "of 1 output on" in without_logme
+    failed = tx.rank({**models(), "bad": models()["m1"] * np.nan}, labels())["bad"]
+    with pytest.raises(tx.DataError, match=r"bad could not be scored: .* NaN"):
+        failed.fine_tune_recipe()
+
+
+def test_scores_of_groups_have_no_head() -> None:
+    groups = np.arange(80) // 40
+    by_group = tx.rank(models(), labels(), keep_coef=True, groups=groups, aggregate="min")
+    with pytest.raises(tx.DataError, match="each group of rows has a head of its own"):
+        by_group.teachers(k=1)
+    with pytest.raises(tx.DataError, match="keep_coef=True"):
+        tx.rank(models(), labels(), groups=groups).teachers(k=1)
+
+
+def test_why_no_model_can_teach_is_said() -> None:
+    with pytest.raises(tx.DataError, match=r"no model .* NaN; every value"):
+        tx.rank({"bad": models()["m1"] * np.nan}, labels(), keep_coef=True).teachers(k=1)
+    fits = tx.rank({"labels": np.eye(3)[labels()], **models()}, labels(), keep_coef=True)
+    with pytest.raises(tx.DataError, match="'labels' has the score inf"):
+        fits.teachers(k=2)
+
+
+@pytest.mark.parametrize("temperature", ["hot", None, [1.0, 2.0]])
+def test_a_temperature_that_is_no_number(ranking: tx.Ranking, temperature: Any) -> None:
+    with pytest.raises(tx.DtypeError, match="temperature must be"):
+        ranking.teachers(k=2, temperature=temperature)
+
+
+def test_wrong_types_are_named(ranking: tx.Ranking) -> None:
+    with pytest.raises(tx.DtypeError, match=r"heads\['a'\] must be a Head, got ndarray"):
+        TeacherEnsemble({"a": np.ones((3, 2))}, ["a"])  # type: ignore[dict-item]
+    with pytest.raises(tx.DtypeError, match="the head of 'a' must be of numbers"):
+        TeacherEnsemble({"a": Head(0.0, np.array([["x"]]), np.array(["y"]))}, ["a"])
+    with pytest.raises(tx.DataError, match="teachers must name"):
+        TeacherEnsemble({"a": Head(0.0, np.ones((3, 2)), np.zeros(3))}, None)  # type: ignore[arg-type]
+    with pytest.raises(tx.DtypeError, match="features must be"):
+        ranking.teachers(k=2).predictive([models()["m1"], models()["m2"]])  # type: ignore[arg-type]
