@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from transferability.tuning import Head, TeacherEnsemble
 
 DATA = Path(__file__).parents[1] / "data"
 CASES: list[dict[str, Any]] = json.loads((DATA / "golden_btuning.json").read_text())
+NAIVE = runpy.run_path(str(Path(__file__).parents[1] / "python" / "reference" / "tuning.py"))
 ARRAYS = dict(np.load(DATA / "golden_btuning.npz"))
 
 
@@ -59,6 +61,48 @@ def test_it_is_the_numpy_one_to_rounding(case: dict[str, Any]) -> None:
     assert regulariser(student, features=features).item() == pytest.approx(expected, rel=1e-12)
     cached = regulariser(student, predictive=torch.tensor(mixed))
     assert cached.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_against_loops(case: dict[str, Any]) -> None:
+    teachers, features = teachers_of(case), batch_of(case, torch.float64)
+    heads = [teachers.head(name) for name in teachers.names]
+    mixed = NAIVE["predictive"](
+        [features[name].numpy() for name in teachers.names],
+        [head.coef for head in heads],
+        [head.score for head in heads],
+    )
+    student = ARRAYS[f"{case['name']}__target_batch"].astype(np.float64)
+    expected = NAIVE["regulariser"](student, teachers.head("model0").coef, mixed)
+    regulariser = BTuning(teachers, "model0", dtype=torch.float64)
+    found = regulariser(torch.tensor(student), features=features)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_regression_has_an_offset_and_other_widths() -> None:
+    rng = np.random.default_rng(8)
+    features = {name: rng.normal(size=(70, width)) + 5 for name, width in (("a", 4), ("b", 9))}
+    targets = features["a"][:, :2] * 3 + 40 + rng.normal(size=(70, 2))
+    teachers = tx.rank(features, targets, keep_coef=True).teachers(k=2)
+    assert np.abs(teachers.head("b").offset).min() > 1, "the test would not see it"
+    student = rng.normal(size=(70, 9))
+    expected = np.mean((teachers.head("b")(student) - teachers.predictive(features)) ** 2)
+    regulariser = BTuning(teachers, "b", dtype=torch.float64)
+    found = regulariser(torch.tensor(student), features=features)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_is_cached_may_be_of_numpy() -> None:
+    case = CASES[0]
+    teachers, features = teachers_of(case), batch_of(case, torch.float64)
+    regulariser = BTuning(teachers, "model0")
+    student = torch.tensor(ARRAYS["btuning0__target_batch"])
+    arrays = {name: rows.numpy() for name, rows in features.items()}
+    expected = regulariser(student, features=features)
+    torch.testing.assert_close(regulariser(student, features=arrays), expected)
+    torch.testing.assert_close(
+        regulariser(student, predictive=teachers.predictive(arrays)), expected
+    )
 
 
 def test_gradients_are_right_and_the_students_only() -> None:
@@ -124,6 +168,44 @@ def test_teachers_stay_as_they_are() -> None:
     assert not [key for key in regulariser.state_dict() if "linear" in key]
 
 
+def test_a_method_of_a_teacher_runs_in_evaluation_mode_too() -> None:
+    teachers, models, inputs, _ = setting()
+    with torch.no_grad():
+        features = {name: models[name].eval()(inputs) for name in teachers.names}
+    for model in models.values():
+        model.train()
+    before = copy.deepcopy({name: model.state_dict() for name, model in models.items()})
+    regulariser = BTuning(teachers, "m5", {name: models[name].forward for name in teachers.names})
+    expected = regulariser.predictive(features=features)
+    torch.testing.assert_close(regulariser.predictive(inputs), expected)
+    for name, model in models.items():
+        assert all(module.training for module in model.modules())
+        for key, value in model.state_dict().items():
+            torch.testing.assert_close(value, before[name][key], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("given", ["module", "method"])
+def test_a_student_teaches_with_the_weights_it_had(given: str) -> None:
+    teachers, models, inputs, _ = setting()
+    student = teachers.names[0]
+    given_models: dict[str, Any] = {
+        name: model if given == "module" else model.forward for name, model in models.items()
+    }
+    regulariser = BTuning(teachers, student, given_models)
+    expected = regulariser.predictive(inputs)
+    with torch.no_grad():
+        models[student].linear.weight.add_(1)
+    torch.testing.assert_close(regulariser.predictive(inputs), expected, rtol=0, atol=0)
+
+
+def test_a_frozen_student_is_not_copied() -> None:
+    teachers, models, _, _ = setting()
+    student = teachers.names[0]
+    models[student].requires_grad_(False)
+    regulariser = BTuning(teachers, student, models)
+    assert regulariser._models[student] is models[student]
+
+
 def test_under_autocast_it_keeps_its_precision() -> None:
     teachers, models, inputs, _ = setting()
     regulariser = BTuning(teachers, "m5", models)
@@ -163,7 +245,13 @@ def test_bad_input_is_named() -> None:
     regulariser = BTuning(teachers, "m5")
     student = torch.randn(60, 5)
     features = {name: models[name].eval()(inputs).detach() for name in teachers.names}
+    broken = features[second].clone()
+    broken[3, 1] = torch.inf
+    unknown = torch.full((60, 3), torch.nan)
+    none = {name: rows[:0] for name, rows in features.items()}
     cases: list[tuple[str, Any]] = [
+        ("no rows", lambda: regulariser(student[:0], features=none)),
+        ("row 0 of predictive holds NaN", lambda: regulariser(student, predictive=unknown)),
         ("exactly one", lambda: regulariser(student)),
         ("exactly one", lambda: regulariser(student, inputs, features=features)),
         ("no models to run", lambda: regulariser(student, inputs)),
@@ -175,8 +263,8 @@ def test_bad_input_is_named() -> None:
         ("same batch", lambda: regulariser(student[1:], features=features)),
         ("n_batch, 5", lambda: regulariser(torch.randn(60, 4), features=features)),
         (
-            "NaN or infinity in row 0",
-            lambda: regulariser(student, features={**features, first: features[first] * torch.nan}),
+            f"row 3 of the features of '{second}' holds NaN",
+            lambda: regulariser(student, features={**features, second: broken}),
         ),
         ("not fitted to 'm6'", lambda: BTuning(teachers, "m6")),
         ("models has no", lambda: BTuning(teachers, "m5", {})),
@@ -185,5 +273,15 @@ def test_bad_input_is_named() -> None:
     for problem, call in cases:
         with pytest.raises(tx.DataError, match=problem):
             call()
-    with pytest.raises(tx.DtypeError, match="TeacherEnsemble"):
-        BTuning("teachers", "m5")  # type: ignore[arg-type]
+    wrong: list[tuple[str, Any]] = [
+        ("TeacherEnsemble", lambda: BTuning("teachers", "m5")),  # type: ignore[arg-type]
+        ("must be a number", lambda: BTuning(teachers, "m5", tradeoff="big")),  # type: ignore[arg-type]
+        ("floating", lambda: BTuning(teachers, "m5", dtype=torch.int64)),
+        ("models must be", lambda: BTuning(teachers, "m5", ["m5"])),  # type: ignore[arg-type]
+        ("cannot be called", lambda: BTuning(teachers, "m5", dict.fromkeys(teachers.names))),  # type: ignore[arg-type]
+        ("features must be", lambda: regulariser(student, features=list(features))),
+        ("must be a Tensor, got tuple", lambda: regulariser((student,), features=features)),
+    ]
+    for problem, call in wrong:
+        with pytest.raises(tx.DtypeError, match=problem):
+            call()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import DataError, DtypeError
@@ -27,27 +29,33 @@ class BTuning(nn.Module):
     student : str
         Name of the model that trains, which LogME was fitted to as well; it need not teach.
     models : mapping of str to nn.Module or callable, optional
-        The teachers themselves: each takes a batch of inputs and gives (n_batch, n_features),
-        those that LogME saw. They are neither part of this module nor changed: they run in
-        evaluation mode without gradients and get their mode back. Move them to the device
-        yourself. A student that also teaches does so with its weights before fine-tuning: give
-        a frozen copy.
+        The teachers themselves, on the device where they run: each takes a batch of inputs and
+        gives (n_batch, n_features), those that LogME saw. A module, or a method of one, runs in
+        evaluation mode without gradients and gets its mode back; any other function must see to
+        evaluation mode itself. They are no part of this module. Of a student that also teaches,
+        and whose parameters train, a copy is made: it teaches with the weights of now.
     tradeoff : float, default=100.0
-        How much the regulariser counts, for :meth:`penalty`. 100 is the paper's; with few labels
-        choose more, and choose by validation among 10, 100 and 1000.
+        How much the regulariser counts, for :meth:`penalty`. 100 is the paper's; choose by
+        validation among 10, 100 and 1000.
     dtype : torch.dtype, optional
-        Of the heads and of the arithmetic here, whatever autocast says elsewhere. Default:
-        torch's default.
+        Of the heads and of the arithmetic here, whatever autocast says elsewhere; a floating
+        one. Default: torch's default.
 
     Attributes
     ----------
     tradeoff : float
         As given.
+    student : str
+        As given.
+    names : tuple of str
+        The teachers.
 
     Raises
     ------
     DataError
         If the student has no head, or a teacher has no model where models are given.
+    DtypeError
+        If something is of another kind than said here.
 
     References
     ----------
@@ -78,16 +86,18 @@ class BTuning(nn.Module):
         super().__init__()
         if not isinstance(teachers, TeacherEnsemble):
             raise DtypeError(f"teachers must be a TeacherEnsemble, got {type(teachers).__name__}")
-        if not 0.0 <= float(tradeoff) < float("inf"):
+        try:
+            self.tradeoff = float(tradeoff)
+        except (TypeError, ValueError):
+            raise DtypeError(f"tradeoff must be a number, got {tradeoff!r}") from None
+        if not 0.0 <= self.tradeoff < float("inf"):
             raise DataError(f"tradeoff is {tradeoff!r}; it must be at least 0 and finite")
-        for name in teachers.names if models is not None else ():
-            if name not in (models or {}):
-                raise DataError(f"models has no {name!r}, which teaches; give every teacher")
         dtype = torch.get_default_dtype() if dtype is None else dtype
-        self.tradeoff = float(tradeoff)
+        if not dtype.is_floating_point:
+            raise DtypeError(f"dtype is {dtype}; it must be a floating one")
         self.student, self.names = student, teachers.names
-        # A plain dict in a tuple: as submodules they would train, move and be saved with this.
-        self._models = (dict(models),) if models is not None else ()
+        # A plain dict: as submodules they would train, move and be saved with this.
+        self._models = {} if models is None else _chosen(models, teachers.names, student)
         heads = [("student", teachers.head(student))]
         heads += [(f"teacher{i}", teachers.head(name)) for i, name in enumerate(self.names)]
         for name, head in heads:
@@ -96,7 +106,7 @@ class BTuning(nn.Module):
         self.register_buffer("weights", torch.tensor(teachers.weights, dtype=dtype))
 
     def predictive(
-        self, inputs: Any = None, *, features: Mapping[str, Tensor] | None = None
+        self, inputs: Any = None, *, features: Mapping[str, Tensor | NDArray[Any]] | None = None
     ) -> Tensor:
         """Mix the teachers' posterior predictives, without gradients.
 
@@ -104,7 +114,7 @@ class BTuning(nn.Module):
         ----------
         inputs : object, optional
             A batch for `models`, the student's own, augmented alike.
-        features : mapping of str to Tensor of shape (n_batch, n_features), optional
+        features : mapping of str to Tensor or ndarray of shape (n_batch, n_features), optional
             The teachers' features instead.
 
         Returns
@@ -113,13 +123,14 @@ class BTuning(nn.Module):
             In this module's dtype.
         """
         with torch.no_grad():
-            if features is None:
-                features = self._run(inputs)
+            given = self._run(inputs) if features is None else features
+            if not isinstance(given, Mapping):
+                raise DtypeError(f"features must be {{name: Tensor}}, got {type(given).__name__}")
             mixed: Tensor | None = None
             for i, name in enumerate(self.names):
-                if name not in features:
+                if name not in given:
                     raise DataError(f"features has nothing of the teacher {name!r}")
-                part = self.weights[i] * self._head(f"teacher{i}", features[name], name)
+                part = self.weights[i] * self._head(f"teacher{i}", given[name], name)
                 if mixed is not None and len(part) != len(mixed):
                     raise DataError(
                         f"the features of {name!r} have {len(part)} rows and those of "
@@ -128,8 +139,9 @@ class BTuning(nn.Module):
                 mixed = part if mixed is None else mixed + part
         assert mixed is not None, "there is at least one teacher"
         if not bool(torch.isfinite(mixed).all()):
-            row = int(torch.nonzero(~torch.isfinite(mixed).all(dim=1))[0])
-            raise DataError(f"a teacher's features hold NaN or infinity in row {row} of the batch")
+            for name in self.names:
+                _check_finite(torch.as_tensor(given[name]), f"the features of {name!r}")
+            _check_finite(mixed, "the teachers' predictive")
         return mixed
 
     def forward(
@@ -137,8 +149,8 @@ class BTuning(nn.Module):
         student_features: Tensor,
         inputs: Any = None,
         *,
-        features: Mapping[str, Tensor] | None = None,
-        predictive: Tensor | None = None,
+        features: Mapping[str, Tensor | NDArray[Any]] | None = None,
+        predictive: Tensor | NDArray[Any] | None = None,
     ) -> Tensor:
         """Give the regulariser of a batch; gradients flow through `student_features` only.
 
@@ -148,9 +160,9 @@ class BTuning(nn.Module):
             The student's penultimate features.
         inputs : object, optional
             The batch, for `models`.
-        features : mapping of str to Tensor, optional
+        features : mapping of str to Tensor or ndarray, optional
             The teachers' features of the same batch, instead of `inputs`.
-        predictive : Tensor of shape (n_batch, n_outputs), optional
+        predictive : Tensor or ndarray of shape (n_batch, n_outputs), optional
             What :meth:`predictive` or ``TeacherEnsemble.predictive`` gave for these rows, cached,
             instead of both.
 
@@ -162,21 +174,28 @@ class BTuning(nn.Module):
         Raises
         ------
         DataError
-            Other rows or columns, NaN features of teachers, or not exactly one of `inputs`,
+            Other rows or columns or none, NaN of teachers, or not exactly one of `inputs`,
             `features` and `predictive`.
+        DtypeError
+            If something is no array of numbers.
         """
         given = [inputs is not None, features is not None, predictive is not None]
         if sum(given) != 1:
             raise DataError("give exactly one of inputs, features and predictive")
         if predictive is None:
-            predictive = self.predictive(inputs, features=features)
+            wanted = self.predictive(inputs, features=features)
+        else:
+            wanted = _tensor(predictive, "predictive").detach()
+            _check_finite(wanted, "predictive")
         ours = self._head("student", student_features, self.student)
-        if tuple(predictive.shape) != tuple(ours.shape):
+        if wanted.shape != ours.shape:
             raise DataError(
-                f"the teachers' predictive has shape {tuple(predictive.shape)}, the student's "
+                f"the teachers' predictive has shape {tuple(wanted.shape)}, the student's "
                 f"{tuple(ours.shape)}; give the same batch, of the same labels, to both"
             )
-        return (ours - predictive.detach().to(ours)).square().mean()
+        if not len(ours):
+            raise DataError("the batch has no rows; leave out empty batches")
+        return (ours - wanted.to(ours)).square().mean()
 
     def penalty(self, student_features: Tensor, inputs: Any = None, **given: Any) -> Tensor:
         """Give ``tradeoff * regulariser``, ready to be added to the loss."""
@@ -186,30 +205,68 @@ class BTuning(nn.Module):
         """Say who teaches whom."""
         return f"{', '.join(self.names)} -> {self.student}, tradeoff={self.tradeoff:g}"
 
-    def _head(self, which: str, features: Tensor, name: str) -> Tensor:
+    def _head(self, which: str, features: Tensor | NDArray[Any], name: str) -> Tensor:
         coef, offset = getattr(self, f"{which}_coef"), getattr(self, f"{which}_offset")
-        if features.ndim != 2 or features.shape[1] != coef.shape[1]:
+        rows = _tensor(features, f"the features of {name!r}")
+        if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
             raise DataError(
                 f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
-                f"got {tuple(features.shape)}"
+                f"got {tuple(rows.shape)}"
             )
-        with torch.autocast(device_type=features.device.type, enabled=False):
-            return nn.functional.linear(features.to(coef.dtype), coef, offset)
+        with torch.autocast(device_type=coef.device.type, enabled=False):
+            return nn.functional.linear(rows.to(coef), coef, offset)
 
     def _run(self, inputs: Any) -> dict[str, Tensor]:
         """Run the teachers as they are, and give them their mode back."""
         if not self._models:
             raise DataError("there are no models to run; give models= to BTuning, or features=")
         features = {}
-        for name in self.names:
-            model = self._models[0][name]
-            modules = list(model.modules()) if isinstance(model, nn.Module) else []
-            training = [module for module in modules if module.training]
-            for module in training:
-                module.training = False
+        for name, model in self._models.items():
+            module = _module_of(model)
+            training = [] if module is None else [m for m in module.modules() if m.training]
+            for part in training:
+                part.training = False
             try:
                 features[name] = model(inputs)
             finally:
-                for module in training:
-                    module.training = True
+                for part in training:
+                    part.training = True
         return features
+
+
+def _chosen(models: Any, names: tuple[str, ...], student: str) -> dict[str, Any]:
+    """Take the teachers among the models; of the student a copy, if its weights will change."""
+    if not isinstance(models, Mapping):
+        raise DtypeError(f"models must be {{name: model}}, got {type(models).__name__}")
+    for name in names:
+        if name not in models:
+            raise DataError(f"models has no {name!r}, which teaches; give every teacher")
+        if not callable(models[name]):
+            raise DtypeError(f"models[{name!r}] cannot be called: {models[name]!r}")
+    chosen = {name: models[name] for name in names}
+    module = _module_of(chosen.get(student))
+    if module is not None and any(parameter.requires_grad for parameter in module.parameters()):
+        chosen[student] = copy.deepcopy(chosen[student])
+    return chosen
+
+
+def _module_of(model: object) -> nn.Module | None:
+    """Find the module behind a model, which may be a method of it."""
+    owner = getattr(model, "__self__", model)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _tensor(values: object, what: str) -> Tensor:
+    try:
+        return values if isinstance(values, Tensor) else torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DtypeError(
+            f"{what} must be a Tensor, got {type(values).__name__} ({error})"
+        ) from None
+
+
+def _check_finite(rows: Tensor, what: str) -> None:
+    finite = torch.isfinite(rows)
+    if not bool(finite.all()):
+        row = int(torch.nonzero(~finite)[0, 0])
+        raise DataError(f"row {row} of {what} holds NaN or infinity")
