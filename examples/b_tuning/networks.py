@@ -43,23 +43,27 @@ class Network(nn.Module):
         return logits
 
 
-def pretrain(task: str, width: int, wide: float, steps: int, seed: int) -> Network:
+def pretrain(
+    task: str, width: int, wide: float, steps: int, seed: int, device: str = "cpu"
+) -> Network:
     """Train a network from scratch on an alphabet; with 0 steps it stays random."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     glyphs = Glyphs(task)
     network = Network(glyphs.n_classes, width, wide)
+    network.to(device)
     if steps:
         optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, steps)
         for _ in range(steps):
             pictures, classes = glyphs.batch(64, generator)
-            loss = cross_entropy(network(pictures), classes)
+            loss = cross_entropy(network(pictures.to(device)), classes.to(device))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
     network.eval()
+    network.cpu()  # it goes to other processes
     return network
 
 
@@ -74,7 +78,8 @@ def fine_tune(
     """Train a copy with a new head; `penalty` of features, logits and pictures joins the loss."""
     torch.manual_seed(seed)
     student = copy.deepcopy(network)
-    student.head = nn.Linear(student.head.in_features, n_classes)
+    device = student.head.weight.device
+    student.head = nn.Linear(student.head.in_features, n_classes).to(device)
     groups = [
         {"params": student.body.parameters(), "lr": 0.01},
         {"params": student.head.parameters(), "lr": 0.1},

@@ -6,7 +6,9 @@ five ways: plainly, with knowledge distilled from the best network (fine-tuned f
 B-Tuning with the K = 1, 2, 3 best. The test letters come in fonts that nobody saw.
 
     python examples/b_tuning/run.py             # all of it, about 10 minutes on two cores
-    python examples/b_tuning/run.py --quick     # a minute, to see that it works
+    python examples/b_tuning/run.py --quick     # less than a minute, to see that it works
+    python examples/b_tuning/run.py --write     # puts table and plot into docs/
+    python examples/b_tuning/run.py --device cuda --scale 4   # wider networks, longer training
 
 It needs torch, matplotlib and pillow.
 """
@@ -14,7 +16,6 @@ It needs torch, matplotlib and pillow.
 from __future__ import annotations
 
 import argparse
-import copy
 import math
 import multiprocessing
 import sys
@@ -42,10 +43,13 @@ SHAPES = {
     "turns": (80, 1.0),
     "none": (64, 1.0),
 }
+TRADEOFF = 100.0
 METHODS = ("plain", "distillation", "B-Tuning K=1", "B-Tuning K=2", "B-Tuning K=3")
+DOCS = Path(__file__).parents[2] / "docs"
+BEGIN, END = "<!-- begin: written by examples/b_tuning/run.py -->", "<!-- end -->"
 
 
-def zoos(pool: Executor, steps: int) -> dict[str, dict[str, Network]]:
+def zoos(pool: Executor, steps: int, scale: int, device: str) -> dict[str, dict[str, Network]]:
     """Pre-train one network a task, all of one shape and of their own."""
     same = dict.fromkeys(TASKS, (64, 1.0))
     jobs = {
@@ -53,9 +57,11 @@ def zoos(pool: Executor, steps: int) -> dict[str, dict[str, Network]]:
             task: pool.submit(
                 pretrain,
                 "latin" if task == "none" else task,
-                *shapes[task],
-                0 if task == "none" else steps,
+                scale * shapes[task][0],
+                scale * shapes[task][1],
+                0 if task == "none" else scale * steps,
                 seed,
+                device,
             )
             for seed, task in enumerate(TASKS)
         }
@@ -67,7 +73,8 @@ def zoos(pool: Executor, steps: int) -> dict[str, dict[str, Network]]:
 class Target:
     """Greek letters: `shots` labelled pictures a class, moved a little anew in every batch."""
 
-    def __init__(self, shots: int, seed: int) -> None:
+    def __init__(self, shots: int, seed: int, device: str = "cpu") -> None:
+        self.device = device
         self.generator = torch.Generator().manual_seed(1000 + seed)
         glyphs = Glyphs("greek", SEEN)
         self.n_classes = glyphs.n_classes
@@ -80,44 +87,51 @@ class Target:
         while True:
             rows = torch.randint(len(self.classes), (size,), generator=self.generator)
             dx, dy = torch.randint(-2, 3, (2,), generator=self.generator).tolist()
-            yield torch.roll(self.pictures[rows], (dx, dy), dims=(2, 3)), self.classes[rows]
+            moved = torch.roll(self.pictures[rows], (dx, dy), dims=(2, 3))
+            yield moved.to(self.device), self.classes[rows].to(self.device)
 
 
 def rank(networks: dict[str, Network], target: Target) -> tx.Ranking:
     """Rank by LogME on the labelled pictures."""
     with torch.no_grad():
-        features = {name: network.features(target.pictures) for name, network in networks.items()}
+        pictures = target.pictures.to(target.device)
+        features = {name: network.features(pictures).cpu() for name, network in networks.items()}
     return tx.rank(features, target.classes, keep_coef=True)
 
 
 def b_tuning(ranking: tx.Ranking, networks: dict[str, Network], student: str, k: int) -> Penalty:
     """Give the regulariser with the k best networks, frozen, as teachers."""
     teachers = ranking.teachers(k=k)
-    frozen = {name: copy.deepcopy(networks[name]).features for name in teachers.names}
-    regulariser = BTuning(teachers, student, frozen, tradeoff=TRADEOFF)
+    models = {name: networks[name].features for name in teachers.names}
+    regulariser = BTuning(teachers, student, models, tradeoff=TRADEOFF)
+    regulariser.to(next(networks[student].parameters()).device)
     return lambda features, logits, pictures: regulariser.penalty(features, pictures)
 
 
-TRADEOFF = 100.0
-
-
 def accuracies(
-    networks: dict[str, Network], student: str | None, shots: int, steps: int, seed: int
+    networks: dict[str, Network],
+    student: str | None,
+    shots: int,
+    steps: int,
+    seed: int,
+    device: str,
 ) -> dict[str, float]:
     """Give the test accuracy of every method with one draw of the labelled pictures.
 
     The student is the network that is ranked first, or the given one.
     """
-    ranking = rank(networks, Target(shots, seed))
+    networks = {name: network.to(device) for name, network in networks.items()}
+    ranking = rank(networks, Target(shots, seed, device))
     best = ranking.best.name
     own = student or best
-    test = Glyphs("greek", UNSEEN).batch(2000, torch.Generator().manual_seed(7))
+    pictures, classes = Glyphs("greek", UNSEEN).batch(2000, torch.Generator().manual_seed(7))
+    test = pictures.to(device), classes.to(device)
     found = {}
     for method in METHODS:
-        target = Target(shots, seed)  # the same rows and batches for every method
+        target = Target(shots, seed, device)  # the same rows and batches for every method
         penalty: Penalty | None = None
         if method == "distillation":
-            batches = Target(shots, seed).batches()
+            batches = Target(shots, seed, device).batches()
             teacher = fine_tune(networks[best], batches, target.n_classes, steps, seed)
             penalty = distillation(teacher)
         elif method != "plain":
@@ -170,22 +184,26 @@ def plot(results: dict[str, dict[str, list[float]]], path: Path) -> None:
 def main() -> None:
     """Pre-train, rank, fine-tune, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="little training, two seeds")
+    parser.add_argument("--quick", action="store_true", help="hardly any training, two seeds")
     parser.add_argument("--plot", type=Path, help="write the picture here")
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
+    parser.add_argument("--write", action="store_true", help="put table and plot into docs/")
+    parser.add_argument("--device", default="cpu", help="where networks run, for example cuda")
+    parser.add_argument("--scale", type=int, default=1, help="of widths and pre-training")
     options = parser.parse_args()
-    pre, steps, seeds, shots = (40, 15, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))
+    device = options.device
+    pre, steps, seeds, shots = (15, 6, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))
     start = time.perf_counter()
     jobs: dict[str, list[Future[dict[str, float]]]] = {}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, spawn, torch.set_num_threads, (1,)) as pool:
-        networks = zoos(pool, pre)
+        networks = zoos(pool, pre, options.scale, device)
         print(f"12 networks after {time.perf_counter() - start:.0f} s", file=sys.stderr)
         print(rank(networks["mixed"], Target(shots[-1], 0)))
         for count in shots:
             for kind, student in (("same", None), ("mixed", "digits")):
                 of_seed = [
-                    pool.submit(accuracies, networks[kind], student, count, steps, seed)
+                    pool.submit(accuracies, networks[kind], student, count, steps, seed, device)
                     for seed in range(seeds)
                 ]
                 jobs[f"{kind}, {count} a class"] = of_seed
@@ -199,6 +217,12 @@ def main() -> None:
     print(f"\n{time.perf_counter() - start:.0f} s in all")
     if options.plot:
         plot(results, options.plot)
+    if options.write:
+        plot(results, DOCS / "b_tuning.png")
+        page = (DOCS / "b_tuning.md").read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        written = f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{rest.split(END)[1]}"
+        (DOCS / "b_tuning.md").write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

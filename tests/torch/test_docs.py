@@ -1,4 +1,4 @@
-"""What docs/models.md shows runs."""
+"""What the pages of docs/ that need torch show runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["b_tuning", "models"])
+def test_python_blocks_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (DOCS / "models.md").read_text(encoding="utf-8")
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
     assert blocks
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block, "docs/models.md", "exec"), names)
+        exec(compile(block, f"docs/{page}.md", "exec"), names)

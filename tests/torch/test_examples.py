@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +25,19 @@ def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert tau is not None
     # An order that knows nothing of the truth has 0 in the mean.
     assert float(tau[1]) > 0.3, shown
+
+
+@pytest.mark.timeout(600)  # 20 seconds of two cores, more beside others
+def test_b_tuning_runs(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "gains.png"
+    program = str(EXAMPLES / "b_tuning" / "run.py")
+    command = [sys.executable, program, "--quick", "--plot", str(picture)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=580)
+    assert done.returncode == 0, done.stderr
+    line = re.compile(r"^\| (same|mixed), 5 a class \| (.+?) \| (0\.\d+) ± 0\.\d+ \|", re.M)
+    rows = line.findall(done.stdout)
+    methods = ["plain", "distillation", *(f"B-Tuning K={k}" for k in (1, 2, 3))]
+    assert [row[:2] for row in rows] == [(kind, m) for kind in ("same", "mixed") for m in methods]
+    assert len({row[2] for row in rows}) > 2, "the methods differ"
+    assert picture.stat().st_size > 1000
