@@ -221,7 +221,8 @@ def main() -> None:
         plot(results, DOCS / "b_tuning.png")
         page = (DOCS / "b_tuning.md").read_text(encoding="utf-8")
         before, rest = page.split(BEGIN)
-        written = f"{before}{BEGIN}\n\n{table(results)}\n\n{END}{rest.split(END)[1]}"
+        shown = f"{table(results)}\n\n![Gains over plain fine-tuning](b_tuning.png)"
+        written = f"{before}{BEGIN}\n\n{shown}\n\n{END}{rest.split(END)[1]}"
         (DOCS / "b_tuning.md").write_text(written, encoding="utf-8")
 
 
