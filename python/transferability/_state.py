@@ -276,5 +276,18 @@ class State:
         twin.__dict__.update(self.__dict__, _inner=inner)
         return twin
 
+    def _check_columns(self, target: Target | None) -> None:
+        """Refuse other targets, or in another order, which would be added to each other's sums."""
+        held = None if self._target is None else self._target.columns
+        given = None if target is None else target.columns
+        if held is None or given is None or len(held) != len(given) or held == given:
+            return  # of no columns, or of other widths, which the native module refuses
+        if tuple(range(len(held))) in (held, given):
+            return  # one is of an array, whose columns have no names
+        raise DataError(
+            f"the columns of the labels are {', '.join(map(str, given))}, and these statistics "
+            f"hold {', '.join(map(str, held))}; give the same columns in the same order"
+        )
+
     def _note(self, notes: Sequence[str]) -> None:
         self._warnings = tuple(dict.fromkeys((*self._warnings, *notes)))
