@@ -238,7 +238,7 @@ def test_targets_in_another_order_are_refused() -> None:
         lambda: Stats.merge_all([first, swapped]),
         lambda: first.update(features[40:], table[40:][["height", "weight"]]),
     ):
-        with pytest.raises(DataError, match="height, weight, and .* hold weight, height"):
+        with pytest.raises(DataError, match=r"height, weight, and .* hold weight, height"):
             act()
     assert first.to_bytes() == before
     named = first + Stats().update(features[40:], table[40:])
