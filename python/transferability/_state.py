@@ -11,7 +11,7 @@ from . import _core, _threads
 from ._input import check_choice
 from ._state_file import read_bytes, write_bytes
 from ._target import TASKS, UNLABELLED, Target
-from .errors import DataError
+from .errors import DataError, DtypeError
 
 __all__ = ["PRECISIONS", "State"]
 
@@ -153,10 +153,12 @@ class State:
             If the bytes are cut short, altered, of a newer version, or something else; nothing in
             them is run, and no more memory is taken than their length explains.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise DtypeError(f"data must be bytes, not {type(data).__name__}")
         inner, notes = _core.from_bytes(bytes(data))
         try:
             return cls._of(inner, **json.loads(notes))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(
                 f"this is no usable file of statistics: its notes do not fit them ({error})"
             ) from error
