@@ -172,3 +172,20 @@ def test_a_shard_given_twice_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_path_is_named(paths: Any) -> None:
     with pytest.raises(DtypeError, match="path"):
         open_features(paths)
+
+
+def test_a_flipped_bit_shows_where_the_file_has_checksums(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    rng = np.random.default_rng(0)
+    table = pyarrow.table({f"f{i}": rng.normal(size=500) for i in range(4)})
+    path = tmp_path / "x.parquet"
+    parquet.write_table(table, path, write_page_checksum=True, compression="none")
+    labels = np.arange(500) % 2
+    assert stats_of(path, labels).n_samples == 500
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"x\.parquet cannot be read: .*(checksum|CRC)"):
+        stats_of(path, labels)
