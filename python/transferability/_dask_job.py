@@ -90,7 +90,7 @@ class Job:
         headers = {
             name: self.submit(tasks.find_shards, _absolute(value))
             for name, value in models.items()
-            if is_paths(value)
+            if isinstance(value, str) or is_paths(value)  # a folder may be there alone
         }
         found: dict[str, list[Piece] | Exception] = {}
         for name, value in models.items():
@@ -165,7 +165,7 @@ class Job:
         """Decide once what the labels of all shards are: those of one may look different."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif is_paths(labels, tasks.LABEL_SUFFIXES):
+        elif isinstance(labels, str) or is_paths(labels, tasks.LABEL_SUFFIXES):
             # The workers see the files; the client gets what they hold, a number for each row.
             files = self.submit(tasks.read_label_files, _absolute(labels))
             labels, self._label_files = self.result(files)

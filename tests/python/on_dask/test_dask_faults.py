@@ -205,3 +205,13 @@ def test_files_of_labels_go_with_their_shards(cluster: Cluster, tmp_path: Path) 
 def test_missing_labels_are_named(cluster: Cluster, models: dict[str, list[Path]]) -> None:
     with pytest.raises(errors.DataError, match="labels is None; give one label for each row"):
         tx.dask.stats(cluster.client, models["first"])
+
+
+def test_folders_that_only_the_workers_see(
+    cluster: Cluster, folder: Path, labels: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.isdir", lambda path: False)  # in this process alone
+    found = tx.dask.stats(cluster.client, str(folder / "first"), labels)
+    assert found.n_samples == len(labels)
+    with pytest.raises(errors.DataError, match="nowhere"):
+        tx.dask.stats(cluster.client, "nowhere", labels)
