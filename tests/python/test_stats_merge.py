@@ -334,6 +334,10 @@ def test_what_cannot_be_taken_away() -> None:
     other = Stats(class_scatters=True).update(features[:9], np.full(9, "z"))
     with pytest.raises(DataError, match="integers and strings"):
         whole - other
+    rows, ids = np.random.default_rng(5).normal(size=(56, 7)), np.arange(56) % 3
+    whole, others = (Stats("classification").update(x, ids[: len(x)]) for x in (rows, 2 * rows[:6]))
+    with pytest.raises(DataError, match=r"cancel to -.*if they are of these rows"):
+        whole - others
 
 
 @settings(deadline=None, max_examples=40)
