@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from . import _dask_tasks as tasks
@@ -14,7 +15,7 @@ from ._optional import need
 from ._target import TASKS, Target, read_target
 from .errors import DataError, DtypeError
 from .io import FeatureSource, Shard
-from .io._paths import is_paths
+from .io._paths import check_pairs, is_paths
 
 __all__ = ["Job", "Piece"]
 
@@ -43,6 +44,7 @@ class Job:
         self._retries = retries
         self._futures: list[Any] = []
         self._parts: dict[tuple[int, int], Any] = {}
+        self._label_files: list[tuple[Path, int]] = []
         self.target = self._read_target(labels, task)
 
     def __enter__(self) -> Job:
@@ -88,7 +90,7 @@ class Job:
         headers = {
             name: self.submit(tasks.find_shards, _absolute(value))
             for name, value in models.items()
-            if is_paths(value)
+            if isinstance(value, str) or is_paths(value)  # a folder may be there alone
         }
         found: dict[str, list[Piece] | Exception] = {}
         for name, value in models.items():
@@ -144,14 +146,31 @@ class Job:
                 f"labels has {self.target.n_samples} entries but {held} {n_samples} rows; give one "
                 f"label for each row"
             )
+        shards = [piece.source for piece in pieces if isinstance(piece.source, Shard)]
+        if len(shards) == len(self._label_files) > 1:
+            self._check_pairs(shards)
+
+    def _check_pairs(self, shards: Sequence[Shard]) -> None:
+        """Refuse as many files of labels as shards that are not those of these shards."""
+        for shard, (path, rows) in zip(shards, self._label_files, strict=True):
+            if rows != shard.n_samples:
+                raise DataError(
+                    f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give the "
+                    f"files of labels in the order of the shards, or one for all rows if models "
+                    f"are cut in different ways"
+                )
+        check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
 
     def _read_target(self, labels: Any, task: str) -> Target:
         """Decide once what the labels of all shards are: those of one may look different."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif is_paths(labels, tasks.LABEL_SUFFIXES):
+        elif isinstance(labels, str) or is_paths(labels, tasks.LABEL_SUFFIXES):
             # The workers see the files; the client gets what they hold, a number for each row.
-            labels = self.result(self.submit(tasks.read_label_files, _absolute(labels)))
+            files = self.submit(tasks.read_label_files, _absolute(labels))
+            labels, self._label_files = self.result(files)
+        elif labels is None:
+            raise DataError("labels is None; give one label for each row")
         return read_target(labels, task)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -84,8 +85,8 @@ def find_shards(paths: Sequence[str]) -> tuple[io.Shard, ...]:
 
 
 @_returning_failures
-def read_label_files(paths: Sequence[str]) -> NDArray[Any]:
-    """Read the labels of several files, one after the other."""
+def read_label_files(paths: Sequence[str]) -> tuple[NDArray[Any], list[tuple[Path, int]]]:
+    """Read the labels of several files, one after the other, and say how many each has."""
     files = expand(paths, "labels", LABEL_SUFFIXES)
     parts = [read_labels(read_array(*file), text_of(*file))[0] for file in files]
     for file, part in zip(files, parts, strict=True):
@@ -99,7 +100,8 @@ def read_label_files(paths: Sequence[str]) -> NDArray[Any]:
                 f"{text_of(*file)} has shape {part.shape} but {text_of(*files[0])} "
                 f"{parts[0].shape}; give every file the same targets"
             )
-    return np.concatenate(parts)
+    lengths = [(path, len(part)) for (path, _), part in zip(files, parts, strict=True)]
+    return np.concatenate(parts), lengths
 
 
 @_returning_failures

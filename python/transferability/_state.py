@@ -11,7 +11,7 @@ from . import _core, _threads
 from ._input import check_choice
 from ._state_file import read_bytes, write_bytes
 from ._target import TASKS, UNLABELLED, Target
-from .errors import DataError
+from .errors import DataError, DtypeError
 
 __all__ = ["PRECISIONS", "State"]
 
@@ -153,10 +153,12 @@ class State:
             If the bytes are cut short, altered, of a newer version, or something else; nothing in
             them is run, and no more memory is taken than their length explains.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise DtypeError(f"data must be bytes, not {type(data).__name__}")
         inner, notes = _core.from_bytes(bytes(data))
         try:
             return cls._of(inner, **json.loads(notes))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise DataError(
                 f"this is no usable file of statistics: its notes do not fit them ({error})"
             ) from error
@@ -275,6 +277,19 @@ class State:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _inner=inner)
         return twin
+
+    def _check_columns(self, target: Target | None) -> None:
+        """Refuse other targets, or in another order, which would be added to each other's sums."""
+        held = None if self._target is None else self._target.columns
+        given = None if target is None else target.columns
+        if held is None or given is None or len(held) != len(given) or held == given:
+            return  # of no columns, or of other widths, which the native module refuses
+        if tuple(range(len(held))) in (held, given):
+            return  # one is of an array, whose columns have no names
+        raise DataError(
+            f"the columns of the labels are {', '.join(map(str, given))}, and these statistics "
+            f"hold {', '.join(map(str, held))}; give the same columns in the same order"
+        )
 
     def _note(self, notes: Sequence[str]) -> None:
         self._warnings = tuple(dict.fromkeys((*self._warnings, *notes)))

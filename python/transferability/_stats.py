@@ -104,6 +104,7 @@ class Stats(Sums):
                 f"labels has {target.n_samples} entries but features has {len(features)} rows; "
                 f"give one label for each row"
             )
+        self._check_columns(target)
         n_threads = _threads.resolve(self._n_threads)
         if target.task == UNLABELLED:
             self._inner.update(features, weights, n_threads)

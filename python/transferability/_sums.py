@@ -108,6 +108,8 @@ class Sums(State):
         DataError
             If there are none, or they are not of one task, shape and kind.
         """
+        if isinstance(states, Sums):
+            raise DtypeError("merge_all takes a list of Stats, not one Stats; call it with [stats]")
         parts = list(states)
         if not parts:
             raise DataError("there are no statistics to merge; give at least one")
@@ -123,6 +125,7 @@ class Sums(State):
             raise DtypeError(f"Stats {what}s with Stats only, not with {type(other).__name__}")
         if self.task != other.task and "auto" not in (self.task, other.task):
             raise DataError(f"cannot {what} statistics of {self.task} and those of {other.task}")
+        self._check_columns(other._target)
 
     def moments(self) -> dict[str, Any]:
         """Give the sums that the statistics are, as arrays.

@@ -16,7 +16,7 @@
 //! features have a direction for every sample, the error is 0 and the result says so. Cost after the
 //! statistics: min(N, D)³ + K D² at λ = 0, min(N, D)³ + K min(N, D) else.
 
-use crate::decomp::Prepared;
+use crate::decomp::{CentredTargets, Prepared};
 use crate::error::{Error, Result};
 use crate::stats::Held;
 use crate::threads::Context;
@@ -63,24 +63,28 @@ pub struct LinMse {
     pub penalty: bool,
     /// Sum over outputs instead of their mean.
     pub sum: bool,
+    /// Leave out targets that are the same in all rows.
+    pub skip_constant: bool,
 }
 
 impl LinMse {
     fn of_options(metric: &'static str, options: &Options) -> Result<Self> {
-        options.check(metric, &["ridge", "penalty", "outputs"])?;
+        options.check(metric, &["ridge", "penalty", "outputs", "skip_constant"])?;
         let ridge = options.number("ridge").unwrap_or(0.0);
         if !(ridge >= 0.0 && ridge.is_finite()) {
             return Err(Error::BadOption { metric, option: "ridge".into() });
         }
         let sum = options.text("outputs") == Some("sum");
-        Ok(Self { ridge, penalty: options.flag("penalty"), sum })
+        let skip_constant = options.flag("skip_constant");
+        Ok(Self { ridge, penalty: options.flag("penalty"), sum, skip_constant })
     }
 
     /// The score; its parts are minus the error of each output, penalty included if counted.
-    /// Details: `saturated`, `rounding`; at λ = 0 `rank`.
+    /// Details: `saturated`, `rounding`; at λ = 0 `rank`; `kept`, the targets' numbers, where some
+    /// were left out.
     ///
     /// # Errors
-    /// [`Error::Missing`] without targets; what the decomposition can fail with.
+    /// [`Error::Missing`] without targets; [`Error::NothingVaries`] if all were left out; what the decomposition can fail with.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
         let Held::Targets(_) = &prepared.stats.held else {
             return Err(Error::Missing { what: "targets" });
@@ -92,12 +96,15 @@ impl LinMse {
         let counted = if self.penalty { t } else { 0.0 };
         let weights = fits.weight.iter().copied().chain(std::iter::repeat(0.0));
         let errors = fits.error.iter().zip(weights).map(|(e, w)| (e + counted * w) / n);
-        let per_target: Vec<f64> =
-            errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
-        let n_targets = per_target.len() as f64;
-        let divisor = if self.sum { 1.0 } else { n_targets };
+        let errors: Vec<f64> = errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
+        let kept = self.kept(prepared);
+        if kept.is_empty() {
+            return Err(Error::NothingVaries);
+        }
+        let per_target: Vec<f64> = kept.iter().map(|k| errors[*k]).collect();
+        let divisor = if self.sum { 1.0 } else { kept.len() as f64 };
         let value = per_target.iter().sum::<f64>() / divisor;
-        let rounding = fits.rounding.iter().sum::<f64>() / n / divisor;
+        let rounding = kept.iter().map(|k| fits.rounding[*k]).sum::<f64>() / n / divisor;
 
         let mut warnings = Vec::new();
         if fits.rank == Some(0) {
@@ -116,8 +123,20 @@ impl LinMse {
         if let Some(rank) = fits.rank {
             details.push(("rank", Detail::Count(rank)));
         }
+        if kept.len() < errors.len() {
+            let n_targets = errors.len() - kept.len();
+            warnings
+                .push(format!("{n_targets} target(s) are the same in all rows and were left out"));
+            details.push(("kept", Detail::Counts(kept)));
+        }
         let digits = Digits::of(prepared, rounding, value);
         warnings.extend(digits.warning());
         Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
+    }
+
+    /// The numbers of the targets to score.
+    fn kept(self, prepared: &Prepared<'_>) -> Vec<usize> {
+        let squares = CentredTargets::new(prepared.stats).square;
+        (0..squares.len()).filter(|k| !self.skip_constant || squares[*k] > 0.0).collect()
     }
 }

@@ -120,11 +120,14 @@ impl Stats {
             let columns = columns.map(|(square, sum)| left(*square, *sum));
             digits("target", of_targets, columns)?;
         }
-        let loss = fourth / self.fourth_moment();
-        if fourth.is_finite() && fourth > 0.0 && !(0.0..=LARGEST_FOURTH_LOSS).contains(&loss) {
+        let left = self.fourth_moment();
+        if fourth.is_finite()
+            && fourth > 0.0
+            && !(0.0..=LARGEST_FOURTH_LOSS).contains(&(fourth / left))
+        {
             return refused(format!(
-                "fourth powers of what is taken away are {loss:.1e} times those of what is left; \
-                 accumulate the rest again"
+                "sums of fourth powers of {fourth:.3e} cancel to {left:.3e}; if they are of these \
+                 rows, too few digits are left: accumulate the rest again"
             ));
         }
         Ok(())

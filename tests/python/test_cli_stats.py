@@ -196,6 +196,20 @@ def without_time(data: bytes) -> bytes:
     return stats.to_bytes()
 
 
+def test_features_are_never_written_over(folder: Path) -> None:
+    """As a shell expands ``-o x_*.npy``: the first of the features would be the output."""
+    before = Path("x_0.npy").read_bytes()
+    refused = run("stats", "--labels", "y_1.npy", "-o", "x_0.npy", "x_1.npy")
+    assert refused.exit_code == 2
+    assert "x_0.npy exists and is no FILE.stats" in refused.stderr
+    made = run("stats", "x_1.npy", "--labels", "y_1.npy", "-o", "a.stats")
+    assert made.exit_code == 0
+    assert run("merge", "a.stats", "-o", "x_0.npy").exit_code == 2
+    assert Path("x_0.npy").read_bytes() == before
+    again = run("stats", "x_2.npy", "--labels", "y_2.npy", "-o", "a.stats")
+    assert again.exit_code == 0, "statistics may be replaced"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

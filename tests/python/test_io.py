@@ -83,6 +83,22 @@ def test_the_task_is_decided_by_all_labels(tmp_path: Path) -> None:
     assert stats_of(f"{tmp_path}/x_*.npy", f"{tmp_path}/y_*.npy").task == "regression"
 
 
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+def test_parts_add_up_where_a_label_does_not_vary_in_one(tmp_path: Path) -> None:
+    """What is left out of one machine's rows would else be added to another label's sums."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(80, 4)), rng.integers(0, 2, (80, 3))
+    y[:40, 1] = 0
+    y[40:, 2] = 1
+    parts = []
+    for i, rows in enumerate((slice(0, 40), slice(40, 80))):
+        np.save(tmp_path / f"x_{i}.npy", x[rows])
+        np.save(tmp_path / f"y_{i}.npy", y[rows])
+        parts.append(stats_of(tmp_path / f"x_{i}.npy", tmp_path / f"y_{i}.npy"))
+    assert (parts[0] + parts[1]).logme() == pytest.approx(tx.logme(x, y), abs=1e-10)
+    assert parts[0].logme() == pytest.approx(tx.logme(x[:40], y[:40]), abs=1e-10)
+
+
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_split_gives_the_score_of_the_whole(data: Any, tmp_path_factory: Any) -> None:

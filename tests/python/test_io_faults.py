@@ -131,3 +131,61 @@ def test_wrong_arguments(tmp_path: Path, x: Any, y: Any) -> None:
             call()
     with pytest.raises(DtypeError, match="no path"):
         open_features([1])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "partners"),
+    [
+        ([0, 1, 2, 10], [0, 1, 10, 2]),  # a pattern in quotes, and what a shell made of another
+        ([0, 1, 3, 4], [0, 1, 2, 4]),  # one of each is missing
+    ],
+)
+def test_labels_of_other_shards_are_refused(
+    numbers: list[int], partners: list[int], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for i in {*numbers, *partners}:
+        np.save(tmp_path / f"x_768_{i}.npy", rng.normal(size=(20, 3)))
+        np.save(tmp_path / f"y_{i}.npy", np.arange(20) % 2)
+    x = [tmp_path / f"x_768_{i}.npy" for i in numbers]
+    y = [tmp_path / f"y_{i}.npy" for i in partners]
+    with pytest.raises(DataError, match=r"y_\d+\.npy would be the labels of x_768_\d+\.npy"):
+        open_features(x, y)
+    own = [tmp_path / f"y_{i}.npy" for i in numbers]
+    assert open_features(x[::-1], own[::-1]).n_samples == 80
+    assert open_features(x[:1], y[3:]).n_samples == 20
+    for i, path in enumerate(own):  # counted from 1, or named
+        path.rename(tmp_path / f"z_{numbers[i] + 1}.npy")
+    assert open_features(x, [tmp_path / f"z_{i + 1}.npy" for i in numbers]).n_samples == 80
+
+
+def test_a_shard_given_twice_is_refused(tmp_path: Path) -> None:
+    for i in range(2):
+        np.save(tmp_path / f"x_{i}.npy", np.eye(4) + i)
+    np.savez(tmp_path / "x.npz", a=np.eye(4), b=np.eye(4))
+    with pytest.raises(DataError, match=r"x_1\.npy is given twice; its rows would count twice"):
+        open_features([f"{tmp_path}/x_*.npy", tmp_path / "x_1.npy"])
+    assert open_features([f"{tmp_path}/x.npz:a", f"{tmp_path}/x.npz:b"]).n_samples == 8
+
+
+@pytest.mark.parametrize("paths", [None, 3, [None]])
+def test_what_is_no_path_is_named(paths: Any) -> None:
+    with pytest.raises(DtypeError, match="path"):
+        open_features(paths)
+
+
+def test_a_flipped_bit_shows_where_the_file_has_checksums(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    rng = np.random.default_rng(0)
+    table = pyarrow.table({f"f{i}": rng.normal(size=500) for i in range(4)})
+    path = tmp_path / "x.parquet"
+    parquet.write_table(table, path, write_page_checksum=True, compression="none")
+    labels = np.arange(500) % 2
+    assert stats_of(path, labels).n_samples == 500
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"x\.parquet cannot be read: .*(checksum|CRC)"):
+        stats_of(path, labels)

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability import DataError, Stats
+from transferability import DataError, DtypeError, Stats
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
@@ -297,3 +297,9 @@ def test_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)  # a name without a folder
     Stats().update(*block("ids")).save("a.stats")
     assert isinstance(tx.Stats.load("a.stats").logme(), float)
+
+
+@pytest.mark.parametrize("data", ["text", 100, None, [1, 2]])
+def test_what_is_no_bytes_is_named(data: Any) -> None:
+    with pytest.raises(DtypeError, match="data must be bytes, not"):
+        Stats.from_bytes(data)

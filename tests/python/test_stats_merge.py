@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import golden
 
+import transferability as tx
 from transferability import DataError, DtypeError, Stats
 from transferability._registry import metric_rows
 from transferability.errors import TransferabilityError
@@ -211,6 +212,8 @@ def test_what_cannot_be_merged() -> None:
     one = stats_of("classification", *sample((90, 7), "classification"))
     with pytest.raises(DataError, match="no statistics to merge"):
         Stats.merge_all([])
+    with pytest.raises(DtypeError, match="takes a list of Stats"):
+        Stats.merge_all(one)  # type: ignore[arg-type]
     with pytest.raises(DtypeError, match="merges with Stats only, not with str"):
         Stats.merge_all([one, "two"])  # type: ignore[list-item]
     with pytest.raises(DataError, match="classification and those of regression"):
@@ -220,6 +223,44 @@ def test_what_cannot_be_merged() -> None:
     empty = Stats(class_scatters=True)
     assert Stats.merge_all([empty, one, empty]).to_bytes() == Stats.merge_all([one]).to_bytes()
     assert Stats.merge_all([one]) is not one
+
+
+def test_targets_in_another_order_are_refused() -> None:
+    """Sums of one target are never added to those of another."""
+    pandas = pytest.importorskip("pandas")
+    features, labels = sample((90, 7), "regression")
+    table = pandas.DataFrame(labels, columns=["weight", "height"])
+    first = Stats().update(features[:40], table[:40])
+    swapped = Stats().update(features[40:], table[40:][["height", "weight"]])
+    before = first.to_bytes()
+    for act in (
+        lambda: first + swapped,
+        lambda: Stats.merge_all([first, swapped]),
+        lambda: first.update(features[40:], table[40:][["height", "weight"]]),
+    ):
+        with pytest.raises(DataError, match=r"height, weight, and .* hold weight, height"):
+            act()
+    assert first.to_bytes() == before
+    named = first + Stats().update(features[40:], table[40:])
+    plain = first + Stats().update(features[40:], labels[40:])  # an array names nothing
+    assert named.logme() == plain.logme()
+
+
+@pytest.mark.parametrize("metric", ["logme", "lin_mse"])
+def test_labels_that_vary_in_some_shards_only(metric: str) -> None:
+    """Of multilabel data the whole decides which columns are left out, not a shard."""
+    features, labels = sample((90, 7), "multilabel")
+    labels = np.column_stack([labels, np.ones(90, int)])
+    labels[:45, 0] = 0
+    labels[45:, 1] = 1
+    parts = [stats_of("multilabel", features[:45], labels[:45])]
+    parts.append(stats_of("multilabel", features[45:], labels[45:]))
+    merged = Stats.merge_all(parts).score(metric)
+    whole = tx.score(features, labels, metric)
+    assert merged == pytest.approx(whole, abs=1e-10)
+    assert merged.targets == whole.targets == (0, 1)
+    with pytest.raises(TransferabilityError, match="same in all rows"):
+        stats_of("multilabel", features, np.ones_like(labels)).score(metric)
 
 
 def test_facts_do_not_depend_on_the_order() -> None:
@@ -293,6 +334,10 @@ def test_what_cannot_be_taken_away() -> None:
     other = Stats(class_scatters=True).update(features[:9], np.full(9, "z"))
     with pytest.raises(DataError, match="integers and strings"):
         whole - other
+    rows, ids = np.random.default_rng(5).normal(size=(56, 7)), np.arange(56) % 3
+    whole, others = (Stats("classification").update(x, ids[: len(x)]) for x in (rows, 2 * rows[:6]))
+    with pytest.raises(DataError, match=r"cancel to -.*if they are of these rows"):
+        whole - others
 
 
 @settings(deadline=None, max_examples=40)

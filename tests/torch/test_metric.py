@@ -306,3 +306,9 @@ def test_on_a_gpu(features: torch.Tensor, classes: torch.Tensor) -> None:
     again = filled(TransferabilityMetric(D, C).to("cuda"), features.cuda(), classes.cuda())
     assert again.compute() == metric.compute(), "the same bits from run to run"
     assert metric.to("cpu").compute().device.type == "cpu"
+
+
+def test_arrays_are_named() -> None:
+    metric = TransferabilityMetric(num_features=3, num_classes=2)
+    with pytest.raises(DtypeError, match="features must be a tensor, not ndarray"):
+        metric.update(torch.ones(4, 3).numpy(), torch.ones(4).long())

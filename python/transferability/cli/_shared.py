@@ -18,6 +18,7 @@ from ..errors import DataError, DtypeError
 __all__ = [
     "BAD_DATA",
     "SOME_FAILED",
+    "check_output",
     "existing_file",
     "given",
     "names_of",
@@ -174,6 +175,14 @@ def refuse_beside(files: str, **arguments: object) -> None:
                 f"{name.replace('_', '-')} cannot be given with {files}: statistics have their "
                 f"labels, task and precision, and no samples"
             )
+
+
+def check_output(output: str) -> None:
+    """Refuse to write over what is no FILE.stats, such as features after ``-o x_*.npy``."""
+    if Path(output).exists() and not output.endswith(".stats"):
+        raise click.UsageError(
+            f"{output} exists and is no FILE.stats; give --output a name of its own"
+        )
 
 
 def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:

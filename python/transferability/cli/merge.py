@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ._shared import existing_file, say, usage
+from ._shared import check_output, existing_file, say, usage
 
 __all__ = ["merge"]
 
@@ -22,6 +22,7 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
     """Merge FILES that ``transferability stats`` has made of different rows; in any order."""
     from .._stats import Stats
 
+    check_output(output)
     paths = [Path(file).resolve() for file in files]
     with usage():
         if Path(output).resolve() in paths:

@@ -11,7 +11,7 @@ import click
 
 from .._threads import MOST
 from ..errors import DataError
-from ._shared import say, usage
+from ._shared import check_output, say, usage
 
 __all__ = ["stats"]
 
@@ -88,6 +88,7 @@ def stats(
 
     if not labels and label_column is None:
         raise click.UsageError("give the labels with --labels or --label-column")
+    check_output(output)
     partial = Path(f"{output}.partial")
     with usage():
         _check(features, labels, partial, resume)

@@ -105,7 +105,9 @@ class _Table:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _pyarrow("parquet").ParquetFile(path, memory_map=True)
+        self._file = _pyarrow("parquet").ParquetFile(
+            path, memory_map=True, page_checksum_verification=True
+        )
         self.schema, self.n_rows = self._file.schema_arrow, self._file.metadata.num_rows
 
     def batches(self, columns: list[str]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .._labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import CONTAINERS, SUFFIXES, TABLES, open_array, text_of
-from ._paths import Paths, expand, is_paths
+from ._paths import Paths, check_pairs, expand, is_paths
 from ._shards import FeatureSource, Shard, read_array
 from ._text import TEXT
 
@@ -48,8 +48,9 @@ def open_features(
     Raises
     ------
     DataError, DtypeError
-        If a file is missing, damaged, empty, holds other than numbers, or differs from the first
-        in columns or in the kind of numbers; the file is named.
+        If a file is missing, damaged, empty, given twice, holds other than numbers, or differs
+        from the first in columns or in the kind of numbers, or if the numbers in the names of
+        files of labels say that they belong to other shards; the file is named.
     MissingDependencyError
         If the package that reads a format is not installed.
 
@@ -69,7 +70,11 @@ def open_features(
         raise DataError("labels and label_column both say where the labels are; give one of them")
     files = expand(paths)
     shards: list[Shard] = []
+    seen: set[tuple[Path, str | None]] = set()
     for path, own in files:
+        if (twin := (path.resolve(), own or key)) in seen:
+            raise DataError(f"{text_of(path, own)} is given twice; its rows would count twice")
+        seen.add(twin)
         if own is not None and key is not None and own != key:
             raise DataError(f"{text_of(path, own)} names an array, and key={key!r} another")
         shard = _shard(path, own or key, label_column)
@@ -123,6 +128,7 @@ def _with_labels(shards: list[Shard], labels: object) -> list[Shard]:
     if is_paths(labels, suffixes):
         files = expand(labels, "labels", suffixes)  # type: ignore[arg-type]
         if len(files) == len(shards):
+            check_pairs([shard.path for shard in shards], [file for file, _ in files])
             return [replace(s, labels=file) for s, file in zip(shards, files, strict=True)]
         if len(files) != 1:
             raise DataError(

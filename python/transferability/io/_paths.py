@@ -5,13 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import DataError, DtypeError
 from ._formats import SUFFIXES, split_key
 
-__all__ = ["Paths", "expand", "in_natural_order", "is_path", "is_paths", "natural"]
+__all__ = ["Paths", "check_pairs", "expand", "in_natural_order", "is_path", "is_paths", "natural"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -26,6 +26,36 @@ def in_natural_order(paths: Iterable[Path]) -> bool:
     """Tell whether files stand in the order in which a folder of them would be read."""
     listed = [natural(path) for path in paths]
     return listed == sorted(listed)
+
+
+def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
+    """Refuse files of labels whose numbers say that they belong to other files of features.
+
+    Both are paired by their order. A shell sorts x_10 before x_2 and a pattern in quotes does not,
+    and a file may be missing on either side: then the numbers in the names do not go together.
+    Names that begin to count at another number are fine, and so are those without numbers.
+    """
+    ours, theirs = _counters(features), _counters(labels)
+    if ours is None or theirs is None:
+        return
+    for i, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        if other - own != theirs[0] - ours[0]:
+            raise DataError(
+                f"{labels[i].name} would be the labels of {features[i].name}, and "
+                f"{labels[0].name} those of {features[0].name}; files are paired in their order: "
+                f"give both as patterns in quotes, and see that none is missing"
+            )
+
+
+def _counters(paths: Sequence[Path]) -> list[int] | None:
+    """Give the one number that tells names apart; None where there is no such one."""
+    parts = [re.split(r"([0-9]+)", path.name) for path in paths]
+    if len({tuple(part[::2]) for part in parts}) != 1:
+        return None
+    numbers = zip(*(part[1::2] for part in parts), strict=True)
+    columns = [[int(number) for number in column] for column in numbers]
+    varying = [column for column in columns if len(set(column)) > 1]
+    return varying[0] if len(varying) == 1 else None
 
 
 def is_path(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
@@ -58,6 +88,8 @@ def expand(
         What is read of a folder.
     """
     single = isinstance(paths, (str, os.PathLike))
+    if not single and not isinstance(paths, Iterable):
+        raise DtypeError(f"{name} is {paths!r}; give a path or a list of paths")
     entries = [paths] if single else list(paths)  # type: ignore[arg-type]
     found: list[tuple[Path, str | None]] = []
     for entry in entries:

@@ -127,7 +127,8 @@ def target_of(source: FeatureSource, task: str = "auto") -> Target:
     labels = source.labels()
     if labels is None:
         return unlabelled(source.n_samples)
-    return read_target(labels, task).without_constant()
+    # Columns that are the same in all of these rows stay: other parts, merged later, may differ.
+    return read_target(labels, task)
 
 
 def add_rows(

@@ -123,7 +123,12 @@ def options(
         raise DataError(f"penalty is {penalty!r}; choose True or False")
     if outputs not in ("mean", "sum"):
         raise DataError(f"outputs is {outputs!r}; choose 'mean' or 'sum'")
-    return {"ridge": number, "penalty": bool(penalty), "outputs": outputs}
+    return {
+        "ridge": number,
+        "penalty": bool(penalty),
+        "outputs": outputs,
+        "skip_constant": task == "multilabel",
+    }
 
 
 def explain(score: Any) -> list[str]:

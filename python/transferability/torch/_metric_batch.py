@@ -21,6 +21,9 @@ def checked(
 
     `width` is the number of classes, targets or labels.
     """
+    for name, given in (("features", features), ("target", target)):
+        if not isinstance(given, torch.Tensor):
+            raise DtypeError(f"{name} must be a tensor, not {type(given).__name__}")
     if features.ndim != 2 or features.shape[1] != num_features:
         raise DataError(f"features has shape {tuple(features.shape)}, expected (B, {num_features})")
     if target.ndim == 1 and task != "classification" and width == 1:

@@ -183,3 +183,35 @@ def test_errors_survive_the_way_back(name: str) -> None:
     error = pickle.loads(pickle.dumps(cls("x_6.npy, row 17")))
     assert type(error) is cls
     assert error.args == ("x_6.npy, row 17",)
+
+
+def test_files_of_labels_go_with_their_shards(cluster: Cluster, tmp_path: Path) -> None:
+    """Two files the wrong way round hold as many labels in all."""
+    rng = np.random.default_rng(3)
+    x = saved(tmp_path, [rng.normal(size=(rows, 3)) for rows in (20, 30, 20)])
+    y = [tmp_path / f"y_{i}.npy" for i in range(3)]
+    for path, rows in zip(y, (20, 30, 20), strict=True):
+        np.save(path, np.arange(rows) % 2)
+    assert tx.dask.stats(cluster.client, x, y).n_samples == 70
+    with pytest.raises(errors.DataError, match=r"y_1\.npy has 30 .*x_0\.npy has 20 rows"):
+        tx.dask.stats(cluster.client, x, [y[1], y[0], y[2]])
+    with pytest.raises(errors.DataError, match=r"y_1\.npy would be the labels of x_1"):
+        tx.dask.stats(cluster.client, x, [y[2], y[1], y[0]])
+    both = tmp_path / "both.npy"
+    np.save(both, np.arange(70) % 2)
+    assert tx.dask.stats(cluster.client, x, both).n_samples == 70
+
+
+def test_missing_labels_are_named(cluster: Cluster, models: dict[str, list[Path]]) -> None:
+    with pytest.raises(errors.DataError, match="labels is None; give one label for each row"):
+        tx.dask.stats(cluster.client, models["first"])
+
+
+def test_folders_that_only_the_workers_see(
+    cluster: Cluster, folder: Path, labels: NDArray[np.int64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.isdir", lambda path: False)  # in this process alone
+    found = tx.dask.stats(cluster.client, str(folder / "first"), labels)
+    assert found.n_samples == len(labels)
+    with pytest.raises(errors.DataError, match="nowhere"):
+        tx.dask.stats(cluster.client, "nowhere", labels)
