@@ -97,6 +97,16 @@ def test_layer_choice(tmp_path: Path, inputs: Any, labels: Any) -> None:
     assert rows["mean"].notes[0] == "features averaged over 3 layers"
 
 
+def test_best_layer_by_a_metric_that_compares(tmp_path: Path, inputs: Any, labels: Any) -> None:
+    """NCTI has values among several only, here among the layers."""
+    names = ["blocks.1", "blocks.0", "stem"]
+    options = {"metrics": "ncti", "layers": names, "isolate": False}
+    best = ranked("sweep_models:good", (inputs, labels), tmp_path, aggregate="best", **options)
+    saved = features_of(Counted(), inputs, names)
+    kept = {name: rows.astype(np.float32) for name, rows in saved.items()}
+    assert best[0].layer == tx.rank(kept, labels, "ncti").best.name != names[0]
+
+
 def test_layers_of_unlike_width_have_no_mean(tmp_path: Path, inputs: Any, labels: Any) -> None:
     ranking = ranked(
         "sweep_models:good", (inputs, labels), tmp_path, layers=["stem", "head"], aggregate="mean"
