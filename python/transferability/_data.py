@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._input import instance_of
+from ._input import as_array, instance_of
 from .errors import DataError, DtypeError
 
 __all__ = ["Data", "Picked", "feed", "read_data"]
@@ -69,7 +69,12 @@ class Data:
         drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
         rows = [int(row) for row in np.sort(drawn)]
         labels = self.labels
-        labels = labels[rows] if hasattr(labels, "dtype") else [labels[row] for row in rows]
+        if hasattr(labels, "iloc"):
+            labels = labels.iloc[rows]
+        elif hasattr(labels, "dtype"):
+            labels = labels[rows]
+        else:
+            labels = [labels[row] for row in rows]
         return replace(self, items=Picked(self.items, rows), labels=labels)
 
     def digest(self) -> str:
@@ -222,12 +227,17 @@ def _check_columns(**columns: Any) -> None:
 
 def _from_arrays(inputs: Any, labels: Any) -> Data:
     for name, value in (("inputs", inputs), ("labels", labels)):
-        if not hasattr(value, "__len__") or isinstance(value, (str, bytes, Mapping)):
+        is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+        if not is_listed or isinstance(value, (str, bytes, Mapping)):
             raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
     if instance_of(labels, "torch", "Tensor"):
         labels = labels.detach().cpu().numpy()
     if instance_of(inputs, "pandas", "Series"):
         inputs = inputs.tolist()
+    elif any(instance_of(inputs, library, "DataFrame") for library in ("pandas", "polars")):
+        inputs = as_array(inputs, "inputs")[0]
+    if hasattr(labels, "iloc"):  # rows go by their place, whatever a filter or a shuffle left
+        labels = labels.reset_index(drop=True)
     return Data(kind_of(inputs), inputs, labels)
 
 

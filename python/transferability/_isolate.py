@@ -34,6 +34,7 @@ _START = (
     "isolated_main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+_LOOK = 0.5  # seconds between looks at whether the process lives
 _SHOWN = 300  # characters of what a process last wrote
 #: Set while a process imports the script that started it.
 _importing_script = False
@@ -73,7 +74,7 @@ def isolated(function: Callable[..., Any], argument: Any, hear: Callable[..., ob
                 stderr=printed,
             )
         try:
-            kind, content = _converse(ours, (script, task), hear)
+            kind, content = _converse(ours, process, (script, task), hear)
         except (EOFError, OSError):
             raise Died(_how(process.wait(), printed)) from None
         finally:
@@ -84,11 +85,16 @@ def isolated(function: Callable[..., Any], argument: Any, hear: Callable[..., ob
     return content
 
 
-def _converse(ours: Connection, task: Any, hear: Callable[..., object]) -> tuple[str, Any]:
+def _converse(
+    ours: Connection, process: subprocess.Popen[bytes], task: Any, hear: Callable[..., object]
+) -> tuple[str, Any]:
     script, content = task
     ours.send(script)
     ours.send_bytes(content)
     while True:
+        while not ours.poll(_LOOK):  # what it started may hold its end of the pipe and outlive it
+            if process.poll() is not None and not ours.poll():
+                raise EOFError
         kind, content = ours.recv()
         if kind != "heard":
             return kind, content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from ._cache import Cache, Entry
 from ._given import Given, read_given
 from ._pass import FEATURES, OUTPUTS, STATS
 from ._rank_stats import row_of_stats
-from ._ranking import Row
+from ._ranking import Row, pooled
 from ._score import Score
 from ._stats import Stats
 from ._worker import MEAN, Job, Results, files_of
@@ -42,7 +42,7 @@ def row_of_layers(
         if entry is None:
             raise DataError(f"the cache lost what was just written to it; is {cache.root} full?")
         rows[layer] = _scored(job, entry, shared, requests)
-    layer, notes = _chosen(rows, next(iter(requests)), aggregate)
+    layer, notes = _chosen(rows, tuple(requests), aggregate)
     row = rows[layer]
     return replace(
         row,
@@ -107,14 +107,19 @@ def _again(root: str, key: str, shared: Given) -> Given:
     return _kept(entry, shared)
 
 
-def _chosen(rows: Mapping[str, Row], first: str, aggregate: str) -> tuple[str, tuple[str, ...]]:
+def _chosen(
+    rows: Mapping[str, Row], metrics: Sequence[str], aggregate: str
+) -> tuple[str, tuple[str, ...]]:
     """Say which layer's row it is, and what to note about that."""
     last = list(rows)[-1]
     if MEAN in rows:
         return MEAN, (f"features averaged over {len(rows) - 1} layers",)
     if len(rows) == 1 or aggregate == "last":
         return last, ()
-    best = max(rows, key=lambda layer: _value(rows[layer], first))
+    # Some metrics, such as a consensus, have values among several only: here among the layers.
+    among = {layer: replace(row, name=layer) for layer, row in rows.items()}
+    valued = {row.name: row for row in pooled(among.values(), metrics)}
+    best = max(rows, key=lambda layer: _value(valued[layer], metrics[0]))
     return best, (
         f"layer {best}, the best of {len(rows)}: a maximum over layers is too high by chance, the "
         f"more so the more layers there are; see also aggregate='last'",

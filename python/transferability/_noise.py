@@ -60,8 +60,9 @@ def of_models(
     """Resample one metric of the models in `rows`, whose ranking was `planned`."""
     if planned is None or any(row.inputs is None for row in rows):
         raise DataError(
-            "this ranking does not know its features (it was unpickled, or made of Stats); rank "
-            "features in this process, or use Stability.from_shards"
+            "this ranking does not know its features (it was unpickled, or made of Stats, or by "
+            "rank_models without keep_features=True and a cache); rank features in this process, "
+            "or use Stability.from_shards"
         )
     n_samples = planned.target.n_samples
     if planned.groups is not None and planned.groups.aggregate != "pooled":

@@ -22,7 +22,7 @@ from ._rank import digest_of, with_columns
 from ._rank_stats import reason_of
 from ._ranking import Planned, Ranking, Row, pooled
 from ._sweep import Sweep, SweepProgress
-from ._sweep_plan import Kept, check_counts, named_models, plan_sweep, shared_by_all
+from ._sweep_plan import Kept, check_counts, named_layers, named_models, plan_sweep, shared_by_all
 from ._task_labels import SEGMENTATION, labelled
 from ._threads import resolve
 from ._worker import Job, run, run_alone
@@ -124,8 +124,8 @@ def rank_models(
     outputs : bool, default=False
         Keep what each model's own head says of the rows; set by metrics that need it.
     keep_features : bool, default=False
-        Keep the features in the cache, also for :meth:`Ranking.stability`; set by metrics that
-        need the samples themselves.
+        Keep the features in the cache, also for :meth:`Ranking.stability`, which resamples words
+        by their texts; set by metrics that need the samples themselves.
     cache : bool or path, default=True
         True: TRANSFERABILITY_CACHE, else ``transferability`` in the user's folder for caches.
         False: nothing outlives the call.
@@ -164,10 +164,12 @@ def rank_models(
     >>> inputs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     >>> labels = inputs[:, 0] > 0
     >>> _ = manual_seed(0)
-    >>> models = {"keeps": nn.Linear(4, 8), "narrow": nn.Linear(4, 1)}
+    >>> models = {
+    ...     f"width {n}": nn.Sequential(nn.Linear(4, n), nn.Tanh(), nn.Linear(n, 2)) for n in (1, 8)
+    ... }
     >>> ranking = tx.rank_models(models, (inputs, labels), cache=False, isolate=False)
-    >>> ranking.names
-    ('keeps', 'narrow')
+    >>> ranking.names, ranking.best.layer, len(ranking.failed)
+    (('width 8', 'width 1'), '2.input', 0)
     """
     refuse_inside()
     if find_spec("torch") is None:  # not imported here: that is for the models' processes
@@ -176,11 +178,13 @@ def rank_models(
     check_choice("bio", bio, ("strip", "keep"))
     counts = {"batch_size": batch_size, "positions": positions}
     check_counts(max_length=max_length, max_samples=max_samples, **counts)
+    check_counts(least=0, seed=seed)
+    layers = named_layers(layers)
     named = named_models(models)
     made = read_data(data, label, text, task)
     rows = len(made)
     made = made.picked(max_samples, seed)
-    made, target, n_rows = labelled(made, task, bio, ignore)
+    made, target, n_rows, groups = labelled(made, task, bio, ignore)
     shared = shared_by_all(label_embeddings, target)
     kept = Kept(keep_features, outputs, n_rows is not None)
     planned, settings = plan_sweep(metrics, target, options, kept, shared)
@@ -201,7 +205,7 @@ def rank_models(
             digest=made.digest(),
             cache=folder,
             n_rows=n_rows,
-            layers=layers if isinstance(layers, str) else tuple(layers),
+            layers=layers,
             average=aggregate == "mean",
             pool=pool,
             settings=settings,
@@ -225,7 +229,7 @@ def rank_models(
         digest=digest_of(target, planned, "double" if n_rows else common.digest, None),
         warnings=(*target.warnings, *drawn),
         skipped=planned[1],
-        plan=Planned(planned[0], how, None, target),
+        plan=Planned(planned[0], how, groups, target),
     )
     return with_columns(ranking, metrics, None)
 

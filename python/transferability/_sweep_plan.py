@@ -10,7 +10,7 @@ from ._registry import Plan, metric_names, metric_rows, plan
 from ._target import Target
 from .errors import DataError, DtypeError
 
-__all__ = ["Kept", "check_counts", "named_models", "plan_sweep", "shared_by_all"]
+__all__ = ["Kept", "check_counts", "named_layers", "named_models", "plan_sweep", "shared_by_all"]
 
 _SOURCE = frozenset({"source_probs", "source_stats", "source_labels"})
 
@@ -76,9 +76,23 @@ def plan_sweep(
     }
 
 
-def check_counts(**counts: object) -> None:
+def named_layers(layers: object) -> str | tuple[str, ...]:
+    """Check the argument `layers`: a name, or several."""
+    if isinstance(layers, str):
+        return layers
+    names = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    if not all(isinstance(name, str) for name in names):
+        raise DtypeError(
+            f"layers is {layers!r}; give 'default', 'last', 'all', or a list of names of layers"
+        )
+    if not names:
+        raise DataError("layers is empty; name at least one, or give 'default', 'last' or 'all'")
+    return names
+
+
+def check_counts(least: int = 1, **counts: object) -> None:
     for name, value in counts.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise DtypeError(f"{name} must be a whole number, got {value!r}")
-        if isinstance(value, int) and value < 1:
-            raise DataError(f"{name} must be at least 1, got {value}")
+        if isinstance(value, int) and value < least:
+            raise DataError(f"{name} must be at least {least}, got {value}")

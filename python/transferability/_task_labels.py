@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._data import Data
+from ._groups import Groups, read_groups
 from ._target import Target, read_target
 from .errors import DataError
 
@@ -21,22 +22,31 @@ IGNORED = -100  # the number that marks words without a label, by convention of 
 _BIO = re.compile(r"[BILESU]-(?=.)")
 
 
-def labelled(
-    data: Data, task: str, bio: str, ignore: Collection[int]
-) -> tuple[Data, Target, int | None]:
-    """Read all labels and give each item its own as they were read.
+class Labelled(NamedTuple):
+    """Data whose labels have been read.
 
-    Returns
-    -------
+    Attributes
+    ----------
     data : Data
         With labels that no batch can read otherwise.
     target : Target
         Of all rows; of the classes alone where the rows depend on the model.
     n_rows : int or None
         Rows that every model gives: items or words; None for positions of maps.
+    groups : Groups or None
+        The text of each word: words of one text are alike, and are resampled together.
     """
+
+    data: Data
+    target: Target
+    n_rows: int | None
+    groups: Groups | None = None
+
+
+def labelled(data: Data, task: str, bio: str, ignore: Collection[int]) -> Labelled:
+    """Read all labels and give each item its own as they were read."""
     if task == SEGMENTATION:
-        return data, _pixel_target(data, ignore), None
+        return Labelled(data, _pixel_target(data, ignore), None)
     if task == "token" or (task == "auto" and data.is_token):
         words = [data.items[row] for row in range(len(data))]
         tags = word_labels(words, data.labels, bio)
@@ -44,7 +54,9 @@ def labelled(
         decided = "regression" if isinstance(flat[0], float) else "classification"
         note = f"{decided} of words, by the labels of {len(flat):,} words"
         target = replace(read_target(flat, decided), note=note)
-        return replace(data, labels=tags), target, len(flat)
+        counts = [sum(tag is not None for tag in of_text) for of_text in tags]
+        texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
+        return Labelled(replace(data, labels=tags), target, len(flat), texts)
     given = data.labels
     if getattr(given, "ndim", 1) > 2:  # keypoints, boxes: all their coordinates are targets
         given = given.reshape(len(given), -1)
@@ -52,7 +64,7 @@ def labelled(
     labels: Any = target.values
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
-    return replace(data, labels=labels), target, target.n_samples
+    return Labelled(replace(data, labels=labels), target, target.n_samples)
 
 
 def _pixel_target(data: Data, ignore: Collection[int]) -> Target:

@@ -159,3 +159,17 @@ def test_what_a_script_defines(tmp_path: Path) -> None:
         timeout=60, check=False,
     )  # fmt: skip
     assert "defined at a prompt or in a notebook" in prompt.stderr
+
+
+def leave_a_child(seconds: float, hear: Callable[..., object]) -> None:
+    if os.fork() == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_left_a_child_is_not_waited_for() -> None:
+    start = time.monotonic()
+    with pytest.raises(Died, match="killed by signal 9"):
+        isolated(leave_a_child, 30.0, lambda *heard: None)
+    assert time.monotonic() - start < 15

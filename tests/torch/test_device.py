@@ -203,6 +203,24 @@ def test_flags_come_back_after_an_error() -> None:
         flags.fp32_precision = before
 
 
+def test_a_flag_that_follows_a_wider_one_follows_it_again() -> None:
+    if not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("this torch has no flag for all products")
+    flags = torch.backends.mkldnn.matmul
+    before, own = torch.backends.fp32_precision, flags.fp32_precision
+    try:
+        flags.fp32_precision = "none"
+        torch.backends.fp32_precision = "tf32"
+        with exact_products(torch.device("cpu")):
+            assert flags.fp32_precision == "ieee"
+        assert flags.fp32_precision == "tf32"
+        torch.backends.fp32_precision = "ieee"
+        assert flags.fp32_precision == "ieee"
+    finally:
+        torch.backends.fp32_precision = before
+        flags.fp32_precision = own
+
+
 def test_columns_must_stay_the_same() -> None:
     held = moments_of(*problem())
     with pytest.raises(DataError, match="features has 5 columns, expected 20"):

@@ -119,6 +119,17 @@ def test_words(tmp_path: Path, bert: str, texts: Any) -> None:
     assert float(row.logme) == pytest.approx(float(expected), rel=1e-5)  # batches pad otherwise
 
 
+def test_words_are_resampled_by_their_texts(tmp_path: Path, bert: str, texts: Any) -> None:
+    words, tags = words_of(texts)
+    models = [bert, f"{bert}?layer=embeddings"]
+    ranking = ranked(models, (words, tags), tmp_path, keep_features=True)
+    stability = ranking.stability(n_boot=50)
+    assert (stability.unit, stability.n_units) == ("groups", N - 1)  # one has no labelled word
+    of_text = [i for i, row in enumerate(tags) for tag in row if tag is not None]
+    told = ranking.stability(n_boot=50, groups=of_text)
+    np.testing.assert_array_equal(stability.standard_errors, told.standard_errors)
+
+
 def test_numbers_for_words(tmp_path: Path, bert: str, texts: Any) -> None:
     words = [text.split() for text in texts]
     lengths = [[float(len(word)) + 0.5 * i for i, word in enumerate(row)] for row in words]

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
 from sweep_models import Counted, Hungry, Raises
+from torch import nn
 
 import transferability as tx
 from transferability._cache import Cache
@@ -93,6 +95,16 @@ def test_layer_choice(tmp_path: Path, inputs: Any, labels: Any) -> None:
     # The rows are averaged in float32: 6e-8 of a feature, and the score moves by no more.
     assert float(rows["mean"].logme) == pytest.approx(float(tx.logme(mean, labels)), rel=1e-6)
     assert rows["mean"].notes[0] == "features averaged over 3 layers"
+
+
+def test_best_layer_by_a_metric_that_compares(tmp_path: Path, inputs: Any, labels: Any) -> None:
+    """NCTI has values among several only, here among the layers."""
+    names = ["blocks.1", "blocks.0", "stem"]
+    options = {"metrics": "ncti", "layers": names, "isolate": False}
+    best = ranked("sweep_models:good", (inputs, labels), tmp_path, aggregate="best", **options)
+    saved = features_of(Counted(), inputs, names)
+    kept = {name: rows.astype(np.float32) for name, rows in saved.items()}
+    assert best[0].layer == tx.rank(kept, labels, "ncti").best.name != names[0]
 
 
 def test_layers_of_unlike_width_have_no_mean(tmp_path: Path, inputs: Any, labels: Any) -> None:
@@ -246,6 +258,30 @@ def test_drawn_rows_are_said(tmp_path: Path, inputs: Any, labels: Any) -> None:
     assert ranking.warnings == ("100 of 300 rows, drawn by seed 3",)
 
 
+def test_rows_go_by_place_whatever_their_index(tmp_path: Path, inputs: Any, labels: Any) -> None:
+    """A frame that was shuffled or filtered has labels whose index is not their place."""
+    order = np.random.default_rng(2).permutation(N)
+    mixed = inputs[order]
+    series = pd.Series(labels)[order]
+    targets = pd.DataFrame(inputs[:, :2] + 0.5, columns=["a", "b"]).loc[order]
+    for given, plain in ((series, labels[order]), (targets, targets.to_numpy())):
+        options = {"max_samples": 100, "layers": ["stem"]}
+        found = ranked("sweep_models:good", (mixed, given), tmp_path / "a", **options)
+        expected = ranked("sweep_models:good", (mixed, plain), tmp_path / "b", **options)
+        assert float(found[0].logme) == float(expected[0].logme)
+    frame = pd.DataFrame(mixed, index=order)
+    found = ranked("sweep_models:good", (frame, series), tmp_path / "a")
+    expected = ranked("sweep_models:good", (mixed, labels[order]), tmp_path / "b")
+    assert float(found[0].logme) == float(expected[0].logme)
+
+
+def test_a_module_that_is_one_layer(inputs: Any, labels: Any) -> None:
+    """What goes into it are the features."""
+    ranking = tx.rank_models({"m": nn.Linear(12, 2)}, (inputs, labels), cache=False, isolate=False)
+    assert ranking[0].error is None
+    assert float(ranking[0].logme) == pytest.approx(float(tx.logme(inputs, labels)), rel=1e-10)
+
+
 def test_layers_are_in_the_json(tmp_path: Path, inputs: Any, labels: Any) -> None:
     ranking = ranked("sweep_models:good", (inputs, labels), tmp_path, layers="all", n_threads=1)
     (row,) = ranking.to_dict()["rows"]
@@ -271,7 +307,7 @@ def test_how_sure_the_order_is(tmp_path: Path, inputs: Any, labels: Any) -> None
     with pytest.raises(DataError, match="no longer in the cache"):
         kept.stability()
     without = ranked(names, (inputs, labels), tmp_path)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="keep_features=True"):
         without.stability()
 
 
@@ -303,6 +339,10 @@ def test_progress_says_where_it_is(tmp_path: Path, inputs: Any, labels: Any) -> 
         ({"models": 3}, DtypeError, "models must be names"),
         ({"batch_size": 0}, DataError, "batch_size must be at least 1, got 0"),
         ({"max_samples": 2.5}, DtypeError, "max_samples must be a whole number"),
+        ({"seed": -1}, DataError, "seed must be at least 0"),
+        ({"seed": 0.5}, DtypeError, "seed must be a whole number"),
+        ({"layers": 5}, DtypeError, "give 'default', 'last', 'all', or a list"),
+        ({"layers": []}, DataError, "layers is empty"),
         ({"aggregate": "max"}, DataError, "choose from 'last', 'mean', 'best'"),
         ({"metrics": "logmi"}, DataError, "did you mean 'logme'"),
         ({"depth": 3}, DtypeError, "unknown option 'depth'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import linecache
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ import tiny_models as tiny
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
+from torch.nn import functional as F
 
 from transferability import DataError, DtypeError, models
 from transferability.models._encode import encode
@@ -314,3 +317,86 @@ def test_saved_features(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no layer 'fc'"):
         model.features([0], ["fc"])
     assert models.expand(f"features:{tmp_path}/*.npy") == [f"features:{tmp_path}/whole.npy"]
+
+
+_HELP = "def shaped(x):\n    return x * {helper}\n"
+_NETWORK = """
+import code_help
+from torch import nn
+
+SCALE, UNUSED = {constant}, {unused}
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.linear(code_help.shaped(x)) * SCALE + {base}
+
+class Network(Base):
+    pass
+"""
+
+
+def test_all_code_that_runs_is_in_the_fingerprint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of bases, and what forward calls and reads in the user's other modules."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def fingerprint(**changed: int) -> str:
+        values = {"helper": 1, "constant": 1, "unused": 1, "base": 0, **changed}
+        for name, text in (("code_help", _HELP), ("code_network", _NETWORK)):
+            (tmp_path / f"{name}.py").write_text(text.format(**values), encoding="utf-8")
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        torch.manual_seed(0)
+        network = importlib.import_module("code_network").Network()
+        return models.open_model(network, device="cpu").fingerprint()
+
+    first = fingerprint()
+    assert fingerprint() == fingerprint(unused=2) == first
+    assert first not in {fingerprint(base=1), fingerprint(helper=2), fingerprint(constant=2)}
+
+
+def test_what_a_library_module_was_made_with_is_in_the_fingerprint() -> None:
+    """What its weights and what it prints do not show: functions, hooks, another forward."""
+
+    def fingerprint(activation: Any = F.silu, hook: Any = None, forward: Any = None) -> str:
+        torch.manual_seed(0)
+        module = nn.TransformerEncoderLayer(8, 2, 16, activation=activation)
+        if hook is not None:
+            module.linear1.register_forward_hook(hook)
+        if forward is not None:
+            module.linear2.forward = forward
+        return models.open_model(module, device="cpu").fingerprint()
+
+    def times(number: int) -> Any:
+        return lambda module, args, output: output * number
+
+    several = [
+        fingerprint(),
+        fingerprint(F.mish),
+        fingerprint(hook=times(2)),
+        fingerprint(hook=times(3)),
+        fingerprint(forward=lambda x: x[..., :8]),
+    ]
+    assert len(set(several)) == len(several)
+    assert fingerprint(hook=times(3)) == several[3]
+
+
+def test_a_model_that_cannot_be_opened_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    before = [name for name, _ in module.named_modules()]
+    with pytest.raises(DataError, match="device is 'gpu'"):
+        models.open_model(module, device="gpu")
+    assert [name for name, _ in module.named_modules()] == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(DataError, match="torch finds no GPU"):
+        models.open_model(nn.Linear(2, 2), device="cuda")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
-import inspect
 import json
-import marshal
 import re
-import sys
 from collections.abc import Iterable, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from .._input import instance_of
+from ._code import code_of, is_ours
 
 __all__ = ["digest", "of_callable", "of_file", "of_module", "shorn", "versions"]
 
@@ -22,6 +22,8 @@ __all__ = ["digest", "of_callable", "of_file", "of_module", "shorn", "versions"]
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CHUNK = 1 << 24
+_PLAIN = (bool, int, float, str, type(None))
+_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 
 
 def digest(*parts: object) -> str:
@@ -34,7 +36,8 @@ def of_module(module: Any) -> str:
     """Hash a torch module: tensors in the order of their names, its structure and its code.
 
     Of modules that are the user's own, all attributes count, and their code; of a library's what
-    they print, their numbers, such as that of heads, and configurations of transformers.
+    they print, attributes that are numbers, words or functions, such as activations, and
+    configurations of transformers. Hooks that others put on them count too.
     Cost: the bytes of the weights at about a gigabyte a second, and a copy of the largest
     tensor where it is on another device.
     """
@@ -43,7 +46,7 @@ def of_module(module: Any) -> str:
     parts = [(name, m) for name, m in module.named_modules() if not hasattr(m, "is_tap")]
     structure = [(name, _structure(m)) for name, m in parts]
     own = [(name, m) for name, m in parts if not _is_library(type(m))]
-    code = sorted(_code(cls) for cls in {type(m) for _, m in own})
+    code = code_of(*{type(m) for _, m in own})
     return digest(content, structure, code, [(name, _attributes(m)) for name, m in own])
 
 
@@ -90,12 +93,29 @@ def _structure(module: Any) -> list[object]:
     cls = type(module)
     config = shorn(module.config) if hasattr(module, "config") else None
     printed = _plain_repr(module.extra_repr())
-    return [f"{cls.__module__}.{cls.__qualname__}", printed, _numbers(module), config]
+    hooks = [
+        _describe(hook)
+        for kind in ("_forward_pre_hooks", "_forward_hooks")
+        for hook in vars(module).get(kind, {}).values()
+        if not is_ours(hook)
+    ]
+    named = f"{cls.__module__}.{cls.__qualname__}"
+    return [named, printed, _settings(module), hooks, config]
 
 
-def _numbers(thing: Any) -> list[tuple[str, object]]:
-    plain = {int, float, bool}
-    return sorted((name, value) for name, value in vars(thing).items() if type(value) in plain)
+def _settings(module: Any) -> list[tuple[str, object]]:
+    """Describe what a library's module was made with, as far as it is plain, or functions."""
+    return [
+        (name, _describe(value))
+        for name, value in sorted(vars(module).items())
+        if name[0] != "_" and "name_or_path" not in name and _is_setting(value)
+    ]
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(_is_setting(entry) for entry in value)
+    return type(value) in _PLAIN or isinstance(value, _FUNCTIONS)
 
 
 def _attributes(thing: Any) -> dict[str, object]:
@@ -121,9 +141,12 @@ def _describe(value: Any, depth: int = 4) -> object:
         return [_describe(v, depth - 1) for v in (value.func, value.args, value.keywords)]
     if depth and hasattr(value, "__code__"):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-        return [_code(value), [_describe(v, depth - 1) for v in (*cells, value.__defaults__)]]
+        return [code_of(value), [_describe(v, depth - 1) for v in (*cells, value.__defaults__)]]
     if depth and callable(value) and hasattr(value, "__dict__") and not isinstance(value, type):
-        return [_code(type(value)), [[k, _describe(v, depth - 1)] for k, v in vars(value).items()]]
+        return [
+            code_of(type(value)),
+            [[k, _describe(v, depth - 1)] for k, v in vars(value).items()],
+        ]
     return _plain_repr(value)
 
 
@@ -145,17 +168,6 @@ def _is_full(cell: Any) -> bool:
         return cell.cell_contents is not None
     except ValueError:  # a variable that is not set yet
         return False
-
-
-def _code(thing: Any) -> str:
-    """Read the source of a class or function, or its bytecode where there is no source."""
-    name = f"{thing.__module__}.{thing.__qualname__}"
-    try:
-        return name + inspect.getsource(thing)
-    except (OSError, TypeError):
-        functions = [thing] if hasattr(thing, "__code__") else list(vars(thing).values())
-        code = [marshal.dumps(f.__code__) for f in functions if hasattr(f, "__code__")]
-        return name + sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
 
 
 def _plain_repr(value: object) -> str:

@@ -123,6 +123,8 @@ class Arrays:
             raise DataError(f"items of one batch differ in shape, as {shapes}; give one shape")
         if any(isinstance(item, np.ndarray) and item.dtype.kind not in "fiub" for item in items):
             raise DtypeError(f"items of type {type(raw[0]).__name__} are not numbers")
+        if all(isinstance(item, np.ndarray) for item in items):  # a copy: they may be read-only
+            return torch.from_numpy(np.stack(items))
         return torch.stack([torch.as_tensor(item) for item in items])
 
     def config(self) -> dict[str, object]:

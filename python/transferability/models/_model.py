@@ -166,9 +166,13 @@ class TorchModel(Model):
         device: Any = None,
     ) -> None:
         super().__init__(spec, inputs, layers, default_layer, default_pool, facts)
-        self.device = choose_device(device)
-        self.module = module.to(self.device)
         self._packed, self._taps = packed, taps
+        try:
+            self.device = choose_device(device)
+            self.module = module.to(self.device)
+        except BaseException:
+            self.close()
+            raise
 
     def moved(self, batch: Any) -> Any:
         """Bring a batch to the model's device and number format, as the module takes it."""
@@ -220,6 +224,9 @@ def choose_device(device: Any = None) -> Any:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(device)
+        chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise DataError(f"device is {device!r}; give for example 'cpu' or 'cuda:0'") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DataError(f"device is {str(device)!r}, but torch finds no GPU here; give 'cpu'")
+    return chosen

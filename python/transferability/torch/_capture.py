@@ -49,7 +49,8 @@ class Capture:
         self._masks: dict[str, Tensor | None] = {}
         self._has_seen = False  # a module that takes a mask has been called
         self._is_hidden = False  # the only masks that were seen are those of attention scores
-        hooks = [model.register_forward_pre_hook(self._start)]
+        # First: what else hangs on the model itself may be a layer already.
+        hooks = [model.register_forward_pre_hook(self._start, prepend=True)]
         for module in dict.fromkeys(layer.module for layer in wanted):
             hooks.append(module.register_forward_hook(self._take))
         seen: set[nn.Module] = set()

@@ -49,8 +49,11 @@ def exact_products(device: torch.device) -> Iterator[None]:
             backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
             flags: Any = getattr(backend, "matmul", None)
             if hasattr(flags, "fp32_precision"):
-                if flags.fp32_precision not in ("ieee", "none"):
-                    stack.callback(setattr, flags, "fp32_precision", flags.fp32_precision)
+                if (before := flags.fp32_precision) not in ("ieee", "none"):
+                    flags.fp32_precision = "none"
+                    if flags.fp32_precision == before:  # it follows a wider flag, and shall again
+                        before = "none"
+                    stack.callback(setattr, flags, "fp32_precision", before)
                     flags.fp32_precision = "ieee"
             elif torch.get_float32_matmul_precision() != "highest":  # before torch 2.9
                 before = torch.get_float32_matmul_precision()

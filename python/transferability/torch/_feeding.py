@@ -36,7 +36,8 @@ class Feed:
 
     def has_head(self, batch: Any) -> bool:
         """Tell whether the model says something of classes of its own: logits, one row each."""
-        if self.model.module is None:
+        # Without a classifier, timm's models and others of its manners give their features instead.
+        if self.model.module is None or getattr(self.model.module, "num_classes", None) == 0:
             return False
         with torch.no_grad():
             output = self.model.run(batch)
