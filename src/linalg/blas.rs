@@ -3,8 +3,9 @@
 #![allow(unsafe_code)]
 
 use cblas_sys::{
+    CBLAS_DIAG::CblasNonUnit,
     CBLAS_LAYOUT::CblasRowMajor,
-    CBLAS_SIDE::CblasLeft,
+    CBLAS_SIDE::{CblasLeft, CblasRight},
     CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
     CBLAS_UPLO::CblasUpper,
 };
@@ -153,6 +154,32 @@ pub(crate) fn symmetric_product_add(a: &[f64], b: &[f64], c: &mut [f64], m: usiz
             int(n),
             1.0,
             c.as_mut_ptr(),
+            int(n),
+        );
+    }
+}
+
+/// `a = a u` for row-major a (m, n) and the upper triangle of u (n, n).
+pub(crate) fn triangular_product(a: &mut [f64], u: &[f64], n: usize) {
+    let m = a.len() / n.max(1);
+    assert!(a.len() == m * n && u.len() == n * n);
+    if m * n == 0 {
+        return;
+    }
+    // SAFETY: sizes asserted above; a is a unique borrow.
+    unsafe {
+        cblas_sys::cblas_dtrmm(
+            CblasRowMajor,
+            CblasRight,
+            CblasUpper,
+            CblasNoTrans,
+            CblasNonUnit,
+            int(m),
+            int(n),
+            1.0,
+            u.as_ptr(),
+            int(n),
+            a.as_mut_ptr(),
             int(n),
         );
     }

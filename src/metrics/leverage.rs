@@ -4,9 +4,14 @@
 //! positive terms. O(order) a vector.
 
 use crate::error::Result;
+use crate::linalg::blas::scale;
 use crate::linalg::lapack::{TridiagonalForm, zeros};
+use crate::threads::Context;
 
 use super::centred::chunks;
+
+/// Rows that are rotated at a time.
+const ROWS: usize = 128;
 
 /// The factors of T + λI.
 pub(super) struct Shifted {
@@ -50,6 +55,15 @@ impl Shifted {
         }
     }
 
+    /// The diagonal of (T + λI)⁻¹, (order,).
+    fn inverse_diagonal(&self) -> Vec<f64> {
+        let mut diagonal = self.inverse.clone();
+        for i in (1..diagonal.len()).rev() {
+            diagonal[i - 1] += self.below[i - 1].powi(2) * diagonal[i];
+        }
+        diagonal
+    }
+
     /// vᵀ(T + λI)⁻¹v for each column v of `vectors`, (order, n) row-major, into `out` (n,).
     pub(super) fn squares(&self, vectors: &[f64], forward: &mut [f64], out: &mut [f64]) {
         let n = out.len();
@@ -64,6 +78,50 @@ impl Shifted {
             }
         }
     }
+}
+
+/// An upper triangle U, (order, order), with zᵀUz = Σ wₖ zᵀ(S + λₖI)⁻¹z, for T = QᵀSQ and pairs of T + λₖI
+/// and wₖ. One matrix for all λₖ, so that z need not be rotated, and costs the same for any number.
+pub(super) fn weighted_inverse(
+    form: &TridiagonalForm,
+    terms: &[(&Shifted, f64)],
+    context: &Context<'_>,
+) -> Result<Vec<f64>> {
+    let order = form.order();
+    let diagonals: Vec<Vec<f64>> = terms.iter().map(|(one, _)| one.inverse_diagonal()).collect();
+    let mut half = zeros::<f64>(order * order, "the sum of inverses")?;
+    let in_parts = |matrix: &mut [f64], each: &(dyn Fn(usize, &mut [f64]) + Sync)| {
+        let mut parts: Vec<&mut [f64]> = matrix.chunks_mut(ROWS * order).collect();
+        context.for_each_mut(&mut parts, |part, rows| {
+            for (j, row) in rows.chunks_exact_mut(order).enumerate() {
+                each(part * ROWS + j, row);
+            }
+            form.rotate_back(rows)
+        })
+    };
+    // Left of its diagonal x, row j of an inverse is x, −ℓx, ℓ²x, … ; half of x belongs to each side.
+    in_parts(&mut half, &|j, row| {
+        for ((one, weight), diagonal) in terms.iter().zip(&diagonals) {
+            let mut value = weight * diagonal[j];
+            row[j] += value / 2.0;
+            for i in (0..j).rev() {
+                value *= -one.below[i];
+                if value.abs() < f64::MIN_POSITIVE {
+                    break;
+                }
+                row[i] += value;
+            }
+        }
+    })?;
+    let mut half = transposed(&half, order)?;
+    in_parts(&mut half, &|_, _| ())?;
+    for i in 0..order {
+        for j in i + 1..order {
+            half[i * order + j] += half[j * order + i];
+        }
+    }
+    scale(2.0, &mut half);
+    Ok(half)
 }
 
 /// (n, order) as (order, n), in blocks that stay in cache.
@@ -98,5 +156,25 @@ mod tests {
         shifted.squares(&v, &mut forward, &mut out);
         assert!((out[0] - expected).abs() < 1e-14);
         assert!(Shifted::new(&form, 1e-20, 1e-14).is_none());
+    }
+
+    #[test]
+    fn one_matrix_serves_all_shifts() {
+        let (order, scatter) = (3, vec![2.0, 0.5, 0.3, 0.0, 1.0, 0.2, 0.0, 0.0, 3.0]);
+        let form = TridiagonalForm::reduce(scatter, order).unwrap();
+        let shifted = [0.7, 5.0, 1e200].map(|t| Shifted::new(&form, t, 1e-14).unwrap());
+        let terms: Vec<(&Shifted, f64)> = shifted.iter().zip([2.0, 0.5, 3.0]).collect();
+        let found = weighted_inverse(&form, &terms, &Context::serial()).unwrap();
+        let z = [1.0, -2.0, 0.5];
+        let mut rotated = z;
+        form.rotate(&mut rotated).unwrap();
+        let (mut forward, mut out, mut expected) = ([0.0], [0.0], 0.0);
+        for (one, weight) in &terms {
+            one.squares(&rotated, &mut forward, &mut out);
+            expected += weight * out[0];
+        }
+        let upper = |i: usize| (i..order).map(move |j| found[i * order + j] * z[j]).sum::<f64>();
+        let value: f64 = (0..order).map(|i| z[i] * upper(i)).sum();
+        assert!((value - expected).abs() < 1e-14);
     }
 }

@@ -12,19 +12,20 @@
 //!   hᵢ = zᵀ(S + tI)⁻¹z + 2 zᵀv + μᵀv − N (zᵀv + μᵀv)²/(1 + N μᵀv).
 //!
 //! (1/N) Σ (wᵢ − 1) ψᵢ is the change of the score to first order. Source: the influence function of
-//! Hampel, J. American Statistical Association 69, 1974, of a profiled likelihood. Rows go to the
-//! basis of the tridiagonal form: N D² for all, then N D for each target.
+//! Hampel, J. American Statistical Association 69, 1974, of a profiled likelihood. Only
+//! the mean over targets is asked for, and zᵀ(S + tI)⁻¹z is linear in its matrix: one sum of inverses, D²
+//! for each target, serves all rows by one triangular product, N D².
 
 use crate::decomp::Side;
 use crate::error::Result;
 use crate::input::Rows;
-use crate::linalg::blas::{dot, product_into};
+use crate::linalg::blas::{dot, product_into, triangular_product};
 use crate::linalg::lapack::zeros;
 use crate::threads::Context;
 
 use super::super::Inputs;
 use super::super::centred::{Answers, CentredRows, chunks};
-use super::super::leverage::{Shifted, transposed};
+use super::super::leverage::{Shifted, transposed, weighted_inverse};
 use super::curves::{Curve, Tridiagonal};
 use super::search::Place;
 use super::{Found, LogMe};
@@ -68,7 +69,7 @@ pub(super) fn influence(
     let (rows, order, n_targets) = (CentredRows::new(inputs)?, decomp.order(), found.targets.len());
     let curve = Tridiagonal::new(decomp);
     let mut asked = Vec::with_capacity(n_targets);
-    // (order, 2 · targets): m and v of every target beside each other.
+    // (2 · targets, order): m of every target, then v.
     let mut solved = zeros::<f64>(order * 2 * n_targets, "the posterior means")?;
     for (k, ((column, target), best)) in found.targets.iter().zip(&found.optima).enumerate() {
         let n = target.n_samples;
@@ -94,28 +95,25 @@ pub(super) fn influence(
                 one.mean_v = dot(decomp.mean_vector(), &v).max(0.0);
                 one.share = n / (1.0 + n * one.mean_v);
             }
-            let columns = solved.chunks_exact_mut(2 * n_targets);
-            for ((row, m), v) in columns.zip(&m).zip(&v) {
-                row[k] = *m;
-                row[n_targets + k] = *v;
-            }
+            solved[k * order..][..order].copy_from_slice(&m);
+            solved[(n_targets + k) * order..][..order].copy_from_slice(&v);
             one.shifted = Some(shifted);
         }
         asked.push(one);
     }
-    let mut basis = zeros::<f64>(order * order, "the basis of a tridiagonal form")?;
-    let mut parts: Vec<&mut [f64]> = basis.chunks_mut(128 * order).collect();
-    context.for_each_mut(&mut parts, |part, rows| {
-        for (i, row) in rows.chunks_exact_mut(order).enumerate() {
-            row[part * 128 + i] = 1.0;
-        }
-        decomp.form.rotate(rows)
-    })?;
+    // m and v in the basis of the features, a column each.
+    decomp.form.rotate_back(&mut solved)?;
+    let solved = transposed(&solved, order)?;
+    let terms: Vec<(&Shifted, f64)> = asked
+        .iter()
+        .filter_map(|one| Some((one.shifted.as_ref()?, one.scale / (2 * n_targets) as f64)))
+        .collect();
+    let inverse = weighted_inverse(&decomp.form, &terms, context)?;
     let answers = Answers::new(inputs, &rows)?;
     let n_columns = prepared.stats.n_targets();
     let chunks = chunks(rows.n_rows(), ((1 << 19) / order).clamp(32, 256));
     let parts = context.map(chunks.len(), |chunk| {
-        of_rows(&rows, chunks[chunk].clone(), &basis, &solved, &asked, &answers, n_columns)
+        of_rows(&rows, chunks[chunk].clone(), &inverse, &solved, &asked, &answers, n_columns)
     })?;
     Ok(Some(parts.into_iter().flatten().collect()))
 }
@@ -123,37 +121,32 @@ pub(super) fn influence(
 fn of_rows(
     rows: &CentredRows<'_>,
     range: std::ops::Range<usize>,
-    basis: &[f64],
+    inverse: &[f64],
     solved: &[f64],
     asked: &[Asked],
     answers: &Answers<'_>,
     n_columns: usize,
 ) -> Result<Vec<f64>> {
-    let (n, order, n_targets) = (range.len(), basis.len().isqrt(), asked.len());
+    let (n, order, n_targets) = (range.len(), inverse.len().isqrt(), asked.len());
     let mut centred = zeros::<f64>(n * order, "a panel of rows")?;
     for (i, row) in range.clone().zip(centred.chunks_exact_mut(order)) {
         rows.read_row(i, row);
     }
-    let mut panel = zeros::<f64>(n * order, "a panel of rows")?;
-    product_into(&centred, basis, &mut panel, n, order);
     let mut along = zeros::<f64>(n * 2 * n_targets, "a panel of predictions")?;
-    product_into(&panel, solved, &mut along, n, 2 * n_targets);
+    product_into(&centred, solved, &mut along, n, 2 * n_targets);
     let mut y = zeros::<f64>(n * n_columns, "a panel of targets")?;
     for (i, y) in range.zip(y.chunks_exact_mut(n_columns)) {
         answers.read(rows, i, y);
     }
-    let across = transposed(&panel, order)?;
-    let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
-    let mut total = vec![0.0; n];
+    let mut reach = centred.clone();
+    triangular_product(&mut reach, inverse, order);
+    let rows = centred.chunks_exact(order).zip(reach.chunks_exact(order));
+    let mut total: Vec<f64> = rows.map(|(x, reach)| -dot(x, reach)).collect();
     for (k, one) in asked.iter().enumerate() {
-        reach.fill(0.0);
-        if let Some(shifted) = &one.shifted {
-            shifted.squares(&across, &mut forward, &mut reach);
-        }
-        let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns)).zip(&reach);
-        for (total, ((along, y), reach)) in total.iter_mut().zip(found) {
+        let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns));
+        for (total, (along, y)) in total.iter_mut().zip(found) {
             let residual = y[one.column] - one.level - along[k];
-            let mut leverage = *reach;
+            let mut leverage = 0.0; // but for zᵀ(S + tI)⁻¹z, of which all have their sum
             if !one.intercept {
                 let along_v = along[n_targets + k];
                 let both = along_v + one.mean_v;
