@@ -173,8 +173,12 @@ mod tests {
             one.squares(&rotated, &mut forward, &mut out);
             expected += weight * out[0];
         }
-        let upper = |i: usize| (i..order).map(move |j| found[i * order + j] * z[j]).sum::<f64>();
-        let value: f64 = (0..order).map(|i| z[i] * upper(i)).sum();
+        let mut value = 0.0;
+        for i in 0..order {
+            for j in i..order {
+                value += z[i] * found[i * order + j] * z[j];
+            }
+        }
         assert!((value - expected).abs() < 1e-14);
     }
 }
