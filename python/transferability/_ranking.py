@@ -229,6 +229,7 @@ class Ranking:
             Models that only one side has are left out and named.
         metrics : sequence of str, optional
             Columns of this ranking; the first one is compared with the others. Default: all.
+            "n_features" may be among them, the number of features: what a score should beat.
         rank : {True, "truth"}, default=True
             The convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
         n_boot : int, default=1000
@@ -265,13 +266,16 @@ class Ranking:
         from ._against_truth import evaluate_scores
 
         names = self.metrics if metrics is None else tuple(metrics)
-        odd = [name for name in names if name not in self.metrics]
+        odd = [name for name in names if name not in (*self.metrics, "n_features")]
         if odd or not names:
             raise DataError(
                 f"metrics of this ranking are {', '.join(self.metrics)}, not "
                 f"{', '.join(odd) or 'none'}"
             )
         scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
+        if "n_features" in names:
+            sizes = {row.name: row.n_features for row in self.rows}
+            scores["n_features"] = {name: size or math.nan for name, size in sizes.items()}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
     def __getstate__(self) -> dict[str, Any]:

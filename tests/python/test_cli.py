@@ -55,6 +55,21 @@ def test_failed_models_give_4(feature_folder: Path, features: Any) -> None:
     assert "1 of 3 models failed" in result.stderr
 
 
+def test_a_prior_of_a_file_is_a_column(feature_folder: Path, tmp_path: Path) -> None:
+    prior = tmp_path / "prior.csv"
+    prior.write_text("model,imagenet\ngood,0.8\nother,0.9\n")
+    arguments = ("rank", feature_folder, "--labels", feature_folder / "labels.npy")
+    result = run(*arguments, "--prior", prior, "--json")
+    assert result.exit_code == 0
+    assert "has no number for poor" in result.stderr
+    found = {row["name"]: row["scores"]["prior"] for row in json.loads(result.stdout)["rows"]}
+    assert found == {"good": 0.8, "poor": None}
+    prior.write_text("model,imagenet\nother,0.9\n")
+    result = run(*arguments, "--prior", prior)
+    assert result.exit_code == 3
+    assert "knows none of these models (good, poor)" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

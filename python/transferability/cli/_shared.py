@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ __all__ = [
     "given",
     "names_of",
     "one_of",
+    "prior_of",
     "refuse_beside",
     "say",
     "shared_options",
@@ -192,3 +193,21 @@ def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:
     stems = [Path(file).stem for file in files]
     names = stems if len(set(stems)) == len(stems) else list(files)
     return {name: Stats.load(file) for name, file in zip(names, files, strict=True)}
+
+
+def prior_of(models: Iterable[str], path: str | None) -> dict[str, float] | None:
+    """Read what is known of these models; the file may know others."""
+    if path is None:
+        return None
+    from .._tables import read_truth
+
+    known, names = read_truth(path), [*models]
+    found = {name: known[name] for name in names if name in known}
+    if not found:
+        raise DataError(
+            f"{path} knows none of these models ({', '.join(names[:5])}); it has "
+            f"{', '.join([*known][:5])}"
+        )
+    if missing := [name for name in names if name not in known]:
+        say(f"note: {path} has no number for {', '.join(missing[:5])}")
+    return found

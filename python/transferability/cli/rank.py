@@ -19,6 +19,7 @@ from ._shared import (
     given,
     names_of,
     one_of,
+    prior_of,
     refuse_beside,
     say,
     shared_options,
@@ -30,7 +31,7 @@ __all__ = ["rank"]
 
 _FEATURE_OPTIONS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
-    *("groups", "aggregate", "dask"),
+    *("groups", "aggregate", "dask", "prior"),
 )
 
 
@@ -56,6 +57,11 @@ def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> An
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
+@click.option(
+    "--prior",
+    callback=existing_file,
+    help="A .csv of models and what is known of them, higher is better: one more column.",
+)
 @click.option("--groups", callback=existing_file, help="The group of each row; a file as --labels.")
 @click.option(
     "--aggregate",
@@ -88,6 +94,7 @@ def rank(
     quiet: bool,
     as_markdown: bool,
     baselines: bool,
+    prior: str | None,
     groups: str | None,
     aggregate: str,
     stability: bool,
@@ -127,7 +134,10 @@ def rank(
         with usage():
             names = names_of(metrics)
         states = statistics_of(features)
-        ranking = rank_models(states, None, names, **given(intercept=intercept), **options)
+        known = prior_of(states, prior)
+        ranking = rank_models(
+            states, None, names, prior=known, **given(intercept=intercept), **options
+        )
         _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, html=html)
         return
     if labels is None:
@@ -160,6 +170,7 @@ def rank(
             say(line)
     common: dict[str, Any] = {"task": task, "precision": precision, "baselines": baselines}
     common |= {"progress": False if quiet else None, **given(intercept=intercept), **options}
+    common["prior"] = prior_of(models, prior)
     if dask is not None:
         where = {name: str(model) for name, model in models.items()}
         ranking = rank_on_cluster(dask, where, labels, metrics=names, **common)
