@@ -16,6 +16,9 @@ __all__ = ["evaluate_scores"]
 
 Array = NDArray[np.float64]
 FEWEST = 3  # models that agreement is worth computing for
+#: Below so many models intervals are too narrow: for Kendall's tau of normal pairs correlated at
+#: 0.8, 95 % intervals cover 71 % with 4 models, 95 % with 6 and 97 % with 12.
+FEW = 6
 
 
 def evaluate_scores(
@@ -45,6 +48,11 @@ def evaluate_scores(
     y = np.array([_number(truth[model], model) for model in models])
     notes = list(_notes(values, y, models, unmatched))
     issue(notes)
+    if len(models) < FEW:  # nothing is wrong with them, so this is no warning
+        notes.append(
+            f"{len(models)} models are few: intervals know these alone and are too narrow, down to "
+            f"a point where all of them agree"
+        )
     facts = (tuple(models), tuple(values), values, y, rank, n_boot, seed)
     return Evaluation(*facts, tuple(map(str, unmatched)), tuple(notes))
 

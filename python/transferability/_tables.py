@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Sequence
 
+from ._score import issue
 from .errors import DataError
 
 __all__ = ["read_ranking", "read_truth"]
@@ -50,6 +51,8 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
 def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     """Read what models are worth; those without a number are left out."""
     columns = _numbers(path)
+    if not columns:
+        raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
     if column is None:
         if len(columns) != 1:
             raise DataError(
@@ -89,6 +92,14 @@ def _numbers(path: str) -> Columns:
         known = [value for value in values if value is not None]
         if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
             columns[name] = dict(zip(models, known, strict=True))
+        elif name != key and name not in _FACTS and any(not math.isnan(value) for value in known):
+            row = values.index(None)
+            issue(
+                [
+                    f"{path}: column {name!r} was left out, because {rows[row][place]!r} of "
+                    f"{models[row]!r} is no number; leave the cell empty where there is none"
+                ]
+            )
     return columns
 
 

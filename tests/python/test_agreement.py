@@ -415,3 +415,37 @@ def test_eval_says_what_is_wrong_with_files(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert "agreement needs 3" in result.stderr
     assert CliRunner().invoke(main, ["eval", "nowhere.csv", str(path)]).exit_code == 2
+
+
+def test_columns_that_are_numbers_in_part_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "ranking.csv"
+    path.write_text("model,logme,knn,family\na,1,0.5,x\nb,2,91%,y\nc,3,,z\n")
+    with pytest.warns(TransferabilityWarning, match="'knn' was left out, because '91%' of 'b'"):
+        assert set(read_ranking(str(path))) == {"logme"}
+    path.write_text("model,family\na,x\n")
+    with pytest.raises(DataError, match="no column of numbers only"):
+        read_truth(str(path))
+
+
+def test_intervals_of_few_models_say_that_they_are_narrow() -> None:
+    names = [f"m{i}" for i in range(8)]
+    scores = {"good": {name: float(i) for i, name in enumerate(names)}}
+    three = {"good": dict(zip(names[:3], range(3), strict=True))}
+    few = evaluate_scores(three, three["good"], n_boot=100)
+    assert few.ci() == (1.0, 1.0)
+    assert "3 models are few" in repr(few)
+    many = evaluate_scores(scores, dict(zip(names, range(8), strict=True)), n_boot=100)
+    assert not any("few" in note for note in many.notes)
+
+
+def test_the_number_of_features_is_a_baseline() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60)
+    models = {
+        f"m{d}": rng.normal(size=(60, d)) + shift * labels[:, None]
+        for d, shift in {3: 2.0, 5: 1.0, 9: 0.0}.items()
+    }
+    truth = {"m3": 0.9, "m5": 0.8, "m9": 0.5}
+    evaluation = tx.rank(models, labels).evaluate(truth, metrics=["logme", "n_features"])
+    assert evaluation.weighted_tau == pytest.approx(1.0)
+    assert evaluation["n_features"].weighted_tau == pytest.approx(-1.0)
