@@ -400,7 +400,7 @@ def test_eval_says_what_is_wrong_with_files(tmp_path: Path) -> None:
         "model,a\nx,1\ny\n": "entry 3: 1 values for 2 columns",
         "who,a\nx,1\n": "needs a first line",
         "model,a,b\nx,1,2\n": "name the one",
-        "model,a\nx,hello\n": "0 columns of numbers",
+        "model,a\nx,hello\n": "no column of numbers only",
         "": "needs a first line",
     }
     for text, message in cases.items():
