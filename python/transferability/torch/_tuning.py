@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -98,12 +99,16 @@ class BTuning(nn.Module):
         self.student, self.names = student, teachers.names
         # A plain dict: as submodules they would train, move and be saved with this.
         self._models = {} if models is None else _chosen(models, teachers.names, student)
-        heads = [("student", teachers.head(student))]
-        heads += [(f"teacher{i}", teachers.head(name)) for i, name in enumerate(self.names)]
-        for name, head in heads:
-            self.register_buffer(f"{name}_coef", torch.tensor(head.coef, dtype=dtype))
-            self.register_buffer(f"{name}_offset", torch.tensor(head.offset, dtype=dtype))
-        self.register_buffer("weights", torch.tensor(teachers.weights, dtype=dtype))
+        head = teachers.head(student)
+        self.register_buffer("student_coef", torch.tensor(head.coef, dtype=dtype))
+        self.register_buffer("student_offset", torch.tensor(head.offset, dtype=dtype))
+        # A step of a small network takes milliseconds, so the teachers' weights are multiplied in.
+        offset = np.zeros(teachers.n_outputs)
+        for i, (name, weight) in enumerate(zip(self.names, teachers.weights, strict=True)):
+            head = teachers.head(name)
+            offset += weight * head.offset
+            self.register_buffer(f"teacher{i}_coef", torch.tensor(weight * head.coef, dtype=dtype))
+        self.register_buffer("teachers_offset", torch.tensor(offset, dtype=dtype))
 
     def predictive(
         self, inputs: Any = None, *, features: Mapping[str, Tensor | NDArray[Any]] | None = None
@@ -126,18 +131,19 @@ class BTuning(nn.Module):
             given = self._run(inputs) if features is None else features
             if not isinstance(given, Mapping):
                 raise DtypeError(f"features must be {{name: Tensor}}, got {type(given).__name__}")
-            mixed: Tensor | None = None
-            for i, name in enumerate(self.names):
-                if name not in given:
-                    raise DataError(f"features has nothing of the teacher {name!r}")
-                part = self.weights[i] * self._head(f"teacher{i}", given[name], name)
-                if mixed is not None and len(part) != len(mixed):
-                    raise DataError(
-                        f"the features of {name!r} have {len(part)} rows and those of "
-                        f"{self.names[0]!r} {len(mixed)}; give the same batch to every teacher"
-                    )
-                mixed = part if mixed is None else mixed + part
-        assert mixed is not None, "there is at least one teacher"
+            mixed, n_rows = self.teachers_offset, None
+            with self._own_precision():
+                for i, name in enumerate(self.names):
+                    if name not in given:
+                        raise DataError(f"features has nothing of the teacher {name!r}")
+                    coef = getattr(self, f"teacher{i}_coef")
+                    rows = _rows(given[name], coef, name)
+                    if n_rows is not None and len(rows) != n_rows:
+                        raise DataError(
+                            f"the features of {name!r} have {len(rows)} rows and those of "
+                            f"{self.names[0]!r} {n_rows}; give the same batch to every teacher"
+                        )
+                    mixed, n_rows = torch.addmm(mixed, rows, coef.T), len(rows)
         if not bool(torch.isfinite(mixed).all()):
             for name in self.names:
                 _check_finite(torch.as_tensor(given[name]), f"the features of {name!r}")
@@ -187,7 +193,9 @@ class BTuning(nn.Module):
         else:
             wanted = _tensor(predictive, "predictive").detach()
             _check_finite(wanted, "predictive")
-        ours = self._head("student", student_features, self.student)
+        with self._own_precision():
+            rows = _rows(student_features, self.student_coef, self.student)
+            ours = nn.functional.linear(rows, self.student_coef, self.student_offset)
         if wanted.shape != ours.shape:
             raise DataError(
                 f"the teachers' predictive has shape {tuple(wanted.shape)}, the student's "
@@ -205,16 +213,9 @@ class BTuning(nn.Module):
         """Say who teaches whom."""
         return f"{', '.join(self.names)} -> {self.student}, tradeoff={self.tradeoff:g}"
 
-    def _head(self, which: str, features: Tensor | NDArray[Any], name: str) -> Tensor:
-        coef, offset = getattr(self, f"{which}_coef"), getattr(self, f"{which}_offset")
-        rows = _tensor(features, f"the features of {name!r}")
-        if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
-            raise DataError(
-                f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
-                f"got {tuple(rows.shape)}"
-            )
-        with torch.autocast(device_type=coef.device.type, enabled=False):
-            return nn.functional.linear(rows.to(coef), coef, offset)
+    def _own_precision(self) -> Any:
+        """Compute in this module's dtype, whatever autocast says elsewhere."""
+        return torch.autocast(device_type=self.student_coef.device.type, enabled=False)
 
     def _run(self, inputs: Any) -> dict[str, Tensor]:
         """Run the teachers as they are, and give them their mode back."""
@@ -254,6 +255,17 @@ def _module_of(model: object) -> nn.Module | None:
     """Find the module behind a model, which may be a method of it."""
     owner = getattr(model, "__self__", model)
     return owner if isinstance(owner, nn.Module) else None
+
+
+def _rows(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Tensor:
+    """Check a batch of features against a head, and give it in the head's dtype and place."""
+    rows = _tensor(features, f"the features of {name!r}")
+    if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
+        raise DataError(
+            f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
+            f"got {tuple(rows.shape)}"
+        )
+    return rows.to(coef)
 
 
 def _tensor(values: object, what: str) -> Tensor:
