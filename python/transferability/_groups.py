@@ -92,8 +92,11 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
         ordered = sorted(values)
         place = share * (len(ordered) - 1)
         low, part = int(place), place - int(place)
-        # An infinite score stays one: inf - inf would be NaN.
-        return ordered[low] * (1 - part) + ordered[low + 1] * part if part else ordered[low]
+        if not part:
+            return ordered[low]
+        # An infinite score stays one: inf - inf would be NaN. Rounding leaves no quantile outside.
+        between = ordered[low] * (1 - part) + ordered[low + 1] * part
+        return min(max(between, ordered[low]), ordered[low + 1])
 
     return of
 
