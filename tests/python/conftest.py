@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from feature_files import COLUMNS, ROWS
+from hypothesis import settings
 from numpy.typing import NDArray
 
 # Or --doctest-modules imports it as "conftest", as which python/conftest.py is known already.
 collect_ignore = ["conftest.py"]
+
+
+# The same examples in every run, so that a change alone decides whether it passes; to look for new
+# ones: HYPOTHESIS_PROFILE=default.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 torch = pytest.importorskip(
     "torch", reason="torch is not installed; make test-torch runs these tests"
 )
+
+# The same examples in every run, so that a change alone decides whether it passes; to look for new
+# ones: HYPOTHESIS_PROFILE=default.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 # Or --doctest-modules imports it as "conftest", as which python/conftest.py is known already.
