@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ._cache import Cache, Entry
 from ._given import Given, read_given
+from ._outputs import probabilities
 from ._pass import FEATURES, OUTPUTS, STATS
 from ._rank_stats import row_of_stats
 from ._ranking import Row, pooled
@@ -21,10 +19,9 @@ from ._stats import Stats
 from ._worker import MEAN, Job, Results, files_of
 from .errors import DataError
 
-__all__ = ["AGGREGATES", "probabilities", "row_of_layers"]
+__all__ = ["AGGREGATES", "row_of_layers"]
 
 AGGREGATES = ("last", "mean", "best")
-_SUM_TO_ONE = 1e-3  # probabilities in half precision
 
 
 def row_of_layers(
@@ -50,17 +47,6 @@ def row_of_layers(
         layer=layer,
         layers={name: each.scores for name, each in rows.items()},
     )
-
-
-def probabilities(outputs: Any) -> NDArray[np.float64] | None:
-    """Give what a head says as probabilities: as they are, or the softmax of its logits."""
-    values = np.asarray(outputs, dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] < 2:
-        return None
-    if bool((values >= 0).all()) and bool((abs(values.sum(axis=1) - 1) < _SUM_TO_ONE).all()):
-        return np.asarray(values / values.sum(axis=1, keepdims=True))
-    raised = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def _scored(job: Job, entry: Entry, shared: Given, requests: Mapping[str, dict[str, Any]]) -> Row:
@@ -90,7 +76,9 @@ def _scored(job: Job, entry: Entry, shared: Given, requests: Mapping[str, dict[s
 def _kept(entry: Entry, shared: Given) -> Given:
     """Add what an entry keeps of the rows to what all models share."""
     own: dict[str, Any] = {}
-    if OUTPUTS in entry.files and (probs := probabilities(entry.array(OUTPUTS))) is not None:
+    outputs = entry.array(OUTPUTS) if OUTPUTS in entry.files else None
+    if outputs is not None and outputs.ndim == 2 and outputs.shape[1] > 1:
+        probs = probabilities(outputs)
         own = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     if FEATURES not in entry.files and not own:
         return shared

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _outputs
 from .._evaluate import score
 from .._registry import metric_names, metric_rows, options_of
 from .._score import SETS, Score, Scores, issue
@@ -94,11 +95,7 @@ def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the softmax of logits (n, K); outputs that are probabilities already, as they are."""
-    wide = outputs.astype(np.float64)
+    """Give outputs (n, K) as probabilities of at least two classes."""
     if outputs.shape[1] < 2:
         raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
-    if (wide >= 0).all() and np.allclose(wide.sum(axis=1), 1.0, atol=1e-3):
-        return np.asarray(wide / wide.sum(axis=1, keepdims=True))
-    wide = np.exp(wide - wide.max(axis=1, keepdims=True))
-    return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+    return _outputs.probabilities(outputs)
