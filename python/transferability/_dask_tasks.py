@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from . import io
@@ -26,7 +25,7 @@ from ._target import Target
 from .errors import DataError, DtypeError, OutOfMemoryError, TransferabilityError
 from .io._formats import SUFFIXES, text_of
 from .io._paths import expand
-from .io._shards import read_array
+from .io._shards import joined_labels, read_array
 from .io._text import TEXT
 
 __all__ = [
@@ -89,19 +88,8 @@ def read_label_files(paths: Sequence[str]) -> tuple[NDArray[Any], list[tuple[Pat
     """Read the labels of several files, one after the other, and say how many each has."""
     files = expand(paths, "labels", LABEL_SUFFIXES)
     parts = [read_labels(read_array(*file), text_of(*file))[0] for file in files]
-    for file, part in zip(files, parts, strict=True):
-        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
-            raise DtypeError(
-                f"{text_of(*file)} holds {part.dtype} but {text_of(*files[0])} holds "
-                f"{parts[0].dtype}; write labels in one way"
-            )
-        if part.shape[1:] != parts[0].shape[1:]:
-            raise DataError(
-                f"{text_of(*file)} has shape {part.shape} but {text_of(*files[0])} "
-                f"{parts[0].shape}; give every file the same targets"
-            )
     lengths = [(path, len(part)) for (path, _), part in zip(files, parts, strict=True)]
-    return np.concatenate(parts), lengths
+    return joined_labels(parts, [text_of(*file) for file in files], "file"), lengths
 
 
 @_returning_failures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from ..errors import DataError, DtypeError
 from ._formats import named_errors, open_array, text_of
 from ._text import TEXT, label_lines
 
-__all__ = ["Block", "FeatureSource", "Rows", "Shard", "read_array"]
+__all__ = ["Block", "FeatureSource", "Rows", "Shard", "joined_labels", "read_array"]
 
 #: Bytes of a block as it is stored. Its products are cut into pieces of about 2,500 rows for the
 #: threads: enough pieces for several, and with the block that is read meanwhile and the threads'
@@ -174,18 +174,7 @@ class FeatureSource:
         parts = [part for shard in self.shards if (part := shard.read_labels()) is not None]
         if len(parts) <= 1:
             return parts[0] if parts else None
-        for part, shard in zip(parts, self.shards, strict=True):
-            if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
-                raise DtypeError(
-                    f"{shard.labels_name} holds {part.dtype} but {self.shards[0].labels_name} "
-                    f"holds {parts[0].dtype}; write labels in one way"
-                )
-            if part.shape[1:] != parts[0].shape[1:]:
-                raise DataError(
-                    f"{shard.labels_name} has shape {part.shape} but {self.shards[0].labels_name} "
-                    f"{parts[0].shape}; give every shard the same targets"
-                )
-        return np.concatenate(parts)
+        return joined_labels(parts, [shard.labels_name for shard in self.shards], "shard")
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
@@ -208,6 +197,22 @@ class FeatureSource:
             f"FeatureSource({len(self.shards)} shards, n_samples={self.n_samples}, "
             f"n_features={self.n_features}, {names})"
         )
+
+
+def joined_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArray[Any]:
+    """Put labels of several files together; refuse what does not go with the first, by name."""
+    for part, name in zip(parts, names, strict=True):
+        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
+            raise DtypeError(
+                f"{name} holds {part.dtype} but {names[0]} holds {parts[0].dtype}; write labels in "
+                f"one way"
+            )
+        if part.shape[1:] != parts[0].shape[1:]:
+            raise DataError(
+                f"{name} has shape {part.shape} but {names[0]} {parts[0].shape}; give every {what} "
+                f"the same targets"
+            )
+    return np.concatenate(parts)
 
 
 def read_array(path: Path, key: str | None) -> Any:
