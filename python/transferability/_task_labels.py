@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,15 +10,13 @@ import numpy as np
 
 from ._data import Data
 from ._groups import Groups, read_groups
+from ._tags import IGNORED, without_mark
 from ._target import Target, read_target
 from .errors import DataError
 
-__all__ = ["IGNORED", "SEGMENTATION", "flat_labels", "labelled", "word_labels"]
+__all__ = ["SEGMENTATION", "flat_labels", "labelled", "word_labels"]
 
 SEGMENTATION = "segmentation"
-
-IGNORED = -100  # the number that marks words without a label, by convention of torch's losses
-_BIO = re.compile(r"[BILESU]-(?=.)")
 
 
 class Labelled(NamedTuple):
@@ -117,8 +114,7 @@ def flat_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def _stripped(tag: Any, bio: str) -> Any:
-    """Take the mark of a chunk's begin or inside from a tag."""
-    return _BIO.sub("", tag, count=1) if bio == "strip" and isinstance(tag, str) else tag
+    return without_mark(tag) if bio == "strip" and isinstance(tag, str) else tag
 
 
 def _is_ignored(tag: Any) -> bool:

@@ -243,3 +243,9 @@ def test_without_torch_the_extra_is_named() -> None:
         pytest.skip("torch is installed here")
     with pytest.raises(tx.MissingDependencyError, match=r"transferability\[hub\]"):
         tx.rank_models("timm:resnet18", (TEXTS, LABELS))
+
+
+def test_only_the_mark_at_the_beginning_is_stripped() -> None:
+    words = [["a", "b", "c"]]
+    tags = [["B-PUB-lic", "PUB-lic", "O"]]
+    assert word_labels(words, tags, "strip") == [["PUB-lic", "PUB-lic", "O"]]

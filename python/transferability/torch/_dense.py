@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._labels import read_labels
+from .._tags import IGNORED
 from ..errors import DataError
-from ._tokens import IGNORED, Selection
+from ._tokens import Selection
 
 __all__ = ["resampled", "select_positions", "spread"]
 

@@ -7,7 +7,6 @@ What is labelled None or -100 makes no row.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +18,13 @@ from torch import Tensor
 
 from .._input import as_array
 from .._labels import read_labels
+from .._tags import IGNORED, without_mark
 from ..errors import DataError
 from ._pooling import readable
 
-__all__ = ["IGNORED", "Selection", "select_tokens", "select_words", "strip_bio", "taken"]
+__all__ = ["Selection", "select_tokens", "select_words", "strip_bio", "taken"]
 
-#: The label that Hugging Face gives to what is not to be looked at.
-IGNORED = -100
 WORD_POOLS = ("first_subword", "last_subword", "mean")
-_TAG = re.compile(r"[BIESLU]-(.+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +145,7 @@ def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[
         raise DataError(
             "bio='strip' needs tags as strings, or tag_names, a list with the name of each integer"
         )
-    return np.array([(m[1] if (m := _TAG.fullmatch(t)) else t) for t in labels.tolist()], str)
+    return np.array([without_mark(tag) for tag in labels.tolist()], str)
 
 
 def _selection(
