@@ -55,13 +55,12 @@ def load_peers() -> dict[str, Callable[..., float]]:
 
 def of_statistics() -> list[str]:
     """Name the classification metrics that need one pass and nothing else."""
-    from transferability._registry import metric_rows
+    from transferability._metric.registry import metric_specs
 
-    rows = metric_rows().values()
     return [
-        row["name"]
-        for row in rows
-        if row["needs"] == ["stats"] and "classification" in row["tasks"]
+        name
+        for name, spec in metric_specs().items()
+        if spec.needs == ("stats",) and "classification" in spec.tasks
     ]
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import weightedtau
 
 import transferability as tx
-from transferability._registry import metric_names, metric_rows, title_of
+from transferability._metric.registry import metric_names, spec_of, title_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "realdata.md"
 BEGIN, END = "<!-- begin: written by benches/python/realdata.py -->", "<!-- end -->"
@@ -65,18 +65,17 @@ def orders(
     one_hot = (labels[:, None] == np.unique(labels)).astype(float)[:, :, None]
     combined = tx.rank(features, labels, "recommended", progress=False)
     yield "**recommended**", {row.name: row.value("consensus") for row in combined}, []
-    rows = metric_rows()
     wanted: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in metric_names("all")]
-    wanted += [(name, options) for name, options in VARIANTS if name in rows]
+    wanted += [(name, options) for name, options in VARIANTS if name in metric_names("all")]
     for name, options in sorted(wanted, key=lambda pair: pair[0]):
         title = title_of(name)
         if options:
             title += " (" + ", ".join(f"{k} {v}" for k, v in options.items()) + ")"
         given: dict[str, Any] = {}
         scored = labels
-        if "label_embeddings" in rows[name]["needs"]:
+        if "label_embeddings" in spec_of(name).needs:
             given, title = {"label_embeddings": one_hot}, title + ", one-hot labels"
-        elif "classification" not in rows[name]["tasks"]:
+        elif "classification" not in spec_of(name).tasks:
             scored, title = one_hot[:, :, 0], title + ", one-hot labels"
             given = {"task": "multilabel"}
         try:

@@ -13,11 +13,11 @@ import importlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from . import errors, metrics
+from . import errors
 from .errors import *  # noqa: F403
-from .metrics import *  # noqa: F403
 
 if TYPE_CHECKING:
+    from .metrics import *  # noqa: F403, I001
     from . import agreement as agreement
     from . import compat as compat
     from . import dask as dask
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from . import sklearn as sklearn
     from . import torch as torch
     from . import tuning as tuning
-    from ._compare_tasks import compare_tasks as compare_tasks
     from ._core import show_config as show_config
-    from ._ensembles import rank_ensembles as rank_ensembles
-    from ._evaluate import score as score
-    from ._label_embeddings import label_embeddings as label_embeddings
-    from ._rank import rank as rank
-    from ._rank_models import rank_models as rank_models
-    from ._ranking import Ranking as Ranking
-    from ._score import Score as Score
-    from ._stability import Stability as Stability
-    from ._stats import Stats as Stats
-    from ._threads import get_num_threads as get_num_threads
-    from ._threads import set_num_threads as set_num_threads
+    from ._metric.score import Score as Score
+    from ._ranking.ensembles import rank_ensembles as rank_ensembles
+    from ._ranking.rank import rank as rank
+    from ._ranking.ranking import Ranking as Ranking
+    from ._ranking.tasks import compare_tasks as compare_tasks
+    from ._scoring.evaluate import score as score
+    from ._stats.stats import Stats as Stats
+    from ._sweep.rank_models import rank_models as rank_models
+    from ._uncertainty.stability import Stability as Stability
+    from ._util.threads import get_num_threads as get_num_threads
+    from ._util.threads import set_num_threads as set_num_threads
+    from .models._label_embeddings import label_embeddings as label_embeddings
     from .sklearn import LogMEClassifier as LogMEClassifier
     from .sklearn import LogMERegressor as LogMERegressor
 
@@ -50,18 +50,18 @@ if TYPE_CHECKING:
 _HOME = {
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
-    "Ranking": "_ranking",
-    "Score": "_score",
-    "Stability": "_stability",
-    "Stats": "_stats",
-    "compare_tasks": "_compare_tasks",
-    "get_num_threads": "_threads",
-    "label_embeddings": "_label_embeddings",
-    "rank": "_rank",
-    "rank_ensembles": "_ensembles",
-    "rank_models": "_rank_models",
-    "score": "_evaluate",
-    "set_num_threads": "_threads",
+    "Ranking": "_ranking.ranking",
+    "Score": "_metric.score",
+    "Stability": "_uncertainty.stability",
+    "Stats": "_stats.stats",
+    "compare_tasks": "_ranking.tasks",
+    "get_num_threads": "_util.threads",
+    "label_embeddings": "models._label_embeddings",
+    "rank": "_ranking.rank",
+    "rank_ensembles": "_ranking.ensembles",
+    "rank_models": "_sweep.rank_models",
+    "score": "_scoring.evaluate",
+    "set_num_threads": "_util.threads",
     "show_config": "_core",
 }
 _SUBMODULES = (
@@ -70,6 +70,7 @@ _SUBMODULES = (
     "dask",
     "forecast",
     "io",
+    "metrics",
     "models",
     "plot",
     "report",
@@ -77,24 +78,6 @@ _SUBMODULES = (
     "torch",
     "tuning",
 )
-
-__all__ = [
-    "Ranking",
-    "Score",
-    "Stability",
-    "Stats",
-    "compare_tasks",
-    "get_num_threads",
-    "label_embeddings",
-    "rank",
-    "rank_ensembles",
-    "rank_models",
-    "score",
-    "set_num_threads",
-    "show_config",
-]
-__all__ += errors.__all__
-__all__ += metrics.__all__
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -107,6 +90,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     elif name in _SUBMODULES:
         value = importlib.import_module(f".{name}", __name__)
+    elif name == "__all__":
+        value = sorted({*errors.__all__, *_HOME, *_metrics()})
+    elif not name.startswith("_") and name in _metrics():
+        value = getattr(importlib.import_module(".metrics", __name__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
@@ -115,4 +102,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List what can be loaded as well as what is."""
-    return sorted({*globals(), *_HOME, *_SUBMODULES, "__version__"})
+    return sorted({*globals(), *_HOME, *_SUBMODULES, *_metrics(), "__version__"})
+
+
+def _metrics() -> list[str]:
+    names: list[str] = importlib.import_module(".metrics", __name__).__all__
+    return names

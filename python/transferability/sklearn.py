@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._evaluate import evaluate
-from ._given import Given
-from ._input import as_features
-from ._registry import plan
-from ._score import issue
-from ._target import Target
+from ._inputs.arrays import as_features
+from ._inputs.inputs import Given
+from ._inputs.target import Target
+from ._metric.registry import plan
+from ._metric.score import issue
+from ._scoring.evaluate import evaluate
 from .errors import DataError, MissingDependencyError
 
 try:

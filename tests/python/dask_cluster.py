@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import transferability
-from transferability import _dask_tasks
+from transferability.dask import _tasks as _dask_tasks
 
 __all__ = ["Cluster", "fail_reading", "gate_reading", "n_tasks", "wait_for"]
 

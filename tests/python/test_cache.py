@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from transferability import errors
-from transferability._cache import Cache, default_folder, key_of
+from transferability._util.cache import Cache, default_folder, key_of
 
 
 def test_keys_follow_content_not_order() -> None:
@@ -128,7 +128,7 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 _WRITER = """
 import sys
-from transferability._cache import Cache
+from transferability._util.cache import Cache
 root, key, letter, times = sys.argv[1:]
 cache = Cache(root)
 for _ in range(int(times)):
@@ -156,7 +156,7 @@ def test_two_processes_write_one_entry(tmp_path: Path) -> None:
 
 _HOLDER = """
 import sys, time
-from transferability._cache import Cache
+from transferability._util.cache import Cache
 with Cache(sys.argv[1]).lock("x"):
     print("held", flush=True)
     time.sleep(60)

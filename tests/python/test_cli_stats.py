@@ -268,7 +268,8 @@ def test_an_interrupted_pass_continues_after_its_last_shard(folder: Path) -> Non
 #: while rows are added, or while a checkpoint, or at the end the result, is written.
 KILLED = """
 import os, signal, sys
-from transferability import Stats, _state_file
+from transferability import Stats
+from transferability._util import atomic_file
 from transferability.cli import main
 from transferability.io import _checkpoint
 
@@ -287,7 +288,7 @@ _checkpoint.time.monotonic = lambda: 0.0  # every shard is written
 if sys.argv.pop(1) == "push":
     Stats.push = deadly(Stats.push)
 else:
-    _state_file.os.replace = deadly(os.replace)
+    atomic_file.os.replace = deadly(os.replace)
 main()
 """
 

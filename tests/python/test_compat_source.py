@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from reference import golden
 
 import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning
+from transferability._metric import registry
 from transferability.compat import thuml, tllib, transformer_ranker
 
 CASES, ARRAYS = golden.shipped("source")
@@ -177,7 +179,9 @@ def test_what_cannot_be_installed() -> None:
 def test_an_estimator_for_other_tasks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = Ranker()
     transformer_ranker.install(ranker, "logme")
-    monkeypatch.setitem(tx._registry.metric_rows()["logme"], "tasks", ["classification"])
+    specs = registry._built_in()
+    one_task = replace(specs["logme"], tasks=("classification",))
+    monkeypatch.setitem(specs, "logme", one_task)
     ranker.transferability_metrics["logme"](regression=False)
     with pytest.raises(ValueError, match="logme is not for regression"):
         ranker.transferability_metrics["logme"](regression=True)

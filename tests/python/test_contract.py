@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability import _registry as registry
+from transferability._metric import registry
 
-ROWS = registry.metric_rows()
+SPECS = registry.metric_specs()
 FEATURES = {"stats", "class_scatters", "samples"}
 PROBS = {"source_probs", "source_stats"}
 # A metric that reads something may still be unmoved by a change of it that keeps its meaning.
@@ -54,7 +54,7 @@ def rest(given: dict[str, Any]) -> dict[str, Any]:
 
 def reads(name: str) -> set[str]:
     """Name the arguments that a metric claims to read."""
-    needs = set(ROWS[name]["needs"])
+    needs = set(SPECS[name].needs)
     found = needs & {"source_labels", "label_embeddings"}
     found |= {"features"} if needs & FEATURES else set()
     found |= {"source_probs"} if needs & PROBS else set()
@@ -62,7 +62,7 @@ def reads(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [(n, t) for n, row in ROWS.items() for t in row["tasks"]]
+    ("name", "task"), [(n, t) for n, spec in SPECS.items() for t in spec.tasks]
 )
 def test_what_is_not_claimed_changes_nothing(name: str, task: str) -> None:
     given, other = inputs(task), inputs(task, seed=1)
@@ -75,9 +75,9 @@ def test_what_is_not_claimed_changes_nothing(name: str, task: str) -> None:
         assert value(name, given | {argument: None}, task) == before, argument
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", SPECS)
 def test_what_is_claimed_matters(name: str) -> None:
-    task = ROWS[name]["tasks"][0]
+    task = SPECS[name].tasks[0]
     given, other = inputs(task), inputs(task, seed=1)
     assert reads(name), "a metric reads something beside the labels"
     before = value(name, given, task)
@@ -90,7 +90,7 @@ def test_what_is_claimed_matters(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "task"),
-    [(n, t) for n, row in ROWS.items() for t in row["tasks"] if "unlabelled" not in row["tasks"]],
+    [(n, t) for n, spec in SPECS.items() for t in spec.tasks if "unlabelled" not in spec.tasks],
 )
 def test_orders_of_rows_do_not_matter(name: str, task: str) -> None:
     if name in {"n_leep"}:
@@ -102,23 +102,23 @@ def test_orders_of_rows_do_not_matter(name: str, task: str) -> None:
     assert value(name, moved, task) == pytest.approx(value(name, given, task), rel=1e-7, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", SPECS)
 def test_every_metric_is_complete(name: str) -> None:
-    row, module = ROWS[name], registry.module_of(name)
+    spec = SPECS[name]
     function = getattr(tx, name)
     assert name in tx.__all__
     for key in ("title", "summary", "cost", "source"):
-        assert isinstance(row[key], str), key
-        assert row[key], key
-    assert row["needs"], "what it reads"
-    assert set(row["tasks"]) <= {"classification", "regression", "multilabel", "unlabelled"}
+        assert isinstance(getattr(spec, key), str), key
+        assert getattr(spec, key), key
+    assert spec.needs, "what it reads"
+    assert set(spec.tasks) <= {"classification", "regression", "multilabel", "unlabelled"}
     text = inspect.getdoc(function) or ""
     for heading in ("Parameters", "Returns", "Raises", "References", "Examples"):
         assert f"{heading}\n{'-' * len(heading)}" in text, heading
     assert ">>> " in text
     assert "higher is better" in " ".join(text.split()).lower()
     # What users may set is what the function takes, with the same defaults.
-    options = dict(inspect.signature(module.options).parameters)
+    options = dict(inspect.signature(spec.options).parameters)
     options.pop("task")
     own = inspect.signature(function).parameters
     for option, parameter in options.items():
@@ -127,7 +127,7 @@ def test_every_metric_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task"), [(n, t) for n, row in ROWS.items() for t in row["tasks"]]
+    ("name", "task"), [(n, t) for n, spec in SPECS.items() for t in spec.tasks]
 )
 def test_every_score_explains_itself(name: str, task: str) -> None:
     given = inputs(task)
@@ -135,10 +135,10 @@ def test_every_score_explains_itself(name: str, task: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         score = tx.score(given["features"], given["labels"], name, task=asked, **rest(given))
-    lines = registry.module_of(name).explain(score)
+    lines = SPECS[name].explain(score)
     assert lines
     assert all(line and line[0].isupper() and line.endswith((".", ":")) for line in lines)
-    assert ROWS[name]["title"] in score.explain()
+    assert SPECS[name].title in score.explain()
 
 
 def test_all_keeps_what_can_be_computed() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability._data import Data, read_data
-from transferability._task_labels import flat_labels, word_labels
+from transferability._data.data import Data, read_data
+from transferability._data.labels import flat_labels, word_labels
 from transferability.errors import DataError, DtypeError
 
 TEXTS = ["a good film", "a bad film", "it was good", "it was bad"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import transferability as tx
 from transferability import DataError
-from transferability._groups import summary
+from transferability._scoring.groups import summary
 from transferability.cli import main
 
 AGGREGATES = {

@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 import transferability as tx
-from transferability._evaluate import evaluate
-from transferability._given import read_given
-from transferability._influence import influence_of, of_evidence
-from transferability._registry import plan
+from transferability._inputs.inputs import read_given
+from transferability._metric.registry import plan
+from transferability._scoring.evaluate import evaluate
+from transferability._uncertainty.resample import influence_of
+from transferability.metrics._influence import of_evidence
 
 Rows = NDArray[np.float64]
 STEP = 1e-5  # central differences: an error of STEP² times a third derivative of about 1

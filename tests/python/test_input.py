@@ -13,7 +13,7 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._input import as_features
+from transferability._inputs.arrays import as_features
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")

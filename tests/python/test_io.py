@@ -25,7 +25,7 @@ def test_large_features_are_streamed_where_statistics_are_enough(
 ) -> None:
     write_shards(tmp_path, x, y)
     source = open_features(f"{tmp_path}/x_*.npy")
-    monkeypatch.setattr("transferability._evaluate._LOADED", 0)
+    monkeypatch.setattr("transferability._scoring.evaluate._LOADED", 0)
     loaded = []
     monkeypatch.setattr(type(source), "load", lambda self: loaded.append(self) or x)
     ranking = tx.rank({"m": source}, y, ["logme", "gbc"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from transferability._isolate import Died, Failed, isolated
+from transferability._sweep.subprocess import Died, Failed, isolated
 
 HERE = Path(__file__).parent
 
@@ -107,7 +107,7 @@ _PARENT = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from test_isolate import wait
-from transferability._isolate import isolated
+from transferability._sweep.subprocess import isolated
 isolated(wait, sys.argv[1], print)
 """
 
@@ -134,7 +134,7 @@ def test_it_ends_with_its_parent(tmp_path: Path, signal_number: int) -> None:
 
 
 _SCRIPT = """
-from transferability._isolate import isolated
+from transferability._sweep.subprocess import isolated
 
 class Mine:
     value = 4

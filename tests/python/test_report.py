@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import transferability as tx
 from transferability import report
-from transferability._ranking import Ranking, Row
-from transferability._score import Score
+from transferability._metric.score import Score
+from transferability._ranking.ranking import Ranking, Row
 from transferability.cli import main
 from transferability.report._svg import Axis
 
@@ -268,7 +268,7 @@ VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5), NAMES)
 def test_any_name_and_any_number_give_a_sound_page(values, title):
-    from transferability._render import printable
+    from transferability._ranking.render import printable
 
     ranking = made_up(values)
     text = report.html(ranking, title=title)

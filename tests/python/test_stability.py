@@ -14,8 +14,8 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._posterior import chances, posterior, ranks_of
-from transferability._resample import Units, blocks, leave_one_out
+from transferability._uncertainty.posterior import chances, posterior, ranks_of
+from transferability._uncertainty.resample import Units, blocks, leave_one_out
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
@@ -253,7 +253,7 @@ def test_resamples_have_every_unit_once_on_average() -> None:
 
 
 def test_blocks_spread_the_classes() -> None:
-    from transferability._target import read_target
+    from transferability._inputs.target import read_target
 
     labels = np.sort(np.random.default_rng(0).integers(0, 3, 500))
     found = blocks(read_target(labels), 0)

@@ -20,19 +20,18 @@ from reference import golden
 
 import transferability as tx
 from transferability import DataError, DtypeError, Stats
-from transferability._registry import metric_rows
+from transferability._metric.registry import metric_specs
 from transferability.errors import TransferabilityError
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
 TASKS = ("classification", "regression", "multilabel")
-OF_STATS = {"stats", "class_scatters"}
 SHAPES = [(90, 7), (20, 40), (30, 30), (31, 30), (60, 24)]
 
 
 def served(task: str) -> list[str]:
-    rows = metric_rows().items()
-    return [name for name, row in rows if {*row["needs"]} <= OF_STATS and task in row["tasks"]]
+    specs = metric_specs().items()
+    return [name for name, spec in specs if spec.reads_statistics_only and task in spec.tasks]
 
 
 def scores(stats: Stats) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferability import Stats
-from transferability._registry import metric_rows
-from transferability._target import read_target
+from transferability._inputs.target import read_target
+from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
 from transferability.torch._device import DeviceMoments, exact_products
 from transferability.torch._finite import FirstBad
@@ -28,8 +28,8 @@ DEVICES = [
 ]
 METRICS = [
     name
-    for name, row in metric_rows().items()
-    if row["needs"] == ["stats"] and "classification" in row["tasks"]
+    for name, spec in metric_specs().items()
+    if spec.needs == ("stats",) and "classification" in spec.tasks
 ]
 
 

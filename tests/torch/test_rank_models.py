@@ -15,7 +15,7 @@ from sweep_models import Counted, Hungry, Raises
 from torch import nn
 
 import transferability as tx
-from transferability._cache import Cache
+from transferability._util.cache import Cache
 from transferability.errors import DataError, DtypeError
 from transferability.torch import extract
 

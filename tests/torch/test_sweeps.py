@@ -16,7 +16,7 @@ import torch
 from sweep_models import Counted
 
 import transferability as tx
-from transferability._cache import Cache
+from transferability._util.cache import Cache
 
 N = 300
 HERE = Path(__file__).parent

@@ -14,7 +14,13 @@ in both: pass minus a loss. All functions treat trouble alike:
 
 from __future__ import annotations
 
-from ._correlations import kendall_tau, pearson, spearman, weighted_pearson, weighted_tau
+from ._correlations import (
+    kendall_tau,
+    pearson,
+    spearman,
+    weighted_pearson,
+    weighted_tau,
+)
 from ._picks import recall_at_k, regret, rel_acc, rel_at_k, relative_accuracy
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import check_choice
-from .._optional import need
+from .._inputs.arrays import check_choice
+from .._util.optional import need
 from ..errors import DataError
 from ._input import constant, ordinal, paired
 

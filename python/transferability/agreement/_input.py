@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import check_choice
-from .._score import issue
+from .._inputs.arrays import check_choice
+from .._metric.score import issue
 from ..errors import DataError, DtypeError
 
 __all__ = ["constant", "ordinal", "paired"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import check_choice
+from .._inputs.arrays import check_choice
 from ..errors import DataError
 from ._input import constant, paired
 

@@ -12,7 +12,7 @@ from ..errors import TransferabilityError
 from ._shared import say
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
+    from .._ranking.ranking import Ranking
 
 __all__ = ["named_shards", "rank_on_cluster", "refuse_with_dask"]
 
@@ -54,7 +54,7 @@ def rank_on_cluster(address: str, models: dict[str, Any], labels: str, **options
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    from .._optional import need
+    from .._util.optional import need
 
     distributed = need("distributed", extra="dask", what="--dask")
     try:

@@ -94,7 +94,7 @@ def ranked_models(
     chosen: Mapping[str, Any], metrics: str, task: str, quiet: bool, **options: Any
 ) -> Any:
     """Run and rank the models that the options name."""
-    from .._rank_models import rank_models
+    from .._sweep.rank_models import rank_models
 
     with usage():
         names = names_of(metrics)

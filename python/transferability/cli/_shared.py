@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .._threads import MOST
+from .._util.threads import MOST
 from ..errors import DataError, DtypeError
 
 __all__ = [
@@ -135,7 +135,7 @@ def shared_options(command: F) -> F:
 
 def names_of(metrics: str) -> str | list[str]:
     """Read a comma-separated list; one name is a list too, so that scores come by name."""
-    from .._registry import metric_names
+    from .._metric.registry import metric_names
 
     if metrics in ("all", "recommended"):
         return metrics
@@ -188,7 +188,7 @@ def check_output(output: str) -> None:
 
 def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:
     """Load files of statistics by their names, or paths where names are equal."""
-    from .._stats import Stats
+    from .._stats.stats import Stats
 
     stems = [Path(file).stem for file in files]
     names = stems if len(set(stems)) == len(stems) else list(files)
@@ -199,7 +199,7 @@ def prior_of(models: Iterable[str], path: str | None) -> dict[str, float] | None
     """Read what is known of these models; the file may know others."""
     if path is None:
         return None
-    from .._tables import read_truth
+    from ..agreement._csv import read_truth
 
     known, names = read_truth(path), [*models]
     found = {name: known[name] for name in names if name in known}

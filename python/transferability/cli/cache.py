@@ -31,7 +31,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each entry.")
 def list_entries(folder: str | None, as_json: bool) -> None:
     """List entries: key, model, layer, rows, size, date."""
-    from .._cache import Cache
+    from .._util.cache import Cache
 
     found = Cache(folder)
     total, size = 0, 0
@@ -51,7 +51,7 @@ def list_entries(folder: str | None, as_json: bool) -> None:
 @click.option("--model", help="Entries of this model, by the name it was ranked under.")
 def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: str | None) -> None:
     """Remove entries by KEYS (or their beginnings), by model, or all."""
-    from .._cache import Cache
+    from .._util.cache import Cache
 
     if bool(keys) + everything + (model is not None) != 1:
         raise click.UsageError("give keys, or --model NAME, or --all")
@@ -74,7 +74,7 @@ def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: s
 @click.pass_context
 def verify(ctx: click.Context, folder: str | None) -> None:
     """Read every entry and compare checksums; damaged ones are named, and exit with 3."""
-    from .._cache import Cache
+    from .._util.cache import Cache
 
     found = Cache(folder)
     damaged = found.verify()

@@ -12,7 +12,7 @@ from ..errors import TransferabilityWarning
 from ._shared import existing_file, say
 
 if TYPE_CHECKING:
-    from .._evaluation import Evaluation
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -57,8 +57,8 @@ def evaluate(
     Both are .csv files with a column 'model' or 'name': RANKING as 'rank --csv' writes it, TRUTH
     with a number for each model, higher is better. Models are matched by name.
     """
-    from .._against_truth import evaluate_scores
-    from .._tables import read_ranking, read_truth
+    from ..agreement._csv import read_ranking, read_truth
+    from ..agreement._evaluate import evaluate_scores
 
     scores = read_ranking(ranking, None if metrics is None else metrics.split(","))
     known = read_truth(truth, column)

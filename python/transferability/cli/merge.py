@@ -20,7 +20,7 @@ __all__ = ["merge"]
 @click.option("--quiet", "-q", is_flag=True, help="No messages.")
 def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
     """Merge FILES that ``transferability stats`` has made of different rows; in any order."""
-    from .._stats import Stats
+    from .._stats.stats import Stats
 
     check_output(output)
     paths = [Path(file).resolve() for file in files]

@@ -111,8 +111,8 @@ def rank(
     With --dask, NAME=PATH is a model in shards, which the workers must find at PATH: a file, a
     folder or a quoted pattern; --labels takes these too.
     """
-    from .._rank import rank as rank_models
-    from .._sources import find_models, label_source, load_labels, parse_source
+    from .._ranking.rank import rank as rank_models
+    from .._ranking.sources import find_models, label_source, load_labels, parse_source
     from ..io._formats import CONTAINERS
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
@@ -236,7 +236,7 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
     """Find each model's array by its name in the folder or .npz of what its own head says."""
-    from .._sources import arrays_by_name
+    from .._ranking.sources import arrays_by_name
 
     names = list(models)
     found: dict[str, Any] = {}

@@ -71,9 +71,9 @@ def score(
     command makes it, which has its labels. --source-probs takes a file like FEATURES,
     --source-labels one like LABELS.
     """
-    from .._evaluate import score as score_features
-    from .._render import write_csv
-    from .._sources import load_labels
+    from .._ranking.render import write_csv
+    from .._ranking.sources import load_labels
+    from .._scoring.evaluate import score as score_features
 
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():
@@ -110,7 +110,7 @@ def _read(
     features: str, labels: str, source_probs: str | None, source_labels: str | None
 ) -> tuple[str, dict[str, Any]]:
     """Load the arrays of one model, by the names of score's arguments, and give its name."""
-    from .._sources import label_source, load_labels, parse_source
+    from .._ranking.sources import label_source, load_labels, parse_source
 
     with usage():
         source = parse_source(features)

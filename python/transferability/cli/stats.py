@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .._threads import MOST
+from .._util.threads import MOST
 from ..errors import DataError
 from ._shared import check_output, say, usage
 

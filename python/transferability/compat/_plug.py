@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transferability import _evaluate, _registry
+from transferability._metric import registry as _registry
+from transferability._scoring import evaluate as _evaluate
 from transferability.errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from transferability._score import Score
+    from transferability._metric.score import Score
 
 __all__ = ["Estimator", "install"]
 
@@ -38,11 +39,11 @@ class Estimator:
     options: ClassVar[dict[str, Any]]
 
     def __init__(self, regression: bool = False) -> None:
-        row = _registry.metric_rows()[self.metric]
+        spec = _registry.spec_of(self.metric)
         self.regression = regression
         self.task = "regression" if regression else "classification"
         self.score: Score | None = None
-        if self.task not in row["tasks"]:
+        if self.task not in spec.tasks:
             raise DataError(
                 f"{self.metric} is not for {self.task}, which is this ranker's task; choose "
                 "another estimator"
@@ -108,9 +109,8 @@ def install(
             f"{type(ranker).__name__} has no dict transferability_metrics; pass a "
             "transformer_ranker.TransformerRanker"
         )
-    rows = _registry.metric_rows()
     names = _registry.metric_names(metrics)
-    beyond = {name: sorted(set(rows[name]["needs"]) - _AT_HAND) for name in names}
+    beyond = {name: sorted(set(_registry.spec_of(name).needs) - _AT_HAND) for name in names}
     if metrics == "all":
         names = [name for name in names if not beyond[name]]
     for name in names:
@@ -118,13 +118,13 @@ def install(
             raise DataError(
                 f"{name} needs {', '.join(beyond[name])}, and a ranker has embeddings and labels"
             )
-    takes = {name: _registry.options_of(name) for name in names}
+    takes = {name: _registry.spec_of(name).option_names for name in names}
     for option in options:
         if not any(option in known for known in takes.values()):
             raise DtypeError(f"unknown option {option!r}; {', '.join(names)} do not take it")
     replaced = {name: table[name] for name in names if name in table}
     for name in names:
         own = {option: value for option, value in options.items() if option in takes[name]}
-        fields = {"metric": name, "options": own, "__doc__": f"{rows[name]['summary']}."}
+        fields = {"metric": name, "options": own, "__doc__": f"{_registry.spec_of(name).summary}."}
         table[name] = type(f"Estimator_{name}", (Estimator,), fields)
     return replaced

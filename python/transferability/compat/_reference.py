@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from transferability import _core, _threads
-from transferability._input import as_array
+from transferability import _core
+from transferability._inputs.arrays import as_array
+from transferability._util.threads import resolve_threads
 from transferability.errors import DataError, DtypeError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def run(
         np.ascontiguousarray(features),
         np.ascontiguousarray(targets),
         recipe,
-        _threads.resolve(None),
+        resolve_threads(None),
         initial_ratio=initial_ratio,
         max_iterations=max_iterations,
         tolerance=tolerance,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._input import as_array
+from transferability._inputs.arrays import as_array
 from transferability.compat import _reference
 from transferability.errors import DataError, DtypeError, TransferabilityWarning
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability._input import as_array
+from transferability._inputs.arrays import as_array
 from transferability.compat import _reference
 from transferability.errors import DataError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._input import as_array, as_features
+from transferability._inputs.arrays import as_array, as_features
 from transferability.errors import DataError, DtypeError
 
 if TYPE_CHECKING:

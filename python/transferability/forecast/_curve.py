@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import as_features
-from .._registry import metric_names, metric_rows
-from .._score import issue
-from .._stats import Stats
-from .._target import read_target
+from .._inputs.arrays import as_features
+from .._inputs.target import read_target
+from .._metric.registry import metric_names, spec_of
+from .._metric.score import issue
+from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError, TransferabilityWarning
 from ._fit import fit
 from ._forecast import Forecast
@@ -103,7 +103,7 @@ def curve(
     if target.n_samples != len(array):
         raise DataError(f"labels has {target.n_samples} entries but features has {len(array)} rows")
     names = metric_names([metrics] if isinstance(metrics, str) else list(metrics))
-    needs = {need for name in names for need in metric_rows()[name]["needs"]}
+    needs = {need for name in names for need in spec_of(name).needs}
     steps = _steps(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
     rows = np.asarray(labels)

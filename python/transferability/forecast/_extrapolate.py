@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
+from .._util.optional import need
 from ._laws import NEED_LIMIT, PANEL, PARAMETERS, Law, fit_law
 
 __all__ = ["MEDIAN", "Extrapolation"]

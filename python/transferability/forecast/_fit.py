@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import check_choice
+from .._inputs.arrays import check_choice
 from ..errors import DataError
 from ._extrapolate import FEWEST, Extrapolation
 from ._forecast import Forecast

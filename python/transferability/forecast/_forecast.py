@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
-from .._score import issue
+from .._metric.score import issue
+from .._util.optional import need
 from ..errors import DataError
 from ._extrapolate import FEWEST, Extrapolation
 from ._laws import PARAMETERS

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
+from .._util.optional import need
 
 __all__ = ["LAWS", "PANEL", "PARAMETERS", "Law", "fit_law"]
 

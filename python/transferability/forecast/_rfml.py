@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
-from .._score import issue
+from .._metric.score import issue
+from .._util.optional import need
 from ..errors import DataError
 
 __all__ = ["RFML", "rfml"]

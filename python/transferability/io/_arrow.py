@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
+from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ._reader import Reader, choose, regrouped
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .._state_file import write_bytes
-from .._stats import Stats
+from .._stats.stats import Stats
+from .._util.atomic_file import write_bytes
 from ..errors import DataError
 from ._shards import FeatureSource, Shard
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
+from .._util.optional import need
 from ._reader import SlicedReader, choose, refuse_objects
 
 __all__ = ["names", "open_array"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .._labels import read_labels
+from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import CONTAINERS, SUFFIXES, TABLES, open_array, text_of
 from ._paths import Paths, check_pairs, expand, is_paths

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._progress import Progress, ProgressFunction, progress_bar
+from .._util.progress import Progress, ProgressFunction, progress_bar
 
 __all__ = ["Lines", "peak_memory", "row_progress"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .._optional import need
+from .._util.optional import need
 from ..errors import DtypeError
 from ._reader import Reader, SlicedReader, choose
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._labels import read_labels
+from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import named_errors, open_array, text_of
 from ._text import TEXT, label_lines

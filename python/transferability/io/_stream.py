@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import as_features
-from .._progress import Progress
-from .._stats import Stats
-from .._target import Target, read_target, unlabelled
+from .._inputs.arrays import as_features
+from .._inputs.target import Target, read_target, unlabelled
+from .._stats.stats import Stats
+from .._util.progress import Progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
 from ._open import open_features

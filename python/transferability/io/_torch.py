@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._input import as_array
-from .._optional import need
+from .._inputs.arrays import as_array
+from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ._reader import SlicedReader, choose
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .._score import Score
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 
 __all__ = ["cka"]
-
-WHEN = "How much of the labels' similarity the features share; insensitive to rotation and scale."
 
 
 def cka(
@@ -76,8 +75,6 @@ def cka(
     >>> round(tx.cka(features, labels), 6), tx.cka(noise, labels) < 0.1
     (1.0, True)
     """
-    from .._evaluate import score_one
-
     return score_one(
         "cka", features, labels, {}, task=task, precision=precision, n_threads=n_threads
     )
@@ -95,3 +92,11 @@ def explain(score: Any) -> list[str]:
         f"It compares which samples are alike by their features with which are alike by their "
         f"{kind}: 1 if the two agree in all pairs, 0 if they have nothing in common."
     ]
+
+
+SPEC = MetricSpec(
+    name="cka",
+    options=options,
+    explain=explain,
+    when="How much of the labels' similarity the features share; rotation and scale do not matter.",
+)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["emms"]
-
-WHEN = (
-    "For labels with a meaning that other models can embed (class names, captions, answers), with "
-    "more samples than features or a ridge."
-)
 
 
 def emms(
@@ -106,8 +101,6 @@ def emms(
     >>> score.weights["near"] > score.weights["far"], score > score.alone["near"]
     (True, True)
     """
-    from .._evaluate import score_one
-
     if label_embeddings is None:
         raise DataError("label_embeddings is None; give the embeddings of the labels")
     return score_one(
@@ -147,3 +140,14 @@ def explain(score: Any) -> list[str]:
         name, value = max(score.alone.items(), key=lambda item: item[1])
         lines.append(f"The best view alone, {name}, would give {value:.4f}.")
     return lines
+
+
+SPEC = MetricSpec(
+    name="emms",
+    options=options,
+    explain=explain,
+    when=(
+        "For labels with a meaning that other models can embed (class names, captions, answers), "
+        "with more samples than features or a ridge."
+    ),
+)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["energy"]
-
-WHEN = "Without any labels; models of one width and scale only, and seldom by itself."
 
 
 def energy(
@@ -70,8 +68,6 @@ def energy(
     >>> print(f"{tx.energy(np.zeros((10, 4))):.4f}")
     1.3863
     """
-    from .._evaluate import score_one
-
     asked = {"share": share, "tail": tail}
     return score_one("energy", features, labels, asked, task=task, n_threads=n_threads)
 
@@ -98,3 +94,11 @@ def explain(score: Any) -> list[str]:
         f"It is the mean of ln sum exp over the features, of the {int(score.n_rows)} row(s) where "
         f"it is {which}; it grows with the width and scale of the features."
     ]
+
+
+SPEC = MetricSpec(
+    name="energy",
+    options=options,
+    explain=explain,
+    when="Without any labels; models of one width and scale only, and seldom by itself.",
+)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._score import Score
 
 __all__ = ["gbc"]
 
-WHEN = "Overlap of classes as Gaussians; useful where a few classes are confused."
 
 COVARIANCES = ("spherical", "diagonal", "full", "google")
 
@@ -95,8 +94,6 @@ def gbc(
     >>> -2 <= tx.gbc(noise, labels) < tx.gbc(noise + 3 * labels[:, None], labels) <= 0
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "gbc",
         features,
@@ -143,3 +140,11 @@ def explain(score: Any) -> list[str]:
         f"{-float(score.per_target[worst]):.4f} in all."
     )
     return lines
+
+
+SPEC = MetricSpec(
+    name="gbc",
+    options=options,
+    explain=explain,
+    when="Overlap of classes as Gaussians; useful where a few classes are confused.",
+)

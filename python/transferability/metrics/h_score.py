@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._score import Score
 
 __all__ = ["h_score"]
 
-WHEN = "Class separation at a glance; compare models of similar width, since it grows with D/N."
 
 _NAMED = ("ledoit-wolf", "oas")
 
@@ -103,8 +102,6 @@ def h_score(
     >>> tx.h_score(features, labels, shrinkage=0.1).shrinkage
     0.1
     """
-    from .._evaluate import score_one
-
     return score_one(
         "h_score",
         features,
@@ -135,7 +132,7 @@ def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, obj
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row, without shrinkage."""
-    from .._influence import of_separation
+    from ._influence import of_separation
 
     return None if options["shrinkage"] is not None else of_separation(given)
 
@@ -165,3 +162,12 @@ def explain(score: Any) -> list[str]:
             f"hardly tells good features from better ones."
         )
     return lines
+
+
+SPEC = MetricSpec(
+    name="h_score",
+    options=options,
+    explain=explain,
+    when="Class separation at a glance; compare models of similar width, since it grows with D/N.",
+    influence=influence,
+)

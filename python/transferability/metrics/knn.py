@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["knn"]
-
-WHEN = "Often the best predictor of all where time allows N² comparisons; assumes no linear head."
-BASELINE = True
 
 
 def knn(
@@ -83,8 +80,6 @@ def knn(
     >>> print(tx.knn(features, labels, k=3))
     1.0
     """
-    from .._evaluate import score_one
-
     return score_one(
         "knn", features, labels, {"k": k, "metric": metric}, task=task, n_threads=n_threads
     )
@@ -107,7 +102,7 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row on classes: by itself, and as a neighbour of others."""
-    from .._influence import native
+    from ._influence import native
 
     return native(run(influence=True))
 
@@ -127,3 +122,13 @@ def explain(score: Any) -> list[str]:
         f"It is the share of rows whose {k} nearest neighbours vote for the row's own class; "
         f"always guessing the largest class would get {chance:.4f}."
     ]
+
+
+SPEC = MetricSpec(
+    name="knn",
+    options=options,
+    explain=explain,
+    when="Often the best predictor where time allows N² comparisons; assumes no linear head.",
+    baseline=True,
+    influence=influence,
+)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from .lin_mse import explain as _explain
 from .lin_mse import options as _options
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["lab_mse"]
-
-WHEN = "Regression, where the source model's own outputs are at hand."
 
 
 def lab_mse(
@@ -84,8 +82,6 @@ def lab_mse(
     >>> -0.0002 < tx.lab_mse(source_outputs, targets) < 0
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "lab_mse",
         None,
@@ -108,3 +104,11 @@ def options(
 def explain(score: Any) -> list[str]:
     """Say whose error it is."""
     return _explain(score)
+
+
+SPEC = MetricSpec(
+    name="lab_mse",
+    options=options,
+    explain=explain,
+    when="Regression, where the source model's own outputs are at hand.",
+)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["lda"]
-
-WHEN = "A linear classifier's confidence without training: the classification part of ETran."
 
 
 def lda(
@@ -95,8 +93,6 @@ def lda(
     >>> tx.lda(features, labels) > tx.lda(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "lda",
         features,
@@ -138,3 +134,11 @@ def compared(score: Any) -> list[str]:
     worst, best = (f"{score.classes[i]} ({score.per_target[i]:.4f})" for i in (order[0], order[-1]))
     lines.append(f"Surest on class {best}, least sure on class {worst}.")
     return lines
+
+
+SPEC = MetricSpec(
+    name="lda",
+    options=options,
+    explain=explain,
+    when="A linear classifier's confidence without training: the classification part of ETran.",
+)

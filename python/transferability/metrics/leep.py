@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
 from .nce import check_normalize, entropy_lines
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["explain", "leep", "options"]
-
-WHEN = (
-    "Where the source model's own head is at hand and its classes are related to yours; "
-    "cheaper than any metric of features."
-)
 
 
 def leep(
@@ -97,8 +92,6 @@ def leep(
     >>> round(tx.leep(np.log(probs) + 7, ["cat", "dog", "cat"], from_logits=True), 4)
     -0.4087
     """
-    from .._evaluate import score_one
-
     return score_one(
         "leep",
         None,
@@ -121,7 +114,7 @@ def options(
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row, where the value is not normalised."""
-    from .._influence import of_predictions
+    from ._influence import of_predictions
 
     return None if options["normalize"] else of_predictions(given, options["from_logits"])
 
@@ -130,3 +123,15 @@ def explain(score: Any) -> list[str]:
     """Say how much of the labels' entropy the source probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"
     return entropy_lines(score, what)
+
+
+SPEC = MetricSpec(
+    name="leep",
+    options=options,
+    explain=explain,
+    when=(
+        "Where the source model's own head is at hand and its classes are related to yours; "
+        "cheaper than any metric of features."
+    ),
+    influence=influence,
+)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .._score import Score
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 
 __all__ = ["lfc"]
-
-WHEN = "A quick check whether equal labels have similar features; weak as a ranking on its own."
 
 
 def lfc(
@@ -73,8 +72,6 @@ def lfc(
     >>> round(tx.lfc(features, labels), 6), tx.lfc(noise, labels) < 0.1
     (1.0, True)
     """
-    from .._evaluate import score_one
-
     return score_one(
         "lfc", features, labels, {}, task=task, precision=precision, n_threads=n_threads
     )
@@ -92,3 +89,11 @@ def explain(score: Any) -> list[str]:
         "whether they share their class: 1 if pairs are alike exactly where labels are, 0 if "
         "likeness says nothing."
     ]
+
+
+SPEC = MetricSpec(
+    name="lfc",
+    options=options,
+    explain=explain,
+    when="A quick check whether equal labels have similar features; weak as a ranking on its own.",
+)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["lin_mse"]
-
-WHEN = "Regression with more samples than features; with few, give it a ridge."
 
 
 def lin_mse(
@@ -95,8 +93,6 @@ def lin_mse(
     >>> 0 > tx.lin_mse(features, targets) > tx.lin_mse(noise, targets)
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "lin_mse",
         features,
@@ -147,3 +143,11 @@ def explain(score: Any) -> list[str]:
         )
         lines.append(f"It is {what} over targets, highest for {best} and lowest for {worst}.")
     return lines
+
+
+SPEC = MetricSpec(
+    name="lin_mse",
+    options=options,
+    explain=explain,
+    when="Regression with more samples than features; with few, give it a ridge.",
+)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["logme"]
-
-WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
-
-#: Its options as a member of metrics="recommended".
-RECOMMENDED = {"intercept": True}
 
 
 def logme(
@@ -111,8 +106,6 @@ def logme(
     >>> tx.logme(features, labels) > tx.logme(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "logme",
         features,
@@ -141,7 +134,7 @@ def options(
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row: from the native module, or from the samples' spectrum."""
-    from .._influence import native, of_evidence
+    from ._influence import native, of_evidence
 
     score = run(influence=True)
     found = native(score)
@@ -169,3 +162,13 @@ def explain(score: Any) -> list[str]:
             worst, best = (f"{score.classes[i]} ({gains[i]:+.4f})" for i in (order[0], order[-1]))
             lines.append(f"It gains most on class {best} and least on class {worst}.")
     return lines
+
+
+SPEC = MetricSpec(
+    name="logme",
+    options=options,
+    explain=explain,
+    when="First choice: one pass over the features, nothing to tune, classes and targets alike.",
+    recommended={"intercept": True},
+    influence=influence,
+)

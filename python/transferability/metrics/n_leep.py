@@ -5,26 +5,14 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["n_leep"]
-
-WHEN = "Source-free LEEP for classes that form clusters; average over seeds."
-
-ROW = {
-    "title": "N-LEEP",
-    "summary": "LEEP with the components of a Gaussian mixture of the features as source classes",
-    "needs": ["samples"],
-    "requires": "sklearn",
-    "tasks": ["classification"],
-    "cost": "N D min(N, D) + N M d^2 an iteration, M mixture and d principal components",
-    "source": "Li et al., CVPR 2021",
-}
 
 
 def n_leep(
@@ -105,8 +93,6 @@ def n_leep(
     >>> tx.n_leep(informed, labels, n_mixture=4) > tx.n_leep(noise, labels, n_mixture=4)
     True
     """
-    from .._evaluate import score_one
-
     asked = {
         "n_components": n_components,
         "n_mixture": n_mixture,
@@ -163,7 +149,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     """Fit the mixture and score its responsibilities."""
     import numpy as np
 
-    from .._dense import checked_float64, class_codes, scikit_learn
+    from ._sklearn import checked_float64, class_codes, scikit_learn
 
     decomposition = scikit_learn("decomposition", "n_leep")
     mixture = scikit_learn("mixture", "n_leep")
@@ -220,3 +206,19 @@ def explain(score: Any) -> list[str]:
         f"Gaussians it is in, in {score.n_components_used} principal components.",
         f"A single Gaussian, which tells nothing, would get {chance:.4f}; perfect is 0.",
     ]
+
+
+SPEC = MetricSpec(
+    name="n_leep",
+    options=options,
+    explain=explain,
+    when="Source-free LEEP for classes that form clusters; average over seeds.",
+    title="N-LEEP",
+    summary="LEEP with the components of a Gaussian mixture of the features as source classes",
+    needs=("samples",),
+    requires="sklearn",
+    tasks=("classification",),
+    cost="N D min(N, D) + N M d^2 an iteration, M mixture and d principal components",
+    source="Li et al., CVPR 2021",
+    compute=compute,
+)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._score import Score
 
 __all__ = ["check_normalize", "entropy_lines", "explain", "nce", "options"]
 
 _NORMALIZE = (None, "entropy_sum", "entropy_ratio")
-
-WHEN = (
-    "Where the source model's predicted classes are all there is; rough, and higher by chance "
-    "the more source classes there are for the rows."
-)
 
 
 def nce(
@@ -92,8 +87,6 @@ def nce(
     >>> float(tx.nce(["feline", "feline", "canine", "canine"], labels, normalize="entropy_ratio"))
     1.0
     """
-    from .._evaluate import score_one
-
     return score_one(
         "nce",
         None,
@@ -112,7 +105,7 @@ def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row, where the value is not normalised."""
-    from .._influence import of_frequencies
+    from ._influence import of_frequencies
 
     return None if options["normalize"] else of_frequencies(given)
 
@@ -151,3 +144,15 @@ def entropy_lines(score: Any, what: str) -> list[str]:
             f"explain {known:.4f} ({known / entropy:.1%}); 0 % is a model that knows nothing."
         )
     return lines
+
+
+SPEC = MetricSpec(
+    name="nce",
+    options=options,
+    explain=explain,
+    when=(
+        "Where the source model's predicted classes are all there is; rough, and higher by chance "
+        "the more source classes there are for the rows."
+    ),
+    influence=influence,
+)

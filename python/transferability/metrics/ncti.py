@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["ncti"]
-
-WHEN = "In rankings of supervised encoders; values change with the models that are compared."
 
 
 def ncti(
@@ -91,8 +89,6 @@ def ncti(
     >>> ranking.names
     ('good', 'noise')
     """
-    from .._evaluate import score_one
-
     return score_one(
         "ncti",
         features,
@@ -138,3 +134,12 @@ def explain(score: Any) -> list[str]:
     if math.isnan(score):
         return [f"It has parts only, {parts}: a value needs models to compare with; call rank."]
     return [f"Each of its parts is scaled to [0, 1] over the models of the ranking: {parts}."]
+
+
+SPEC = MetricSpec(
+    name="ncti",
+    options=options,
+    explain=explain,
+    when="In rankings of supervised encoders; values change with the models that are compared.",
+    pool=pool,
+)

@@ -5,26 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["pactran"]
-
-WHEN = "Few-shot linear probes, where a flat minimum matters; expects features of unit scale."
-
-ROW = {
-    "title": "PACTran-Gauss",
-    "summary": "PAC-Bayes bound on the log loss of a linear classifier of the features",
-    "needs": ["samples"],
-    "requires": "sklearn",
-    "tasks": ["classification"],
-    "cost": "N D C an iteration of a logistic regression",
-    "source": "Ding et al., ECCV 2022",
-}
 
 
 def pactran(
@@ -100,8 +88,6 @@ def pactran(
     >>> tx.pactran(noise + 2 * labels[:, None], labels) > tx.pactran(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     asked = {"prior": prior, "variance": variance}
     return score_one("pactran", features, labels, asked, task=task, n_threads=n_threads)
 
@@ -124,7 +110,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     """Fit the classifier and measure how flat its loss is."""
     import numpy as np
 
-    from .._dense import checked_float64, class_codes, scikit_learn
+    from ._sklearn import checked_float64, class_codes, scikit_learn
 
     linear = scikit_learn("linear_model", "pactran")
     x, codes = checked_float64(given.features), class_codes(given.target.ids, "pactran")
@@ -174,3 +160,19 @@ def explain(score: Any) -> list[str]:
         f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "
         f"fitted classifier and {score.flatness:.4f} for how sharp its minimum is."
     ]
+
+
+SPEC = MetricSpec(
+    name="pactran",
+    options=options,
+    explain=explain,
+    when="Few-shot linear probes, where a flat minimum matters; expects features of unit scale.",
+    title="PACTran-Gauss",
+    summary="PAC-Bayes bound on the log loss of a linear classifier of the features",
+    needs=("samples",),
+    requires="sklearn",
+    tasks=("classification",),
+    cost="N D C an iteration of a logistic regression",
+    source="Ding et al., ECCV 2022",
+    compute=compute,
+)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["parc"]
-
-WHEN = (
-    "A quick look at few rows; noisy, so compare several seeds before trusting a small difference."
-)
 
 
 def parc(
@@ -91,8 +87,6 @@ def parc(
     >>> tx.parc(noise + 3 * np.eye(3, 4)[labels], labels) > tx.parc(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     asked = {"n_components": n_components, "max_samples": max_samples, "seed": seed}
     return score_one("parc", features, labels, asked, task=task, n_threads=n_threads)
 
@@ -125,3 +119,11 @@ def explain(score: Any) -> list[str]:
         f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, between how "
         f"far their features are apart and whether their classes differ: 0 is no relation."
     ]
+
+
+SPEC = MetricSpec(
+    name="parc",
+    options=options,
+    explain=explain,
+    when="A quick look at few rows; noisy, so compare several seeds before small differences.",
+)

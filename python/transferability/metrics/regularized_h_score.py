@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from .h_score import explain as _explain
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["regularized_h_score"]
-
-WHEN = "H-score for many features or few samples: shrinkage keeps it from saturating."
 
 
 def regularized_h_score(
@@ -84,8 +82,6 @@ def regularized_h_score(
     >>> 0 < score < 2 and 0 < score.shrinkage < 1
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "regularized_h_score",
         features,
@@ -106,3 +102,11 @@ def options(task: str) -> dict[str, object]:
 def explain(score: Any) -> list[str]:
     """Say what the H-score says."""
     return _explain(score)
+
+
+SPEC = MetricSpec(
+    name="regularized_h_score",
+    options=options,
+    explain=explain,
+    when="H-score for many features or few samples: shrinkage keeps it from saturating.",
+)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["ridge_probe"]
-
-WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
-
-#: Its options as a member of metrics="recommended".
-RECOMMENDED: dict[str, object] = {}
-BASELINE = True
 
 
 def ridge_probe(
@@ -99,8 +93,6 @@ def ridge_probe(
     >>> tx.ridge_probe(features, labels) > 0.9 > tx.ridge_probe(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "ridge_probe",
         features,
@@ -130,7 +122,7 @@ def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, ob
 
 def influence(given: Any, options: Any, run: Any) -> Any:
     """Give the influence of every row on classes: whether it is found, at the fits as they are."""
-    from .._influence import native
+    from ._influence import native
 
     return native(run(influence=True))
 
@@ -148,3 +140,14 @@ def explain(score: Any) -> list[str]:
         f"when they are left out, at a ridge of {score.ridge:g}.",
         f"Always guessing the most frequent class would get {share:.4f}.",
     ]
+
+
+SPEC = MetricSpec(
+    name="ridge_probe",
+    options=options,
+    explain=explain,
+    when="The closest to training a linear probe, by leave-one-out; the baseline others must beat.",
+    recommended={},
+    baseline=True,
+    influence=influence,
+)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from .lda import compared
 
-if TYPE_CHECKING:
-    from .._score import Score
-
 __all__ = ["sfda"]
-
-WHEN = "Classification after fine-tuning that separates classes further; saturates for N <= D."
 
 
 def sfda(
@@ -84,8 +82,6 @@ def sfda(
     >>> tx.sfda(features, labels) > tx.sfda(noise, labels)
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "sfda", features, labels, {}, task=task, precision=precision, n_threads=n_threads
     )
@@ -103,3 +99,11 @@ def explain(score: Any) -> list[str]:
         f"samples were moved towards the other classes ({1 - score.certainty:.1%} of the way).",
         *compared(score),
     ]
+
+
+SPEC = MetricSpec(
+    name="sfda",
+    options=options,
+    explain=explain,
+    when="Classification after fine-tuning that separates classes further; saturates for N <= D.",
+)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._metric.score import Score
+from .._metric.spec import MetricSpec
+from .._scoring.evaluate import score_one
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._score import Score
 
 __all__ = ["transrate"]
 
-WHEN = "Trade-off of separation and completeness; its scale matters, so compare one kind of model."
 
 VARIANTS = ("paper", "official", "trace")
 
@@ -107,8 +106,6 @@ def transrate(
     >>> bool(np.isclose(score, score.rate - score.weights @ score.per_target))
     True
     """
-    from .._evaluate import score_one
-
     return score_one(
         "transrate",
         features,
@@ -147,3 +144,11 @@ def explain(score: Any) -> list[str]:
         tight, wide = (f"{score.classes[i]} ({rates[i]:.4f})" for i in (order[0], order[-1]))
         lines.append(f"Class {tight} is the most compact, class {wide} the least.")
     return lines
+
+
+SPEC = MetricSpec(
+    name="transrate",
+    options=options,
+    explain=explain,
+    when="Trade-off of separation and completeness; scale matters, so compare one kind of model.",
+)

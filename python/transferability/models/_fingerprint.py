@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._input import instance_of
+from .._inputs.arrays import instance_of
 from ._code import code_of, is_ours
 
 __all__ = ["digest", "of_callable", "of_file", "of_module", "shorn", "versions"]

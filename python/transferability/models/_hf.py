@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .._optional import need
-from .._score import issue
+from .._metric.score import issue
+from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, Texts

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._optional import need
+from .._util.optional import need
 from ..errors import DataError, DtypeError
 
 __all__ = ["Arrays", "Images", "Texts", "to_image"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._input import instance_of
+from .._inputs.arrays import instance_of
 from ..errors import DtypeError
 from . import _fingerprint
 from ._inputs import Arrays

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._optional import need
+from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._hf import length_limit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._optional import need
+from .._util.optional import need
 from . import _fingerprint
 from ._hf import length_limit, quiet_bars
 from ._inputs import Texts, to_image

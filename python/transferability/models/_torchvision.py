@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .._optional import need
+from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images

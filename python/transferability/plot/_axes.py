@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._optional import need
-from .._render import printable
+from .._ranking.render import printable
+from .._util.optional import need
 from ..errors import DataError
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
+    from .._ranking.ranking import Ranking
 
 __all__ = ["axes_of", "finite", "metric_of", "words"]
 

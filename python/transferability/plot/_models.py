@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._registry import title_of
-from .._render import percent
+from .._metric.registry import title_of
+from .._ranking.render import percent
 from ..errors import DataError, DtypeError
 from ._axes import axes_of, finite, metric_of, words
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
-    from .._stability import Stability
+    from .._ranking.ranking import Ranking
+    from .._uncertainty.stability import Stability
 
 __all__ = ["ranking", "scatter"]
 

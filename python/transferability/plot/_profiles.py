@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._ranking import Ranking, Row
-from .._registry import title_of
+from .._metric.registry import title_of
+from .._ranking.ranking import Ranking, Row
 from ..errors import DataError, DtypeError
 from ._axes import axes_of, metric_of, words
 

@@ -15,9 +15,9 @@ from ._page import page
 from ._words import meaning, notes
 
 if TYPE_CHECKING:
-    from .._evaluation import Evaluation
-    from .._ranking import Ranking
-    from .._stability import Stability
+    from .._ranking.ranking import Ranking
+    from .._uncertainty.stability import Stability
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["html"]
 

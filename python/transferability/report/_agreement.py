@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._registry import title_of
-from .._render import percent
+from .._metric.registry import title_of
+from .._ranking.render import percent
 from ._page import bullets, paragraph, section, table, text
 from ._svg import Axis, axis_row, interval, scatter
 
 if TYPE_CHECKING:
-    from .._evaluation import Evaluation
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["agreement"]
 

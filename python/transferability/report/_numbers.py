@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._registry import title_of
+from .._metric.registry import title_of
 from ._page import bullets, paragraph, section, table, text
 from ._svg import Axis, axis_row, interval
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
-    from .._stability import Stability
+    from .._ranking.ranking import Ranking
+    from .._uncertainty.stability import Stability
 
 __all__ = ["failed", "groups", "layers", "numbers"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .._consensus import CONSENSUS
-from .._registry import title_of
-from .._render import percent
+from .._metric.derived import CONSENSUS
+from .._metric.registry import title_of
+from .._ranking.render import percent
 from ..errors import DataError
 from ._page import paragraph, section, text
 from ._svg import Axis, axis_row, interval
 
 if TYPE_CHECKING:
-    from .._evaluation import Evaluation
-    from .._ranking import Ranking
-    from .._stability import Stability
+    from .._ranking.ranking import Ranking
+    from .._uncertainty.stability import Stability
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["check", "heading", "lead", "order"]
 

@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 
 from .. import _core
-from .._render import printable
+from .._ranking.render import printable
 
 __all__ = ["bullets", "page", "paragraph", "section", "table", "text"]
 

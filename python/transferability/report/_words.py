@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._registry import metric_rows, title_of
+from .._metric.registry import spec_of, title_of
 from ._page import bullets, paragraph, section, text
 
 if TYPE_CHECKING:
-    from .._ranking import Ranking
-    from .._stability import Stability
+    from .._ranking.ranking import Ranking
+    from .._uncertainty.stability import Stability
 
 __all__ = ["meaning", "notes"]
 
@@ -37,16 +37,12 @@ def notes(ranking: Ranking, stability: Stability | None) -> str:
 
 def meaning(ranking: Ranking, stability: Stability | None) -> str:
     """Explain the numbers in words."""
-    known = metric_rows()
     parts = [paragraph(_MODELS if ranking.unit == "model" else _OTHERS)]
     for metric in ranking.metrics:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
-        if metric in known:
-            parts.append(
-                paragraph(
-                    " ".join((f"{_sentence(known[metric]['summary'])}", known[metric]["when"]))
-                )
-            )
+        spec = spec_of(metric)
+        if spec.summary:
+            parts.append(paragraph(f"{_sentence(spec.summary)} {spec.when}"))
         row = next((row for row in ranking.rows if metric in row.scores), None)
         if row is not None:
             lines = row.scores[metric].explain().splitlines()

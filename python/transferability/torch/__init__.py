@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .._optional import need
+from .._util.optional import need
 
 if TYPE_CHECKING:
     from ._extract import extract as extract

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._input import as_array
-from .._labels import read_labels
+from .._inputs.arrays import as_array
+from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._dense import select_positions, spread
 from ._layers import Wanted

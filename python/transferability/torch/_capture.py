@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .._score import issue
+from .._metric.score import issue
 from ..errors import DataError
 from ._layers import Wanted, modules_of
 from ._tensors import main_tensor

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _outputs
-from .._evaluate import score
-from .._registry import metric_names, metric_rows, options_of
-from .._score import SETS, Score, Scores, issue
-from .._stats import Stats
+from .._metric.registry import metric_names, spec_of
+from .._metric.score import SETS, Score, Scores, issue
+from .._scoring import probabilities as _outputs
+from .._scoring.evaluate import score
+from .._stats.stats import Stats
 from ..errors import DataError, DtypeError
 from ._rows import LayerRows
 
@@ -30,9 +30,9 @@ def compute_layer(
 ) -> Score | Scores:
     """Score a layer: each metric from what is at hand for it, statistics first."""
     names = metric_names(metrics)
-    if unknown := sorted(set(options) - {o for name in names for o in options_of(name)}):
+    if unknown := sorted(set(options) - {o for name in names for o in spec_of(name).option_names}):
         raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
-    by_stats = [name for name in names if {*metric_rows()[name]["needs"]} <= _OF_STATS]
+    by_stats = [name for name in names if {*spec_of(name).needs} <= _OF_STATS]
     others = [name for name in names if name not in by_stats]
     everything = isinstance(metrics, str) and metrics in SETS
     found = Scores({}, {})
@@ -79,7 +79,7 @@ def _with_rows(
         try:
             scores[name] = score(
                 features, labels, name, task=stats.task if labels is not None else "auto",
-                **given, **{k: v for k, v in chosen.items() if k in options_of(name)},
+                **given, **{k: v for k, v in chosen.items() if k in spec_of(name).option_names},
             )  # fmt: skip
             skipped.pop(name, None)
         except (DataError, ImportError) as error:
@@ -90,7 +90,7 @@ def _with_rows(
 
 
 def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    known = {option for name in names for option in options_of(name)}
+    known = {option for name in names for option in spec_of(name).option_names}
     return {name: value for name, value in options.items() if name in known}
 
 

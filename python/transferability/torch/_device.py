@@ -25,8 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._stats import Stats
-from .._target import Target
+from .._inputs.target import Target
+from .._stats.stats import Stats
 from ..errors import DataError
 
 __all__ = ["DeviceMoments", "exact_products"]

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from .._input import check_choice
-from .._target import TASKS
+from .._inputs.arrays import check_choice
+from .._inputs.target import TASKS
 from ..errors import DataError
 from ._batch import AVERAGE, Plan
 from ._extractor import Extractor

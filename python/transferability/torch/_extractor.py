@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .._score import Score, Scores, issue
-from .._stats import Stats
+from .._metric.score import Score, Scores, issue
+from .._stats.stats import Stats
 from ..errors import DataError
 from ._batch import AVERAGE, Batch, Plan, Taken, averaged
 from ._capture import Capture

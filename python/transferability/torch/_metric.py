@@ -21,12 +21,17 @@ from typing import Any
 
 import torch
 
-from .._optional import need
-from .._registry import metric_rows, plan
-from .._score import Score
-from .._stats import Stats
-from .._target import TASKS
-from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
+from .._inputs.target import TASKS
+from .._metric.registry import metric_specs, plan
+from .._metric.score import Score
+from .._stats.stats import Stats
+from .._util.optional import need
+from ..errors import (
+    DataError,
+    DtypeError,
+    TransferabilityError,
+    TransferabilityWarning,
+)
 from ._metric_batch import checked
 from ._metric_moments import digits_lost, moments_of
 
@@ -191,7 +196,7 @@ class TransferabilityMetric(_Metric):
                 f"this batch has no score of its own: {error}", TransferabilityWarning, stacklevel=2
             )
             nan = torch.tensor(torch.nan, dtype=torch.float64, device=self.sum.device)
-            if self.metrics in metric_rows():
+            if self.metrics in metric_specs():
                 return nan
             return dict.fromkeys(plan(self.metrics, self.task, self.options, {"stats"})[0], nan)
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._stats import Stats
-from .._target import UNLABELLED, Target, read_target, unlabelled
+from .._inputs.target import UNLABELLED, Target, read_target, unlabelled
+from .._stats.stats import Stats
 from ..errors import DataError
 from ._device import DeviceMoments
 

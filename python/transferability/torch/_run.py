@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .._score import issue
+from .._metric.score import issue
 from ..errors import DataError
 
 __all__ = ["call", "device_of", "modes", "moved"]

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._input import as_array
-from .._labels import read_labels
-from .._tags import IGNORED, without_mark
+from .._inputs.arrays import as_array
+from .._inputs.labels import read_labels
+from .._inputs.tags import IGNORED, without_mark
 from ..errors import DataError
 from ._pooling import readable
 

@@ -13,8 +13,9 @@ from dask_data import METRICS, N_SHARDS, ROWS, bits_of, saved
 from numpy.typing import NDArray
 
 import transferability as tx
-from transferability import _dask_tasks, errors
-from transferability._target import read_target
+from transferability import errors
+from transferability._inputs.target import read_target
+from transferability.dask import _tasks as _dask_tasks
 
 
 def test_the_cluster_forgets_what_a_call_leaves(
@@ -158,7 +159,8 @@ def test_workers_keep_to_one_thread(
         asked.append(n_threads)
         return 1
 
-    monkeypatch.setattr("transferability._threads.resolve", resolve)
+    for module in ("stats", "sums"):
+        monkeypatch.setattr(f"transferability._stats.{module}.resolve_threads", resolve)
     target, options = read_target(labels), {"precision": "double", "class_scatters": True}
     shards = _dask_tasks.find_shards([str(path) for path in models["first"][:2]])
     first = _dask_tasks.read_shard(shards[0], target.part(0, ROWS), options)

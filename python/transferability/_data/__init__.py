@@ -1,0 +1,1 @@
+"""Raw data of any kind as items with labels."""

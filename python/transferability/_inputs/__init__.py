@@ -1,0 +1,1 @@
+"""Array-likes and labels, validated and converted once."""

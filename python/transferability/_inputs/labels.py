@@ -1,0 +1,114 @@
+"""Labels of any kind to a plain array of one type, with everything missing found and refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, DtypeError
+from .arrays import as_array, instance_of
+
+__all__ = ["read_labels"]
+
+
+def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Give labels as a bool, integer, float or str array of 1 or 2 dimensions, nothing missing."""
+    notes: tuple[str, ...] = ()
+    array: NDArray[Any]
+    if any(instance_of(labels, "pandas", name) for name in ("Series", "DataFrame", "Index")):
+        _refuse_missing(name, np.asarray(labels.isna()))
+        array = labels.to_numpy()
+    elif instance_of(labels, "polars", "Series"):
+        _refuse_missing(name, labels.is_null().to_numpy())
+        array = labels.to_numpy()
+    elif instance_of(labels, "polars", "DataFrame"):
+        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
+        array = labels.to_numpy()
+    else:
+        array, notes = as_array(labels, name)
+        if array.dtype.kind in "USO" and not isinstance(labels, np.ndarray):
+            array = _as_objects(labels, array)  # NumPy turned [1, "a"] and ["a", nan] to strings
+    if array.ndim not in (1, 2):
+        raise DataError(
+            f"{name} must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
+            f"label, or one row of targets, for each row of features"
+        )
+    if array.size == 0:
+        raise DataError(f"{name} is empty: shape {array.shape}")
+    if array.dtype.kind in "OT":
+        array = _from_objects(name, array.astype(object))
+    if array.dtype.kind == "S":
+        array = _decoded(name, array)
+    elif array.dtype.name == "bfloat16" or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+            array = array.astype(np.float64)
+    if array.dtype.kind not in "biufU":
+        raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
+    if array.dtype.kind == "f":
+        _refuse_missing(name, np.isnan(array))
+        _refuse(name, np.isinf(array), "infinite values")
+    return array, notes
+
+
+def _as_objects(labels: Any, array: NDArray[Any]) -> NDArray[Any]:
+    objects = np.empty(array.shape, dtype=object)
+    objects[...] = labels
+    return objects
+
+
+def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    values = array.ravel().tolist()
+    _refuse_missing(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    kinds = {type(value) for value in values}
+    for base, dtype in (
+        (str, str),
+        (bytes, np.bytes_),
+        ((bool, np.bool_), np.bool_),
+        ((bool, np.bool_, int, np.integer), np.int64),
+        ((bool, np.bool_, int, float, np.integer, np.floating), np.float64),
+    ):
+        if all(issubclass(kind, base) for kind in kinds):
+            try:
+                return array.astype(dtype)
+            except OverflowError as error:
+                raise DataError(
+                    f"{name} has class ids beyond 64-bit integers; use strings for them"
+                ) from error
+    raise DtypeError(
+        f"{name} mix or hold types that are neither numbers nor strings: "
+        f"{', '.join(sorted(kind.__name__ for kind in kinds))}; use one kind"
+    )
+
+
+def _decoded(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
+            f"example with np.char.decode(labels, 'latin-1')"
+        ) from error
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
+        or (isinstance(value, (float, np.floating)) and value != value)
+    )
+
+
+def _refuse_missing(name: str, missing: NDArray[Any]) -> None:
+    _refuse(name, missing, "missing values (None, NaN or NA)")
+
+
+def _refuse(name: str, bad: NDArray[Any], what: str) -> None:
+    where = np.argwhere(bad)
+    if where.size:
+        place = ", ".join(map(str, where[0]))
+        raise DataError(
+            f"{name} has {len(where)} {what}, the first at position {place}; drop those rows from "
+            f"all arrays"
+        )

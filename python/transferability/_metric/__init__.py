@@ -1,0 +1,1 @@
+"""What a metric is: its registry and its result."""

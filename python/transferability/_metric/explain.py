@@ -1,0 +1,108 @@
+"""What a score means, in plain words: the metric, the data, what chance gets, what to watch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .registry import spec_of, title_of
+
+if TYPE_CHECKING:
+    from .score import Score
+
+__all__ = ["explain"]
+
+#: Rows for each feature below which scores that fit the labels flatter the features.
+_FEW = 10
+
+
+def explain(score: Score) -> list[str]:
+    """Give the lines of :meth:`Score.explain`."""
+    needs = spec_of(score.metric).needs
+    of_features = bool({"stats", "class_scatters", "samples"} & {*needs})
+    by_group = score.details.get("aggregate", "pooled") != "pooled"
+    return [
+        f"{title_of(score.metric)} {float(score):.4f}; higher is better.",
+        *([] if by_group else spec_of(score.metric).explain(score)),
+        *_groups(score),
+        *_reference(score),
+        _data(score, of_features),
+        *_watch(score, of_features),
+        f"Compare it only with scores of other {'features' if of_features else 'models'} on "
+        "the same rows and labels.",
+        *(f"Note: {text}" for text in score.warnings),
+    ]
+
+
+def _groups(score: Score) -> list[str]:
+    """Say what the groups of rows got."""
+    per_group = score.details.get("per_group")
+    if not per_group:
+        return []
+    low, high = min(per_group, key=per_group.get), max(per_group, key=per_group.get)
+    what = f"Of {len(per_group)} groups it is"
+    if score.aggregate != "pooled":
+        what = f"It is the {score.aggregate} of the scores of {len(per_group)} groups:"
+    return [
+        f"{what} lowest for group {low!r} ({float(per_group[low]):.4f}) and highest for "
+        f"{high!r} ({float(per_group[high]):.4f})."
+    ]
+
+
+def _reference(score: Score) -> list[str]:
+    """Compare with labels in random order and with features that are the same in every row."""
+    found = score.details.get("references")
+    if found is None:
+        return []
+    lines = []
+    mean, spread = found["shuffled"], found["shuffled_sd"]
+    if math.isfinite(mean):
+        gap = float(score) - mean
+        times = f", {gap / spread:.1f} standard deviations" if spread > 0 else ""
+        side = "above" if gap >= 0 else "below"
+        lines.append(
+            f"With the labels in random order the same data get {mean:.4f} ± {spread:.4f} "
+            f"({found['shuffles']} orders): this is {abs(gap):.4f} {side}{times.replace('-', '')}."
+        )
+    if math.isfinite(found["constant"]):
+        lines.append(f"A model that says the same of every row gets {found['constant']:.4f}.")
+    return lines
+
+
+def _data(score: Score, of_features: bool) -> str:
+    kind = f"{len(score.targets)} targets"
+    if score.n_classes is not None:
+        kind = f"{score.n_classes} classes"
+    columns = ""
+    if of_features:
+        share = score.n_samples / score.n_features
+        columns = f" x {score.n_features} features ({share:.3g} rows for each)"
+    return f"Data: {score.n_samples} rows{columns}, {kind}; {score.task_note}."
+
+
+def _watch(score: Score, of_features: bool) -> list[str]:
+    """Say what in the data or the fit may mislead."""
+    lines = []
+    n_samples, n_features = score.n_samples, score.n_features
+    if of_features and n_features >= n_samples - 1:
+        lines.append(
+            "There are no more rows than features, which can then fit any labels: measures of fit "
+            "alone, such as the H-score without shrinkage, are saturated."
+        )
+    elif of_features and n_samples < _FEW * n_features:
+        lines.append(
+            f"With fewer than {_FEW} rows for each feature, part of the fit may be chance: see "
+            "what random labels get (reference=5)."
+        )
+    dead = score.details.get("references", {}).get("dead_columns", 0)
+    if dead:
+        lines.append(f"{dead} of {n_features} features are the same in every row.")
+    converged: Any = score.details.get("converged")
+    if converged is not None and not np.all(converged):
+        lines.append(
+            f"For {int(np.size(converged) - np.sum(converged))} of {np.size(converged)} targets "
+            f"there is no maximum at a finite noise."
+        )
+    return lines

@@ -1,0 +1,1 @@
+"""Rankings of models: their rows, tables and files."""

@@ -1,0 +1,1 @@
+"""From validated inputs to scores: one call, groups of rows, null baselines."""

@@ -1,0 +1,1 @@
+"""Mergeable sufficient statistics of features and labels."""

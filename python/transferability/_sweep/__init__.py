@@ -1,0 +1,1 @@
+"""Rankings of models that are run: jobs, subprocesses, cache, layers."""

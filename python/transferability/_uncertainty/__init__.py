@@ -1,0 +1,1 @@
+"""How stable a ranking is: bootstrap, jackknife, influence functions, rank probabilities."""

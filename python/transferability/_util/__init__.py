@@ -1,0 +1,1 @@
+"""Helpers that know nothing of metrics: threads, optional packages, files, progress."""

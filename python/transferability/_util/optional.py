@@ -1,0 +1,42 @@
+"""Packages that only some functions need: imported there, with one line of advice where missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..errors import MissingDependencyError
+
+__all__ = ["need"]
+
+
+def need(module: str, *, extra: str, what: str) -> Any:
+    """Import an optional module.
+
+    Parameters
+    ----------
+    module : str
+        Its full name, as ``import`` takes it.
+    extra : str
+        The extra of this package that installs it.
+    what : str
+        What needs it, at the start of a sentence: "reading parquet files".
+
+    Returns
+    -------
+    module : module
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed; the message has the command that installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise  # it is installed, and something it needs is not
+        raise MissingDependencyError(
+            f"{what} needs {package}: pip install 'transferability[{extra}]'"
+        ) from error

@@ -1,0 +1,207 @@
+"""Statistics and rankings on a Dask cluster: a task for each shard, merged in a tree.
+
+The shards of a model are read where the workers are, and their statistics are added pair by pair
+in the order of the shards. So one state, or only the scores, reach the client, and the bits of a
+result depend neither on the number of workers nor on which of them was lost on the way.
+
+Needs ``pip install 'transferability[dask]'``, here and where the scheduler and the workers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from .._inputs.arrays import check_choice
+from .._metric.registry import plan, spec_of
+from .._ranking.rank import check_models, digest_of, with_columns
+from .._ranking.rank_stats import reason_of
+from .._ranking.ranking import Ranking, Row, pooled
+from .._stats.stats import PRECISIONS, Stats
+from .._util.progress import Progress, progress_bar
+from ..errors import DataError
+from ..io import FeatureSource
+from . import _tasks as tasks
+from ._job import Job
+
+__all__ = ["rank", "stats"]
+
+#: A path or a list of paths, in the order of the rows; a FeatureSource; or a dask array.
+Features: TypeAlias = Any
+
+
+def stats(
+    client: Any,
+    features: Features,
+    labels: object = None,
+    *,
+    task: str = "auto",
+    class_scatters: bool = False,
+    precision: str = "double",
+    retries: int = 2,
+) -> Stats:
+    """Collect the statistics of features that lie in shards, on the workers of a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of a running cluster, which may also be on this machine.
+    features : path, sequence of paths, FeatureSource, or dask array (n_samples, n_features)
+        Files or folders as :func:`transferability.io.open_features` takes them, which the workers
+        must see under the same names, or what that function gives. One task reads one file, or
+        one chunk of rows.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
+        For all rows, in the order of the shards; a dask array or series too; or label files,
+        which are put one after the other. A list of strings is one of files if every one ends
+        as the name of such a file. May be left out where `features` were opened with labels.
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        What the labels are; "auto" decides once, from the labels of all shards.
+    class_scatters : bool, default=False
+        As in :class:`transferability.Stats`.
+    precision : {"double", "single"}, default="double"
+        Of the products of float32 features.
+    retries : int, default=2
+        How often a shard is read again after an error that is none of the data, such as one of
+        the file system. The shards of lost workers are read again in any case.
+
+    Returns
+    -------
+    stats : Stats
+        Of all rows, as if one process had read them.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As :func:`transferability.logme`, with the file and the row; of several shards that are
+        wrong, the first.
+
+    Examples
+    --------
+    >>> import numpy as np, dask.array, distributed, transferability as tx
+    >>> features = np.random.default_rng(0).normal(size=(100, 5))
+    >>> labels = features[:, 0] > 0
+    >>> with distributed.Client(processes=False, dashboard_address=None) as client:
+    ...     shards = dask.array.from_array(features, chunks=(25, 5))
+    ...     collected = tx.dask.stats(client, shards, labels)
+    >>> bool(np.isclose(collected.score("logme"), tx.logme(features, labels)))
+    True
+    """
+    check_choice("precision", precision, PRECISIONS)
+    options = {"class_scatters": class_scatters, "precision": precision}
+    if labels is None and isinstance(features, FeatureSource):
+        labels = features.labels()
+    with Job(client, labels, task, retries) as job:
+        found = job.find({"features": features})["features"]
+        if isinstance(found, Exception):
+            raise found
+        state = job.result(job.compute(job.state(found, options)))
+        # A copy: on a cluster within this process the sums may also be a worker's.
+        return tasks.on_threads(tasks.describe(state, job.target), None).copy()
+
+
+def rank(
+    client: Any,
+    models: Mapping[str, Features],
+    labels: object,
+    metrics: str | Sequence[str] = "logme",
+    *,
+    task: str = "auto",
+    precision: str = "double",
+    baselines: bool = False,
+    prior: Mapping[str, float] | None = None,
+    progress: Progress = None,
+    retries: int = 2,
+    **options: Any,
+) -> Ranking:
+    """Rank models, best first, by features that lie in shards, on the workers of a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of a running cluster, which may also be on this machine.
+    models : mapping of str to path, sequence of paths, FeatureSource or dask array
+        The features of each model, as :func:`stats` takes them. Models may be cut into shards in
+        different ways.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
+        Shared by all models, as in :func:`stats`.
+    metrics : str or sequence of str, default="logme"
+        The first one sorts. "all" takes every metric that statistics serve.
+    task, precision, retries
+        As in :func:`stats`.
+    baselines, prior, progress
+        As in :func:`transferability.rank`.
+    **options
+        Options of the metrics, for example ``intercept`` of LogME.
+
+    Returns
+    -------
+    ranking : Ranking
+        The scores are made on the workers too. A model that fails is a row at the end, with its
+        reason in ``error``. It adds to a ranking by :func:`transferability.rank` of the same
+        labels, metrics and options.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If the labels, the metrics or the options are wrong: what concerns all models.
+
+    Examples
+    --------
+    >>> import numpy as np, dask.array, distributed, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> good, poor = rng.normal(size=(80, 6)), rng.normal(size=(80, 6))
+    >>> models = {"poor": poor, "good": good}
+    >>> with distributed.Client(processes=False, dashboard_address=None) as client:
+    ...     shards = {name: dask.array.from_array(x, chunks=(20, 6)) for name, x in models.items()}
+    ...     ranking = tx.dask.rank(client, shards, good[:, 0] > 0)
+    >>> ranking.names
+    ('good', 'poor')
+    """
+    check_models(models)
+    check_choice("precision", precision, PRECISIONS)
+    with Job(client, labels, task, retries) as job:
+        job.target = target = job.target.without_constant()
+        provided = {"pool", "stats", "class_scatters"}
+        planned = plan(metrics, target.task, options, provided, baselines=baselines)
+        if not planned[0]:
+            raise DataError(f"no metric applies to a {target.task} task")
+        with progress_bar(progress, len(models)) as advance:
+            rows: list[Row] = []
+            for row in _rows(job, models, planned[0], precision):
+                rows.append(row)
+                advance(len(rows), len(models), row.name)
+    ranking = Ranking(
+        pooled(rows, planned[0]),
+        metrics=tuple(planned[0]),
+        task=target.task,
+        task_note=target.note,
+        digest=digest_of(target, planned, precision),
+        warnings=target.warnings,
+        skipped=planned[1],
+    )
+    return with_columns(ranking, metrics, prior)
+
+
+def _rows(
+    job: Job, models: Mapping[str, Features], requests: Mapping[str, dict[str, Any]], precision: str
+) -> Iterator[Row]:
+    """Start all models and give their rows as they end; one bad model never loses the sweep."""
+    scatters = any("class_scatters" in spec_of(name).needs for name in requests)
+    options = {"class_scatters": scatters, "precision": precision}
+    labels = job.send(job.target.without_rows())
+    running: dict[Any, str] = {}
+    for name, found in job.find(models).items():
+        if isinstance(found, Exception):
+            yield _failed(name, found)
+        else:
+            scored = job.task(tasks.score_model, name, job.state(found, options), labels, requests)
+            running[job.compute(scored)] = name
+    for future in job.as_completed(running):
+        try:
+            yield job.result(future)
+        except Exception as error:
+            yield _failed(running[future], error)
+
+
+def _failed(name: str, error: Exception) -> Row:
+    return Row(name, {}, None, None, 0.0, error=reason_of(error))

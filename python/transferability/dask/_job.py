@@ -1,0 +1,212 @@
+"""One call to a Dask cluster: labels decided once, shards found, states merged in a tree."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .._inputs.arrays import check_choice, instance_of
+from .._inputs.target import TASKS, Target, read_target
+from .._util.optional import need
+from ..errors import DataError, DtypeError
+from ..io import FeatureSource, Shard
+from ..io._paths import check_pairs, is_paths
+from . import _tasks as tasks
+
+__all__ = ["Job", "Piece"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows that one task reads: a file, or a chunk of a dask array."""
+
+    n_samples: int
+    where: str
+    source: Any
+
+
+class Job:
+    """One call: the cluster, and the labels that all models share."""
+
+    def __init__(self, client: Any, labels: object, task: str, retries: int) -> None:
+        self._distributed = need("distributed", extra="dask", what="transferability.dask")
+        self._dask = need("dask", extra="dask", what="transferability.dask")
+        if not isinstance(client, self._distributed.Client) or client.asynchronous:
+            raise DtypeError(
+                f"client is {client!r}; give a distributed.Client that is not asynchronous"
+            )
+        check_choice("task", task, ("auto", *TASKS))
+        self._client = client
+        self._retries = retries
+        self._futures: list[Any] = []
+        self._parts: dict[tuple[int, int], Any] = {}
+        self._label_files: list[tuple[Path, int]] = []
+        self.target = self._read_target(labels, task)
+
+    def __enter__(self) -> Job:
+        """Begin a call."""
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        """Let the cluster forget what is left of the call, such as after Ctrl-C."""
+        for future in self._futures:
+            future.release()
+
+    def task(self, function: Any, *args: Any) -> Any:
+        """Describe a call on a worker; nothing runs yet."""
+        return self._dask.delayed(function, pure=False)(*args)
+
+    def compute(self, task: Any) -> Any:
+        """Start a task and all that it needs, as one graph: Dask then merges as it reads."""
+        return self._mine(self._client.compute(task, retries=self._retries))
+
+    def submit(self, function: Any, *args: Any) -> Any:
+        """Start a single call on a worker."""
+        future = self._client.submit(function, *args, retries=self._retries, pure=False)
+        return self._mine(future)
+
+    def send(self, value: object) -> Any:
+        """Hand a value to the cluster once; unlike scattered data it outlives its worker."""
+        with self._dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+            return self.submit(tasks.hold, value)
+
+    def result(self, future: Any) -> Any:
+        """Wait for a task; raise what went wrong there."""
+        value = future.result()
+        if isinstance(value, tasks.Failure):
+            raise value.error
+        return value
+
+    def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
+        """Give futures as they end."""
+        yield from self._distributed.as_completed(list(futures), loop=self._client.loop)
+
+    def find(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
+        """Give the shards of every model, or why there are none."""
+        headers = {
+            name: self.submit(tasks.find_shards, _absolute(value))
+            for name, value in models.items()
+            if isinstance(value, str) or is_paths(value)  # a folder may be there alone
+        }
+        found: dict[str, list[Piece] | Exception] = {}
+        for name, value in models.items():
+            try:
+                if name in headers:
+                    pieces = _files(self.result(headers[name]))
+                elif isinstance(value, FeatureSource):
+                    pieces = _files(value.shards)
+                else:
+                    pieces = _chunks(value)
+                self._check(pieces)
+                found[name] = pieces
+            except Exception as error:  # that model's own
+                found[name] = error
+        return found
+
+    def state(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
+        """Describe the statistics of all pieces: neighbours merge pair by pair, in a fixed tree."""
+        level, start = [], 0
+        for piece in pieces:
+            labels = self._part(start, start + piece.n_samples)
+            start += piece.n_samples
+            if isinstance(piece.source, Shard):
+                state = self.task(tasks.read_shard, piece.source, labels, options)
+            else:
+                state = self.task(tasks.read_block, piece.source, labels, piece.where, options)
+            level.append(state)
+        while len(level) > 1:
+            pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
+            level = [
+                self.task(tasks.merge_states, *pair) if len(pair) == 2 else pair[0]
+                for pair in pairs
+            ]
+        return level[0]
+
+    def _mine(self, future: Any) -> Any:
+        self._futures.append(future)
+        return future
+
+    def _part(self, start: int, stop: int) -> Any:
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = self.send(self.target.part(start, stop))
+        return self._parts[start, stop]
+
+    def _check(self, pieces: Sequence[Piece]) -> None:
+        """Refuse rows without labels, and labels without rows."""
+        n_samples = sum(piece.n_samples for piece in pieces)
+        if n_samples != self.target.n_samples:
+            held = f"{pieces[0].where} has"
+            if len(pieces) > 1:
+                held = f"the {len(pieces)} shards from {pieces[0].where} to {pieces[-1].where} have"
+            raise DataError(
+                f"labels has {self.target.n_samples} entries but {held} {n_samples} rows; give one "
+                f"label for each row"
+            )
+        shards = [piece.source for piece in pieces if isinstance(piece.source, Shard)]
+        if len(shards) == len(self._label_files) > 1:
+            self._check_pairs(shards)
+
+    def _check_pairs(self, shards: Sequence[Shard]) -> None:
+        """Refuse as many files of labels as shards that are not those of these shards."""
+        for shard, (path, rows) in zip(shards, self._label_files, strict=True):
+            if rows != shard.n_samples:
+                raise DataError(
+                    f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give the "
+                    f"files of labels in the order of the shards, or one for all rows if models "
+                    f"are cut in different ways"
+                )
+        check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
+
+    def _read_target(self, labels: Any, task: str) -> Target:
+        """Decide once what the labels of all shards are: those of one may look different."""
+        if self._dask.is_dask_collection(labels):
+            labels = self.result(self.compute(labels))
+        elif isinstance(labels, str) or is_paths(labels, tasks.LABEL_SUFFIXES):
+            # The workers see the files; the client gets what they hold, a number for each row.
+            files = self.submit(tasks.read_label_files, _absolute(labels))
+            labels, self._label_files = self.result(files)
+        elif labels is None:
+            raise DataError("labels is None; give one label for each row")
+        return read_target(labels, task)
+
+
+def _files(shards: Iterable[Shard]) -> list[Piece]:
+    """Give files as workers can open them, which have their labels from the client."""
+    absolute = [replace(shard, path=shard.path.absolute(), labels=None) for shard in shards]
+    return [Piece(shard.n_samples, str(shard), shard) for shard in absolute]
+
+
+def _chunks(array: Any) -> list[Piece]:
+    """Give the row chunks of a dask array; each must hold whole rows."""
+    if not instance_of(array, "dask.array", "Array"):
+        raise DtypeError(
+            f"features are of type {type(array).__name__}; give paths, which the workers read, or "
+            f"a dask array; what is in memory here goes to transferability.rank"
+        )
+    if array.ndim != 2:
+        raise DataError(f"features must be 2-D, got a dask array of shape {array.shape}")
+    if any(math.isnan(rows) for rows in array.chunks[0]):
+        raise DataError(
+            "features is a dask array with chunks of unknown length; call compute_chunk_sizes() on "
+            "it first"
+        )
+    whole = array.rechunk({1: -1})
+    pieces, start = [], 0
+    for i, (chunk, rows) in enumerate(zip(whole.to_delayed()[:, 0], whole.chunks[0], strict=True)):
+        if rows:
+            where = f"chunk {i} of the dask array, which begins at row {start}"
+            pieces.append(Piece(rows, where, chunk))
+        start += rows
+    if not pieces:
+        raise DataError(f"features is a dask array without rows: shape {array.shape}")
+    return pieces
+
+
+def _absolute(value: Any) -> list[str]:
+    """Give paths as workers can open them, which run in folders of their own."""
+    entries = value if isinstance(value, (list, tuple)) else [value]
+    return [os.path.abspath(os.fspath(entry)) for entry in entries]

@@ -1,0 +1,125 @@
+"""What LogME gives B-Tuning of one model: its linear head, and its weight among others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._inputs.arrays import as_features
+from ..errors import DataError, DtypeError
+
+__all__ = ["Head", "checked", "teacher_weights"]
+
+
+def teacher_weights(scores: object, temperature: float = 0.1) -> NDArray[np.float64]:
+    """Weigh models by their scores: softmax(scores / temperature).
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_models,)
+        LogME of each model, higher is better.
+    temperature : float, default=0.1
+        Above 0. Towards 0 the best model gets all the weight, towards infinity all the same;
+        0.1 is the paper's.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_models,)
+        Positive or zero, summing to 1.
+
+    Raises
+    ------
+    DataError
+        If `scores` is empty, not 1-D or not finite, or `temperature` is not above 0.
+
+    Examples
+    --------
+    >>> from transferability.tuning import teacher_weights
+    >>> teacher_weights([-0.41, -0.24]).round(3).tolist()
+    [0.154, 0.846]
+    """
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+        divisor = float(temperature)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"scores and temperature must be numbers: {error}") from None
+    if values.ndim != 1 or not len(values):
+        raise DataError(f"scores must be 1-D with one score a model, got shape {values.shape}")
+    if not np.isfinite(values).all():
+        place = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(f"scores[{place}] is {values[place]}; a teacher needs a finite score")
+    if not 0.0 < divisor < float("inf"):
+        raise DataError(f"temperature is {temperature!r}; it must be above 0 and finite")
+    with np.errstate(over="ignore"):  # of far worse scores; their weight is 0
+        powers = np.exp((values - values.max()) / divisor)
+    return np.asarray(powers / powers.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A model's linear head by LogME: ``features @ coef.T + offset``.
+
+    Attributes
+    ----------
+    score : float
+        LogME of the model.
+    coef : ndarray of shape (n_outputs, n_features)
+        The posterior mean.
+    offset : ndarray of shape (n_outputs,)
+        Zero without an intercept.
+    """
+
+    score: float
+    coef: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, estimator: Any) -> Head:
+        """Take the head of a fitted LogMEClassifier or LogMERegressor."""
+        try:
+            coef = np.atleast_2d(estimator.coef_)
+            offset = np.broadcast_to(estimator.intercept_, len(coef))
+            return cls(estimator.evidence_, coef, offset)
+        except AttributeError:
+            raise DtypeError(
+                f"a head is that of a fitted LogMEClassifier or LogMERegressor, got {estimator!r}"
+            ) from None
+
+    def __call__(self, features: object, name: str = "features") -> NDArray[np.float64]:
+        """Predict (n_samples, n_outputs) from (n_samples, n_features)."""
+        array, _ = as_features(features, name)
+        if array.shape[1] != self.coef.shape[1]:
+            raise DataError(
+                f"{name} has {array.shape[1]} columns, but the head was fitted on "
+                f"{self.coef.shape[1]}; give the features of the same layer of the same model"
+            )
+        product: NDArray[np.float64] = array.astype(np.float64) @ self.coef.T + self.offset
+        if not np.isfinite(product).all():
+            row = int(np.flatnonzero(~np.isfinite(product).all(axis=1))[0])
+            raise DataError(f"{name}, row {row}, holds NaN or infinity; every value must be finite")
+        return product
+
+
+def checked(name: str, head: Head) -> Head:
+    """Give the head in float64 arrays that nobody changes, or refuse it."""
+    if not isinstance(head, Head):
+        raise DtypeError(f"heads[{name!r}] must be a Head, got {type(head).__name__}")
+    try:
+        score = float(head.score)
+        coef = np.array(head.coef, dtype=np.float64)
+        offset = np.array(head.offset, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"the head of {name!r} must be of numbers: {error}") from None
+    if coef.ndim != 2 or offset.shape != coef.shape[:1]:
+        raise DataError(
+            f"the head of {name!r} needs coef (n_outputs, n_features) and offset (n_outputs,), got "
+            f"{coef.shape} and {offset.shape}"
+        )
+    if not (np.isfinite(coef).all() and np.isfinite(offset).all()):
+        raise DataError(f"the head of {name!r} holds NaN or infinity; fit LogME to it again")
+    coef.setflags(write=False)
+    offset.setflags(write=False)
+    return Head(score, coef, offset)
