@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,12 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..io._shards import FeatureSource
 from .arrays import as_array, as_features
 from .labels import read_labels
 from .target import UNLABELLED, Target, read_target, unlabelled
 
 __all__ = ["Given", "read_given"]
+
+
+class RowSource(abc.ABC):
+    """Features that are read block by block; ``io.FeatureSource`` is the one for files."""
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the features."""
+
+    @property
+    @abc.abstractmethod
+    def nbytes(self) -> int:
+        """Size of the features as arrays, in bytes."""
+
+    @abc.abstractmethod
+    def labels(self) -> NDArray[Any] | None:
+        """Read the labels of all rows; None where there are none."""
+
+    @abc.abstractmethod
+    def load(self) -> NDArray[Any]:
+        """Read all features at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +50,7 @@ class Given:
     source_labels: NDArray[np.int64] | None = None
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
-    files: FeatureSource | None = None  # where `features` are not read yet
+    files: RowSource | None = None  # where `features` are not read yet
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -108,8 +130,8 @@ def read_given(
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
     array = probs = ids = files = None
-    if isinstance(features, FeatureSource):
-        files, rows["features"] = features, features.n_samples
+    if isinstance(features, RowSource):
+        files, rows["features"] = features, features.shape[0]
         if labels is None and target is None:
             labels = features.labels()
     elif features is not None:

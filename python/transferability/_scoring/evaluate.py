@@ -15,6 +15,7 @@ from .._metric.score import Score, collect, make_scores
 from .._stats.stats import Stats
 from .._util.threads import resolve_threads
 from ..errors import TransferabilityError
+from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 from .groups import evaluate_groups, read_groups
 from .null_scores import check_reference, with_references
@@ -188,7 +189,7 @@ def accumulate(
         if features is not None:
             stats.push(features, given.target, notes=given.notes)
         else:
-            assert given.files is not None, "plan checks what is provided"
+            assert isinstance(given.files, FeatureSource), "plan checks what is provided"
             add_rows(stats, given.files, given.target)
         states[kind] = stats
     return states

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import named_errors, open_array, text_of
@@ -122,7 +123,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureSource:
+class FeatureSource(RowSource):
     """Features in files, and their labels; iterating gives blocks of a few megabytes.
 
     Attributes

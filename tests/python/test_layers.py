@@ -1,0 +1,149 @@
+"""The house rule: a room of the package imports only from rooms to its left, and from itself.
+
+The order of the rooms is the direction in which data flows: inputs, statistics, metrics, rankings,
+and what is made of rankings. Every import counts, those inside functions and those for types alone
+included. The exceptions are the facade: methods of results that open a room to their right.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import transferability
+
+PACKAGE = Path(transferability.__file__).parent
+
+#: From left to right; a room is a folder or a file at the top of the package.
+ROOMS = (
+    *("errors", "_core", "_util", "_inputs", "_metric", "_stats", "io", "_scoring"),
+    *("metrics", "compat", "sklearn", "agreement", "_ranking", "_uncertainty", "forecast"),
+    *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "cli"),
+)
+#: Imports that open a room to the right: where they stand, and what they import. An import for
+#: types alone stands at the top of its file, which is written as an empty function name.
+FACADE = {
+    ("_ranking/ranking.py", "", "_uncertainty"),
+    ("_ranking/ranking.py", "", "tuning"),
+    ("_ranking/ranking.py", "Ranking.stability", "_uncertainty"),
+    ("_ranking/ranking.py", "Ranking.teachers", "tuning"),
+    ("_ranking/ranking.py", "Ranking.to_html", "report"),
+    ("_ranking/ranking.py", "Row.fine_tune_recipe", "tuning"),
+}
+
+
+class Import(NamedTuple):
+    """One import of the package by itself."""
+
+    file: str
+    line: int
+    function: str
+    target: str  # dotted, below the package
+
+    @property
+    def room(self) -> str:
+        return self.target.partition(".")[0]
+
+
+def imports_of(path: Path, text: str | None = None, package: Path = PACKAGE) -> Iterator[Import]:
+    """Find the imports in a file, wherever they stand."""
+    file = path.relative_to(package).as_posix()
+    above = list(path.relative_to(package).parent.parts)
+
+    def visit(node: ast.AST, function: str) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            within = function
+            if isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+                within = f"{function}.{child.name}".lstrip(".")
+            if isinstance(child, ast.ImportFrom):
+                if child.level:
+                    base = above[: len(above) - child.level + 1]
+                elif (child.module or "").split(".")[0] == package.name:
+                    base = []
+                else:
+                    continue
+                tail = (child.module or "").split(".")[0 if child.level else 1 :]
+                target = [*base, *(part for part in tail if part)]
+                for name in child.names:
+                    full = [*target, name.name]
+                    known = package.joinpath(*full)
+                    module = known.is_dir() or known.with_suffix(".py").exists()
+                    yield Import(
+                        file,
+                        child.lineno,
+                        within,
+                        ".".join(full if module or not target else target),
+                    )
+            elif isinstance(child, ast.Import):
+                for name in child.names:
+                    root, _, rest = name.name.partition(".")
+                    if root == package.name and rest:
+                        yield Import(file, child.lineno, within, rest)
+            yield from visit(child, within)
+
+    yield from visit(ast.parse(path.read_text("utf-8") if text is None else text), "")
+
+
+def files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(file: str) -> str:
+    return file.partition("/")[0].removesuffix(".py")
+
+
+def violations(found: Iterator[Import]) -> list[str]:
+    """Name the imports that go to the right and are not of the facade."""
+    return [
+        f"{one.file}:{one.line} [{one.function}] imports {one.target}"
+        for one in found
+        if one.room not in ROOMS
+        or (
+            (ROOMS.index(one.room) > ROOMS.index(room_of(one.file)))
+            and (one.file, one.function, one.room) not in FACADE
+        )
+    ]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_go_to_the_left(path: Path) -> None:
+    if path.parent == PACKAGE and path.stem in ("__init__", "__main__"):
+        return  # the door, which opens every room
+    assert violations(imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .._ranking.ranking import Ranking",
+        "def f():\n    from .._ranking import ranking",
+        "if TYPE_CHECKING:\n    from transferability._ranking import ranking",
+        "import transferability._ranking.ranking",
+        "from .. import plot",
+        "from ..nowhere import thing",
+    ],
+)
+def test_a_planted_violation_is_found(text: str) -> None:
+    assert len(violations(imports_of(PACKAGE / "_stats" / "planted.py", text))) == 1
+
+
+def test_the_facade_is_no_wider_than_its_list() -> None:
+    used = {
+        (one.file, one.function, one.room)
+        for path in files()
+        if path.parent != PACKAGE or path.stem not in ("__init__", "__main__")
+        for one in imports_of(path)
+    }
+    assert used >= FACADE
+
+
+def test_every_room_is_in_the_order() -> None:
+    entries = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()} - {
+        *("__init__", "__main__", "__pycache__", "_core.pyi", "py.typed"),
+    }
+    assert {name for name in entries if not name.startswith("_core.")} <= {*ROOMS}
+    assert len(entries) <= 32
