@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._inputs.arrays import as_features
-from ._inputs.inputs import Given
+from ._inputs.inputs import Inputs
 from ._inputs.target import Target
 from ._metric.registry import plan
 from ._metric.score import issue
@@ -46,7 +46,7 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
         options = {"intercept": self.intercept, "keep_coef": True}
         requests, _ = plan("logme", target.task, options, {"stats"})
         result = evaluate(
-            Given(target, array), requests, precision=self.precision, n_threads=self.n_threads
+            Inputs(target, array), requests, precision=self.precision, n_threads=self.n_threads
         )["logme"]
         if isinstance(result, Exception):
             raise result

@@ -46,7 +46,10 @@ def test_recorded_cases(key: str) -> None:
         assert found == 0
         np.testing.assert_allclose(weights_of(found), 1 / views.shape[2], rtol=1e-15)
     else:
-        np.testing.assert_allclose(weights_of(found), weights, atol=1e-8)
+        # Where views are equal their weights are not determined, only the mixture that they make.
+        np.testing.assert_allclose(views @ weights_of(found), views @ weights, atol=1e-7)
+        if key != "emm_identical_labels_K2":
+            np.testing.assert_allclose(weights_of(found), weights, atol=1e-8)
 
 
 def test_the_exact_optimum_of_a_recorded_case() -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import transferability as tx
-from transferability._inputs.inputs import read_given
+from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import plan
 from transferability._scoring.evaluate import evaluate
 from transferability._uncertainty.resample import influence_of
@@ -32,7 +32,7 @@ def influences(
 ) -> tuple[float, Any]:
     """The score, and what its module says of the rows."""
     sources = {key: more.pop(key) for key in ("source_probs", "source_labels") if key in more}
-    given = read_given(features, labels, task, **sources)
+    given = read_inputs(features, labels, task, **sources)
     options = plan(metric, given.target.task, more, given.provides())[0][metric]
 
     def run(**native: Any) -> Any:

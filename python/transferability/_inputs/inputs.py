@@ -15,7 +15,7 @@ from .arrays import as_array, as_features
 from .labels import read_labels
 from .target import UNLABELLED, Target, read_target, unlabelled
 
-__all__ = ["Given", "read_given"]
+__all__ = ["Inputs", "read_inputs"]
 
 
 class RowSource(abc.ABC):
@@ -41,7 +41,7 @@ class RowSource(abc.ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Inputs:
     """Checked arrays of the same rows; what was not given is None or empty."""
 
     target: Target
@@ -74,7 +74,7 @@ class Given:
         }
         return frozenset(need for need, is_met in met.items() if is_met)
 
-    def in_memory(self) -> Given:
+    def in_memory(self) -> Inputs:
         """Read features that are in files."""
         if self.files is None:
             return self
@@ -93,7 +93,7 @@ class Given:
             "label_embeddings": list(self.label_embeddings),
         }
 
-    def take(self, rows: slice | NDArray[np.intp]) -> Given:
+    def take(self, rows: slice | NDArray[np.intp]) -> Inputs:
         """Keep some rows of everything, by position; a slice copies nothing."""
         assert self.files is None, "callers have read them"
         return replace(
@@ -105,12 +105,12 @@ class Given:
             label_embeddings=tuple((name, view[rows]) for name, view in self.label_embeddings),
         )
 
-    def with_target(self, target: Target) -> Given:
+    def with_target(self, target: Target) -> Inputs:
         """Replace the labels."""
         return replace(self, target=target)
 
 
-def read_given(
+def read_inputs(
     features: object,
     labels: object,
     task: str = "auto",
@@ -119,7 +119,7 @@ def read_given(
     source_labels: object = None,
     label_embeddings: object = None,
     target: Target | None = None,
-) -> Given:
+) -> Inputs:
     """Check and convert whatever is given; `target` is labels that were read before.
 
     Raises
@@ -160,7 +160,7 @@ def read_given(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
-    return Given(target, array, probs, ids, views, notes, files)
+    return Inputs(target, array, probs, ids, views, notes, files)
 
 
 def _codes(source_labels: object) -> NDArray[np.int64]:

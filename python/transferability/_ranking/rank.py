@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import _core
 from .._inputs.arrays import check_choice
-from .._inputs.inputs import Given, read_given
+from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.derived import PRIOR
 from .._metric.registry import Plan, metric_names, plan, spec_of
@@ -132,7 +132,7 @@ def rank(
     check_choice("precision", precision, PRECISIONS)
     check_choice("method", method, METHODS)
     threads = resolve_threads(n_threads)
-    shared = read_given(None, labels, task, label_embeddings=label_embeddings)
+    shared = read_inputs(None, labels, task, label_embeddings=label_embeddings)
     target = shared.target
     of_models = {"source_probs": source_probs, "source_labels": source_labels}
     provided = {"pool", "stats", "class_scatters", "samples", *shared.provides()}
@@ -201,7 +201,7 @@ def _row(
     name: str,
     features: object,
     own: Mapping[str, Any],
-    shared: Given,
+    shared: Inputs,
     requests: Mapping[str, dict[str, Any]],
     common: dict[str, Any],
     groups: Groups | None = None,
@@ -243,13 +243,15 @@ def _row(
     )
 
 
-def _given(features: object, own: Mapping[str, Any], shared: Given) -> Given:
+def _given(features: object, own: Mapping[str, Any], shared: Inputs) -> Inputs:
     """Read what there is of one model, and add what all have."""
-    given = read_given(_loaded(features), None, target=shared.target, **own)
+    given = read_inputs(_loaded(features), None, target=shared.target, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
 
 
-def _again(models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Given) -> Given:
+def _again(
+    models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Inputs
+) -> Inputs:
     """Read a model's features once more, for what is asked of a ranking later."""
     if name not in models:
         raise DataError(f"{name!r} is no longer among the models that were ranked")

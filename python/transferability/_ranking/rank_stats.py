@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._inputs.inputs import Given
+from .._inputs.inputs import Inputs
 from .._metric.registry import plan, spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import evaluate
@@ -46,7 +46,7 @@ def row_of_stats(
     name: str,
     stats: Stats,
     requests: Mapping[str, dict[str, Any]],
-    given: Given | None = None,
+    given: Inputs | None = None,
     n_threads: int | None = None,
 ) -> Row:
     """Score one model's statistics; a metric that fails gives its reason.
@@ -81,7 +81,7 @@ def row_of_stats(
 def _outcomes(
     stats: Stats,
     requests: Mapping[str, dict[str, Any]],
-    given: Given | None,
+    given: Inputs | None,
     n_threads: int | None,
 ) -> dict[str, Score | Exception]:
     served = {"stats", "class_scatters"} if given is not None else None

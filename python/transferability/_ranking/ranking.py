@@ -18,7 +18,7 @@ from . import render as _render
 from .extra_columns import with_consensus
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
     from .._inputs.target import Target
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
@@ -56,7 +56,7 @@ class Row:
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     #: Reads the features once more; not pickled.
-    inputs: Callable[[], Given] | None = field(default=None, repr=False, compare=False)
+    inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
     @property
     def per_group(self) -> dict[str, Mapping[int | str, Score]]:

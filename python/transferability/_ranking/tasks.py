@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._inputs.inputs import read_given
+from .._inputs.inputs import read_inputs
 from .._metric.registry import metric_names, plan, spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import evaluate
@@ -177,7 +177,7 @@ def _row(
     facts: dict[str, Any] = {"n_samples": None, "n_features": None}
     kind: dict[str, str] = {}
     try:
-        given = read_given(entries.pop("features"), entries.pop("labels"), **entries)
+        given = read_inputs(entries.pop("features"), entries.pop("labels"), **entries)
         kind[name] = given.target.task
         facts["n_samples"] = given.target.n_samples
         facts["n_features"] = None if given.features is None else given.features.shape[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._inputs.arrays import check_choice
-from .._inputs.inputs import Given, read_given
+from .._inputs.inputs import Inputs, read_inputs
 from .._metric.registry import plan, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._stats.stats import Stats
@@ -103,7 +103,7 @@ def score(
     >>> list(tx.score(features, features[:, 0] > 0, ["logme"]))
     ['logme']
     """
-    given = read_given(
+    given = read_inputs(
         features,
         labels,
         task,
@@ -139,7 +139,7 @@ def score_one(
 
 
 def evaluate(
-    given: Given,
+    given: Inputs,
     requests: Mapping[str, dict[str, Any]],
     *,
     precision: str = "double",
@@ -171,7 +171,7 @@ def evaluate(
 
 
 def accumulate(
-    given: Given,
+    given: Inputs,
     requests: Mapping[str, dict[str, Any]],
     *,
     precision: str = "double",
@@ -195,7 +195,7 @@ def accumulate(
     return states
 
 
-def _streams(given: Given, requests: Iterable[str], method: str) -> bool:
+def _streams(given: Inputs, requests: Iterable[str], method: str) -> bool:
     """Tell whether features in files are many, and nothing needs them but the statistics."""
     needs = {need for name in requests for need in spec_of(name).needs}
     return (
@@ -222,7 +222,7 @@ def _by_statistics(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str
 
 
 def _without_stats(
-    given: Given,
+    given: Inputs,
     requests: Mapping[str, dict[str, Any]],
     n_threads: int,
     stop: _core.Stop | None,

@@ -20,7 +20,7 @@ from .._metric.score import Score
 from ..errors import DataError, TransferabilityError
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
     from .._stats.stats import Stats
 
 __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
@@ -102,7 +102,7 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
 
 
 def evaluate_groups(
-    groups: Groups, given: Given, requests: Mapping[str, dict[str, Any]], **common: Any
+    groups: Groups, given: Inputs, requests: Mapping[str, dict[str, Any]], **common: Any
 ) -> dict[str, Score | Exception]:
     """Compute metrics for every group and from these for all; like ``_evaluate.evaluate``."""
     from .evaluate import accumulate, evaluate
@@ -147,7 +147,7 @@ def _joined(
     overall: Score | Exception | None,
     found: Mapping[int | str, Score],
     failed: Mapping[int | str, Exception],
-    given: Given,
+    given: Inputs,
     groups: Groups,
     options: Mapping[str, Any],
 ) -> Score | Exception:

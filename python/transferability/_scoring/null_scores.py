@@ -14,14 +14,14 @@ from .._metric.score import Score
 from ..errors import DataError, DtypeError, TransferabilityError
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
 
 __all__ = ["check_reference", "with_references"]
 
 _SEED = 0  # of the orders, so that a score is the same each time
 _BLOCK = 4096  # rows that are compared at a time
 
-Run = Callable[["Given", Mapping[str, Any]], dict[str, Any]]
+Run = Callable[["Inputs", Mapping[str, Any]], dict[str, Any]]
 
 
 def check_reference(reference: object) -> int:
@@ -36,7 +36,7 @@ def check_reference(reference: object) -> int:
 
 
 def with_references(
-    results: Mapping[str, Any], given: Given, requests: Mapping[str, Any], run: Run, number: int
+    results: Mapping[str, Any], given: Inputs, requests: Mapping[str, Any], run: Run, number: int
 ) -> dict[str, Any]:
     """Add to each score, in ``references``, those of shuffled labels and of constant features."""
     rng = np.random.default_rng(_SEED)
@@ -66,7 +66,7 @@ def with_references(
     return found
 
 
-def _tried(run: Run, given: Given, requests: Mapping[str, Any]) -> dict[str, Any]:
+def _tried(run: Run, given: Inputs, requests: Mapping[str, Any]) -> dict[str, Any]:
     """Compute what can be; a reference that has no value is none."""
     try:
         return run(given, requests)
@@ -78,7 +78,7 @@ def _value(score: object) -> float:
     return float(score) if isinstance(score, Score) else float("nan")
 
 
-def _same_everywhere(given: Given) -> Given:
+def _same_everywhere(given: Inputs) -> Inputs:
     """Replace what models say of the rows by what is the same in all."""
     n_samples, probs = given.target.n_samples, given.source_probs
     return replace(

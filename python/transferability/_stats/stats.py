@@ -20,7 +20,7 @@ from .serialize import PRECISIONS
 from .sums import Sums
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
 
 __all__ = ["PRECISIONS", "Stats"]
 
@@ -154,7 +154,7 @@ class Stats(Sums):
         self,
         requests: Mapping[str, dict[str, Any]],
         method: str = "tridiagonal",
-        given: Given | None = None,
+        given: Inputs | None = None,
     ) -> dict[str, Score | Exception]:
         """Compute metrics with their options; one that fails gives its exception instead.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._inputs.inputs import Given, read_given
+from .._inputs.inputs import Inputs, read_inputs
 from .._metric.score import Score
 from .._ranking.rank_stats import row_of_stats
 from .._ranking.ranking import Row, pooled
@@ -27,7 +27,7 @@ AGGREGATES = ("last", "mean", "best")
 def row_of_layers(
     job: Job,
     results: Results,
-    shared: Given,
+    shared: Inputs,
     requests: Mapping[str, dict[str, Any]],
     aggregate: str,
 ) -> Row:
@@ -49,7 +49,7 @@ def row_of_layers(
     )
 
 
-def _scored(job: Job, entry: Entry, shared: Given, requests: Mapping[str, dict[str, Any]]) -> Row:
+def _scored(job: Job, entry: Entry, shared: Inputs, requests: Mapping[str, dict[str, Any]]) -> Row:
     stats = Stats.from_bytes(entry.read(STATS))
     given = shared
     notes: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ def _scored(job: Job, entry: Entry, shared: Given, requests: Mapping[str, dict[s
     )
 
 
-def _kept(entry: Entry, shared: Given) -> Given:
+def _kept(entry: Entry, shared: Inputs) -> Inputs:
     """Add what an entry keeps of the rows to what all models share."""
     own: dict[str, Any] = {}
     outputs = entry.array(OUTPUTS) if OUTPUTS in entry.files else None
@@ -83,11 +83,11 @@ def _kept(entry: Entry, shared: Given) -> Given:
     if FEATURES not in entry.files and not own:
         return shared
     features = entry.array(FEATURES) if FEATURES in entry.files else None
-    given = read_given(features, None, target=shared.target, **own)
+    given = read_inputs(features, None, target=shared.target, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
 
 
-def _again(root: str, key: str, shared: Given) -> Given:
+def _again(root: str, key: str, shared: Inputs) -> Inputs:
     """Read the features once more, for what is asked of a ranking later."""
     entry = Cache(root).get(key, (FEATURES,))
     if entry is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .._inputs.inputs import Given, read_given
+from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.registry import Plan, metric_names, plan, spec_of
 from ..errors import DataError, DtypeError
@@ -35,10 +35,10 @@ def named_models(models: object) -> dict[str, Any]:
     return named
 
 
-def shared_by_all(label_embeddings: object, target: Target) -> Given:
+def shared_by_all(label_embeddings: object, target: Target) -> Inputs:
     if label_embeddings is None:
-        return Given(target)
-    return read_given(None, None, label_embeddings=label_embeddings, target=target)
+        return Inputs(target)
+    return read_inputs(None, None, label_embeddings=label_embeddings, target=target)
 
 
 class Kept(NamedTuple):
@@ -54,7 +54,7 @@ def plan_sweep(
     target: Target,
     options: Mapping[str, object],
     kept: Kept,
-    shared: Given,
+    shared: Inputs,
 ) -> tuple[Plan, dict[str, Any]]:
     """Say what to compute, and what must be kept of every model for it."""
     names = [] if metrics == "all" else metric_names(metrics)

@@ -15,7 +15,7 @@ from .._core import Stop
 from .._data.data import read_data
 from .._data.labels import SEGMENTATION, labelled
 from .._inputs.arrays import check_choice
-from .._inputs.inputs import Given
+from .._inputs.inputs import Inputs
 from .._ranking.rank import digest_of, with_columns
 from .._ranking.rank_stats import reason_of
 from .._ranking.ranking import Planned, Ranking, Row, pooled
@@ -248,7 +248,7 @@ def rank_models(
 
 def _row(
     job: Job,
-    shared: Given,
+    shared: Inputs,
     requests: Mapping[str, dict[str, Any]],
     aggregate: str,
     isolate: bool,

@@ -19,7 +19,7 @@ from .._scoring.evaluate import accumulate, evaluate
 from ..errors import DataError
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
     from .._inputs.target import Target
     from .._stats.stats import Stats
 
@@ -76,7 +76,7 @@ def blocks(target: Target, seed: int) -> Units:
 
 
 def row_influences(
-    given: Given, metric: str, options: Mapping[str, Any], common: Mapping[str, Any], value: float
+    given: Inputs, metric: str, options: Mapping[str, Any], common: Mapping[str, Any], value: float
 ) -> Rows | None:
     """Give the influence of every row on a score, divided by their number; None without any."""
 
@@ -114,7 +114,7 @@ def _is(score: Score | Exception, value: float) -> bool:
 
 
 def jackknife(
-    given: Given,
+    given: Inputs,
     metric: str,
     options: Mapping[str, Any],
     common: Mapping[str, Any],
@@ -152,7 +152,7 @@ def leave_one_out(
 
 
 def exact(
-    given: Given,
+    given: Inputs,
     metric: str,
     options: Mapping[str, Any],
     common: Mapping[str, Any],
@@ -179,7 +179,7 @@ def _sum(parts: Sequence[Stats]) -> Stats:
 
 
 def influence_of(
-    metric: str, given: Given, options: Mapping[str, Any], run: Callable[..., Score]
+    metric: str, given: Inputs, options: Mapping[str, Any], run: Callable[..., Score]
 ) -> NDArray[np.float64] | None:
     """Return the influence of every row on a metric, (n_samples,); None where it has none."""
     influence = spec_of(metric).influence

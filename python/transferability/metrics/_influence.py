@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Given
+    from .._inputs.inputs import Inputs
     from .._metric.score import Score
 
 __all__ = [
@@ -41,7 +41,7 @@ def native(score: Score) -> Rows | None:
     return found if isinstance(found, np.ndarray) else None
 
 
-def of_evidence(given: Given, score: Score) -> Rows | None:
+def of_evidence(given: Inputs, score: Score) -> Rows | None:
     """Influences on LogME from the spectrum of the samples; see ``logme/influence.rs``."""
     assert given.features is not None, "LogME has features"
     targets = _columns(given)
@@ -85,7 +85,7 @@ def of_evidence(given: Given, score: Score) -> Rows | None:
     return influences
 
 
-def of_separation(given: Given) -> Rows | None:
+def of_separation(given: Inputs) -> Rows | None:
     """Influences on the H-score tr(T⁻¹B), with T the scatter and B that between the classes.
 
     With whitened rows z = T^(-1/2)(x - μ) and class means m_c, the derivative of the trace by the
@@ -115,7 +115,7 @@ def of_separation(given: Given) -> Rows | None:
     return influences
 
 
-def of_predictions(given: Given, from_logits: bool) -> Rows:
+def of_predictions(given: Inputs, from_logits: bool) -> Rows:
     """Influences on LEEP: of a row's own term, and of the row on the conditional frequencies."""
     assert given.source_probs is not None, "LEEP has source_probs"
     assert given.target.ids is not None, "and classes"
@@ -137,7 +137,7 @@ def of_predictions(given: Given, from_logits: bool) -> Rows:
     return influences
 
 
-def of_frequencies(given: Given) -> Rows:
+def of_frequencies(given: Inputs) -> Rows:
     """Influences on NCE: the frequencies are a maximum, so a row has its own term alone."""
     assert given.source_labels is not None, "NCE has source_labels"
     assert given.target.ids is not None, "and classes"
@@ -150,7 +150,7 @@ def of_frequencies(given: Given) -> Rows:
     return influences
 
 
-def _columns(given: Given) -> Rows:
+def _columns(given: Inputs) -> Rows:
     """Give the targets, or a 0/1 column for every class that occurs."""
     if given.target.values is not None:
         return given.target.values
