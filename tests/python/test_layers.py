@@ -32,7 +32,6 @@ FACADE = {
     ("_ranking/ranking.py", "Ranking.stability", "_uncertainty"),
     ("_ranking/ranking.py", "Ranking.teachers", "tuning"),
     ("_ranking/ranking.py", "Ranking.to_html", "report"),
-    ("_ranking/ranking.py", "Row.fine_tune_recipe", "tuning"),
 }
 
 

@@ -75,12 +75,6 @@ class Row:
         except KeyError:
             raise AttributeError(f"this row has no {name!r}") from None
 
-    def fine_tune_recipe(self) -> str:
-        """Say in words how the paper of LogME fine-tunes the one model that is deployed."""
-        from ..tuning._from_ranking import fine_tune_recipe
-
-        return fine_tune_recipe(self)
-
     def value(self, metric: str) -> float:
         """Give a score as a plain float, NaN where the metric failed."""
         return float(self.scores.get(metric, math.nan))
@@ -170,9 +164,9 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from ..tuning._from_ranking import teachers_of
+        from ..tuning._from_ranking import make_teachers
 
-        return teachers_of(self, k, temperature)
+        return make_teachers(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by several metrics at once: by the mean share of models that a model beats.
