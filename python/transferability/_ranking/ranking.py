@@ -258,7 +258,7 @@ class Ranking:
         >>> ranking.evaluate({"a": 0.9, "b": 0.8, "c": 0.5}).weighted_tau
         1.0
         """
-        from ..agreement._evaluate import evaluate_scores
+        from ..agreement._evaluation import evaluate_scores
 
         names = self.metrics if metrics is None else tuple(metrics)
         odd = [name for name in names if name not in (*self.metrics, "n_features")]

@@ -1,4 +1,4 @@
-"""Rankings and truths from .csv files: numbers by column and model."""
+"""Read rankings and truths from .csv files, as numbers by column and model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import DataError
 __all__ = ["read_ranking", "read_truth"]
 
 _MODEL = ("model", "name")
-#: Columns that `Ranking.to_csv` writes besides scores.
+#: Columns of `Ranking.to_csv` that are not scores.
 _FACTS = ("rank", "n_features", "n_samples", "seconds", "notes", "error")
 _MISSING = ("", "nan", "na", "n/a", "none", "null")
 
@@ -20,21 +20,22 @@ Columns = dict[str, dict[str, float]]
 
 
 def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
-    """Read scores by metric and model; a missing one is NaN, as a failed model's is.
+    """Read scores by metric and model; missing scores are NaN, as for failed models.
 
     Parameters
     ----------
     path : str
-        A file as ``Ranking.to_csv`` writes it, or any with a column of model names and columns
-        of numbers.
+        A file by ``Ranking.to_csv``, or any file with a column of model names and columns of
+        numbers.
     metrics : sequence of str, optional
-        The columns wanted. Default: all of numbers, without the facts that rankings hold.
+        Columns to read. Default: all columns of numbers, except those of ``Ranking.to_csv`` that
+        are not scores.
 
     Returns
     -------
     scores : dict of str to dict of str to float
     """
-    columns = _numbers(path)
+    columns = _read_columns(path)
     if metrics is None:
         chosen = [name for name in columns if name not in _FACTS]
     else:
@@ -49,8 +50,8 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
 
 
 def read_truth(path: str, column: str | None = None) -> dict[str, float]:
-    """Read what models are worth; those without a number are left out."""
-    columns = _numbers(path)
+    """Read the true performance by model; models without a number are left out."""
+    columns = _read_columns(path)
     if not columns:
         raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
     if column is None:
@@ -67,8 +68,8 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 
 
-def _numbers(path: str) -> Columns:
-    """Read every column that holds numbers only, by model."""
+def _read_columns(path: str) -> Columns:
+    """Read the columns that hold only numbers, by model; warn about partly numeric columns."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             lines = list(csv.reader(line for line in file if not line.startswith("#")))
@@ -88,7 +89,7 @@ def _numbers(path: str) -> Columns:
         raise DataError(f"{path} has model {twice[0]!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
-        values = [_value(line[place]) for line in rows]
+        values = [_parse_number(line[place]) for line in rows]
         known = [value for value in values if value is not None]
         if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
             columns[name] = dict(zip(models, known, strict=True))
@@ -103,8 +104,8 @@ def _numbers(path: str) -> Columns:
     return columns
 
 
-def _value(text: str) -> float | None:
-    """Read a number; NaN for what is missing, None for text."""
+def _parse_number(text: str) -> float | None:
+    """Parse a number; NaN for a missing value, None for text."""
     text = text.strip()
     if text.lower() in _MISSING:
         return math.nan

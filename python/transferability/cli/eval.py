@@ -58,7 +58,7 @@ def evaluate(
     with a number for each model, higher is better. Models are matched by name.
     """
     from ..agreement._csv import read_ranking, read_truth
-    from ..agreement._evaluate import evaluate_scores
+    from ..agreement._evaluation import evaluate_scores
 
     scores = read_ranking(ranking, None if metrics is None else metrics.split(","))
     known = read_truth(truth, column)

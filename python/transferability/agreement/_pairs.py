@@ -1,4 +1,4 @@
-"""Scores and truth as arrays, with NaN, names and constants dealt with."""
+"""Read pairs of scores and truth: matched by name, checked, and with NaN handled."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .._inputs.arrays import check_choice
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
 
-__all__ = ["constant", "ordinal", "paired"]
+__all__ = ["compute_dense_ranks", "read_pairs", "warn_if_constant"]
 
 Array = NDArray[np.float64]
 _NAN = ("raise", "omit", "last")
 
 
-def paired(
+def read_pairs(
     scores: object,
     truth: object,
     nan: str,
@@ -27,7 +27,19 @@ def paired(
     finite_truth: bool = False,
     extra: object = None,
 ) -> tuple[Array, Array, Any]:
-    """Give scores and truth as float64 in one order, with NaN dealt with, and `extra` alike."""
+    """Return scores and truth as float64 in the same order of models, and `extra` likewise.
+
+    Parameters
+    ----------
+    scores, truth : array-like of shape (n_models,), or mapping of str to float
+        Both mappings or neither; the order of `scores` counts.
+    nan : {"raise", "omit", "last"}
+        Raise an error, leave the model out, or put a model without a score last.
+    finite, finite_truth : bool
+        Whether infinite values are an error in both, or in the truth.
+    extra : array-like of shape (n_models,), optional
+        Groups or weights of the models.
+    """
     check_choice("nan", nan, _NAN)
     if isinstance(scores, Mapping) != isinstance(truth, Mapping):
         raise DtypeError("give scores and truth both as mappings by model name, or neither")
@@ -39,7 +51,7 @@ def paired(
                 f"{'is' if len(odd) == 1 else 'are'} in one of them only"
             )
         scores, truth = [scores[m] for m in scores], [truth[m] for m in scores]
-    x, y = _numbers("scores", scores), _numbers("truth", truth)
+    x, y = _read_numbers("scores", scores), _read_numbers("truth", truth)
     if len(x) != len(y):
         raise DataError(f"scores has {len(x)} models but truth has {len(y)}; give both for each")
     others = None if extra is None else np.asarray(extra)
@@ -63,7 +75,8 @@ def paired(
     return x, y, others
 
 
-def _numbers(name: str, values: object) -> Array:
+def _read_numbers(name: str, values: object) -> Array:
+    """Return values as a 1-D float64 array."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -73,14 +86,14 @@ def _numbers(name: str, values: object) -> Array:
     return array
 
 
-def constant(*arrays: Array) -> bool:
-    """Warn and tell whether one of the arrays has no order."""
-    constant = any(bool((array == array[0]).all()) for array in arrays)
-    if constant:
+def warn_if_constant(*arrays: Array) -> bool:
+    """Return whether one of the arrays is constant and so has no order; warn if so."""
+    is_constant = any(bool((array == array[0]).all()) for array in arrays)
+    if is_constant:
         issue(["all models have the same value: there is no order to agree with, so it is NaN"])
-    return constant
+    return is_constant
 
 
-def ordinal(values: Array) -> Array:
-    """Give dense ranks, which order as the values do and are finite."""
+def compute_dense_ranks(values: Array) -> Array:
+    """Return dense ranks from 0: the order of the values, with infinities made finite."""
     return np.unique(values, return_inverse=True)[1].astype(np.float64)
