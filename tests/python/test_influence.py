@@ -14,7 +14,7 @@ import transferability as tx
 from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import plan
 from transferability._scoring.evaluate import evaluate
-from transferability._uncertainty.resample import influence_of
+from transferability._uncertainty.influence import compute_influence
 from transferability.metrics._influence import of_evidence
 
 Rows = NDArray[np.float64]
@@ -42,7 +42,7 @@ def influences(
 
     if spectrum:
         return float(run()), of_evidence(given, run())
-    return float(run()), influence_of(metric, given, options, run)
+    return float(run()), compute_influence(metric, given, options, run)
 
 
 def differences(value: Callable[[Rows], float], n: int, rows: Any) -> list[float]:

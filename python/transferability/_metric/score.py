@@ -127,6 +127,22 @@ class Score(float):
 
     __str__ = float.__repr__
 
+    def replace(self, value: float | None = None, **changes: Any) -> Score:
+        """Return a copy with another value or other attributes.
+
+        Parameters
+        ----------
+        value : float, optional
+            Default: the value of this score.
+        **changes
+            Attributes by name, as listed above.
+
+        Returns
+        -------
+        score : Score
+        """
+        return Score(self if value is None else value, **{**self.__dict__, **changes})
+
     def with_warning(self, text: str) -> Score:
         """Give the same score with one more warning.
 

@@ -1,7 +1,7 @@
-"""Models and labels in files: which arrays of which files are meant. ``io/`` reads them.
+"""Find the arrays of models and labels in files and folders; ``io`` reads them.
 
 Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D
-are never models; what was skipped is said.
+are never models; they are reported as skipped.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from ..io._text import TEXT, label_lines
 
 __all__ = [
     "Source",
-    "arrays_by_name",
+    "find_arrays",
     "find_models",
-    "label_source",
     "load_labels",
     "load_or_open",
+    "parse_label_source",
     "parse_source",
 ]
 
 _NOT_MODELS = ("labels", "images")
-#: Read of a folder, one model a file; files that hold several arrays are named themselves.
+#: Files that a folder is searched for, one model a file. Files with several arrays must be named.
 _OF_FOLDERS = (".npy", *TABLES)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One array in a file, loaded when asked for; `member` names it within an .npz or the like."""
+    """One array in a file, read on request; `member` is its name within an .npz or the like."""
 
     path: Path
     member: str | None = None
 
     def __str__(self) -> str:
-        """Write it as the command line takes it."""
+        """Return the source as the command line takes it."""
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     @property
     def name(self) -> str:
-        """What a model in it is called."""
+        """Name of the model in it."""
         return self.member or self.path.stem
 
     def load(self) -> NDArray[Any]:
-        """Read the array; an .npy file is memory-mapped, its rows are read when used."""
+        """Read the array; an .npy file is memory-mapped, so that its rows are read when used."""
         with named_errors(self.path), self._open() as reader:
             return reader.load()
 
@@ -77,7 +77,7 @@ class Source:
 
 
 def parse_source(text: str | os.PathLike[str]) -> Source:
-    """Read ``file.npy`` or the like, or ``file.npz:member``."""
+    """Parse the name of a file with one array, or ``file.npz:member``."""
     path, key = split_key(text)
     suffix = path.suffix.lower()
     if suffix == ".npz" and key is None:
@@ -91,7 +91,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
 
 
 def load_or_open(model: Any) -> Any:
-    """Load a file; open the shards of a folder, a pattern or a list."""
+    """Read the array of a file, or open the shards of a folder, a pattern or a list."""
     if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
         path, _ = split_key(model)
         if path.exists() or not glob.has_magic(str(path)):
@@ -102,27 +102,27 @@ def load_or_open(model: Any) -> Any:
 def find_models(
     paths: Iterable[str | os.PathLike[str]], labels: Source | None = None
 ) -> tuple[dict[str, Source], list[str]]:
-    """Collect the feature arrays of files and folders.
+    """Find the feature arrays in files and folders.
 
     Parameters
     ----------
     paths : iterable of path
         .npy files, .npz files or members of them (``file.npz:member``), folders of .npy files.
     labels : Source, optional
-        The labels, which are not a model.
+        Labels among the files, which are not a model.
 
     Returns
     -------
     models : dict of str to Source
-        By file or member name; where two are equal, by folder or file and name.
+        By file or member name; equal names are prefixed by the folder or file.
     skipped : list of str
-        What was left out and why, in sentences.
+        One sentence with the reason for each file or array that was skipped.
     """
     found: list[tuple[str, Source]] = []
     skipped: list[str] = []
     for path in map(Path, paths):
-        candidates, explicit = _candidates(path)
-        others = _other_files(path) if path.is_dir() else ""
+        candidates, explicit = _list_candidates(path)
+        others = _list_other_files(path) if path.is_dir() else ""
         if not candidates:
             hint = f", only {others}; an .npz file is named itself" if others else ""
             raise DataError(f"{path} holds no .npy files{hint}")
@@ -130,11 +130,11 @@ def find_models(
             skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
         for source in candidates:
             name = source.name
-            if labels is not None and _same(source, labels):
+            if labels is not None and _is_same(source, labels):
                 skipped.append(f"{source} was skipped: it holds the labels")
             elif name.startswith(_NOT_MODELS) and not (explicit and source.member):
                 skipped.append(f"{source} was skipped: by its name it is not a model")
-            elif not explicit and (reason := _why_no_model(source)):
+            elif not explicit and (reason := _find_reason_to_skip(source)):
                 skipped.append(f"{source} was skipped: {reason}")
             else:
                 found.append((name, source))
@@ -152,16 +152,16 @@ def find_models(
     return models, skipped
 
 
-def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
-    """Give every array of a file or folder by its file or member name, whatever its shape."""
-    candidates, _ = _candidates(Path(path))
+def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
+    """Find the arrays of any shape in a file or folder, by file or member name."""
+    candidates, _ = _list_candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no .npy files")
     return {source.name: source for source in candidates}
 
 
-def label_source(spec: str | os.PathLike[str]) -> Source | None:
-    """Read a file's name; of an .npz its ``labels`` are meant; None for text."""
+def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
+    """Parse the name of a file of labels: ``labels`` of an .npz by default; None for text."""
     path, key = split_key(spec)
     if path.suffix.lower() in TEXT:
         return None
@@ -171,15 +171,15 @@ def label_source(spec: str | os.PathLike[str]) -> Source | None:
 
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:
-    """Read labels from what :func:`label_source` knows, or from lines of text."""
-    source = label_source(spec)
+    """Read labels from an array in a file, or from lines of text."""
+    source = parse_label_source(spec)
     if source is None:
         return label_lines(Path(spec))
     return read_array(source.path, source.member)
 
 
-def _candidates(path: Path) -> tuple[list[Source], bool]:
-    """Give the arrays under a path, and whether it named a single one."""
+def _list_candidates(path: Path) -> tuple[list[Source], bool]:
+    """Return the arrays under a path, and whether the path names a file."""
     if path.is_dir():
         files = (file for file in path.iterdir() if file.suffix.lower() in _OF_FOLDERS)
         return [Source(file) for file in sorted(files) if not file.name.startswith(".")], False
@@ -188,8 +188,8 @@ def _candidates(path: Path) -> tuple[list[Source], bool]:
     return [parse_source(path)], True
 
 
-def _other_files(folder: Path) -> str:
-    """Name what is in a folder besides files of one array, hidden files and folders apart."""
+def _list_other_files(folder: Path) -> str:
+    """Return the names of a folder's visible files that are not files of one array."""
     names = sorted(
         file.name
         for file in folder.iterdir()
@@ -200,16 +200,17 @@ def _other_files(folder: Path) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _why_no_model(source: Source) -> str | None:
+def _find_reason_to_skip(source: Source) -> str | None:
+    """Return the reason why an array cannot be a model's features, None if it can."""
     try:
         shape, dtype = source.header()
     except DataError:
-        return None  # damaged: a model that fails with its reason, not one that is passed over
+        return None  # a damaged file becomes a failed row with its reason
     if len(shape) != 2:
         return f"its shape {shape} is not 2-D"
     return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"
 
 
-def _same(source: Source, other: Source) -> bool:
+def _is_same(source: Source, other: Source) -> bool:
     same_file = source.path.exists() and other.path.exists() and source.path.samefile(other.path)
     return same_file and source.member == other.member

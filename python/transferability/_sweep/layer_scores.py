@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs
-from .._metric.score import Score
-from .._ranking.rank_stats import row_of_stats
-from .._ranking.ranking import Row, pooled
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank_stats import build_stats_row
+from .._ranking.row import Row
 from .._scoring.probabilities import probabilities
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
@@ -41,8 +41,7 @@ def row_of_layers(
         rows[layer] = _scored(job, entry, shared, requests)
     layer, notes = _chosen(rows, tuple(requests), aggregate)
     row = rows[layer]
-    return replace(
-        row,
+    return row.replace(
         notes=(*results.notes, *notes, *row.notes),
         layer=layer,
         layers={name: each.scores for name, each in rows.items()},
@@ -62,14 +61,13 @@ def _scored(job: Job, entry: Entry, shared: Inputs, requests: Mapping[str, dict[
         )
     else:
         given = _kept(entry, shared)
-    row = row_of_stats(job.name, stats, requests, given, job.n_threads)
+    row = build_stats_row(job.name, stats, requests, given, job.n_threads)
     # The task was decided here, among all labels; the statistics were only told.
-    note = {"task_note": shared.target.note}
-    scores = {name: Score(s, **{**s.__dict__, **note}) for name, s in row.scores.items()}
+    scores = {name: s.replace(task_note=shared.target.note) for name, s in row.scores.items()}
     inputs = functools.partial(_again, job.cache, entry.key, shared)
     at_hand = given.features is not None and job.is_kept
-    return replace(
-        row, scores=scores, notes=(*notes, *row.notes), inputs=inputs if at_hand else None
+    return row.replace(
+        scores=scores, notes=(*notes, *row.notes), inputs=inputs if at_hand else None
     )
 
 
@@ -105,8 +103,8 @@ def _chosen(
     if len(rows) == 1 or aggregate == "last":
         return last, ()
     # Some metrics, such as a consensus, have values among several only: here among the layers.
-    among = {layer: replace(row, name=layer) for layer, row in rows.items()}
-    valued = {row.name: row for row in pooled(among.values(), metrics)}
+    among = {layer: row.replace(name=layer) for layer, row in rows.items()}
+    valued = {row.name: row for row in pool_rows(among.values(), metrics)}
     best = max(rows, key=lambda layer: _value(valued[layer], metrics[0]))
     return best, (
         f"layer {best}, the best of {len(rows)}: a maximum over layers is too high by chance, the "

@@ -16,9 +16,10 @@ from .._data.data import read_data
 from .._data.labels import SEGMENTATION, labelled
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import Inputs
-from .._ranking.rank import digest_of, with_columns
-from .._ranking.rank_stats import reason_of
-from .._ranking.ranking import Planned, Ranking, Row, pooled
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank import add_columns, compute_digest
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._util.cache import Cache
 from .._util.threads import resolve_threads
 from ..errors import MissingDependencyError
@@ -234,16 +235,16 @@ def rank_models(
         "stop": Stop(),
     }
     ranking = Ranking(
-        pooled(ranked, planned[0]),
+        pool_rows(ranked, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=digest_of(target, planned, "double" if n_rows else common.digest, None),
+        digest=compute_digest(target, planned, "double" if n_rows else common.digest, None),
         warnings=(*target.warnings, *drawn),
         skipped=planned[1],
-        plan=Planned(planned[0], how, groups, target),
+        plan=ScoringPlan(planned[0], how, groups, target),
     )
-    return with_columns(ranking, metrics, None)
+    return add_columns(ranking, metrics, None)
 
 
 def _row(
@@ -262,14 +263,10 @@ def _row(
         report("scoring", len(job.data), len(job.data), 0.0, 0)
         row = row_of_layers(job, results, shared, requests, aggregate)
     except Died as error:
-        row = _failed(job.name, f"{error}, {sweep.where()}")
+        row = build_failed_row(job.name, f"{error}, {sweep.where()}")
     except Failed as error:
-        row = _failed(job.name, str(error))
+        row = build_failed_row(job.name, str(error))
     except Exception as error:  # one bad model never loses the sweep
-        row = _failed(job.name, " ".join(reason_of(error).split()))
+        row = build_failed_row(job.name, " ".join(describe_error(error).split()))
     sweep.done()
-    return replace(row, seconds=time.perf_counter() - start)
-
-
-def _failed(name: str, reason: str) -> Row:
-    return Row(name, {}, n_samples=None, n_features=None, seconds=0.0, error=reason)
+    return row.replace(seconds=time.perf_counter() - start)

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
 from .._metric.registry import plan, spec_of
-from .._ranking.rank import check_models, digest_of, with_columns
-from .._ranking.rank_stats import reason_of
-from .._ranking.ranking import Ranking, Row, pooled
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank import add_columns, check_models, compute_digest
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row, build_failed_row
 from .._stats.stats import PRECISIONS, Stats
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError
@@ -171,15 +172,15 @@ def rank(
                 rows.append(row)
                 advance(len(rows), len(models), row.name)
     ranking = Ranking(
-        pooled(rows, planned[0]),
+        pool_rows(rows, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=digest_of(target, planned, precision),
+        digest=compute_digest(target, planned, precision),
         warnings=target.warnings,
         skipped=planned[1],
     )
-    return with_columns(ranking, metrics, prior)
+    return add_columns(ranking, metrics, prior)
 
 
 def _rows(
@@ -192,7 +193,7 @@ def _rows(
     running: dict[Any, str] = {}
     for name, found in job.find(models).items():
         if isinstance(found, Exception):
-            yield _failed(name, found)
+            yield build_failed_row(name, found)
         else:
             scored = job.task(tasks.score_model, name, job.state(found, options), labels, requests)
             running[job.compute(scored)] = name
@@ -200,8 +201,4 @@ def _rows(
         try:
             yield job.result(future)
         except Exception as error:
-            yield _failed(running[future], error)
-
-
-def _failed(name: str, error: Exception) -> Row:
-    return Row(name, {}, None, None, 0.0, error=reason_of(error))
+            yield build_failed_row(running[future], error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from .. import io
 from .._inputs.labels import read_labels
 from .._inputs.target import Target
-from .._ranking.rank_stats import row_of_stats
-from .._ranking.ranking import Row
+from .._ranking.rank_stats import build_stats_row
+from .._ranking.row import Row
 from .._stats.stats import Stats
 from ..errors import (
     DataError,
@@ -124,9 +124,8 @@ def score_model(
     name: str, stats: Stats, labels: Target, requests: Mapping[str, dict[str, Any]]
 ) -> Row:
     """Score the statistics of all shards, where they are: only the row travels."""
-    row = row_of_stats(name, on_threads(describe(stats, labels), 1), requests)
-    return replace(
-        row,
+    row = build_stats_row(name, on_threads(describe(stats, labels), 1), requests)
+    return row.replace(
         seconds=row.seconds + stats._seconds,
         # What concerns the labels is said once, by the ranking.
         notes=tuple(note for note in row.notes if note not in labels.warnings),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._metric.registry import title_of
-from .._ranking.ranking import Ranking, Row
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row
 from ..errors import DataError, DtypeError
 from ._axes import axes_of, metric_of, words
 
