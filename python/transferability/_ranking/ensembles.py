@@ -184,4 +184,4 @@ def _predict_labels(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64
 def _score_ensemble(score: Score, value: Any, subset: tuple[str, ...]) -> Score:
     """Return a member's score with the value and the members of the ensemble."""
     details = {**score.details, "members": subset}
-    return score.replace(float(value), details=details, per_target=np.empty(0), targets=())
+    return score.replace(value=float(value), details=details, per_target=np.empty(0), targets=())

@@ -37,7 +37,7 @@ def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
             scores = pool_groups(pool, scores)
         else:
             values = zip(pool(scores), scores, strict=True)
-            scores = [score.replace(value) for value, score in values]
+            scores = [score.replace(value=value) for value, score in values]
         for i, score in zip(scored, scores, strict=True):
             rows[i] = rows[i].replace(scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
@@ -115,7 +115,12 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
 def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:
     """Return a derived column's score, with the facts about the data from a metric's score."""
     return score.replace(
-        value, metric=metric, targets=(), per_target=np.empty(0), warnings=(), details=details
+        value=value,
+        metric=metric,
+        targets=(),
+        per_target=np.empty(0),
+        warnings=(),
+        details=details,
     )
 
 

@@ -37,7 +37,8 @@ class ResamplingUnits:
         """Iterate over bootstrap resamples as repetitions of each unit, (n_units,), 1 on average.
 
         With `halves` every resample takes a random half of the units twice instead of drawing with
-        replacement. The variance is the same, and one copy of each row is enough.
+        replacement. The variance is the same, and no duplicate rows are needed, which metrics of
+        nearest neighbours would find.
         """
         rng, n = np.random.default_rng(seed), self.n_units
         for _ in range(n_boot):
