@@ -69,12 +69,17 @@ fmt: $(VENV)/.tools ## Format Rust and Python
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet || true
 
+.PHONY: golden
+golden: install ## Write the golden values of the naive references anew
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/write_golden.py
+
 .PHONY: lint
 lint: install ## Formatting, lints, types, stubs, documentation links
 	@ci/machine linters
 	cargo fmt --all --check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest transferability._core --mypy-config-file pyproject.toml
 	cargo clippy --workspace --all-targets -- -D warnings
