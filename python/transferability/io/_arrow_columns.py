@@ -64,14 +64,11 @@ class _ColumnsReader(Reader):
     def __init__(self, table: ArrowTable, columns: list[str], *, as_matrix: bool) -> None:
         self._table, self._columns, self._as_matrix = table, columns, as_matrix
         self._size = list_size(table.schema.field(columns[0]).type)
-        if self._size is None:
-            self.columns = tuple(columns)
         first = next(self._arrays(), None)
         if first is None:
-            shape: tuple[int, ...] = (0, max(self._size or 0, 0))
-            super().__init__(shape, np.dtype(np.float64))
-            return
-        super().__init__((table.n_rows, *first.shape[1:]), first.dtype)
+            first = np.empty((0, max(self._size or 0, 0)))
+        names = tuple(columns) if self._size is None else ()
+        super().__init__((table.n_rows, *first.shape[1:]), first.dtype, names)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
         """Read batch by batch."""

@@ -18,7 +18,10 @@ _LABELS = {"label", "labels", "target", "targets", "class", "y"}
 
 @dataclass(frozen=True)
 class Column:
-    """The type of a column, as messages print it, and whether its cells are lists of numbers."""
+    """A column: its type as messages print it, and whether its cells are lists of numbers.
+
+    Columns of several types are never joined unless the user names them.
+    """
 
     type: str
     is_list: bool = False

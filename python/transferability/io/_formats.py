@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from typing import Any, TypeVar
 
 from .._util.optional import need
 from ..errors import DataError, TransferabilityError
-from . import _arrow, _hdf5, _npy, _npz, _parquet, _safetensors, _torch
 from ._reader import Reader
 from ._spec import FormatSpec, Selection
 
@@ -30,15 +30,18 @@ __all__ = [
     "suffixes_of",
 ]
 
-#: Every format that features are read from; a new one is a line here and its module.
-FORMATS = (
-    _npy.FORMAT,
-    _npz.FORMAT,
-    _safetensors.FORMAT,
-    _parquet.FORMAT,
-    _arrow.FORMAT,
-    _hdf5.FORMAT,
-    _torch.FORMAT,
+#: The modules of the formats, each with a ``FORMAT``; a new format is a line here and its module.
+_MODULES = (
+    "_npy",
+    "_npz",
+    "_safetensors",
+    "_parquet",
+    "_arrow",
+    "_hdf5",
+    "_torch",
+)
+FORMATS: tuple[FormatSpec, ...] = tuple(
+    importlib.import_module(f".{name}", __package__).FORMAT for name in _MODULES
 )
 _BY_SUFFIX = {suffix: spec for spec in FORMATS for suffix in spec.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)

@@ -30,13 +30,14 @@ class Reader(ABC):
         Of the whole array: (n_samples, n_features), or (n_samples,) for a single column.
     dtype : numpy.dtype
         Of the numbers in the blocks.
+    columns : tuple of str, optional
+        The names of the columns, where the file has them. They must be the same in all shards.
     """
 
-    #: The names of the columns, where the file has them; they must be the same in all shards.
-    columns: tuple[str, ...] = ()
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape, self.dtype = shape, dtype
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], columns: tuple[str, ...] = ()
+    ) -> None:
+        self.shape, self.dtype, self.columns = shape, dtype, columns
 
     @abstractmethod
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
@@ -65,8 +66,14 @@ class Reader(ABC):
 class SlicedReader(Reader):
     """An array whose rows are read by slicing: ``rows[start:stop]`` is an array."""
 
-    def __init__(self, rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        super().__init__(shape, dtype)
+    def __init__(
+        self,
+        rows: Any,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        columns: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(shape, dtype, columns)
         self._rows = rows
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:

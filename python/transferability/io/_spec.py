@@ -1,8 +1,8 @@
 """The contract of a file format: each module of a format has one frozen ``FormatSpec``.
 
-To add a format, write a module with an instance ``FORMAT`` and list it in ``_formats.FORMATS``.
-Everything else follows: ``open_features``, ``rank``, ``score``, the command line, its help texts
-and the error messages.
+To add a format, write a module with an instance ``FORMAT`` and list the module in
+``_formats.py``. Everything else follows: ``open_features``, ``rank``, ``score``, the command line,
+its help texts and the error messages.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class FormatSpec:
         "table": columns by name; `open` passes the columns and the selection to
         ``_columns.choose_columns``, which says whether to join columns to a matrix.
     open : callable
-        ``open(path, selection)`` returns a :class:`~transferability.io._reader.Reader`, having read
-        no more than a header. It may raise anything: the caller turns foreign exceptions into a
-        ``DataError`` that names the file.
+        ``open(path, selection)`` returns a :class:`~transferability.io._reader.Reader` of an
+        existing file, and reads no more than the shape needs. Values keep the type that the file
+        has: labels that are numbers are numbers, other labels are strings. It may raise anything:
+        the caller turns foreign exceptions into a ``DataError`` that names the file.
     names : callable, optional
         ``names(path)`` returns the names of the arrays of a container; None for other kinds.
     package, extra : str, optional
