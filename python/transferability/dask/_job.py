@@ -213,7 +213,7 @@ def _list_chunks(array: Any) -> list[Piece]:
     if not instance_of(array, "dask.array", "Array"):
         raise DtypeError(
             f"features are of type {type(array).__name__}; give paths, which the workers read, or "
-            f"a dask array; what is in memory here goes to transferability.rank"
+            f"a dask array; pass arrays in memory to transferability.rank"
         )
     if array.ndim != 2:
         raise DataError(f"features must be 2-D, got a dask array of shape {array.shape}")

@@ -1,4 +1,4 @@
-"""Columns of pyarrow record batches as arrays: what the parquet and Arrow formats share."""
+"""Convert columns of pyarrow record batches to arrays, for the parquet and Arrow formats."""
 
 from __future__ import annotations
 

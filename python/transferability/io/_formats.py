@@ -167,7 +167,7 @@ def _prepare(path: Path) -> FormatSpec:
 
 @contextmanager
 def name_errors(path: Path | str) -> Iterator[None]:
-    """Turn errors of every kind into a ``DataError`` that names the file."""
+    """Convert errors of any kind to a ``DataError`` that names the file."""
     try:
         yield
     except (TransferabilityError, MemoryError):

@@ -1,7 +1,7 @@
 """.npy files: one array, read into fresh memory instead of mapped.
 
 Pages of a mapped file would count as memory of the process, and would be fetched by the thread
-that computes instead of the one that prefetches.
+that computes instead of the prefetch thread.
 """
 
 from __future__ import annotations
