@@ -25,7 +25,7 @@ __all__ = [
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
-#: int() and float() read more than this, such as 1_0, which is a name.
+#: Stricter than int() and float(), which also accept names such as 1_0.
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
@@ -39,14 +39,7 @@ class DelimitedTable(NamedTuple):
 
 @contextmanager
 def open_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """Open a UTF-8 file, with or without a byte order mark.
-
-    Raises
-    ------
-    DataError
-        If the file is missing or cannot be read, if it is not UTF-8, or if the ``csv`` module
-        cannot parse it within the block; the message names the file.
-    """
+    """Open a UTF-8 file; errors of the file, its encoding and its ``csv`` syntax name it."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             yield file
@@ -62,24 +55,7 @@ def read_rows(
 ) -> list[tuple[int, list[str]]]:
     """Read the cells of every row, with the number of the line on which the row ends.
 
-    Parameters
-    ----------
-    path : path
-        A UTF-8 file.
-    delimiter : str, default=","
-        One character.
-    comment : str, optional
-        Lines that start with it are skipped, and not counted.
-
-    Returns
-    -------
-    rows : list of (int, list of str)
-        An empty line has no cells.
-
-    Raises
-    ------
-    DataError
-        As :func:`open_text`.
+    An empty line has no cells. Lines that start with `comment` are neither read nor counted.
     """
     with open_text(path) as file:
         lines = (line for line in file if comment is None or not line.startswith(comment))
@@ -90,24 +66,10 @@ def read_rows(
 def read_table(
     path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
 ) -> DelimitedTable:
-    """Read a header and the rows below it; empty lines are skipped.
+    """Read a header, whose names are stripped, and the rows below it; empty lines are skipped.
 
-    Parameters
-    ----------
-    path, delimiter, comment
-        As in :func:`read_rows`.
-
-    Returns
-    -------
-    table : DelimitedTable
-        Names in the header are stripped, and may be empty or repeated.
-
-    Raises
-    ------
-    DataError
-        As :func:`open_text`, and if a row has more or fewer cells than the header. The message
-        has the number of its line; in a file with comments the number of its entry, which counts
-        neither comments nor empty lines.
+    A row with more or fewer cells than the header is a ``DataError`` with the number of its line,
+    or in a file with comments of its entry, which counts neither comments nor empty lines.
     """
     found = read_rows(path, delimiter, comment)
     header = [name.strip() for name in found[0][1]] if found else []

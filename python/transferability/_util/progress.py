@@ -32,26 +32,10 @@ _EVERY = 2.0
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
-    """Open a tqdm bar on standard error.
+    """Open a tqdm bar on standard error; return None where no bar is wanted.
 
-    Parameters
-    ----------
-    progress : bool or None
-        None: a bar if standard error is a terminal and tqdm is installed.
-    **options
-        Of ``tqdm``.
-
-    Returns
-    -------
-    bar : tqdm or None
-        None where no bar is wanted.
-
-    Raises
-    ------
-    DtypeError
-        If `progress` is anything else.
-    MissingDependencyError
-        If it is True and tqdm is not installed.
+    With `progress` None there is a bar if standard error is a terminal and tqdm is installed. With
+    True a missing tqdm is a ``MissingDependencyError``. `options` are those of ``tqdm``.
     """
     if progress is not None and not isinstance(progress, bool):
         raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
