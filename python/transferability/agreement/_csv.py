@@ -34,7 +34,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     -------
     scores : dict of str to dict of str to float
     """
-    columns = _read_numbers(path)
+    columns = _read_columns(path)
     if metrics is None:
         chosen = [name for name in columns if name not in _FACTS]
     else:
@@ -50,7 +50,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
 
 def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     """Read the true performance of models; models without a number are left out."""
-    columns = _read_numbers(path)
+    columns = _read_columns(path)
     if not columns:
         raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
     if column is None:
@@ -67,7 +67,7 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 
 
-def _read_numbers(path: str) -> Columns:
+def _read_columns(path: str) -> Columns:
     """Read every column that holds only numbers, by model."""
     header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)
@@ -79,7 +79,7 @@ def _read_numbers(path: str) -> Columns:
         raise DataError(f"{path} has model {twice[0]!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
-        values = [_parse_value(row[place]) for row in rows]
+        values = [_parse_number(row[place]) for row in rows]
         known = [value for value in values if value is not None]
         if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
             columns[name] = dict(zip(models, known, strict=True))
@@ -94,7 +94,7 @@ def _read_numbers(path: str) -> Columns:
     return columns
 
 
-def _parse_value(text: str) -> float | None:
+def _parse_number(text: str) -> float | None:
     """Parse a number; a missing value is NaN, text is None."""
     text = text.strip()
     if text.lower() in _MISSING:

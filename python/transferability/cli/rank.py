@@ -115,7 +115,7 @@ def rank(
     """
     from .._ranking.rank import rank as rank_models
     from ..io._formats import suffixes_of
-    from ..io._sources import find_models, label_source, load_labels, parse_source
+    from ..io._sources import find_models, load_labels, parse_label_source, parse_source
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     one_of(stability=stability, csv=as_csv, markdown=as_markdown)
@@ -159,7 +159,7 @@ def rank(
         models, features = named_shards(features)
     with usage():
         names = names_of(metrics)
-        source = label_source(labels) if dask is None else None
+        source = parse_label_source(labels) if dask is None else None
         for path in features:
             if not path.endswith(suffixes_of("container")) and not Path(path).is_dir():
                 parse_source(path)
@@ -238,13 +238,13 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
     """Find each model's array by its name in the folder or .npz of what its own head says."""
-    from ..io._sources import arrays_by_name
+    from ..io._sources import find_arrays
 
     names = list(models)
     found: dict[str, Any] = {}
     for option, path in paths.items():
         if path is not None:
-            arrays = arrays_by_name(path)
+            arrays = find_arrays(path)
             found[option] = {name: arrays[name].load() for name in names if name in arrays}
             missing = [name for name in names if name not in arrays]
             if len(missing) == len(names):

@@ -111,14 +111,14 @@ def _read(
     features: str, labels: str, source_probs: str | None, source_labels: str | None
 ) -> tuple[str, dict[str, Any]]:
     """Load the arrays of one model, by the names of score's arguments, and give its name."""
-    from ..io._sources import label_source, load_labels, parse_source
+    from ..io._sources import load_labels, parse_label_source, parse_source
 
     with usage():
         source = parse_source(features)
-        label_source(labels)
+        parse_label_source(labels)
         probs = None if source_probs is None else parse_source(source_probs)
         if source_labels is not None:
-            label_source(source_labels)
+            parse_label_source(source_labels)
     return source.name, given(
         features=source.load(),
         labels=load_labels(labels),

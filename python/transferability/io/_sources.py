@@ -33,11 +33,11 @@ from ._reader import Reader
 
 __all__ = [
     "Source",
-    "arrays_by_name",
+    "find_arrays",
     "find_models",
-    "label_source",
     "load_labels",
     "load_or_open",
+    "parse_label_source",
     "parse_source",
 ]
 
@@ -117,8 +117,8 @@ def find_models(
     found: list[tuple[str, Source]] = []
     skipped: list[str] = []
     for path in map(Path, paths):
-        candidates, explicit = _candidates(path)
-        others = _other_files(path) if path.is_dir() else ""
+        candidates, explicit = _list_candidates(path)
+        others = _list_other_files(path) if path.is_dir() else ""
         if not candidates:
             hint = f", only {others}; an .npz file is named itself" if others else ""
             raise DataError(f"{path} holds no .npy files{hint}")
@@ -126,11 +126,11 @@ def find_models(
             skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
         for source in candidates:
             name = source.name
-            if labels is not None and _same(source, labels):
+            if labels is not None and _is_same(source, labels):
                 skipped.append(f"{source} was skipped: it holds the labels")
             elif name.startswith(_NOT_MODELS) and not (explicit and source.member):
                 skipped.append(f"{source} was skipped: by its name it is not a model")
-            elif not explicit and (reason := _why_no_model(source)):
+            elif not explicit and (reason := _find_reason_to_skip(source)):
                 skipped.append(f"{source} was skipped: {reason}")
             else:
                 found.append((name, source))
@@ -148,15 +148,15 @@ def find_models(
     return models, skipped
 
 
-def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
+def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
     """Return every array of a file or folder by its file or member name, whatever its shape."""
-    candidates, _ = _candidates(Path(path))
+    candidates, _ = _list_candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no .npy files")
     return {source.name: source for source in candidates}
 
 
-def label_source(spec: str | os.PathLike[str]) -> Source | None:
+def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
     """Parse the name of a file of labels; None for text. The default of an .npz is ``labels``."""
     path, key = split_key(spec)
     if path.suffix.lower() in TEXT_SUFFIXES:
@@ -168,11 +168,11 @@ def label_source(spec: str | os.PathLike[str]) -> Source | None:
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:
     """Read labels from an array in a file, or from lines of text."""
-    source = label_source(spec) or Source(Path(spec))
+    source = parse_label_source(spec) or Source(Path(spec))
     return read_label_array(source.path, source.member)
 
 
-def _candidates(path: Path) -> tuple[list[Source], bool]:
+def _list_candidates(path: Path) -> tuple[list[Source], bool]:
     """List the arrays under a path, and whether the path names a single array."""
     if path.is_dir():
         files = (file for file in path.iterdir() if file.suffix.lower() in _IN_FOLDERS)
@@ -182,7 +182,7 @@ def _candidates(path: Path) -> tuple[list[Source], bool]:
     return [parse_source(path)], True
 
 
-def _other_files(folder: Path) -> str:
+def _list_other_files(folder: Path) -> str:
     """List the files of a folder that are not read; hidden files and folders are not listed."""
     names = sorted(
         file.name
@@ -194,7 +194,7 @@ def _other_files(folder: Path) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _why_no_model(source: Source) -> str | None:
+def _find_reason_to_skip(source: Source) -> str | None:
     """Return the reason why an array cannot hold features."""
     try:
         shape, dtype = source.header()
@@ -205,6 +205,6 @@ def _why_no_model(source: Source) -> str | None:
     return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"
 
 
-def _same(source: Source, other: Source) -> bool:
+def _is_same(source: Source, other: Source) -> bool:
     same_file = source.path.exists() and other.path.exists() and source.path.samefile(other.path)
     return same_file and source.member == other.member
