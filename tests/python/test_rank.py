@@ -15,8 +15,8 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError, _core
-from transferability._ranking.sources import Source, find_models, load_labels
 from transferability._util.parallel import map_in_threads
+from transferability.io._sources import Source, find_models, load_labels
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from .._util.progress import Progress, progress_bar
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from ..io._paths import is_paths
+from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, pool_rows, read_prior
 from .rank_stats import rank_stats
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, evaluate_available
-from .sources import Source, load_or_open
 
 __all__ = ["add_columns", "check_models", "compute_digest", "rank"]
 

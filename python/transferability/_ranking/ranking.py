@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.score import json_ready
+from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
 from .extra_columns import add_consensus, pool_rows
-from .render import Table, columns, make_table, write_csv
+from .render import Table, columns, make_table
 from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ class Ranking:
 
     def to_csv(self) -> str:
         """Return the table as comma-separated values, in full precision."""
-        return write_csv(columns(self.rows, self.metrics))
+        return format_csv(columns(self.rows, self.metrics))
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""

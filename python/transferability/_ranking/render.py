@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from .._metric.registry import title_of
 from .row import Row
 
-__all__ = ["Table", "columns", "make_table", "percent", "printable", "write_csv"]
+__all__ = ["Table", "columns", "make_table", "percent", "printable"]
 
 _NOTE_WIDTH = 60  # the text table cuts longer notes
 
@@ -95,15 +93,6 @@ def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]
         "notes": [" ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }
-
-
-def write_csv(table: Mapping[str, Sequence[Any]]) -> str:
-    """Return columns by name as comma-separated values."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return out.getvalue()
 
 
 def printable(text: str) -> str:

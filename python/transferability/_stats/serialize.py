@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from .. import _core
 from .._inputs.arrays import check_choice
 from .._inputs.target import TASKS, UNLABELLED, Target
-from .._util.atomic_file import read_bytes, write_bytes
+from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 
@@ -213,7 +214,7 @@ class State:
         OSError
             If it cannot be read.
         """
-        data = read_bytes(path)
+        data = Path(path).read_bytes()
         try:
             return cls.from_bytes(data)
         except DataError as error:

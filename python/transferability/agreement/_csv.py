@@ -1,18 +1,18 @@
-"""Read rankings and truths from .csv files, as numbers by column and model."""
+"""Read rankings and truths from .csv files: numbers by column and model."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 
 from .._metric.score import issue
+from .._util.delimited import read_table
 from ..errors import DataError
 
 __all__ = ["read_ranking", "read_truth"]
 
 _MODEL = ("model", "name")
-#: Columns of `Ranking.to_csv` that are not scores.
+#: Columns that `Ranking.to_csv` writes besides model names and scores.
 _FACTS = ("rank", "n_features", "n_samples", "seconds", "notes", "error")
 _MISSING = ("", "nan", "na", "n/a", "none", "null")
 
@@ -20,16 +20,15 @@ Columns = dict[str, dict[str, float]]
 
 
 def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
-    """Read scores by metric and model; missing scores are NaN, as for failed models.
+    """Read scores by metric and model; a missing one is NaN, as a failed model's is.
 
     Parameters
     ----------
     path : str
-        A file by ``Ranking.to_csv``, or any file with a column of model names and columns of
+        Written by ``Ranking.to_csv``, or any file with a column "model" or "name" and columns of
         numbers.
     metrics : sequence of str, optional
-        Columns to read. Default: all columns of numbers, except those of ``Ranking.to_csv`` that
-        are not scores.
+        The columns to read. Default: all columns of numbers but rank, size, time and the like.
 
     Returns
     -------
@@ -50,7 +49,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
 
 
 def read_truth(path: str, column: str | None = None) -> dict[str, float]:
-    """Read the true performance by model; models without a number are left out."""
+    """Read the true performance of models; models without a number are left out."""
     columns = _read_columns(path)
     if not columns:
         raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
@@ -69,43 +68,34 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
 
 
 def _read_columns(path: str) -> Columns:
-    """Read the columns that hold only numbers, by model; warn about partly numeric columns."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(line for line in file if not line.startswith("#")))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    header = [name.strip() for name in lines[0]] if lines else []
+    """Read every column that holds only numbers, by model."""
+    header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)
     if key is None:
         raise DataError(f"{path} needs a first line with a column 'model' or 'name', got {header}")
-    rows = [line for line in lines[1:] if line]
-    for number, line in enumerate(rows, start=2):
-        if len(line) != len(header):
-            raise DataError(f"{path}, entry {number}: {len(line)} values for {len(header)} columns")
-    models = [line[header.index(key)].strip() for line in rows]
+    models = [row[header.index(key)].strip() for row in rows]
     twice = sorted({model for model in models if models.count(model) > 1})
     if twice:
         raise DataError(f"{path} has model {twice[0]!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
-        values = [_parse_number(line[place]) for line in rows]
+        values = [_parse_number(row[place]) for row in rows]
         known = [value for value in values if value is not None]
         if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
             columns[name] = dict(zip(models, known, strict=True))
         elif name != key and name not in _FACTS and any(not math.isnan(value) for value in known):
-            row = values.index(None)
+            odd = values.index(None)
             issue(
                 [
-                    f"{path}: column {name!r} was left out, because {rows[row][place]!r} of "
-                    f"{models[row]!r} is no number; leave the cell empty where there is none"
+                    f"{path}: column {name!r} was left out, because {rows[odd][place]!r} of "
+                    f"{models[odd]!r} is no number; leave the cell empty where there is none"
                 ]
             )
     return columns
 
 
 def _parse_number(text: str) -> float | None:
-    """Parse a number; NaN for a missing value, None for text."""
+    """Parse a number; a missing value is NaN, text is None."""
     text = text.strip()
     if text.lower() in _MISSING:
         return math.nan

@@ -32,7 +32,7 @@ _OPTIONS = {
     "text": click.option(
         "--text",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="For --models: a .csv, .tsv, .jsonl or .parquet of texts and labels.",
+        help="For --models: a table of texts and labels ({texts}).",
     ),
     "label_column": click.option(
         "--label-column", multiple=True, help="Its label; several for several targets."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._util.atomic_file import read_bytes, write_bytes
+from .._util.atomic_file import write_bytes
 from ..errors import DataError
 from . import Head, TeacherEnsemble
 
@@ -39,7 +40,7 @@ def write(teachers: TeacherEnsemble, path: str | os.PathLike[str]) -> None:
 def read(path: str | os.PathLike[str]) -> TeacherEnsemble:
     """Read what :func:`write` wrote; anything else is a DataError."""
     try:
-        data = read_bytes(path)
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (OSError, TypeError) as error:

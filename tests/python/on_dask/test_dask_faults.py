@@ -169,7 +169,7 @@ def test_workers_keep_to_one_thread(
     assert set(asked) == {1}
     there = [pickle.loads(pickle.dumps(state)) for state in (first, second)]
     asked.clear()
-    merged = _dask_tasks.merge_states(*there)
+    merged = _dask_tasks.merge_stats(*there)
     assert set(asked) == {1}
     merged = pickle.loads(pickle.dumps(merged))
     asked.clear()
