@@ -195,13 +195,27 @@ pub enum Error {
         /// All names, comma-separated.
         known: Box<str>,
     },
-    /// An option the metric does not have, or of the wrong type.
-    #[error("{metric} has no option {option:?} of this type")]
-    BadOption {
+    /// An option that the metric does not have.
+    #[error("{metric} has no option {option:?}; its options: {known}")]
+    UnknownOption {
         /// The metric.
         metric: &'static str,
         /// The option.
         option: Box<str>,
+        /// The options that it has, comma-separated.
+        known: Box<str>,
+    },
+    /// An option of the wrong type or outside its range.
+    #[error("{metric}: option {option} is {value}; give {expected}")]
+    BadOption {
+        /// The metric.
+        metric: &'static str,
+        /// The option.
+        option: &'static str,
+        /// The value given.
+        value: Box<str>,
+        /// The values allowed.
+        expected: Box<str>,
     },
     /// Something a metric needs was not given.
     #[error("{what} are needed and were not given")]

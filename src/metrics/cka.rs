@@ -32,7 +32,7 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + C D",
     source: "Kornblith et al., ICML 2019",
     compute: |inputs, options, context| {
-        options.check("cka", &[])?;
+        options.none()?;
         let prepared = inputs.prepared()?;
         let centred = CentredTargets::new(prepared.stats);
         let total: f64 = centred.square.iter().sum();

@@ -18,7 +18,7 @@
 //! computed, so that the cost is N·C_source + C·C_source and not N·C·C_source.
 
 use super::source_terms::{Classes, Normalize};
-use super::{Inputs, Metric, Needs, Options, Outcome};
+use super::{Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::{blas::dot, lapack::zeros};
@@ -41,9 +41,13 @@ pub(super) const METRIC: Metric = Metric {
 const RUN: usize = 256;
 const MOST_TASKS: usize = 64;
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("leep", &["from_logits", "normalize"])?;
-    let normalize = Normalize::read("leep", options)?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (from_logits, normalize) =
+        options.read(|given| Ok((given.flag("from_logits")?, Normalize::read(given)?)))?;
     let classes = Classes::new(inputs)?;
     let rows = inputs.source_probs()?;
     let (actual, expected) = (rows.n_rows(), classes.codes.len());
@@ -53,7 +57,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     if rows.n_cols() == 0 {
         return Err(Error::Empty { name: "source_probs", axis: "columns" });
     }
-    let probs = Probabilities { rows, from_logits: options.flag("from_logits") };
+    let probs = Probabilities { rows, from_logits };
     let order = classes.order();
     let tasks = tasks(&classes, order.len());
 

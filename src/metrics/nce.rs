@@ -14,7 +14,7 @@
 //! 1e-20 inside the logarithm and 1/N once a row, both below rounding.
 
 use super::source_terms::{Classes, Normalize};
-use super::{Inputs, Metric, Needs, Options, Outcome};
+use super::{Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
@@ -30,9 +30,12 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("nce", &["normalize"])?;
-    let normalize = Normalize::read("nce", options)?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let normalize = options.read(Normalize::read)?;
     let classes = Classes::new(inputs)?;
     let source = inputs.source_labels()?;
     let (actual, expected) = (source.len(), classes.codes.len());

@@ -28,7 +28,7 @@ use crate::linalg::blas::{dot, row_gram_add, scale};
 use crate::linalg::lapack::{reserved, thin_svd, zeros};
 use crate::threads::Context;
 
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -42,16 +42,39 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("parc", &["n_components", "max_samples", "seed"])?;
-    let count = |name, default| options.count(name).unwrap_or(default);
+/// The options.
+struct Parc {
+    /// The most principal components.
+    n_components: usize,
+    /// The most rows that are compared; all pairs of them are.
+    max_samples: usize,
+    /// The seed of the draw of rows.
+    seed: u64,
+}
+
+impl Parc {
+    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        Ok(Self {
+            n_components: given.count("n_components", 2..)?.unwrap_or(32),
+            max_samples: given.count("max_samples", 3..)?.unwrap_or(500),
+            seed: given.count("seed", 0..)?.unwrap_or(0) as u64,
+        })
+    }
+}
+
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let Parc { n_components, max_samples, seed } = options.read(Parc::read)?;
     let features = inputs.samples()?.features;
     let (codes, _) = inputs.labels()?;
-    let rows = drawn(codes.len(), count("max_samples", 500), count("seed", 0) as u64);
+    let rows = drawn(codes.len(), max_samples, seed);
     let codes: Vec<u32> = rows.iter().map(|row| codes[*row]).collect();
     check_pairs(&codes)?;
     context.check()?;
-    let (mut z, flat) = components(features, &rows, count("n_components", 32))?;
+    let (mut z, flat) = components(features, &rows, n_components)?;
     let (n, r) = z.dim();
     let z = z.as_slice_mut().ok_or(Error::NoData)?;
     let mut correlations = zeros::<f64>(n * n, "the correlations of rows")?;

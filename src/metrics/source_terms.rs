@@ -15,7 +15,7 @@
 //! Ponomareva, Mazumder, ECML-PKDD 2022, "Newer is not always better". Their text names the
 //! correction and its purpose; both ways to take the entropy out are offered.
 
-use super::{Detail, Inputs, Options, Outcome};
+use super::{Detail, Inputs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 
 /// How the entropy of the labels is taken out.
@@ -27,18 +27,9 @@ pub(super) enum Normalize {
 }
 
 impl Normalize {
-    pub(super) fn read(metric: &'static str, options: &Options) -> Result<Self> {
-        match options.text("normalize") {
-            None => Ok(Self::No),
-            Some("entropy_sum") => Ok(Self::Sum),
-            Some("entropy_ratio") => Ok(Self::Ratio),
-            Some(other) => Err(Error::Metric {
-                metric,
-                problem: format!(
-                    "normalize is {other:?}; choose \"entropy_sum\", \"entropy_ratio\" or none"
-                ),
-            }),
-        }
+    pub(super) fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        let choices = [("entropy_sum", Self::Sum), ("entropy_ratio", Self::Ratio)];
+        Ok(given.choice("normalize", &choices)?.unwrap_or(Self::No))
     }
 }
 

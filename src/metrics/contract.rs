@@ -1,0 +1,193 @@
+//! The contract of a metric: its row in the table, what it may read, and what it returns.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::decomp::Prepared;
+use crate::error::{Error, Result};
+use crate::input::{Block, Response, Rows};
+use crate::threads::Context;
+
+use super::options::OptionReader;
+
+/// What a metric reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// One pass over the samples, kept as [`crate::stats::Stats`].
+    Stats,
+    /// Statistics that also hold every class on its own.
+    ClassScatters,
+    /// The statistics of the source model's outputs in place of the features'.
+    SourceStats,
+    /// The features and labels themselves.
+    Samples,
+    /// The source model's class probabilities of the samples.
+    SourceProbs,
+    /// The source model's class of each sample.
+    SourceLabels,
+    /// Views of the labels by embedding models.
+    LabelEmbeddings,
+}
+
+impl Needs {
+    /// Its name in the table as others read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stats => "stats",
+            Self::ClassScatters => "class_scatters",
+            Self::SourceStats => "source_stats",
+            Self::Samples => "samples",
+            Self::SourceProbs => "source_probs",
+            Self::SourceLabels => "source_labels",
+            Self::LabelEmbeddings => "label_embeddings",
+        }
+    }
+}
+
+/// A row of the table.
+pub struct Metric {
+    /// The name in `score(metrics=…)` and on the command line.
+    pub name: &'static str,
+    /// The name in tables for people.
+    pub title: &'static str,
+    /// What it measures, in one sentence.
+    pub summary: &'static str,
+    /// What it reads beside the labels.
+    pub needs: &'static [Needs],
+    /// Tasks it is defined for; "unlabelled" is one.
+    pub tasks: &'static [&'static str],
+    /// Time, for N samples, D features, C targets.
+    pub cost: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    /// The kernel: reads its options, then its inputs.
+    pub(super) compute: fn(&Inputs<'_>, OptionReader<'_>, &Context<'_>) -> Result<Outcome>,
+}
+
+/// What a metric may read; its row says what it does.
+#[derive(Clone, Copy, Default)]
+pub struct Inputs<'a> {
+    /// The statistics, with the decompositions made so far.
+    pub prepared: Option<&'a Prepared<'a>>,
+    /// The features, one row a sample.
+    pub samples: Option<&'a Block<'a>>,
+    /// What they are scored against.
+    pub response: Option<Response<'a>>,
+    /// (N, `C_source`).
+    pub source_probs: Option<&'a dyn Rows>,
+    /// (N,), from 0.
+    pub source_labels: Option<&'a [i64]>,
+    /// Names and (N, D2) matrices.
+    pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
+}
+
+impl<'a> Inputs<'a> {
+    /// The statistics.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], as of all these accessors.
+    pub fn prepared(&self) -> Result<&'a Prepared<'a>> {
+        self.prepared.ok_or(Error::Missing { what: "the statistics of the features" })
+    }
+
+    /// The samples.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn samples(&self) -> Result<&'a Block<'a>> {
+        self.samples.ok_or(Error::Missing { what: "the features themselves" })
+    }
+
+    /// The source model's probabilities, (N, `C_source`).
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_probs(&self) -> Result<&'a dyn Rows> {
+        self.source_probs.ok_or(Error::Missing { what: "source_probs" })
+    }
+
+    /// The source model's classes, (N,), from 0.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_labels(&self) -> Result<&'a [i64]> {
+        self.source_labels.ok_or(Error::Missing { what: "source_labels" })
+    }
+
+    /// The label views, (N, D2) each, with their names.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
+        if self.embeddings.is_empty() {
+            return Err(Error::Missing { what: "label_embeddings" });
+        }
+        Ok(self.embeddings)
+    }
+
+    /// The class of each row, as its place among those that occur, sorted; and how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without labels.
+    pub fn labels(&self) -> Result<(Vec<u32>, usize)> {
+        let Some(Response::Labels { ids, names }) = self.response else {
+            return Err(Error::Missing { what: "class labels" });
+        };
+        let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
+        let mut classes: Vec<i64> = ids.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
+        let places: std::collections::HashMap<i64, u32> =
+            classes.iter().copied().zip(0..).collect();
+        Ok((ids.iter().map(|id| places[id]).collect(), classes.len()))
+    }
+
+    /// The targets, (N, K).
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without targets.
+    pub fn targets(&self) -> Result<ArrayView2<'a, f64>> {
+        match self.response {
+            Some(Response::Targets(targets)) => Ok(targets),
+            _ => Err(Error::Missing { what: "targets" }),
+        }
+    }
+}
+
+/// What a metric returns.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The score; higher is better.
+    pub value: f64,
+    /// Its parts, one a class (sorted) or target column; empty where it has none.
+    pub per_target: Vec<f64>,
+    /// What else matters for this metric, by name.
+    pub details: Vec<(&'static str, Detail)>,
+    /// What the user should know before trusting the value, in whole sentences.
+    pub warnings: Vec<String>,
+    /// Whether one-pass statistics carried enough digits; if not, decomposing the samples
+    /// themselves gives more.
+    pub exact: bool,
+}
+
+/// A detail of an outcome.
+#[derive(Debug, Clone)]
+pub enum Detail {
+    /// One number.
+    Number(f64),
+    /// One count.
+    Count(usize),
+    /// One answer.
+    Flag(bool),
+    /// One number a target.
+    Numbers(Vec<f64>),
+    /// One count a target.
+    Counts(Vec<usize>),
+    /// One answer a target.
+    Flags(Vec<bool>),
+    /// One row a target.
+    Matrix(Array2<f64>),
+    /// Numbers by name.
+    Named(Vec<(Box<str>, f64)>),
+}
