@@ -243,12 +243,6 @@ pub enum Error {
         /// What is wrong with them.
         problem: String,
     },
-    /// Statistics that cannot be taken from others.
-    #[error("cannot subtract these statistics: {problem}")]
-    NotAPart {
-        /// Why.
-        problem: String,
-    },
     /// Moments that no rows could have.
     #[error("moments: {problem}")]
     Moments {
