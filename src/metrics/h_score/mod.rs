@@ -26,11 +26,14 @@
 //! Departures: directions are told from rounding at unit variance of the columns, where the authors'
 //! pseudo-inverse has 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
 
+mod influence;
+
 use crate::decomp::{Fits, Prepared, Spread};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::{Detail, Digits, Metric, Needs, OptionReader, OptionValue, Outcome};
+use influence::influence;
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -42,8 +45,14 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C D^2",
     source: "Bao et al., ICIP 2019",
     compute: |inputs, options, context| {
-        let shrinkage = options.read(Shrinkage::read)?;
-        h_score(inputs.prepared()?, shrinkage, context)
+        let (shrinkage, with_influence) =
+            options.read(|given| Ok((Shrinkage::read(given)?, given.flag("influence")?)))?;
+        let mut outcome = h_score(inputs.prepared()?, shrinkage, context)?;
+        if with_influence && shrinkage == Shrinkage::None {
+            let rows = influence(inputs, context)?;
+            outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
+        }
+        Ok(outcome)
     },
 };
 
