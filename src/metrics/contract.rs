@@ -46,7 +46,7 @@ impl Needs {
 
 /// A row of the table.
 pub struct Metric {
-    /// The name in `score(metrics=…)` and on the command line.
+    /// The name by which it is asked for.
     pub name: &'static str,
     /// The name in tables for people.
     pub title: &'static str,

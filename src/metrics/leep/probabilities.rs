@@ -34,14 +34,13 @@ impl Probabilities<'_> {
         if !total.is_finite() {
             check_finite("source_probs", i, row)?;
         }
-        let hint = "; pass from_logits=True if these are logits";
+        let refused = |problem| Err(Error::NotProbabilities { metric: "leep", problem });
         if least < 0.0 {
             let column = row.iter().position(|p| *p < 0.0).unwrap_or(0);
             let value = row[column];
-            let problem = format!(
-                "source_probs[{i}, {column}] is {value}, and a probability is at least 0{hint}"
-            );
-            return Err(Error::Metric { metric: "leep", problem });
+            let problem =
+                format!("source_probs[{i}, {column}] is {value}, and a probability is at least 0");
+            return refused(problem);
         }
         // Probabilities that went through a softmax of their own precision keep half its digits,
         // and those held in float64 may have been computed in float32.
@@ -49,9 +48,9 @@ impl Probabilities<'_> {
         if (total - 1.0).abs() > tolerance {
             let problem = format!(
                 "row {i} of source_probs sums to {total}, not to 1 within {tolerance:.1e}: divide \
-                 each row by its sum{hint}"
+                 each row by its sum"
             );
-            return Err(Error::Metric { metric: "leep", problem });
+            return refused(problem);
         }
         Ok(())
     }
