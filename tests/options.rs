@@ -2,6 +2,8 @@
 //!
 //! The names of the options come from the errors of the metrics themselves.
 
+#![allow(clippy::unwrap_used)] // known-good calls
+
 use transferability::error::Error;
 use transferability::metrics::{Inputs, METRICS, OptionValue, Options, compute};
 use transferability::threads::Context;

@@ -2,7 +2,7 @@
 
 mod arrays;
 mod errors;
-mod given;
+mod inputs;
 mod outcome;
 mod reference;
 mod run;

@@ -9,27 +9,27 @@ use crate::threads::Context;
 
 use super::options::OptionReader;
 
-/// What a metric reads.
+/// An input that a metric reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// One pass over the samples, kept as [`crate::stats::Stats`].
+    /// Statistics of the features, [`crate::stats::Stats`], from one pass over the samples.
     Stats,
-    /// Statistics that also hold every class on its own.
+    /// Statistics that also hold the scatter of every class.
     ClassScatters,
-    /// The statistics of the source model's outputs in place of the features'.
+    /// Statistics of the source model's outputs in place of the features.
     SourceStats,
-    /// The features and labels themselves.
+    /// The features and labels, row by row.
     Samples,
     /// The source model's class probabilities of the samples.
     SourceProbs,
-    /// The source model's class of each sample.
+    /// The class that the source model predicts for each sample.
     SourceLabels,
-    /// Views of the labels by embedding models.
+    /// Embeddings of the labels by several models.
     LabelEmbeddings,
 }
 
 impl Needs {
-    /// Its name in the table as others read it.
+    /// The name of the input in the table.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,15 +44,15 @@ impl Needs {
     }
 }
 
-/// A row of the table.
+/// A metric: one row of the table.
 pub struct Metric {
-    /// The name by which it is asked for.
+    /// The name by which it is requested.
     pub name: &'static str,
-    /// The name in tables for people.
+    /// The name in papers and reports.
     pub title: &'static str,
     /// What it measures, in one sentence.
     pub summary: &'static str,
-    /// What it reads beside the labels.
+    /// The inputs that it reads beside the labels.
     pub needs: &'static [Needs],
     /// Tasks it is defined for; "unlabelled" is one.
     pub tasks: &'static [&'static str],
@@ -64,20 +64,20 @@ pub struct Metric {
     pub(super) compute: fn(&Inputs<'_>, OptionReader<'_>, &Context<'_>) -> Result<Outcome>,
 }
 
-/// What a metric may read; its row says what it does.
+/// The inputs of a call; [`Metric::needs`] lists those that a metric reads.
 #[derive(Clone, Copy, Default)]
 pub struct Inputs<'a> {
     /// The statistics, with the decompositions made so far.
     pub prepared: Option<&'a Prepared<'a>>,
     /// The features, one row a sample.
     pub samples: Option<&'a Block<'a>>,
-    /// What they are scored against.
+    /// The labels or targets.
     pub response: Option<Response<'a>>,
-    /// (N, `C_source`).
+    /// The source model's class probabilities, (N, `C_source`).
     pub source_probs: Option<&'a dyn Rows>,
-    /// (N,), from 0.
+    /// The source model's predicted classes, (N,), from 0.
     pub source_labels: Option<&'a [i64]>,
-    /// Names and (N, D2) matrices.
+    /// Label embeddings: names with (N, D2) matrices.
     pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
 }
 
@@ -125,7 +125,8 @@ impl<'a> Inputs<'a> {
         Ok(self.embeddings)
     }
 
-    /// The class of each row, as its place among those that occur, sorted; and how many there are.
+    /// The class of each row, numbered from 0 in sorted order of the classes that occur, and the
+    /// number of classes.
     ///
     /// # Errors
     /// [`Error::Missing`] without labels.
@@ -155,36 +156,36 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// What a metric returns.
+/// The result of a metric.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The score; higher is better.
     pub value: f64,
-    /// Its parts, one a class (sorted) or target column; empty where it has none.
+    /// The parts of the score, one a class (sorted) or target column; empty for scores without parts.
     pub per_target: Vec<f64>,
-    /// What else matters for this metric, by name.
+    /// Further results of this metric, by name.
     pub details: Vec<(&'static str, Detail)>,
-    /// What the user should know before trusting the value, in whole sentences.
+    /// Warnings to the user, in whole sentences.
     pub warnings: Vec<String>,
-    /// Whether one-pass statistics carried enough digits; if not, decomposing the samples
-    /// themselves gives more.
+    /// Whether one-pass statistics carried enough digits. If not, a decomposition of the samples
+    /// carries more.
     pub exact: bool,
 }
 
-/// A detail of an outcome.
+/// One further result.
 #[derive(Debug, Clone)]
 pub enum Detail {
     /// One number.
     Number(f64),
     /// One count.
     Count(usize),
-    /// One answer.
+    /// One flag.
     Flag(bool),
     /// One number a target.
     Numbers(Vec<f64>),
     /// One count a target.
     Counts(Vec<usize>),
-    /// One answer a target.
+    /// One flag a target.
     Flags(Vec<bool>),
     /// One row a target.
     Matrix(Array2<f64>),

@@ -72,3 +72,16 @@ fn log_sum_exp(row: &[f64]) -> f64 {
     let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + row.iter().map(|f| (f - largest).exp()).sum::<f64>().ln()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_exponentials_does_not_overflow() {
+        let ln_2 = std::f64::consts::LN_2;
+        assert!((log_sum_exp(&[0.0, 0.0]) - ln_2).abs() < 1e-15);
+        assert!((log_sum_exp(&[1e4, 1e4]) - 1e4 - ln_2).abs() < 1e-11);
+        assert_eq!(log_sum_exp(&[-1e300, -1e4]), -1e4);
+    }
+}

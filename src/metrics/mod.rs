@@ -60,10 +60,10 @@ pub static METRICS: &[Metric] = &[
     ncti::METRIC,
 ];
 
-/// What metrics of class separation say of features that do not vary.
+/// The warning of metrics of class separation for constant features.
 const FLAT: &str = "every feature is the same in all rows: the score is 0";
 
-/// Computes several metrics that share their decompositions; each answers for itself.
+/// Computes several metrics, which share their decompositions; each has its own result or error.
 #[must_use]
 pub fn compute(
     inputs: &Inputs<'_>,

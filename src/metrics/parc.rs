@@ -214,3 +214,27 @@ fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
     }
     Ok(dot(&own, &labels) / spread.sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_has_distinct_rows_in_order() {
+        let rows = drawn(1000, 100, 7);
+        assert!(rows.len() == 100 && rows.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(rows[99] < 1000 && rows != drawn(1000, 100, 8));
+        assert_eq!(drawn(5, 9, 0), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn ties_share_the_mean_of_their_ranks() {
+        // Rows 0 and 1 agree. Distances of the pairs 01, 02, 12: ranks 1, 2.5, 2.5 and of the
+        // labels 1, 2.5, 2.5.
+        let correlations = [1.0, 0.9, 0.2, 0.9, 1.0, 0.2, 0.2, 0.2, 1.0];
+        assert!((spearman(&correlations, &[0, 0, 1]).unwrap() - 1.0).abs() < 1e-15);
+        // Distances 01, 02, 12 ranked 2, 1, 3, labels 1, 2.5, 2.5: ρ = 0.
+        let correlations = [1.0, 0.5, 0.9, 0.5, 1.0, 0.1, 0.9, 0.1, 1.0];
+        assert!(spearman(&correlations, &[0, 0, 1]).unwrap().abs() < 1e-15);
+    }
+}

@@ -1,5 +1,6 @@
-//! What NCE and LEEP have in common: both average ln `q_i`, the log of the probability that the
-//! source model gives sample i's own class.
+//! The mean log likelihood that NCE and LEEP share, and its normalisation by the label entropy.
+//!
+//! Both average ln `q_i`, the log probability of sample i's own class given the source model.
 //!
 //! With S_c = Σ_{i: y_i = c} ln `q_i`, n_c rows of class c and p_c = n_c/N:
 //!
@@ -18,7 +19,7 @@
 use super::{Detail, Inputs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 
-/// How the entropy of the labels is taken out.
+/// Normalisation by the entropy of the labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Normalize {
     No,

@@ -204,3 +204,28 @@ fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Res
     };
     targets.columns().into_iter().enumerate().map(one).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_votes_go_to_the_nearer_class_then_the_first() {
+        let codes = [0, 1, 1, 0];
+        assert_eq!(elected(&[(1.0, 0), (2.0, 1), (3.0, 2)], &codes), Some(1));
+        assert_eq!(elected(&[(2.0, 1), (1.5, 0)], &codes), Some(0));
+        assert_eq!(elected(&[(1.0, 1), (1.0, 3)], &codes), Some(0));
+    }
+
+    #[test]
+    fn a_row_that_decides_a_vote_has_half_of_it() {
+        // One neighbour a row, and the next one; row 0 is right by row 1 alone.
+        let codes = [0, 0, 1];
+        let wide = [(1.0, 1), (2.0, 2), (1.0, 0), (3.0, 2), (2.0, 0), (3.0, 1)];
+        let right = [true, true, false];
+        let found = influence(&wide, &codes, &right, 1);
+        let mean = 2.0 / 3.0;
+        let expected = [1.0 - mean + 0.5, 1.0 - mean + 0.5, -mean];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{found:?}");
+    }
+}
