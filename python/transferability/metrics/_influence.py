@@ -1,11 +1,11 @@
-"""How much every row moves a score: its influence.
+"""Influence functions of scores: the derivative of a score by the weight of every row.
 
 The influence of row i is N times the derivative of the score by the weight of that row, at weights
 of one: with weights w the score is, to first order, its value plus (1/N) Σ (w_i - 1) influence_i.
-Fits that are maxima (evidence, class frequencies) do not move to first order themselves.
+The kernels compute influences with their option ``influence``; their headers derive the formulas.
 
-A metric that has influences says so in its module by ``influence(given, options, run)``, where
-``run(**more)`` computes its Score with more native options; it returns None where it has none.
+The module of such a metric has a function ``influence(given, options, run)``, where ``run(**more)``
+computes the score with more kernel options. It returns None where the score has no influences.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _SAME = 1e-7
 
 
 def native(score: Score) -> Rows | None:
-    """Give the influences that the native module added; without any, the option is all there is."""
+    """Return the influences that the kernel added to a score, or None.
+
+    Without influences, ``details`` holds the option itself.
+    """
     found = score.details["influence"]
     return found if isinstance(found, np.ndarray) else None
 
