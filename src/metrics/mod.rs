@@ -6,7 +6,7 @@
 
 mod centred;
 mod cka;
-pub mod contract;
+mod contract;
 mod digits;
 mod discriminant;
 mod emms;
@@ -22,7 +22,7 @@ pub mod lin_mse;
 pub mod logme;
 mod nce;
 mod ncti;
-pub mod options;
+mod options;
 mod parc;
 mod ridge_probe;
 mod sfda;
