@@ -14,7 +14,7 @@ use transferability::stats::{Precision, Stats as Core};
 
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
-use crate::given::Given;
+use crate::inputs::InputArrays;
 use crate::outcome;
 use crate::run::{Stop, run};
 
@@ -106,7 +106,7 @@ impl Stats {
     ) -> PyResult<Bound<'py, PyList>> {
         let requests = outcome::requests(requests)?;
         let nothing = PyDict::new(py);
-        let given = Given::from_dict(given.unwrap_or(&nothing))?;
+        let given = InputArrays::from_dict(given.unwrap_or(&nothing))?;
         let inner = &*self.read(py);
         let work = work(inner) + given.work();
         let outcomes = given.borrowed(|given| {
@@ -232,7 +232,7 @@ pub(crate) fn compute<'py>(
     stop: Option<&Stop>,
 ) -> PyResult<Bound<'py, PyList>> {
     let requests = outcome::requests(requests)?;
-    let given = Given::from_dict(given)?;
+    let given = InputArrays::from_dict(given)?;
     let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
     let work = given.work();
     let outcomes = given.borrowed(|given| {

@@ -18,7 +18,7 @@ Self = TypeVar("Self", bound="Sums")
 
 
 class Sums(State):
-    """The part of :class:`transferability.Stats` that adds and takes away."""
+    """The part of :class:`transferability.Stats` that merges."""
 
     def merge(self: Self, other: Self) -> Self:
         """Return the statistics of both sets of rows; ``a + b`` is the same.
@@ -33,7 +33,7 @@ class Sums(State):
         merged : Stats
             A new object; neither input changes.
         """
-        self._check_task(other, "merge")
+        self._check_task(other)
         if self._target is None or other._target is None:
             return (self if other._target is None else other).copy()
         merged = self._with(self._inner.merge(other._inner, resolve_threads(self._n_threads)))
@@ -46,47 +46,6 @@ class Sums(State):
     def __radd__(self: Self, other: object) -> Self:
         """Let ``sum(list_of_stats)`` work, which starts from 0."""
         return self.copy() if other == 0 else NotImplemented
-
-    def subtract(self: Self, part: Self) -> Self:
-        """Return the statistics without those of some of the rows; ``a - b`` is the same.
-
-        Parameters
-        ----------
-        part : Stats
-            Of rows that are among these, for example one shard of a sum of shards.
-
-        Returns
-        -------
-        rest : Stats
-            A new object; neither input changes. Where both hold their rows, nothing is rounded;
-            else up to two digits are lost, which leaves scores nine.
-
-        Raises
-        ------
-        DataError
-            If the rows of `part` cannot be among these, or none would be left. Of sums also if
-            no more samples than features would be left, or what cancels is more than a hundred
-            times what is left of a column: then accumulate the rest again.
-
-        Examples
-        --------
-        >>> import numpy as np, transferability as tx
-        >>> rng = np.random.default_rng(0)
-        >>> features, labels = rng.normal(size=(100, 5)), rng.integers(0, 3, 100)
-        >>> whole = tx.Stats().update(features, labels)
-        >>> rest = whole - tx.Stats().update(features[:30], labels[:30])
-        >>> bool(np.isclose(rest.logme(), tx.logme(features[30:], labels[30:])))
-        True
-        """
-        self._check_task(part, "subtract")
-        if self._target is None and part._target is not None:
-            raise DataError("cannot subtract from statistics that hold no rows")
-        if part._target is None:
-            return self.copy()
-        n_threads = resolve_threads(self._n_threads)
-        return self._with(_core.subtract(self._inner, part._inner, n_threads))
-
-    __sub__ = subtract
 
     @classmethod
     def merge_all(cls: type[Self], states: Iterable[Self]) -> Self:
@@ -115,17 +74,17 @@ class Sums(State):
         if not parts:
             raise DataError("there are no statistics to merge; give at least one")
         for part in parts:
-            parts[0]._check_task(part, "merge")
+            parts[0]._check_task(part)
         # The facts decide between equal sums of rows that were described differently.
         merged = _tree(sorted(parts, key=lambda p: (_core.digest(p._inner), repr(p._facts()))))
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
 
-    def _check_task(self, other: object, what: str) -> None:
+    def _check_task(self, other: object) -> None:
         if not isinstance(other, Sums):
-            raise DtypeError(f"Stats {what}s with Stats only, not with {type(other).__name__}")
+            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
         if self.task != other.task and "auto" not in (self.task, other.task):
-            raise DataError(f"cannot {what} statistics of {self.task} and those of {other.task}")
+            raise DataError(f"cannot merge statistics of {self.task} and those of {other.task}")
         self._check_columns(other._target)
 
     def moments(self) -> dict[str, Any]:

@@ -131,10 +131,10 @@ def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, obj
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, without shrinkage."""
-    from ._influence import of_separation
+    """Return the influence of every row; None with shrinkage or for singular features."""
+    from ._influence import native
 
-    return None if options["shrinkage"] is not None else of_separation(given)
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

@@ -113,10 +113,10 @@ def options(
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, where the value is not normalised."""
-    from ._influence import of_predictions
+    """Return the influence of every row; None where the value is normalised."""
+    from ._influence import native
 
-    return None if options["normalize"] else of_predictions(given, options["from_logits"])
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

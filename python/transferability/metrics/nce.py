@@ -104,10 +104,10 @@ def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, where the value is not normalised."""
-    from ._influence import of_frequencies
+    """Return the influence of every row; None where the value is normalised."""
+    from ._influence import native
 
-    return None if options["normalize"] else of_frequencies(given)
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

@@ -117,7 +117,7 @@ def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, ob
     for place, value in enumerate(values):
         if not 0.0 < value < float("inf"):
             raise DataError(f"ridges[{place}] is {value:g}; every ridge must be above 0 and finite")
-    return {"ridges": ",".join(map(repr, values))}
+    return {"ridges": values}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:

@@ -26,11 +26,14 @@
 //! Departures: directions are told from rounding at unit variance of the columns, where the authors'
 //! pseudo-inverse has 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
 
+mod influence;
+
 use crate::decomp::{Fits, Prepared, Spread};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
-use super::{Detail, Digits, Metric, Needs, Options, Outcome};
+use super::{Detail, Digits, Metric, Needs, OptionReader, OptionValue, Outcome};
+use influence::influence;
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -42,8 +45,14 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C D^2",
     source: "Bao et al., ICIP 2019",
     compute: |inputs, options, context| {
-        options.check("h_score", &["shrinkage"])?;
-        h_score(inputs.prepared()?, Shrinkage::of_options(options)?, context)
+        let (shrinkage, with_influence) =
+            options.read(|given| Ok((Shrinkage::read(given)?, given.flag("influence")?)))?;
+        let mut outcome = h_score(inputs.prepared()?, shrinkage, context)?;
+        if with_influence && shrinkage == Shrinkage::None {
+            let rows = influence(inputs, context)?;
+            outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
+        }
+        Ok(outcome)
     },
 };
 
@@ -57,7 +66,7 @@ pub(super) const REGULARIZED: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "Ibrahim et al., ECML-PKDD 2022",
     compute: |inputs, options, context| {
-        options.check("regularized_h_score", &[])?;
+        options.none()?;
         h_score(inputs.prepared()?, Shrinkage::LedoitWolf, context)
     },
 };
@@ -76,13 +85,14 @@ pub enum Shrinkage {
 }
 
 impl Shrinkage {
-    fn of_options(options: &Options) -> Result<Self> {
-        match (options.text("shrinkage"), options.number("shrinkage")) {
-            (None, None) => Ok(Self::None),
-            (Some("ledoit-wolf"), _) => Ok(Self::LedoitWolf),
-            (Some("oas"), _) => Ok(Self::Oas),
-            (_, Some(a)) if (0.0..=1.0).contains(&a) => Ok(Self::Fixed(a)),
-            _ => Err(Error::BadOption { metric: "h_score", option: "shrinkage".into() }),
+    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        const EXPECTED: &str = "\"ledoit-wolf\", \"oas\" or a number of at least 0, at most 1";
+        let Some(value) = given.value("shrinkage") else { return Ok(Self::None) };
+        match value {
+            OptionValue::Text(name) if **name == *"ledoit-wolf" => Ok(Self::LedoitWolf),
+            OptionValue::Text(name) if **name == *"oas" => Ok(Self::Oas),
+            OptionValue::Number(a) if (0.0..=1.0).contains(a) => Ok(Self::Fixed(*a)),
+            other => Err(given.refuse("shrinkage", other, EXPECTED)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a call brings beside the statistics, as the core's `Inputs`.
+//! The arrays of a scoring call beside the statistics, as the `Inputs` of the core.
 
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -12,8 +12,8 @@ use transferability::threads::Context;
 use crate::arrays::{Features, Scored, contiguous};
 
 /// Arrays by name: `features`, `labels` with `names`, `targets`, `source_probs`, `source_labels`,
-/// `label_embeddings`; all may be missing.
-pub(crate) struct Given<'py> {
+/// `label_embeddings`; each may be missing.
+pub(crate) struct InputArrays<'py> {
     features: Option<Features<'py>>,
     scored: Scored<'py>,
     source_probs: Option<Features<'py>>,
@@ -21,7 +21,7 @@ pub(crate) struct Given<'py> {
     embeddings: Vec<(String, Features<'py>)>,
 }
 
-impl<'py> Given<'py> {
+impl<'py> InputArrays<'py> {
     pub(crate) fn from_dict(given: &Bound<'py, PyDict>) -> PyResult<Self> {
         let get = |name: &str| Ok::<_, PyErr>(given.get_item(name)?.filter(|v| !v.is_none()));
         let features = |name: &str| get(name)?.map(|v| v.extract::<Features<'py>>()).transpose();
@@ -58,7 +58,10 @@ impl<'py> Given<'py> {
     }
 
     /// Borrows everything for the core, once.
-    pub(crate) fn borrowed<T>(&self, f: impl FnOnce(Borrowed<'_>) -> PyResult<T>) -> PyResult<T> {
+    pub(crate) fn borrowed<T>(
+        &self,
+        f: impl FnOnce(BorrowedInputs<'_>) -> PyResult<T>,
+    ) -> PyResult<T> {
         let features = self.features.as_ref().map(Features::rows);
         let source_probs = self.source_probs.as_ref().map(Features::rows);
         let embeddings: Vec<(&str, Box<dyn Rows + Send + '_>)> =
@@ -68,7 +71,7 @@ impl<'py> Given<'py> {
         let samples = features.as_ref().map(|rows| self.scored.block(&**rows)).transpose()?;
         let n_rows = features.as_ref().or(source_probs.as_ref()).map_or(0, |rows| rows.n_rows());
         let source_labels = self.source_labels.as_ref();
-        f(Borrowed {
+        f(BorrowedInputs {
             response: Some(self.scored.response(n_rows)?),
             samples,
             source_probs: source_probs.as_deref().map(|rows| rows as &(dyn Rows + Send)),
@@ -78,8 +81,8 @@ impl<'py> Given<'py> {
     }
 }
 
-/// The same, borrowed.
-pub(crate) struct Borrowed<'a> {
+/// The arrays, borrowed for one call of the core.
+pub(crate) struct BorrowedInputs<'a> {
     pub(crate) samples: Option<Block<'a>>,
     response: Option<transferability::input::Response<'a>>,
     source_probs: Option<&'a (dyn Rows + Send)>,
@@ -87,7 +90,7 @@ pub(crate) struct Borrowed<'a> {
     embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
 }
 
-impl Borrowed<'_> {
+impl BorrowedInputs<'_> {
     pub(crate) fn compute(
         &self,
         prepared: Option<&Prepared<'_>>,
