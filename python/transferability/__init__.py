@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._ranking.rank import rank as rank
     from ._ranking.ranking import Ranking as Ranking
     from ._ranking.tasks import compare_tasks as compare_tasks
-    from ._scoring.evaluate import score as score
+    from ._scoring.score_features import score as score
     from ._stats.stats import Stats as Stats
     from ._sweep.rank_models import rank_models as rank_models
     from ._uncertainty.stability import Stability as Stability
@@ -60,7 +60,7 @@ _HOME = {
     "rank": "_ranking.rank",
     "rank_ensembles": "_ranking.ensembles",
     "rank_models": "_sweep.rank_models",
-    "score": "_scoring.evaluate",
+    "score": "_scoring.score_features",
     "set_num_threads": "_util.threads",
     "show_config": "_core",
 }

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._inputs.inputs import Inputs, read_inputs
+from .._inputs.inputs import Inputs, read_inputs, to_probabilities
 from .._metric.score import Score
 from .._ranking.rank_stats import row_of_stats
 from .._ranking.ranking import Row, pooled
-from .._scoring.probabilities import probabilities
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
@@ -78,7 +77,7 @@ def _kept(entry: Entry, shared: Inputs) -> Inputs:
     own: dict[str, Any] = {}
     outputs = entry.array(OUTPUTS) if OUTPUTS in entry.files else None
     if outputs is not None and outputs.ndim == 2 and outputs.shape[1] > 1:
-        probs = probabilities(outputs)
+        probs = to_probabilities(outputs)
         own = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     if FEATURES not in entry.files and not own:
         return shared

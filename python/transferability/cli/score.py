@@ -73,7 +73,7 @@ def score(
     """
     from .._ranking.render import write_csv
     from .._ranking.sources import load_labels
-    from .._scoring.evaluate import score as score_features
+    from .._scoring.score_features import score as score_features
 
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from transferability._metric import registry as _registry
-from transferability._scoring import evaluate as _evaluate
+from transferability._scoring import score_features
 from transferability.errors import DataError, DtypeError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Estimator:
 
     def fit(self, embeddings: object, labels: object, **kwargs: object) -> float:
         """Return the score; other keywords are ignored, as the ranker's own estimators do."""
-        self.score = _evaluate.score_one(
+        self.score = score_features.score_one(
             self.metric, embeddings, labels, self.options, task=self.task
         )
         return float(self.score)
