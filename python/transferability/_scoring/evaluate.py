@@ -70,7 +70,7 @@ def evaluate(
             stats = states[source]
         else:
             stats = accumulate(
-                inputs, source, wanted, precision=precision, n_threads=n_threads, stop=stop
+                inputs, wanted, source, precision=precision, n_threads=n_threads, stop=stop
             )
         # An SVD needs the samples of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
@@ -80,8 +80,8 @@ def evaluate(
 
 def accumulate(
     inputs: Inputs,
-    source: str,
     requests: Requests,
+    source: str = "stats",
     *,
     precision: str = "double",
     n_threads: int | None = None,
@@ -93,10 +93,10 @@ def accumulate(
     ----------
     inputs : Inputs
         With the features or source outputs.
-    source : {"stats", "source_stats"}
-        Whether statistics of the features or of the source outputs are needed.
     requests : mapping
-        The metrics with their options.
+        Kernel options by metric; all metrics read this source.
+    source : {"stats", "source_stats"}, default="stats"
+        Whether statistics of the features or of the source outputs are needed.
     precision, n_threads, stop
         As :class:`transferability.Stats` takes them.
     """

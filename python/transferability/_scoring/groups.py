@@ -135,7 +135,7 @@ def evaluate_groups(
         part = inputs.take(rows)
         try:
             states = {
-                source: accumulate(part, source, wanted, **accumulating)
+                source: accumulate(part, wanted, source, **accumulating)
                 for source, wanted in by_source.items()
             }
         except TransferabilityError as error:

@@ -125,8 +125,7 @@ def jackknife(
     keep = {key: value for key, value in common.items() if key != "method"}
     if spec_of(metric).reads_statistics_only:
         parts = [
-            accumulate(given.take(units.rows(u)), "stats", request, **keep)
-            for u in range(units.n_units)
+            accumulate(given.take(units.rows(u)), request, **keep) for u in range(units.n_units)
         ]
         return leave_one_out(parts, lambda stats: stats.outcomes(request)[metric])
     left = (given.take(np.flatnonzero(units.codes != u)) for u in range(units.n_units))
