@@ -14,7 +14,6 @@ from .._metric.registry import plan, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._stats.stats import Stats
 from .._util.threads import resolve_threads
-from ..errors import TransferabilityError
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 from .groups import evaluate_groups, read_groups
@@ -202,7 +201,6 @@ def _streams(given: Inputs, requests: Iterable[str], method: str) -> bool:
         given.files is not None
         and given.files.nbytes > _LOADED
         and needs <= {"stats", "class_scatters"}
-        and all(spec_of(name).is_native for name in requests)
         and method != "svd"
     )
 
@@ -213,7 +211,7 @@ def _by_statistics(requests: Mapping[str, dict[str, Any]]) -> dict[str, dict[str
     for name, options in requests.items():
         needs = spec_of(name).needs
         kind = "none"
-        if spec_of(name).is_native and ("stats" in needs or "class_scatters" in needs):
+        if "stats" in needs or "class_scatters" in needs:
             kind = "stats"
         elif "source_stats" in needs:
             kind = "source_stats"
@@ -233,12 +231,7 @@ def _without_stats(
     outcomes: dict[str, Any] = dict(zip(native, found, strict=True))
     for name in requests:
         if name not in native:
-            try:
-                compute = spec_of(name).compute
-                assert compute is not None, "all others are native"
-                outcomes[name] = compute(given, requests[name], n_threads)
-            except (TransferabilityError, MemoryError) as error:
-                outcomes[name] = error
+            outcomes[name] = spec_of(name).run(given, requests[name], n_threads)
     columns = given.features if given.features is not None else given.source_probs
     facts = {
         **given.target.facts(*given.target.counts()),

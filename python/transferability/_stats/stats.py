@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, as_weights
 from .._inputs.target import UNLABELLED, Target, read_target
-from .._metric.registry import metric_specs, plan
+from .._metric.registry import metric_specs, plan, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._util.threads import resolve_threads
 from ..errors import DataError
@@ -166,15 +166,19 @@ class Stats(Sums):
         start = time.perf_counter()
         n_threads = resolve_threads(self._n_threads)
         arrays = None if given is None else given.native()
-        results: dict[str, Any] = {}
-        if method != "svd":
-            found = self._inner.compute(list(requests.items()), n_threads, arrays)
-            results = _by_name(requests, found)
+        native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+        results: dict[str, Any] = {
+            name: spec_of(name).run(self, requests[name], n_threads)
+            for name in requests.keys() - native.keys()
+        }
+        if native and method != "svd":
+            found = self._inner.compute(list(native.items()), n_threads, arrays)
+            results |= _by_name(native, found)
         n, d = self.n_samples, self.n_features
         small = n * d <= _SMALL_SVD and n * d * min(n, d) <= _QUICK_SVD
         quick = method == "auto" and small
         if given is not None and (method == "svd" or quick):
-            left = {name: requests[name] for name in requests if _is_open(results.get(name))}
+            left = {name: native[name] for name in native if _is_open(results.get(name))}
             if left:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
                 for name, outcome in _by_name(left, again).items():
