@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from . import torch as torch
     from . import tuning as tuning
     from ._core import show_config as show_config
+    from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
     from ._ranking.rank import rank as rank
@@ -60,6 +61,7 @@ _HOME = {
     "rank": "_ranking.rank",
     "rank_ensembles": "_ranking.ensembles",
     "rank_models": "_sweep.rank_models",
+    "register_metric": "_metric.register",
     "score": "_scoring.score_features",
     "set_num_threads": "_util.threads",
     "show_config": "_core",

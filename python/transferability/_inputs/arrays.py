@@ -25,6 +25,7 @@ __all__ = [
     "as_features",
     "as_weights",
     "check_choice",
+    "finite_floats",
     "instance_of",
     "is_bfloat16",
 ]
@@ -92,6 +93,28 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
                 f"sample_weight[{row}] is {array[row]}; weights must be at least 0 and below 2**63"
             )
     return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
+    """Return features as float32 or float64 without a copy, other dtypes as float64.
+
+    For metrics in Python; the native module checks values by itself.
+
+    Raises
+    ------
+    DataError
+        If a value is NaN or infinite.
+    """
+    single = features.dtype == np.float32
+    array = features if single else np.asarray(features, dtype=np.float64)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        value = "NaN" if np.isnan(array[row, column]) else array[row, column]
+        raise DataError(
+            f"features[{row}, {column}] is {value}; every value must be finite: drop or impute "
+            f"such rows"
+        )
+    return array
 
 
 def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:

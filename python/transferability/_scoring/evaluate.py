@@ -13,7 +13,6 @@ from .._metric.registry import spec_of
 from .._metric.score import Score, make_scores
 from .._stats.stats import Stats
 from .._util.threads import resolve_threads
-from ..errors import TransferabilityError
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 
@@ -117,7 +116,7 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
     for name, options in requests.items():
         spec = spec_of(name)
         source = "none"
-        if spec.is_native and ("stats" in spec.needs or "class_scatters" in spec.needs):
+        if "stats" in spec.needs or "class_scatters" in spec.needs:
             source = "stats"
         elif "source_stats" in spec.needs:
             source = "source_stats"
@@ -127,11 +126,10 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
 
 def _can_stream(nbytes: int, metrics: Iterable[str], method: str) -> bool:
     """Return whether features in files are large, and statistics are all that is needed of them."""
-    specs = [spec_of(name) for name in metrics]
     return (
         nbytes > _LOADED
         and method != "svd"
-        and all(spec.is_native and spec.reads_statistics_only for spec in specs)
+        and all(spec_of(name).reads_statistics_only for name in metrics)
     )
 
 
@@ -146,12 +144,8 @@ def _evaluate_directly(
         found = _core.compute(list(native.items()), n_threads, inputs.native(), stop)
         outcomes.update(zip(native, found, strict=True))
     for name, options in requests.items():
-        compute = spec_of(name).compute
-        if compute is not None:
-            try:
-                outcomes[name] = compute(inputs, options, n_threads)
-            except (TransferabilityError, MemoryError) as error:
-                outcomes[name] = error
+        if name not in native:
+            outcomes[name] = spec_of(name).run(inputs, options, n_threads)
     columns = inputs.features if inputs.features is not None else inputs.source_probs
     target = inputs.target
     facts = {

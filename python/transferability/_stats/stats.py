@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
 from .._inputs.target import TASKS, UNLABELLED, Target, read_target
-from .._metric.registry import metric_specs, plan
+from .._metric.registry import metric_specs, plan, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._util.atomic_file import read_bytes, write_bytes
 from .._util.threads import resolve_threads
@@ -349,13 +349,20 @@ class Stats:
         arrays = None if inputs is None else inputs.native()
         n_samples, n_features = self.n_samples, self.n_features
         results: dict[str, Any] = {}
-        if method != "svd":
-            found = self._inner.compute(list(requests.items()), n_threads, arrays)
-            results = dict(zip(requests, found, strict=True))
+        native: dict[str, dict[str, Any]] = {}
+        for name, options in requests.items():
+            spec = spec_of(name)
+            if spec.is_native:
+                native[name] = options
+            else:
+                results[name] = spec.run(self, options, n_threads)
+        if native and method != "svd":
+            found = self._inner.compute(list(native.items()), n_threads, arrays)
+            results.update(zip(native, found, strict=True))
         size = n_samples * n_features
         is_small = size <= _SMALL_SVD and size * min(n_samples, n_features) <= _QUICK_SVD
         if inputs is not None and (method == "svd" or (method == "auto" and is_small)):
-            left = {name: requests[name] for name in requests if _is_open(results.get(name))}
+            left = {name: native[name] for name in native if _is_open(results.get(name))}
             if left:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
                 for name, outcome in zip(left, again, strict=True):
