@@ -69,6 +69,10 @@ fmt: $(VENV)/.tools ## Format Rust and Python
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet || true
 
+.PHONY: derive
+derive: install ## Write what follows from the metrics: their list, and the README's table
+	@$(BIN)/python ci/derive.py
+
 .PHONY: lint
 lint: install ## Formatting, lints, types, stubs, documentation links
 	@ci/machine linters
