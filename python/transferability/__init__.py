@@ -1,10 +1,10 @@
 """Rank pre-trained models by how well they will do on your data.
 
-Transferability metrics score a model's features against labels without training anything, and
-rank models by that. Start with :func:`rank`, or :func:`logme` for a single model; see
+Transferability metrics score a model's features against labels without training, and models are
+ranked by these scores. Start with :func:`rank`, or with :func:`logme` for a single model; see
 :class:`Stats` for features that come in blocks.
 
-Names are loaded when first used, so that ``import transferability`` costs next to nothing.
+Names are imported lazily, when first used: ``import transferability`` imports no NumPy.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Import a public name when it is first used."""
     if name == "__version__":
         value: Any = importlib.import_module("importlib.metadata").version(__name__)
     elif name in _HOME:
@@ -103,10 +103,11 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List what can be loaded as well as what is."""
-    return sorted({*globals(), *_HOME, *_SUBMODULES, *_metrics(), "__version__"})
+    """List the public names, whether they are imported yet or not."""
+    return sorted({*errors.__all__, *_HOME, *_metrics(), *_SUBMODULES, "errors", "__version__"})
 
 
 def _metrics() -> list[str]:
+    """Return the names of the metrics, each of which is a function."""
     names: list[str] = importlib.import_module(".metrics", __name__).__all__
     return names
