@@ -10,10 +10,10 @@ Names are imported lazily, when first used: ``import transferability`` imports n
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._util.public import set_module
 from .errors import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from ._core import show_config as show_config
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
+    from ._metric.score import Scores as Scores
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
     from ._ranking.rank import rank as rank
     from ._ranking.ranking import Ranking as Ranking
+    from ._ranking.ranking import Row as Row
+    from ._ranking.tasks import TaskRanking as TaskRanking
     from ._ranking.tasks import compare_tasks as compare_tasks
     from ._scoring.evaluate import score as score
     from ._stats.stats import Stats as Stats
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from ._uncertainty.stability import Stability as Stability
     from ._util.threads import get_num_threads as get_num_threads
     from ._util.threads import set_num_threads as set_num_threads
+    from .agreement._evaluation import Comparison as Comparison
+    from .agreement._evaluation import Evaluation as Evaluation
     from .models._label_embeddings import label_embeddings as label_embeddings
     from .sklearn import LogMEClassifier as LogMEClassifier
     from .sklearn import LogMERegressor as LogMERegressor
@@ -49,12 +54,17 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "Comparison": "agreement._evaluation",
+    "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
     "Ranking": "_ranking.ranking",
+    "Row": "_ranking.ranking",
     "Score": "_metric.score",
+    "Scores": "_metric.score",
     "Stability": "_uncertainty.stability",
     "Stats": "_stats.stats",
+    "TaskRanking": "_ranking.tasks",
     "compare_tasks": "_ranking.tasks",
     "get_num_threads": "_util.threads",
     "label_embeddings": "models._label_embeddings",
@@ -81,8 +91,6 @@ _SUBMODULES = (
     "tuning",
 )
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
@@ -98,6 +106,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(".metrics", __name__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    set_module(value, __name__)
     globals()[name] = value
     return value
 

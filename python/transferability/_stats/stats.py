@@ -63,6 +63,8 @@ class Stats(Sums):
     'h_score'
     """
 
+    __module__ = "transferability"
+
     def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
         """Add a block of rows.
 

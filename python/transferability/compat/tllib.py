@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
+from transferability._util.public import set_modules
 from transferability.compat import _reference, _source
 from transferability.compat._hscore import h_score, regularized_h_score
 from transferability.compat._transrate import transrate
@@ -185,3 +186,6 @@ def negative_conditional_entropy(source_labels: ArrayLike, target_labels: ArrayL
     return _source.conditional_entropy(
         source_labels, target_labels, ("source_labels", "target_labels"), "tllib"
     )
+
+
+set_modules(globals())

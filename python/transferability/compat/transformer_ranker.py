@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from transferability._util.public import set_modules
 from transferability.compat import _reference
 from transferability.compat._hscore import HScore
 from transferability.compat._neighbors import NearestNeighbors
@@ -123,3 +124,6 @@ class LogME:
         )
         self.score = float(np.mean(result["evidence"]))
         return self.score
+
+
+set_modules(globals())
