@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transferability._metric import registry as _registry
-from transferability._scoring import evaluate as _evaluate
-from transferability.errors import DataError, DtypeError
+from .._metric import registry as _registry
+from .._scoring import evaluate as _evaluate
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from transferability._metric.score import Score
+    from .._metric.score import Score
 
 __all__ = ["Estimator", "install"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from transferability._util.public import set_modules
-from transferability.compat import _reference, _source
-from transferability.compat._hscore import h_score, regularized_h_score
-from transferability.compat._transrate import transrate
-from transferability.errors import DataError
+from .._util.public import set_modules
+from ..errors import DataError
+from . import _reference, _source
+from ._hscore import h_score, regularized_h_score
+from ._transrate import transrate
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
