@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .options import no_options
 from .spec import MetricSpec
 
 __all__ = ["CONSENSUS", "DERIVED", "PRIOR"]
 
 CONSENSUS, PRIOR = "consensus", "prior"
-
-
-def _no_options(task: str) -> dict[str, object]:
-    return {}
 
 
 def _explain_consensus(score: Any) -> list[str]:
@@ -35,7 +32,7 @@ def _explain_prior(score: Any) -> list[str]:
 DERIVED = {
     spec.name: spec
     for spec in (
-        MetricSpec(CONSENSUS, _no_options, _explain_consensus, title="Consensus"),
-        MetricSpec(PRIOR, _no_options, _explain_prior, title="Prior"),
+        MetricSpec(CONSENSUS, no_options, _explain_consensus, title="Consensus"),
+        MetricSpec(PRIOR, no_options, _explain_prior, title="Prior"),
     )
 }

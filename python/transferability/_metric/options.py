@@ -14,7 +14,15 @@ import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["ABOVE_ZERO", "MOST_WHOLE", "choice", "flag", "number", "whole_number"]
+__all__ = [
+    "ABOVE_ZERO",
+    "MOST_WHOLE",
+    "choice",
+    "flag",
+    "no_options",
+    "number",
+    "whole_number",
+]
 
 Known = TypeVar("Known", bound="str | None")
 
@@ -22,6 +30,11 @@ Known = TypeVar("Known", bound="str | None")
 ABOVE_ZERO = math.ulp(0.0)
 #: Up to here every whole number is a float64, which is how the native module reads options.
 MOST_WHOLE = 2**53
+
+
+def no_options(task: str) -> dict[str, object]:
+    """Return the kernel options of a metric that takes none."""
+    return {}
 
 
 def flag(name: str, value: object, choices: str = "True or False") -> bool:

@@ -66,6 +66,8 @@ class Score(float):
     ('classification', 2, True)
     """
 
+    __module__ = "transferability"
+
     metric: str
     task: str
     task_note: str
@@ -200,6 +202,8 @@ class Score(float):
 
 class Scores(dict[str, Score]):
     """Scores by metric name; `skipped` has those of "all" that do not apply or failed, and why."""
+
+    __module__ = "transferability"
 
     def __init__(self, scores: Mapping[str, Score], skipped: Mapping[str, str]) -> None:
         super().__init__(scores)

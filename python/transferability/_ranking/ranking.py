@@ -45,6 +45,8 @@ class Row:
     are of, and ``layers`` has the scores of every layer by name, from the first to the last.
     """
 
+    __module__ = "transferability"
+
     name: str
     scores: Mapping[str, Score]
     n_samples: int | None
@@ -105,6 +107,8 @@ class Ranking:
     digest : str
         Equal for rankings of the same rows, labels, metrics and options, which may be added.
     """
+
+    __module__ = "transferability"
 
     rows: tuple[Row, ...]
     metrics: tuple[str, ...]

@@ -71,6 +71,8 @@ class Stats:
     'h_score'
     """
 
+    __module__ = "transferability"
+
     def __init__(
         self,
         task: str = "auto",

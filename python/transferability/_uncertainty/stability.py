@@ -64,6 +64,8 @@ class Stability:
     together.
     """
 
+    __module__ = "transferability"
+
     names: tuple[str, ...]
     metric: str
     scores: Matrix

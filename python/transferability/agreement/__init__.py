@@ -14,6 +14,7 @@ in both: pass minus a loss. All functions treat trouble alike:
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._correlations import (
     kendall_tau,
     pearson,
@@ -35,3 +36,5 @@ __all__ = [
     "weighted_pearson",
     "weighted_tau",
 ]
+
+set_modules(globals())

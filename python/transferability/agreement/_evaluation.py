@@ -39,6 +39,8 @@ class Comparison:
     `supported` is True where the interval leaves out 0; else the difference may be chance.
     """
 
+    __module__ = "transferability"
+
     measure: str
     first: str
     second: str
@@ -93,6 +95,8 @@ class Evaluation:
     out. SciPy's ``bootstrap`` draws for one statistic at a time; differences between metrics need
     the same draws.
     """
+
+    __module__ = "transferability"
 
     models: tuple[str, ...]
     metrics: tuple[str, ...]

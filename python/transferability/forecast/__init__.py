@@ -7,10 +7,14 @@ needed off a metric; :func:`compare` tells which of several data sets is worth m
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._compare import Quality, compare
 from ._curve import Curve, curve
+from ._extrapolate import Extrapolation as Extrapolation  # a part of pickled forecasts
 from ._fit import FORMS, fit
 from ._forecast import Forecast
 from ._rfml import RFML, rfml
 
 __all__ = ["FORMS", "RFML", "Curve", "Forecast", "Quality", "compare", "curve", "fit", "rfml"]
+
+set_modules(globals())

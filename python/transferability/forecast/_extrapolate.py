@@ -38,6 +38,8 @@ class Extrapolation:
     the range of the gaps.
     """
 
+    __module__ = "transferability.forecast"
+
     sizes: Array
     gaps: Array
     relative: bool
