@@ -27,7 +27,7 @@ pub(crate) fn to_bytes<'py>(
 #[pyfunction]
 pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
     let (core, notes) = py.detach(|| Core::from_bytes(data)).map_err(CoreError)?;
-    Ok((Stats::of(core), notes))
+    Ok((Stats::wrap(core), notes))
 }
 
 /// The digest of the statistics alone.
@@ -53,7 +53,7 @@ pub(crate) fn moments<'py>(
 /// The statistics with moments as `moments` gives them.
 #[pyfunction]
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
-    Ok(Stats::of(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
+    Ok(Stats::wrap(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
 }
 
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {

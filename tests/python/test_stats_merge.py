@@ -383,10 +383,9 @@ def test_moments_of_other_kinds() -> None:
     assert (again + single).n_samples == 180
 
 
-def test_reset_and_compute() -> None:
+def test_reset() -> None:
     features, labels = sample((90, 7), "classification")
     stats = Stats(class_scatters=True, n_threads=1).update(features, labels)
-    assert stats.compute("gbc") == stats.score("gbc")
     assert stats.reset() is stats
     assert (stats.task, stats.n_samples, stats.nbytes) == ("auto", 0, 0)
     stats.update(*sample((90, 7), "regression"))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._inputs.tags import IGNORED, without_mark
+from .._inputs.labels import IGNORED, strip_bio_prefix
 from .._inputs.target import Target, read_target
 from .._scoring.groups import Groups, read_groups
 from ..errors import DataError
@@ -114,7 +114,7 @@ def flat_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def _stripped(tag: Any, bio: str) -> Any:
-    return without_mark(tag) if bio == "strip" and isinstance(tag, str) else tag
+    return strip_bio_prefix(tag) if bio == "strip" and isinstance(tag, str) else tag
 
 
 def _is_ignored(tag: Any) -> bool:

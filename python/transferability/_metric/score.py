@@ -66,6 +66,8 @@ class Score(float):
     ('classification', 2, True)
     """
 
+    __module__ = "transferability"
+
     metric: str
     task: str
     task_note: str
@@ -127,24 +129,39 @@ class Score(float):
 
     __str__ = float.__repr__
 
-    def replace(self, value: float | None = None, **changes: Any) -> Score:
-        """Return a copy with another value or other attributes.
+    def replace(self, **changes: Any) -> Score:
+        """Return a copy with some attributes changed.
 
         Parameters
         ----------
-        value : float, optional
-            Default: the value of this score.
         **changes
-            Attributes by name, as listed above.
+            ``value``, or any of the attributes listed above.
 
         Returns
         -------
         score : Score
+            A new object; this one does not change.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no attribute of a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> score = tx.logme(np.eye(6)[:, :2], [0, 1, 0, 1, 0, 1])
+        >>> changed = score.replace(value=0.5, warnings=("Changed by hand.",))
+        >>> float(changed), changed.metric, score.warnings
+        (0.5, 'logme', ())
         """
-        return Score(self if value is None else value, **{**self.__dict__, **changes})
+        value = changes.pop("value", float(self))
+        if unknown := changes.keys() - self.__dict__.keys():
+            raise TypeError(f"a Score has no attribute {min(unknown)!r}; see its documentation")
+        return Score(value, **{**self.__dict__, **changes})
 
     def with_warning(self, text: str) -> Score:
-        """Give the same score with one more warning.
+        """Return a copy with one more warning.
 
         Parameters
         ----------
@@ -156,7 +173,7 @@ class Score(float):
         score : Score
             A new object.
         """
-        return Score(self, **{**self.__dict__, "warnings": (*self.warnings, text)})
+        return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
         """Say in plain words what the number means and what to watch.
@@ -185,6 +202,8 @@ class Score(float):
 
 class Scores(dict[str, Score]):
     """Scores by metric name; `skipped` has those of "all" that do not apply or failed, and why."""
+
+    __module__ = "transferability"
 
     def __init__(self, scores: Mapping[str, Score], skipped: Mapping[str, str]) -> None:
         super().__init__(scores)

@@ -47,6 +47,8 @@ class Ranking:
         Hash of rows, labels, metrics and options. Rankings with equal digests can be added.
     """
 
+    __module__ = "transferability"
+
     rows: tuple[Row, ...]
     metrics: tuple[str, ...]
     task: str

@@ -63,6 +63,8 @@ class Row:
         Scores by layer and metric, from the first layer to the last; empty for other rankings.
     """
 
+    __module__ = "transferability"
+
     name: str
     scores: Mapping[str, Score]
     n_samples: int | None

@@ -26,6 +26,8 @@ _CORRECTED = "entropy_ratio"
 class TaskRanking(Ranking):
     """Target tasks, best first: a :class:`transferability.Ranking` whose rows are tasks."""
 
+    __module__ = "transferability"
+
     unit = "task"
 
     def evaluate(

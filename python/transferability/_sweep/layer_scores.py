@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._inputs.inputs import Inputs, read_inputs
+from .._inputs.inputs import Inputs, read_inputs, to_probabilities
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank_stats import build_stats_row
 from .._ranking.row import Row
-from .._scoring.probabilities import probabilities
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
@@ -76,7 +75,7 @@ def _kept(entry: Entry, shared: Inputs) -> Inputs:
     own: dict[str, Any] = {}
     outputs = entry.array(OUTPUTS) if OUTPUTS in entry.files else None
     if outputs is not None and outputs.ndim == 2 and outputs.shape[1] > 1:
-        probs = probabilities(outputs)
+        probs = to_probabilities(outputs)
         own = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     if FEATURES not in entry.files and not own:
         return shared

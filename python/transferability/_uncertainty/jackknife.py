@@ -40,7 +40,7 @@ def score_left_out_units(
     keep = {key: value for key, value in common.items() if key != "method"}
     if spec_of(metric).reads_statistics_only:
         parts = [
-            accumulate(given.take(units.find_rows(u)), request, **keep)["stats"]
+            accumulate(given.take(units.find_rows(u)), request, **keep)
             for u in range(units.n_units)
         ]
         return score_left_out_stats(parts, lambda stats: stats.outcomes(request)[metric])

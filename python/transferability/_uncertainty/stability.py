@@ -77,6 +77,8 @@ class Stability:
     moves models within the noise towards each other.
     """
 
+    __module__ = "transferability"
+
     names: tuple[str, ...]
     metric: str
     scores: Matrix

@@ -16,6 +16,7 @@ functions share these rules:
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._correlations import (
     kendall_tau,
     pearson,
@@ -37,3 +38,5 @@ __all__ = [
     "weighted_pearson",
     "weighted_tau",
 ]
+
+set_modules(globals())

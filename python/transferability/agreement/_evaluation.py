@@ -58,6 +58,8 @@ class Comparison:
         Level of the interval.
     """
 
+    __module__ = "transferability"
+
     measure: str
     first: str
     second: str
@@ -116,6 +118,8 @@ class Evaluation:
     without an order (one model drawn alone) are left out. SciPy's ``bootstrap`` draws for one
     statistic at a time; differences between metrics need the same draws.
     """
+
+    __module__ = "transferability"
 
     models: tuple[str, ...]
     metrics: tuple[str, ...]

@@ -72,7 +72,7 @@ def score(
     the stats command, which has its labels. --source-probs takes a file like FEATURES,
     --source-labels one like LABELS.
     """
-    from .._scoring.evaluate import score as score_features
+    from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
     from ..io._sources import load_labels
 

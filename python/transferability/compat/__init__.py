@@ -20,6 +20,6 @@ returned, with a warning.
 
 from __future__ import annotations
 
-from transferability.compat import emms, thuml, tllib, transformer_ranker
+from . import emms, thuml, tllib, transformer_ranker
 
 __all__ = ["emms", "thuml", "tllib", "transformer_ranker"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array
-from transferability.compat import _reference
-from transferability.errors import DataError, DtypeError
+from .._inputs.arrays import as_array
+from ..errors import DataError, DtypeError
+from . import _reference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from transferability import _core
-from transferability._inputs.arrays import as_array
-from transferability._util.threads import resolve_threads
-from transferability.errors import DataError, DtypeError
+from .. import _core
+from .._inputs.arrays import as_array
+from .._util.threads import resolve_threads
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array, as_features
-from transferability.errors import DataError, DtypeError
+from .._inputs.arrays import as_array, as_features
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

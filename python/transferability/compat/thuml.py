@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability.compat import _reference, _source
-from transferability.errors import TransferabilityError, TransferabilityWarning
+from ..errors import TransferabilityError, TransferabilityWarning
+from . import _reference, _source
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -7,10 +7,14 @@ data that an accuracy needs from a metric. :func:`compare` compares data sets at
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._compare import Quality, compare
 from ._curve import Curve, curve
+from ._extrapolate import Extrapolation as Extrapolation  # a part of pickled forecasts
 from ._fit import FORMS, fit
 from ._forecast import Forecast
 from ._rfml import RFML, rfml
 
 __all__ = ["FORMS", "RFML", "Curve", "Forecast", "Quality", "compare", "curve", "fit", "rfml"]
+
+set_modules(globals())

@@ -38,6 +38,8 @@ class Extrapolation:
     by the range of the gaps.
     """
 
+    __module__ = "transferability.forecast"
+
     sizes: Array
     gaps: Array
     relative: bool

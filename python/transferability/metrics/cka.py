@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 
 __all__ = ["cka"]
 
@@ -80,11 +81,6 @@ def cka(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """Give the native options: none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
     """Say what is aligned."""
     kind = "targets" if score.classes is None else "classes"
@@ -96,7 +92,7 @@ def explain(score: Any) -> list[str]:
 
 SPEC = MetricSpec(
     name="cka",
-    options=options,
+    options=no_options,
     explain=explain,
     when="How much of the labels' similarity the features share; rotation and scale do not matter.",
 )

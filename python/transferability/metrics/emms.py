@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["emms"]
@@ -114,14 +114,9 @@ def emms(
 
 
 def options(task: str, *, ridge: float = 0.0) -> dict[str, object]:
-    """Give the native options."""
-    try:
-        number = float(ridge)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"ridge is {ridge!r}; give a number of at least 0") from error
-    if not 0 <= number <= 1e100 or math.isnan(number):
-        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
-    return {"ridge": number}
+    """Validate the ridge and return the kernel options."""
+    advice = "a number from 0 to 1e100"
+    return {"ridge": number("ridge", ridge, advice, (0, 1e100), wrong_type=DtypeError)}
 
 
 def explain(score: Any) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["energy"]
 
@@ -73,18 +73,9 @@ def energy(
 
 
 def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, object]:
-    """Give the native options."""
-    if tail not in ("low", "high"):
-        raise DataError(f"tail is {tail!r}; choose 'low' or 'high'")
-    try:
-        part = float(share)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"share is {share!r}; give a share of the rows, above 0, at most 1"
-        ) from None
-    if not 0 < part <= 1:
-        raise DataError(f"share is {share}; give a share of the rows above 0, at most 1")
-    return {"share": part, "highest": tail == "high"}
+    """Validate the options and return those of the kernel."""
+    part = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
+    return {"share": part, "highest": choice("tail", tail, ("low", "high")) == "high"}
 
 
 def explain(score: Any) -> list[str]:

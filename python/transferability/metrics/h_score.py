@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["h_score"]
 
@@ -115,19 +114,11 @@ def h_score(
 
 
 def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
-    """Give the native options: nothing, a name, or a number from 0 to 1."""
+    """Validate the shrinkage and return the kernel options."""
     if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in _NAMED):
         return {"shrinkage": shrinkage}
-    try:
-        number = math.nan if isinstance(shrinkage, (str, bool)) else float(shrinkage)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise DataError(
-            f"shrinkage is {shrinkage!r}; choose None, 'ledoit-wolf', 'oas' or a number between 0 "
-            f"and 1"
-        )
-    return {"shrinkage": number}
+    advice = "None, 'ledoit-wolf', 'oas' or a number between 0 and 1"
+    return {"shrinkage": number("shrinkage", shrinkage, advice, (0, 1))}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["knn"]
 
@@ -86,18 +86,12 @@ def knn(
 
 
 def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    if metric not in ("l2", "cosine"):
-        raise DataError(f"metric is {metric!r}; choose 'l2' or 'cosine'")
-    try:
-        count = operator.index(k)
-    except TypeError:
-        raise DtypeError(f"k is {k!r}; give a whole number of neighbours") from None
-    if count < 1:
-        raise DataError(f"k is {k}; give at least 1 neighbour")
-    return {"k": float(count), "cosine": metric == "cosine", "vote": task == "multilabel"}
+    """Validate the options and return those of the kernel."""
+    return {
+        "k": float(whole_number("k", k, 1)),
+        "cosine": choice("metric", metric, ("l2", "cosine")) == "cosine",
+        "vote": task == "multilabel",
+    }
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:

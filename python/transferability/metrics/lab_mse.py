@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from .lin_mse import explain as _explain
-from .lin_mse import options as _options
+from .._scoring.score_features import score_one
+from .lin_mse import explain, options
 
 __all__ = ["lab_mse"]
 
@@ -92,18 +89,6 @@ def lab_mse(
         precision=precision,
         n_threads=n_threads,
     )
-
-
-def options(
-    task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
-) -> dict[str, object]:
-    """Give the native options."""
-    return _options(task, ridge=ridge, penalty=penalty, outputs=outputs)
-
-
-def explain(score: Any) -> list[str]:
-    """Say whose error it is."""
-    return _explain(score)
 
 
 SPEC = MetricSpec(

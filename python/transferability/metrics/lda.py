@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
+from ..errors import DtypeError
 
 __all__ = ["lda"]
 
@@ -105,16 +105,13 @@ def lda(
 
 
 def options(task: str, *, shrinkage: float | None = None) -> dict[str, object]:
-    """Check the shrinkage."""
+    """Validate the shrinkage and return the kernel options."""
     if shrinkage is None:
         return {"shrinkage": None}
-    try:
-        value = float(shrinkage)
-    except (TypeError, ValueError):
-        raise DtypeError(f"shrinkage is {shrinkage!r}; give a number or None") from None
-    if math.isnan(value) or not 0.0 < value <= 1.0:
-        raise DataError(f"shrinkage is {value:g}; lda needs 0 < shrinkage <= 1")
-    return {"shrinkage": value}
+    advice = "None or a number with 0 < shrinkage <= 1"
+    return {
+        "shrinkage": number("shrinkage", shrinkage, advice, (ABOVE_ZERO, 1), wrong_type=DtypeError)
+    }
 
 
 def explain(score: Any) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice, flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
-from .nce import check_normalize, entropy_lines
+from .._scoring.score_features import score_one
+from .nce import NORMALIZE, entropy_lines
 
 __all__ = ["explain", "leep", "options"]
 
@@ -106,10 +106,11 @@ def leep(
 def options(
     task: str, *, from_logits: bool = False, normalize: str | None = None
 ) -> dict[str, object]:
-    """Give the native options."""
-    if from_logits not in (True, False):
-        raise DataError(f"from_logits is {from_logits!r}; choose True or False")
-    return {"from_logits": bool(from_logits), "normalize": check_normalize(normalize)}
+    """Validate the options and return those of the kernel."""
+    return {
+        "from_logits": flag("from_logits", from_logits),
+        "normalize": choice("normalize", normalize, NORMALIZE),
+    }
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 
 __all__ = ["lfc"]
 
@@ -77,11 +78,6 @@ def lfc(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """Give the native options: none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
     """Say what is correlated."""
     return [
@@ -93,7 +89,7 @@ def explain(score: Any) -> list[str]:
 
 SPEC = MetricSpec(
     name="lfc",
-    options=options,
+    options=no_options,
     explain=explain,
     when="A quick check whether equal labels have similar features; weak as a ranking on its own.",
 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["lin_mse"]
 
@@ -108,21 +107,11 @@ def lin_mse(
 def options(
     task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
 ) -> dict[str, object]:
-    """Give the native options."""
-    try:
-        number = math.nan if isinstance(ridge, (str, bool)) else float(ridge)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1e100:
-        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
-    if penalty not in (True, False):
-        raise DataError(f"penalty is {penalty!r}; choose True or False")
-    if outputs not in ("mean", "sum"):
-        raise DataError(f"outputs is {outputs!r}; choose 'mean' or 'sum'")
+    """Validate the options and return those of the kernel."""
     return {
-        "ridge": number,
-        "penalty": bool(penalty),
-        "outputs": outputs,
+        "ridge": number("ridge", ridge, "a number from 0 to 1e100", (0, 1e100)),
+        "penalty": flag("penalty", penalty),
+        "outputs": choice("outputs", outputs, ("mean", "sum")),
         "skip_constant": task == "multilabel",
     }
 

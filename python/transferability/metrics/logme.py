@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._metric.options import flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["logme"]
 
@@ -121,13 +121,12 @@ def logme(
 def options(
     task: str, *, intercept: bool | str = "auto", keep_coef: bool = False
 ) -> dict[str, object]:
-    """Give the native options; "auto" means an intercept for regression only."""
-    if intercept not in (True, False, "auto"):
-        raise DataError(f"intercept is {intercept!r}; choose True, False or 'auto'")
-    with_intercept = task == "regression" if intercept == "auto" else bool(intercept)
+    """Validate the options and return those of the kernel; "auto" is the rule of the docstring."""
+    if intercept == "auto":
+        intercept = task == "regression"
     return {
-        "intercept": with_intercept,
-        "keep_coef": bool(keep_coef),
+        "intercept": flag("intercept", intercept, "True, False or 'auto'"),
+        "keep_coef": flag("keep_coef", keep_coef),
         "skip_constant": task == "multilabel",
     }
 

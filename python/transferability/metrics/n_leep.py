@@ -13,7 +13,7 @@ from typing import Any
 from .. import _core
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["n_leep"]

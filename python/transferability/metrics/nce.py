@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
-__all__ = ["check_normalize", "entropy_lines", "explain", "nce", "options"]
+__all__ = ["NORMALIZE", "entropy_lines", "explain", "nce", "options"]
 
-_NORMALIZE = (None, "entropy_sum", "entropy_ratio")
+NORMALIZE = (None, "entropy_sum", "entropy_ratio")
 
 
 def nce(
@@ -99,8 +99,8 @@ def nce(
 
 
 def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
-    """Give the native options."""
-    return {"normalize": check_normalize(normalize)}
+    """Validate the option and return it."""
+    return {"normalize": choice("normalize", normalize, NORMALIZE)}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
@@ -114,13 +114,6 @@ def explain(score: Any) -> list[str]:
     """Say how much of the labels' entropy the source classes explain."""
     what = "minus the entropy of the labels given the source model's classes"
     return entropy_lines(score, what)
-
-
-def check_normalize(normalize: object) -> object:
-    """Refuse an unknown way to normalise."""
-    if normalize not in _NORMALIZE:
-        raise DataError(f"normalize is {normalize!r}; choose {', '.join(map(repr, _NORMALIZE))}")
-    return normalize
 
 
 def entropy_lines(score: Any, what: str) -> list[str]:

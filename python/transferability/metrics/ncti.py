@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["ncti"]
 
@@ -101,16 +101,8 @@ def ncti(
 
 
 def options(task: str, *, n_components: int = 64) -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    try:
-        count = operator.index(n_components)
-    except TypeError:
-        raise DtypeError(f"n_components is {n_components!r}; give a whole number") from None
-    if count < 1:
-        raise DataError(f"n_components is {count}; give 1 or more")
-    return {"n_components": float(count)}
+    """Validate the number of components and return the kernel options."""
+    return {"n_components": float(whole_number("n_components", n_components, 1))}
 
 
 def pool(scores: Sequence[Any]) -> list[float]:

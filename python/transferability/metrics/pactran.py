@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["pactran"]
@@ -93,17 +94,12 @@ def pactran(
 
 
 def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[str, object]:
-    """Check the options."""
-    checked: dict[str, object] = {}
-    for name, value in (("prior", prior), ("variance", variance)):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise DataError(f"{name} is {value!r}; give a positive number") from None
-        if not 1e-100 <= number <= 1e100:
-            raise DataError(f"{name} is {value}; give a number from 1e-100 to 1e100")
-        checked[name] = number
-    return checked
+    """Validate the options."""
+    advice, within = "a number from 1e-100 to 1e100", (1e-100, 1e100)
+    return {
+        "prior": number("prior", prior, advice, within),
+        "variance": number("variance", variance, advice, within),
+    }
 
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["parc"]
 
@@ -94,23 +94,12 @@ def parc(
 def options(
     task: str, *, n_components: int = 32, max_samples: int = 500, seed: int = 0
 ) -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    checked: dict[str, object] = {}
-    for name, value, least in (
-        ("n_components", n_components, 2),
-        ("max_samples", max_samples, 3),
-        ("seed", seed, 0),
-    ):
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise DtypeError(f"{name} is {value!r}; give a whole number") from None
-        if not least <= number <= 2**53:
-            raise DataError(f"{name} is {number}; give {least} or more, at most 2**53")
-        checked[name] = float(number)
-    return checked
+    """Validate the options and return those of the kernel."""
+    return {
+        "n_components": float(whole_number("n_components", n_components, 2)),
+        "max_samples": float(whole_number("max_samples", max_samples, 3)),
+        "seed": float(whole_number("seed", seed, 0)),
+    }
 
 
 def explain(score: Any) -> list[str]:

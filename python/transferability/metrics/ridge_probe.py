@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["ridge_probe"]
@@ -105,12 +107,16 @@ def ridge_probe(
 
 
 def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, object]:
-    """Check the ridges, and write them as the native module reads them."""
+    """Validate the ridges and return them for the native module."""
     if ridges is None:
         return {"ridges": None}
+    advice, within = "a finite number above 0", (ABOVE_ZERO, sys.float_info.max)
     try:
-        values = [float(ridge) for ridge in ridges]
-    except (TypeError, ValueError):
+        values = [
+            number(f"ridges[{place}]", ridge, advice, within, wrong_type=DtypeError)
+            for place, ridge in enumerate(ridges)
+        ]
+    except TypeError:  # of an entry, which is a DtypeError, or of enumerate
         raise DtypeError(f"ridges is {ridges!r}; give a sequence of numbers above 0") from None
     if not values:
         raise DataError("ridges is empty; give at least one, or None for the default grid")

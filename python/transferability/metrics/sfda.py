@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from .lda import compared
 
 __all__ = ["sfda"]
@@ -87,11 +88,6 @@ def sfda(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """There are none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
     """Say what the number means, and what chance would be."""
     return [
@@ -103,7 +99,7 @@ def explain(score: Any) -> list[str]:
 
 SPEC = MetricSpec(
     name="sfda",
-    options=options,
+    options=no_options,
     explain=explain,
     when="Classification after fine-tuning that separates classes further; saturates for N <= D.",
 )

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .._util.public import set_modules
 from ..errors import DataError, DtypeError
 from ._model import Model
 from ._spec import Spec, closest, parse_spec
@@ -180,3 +181,6 @@ def _home(spec: Spec) -> Any:
 def _hint(home: Any) -> str:
     hint: str = getattr(home, "NO_MATCH", "")
     return hint
+
+
+set_modules(globals())

@@ -6,7 +6,10 @@ Every function draws into the Axes it is given, or into those of a new figure, a
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._models import ranking, scatter
 from ._profiles import forecast, groups, layers
 
 __all__ = ["forecast", "groups", "layers", "ranking", "scatter"]
+
+set_modules(globals())

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .._util.optional import need
+from .._util.public import set_module
 
 if TYPE_CHECKING:
     from ._extract import extract as extract
@@ -51,6 +52,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     need("torch", extra="torch", what=f"transferability.torch.{name}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    set_module(value, __name__)
     globals()[name] = value
     return value
 

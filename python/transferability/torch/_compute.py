@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import to_probabilities
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import SETS, Score, Scores, issue
-from .._scoring import probabilities as _outputs
-from .._scoring.evaluate import score
+from .._scoring.score_features import score
 from .._stats.stats import Stats
 from ..errors import DataError, DtypeError
 from ._rows import LayerRows
@@ -98,4 +98,4 @@ def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
     """Give outputs (n, K) as probabilities of at least two classes."""
     if outputs.shape[1] < 2:
         raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
-    return _outputs.probabilities(outputs)
+    return to_probabilities(outputs)

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.labels import read_labels
-from .._inputs.tags import IGNORED
+from .._inputs.labels import IGNORED, read_labels
 from ..errors import DataError
 from ._tokens import Selection
 

@@ -38,6 +38,8 @@ class Extractor:
         Samples so far; a layer may have more rows, one for each token.
     """
 
+    __module__ = "transferability.torch"
+
     def __init__(
         self,
         model: nn.Module,

@@ -29,6 +29,8 @@ class Layer:
     `shape` is None for what does not run, or gives no tensor.
     """
 
+    __module__ = "transferability.torch"
+
     name: str
     type: str
     shape: tuple[int, ...] | None
@@ -47,6 +49,8 @@ class Wanted:
 
 class Layers(list[Layer]):
     """Layers in the order of the model's definition; prints as a table."""
+
+    __module__ = "transferability.torch"
 
     def __repr__(self) -> str:
         """Show a line for each layer."""

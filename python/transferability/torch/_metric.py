@@ -78,6 +78,7 @@ class TransferabilityMetric(_Metric):
     Examples
     --------
     >>> import torch
+    >>> from transferability.torch import TransferabilityMetric
     >>> metric = TransferabilityMetric(num_features=4, num_classes=2, metrics="logme")
     >>> features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> for batch in features.split(20):
@@ -85,6 +86,8 @@ class TransferabilityMetric(_Metric):
     >>> metric.compute().shape, metric.stats.n_samples
     (torch.Size([]), 60)
     """
+
+    __module__ = "transferability.torch"
 
     full_state_update = False
     higher_is_better = True

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._inputs.arrays import as_array
-from .._inputs.labels import read_labels
-from .._inputs.tags import IGNORED, without_mark
+from .._inputs.labels import IGNORED, read_labels, strip_bio_prefix
 from ..errors import DataError
 from ._pooling import readable
 
@@ -145,7 +144,7 @@ def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[
         raise DataError(
             "bio='strip' needs tags as strings, or tag_names, a list with the name of each integer"
         )
-    return np.array([without_mark(tag) for tag in labels.tolist()], str)
+    return np.array([strip_bio_prefix(tag) for tag in labels.tolist()], str)
 
 
 def _selection(

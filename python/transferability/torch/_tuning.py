@@ -76,6 +76,8 @@ class BTuning(nn.Module):
     torch.Size([])
     """
 
+    __module__ = "transferability.torch"
+
     def __init__(
         self,
         teachers: TeacherEnsemble,

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.public import set_modules
 from ..errors import DataError, DtypeError
 from ._head import Head, checked, teacher_weights
 
@@ -227,3 +228,6 @@ def checked_k(k: int, n_models: int) -> int:
     if k > n_models:
         raise DataError(f"k is {k}, but LogME could score {n_models}")
     return int(k)
+
+
+set_modules(globals())
