@@ -26,7 +26,7 @@ def _explain_consensus(score: Any) -> list[str]:
 
 
 def _explain_prior(score: Any) -> list[str]:
-    return ["It is the prior that was passed for this model; none of your data enters it."]
+    return ["It is the prior of this model, as given; none of your data enters it."]
 
 
 DERIVED = {

@@ -1,4 +1,4 @@
-"""``transferability metrics``: what there is to compute."""
+"""``transferability metrics``: list the metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["metrics"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def metrics(as_json: bool) -> None:
-    """List the metrics: what each is for and measures, then what it needs, costs and comes from."""
+    """List the metrics: tasks and purpose, then inputs, cost, publication and use of each."""
     from .._metric.registry import metric_specs
     from .._metric.spec import NEEDS
 
