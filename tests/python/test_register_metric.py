@@ -46,12 +46,6 @@ def mean_gap(stats, *, scale=1.0):
 '''
 
 
-@pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.metric_specs()
-    monkeypatch.setattr(registry, "_specs", dict(registry._specs))
-
-
 @pytest.fixture
 def user() -> None:
     for code in (USER, ON_STATISTICS):

@@ -26,13 +26,22 @@ def _explain_consensus(score: Any) -> list[str]:
 
 
 def _explain_prior(score: Any) -> list[str]:
-    return ["It is the prior that was passed for this model; none of your data enters it."]
+    return ["It is the prior of this model, as given; none of your data enters it."]
 
 
 DERIVED = {
-    spec.name: spec
-    for spec in (
-        MetricSpec(CONSENSUS, no_options, _explain_consensus, title="Consensus"),
-        MetricSpec(PRIOR, no_options, _explain_prior, title="Prior"),
-    )
+    CONSENSUS: MetricSpec(
+        CONSENSUS,
+        no_options,
+        _explain_consensus,
+        title="Consensus",
+        summary="share of the other models that a model beats, averaged over metrics",
+    ),
+    PRIOR: MetricSpec(
+        PRIOR,
+        no_options,
+        _explain_prior,
+        title="Prior",
+        summary="what was known of a model before, as given",
+    ),
 }

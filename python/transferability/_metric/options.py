@@ -45,9 +45,11 @@ def flag(name: str, value: object, choices: str = "True or False") -> bool:
     DataError
         For anything else; its text offers `choices`.
     """
-    if not isinstance(value, (bool, np.bool_)):
-        raise DataError(f"{name} is {value!r}; choose {choices}")
-    return bool(value)
+    if value is True or value is False:
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise DataError(f"{name} is {value!r}; choose {choices}")
 
 
 def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:

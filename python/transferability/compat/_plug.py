@@ -1,4 +1,4 @@
-"""Metrics of this package as estimators of transformer-ranker."""
+"""Adapters: metrics of this package as estimators of transformer-ranker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimator", "install"]
 
-#: What a ranker hands to its estimators suffices for metrics that need no more than this.
+#: The needs that embeddings and labels meet, which is all that a ranker passes.
 _AT_HAND = {"stats", "class_scatters", "samples"}
 
 
@@ -30,9 +30,9 @@ class Estimator:
     Attributes
     ----------
     metric : str
-        Which metric this is.
+        Name of the metric.
     score : Score or None
-        What the last `fit` returned, with everything it knows of itself.
+        Result of the last `fit`.
     """
 
     metric: ClassVar[str]

@@ -1,4 +1,4 @@
-"""tllib's TransRate."""
+"""TransRate of tllib."""
 
 from __future__ import annotations
 

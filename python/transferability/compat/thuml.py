@@ -1,4 +1,4 @@
-"""The numbers of github.com/thuml/LogME, the authors' own code."""
+"""LogME, LEEP and NCE of github.com/thuml/LogME, the authors' code of LogME."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class LogME:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was fitted."""
+        """Clear the fit."""
         self.num_dim = 0
         self.alphas: list[float] = []
         self.betas: list[float] = []

@@ -1,4 +1,4 @@
-"""The numbers of ``tllib.ranking`` (github.com/thuml/Transfer-Learning-Library)."""
+"""Metrics of ``tllib.ranking`` (github.com/thuml/Transfer-Learning-Library)."""
 
 from __future__ import annotations
 

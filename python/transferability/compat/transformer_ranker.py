@@ -1,4 +1,4 @@
-"""The numbers of ``estimators`` of github.com/flairNLP/transformer-ranker, and a way into it."""
+"""Estimators of github.com/flairNLP/transformer-ranker, and this package's metrics as such."""
 
 from __future__ import annotations
 

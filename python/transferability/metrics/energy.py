@@ -21,7 +21,7 @@ def energy(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Mean energy of the rows with the lowest energy: the label-free part of ETran.
+    r"""Compute the mean energy of the rows with the lowest energy: the label-free part of ETran.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, 
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     which = "highest" if score.highest else "lowest"
     return [
-        f"It is the mean of ln sum exp over the features, of the {int(score.n_rows)} row(s) where "
-        f"it is {which}; it grows with the width and scale of the features."
+        f"It is the energy, ln sum exp over the features, averaged over the {int(score.n_rows)} "
+        f"row(s) where it is {which}; it grows with the width and scale of the features."
     ]
 
 

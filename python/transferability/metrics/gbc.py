@@ -1,4 +1,4 @@
-"""GBC: how much the Gaussians of the classes overlap."""
+"""GBC: minus the summed Bhattacharyya coefficients of Gaussians fitted to the classes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gbc(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Gaussian Bhattacharyya coefficient: how little the classes overlap.
+    r"""Compute the Gaussian Bhattacharyya coefficient (GBC): minus the overlap of the classes.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ def options(
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     if score.classes is None or len(score.classes) < 2:
-        return ["There is a single class, and so no pair of classes that could overlap."]
+        return ["There is a single class, so no pair of classes can overlap."]
     n_pairs = len(score.classes) * (len(score.classes) - 1)
     lines = [
         f"Pairs of classes overlap by {-float(score) / n_pairs:.4f} on average, where 1 is two "

@@ -1,4 +1,4 @@
-"""H-score: how much of the features' spread lies between the classes."""
+"""H-score: the between-class share of the features' variance, summed over directions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def h_score(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""H-score of features for class labels.
+    r"""Compute the H-score of features for class labels.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def h_score(
     labels : array-like of shape (n_samples,)
         Classes: integers, strings or booleans.
     shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
-        How far the features' covariance is drawn to a multiple of the identity: not at all, as
-        far as Ledoit and Wolf or Chen et al. estimate, or this far.
+        Shrinkage of the features' covariance to a multiple of the identity: none, as estimated by
+        Ledoit and Wolf or by Chen et al. (oracle approximating shrinkage), or this number.
     task : {"auto", "classification"}, default="auto"
         As in :func:`transferability.logme`.
     precision : {"double", "single"}, default="double"
@@ -129,11 +129,12 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say how far the classes are apart, and which the most."""
+    """Return sentences that interpret the score."""
     most = score.n_classes - 1
     lines = [
-        f"It is the part of the features' spread that lies between the classes, in directions out "
-        f"of {most}: 0 if the class means coincide, {most} if the features tell all classes apart."
+        f"It is the share of the features' variance that lies between the classes, summed over at "
+        f"most {most} directions: 0 if the class means coincide, {most} if the features tell all "
+        f"classes apart."
     ]
     if score.shrinkage > 0:
         lines.append(f"The features' covariance was shrunk by {score.shrinkage:.4f}.")
@@ -145,12 +146,15 @@ def explain(score: Any) -> list[str]:
         ]
         order = sorted(range(len(shares)), key=shares.__getitem__)
         worst, best = (f"{score.classes[i]} ({shares[i]:.0%})" for i in (order[0], order[-1]))
-        lines.append(f"Most of what it can be it is for class {best}, least for class {worst}.")
+        lines.append(
+            f"Of its largest possible part, class {best} reaches the most and class {worst} the "
+            f"least."
+        )
     reach = min(most, score.n_features)
     if reach and float(score) > 0.98 * reach:
         lines.append(
-            f"It is {float(score) / reach:.1%} of the most it can be: nearly saturated, so that it "
-            f"hardly tells good features from better ones."
+            f"It is {float(score) / reach:.1%} of its maximum: nearly saturated, so it hardly "
+            f"tells good features from better ones."
         )
     return lines
 

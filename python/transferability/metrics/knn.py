@@ -1,4 +1,4 @@
-"""k-NN: how often the nearest other rows vote for a row's own class."""
+"""k-NN: leave-one-out accuracy, or R², of the k nearest neighbours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def knn(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Leave-one-out accuracy of the k nearest neighbours, or their R² on real targets.
+    r"""Compute the leave-one-out accuracy of the k nearest neighbours, or their R² on targets.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what guessing would get."""
+    """Return sentences that compare the score with guessing."""
     k = int(score.k)
     if score.classes is None:
         if score.task == "regression":
@@ -110,7 +110,9 @@ def explain(score: Any) -> list[str]:
                 f"It is the R² of predicting each row by the mean of its {k} nearest neighbours: 1 "
                 f"is perfect, 0 no better than the overall mean."
             ]
-        return [f"Its {k} nearest neighbours vote this share of the 0/1 labels of a row right."]
+        return [
+            f"It is the share of the 0/1 labels that the {k} nearest neighbours of a row predict."
+        ]
     chance = max(score.class_counts) / score.n_samples
     return [
         f"It is the share of rows whose {k} nearest neighbours vote for the row's own class; "

@@ -21,10 +21,10 @@ def lab_mse(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    """Minus the mean squared error of a linear fit from the source model's outputs to targets.
+    """Compute LabMSE: minus the mean squared error of a linear fit from the source model's outputs.
 
-    :func:`transferability.lin_mse` with what the source model puts out for the same rows in
-    place of features. In ``score`` and ``rank`` those are given as ``source_probs``.
+    This is :func:`transferability.lin_mse` with the outputs of the source model in place of
+    features. ``score`` and ``rank`` take them as ``source_probs``.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def lda(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Mean posterior of the true class under linear discriminant analysis.
+    r"""Compute the mean posterior of the true class under linear discriminant analysis (LDA).
 
     The classification part of ETran.
 
@@ -33,7 +33,7 @@ def lda(
     labels : array-like of shape (n_samples,)
         Classes: integers, strings or booleans, at least two of them.
     shrinkage : float, optional
-        In (0, 1]: how much of the covariance within classes is replaced by its mean variance.
+        In (0, 1]: the share of the within-class covariance that is replaced by its mean variance.
         Default: ``max(exp(-5 s), 1e-10)``, s being the spread of that covariance (about its
         largest eigenvalue), as SFDA and ETran have it. That depends on the scale of the
         features; with a number the score does not.
@@ -115,7 +115,7 @@ def options(task: str, *, shrinkage: float | None = None) -> dict[str, object]:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant, fitted to these samples, gives "
         "to their own classes.",
@@ -124,12 +124,12 @@ def explain(score: Any) -> list[str]:
 
 
 def compared(score: Any) -> list[str]:
-    """Compare a mean posterior with what features that know nothing get."""
+    """Return sentences that compare a mean posterior with that of uninformative features."""
     share = sum((count / score.n_samples) ** 2 for count in score.class_counts)
     lines = [f"Features that know nothing would get {share:.4f}; shrinkage {score.shrinkage:.3g}."]
     order = sorted(range(len(score.classes)), key=lambda i: float(score.per_target[i]))
     worst, best = (f"{score.classes[i]} ({score.per_target[i]:.4f})" for i in (order[0], order[-1]))
-    lines.append(f"Surest on class {best}, least sure on class {worst}.")
+    lines.append(f"The posterior is highest for class {best} and lowest for class {worst}.")
     return lines
 
 

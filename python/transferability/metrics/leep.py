@@ -22,7 +22,7 @@ def leep(
     task: str = "classification",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Score a source model's class probabilities by the log expected empirical prediction.
+    r"""Compute LEEP, the log expected empirical prediction, of a source model's probabilities.
 
     Parameters
     ----------
@@ -47,10 +47,11 @@ def leep(
     Returns
     -------
     score : Score
-        In nats per sample, from -H(Y), where the probabilities know nothing, to 0 (plus what the
-        rows' sums exceed 1 by); higher is better. `per_target` is the mean over the rows of each
-        class; the value is their mean weighted by `class_counts`. Details: `label_entropy`, H(Y)
-        in nats; `n_source_classes`, how many have mass in some row; `from_logits`, `normalize`.
+        In nats per sample, from -H(Y), where the probabilities are uninformative, to 0 (and
+        above, where rows sum to more than 1); higher is better. `per_target` is the mean over the
+        rows of each class; the value is their mean weighted by `class_counts`. Details:
+        `label_entropy`, H(Y) in nats; `n_source_classes`, how many have mass in some row;
+        `from_logits`, `normalize`.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say how much of the labels' entropy the source probabilities explain."""
+    """Return sentences on the share of the labels' entropy that the probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"
     return entropy_lines(score, what)
 

@@ -24,7 +24,7 @@ def lin_mse(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Minus the mean squared error of a linear fit from features to targets.
+    r"""Compute LinMSE: minus the mean squared error of a linear fit from features to targets.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def lin_mse(
     ridge : float, default=0.0
         The weight of the penalty, 0 or more; its unit is that of a squared feature.
     penalty : bool, default=False
-        Whether the penalty counts, as in the paper, or not, as in its code.
+        Whether the score includes the penalty, as in the paper; it does not in its code.
     outputs : {"mean", "sum"}, default="mean"
         Whether the errors of several targets are averaged, as in the code, or summed, as in the
         paper.
@@ -117,7 +117,7 @@ def options(
 
 
 def explain(score: Any) -> list[str]:
-    """Say whose error it is."""
+    """Return sentences that interpret the score."""
     ridge = score.details.get("ridge", 0.0)
     fit = f"ridge fit (penalty {ridge:g})" if ridge > 0 else "least-squares fit"
     what = "the sum" if score.details.get("outputs") == "sum" else "the mean"

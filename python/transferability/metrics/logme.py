@@ -24,7 +24,7 @@ def logme(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Log maximum evidence (LogME) of features for labels or targets.
+    r"""Compute LogME, the log maximum evidence of features for labels or targets.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def logme(
     Warns
     -----
     TransferabilityWarning
-        Where the value is defined but deserves a second look, for example with one class only.
+        Where the value is defined but may mislead, for example with one class only.
 
     Notes
     -----
@@ -121,7 +121,7 @@ def logme(
 def options(
     task: str, *, intercept: bool | str = "auto", keep_coef: bool = False
 ) -> dict[str, object]:
-    """Validate the options and return those of the kernel; "auto" is the rule of the docstring."""
+    """Validate the options and return those of the kernel; "auto" means regression only."""
     if intercept == "auto":
         intercept = task == "regression"
     return {
@@ -141,7 +141,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and compare it with features that know nothing."""
+    """Return sentences that compare the score with uninformative features."""
     kind = "targets" if score.classes is None else "classes"
     lines = [
         f"It is the log evidence per sample, in nats, of a Bayesian linear model, the mean over "

@@ -23,11 +23,11 @@ def ncti(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Give the three parts of the neural-collapse score (NCTI); :func:`rank` makes them a score.
+    r"""Compute the three parts of NCTI, the neural collapse transferability index.
 
-    The score adds parts that are scaled to [0, 1] over the models of a ranking, so one model has
-    no value: it is NaN here and in :func:`score`, with a warning, and "all" leaves NCTI out there.
-    ``rank(models, labels, "ncti")`` gives values, which change when models are added or removed.
+    The score is a sum of parts, each scaled to [0, 1] over the models of a ranking. A single model
+    has no value: it is NaN here and in :func:`score`, with a warning, and "all" leaves NCTI out.
+    ``rank(models, labels, "ncti")`` computes values, which change when models are added or removed.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def options(task: str, *, n_components: int = 64) -> dict[str, object]:
 
 
 def pool(scores: Sequence[Any]) -> list[float]:
-    """Give the values of models that are compared with each other."""
+    """Return the values of models that are ranked together."""
 
     def scaled(part: str) -> list[float]:
         parts = [float(getattr(score, part)) for score in scores]
@@ -118,7 +118,7 @@ def pool(scores: Sequence[Any]) -> list[float]:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, or why there is none."""
+    """Return sentences on the parts, and on the value if there is one."""
     parts = (
         f"spread {score.spread:.4f} and posterior {score.posterior:.4f} (more is better), within "
         f"{score.within:.4f} (less is better)"

@@ -25,7 +25,7 @@ def pactran(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""PACTran with a Gaussian prior: the negative of its bound.
+    r"""Compute PACTran with a Gaussian prior: minus a PAC-Bayes bound on the log loss.
 
     Needs scikit-learn (``pip install transferability[sklearn]``).
 
@@ -103,7 +103,7 @@ def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[s
 
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-    """Fit the classifier and measure how flat its loss is."""
+    """Fit the classifier and compute the PAC-Bayes bound from the curvature of its loss."""
     import numpy as np
 
     from ._sklearn import checked_float64, class_codes, scikit_learn
@@ -151,7 +151,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number is made of."""
+    """Return sentences that interpret the score."""
     return [
         f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "
         f"fitted classifier and {score.flatness:.4f} for how sharp its minimum is."

@@ -1,4 +1,4 @@
-"""PARC: how well distances between features order distances between labels."""
+"""PARC: the rank correlation of feature distances with label distances."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def parc(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Pairwise annotation representation comparison (PARC) of features and classes.
+    r"""Compute PARC, the pairwise annotation representation comparison of features and classes.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def parc(
     task : {"auto", "classification"}, default="auto"
         Classification only.
     n_threads : int, optional
-        Has little to do here; kept for uniformity.
+        Default: :func:`transferability.get_num_threads`. It hardly changes the time.
 
     Returns
     -------
@@ -103,10 +103,10 @@ def options(
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     return [
-        f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, between how "
-        f"far their features are apart and whether their classes differ: 0 is no relation."
+        f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, of the "
+        f"distance of their features with whether their classes differ: 0 is no relation."
     ]
 
 

@@ -1,4 +1,4 @@
-"""The H-score with Ledoit and Wolf's shrinkage, under its own name."""
+"""Regularized H-score: the H-score with Ledoit-Wolf shrinkage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def regularized_h_score(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    """H-score with the features' covariance shrunk as Ledoit and Wolf do.
+    """Compute the H-score with Ledoit-Wolf shrinkage of the features' covariance.
 
     The same as :func:`transferability.h_score` with ``shrinkage="ledoit-wolf"``.
 

@@ -24,7 +24,7 @@ def ridge_probe(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Leave-one-out accuracy or R² of ridge regression on standardised features.
+    r"""Compute the leave-one-out accuracy or R² of ridge regression on standardised features.
 
     A linear probe without a training run: exact leave-one-out predictions from one
     decomposition.
@@ -65,7 +65,7 @@ def ridge_probe(
     Warns
     -----
     TransferabilityWarning
-        For classes of one sample, which no model finds that has not seen them.
+        For classes of one sample: without it, no model knows the class.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def ridge_probe(
 
     The ridge is that of the least :math:`\sum e^2`, over all classes together or for each
     target. A row's class is that of its largest prediction, the first of equal ones. R² is
-    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so features that know nothing get slightly less
+    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less
     than 0. Means, scales and N are those of all rows.
 
     References
@@ -134,7 +134,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     if score.classes is None:
         return [
             f"It is the R² of predictions of rows that were left out, the mean over "
@@ -142,8 +142,8 @@ def explain(score: Any) -> list[str]:
         ]
     share = max(score.class_counts) / score.n_samples
     return [
-        "It is the share of samples that a ridge regression of all others finds the class of "
-        f"when they are left out, at a ridge of {score.ridge:g}.",
+        "It is the leave-one-out accuracy of a ridge regression: the share of samples whose class "
+        f"it predicts when they are left out, at a ridge of {score.ridge:g}.",
         f"Always guessing the most frequent class would get {share:.4f}.",
     ]
 

@@ -1,4 +1,4 @@
-"""SFDA: a linear discriminant that is fitted again to harder samples."""
+"""SFDA: the mean posterior of a linear discriminant that is refitted to harder samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sfda(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Self-challenging Fisher discriminant analysis.
+    r"""Compute SFDA, the self-challenging Fisher discriminant analysis.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def sfda(
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant gives to the true classes after "
         f"samples were moved towards the other classes ({1 - score.certainty:.1%} of the way).",

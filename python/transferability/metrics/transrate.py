@@ -1,4 +1,4 @@
-"""TransRate: what the labels tell about the features, by coding rates."""
+"""TransRate: the coding rate of the features less that within the classes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def transrate(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""TransRate of features for class labels, in one of its three versions.
+    r"""Compute TransRate of features for class labels, in one of its three variants.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def transrate(
     Warns
     -----
     TransferabilityWarning
-        Where the value is defined but deserves a second look: one class, classes of one row,
+        Where the value is defined but may mislead: one class, classes of one row,
         features that do not vary, digits lost to large features.
 
     Notes
@@ -128,7 +128,7 @@ def options(task: str, *, variant: str = "paper", eps: float = 1e-4) -> dict[str
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     within = score.rate - float(score)
     lines = [
         f"Coding the features takes {score.rate:.4f} nats, and {within:.4f} once the classes are "
