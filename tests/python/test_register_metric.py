@@ -266,7 +266,7 @@ def test_a_name_belongs_to_one_function() -> None:
 
 def test_reserved_words_are_those_in_use() -> None:
     columns = {field.name for field in fields(Row)}
-    columns |= {name for name in dir(Row) if not name.startswith("_")} - {"fine_tune_recipe"}
+    columns |= {name for name in dir(Row) if not name.startswith("_")}
     assert columns | {"model"} == register.RESERVED_NAMES
     arguments = {*inspect.signature(tx.score).parameters, *inspect.signature(tx.rank).parameters}
     assert arguments == register.RESERVED_OPTIONS

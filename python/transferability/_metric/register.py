@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = frozenset(
     {
         *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
-        *("error", "rank", "layer", "layers", "inputs", "per_group"),
+        *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
     }
 )
 #: Arguments of ``score`` and ``rank``, which would never reach a metric.
