@@ -32,8 +32,9 @@ from ..errors import (
     TransferabilityError,
     TransferabilityWarning,
 )
-from ._metric_batch import checked
-from ._metric_moments import digits_lost, moments_of
+from ._accumulate import add_classes, add_rows, add_targets, zero_sums
+from ._metric_batch import check_batch
+from ._metric_moments import convert_moments, describe_lost_digits
 
 __all__ = ["TransferabilityMetric"]
 
@@ -120,12 +121,14 @@ class TransferabilityMetric(_Metric):
         plan(self.metrics, self.task, self.options, {"stats"})  # refuses what does not apply
 
         d, k = num_features, self.width
-        sums = {"count": (), "sum": (d,), "scatter": (d, d), "cubic": (d,), "quartic": ()}
-        of_classes = {"class_counts": (k,), "class_sums": (k, d)}
-        of_targets = {"target_sum": (k,), "target_square": (k,), "cross": (d, k)}
-        sums |= of_classes if self.task == "classification" else of_targets
-        for name, shape in sums.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        of_classes = self.task == "classification"
+        sums = {"count": torch.zeros((), dtype=torch.float64)}
+        sums |= zero_sums(d, None if of_classes else k)
+        shapes = {"class_counts": (k,), "class_sums": (k, d)}
+        shapes = shapes if of_classes else {"target_sum": (k,), "target_square": (k,)}
+        sums |= {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        for name, zeros in sums.items():
+            self.add_state(name, zeros, dist_reduce_fx="sum")
         infinite = torch.full((d,), torch.inf, dtype=torch.float64)
         self.add_state("least", infinite, dist_reduce_fx="min")
         self.add_state("most", -infinite, dist_reduce_fx="max")
@@ -148,26 +151,20 @@ class TransferabilityMetric(_Metric):
     def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
         """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
         device = self.sum.device
-        x, y = checked(features, target, self.num_features, self.task, self.width, device)
+        x, y = check_batch(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
         self.most = torch.maximum(self.most, x.amax(dim=0))
         x = x - self.shift
-        square = (x * x).sum(dim=1)
+        sums = {name: getattr(self, name) for name in self._defaults}  # changed in place
         self.count += len(x)
-        self.sum += x.sum(dim=0)
         self.scatter += x.T @ x
-        self.cubic += square @ x
-        self.quartic += square @ square
+        add_rows(sums, x)
         if self.task == "classification":
-            # A product rather than index_add_, whose order on a GPU differs from run to run.
             one_hot = torch.nn.functional.one_hot(y, self.width).double()
             self.class_counts += one_hot.sum(dim=0)
-            self.class_sums += one_hot.T @ x
+            add_classes(sums, one_hot.T, x)
         else:
-            y = y - self.target_shift
-            self.target_sum += y.sum(dim=0)
-            self.target_square += (y * y).sum(dim=0)
-            self.cross += x.T @ y
+            add_targets(sums, x, y - self.target_shift)
 
     def set_dtype(self, dst_type: Any) -> Any:
         """Refuse: sums of squares in fewer digits would be another score."""
@@ -222,9 +219,9 @@ class TransferabilityMetric(_Metric):
         if not self.count:
             raise DataError("this metric holds no rows yet; call update first")
         held = {name: getattr(self, name).cpu().numpy().copy() for name in self._defaults}
-        if text := digits_lost(held):
+        if text := describe_lost_digits(held):
             warnings.warn(text, TransferabilityWarning, stacklevel=3)
-        return Stats.from_moments(moments_of(held, self.task))
+        return Stats.from_moments(convert_moments(held, self.task))
 
 
 def _vector(name: str, value: Any, size: int) -> torch.Tensor:

@@ -6,10 +6,10 @@ import torch
 
 from ..errors import DataError, DtypeError
 
-__all__ = ["checked"]
+__all__ = ["check_batch"]
 
 
-def checked(
+def check_batch(
     features: torch.Tensor,
     target: torch.Tensor,
     num_features: int,

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["digits_lost", "moments_of"]
+__all__ = ["convert_moments", "describe_lost_digits"]
 
 #: A ratio from which on its square takes more than 6 of 16 digits.
 _FAR = 1e3
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
+def convert_moments(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
     """Turn what TransferabilityMetric holds into moments.
 
     The shift of constant columns moves to their value, about which they are exactly zero. With k
@@ -50,7 +50,7 @@ def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
     return moments
 
 
-def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
+def describe_lost_digits(held: Mapping[str, NDArray[Any]]) -> str:
     """Say what is lost where a shift is far from the mean, and what to do; else an empty text."""
     n = held["count"]
     constant = held["least"] == held["most"]
