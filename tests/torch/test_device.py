@@ -17,7 +17,7 @@ from transferability._inputs.target import read_target
 from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
 from transferability.torch._device import DeviceMoments
-from transferability.torch._finite import FirstBad
+from transferability.torch._finite import FiniteCheck
 from transferability.torch._precision import full_precision
 
 DEVICES = [
@@ -229,13 +229,13 @@ def test_columns_must_stay_the_same() -> None:
 
 
 def test_what_a_device_finds_later_is_named_by_batch() -> None:
-    bad = FirstBad(later=True)
+    bad = FiniteCheck(later=True)
     for batch in range(15):
-        bad.see("fine", torch.ones(2, 2))
-        bad.see("l1", torch.full((2, 2), torch.inf if batch in (4, 9) else 1.0))
+        bad.inspect("fine", torch.ones(2, 2))
+        bad.inspect("l1", torch.full((2, 2), torch.inf if batch in (4, 9) else 1.0))
         bad.end_of_batch()
     found = r"layer 'l1' gives features that are NaN.* in batch 4;"
-    bad.see("l1", torch.ones(2, 2))
+    bad.inspect("l1", torch.ones(2, 2))
     with pytest.raises(DataError, match=found):
         bad.end_of_batch()  # the 16th
     with pytest.raises(DataError, match=found):
@@ -243,8 +243,8 @@ def test_what_a_device_finds_later_is_named_by_batch() -> None:
 
 
 def test_a_device_of_finite_numbers_is_let_be() -> None:
-    bad = FirstBad(later=True)
+    bad = FiniteCheck(later=True)
     for _ in range(40):
-        bad.see("l1", torch.ones(2, 2))
+        bad.inspect("l1", torch.ones(2, 2))
         bad.end_of_batch()
     bad.check(None)
