@@ -170,9 +170,9 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from ..tuning._from_ranking import teachers_of
+        from ..tuning._from_ranking import build_teachers
 
-        return teachers_of(self, k, temperature)
+        return build_teachers(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by several metrics at once: by the mean share of models that a model beats.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from . import Head, TeacherEnsemble, checked_k
+from ._ensemble import TeacherEnsemble, validate_k
+from ._head import Head
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking, Row
 
-__all__ = ["fine_tune_recipe", "teachers_of"]
+__all__ = ["build_teachers", "fine_tune_recipe"]
 
 _LOSSES = {
     "classification": "cross-entropy",
@@ -19,8 +20,8 @@ _LOSSES = {
 }
 
 
-def teachers_of(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
-    """Make the ensemble of a ranking's first `k` models; see ``Ranking.teachers``."""
+def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
+    """Build the ensemble of the first `k` models of a ranking; see ``Ranking.teachers``."""
     heads: dict[str, Head] = {}
     targets: tuple[int | str, ...] | None = None
     for row in ranking.rows:
@@ -28,16 +29,18 @@ def teachers_of(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble
         if score is None or row.error is not None:
             continue
         if "coef" not in score.details:
-            raise DataError(_no_heads(score.details.get("aggregate", "pooled") != "pooled"))
+            raise DataError(
+                _explain_missing_heads(score.details.get("aggregate", "pooled") != "pooled")
+            )
         heads[row.name] = Head(float(score), score.coef, score.offset)
         targets = score.targets
     if not heads:
         reason = ranking.rows[0].error or "rank with logme among the metrics"
         raise DataError(f"no model of this ranking has a LogME score: {reason}")
-    return TeacherEnsemble(heads, list(heads)[: checked_k(k, len(heads))], temperature, targets)
+    return TeacherEnsemble(heads, list(heads)[: validate_k(k, len(heads))], temperature, targets)
 
 
-def _no_heads(by_group: bool) -> str:
+def _explain_missing_heads(by_group: bool) -> str:
     if by_group:
         return (
             "each group of rows has a head of its own, and the model none; rank once more without "
