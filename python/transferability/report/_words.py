@@ -1,4 +1,4 @@
-"""What a report says in words: what deserves a second look, and what the numbers mean."""
+"""Render the notes of a ranking, and the explanation of its numbers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._uncertainty.stability import Stability
 
-__all__ = ["meaning", "notes"]
-
+__all__ = ["render_meaning", "render_notes"]
 
 _MODELS = (
     "A score says how well a model's features fit these labels, without training the model. All "
@@ -26,8 +25,8 @@ _OTHERS = (
 )
 
 
-def notes(ranking: Ranking, stability: Stability | None) -> str:
-    """Give everything that deserves a second look."""
+def render_notes(ranking: Ranking, stability: Stability | None) -> str:
+    """Render all warnings, notes of models and skipped metrics."""
     everywhere = [*ranking.warnings, *(() if stability is None else stability.warnings)]
     lines = list(dict.fromkeys(everywhere))
     lines += [f"{row.name}: {note}" for row in ranking.rows for note in row.notes]
@@ -35,8 +34,8 @@ def notes(ranking: Ranking, stability: Stability | None) -> str:
     return section("Notes", bullets(lines)) if lines else ""
 
 
-def meaning(ranking: Ranking, stability: Stability | None) -> str:
-    """Explain the numbers in words."""
+def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
+    """Render an explanation of each metric, and of ranks and probabilities."""
     parts = [paragraph(_MODELS if ranking.unit == "model" else _OTHERS)]
     for metric in ranking.metrics:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
@@ -63,5 +62,5 @@ def meaning(ranking: Ranking, stability: Stability | None) -> str:
 
 
 def _sentence(words: str) -> str:
-    """Begin with a capital and end with a full stop."""
+    """Return text with a capital at the start and a full stop at the end."""
     return f"{words[:1].upper()}{words[1:].rstrip('.')}."

@@ -25,3 +25,6 @@ from ._ensemble import TeacherEnsemble
 from ._head import Head, teacher_weights
 
 __all__ = ["Head", "TeacherEnsemble", "teacher_weights"]
+
+for _public in (Head, TeacherEnsemble):
+    _public.__module__ = __name__  # pickles and documentation name the public module
