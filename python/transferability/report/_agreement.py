@@ -44,10 +44,10 @@ def render_agreement(evaluation: Evaluation) -> str:
     best = {max(ranked, key=scores.__getitem__)} if ranked else set()
     best.add(truth.index(max(truth)))
     below = (
-        f"Weighted tau is 1 for the same order, -1 for the opposite one, and counts the top most. "
-        f"Bars are {percent(facts['level'])} intervals from resamples of the "
-        f"{len(evaluation.models)} models; the numbers at the right are its range when any one "
-        f"model is left out."
+        f"Weighted tau is 1 for the same order and -1 for the opposite order; the best models have "
+        f"the largest weights. Bars are {percent(facts['level'])} bootstrap intervals from "
+        f"resamples of the {len(evaluation.models)} models; the numbers at the right are the range "
+        f"of tau over leaving out one model."
     )
     return section(
         "Agreement with the truth",

@@ -98,9 +98,9 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     if stability is not None:
         below = (
             f"Bars are {percent(stability.level)} intervals from {len(stability.replicates)} "
-            f"resamples of {stability.n_units:,} {stability.unit}. Models are resampled alike, so "
-            f"bars may overlap where the order is sure; a line at the left joins those not told "
-            f"apart at {percent(stability.level)}."
+            f"resamples of {stability.n_units:,} {stability.unit}. All models share the resamples, "
+            f"so bars may overlap although the order is certain; a line at the left joins models "
+            f"that are tied at {percent(stability.level)}."
         )
     return section("Order", chart, paragraph(below, "soft"))
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["render_meaning", "render_notes"]
 
 _MODELS = (
-    "A score says how well a model's features fit these labels, without training the model. All "
-    "scores here are higher for better. They compare models on the same rows and labels only, are "
-    "no forecast of an accuracy, and with models that are alike most orders are luck: look at the "
-    "intervals."
+    "A score measures how well the features of a model fit these labels, without training the "
+    "model. Higher is better for all scores here. Scores compare models on the same rows and "
+    "labels only, and do not predict an accuracy. The order of similar models is mostly chance: "
+    "look at the intervals."
 )
 _OTHERS = (
-    "A score says how well what a model knows fits the labels, without training it. All scores "
-    "here are higher for better, and are no forecast of an accuracy."
+    "A score measures how well the features or outputs of models fit the labels, without training. "
+    "Higher is better for all scores here. Scores do not predict an accuracy."
 )
 
 
@@ -52,10 +52,10 @@ def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
         parts += [
             "<h3>How sure the order is</h3>",
             paragraph(
-                "Ranks and the probability of being first are what more rows of the same kind "
-                "would give: they count the noise of these rows, and that the model which looks "
-                "best does so partly by luck. Whether a metric agrees with fine-tuning is another "
-                "question."
+                "Ranks and the probability of being first describe the order that more rows of the "
+                "same kind would show. They are posterior probabilities: they account for the "
+                "noise of these rows, and for the chance that made the best model look best. They "
+                "do not show whether a metric agrees with fine-tuning."
             ),
         ]
     return section("What the numbers mean", *parts)
