@@ -19,12 +19,12 @@ from ._layers import LayerRequest
 from ._pooling import Pool, as_float, check_real, pool_rows
 from ._tokens import Selection, gather_rows, select_tokens, select_words, strip_bio
 
-FindMask = Callable[[LayerRequest], Tensor | None]
-
 __all__ = ["AVERAGE", "Batch", "LayerBatch", "RowOptions", "average_layers"]
 
 #: Name of the mean over all layers.
 AVERAGE = "mean"
+#: Returns the attention mask that the model received for a layer.
+FindMask = Callable[[LayerRequest], Tensor | None]
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,7 @@ def describe_lost_digits(held: Mapping[str, NDArray[Any]]) -> str:
     if constant.all():
         return ""  # one row, or no column that varies
     offset, variance = _spread(held["sum"] / n, np.diagonal(held["scatter"]) / n)
-    text = _far_column(
-        "features", np.where(constant, 0, offset), variance
-    )  # constant columns become exact
+    text = _far_column("features", np.where(constant, 0, offset), variance)  # these become exact
     if text:
         return f"{text}; {_advice('shift', 'features')}"
     if "target_sum" in held:
