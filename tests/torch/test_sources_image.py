@@ -18,8 +18,8 @@ from torch import nn
 from transferability import DataError, DtypeError, models
 from transferability.models._encode import encode
 from transferability.models._taps import chain, last_linear
-from transferability.torch._pooling import pooled
-from transferability.torch._tensors import main_tensor
+from transferability.torch._pooling import pool_rows
+from transferability.torch._tensors import select_features
 
 #: Small or odd ones: two classifiers, a pooling in the head, channels last, no pooling.
 TIMM = [
@@ -237,9 +237,9 @@ def _check_layers(model: models.Model) -> None:
 
     def pool(module: Any, args: Any, output: Any, name: str) -> None:
         runs.append(name)
-        tensor = main_tensor(output, module)
+        tensor = select_features(output, module)
         assert tensor is not None
-        assert pooled(tensor, model.default_pool, None, name).shape[0] == 1
+        assert pool_rows(tensor, model.default_pool, None, name).shape[0] == 1
 
     for layer in model.layers:
         hook = functools.partial(pool, name=layer)

@@ -118,9 +118,9 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from ..tuning._from_ranking import make_teachers
+        from ..tuning._from_ranking import build_teachers
 
-        return make_teachers(self, k, temperature)
+        return build_teachers(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by the Borda consensus of several metrics.

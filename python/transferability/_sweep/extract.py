@@ -58,11 +58,11 @@ class Pass:
     def _once(self) -> dict[str, dict[str, Any]] | None:
         """Go through the data; None if some layers have rows that others lack: begin again."""
         from ..torch import extract
-        from ..torch._feeding import opened
+        from ..torch._feeding import open_feed
 
         total, at = len(self._data), 0
         start = told = time.perf_counter()
-        with opened(self._model, self._layers) as feed:
+        with open_feed(self._model, self._layers) as feed:
             names = {feed.name_of[layer]: layer for layer in self._layers}
             heads = bool(self._settings.get("outputs")) and feed.has_head(self._batch(feed, [0]))
             settings = {**self._settings, "outputs": heads, "average": self._average}

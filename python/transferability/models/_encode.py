@@ -52,21 +52,21 @@ def _rows(model: Model, batch: Any) -> NDArray[Any]:
         output: Any = torch.as_tensor(array)
     else:
         output = _hooked(model, layer, batch)
-    from ..torch._pooling import pooled
+    from ..torch._pooling import pool_rows
 
-    rows: NDArray[Any] = pooled(output, model.default_pool, mask, layer).cpu().numpy()
+    rows: NDArray[Any] = pool_rows(output, model.default_pool, mask, layer).cpu().numpy()
     return rows
 
 
 def _hooked(model: Model, layer: str, batch: Any) -> Any:
     import torch
 
-    from ..torch._tensors import main_tensor
+    from ..torch._tensors import select_features
 
     seen: list[Any] = []
 
     def note(module: Any, args: Any, output: Any) -> None:
-        seen.append(main_tensor(output, module))
+        seen.append(select_features(output, module))
 
     handle = model.module.get_submodule(layer).register_forward_hook(note)
     try:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from . import Head, TeacherEnsemble, checked_k
+from ._ensemble import TeacherEnsemble, validate_k
+from ._head import Head
 
 if TYPE_CHECKING:
     from .._metric.score import Score
     from .._ranking.ranking import Ranking
 
-__all__ = ["make_teachers"]
+__all__ = ["build_teachers"]
 
 
-def make_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
-    """Return the first `k` models of a ranking as teachers, with the heads of all its models."""
+def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
+    """Build the ensemble of the first `k` models of a ranking; see ``Ranking.teachers``."""
     heads: dict[str, Head] = {}
     targets: tuple[int | str, ...] | None = None
     for row in ranking.rows:
@@ -29,7 +30,7 @@ def make_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemb
     if not heads:
         reason = ranking.rows[0].error or "rank with logme among the metrics"
         raise DataError(f"no model of this ranking has a LogME score: {reason}")
-    return TeacherEnsemble(heads, list(heads)[: checked_k(k, len(heads))], temperature, targets)
+    return TeacherEnsemble(heads, list(heads)[: validate_k(k, len(heads))], temperature, targets)
 
 
 def _explain_missing_heads(score: Score) -> str:
