@@ -12,7 +12,7 @@ from ._inputs.inputs import Inputs
 from ._inputs.target import Target
 from ._metric.registry import plan
 from ._metric.score import issue
-from ._scoring.evaluate import evaluate
+from ._scoring.evaluate import Settings, evaluate
 from .errors import DataError, MissingDependencyError
 
 try:
@@ -46,7 +46,7 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
         options = {"intercept": self.intercept, "keep_coef": True}
         requests, _ = plan("logme", target.task, options, {"stats"})
         result = evaluate(
-            Inputs(target, array), requests, precision=self.precision, n_threads=self.n_threads
+            Inputs(target, array), requests, Settings(self.precision, n_threads=self.n_threads)
         )["logme"]
         if isinstance(result, Exception):
             raise result

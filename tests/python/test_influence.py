@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import transferability as tx
 from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import plan
-from transferability._scoring.evaluate import evaluate
+from transferability._scoring.evaluate import Settings, evaluate
 from transferability._uncertainty.influence import compute_influence
 from transferability.metrics._influence import of_evidence
 
@@ -36,7 +36,7 @@ def influences(
     options = plan(metric, given.target.task, more, given.provides())[0][metric]
 
     def run(**native: Any) -> Any:
-        found = evaluate(given, {metric: {**options, **native}})[metric]
+        found = evaluate(given, {metric: {**options, **native}}, Settings())[metric]
         assert not isinstance(found, Exception), found
         return found
 

@@ -10,17 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from .. import _core
-from .._inputs.arrays import check_choice
 from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.derived import PRIOR
 from .._metric.registry import Plan, metric_names, plan
-from .._scoring.evaluate import METHODS, evaluate
+from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import Groups, evaluate_groups, read_groups
-from .._stats.stats import PRECISIONS, Stats
+from .._stats.stats import Stats
 from .._util.parallel import map_in_threads
 from .._util.progress import Progress, progress_bar
-from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from ..io._paths import is_paths
 from ..io._sources import Source, load_or_open
@@ -124,9 +122,8 @@ def rank(
         }
         ranking = rank_stats(_check_all_stats(models, others), metrics, options)
         return add_columns(ranking, metrics, prior)
-    check_choice("precision", precision, PRECISIONS)
-    check_choice("method", method, METHODS)
-    threads = resolve_threads(n_threads)
+    stop = _core.Stop()
+    settings = Settings(precision, method, n_threads, stop)
     shared = read_inputs(None, labels, task, label_embeddings=label_embeddings)
     target = shared.target
     sources = {"source_probs": source_probs, "source_labels": source_labels}
@@ -139,15 +136,8 @@ def rank(
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
     parts = read_groups(groups, target.n_samples, aggregate)
-    stop = _core.Stop()
-    common: dict[str, Any] = {
-        "precision": precision,
-        "method": method,
-        "n_threads": threads,
-        "stop": stop,
-    }
-    run = evaluate if parts is None else functools.partial(evaluate_groups, parts)
-    run = functools.partial(run, **common)
+    evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
+    run = functools.partial(evaluate_model, settings=settings)
 
     def score(name: str) -> Row:
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
@@ -160,7 +150,11 @@ def rank(
 
     with progress_bar(progress, len(models)) as advance:
         rows = map_in_threads(
-            score, models, threads, stop, lambda done, name: advance(done, len(models), name)
+            score,
+            models,
+            settings.threads,
+            stop,
+            lambda done, name: advance(done, len(models), name),
         )
     ranking = Ranking(
         pool_rows(rows, planned[0]),
@@ -170,7 +164,7 @@ def rank(
         digest=compute_digest(target, planned, precision, parts),
         warnings=target.warnings,
         skipped=planned[1],
-        plan=ScoringPlan(planned[0], common, parts, target),
+        plan=ScoringPlan(planned[0], settings, parts, target),
     )
     return add_columns(ranking, metrics, prior)
 

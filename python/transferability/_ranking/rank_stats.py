@@ -10,7 +10,7 @@ from typing import Any
 from .._inputs.inputs import Inputs
 from .._metric.registry import plan, spec_of
 from .._metric.score import Score
-from .._scoring.evaluate import evaluate
+from .._scoring.evaluate import Settings, evaluate
 from .._stats.stats import Stats
 from ..errors import DataError
 from .extra_columns import pool_rows
@@ -77,7 +77,7 @@ def _evaluate_stats(
     outcomes = stats.outcomes(of_stats) if of_stats else {}
     if given is not None:
         rest = {name: options for name, options in requests.items() if name not in of_stats}
-        run = functools.partial(evaluate, n_threads=n_threads)
+        run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
         outcomes |= evaluate_available(given, rest, run)
     return {name: outcomes[name] for name in requests}
 

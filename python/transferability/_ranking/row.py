@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .._inputs.inputs import Inputs
     from .._inputs.target import Target
+    from .._scoring.evaluate import Settings
     from .._scoring.groups import Groups
 
 __all__ = [
@@ -128,11 +129,11 @@ class Row:
 class ScoringPlan:
     """How every model of a ranking was scored; enough to score resamples of its rows.
 
-    `requests` has the native options by metric, `common` the arguments of ``evaluate``.
+    `requests` has the native options by metric, `settings` how to compute them.
     """
 
     requests: Mapping[str, dict[str, Any]]
-    common: Mapping[str, Any]
+    settings: Settings
     groups: Groups | None
     target: Target
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._inputs.inputs import read_inputs
 from .._metric.registry import metric_names, plan, spec_of
-from .._scoring.evaluate import evaluate
-from .._util.threads import resolve_threads
+from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
 from .ranking import Ranking
 from .row import Row, RowBuilder
@@ -126,7 +125,7 @@ def compare_tasks(
     >>> ranking.names, bool(ranking["far"].leep < 0.1)
     (('close', 'far'), True)
     """
-    threads = resolve_threads(n_threads)
+    settings = Settings(n_threads=n_threads)
     names = metric_names(metrics if isinstance(metrics, str) else list(metrics))
     corrected = [name for name in names if "normalize" in spec_of(name).option_names]
     if corrected and "normalize" not in options:
@@ -137,7 +136,7 @@ def compare_tasks(
     kinds: dict[str, str] = {}
     for name, given in tasks.items():
         row, kind = _score_task(
-            str(name), _read_entries(name, given, task), names, options, threads
+            str(name), _read_entries(name, given, task), names, options, settings
         )
         rows.append(row)
         if kind is not None:
@@ -173,7 +172,11 @@ def _read_entries(name: str, given: object, task: str) -> dict[str, Any]:
 
 
 def _score_task(
-    name: str, entries: dict[str, Any], metrics: list[str], options: dict[str, Any], threads: int
+    name: str,
+    entries: dict[str, Any],
+    metrics: list[str],
+    options: dict[str, Any],
+    settings: Settings,
 ) -> tuple[Row, str | None]:
     """Return the row of one task and the kind of its labels, None if they cannot be read."""
     kind = None
@@ -183,5 +186,5 @@ def _score_task(
         width = None if given.features is None else given.features.shape[1]
         builder.describe(given.target.n_samples, width, given.notes)
         requests, _ = plan(metrics, kind, options, given.provides())
-        builder.add(evaluate(given, requests, n_threads=threads))
+        builder.add(evaluate(given, requests, settings))
     return builder.build(), kind

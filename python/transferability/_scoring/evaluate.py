@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
@@ -11,14 +12,14 @@ from .._inputs.arrays import check_choice
 from .._inputs.inputs import Inputs
 from .._metric.registry import spec_of
 from .._metric.score import Score, make_scores
-from .._stats.stats import Stats
+from .._stats.stats import PRECISIONS, Stats
 from .._util.threads import resolve_threads
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 
-__all__ = ["METHODS", "Requests", "accumulate", "evaluate", "requests_by_source"]
+__all__ = ["Requests", "Settings", "accumulate", "evaluate", "requests_by_source"]
 
-METHODS = ("auto", "tridiagonal", "svd")
+_METHODS = ("auto", "tridiagonal", "svd")
 #: Features in files are loaded up to this size, in bytes: an SVD may need them.
 _LOADED = 64 << 20
 
@@ -26,14 +27,40 @@ _LOADED = 64 << 20
 Requests = Mapping[str, dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How to compute: the same for all metrics, models and resamples of a call.
+
+    Attributes
+    ----------
+    precision, method, n_threads
+        As :func:`transferability.score` takes them.
+    stop : Stop, optional
+        Setting it from another thread interrupts the call.
+    """
+
+    precision: str = "double"
+    method: str = "auto"
+    n_threads: int | None = None
+    stop: _core.Stop | None = None
+
+    def __post_init__(self) -> None:
+        """Validate the values."""
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("method", self.method, _METHODS)
+        resolve_threads(self.n_threads)
+
+    @property
+    def threads(self) -> int:
+        """Number of threads to use now."""
+        return resolve_threads(self.n_threads)
+
+
 def evaluate(
     inputs: Inputs,
     requests: Requests,
+    settings: Settings,
     *,
-    precision: str = "double",
-    method: str = "auto",
-    n_threads: int | None = None,
-    stop: _core.Stop | None = None,
     states: Mapping[str, Stats] | None = None,
 ) -> dict[str, Score | Exception]:
     """Compute metrics; one that fails is returned as its exception.
@@ -44,33 +71,28 @@ def evaluate(
         They meet the needs of all metrics.
     requests : mapping
         Kernel options by metric, as ``plan`` returns them.
-    precision, method, n_threads
-        As :func:`transferability.score` takes them.
-    stop : Stop, optional
-        Setting it from another thread interrupts the call.
+    settings : Settings
+        How to compute them.
     states : mapping, optional
         Statistics of the same rows by source, if :func:`accumulate` has computed them before.
 
     Raises
     ------
     KeyboardInterrupt
-        After `stop` was set.
+        After ``settings.stop`` was set.
     """
-    check_choice("method", method, METHODS)
-    n_threads = resolve_threads(n_threads)
+    method = settings.method
     if inputs.files is not None and not _can_stream(inputs.files.nbytes, requests, method):
         inputs = inputs.in_memory()
     results: dict[str, Score | Exception] = {}
     for source, wanted in requests_by_source(requests).items():
         if source == "none":
-            results |= _evaluate_directly(inputs, wanted, n_threads, stop)
+            results |= _evaluate_directly(inputs, wanted, settings)
             continue
         if states is not None:
             stats = states[source]
         else:
-            stats = accumulate(
-                inputs, wanted, source, precision=precision, n_threads=n_threads, stop=stop
-            )
+            stats = accumulate(inputs, wanted, settings, source)
         # An SVD needs the samples of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
@@ -80,11 +102,8 @@ def evaluate(
 def accumulate(
     inputs: Inputs,
     requests: Requests,
+    settings: Settings,
     source: str = "stats",
-    *,
-    precision: str = "double",
-    n_threads: int | None = None,
-    stop: _core.Stop | None = None,
 ) -> Stats:
     """Compute the statistics that metrics need, in one pass over the rows.
 
@@ -94,13 +113,19 @@ def accumulate(
         With the features or source outputs.
     requests : mapping
         Kernel options by metric; all metrics read this source.
+    settings : Settings
+        How to compute them.
     source : {"stats", "source_stats"}, default="stats"
         Whether statistics of the features or of the source outputs are needed.
-    precision, n_threads, stop
-        As :class:`transferability.Stats` takes them.
     """
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
-    stats = Stats(inputs.target.task, precision, n_threads, class_scatters=scatters, stop=stop)
+    stats = Stats(
+        inputs.target.task,
+        settings.precision,
+        settings.n_threads,
+        class_scatters=scatters,
+        stop=settings.stop,
+    )
     rows = inputs.features if source == "stats" else inputs.source_probs
     if rows is not None:
         stats.push(rows, inputs.target, notes=inputs.notes)
@@ -134,18 +159,20 @@ def _can_stream(nbytes: int, metrics: Iterable[str], method: str) -> bool:
 
 
 def _evaluate_directly(
-    inputs: Inputs, requests: Requests, n_threads: int, stop: _core.Stop | None
+    inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
     """Compute metrics that read no statistics, in native code or in Python."""
     start = time.perf_counter()
     outcomes: dict[str, Any] = {}
     native = {name: options for name, options in requests.items() if spec_of(name).is_native}
     if native:
-        found = _core.compute(list(native.items()), n_threads, inputs.native(), stop)
+        found = _core.compute(
+            list(native.items()), settings.threads, inputs.native(), settings.stop
+        )
         outcomes.update(zip(native, found, strict=True))
     for name, options in requests.items():
         if name not in native:
-            outcomes[name] = spec_of(name).run(inputs, options, n_threads)
+            outcomes[name] = spec_of(name).run(inputs, options, settings.threads)
     columns = inputs.features if inputs.features is not None else inputs.source_probs
     target = inputs.target
     facts = {

@@ -20,7 +20,7 @@ from .._inputs.labels import read_labels
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
-from .evaluate import Requests, accumulate, evaluate, requests_by_source
+from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_source
 
 __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
@@ -103,7 +103,7 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
 
 
 def evaluate_groups(
-    groups: Groups, inputs: Inputs, requests: Requests, **settings: Any
+    groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
     """Compute metrics for every group and for all rows together.
 
@@ -111,7 +111,7 @@ def evaluate_groups(
     ----------
     groups : Groups
         Of the rows of `inputs`.
-    inputs, requests, **settings
+    inputs, requests, settings
         As :func:`evaluate` takes them.
 
     Returns
@@ -125,7 +125,6 @@ def evaluate_groups(
         If the rows of a group are invalid; the message names the group.
     """
     inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
-    accumulating = {key: value for key, value in settings.items() if key != "method"}
     by_source = requests_by_source(requests)
     by_source.pop("none", None)
     found: dict[str, dict[int | str, Score]] = {name: {} for name in requests}
@@ -135,7 +134,7 @@ def evaluate_groups(
         part = inputs.take(rows)
         try:
             states = {
-                source: accumulate(part, wanted, source, **accumulating)
+                source: accumulate(part, wanted, settings, source)
                 for source, wanted in by_source.items()
             }
         except TransferabilityError as error:
@@ -149,9 +148,9 @@ def evaluate_groups(
             # A column that does not vary in this group is no target in it.
             target = part.target.without_constant()
             if target is part.target:
-                results = evaluate(part, requests, states=states, **settings)
+                results = evaluate(part, requests, settings, states=states)
             else:
-                results = evaluate(replace(part, target=target), requests, **settings)
+                results = evaluate(replace(part, target=target), requests, settings)
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():
@@ -159,7 +158,7 @@ def evaluate_groups(
                 found[name][group] = result
             else:
                 failed[name][group] = result
-    overall = evaluate(inputs, requests, states=total, **settings) if pooling else {}
+    overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
     return {
         name: _combine(overall.get(name), found[name], failed[name], inputs, groups, options)
         for name, options in requests.items()

@@ -9,7 +9,7 @@ from typing import Any
 from .._inputs.inputs import read_inputs
 from .._metric.registry import plan, spec_of
 from .._metric.score import Score, collect
-from .evaluate import evaluate
+from .evaluate import Settings, evaluate
 from .groups import evaluate_groups, read_groups
 from .null_scores import add_null_scores, check_reference
 
@@ -102,18 +102,15 @@ def score(
         label_embeddings=label_embeddings,
     )
     requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
-    settings: dict[str, Any] = {"precision": precision, "method": method, "n_threads": n_threads}
+    settings = Settings(precision, method, n_threads)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
     n_shuffles = check_reference(reference)
     if n_shuffles:
         inputs = inputs.in_memory()
-    if grouping is None:
-        results = evaluate(inputs, requests, **settings)
-    else:
-        results = evaluate_groups(grouping, inputs, requests, **settings)
+    run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
+    results = run(inputs, requests, settings)
     if n_shuffles:
-        run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
-        run = functools.partial(run, **settings)
+        run = functools.partial(run, settings=settings)
         results = add_null_scores(results, inputs, requests, run, n_shuffles)
     for name, result in results.items():
         if spec_of(name).pool is not None and isinstance(result, Score):

@@ -11,7 +11,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from .._core import Stop
 from .._data.data import read_data
 from .._data.labels import SEGMENTATION, labelled
 from .._inputs.arrays import check_choice
@@ -20,8 +19,8 @@ from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
+from .._scoring.evaluate import Settings
 from .._util.cache import Cache
-from .._util.threads import resolve_threads
 from ..errors import MissingDependencyError
 from .layer_scores import AGGREGATES, row_of_layers
 from .plan import (
@@ -228,12 +227,7 @@ def rank_models(
             job = replace(common, name=name, model=model)
             ranked.append(_row(job, shared, planned[0], aggregate, isolate, sweep))
     drawn = () if rows == len(made) else (f"{len(made):,} of {rows:,} rows, drawn by seed {seed}",)
-    how = {
-        "precision": "double",
-        "method": "auto",
-        "n_threads": resolve_threads(n_threads),
-        "stop": Stop(),
-    }
+    how = Settings(n_threads=n_threads)
     ranking = Ranking(
         pool_rows(ranked, planned[0]),
         metrics=tuple(planned[0]),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._metric.registry import spec_of
 from .._metric.score import Score
-from .._scoring.evaluate import evaluate
+from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import read_groups, summary
 from .._util.parallel import map_in_threads
 from ..errors import DataError
@@ -105,8 +105,9 @@ def resample_scores(
     else:
         units = ResamplingUnits(chosen.codes, len(chosen.names), "groups")
     _check_units(units)
-    common = {**plan.common, "stop": _core.Stop()}
-    resampler = _Resampler(plan, rows, metric, common, n_boot, seed)
+    stop = _core.Stop()
+    settings = replace(plan.settings, stop=stop)
+    resampler = _Resampler(plan, rows, metric, settings, stop, n_boot, seed)
     if method == "first-order" and spec_of(metric).pool is None:
         found = resampler.resample_to_first_order(units)
         if found is not None:
@@ -144,7 +145,8 @@ class _Resampler:
     plan: ScoringPlan
     rows: Sequence[Row]
     metric: str
-    common: Mapping[str, Any]  # arguments of `evaluate`
+    settings: Settings
+    stop: _core.Stop
     n_boot: int
     seed: int
 
@@ -169,7 +171,9 @@ class _Resampler:
             value = row.value(self.metric)
             if not math.isfinite(value):
                 return np.zeros(n_samples)
-            return compute_weight_derivatives(given, self.metric, self.options, self.common, value)
+            return compute_weight_derivatives(
+                given, self.metric, self.options, self.settings, value
+            )
 
         found = self._map(influence, self.rows)
         if any(one is None for one in found):
@@ -193,7 +197,7 @@ class _Resampler:
             units = make_blocks(self.plan.target, self.seed)
         left = self._map(
             lambda row, given: score_left_out_units(
-                given, self.metric, self.options, self.common, units
+                given, self.metric, self.options, self.settings, units
             ),
             self.rows,
         )
@@ -236,7 +240,7 @@ class _Resampler:
             assert row.inputs is not None, "resample_scores has checked"
             return function(row, row.inputs())
 
-        return map_in_threads(call, rows, self.common["n_threads"], self.common["stop"])
+        return map_in_threads(call, rows, self.settings.threads, self.stop)
 
     def _rescore(
         self, given: Inputs, units: ResamplingUnits, n_boot: int, seed: int
@@ -249,7 +253,7 @@ class _Resampler:
         for count in units.draw_counts(n_boot, seed, halves):
             repeats = np.minimum(count, 1) if halves else count
             part = given.take(np.repeat(positions, repeats[units.codes]))
-            found.append(evaluate(part, request, **self.common)[self.metric])
+            found.append(evaluate(part, request, self.settings)[self.metric])
         return found
 
 

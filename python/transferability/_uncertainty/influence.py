@@ -7,6 +7,7 @@ The influence of row i is n times the derivative of the score with respect to th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._metric.registry import spec_of
 from .._metric.score import Score
-from .._scoring.evaluate import evaluate
+from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class _NoInfluenceError(Exception):
 
 
 def compute_weight_derivatives(
-    given: Inputs, metric: str, options: Mapping[str, Any], common: Mapping[str, Any], value: float
+    given: Inputs, metric: str, options: Mapping[str, Any], settings: Settings, value: float
 ) -> Rows | None:
     """Return the influence of every row divided by their number, (n_samples,); None without any.
 
@@ -40,15 +41,15 @@ def compute_weight_derivatives(
         If the score of `given` is no longer `value`.
     """
 
-    def rescore(more: Mapping[str, Any], **changes: Any) -> Score | Exception:
-        return evaluate(given, {metric: {**options, **more}}, **{**common, **changes})[metric]
+    def rescore(more: Mapping[str, Any], settings: Settings) -> Score | Exception:
+        return evaluate(given, {metric: {**options, **more}}, settings)[metric]
 
     def run(**more: Any) -> Score:
         # Influence functions are derived for statistics. Where those lack digits, there are none.
-        found = rescore(more, method="tridiagonal")
+        found = rescore(more, replace(settings, method="tridiagonal"))
         if isinstance(found, Score) and _is_close(found, value):
             return found
-        again = rescore({})
+        again = rescore({}, settings)
         if isinstance(again, Score) and _is_close(again, value):
             raise _NoInfluenceError
         now = str(found) if isinstance(found, Exception) else f"{float(found):.6g}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._metric.registry import spec_of
 from .._metric.score import Score
-from .._scoring.evaluate import accumulate, evaluate
+from .._scoring.evaluate import Settings, accumulate, evaluate
 from ..errors import DataError
 from .units import ResamplingUnits
 
@@ -32,20 +32,19 @@ def score_left_out_units(
     given: Inputs,
     metric: str,
     options: Mapping[str, Any],
-    common: Mapping[str, Any],
+    settings: Settings,
     units: ResamplingUnits,
 ) -> list[Score | Exception]:
     """Return the score without each unit in turn; from merged statistics where they suffice."""
     request = {metric: dict(options)}
-    keep = {key: value for key, value in common.items() if key != "method"}
     if spec_of(metric).reads_statistics_only:
         parts = [
-            accumulate(given.take(units.find_rows(u)), request, **keep)
+            accumulate(given.take(units.find_rows(u)), request, settings)
             for u in range(units.n_units)
         ]
         return score_left_out_stats(parts, lambda stats: stats.outcomes(request)[metric])
     left = (given.take(np.flatnonzero(units.codes != u)) for u in range(units.n_units))
-    return [evaluate(part, request, **common)[metric] for part in left]
+    return [evaluate(part, request, settings)[metric] for part in left]
 
 
 def score_left_out_stats(
