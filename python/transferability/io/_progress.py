@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .._util.memory import peak_memory
 from .._util.progress import Progress, ProgressFunction, progress_bar
 
-__all__ = ["Lines", "peak_memory", "row_progress"]
+__all__ = ["Lines", "row_progress"]
 
 #: Seconds between two lines.
 _EVERY = 2.0
@@ -55,13 +56,3 @@ class Lines:
             speed = (done - self._first) / max(now - self._start, 1e-9)
             line += f", {speed:,.0f} rows/s, {(total - done) / speed:,.0f} s left"
         print(f"{line}, {peak_memory() >> 20} MB at most", file=sys.stderr, flush=True)
-
-
-def peak_memory() -> int:
-    """Give the most memory that this process has had resident, in bytes; 0 where unknown."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
