@@ -1,4 +1,4 @@
-"""Examples in docstrings that need torch run where it is installed: ``make test-torch``."""
+"""Collect the docstring examples that need torch only where torch is installed."""
 
 from importlib.util import find_spec
 

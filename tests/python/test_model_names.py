@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transferability import DataError, MissingDependencyError, models
-from transferability.models._spec import Spec, parse_spec
+from transferability.models._spec import ModelSpec, parse_spec
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_./-]{0,12}", fullmatch=True)
 OPTIONS = st.dictionaries(
@@ -24,18 +24,18 @@ def test_names_are_read_as_they_are_written(
     scheme: str, name: str, options: dict[str, str], pinned: bool
 ) -> None:
     revision = "v1.0" if pinned and scheme in ("hf", "st") else None
-    spec = Spec(scheme, name, revision, options)
+    spec = ModelSpec(scheme, name, revision, options)
     assert parse_spec(str(spec), models.SCHEMES) == spec
 
 
 def test_signs_in_paths_are_no_options(tmp_path: Path) -> None:
     path = tmp_path / "a@b?c=d"
     path.mkdir()
-    assert parse_spec(f"hf:{path}", models.SCHEMES) == Spec("hf", str(path))
-    assert parse_spec("hf:org/name@abc?head=true", models.SCHEMES) == Spec(
+    assert parse_spec(f"hf:{path}", models.SCHEMES) == ModelSpec("hf", str(path))
+    assert parse_spec("hf:org/name@abc?head=true", models.SCHEMES) == ModelSpec(
         "hf", "org/name", "abc", {"head": "true"}
     )
-    assert parse_spec("pkg.mod:make?size=3", models.SCHEMES) == Spec(
+    assert parse_spec("pkg.mod:make?size=3", models.SCHEMES) == ModelSpec(
         "", "pkg.mod:make", None, {"size": "3"}
     )
     assert parse_spec("features:x_?.npy", models.SCHEMES).name == "x_?.npy"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._data.data import Data
-from .._util.cache import Cache, key_of
+from .._util.cache import Cache, compute_key
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import FEATURES, OUTPUTS, STATS, Pass, Report, peak
@@ -118,11 +118,11 @@ def _from_cache_or_model(
         "opening": {name: str(value) for name, value in job.opening.items() if name != "device"},
         **{name: repr(value) for name, value in job.settings.items() if name not in _KEPT},
     }
-    keys = {layer: key_of({**common, "layer": layer}) for layer in layers}
+    keys = {layer: compute_key({**common, "layer": layer}) for layer in layers}
     if job.average:  # of other layers it is another mean
-        keys[MEAN] = key_of({**common, "layers": layers})
+        keys[MEAN] = compute_key({**common, "layers": layers})
     cache, files = Cache(job.cache), files_of(job.settings)
-    with cache.lock(key_of(common)):  # so that two sweeps do not run one model twice
+    with cache.lock(compute_key(common)):  # so that two sweeps do not run one model twice
         there = {layer for layer, key in keys.items() if job.resume and cache.get(key, files)}
         missing = tuple(layer for layer in keys if layer not in there)
         for damage in cache.damaged.values():
