@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transferability import DataError, MissingDependencyError, models
+from transferability.cli import main
 from transferability.models._spec import ModelSpec, parse_spec
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_./-]{0,12}", fullmatch=True)
@@ -58,10 +62,10 @@ def test_what_is_missing_is_named(spec: str, package: str, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("spec", ["timn:resnet18", "resnet18", "no such thing", "a:b:c"])
 def test_unknown_sources_are_listed(spec: str) -> None:
-    with pytest.raises(DataError, match="features, hf, onnx, st, timm, torchvision"):
+    with pytest.raises(DataError, match=", ".join(models.SCHEMES)):
         models.open_model(spec)
     if spec != "timn:resnet18":
-        with pytest.raises(DataError, match="features, hf, onnx, st, timm, torchvision"):
+        with pytest.raises(DataError, match=", ".join(models.SCHEMES)):
             models.expand(spec)
 
 
@@ -70,3 +74,19 @@ def test_importing_is_light() -> None:
     code = f"import sys, transferability.models; print({heavy} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_help_lists_every_source() -> None:
+    help_text = " ".join(CliRunner().invoke(main, ["rank", "--help"]).output.split())
+    for source in models.SOURCES:
+        assert source.title in (models.__doc__ or "")
+        assert source.usage in help_text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"scheme": "a:b"}, "scheme is 'a:b'"), ({"options": ("pool",)}, "'pool', which all have")],
+)
+def test_a_wrong_source_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        replace(models.SCHEMES["onnx"], **changes)

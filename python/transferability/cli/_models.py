@@ -16,14 +16,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _EXISTING = click.Path(exists=True, path_type=Path)
 
+
+class _ModelsOption(click.Option):
+    """An option whose help lists the sources of models; they are imported when it is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from ..models import SOURCES
+
+        usages = ", ".join(source.usage for source in SOURCES)
+        self.help = f"Run these models, such as 'timm:vit_*': {usages}; may be repeated."
+        return super().get_help_record(ctx)
+
+
 _OPTIONS = {
-    "models": click.option(
-        "--models",
-        multiple=True,
-        metavar="NAME",
-        help="Run these: 'timm:vit_*', hf:NAME, st:NAME, torchvision:NAME, onnx:FILE, "
-        "module:function; may be repeated.",
-    ),
+    "models": click.option("--models", cls=_ModelsOption, multiple=True, metavar="NAME"),
     "images": click.option(
         "--images",
         type=click.Path(exists=True, file_okay=False, path_type=Path),

@@ -21,9 +21,8 @@ _EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
 def layers(model: str, everything: bool, as_json: bool) -> None:
     """List the layers of MODEL: name, type and output shape for one item.
 
-    MODEL is a name such as timm:resnet18, hf:NAME, st:NAME, torchvision:NAME, onnx:FILE or
-    module:function. The stem and the blocks are what --layers all means; the default is what is
-    scored if nothing is said.
+    MODEL is a name as rank --models takes it, such as timm:resnet18. The stem and the blocks are
+    what --layers all means; the default is what is scored if nothing is said.
     """
     from ..models import open_model
 

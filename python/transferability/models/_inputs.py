@@ -5,14 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 
-__all__ = ["Arrays", "Images", "Texts", "to_image"]
+__all__ = ["Arrays", "Images", "Preprocessing", "Texts", "to_image"]
+
+
+class Preprocessing(Protocol):
+    """What a model does to raw items before its forward pass."""
+
+    @property
+    def kind(self) -> str:
+        """Type of raw items: "text", "image", "array" or "saved"."""
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        """Return the batch of a list of raw items."""
+
+    def config(self) -> dict[str, object]:
+        """Return the settings that change batches, for the fingerprint."""
 
 
 class Texts:

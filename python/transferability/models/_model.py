@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from . import _fingerprint
+from ._inputs import Preprocessing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +18,9 @@ __all__ = ["Model", "TorchModel", "choose_device"]
 
 class Model:
     """A model opened by :func:`transferability.models.open_model`.
+
+    A subclass that is not a :class:`TorchModel` implements :meth:`features` and ``_content``,
+    which returns a hash of the weights.
 
     Attributes
     ----------
@@ -37,8 +41,10 @@ class Model:
     default_pool : str
         Default pooling: the one that the model was trained with, where it is known. Outputs with
         two dimensions are not pooled.
+    inputs : Preprocessing
+        Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
     facts : dict
-        Versions and settings that are part of the fingerprint.
+        Versions and settings, as JSON values, that are part of the fingerprint.
     """
 
     module: Any = None
@@ -46,7 +52,7 @@ class Model:
     def __init__(
         self,
         spec: str,
-        inputs: Any,
+        inputs: Preprocessing,
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",
@@ -165,7 +171,7 @@ class TorchModel(Model):
         self,
         spec: str,
         module: Any,
-        inputs: Any,
+        inputs: Preprocessing,
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",

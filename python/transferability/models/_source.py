@@ -36,16 +36,16 @@ class SourceSpec:
     summary : str
         What is opened, as a phrase without a full stop.
     open : callable
-        ``open(spec, device, dtype)`` loads the model that a :class:`ModelSpec` names and returns
-        a :class:`Model`: a :class:`TorchModel` where the features are outputs of modules, which
-        moves the module to `device`, or a subclass of :class:`Model` with ``features`` and
-        ``_content``. `device` is as users give it, None by default; `dtype` is the name of a
-        number format or None. The weights are in evaluation mode. Its ``facts`` hold what its
-        numbers depend on beside weights, structure, code and preprocessing, such as versions of
-        libraries; they are part of the fingerprint. Optional libraries are imported here, with
-        ``need``, and weights are loaded within ``loading(spec)``.
+        ``open(spec, device, dtype)`` loads the model that a :class:`ModelSpec` names. `device` is
+        as users give it, or None; `dtype` is the name of a number format, or None. It returns a
+        :class:`TorchModel`, in evaluation mode, if features are outputs of modules; else a
+        subclass of :class:`Model` that implements ``features`` and ``_content``. Both get a
+        ``Preprocessing`` of raw items, and as ``facts`` the versions of libraries and other
+        settings that change features. Optional libraries are imported inside the function by
+        ``need``; weights are loaded inside ``with loading(spec):``.
     list_names : callable
-        ``list_names(spec)`` returns the names that the wildcard ``spec.name`` matches.
+        ``list_names(spec)`` returns the names that the wildcard ``spec.name`` matches; an empty
+        list if the source cannot list its models.
     options : tuple of str or None
         Options that ``?option=value`` may set, in addition to ``COMMON_OPTIONS``. ``open`` reads
         them by ``spec.text``, ``spec.flag`` and ``spec.count``. With "max_length" among them,
