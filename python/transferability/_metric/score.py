@@ -127,8 +127,39 @@ class Score(float):
 
     __str__ = float.__repr__
 
+    def replace(self, **changes: Any) -> Score:
+        """Return a copy with some attributes changed.
+
+        Parameters
+        ----------
+        **changes
+            ``value``, or any of the attributes listed above.
+
+        Returns
+        -------
+        score : Score
+            A new object; this one does not change.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no attribute of a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> score = tx.logme(np.eye(6)[:, :2], [0, 1, 0, 1, 0, 1])
+        >>> changed = score.replace(value=0.5, warnings=("Changed by hand.",))
+        >>> float(changed), changed.metric, score.warnings
+        (0.5, 'logme', ())
+        """
+        value = changes.pop("value", float(self))
+        if unknown := changes.keys() - self.__dict__.keys():
+            raise TypeError(f"a Score has no attribute {min(unknown)!r}; see its documentation")
+        return Score(value, **{**self.__dict__, **changes})
+
     def with_warning(self, text: str) -> Score:
-        """Give the same score with one more warning.
+        """Return a copy with one more warning.
 
         Parameters
         ----------
@@ -140,7 +171,7 @@ class Score(float):
         score : Score
             A new object.
         """
-        return Score(self, **{**self.__dict__, "warnings": (*self.warnings, text)})
+        return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
         """Say in plain words what the number means and what to watch.
