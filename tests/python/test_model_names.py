@@ -77,10 +77,10 @@ def test_importing_is_light() -> None:
 
 
 def test_help_lists_every_source() -> None:
-    help_text = " ".join(CliRunner().invoke(main, ["rank", "--help"]).output.split())
+    pages = [CliRunner().invoke(main, [command, "--help"]).output for command in ("rank", "layers")]
     for source in models.SOURCES:
         assert source.title in (models.__doc__ or "")
-        assert source.usage in help_text
+        assert all(source.usage in " ".join(page.split()) for page in pages)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._ranking.sources import Source, find_models, load_labels
+from transferability.io._sources import Source, find_models, load_labels
 
 
 @pytest.fixture

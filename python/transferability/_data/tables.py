@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
+from .._util.optional import need
 from ..errors import DataError
-from ..io._text import _INTEGER, _MISSING, _REAL
 from .data import Data, kind_of
 
-__all__ = ["read_columns", "read_dataset", "read_path"]
+__all__ = ["TABLES", "read_columns", "read_dataset", "read_path"]
+
+#: The cells of a table by column.
+Columns: TypeAlias = dict[str, list[Any]]
 
 _PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
 _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
 _INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
 
@@ -65,27 +68,14 @@ def read_path(path: str, label: Any, text: Any) -> Data:
     place = Path(path).expanduser()
     if place.is_dir():
         return _read_folder(place)
-    if place.suffix not in _TABLES:
+    if place.suffix not in TABLES:
         raise DataError(
             f"data is {path}; give a folder with one subfolder of pictures for each class, or a "
-            f"table: {', '.join(_TABLES)}"
+            f"table: {', '.join(TABLES)}"
         )
     if not place.exists():
         raise DataError(f"there is no file {path}")
-    if place.suffix == ".parquet":
-        from .._util.optional import need
-
-        table = need("pyarrow.parquet", extra="io", what="reading parquet files")
-        return read_columns(table.read_table(place).to_pydict(), label, text, path)
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as file:
-            if place.suffix == ".jsonl":
-                columns = _transpose([json.loads(line) for line in file if line.strip()], path)
-            else:
-                columns = _read_csv_columns(csv.reader(file, delimiter=_TABLES[place.suffix]), path)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    return read_columns(columns, label, text, path)
+    return read_columns(TABLES[place.suffix](place), label, text, path)
 
 
 def read_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: str) -> Data:
@@ -190,36 +180,47 @@ def _read_labels(column: list[Any], label: str, name: str) -> Any:
         )
     if all(isinstance(value, str) for value in column):
         stripped = [value.strip() for value in column]
-        if all(_INTEGER.fullmatch(value) for value in stripped):
-            return [int(value) for value in stripped]
-        if all(_REAL.fullmatch(value) for value in stripped):
-            return [float(value) for value in stripped]
-        return stripped
+        return parse_numbers(stripped) if all(map(is_number, stripped)) else stripped
     return column
 
 
 def _is_missing(value: Any) -> bool:
     if isinstance(value, str):
-        return value.strip() in _MISSING
+        return value.strip() in MISSING
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _read_csv_columns(reader: Any, name: str) -> dict[str, list[Any]]:
-    header = [cell.strip() for cell in next(reader, [])]
+def _read_delimited(path: Path, delimiter: str = ",") -> Columns:
+    header, rows = read_table(path, delimiter)
     if len(set(header)) != len(header) or not all(header):
-        raise DataError(f"{name}: its first line must name every column, once: {header}")
-    rows = []
-    for row in reader:
-        if row and len(row) != len(header):
-            raise DataError(
-                f"{name}, line {reader.line_num}: {len(row)} values for {len(header)} columns"
-            )
-        rows += [row] if row else []
+        raise DataError(f"{path}: its first line must name every column, once: {header}")
     return {column: [row[i] for row in rows] for i, column in enumerate(header)}
 
 
-def _transpose(rows: list[Any], name: str) -> dict[str, list[Any]]:
+def _read_json_lines(path: Path) -> Columns:
+    rows = []
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                rows += [json.loads(line)] if line.strip() else []
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path} cannot be read: line {number}: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{name}: every line must be an object with named values")
+        raise DataError(f"{path}: every line must be an object with named values")
     columns = list(rows[0]) if rows else []
     return {column: [row.get(column) for row in rows] for column in columns}
+
+
+def _read_parquet(path: Path) -> Columns:
+    parquet = need("pyarrow.parquet", extra="io", what="reading parquet files")
+    columns: Columns = parquet.read_table(path).to_pydict()
+    return columns
+
+
+#: Readers of the columns of a table, by suffix.
+TABLES: dict[str, Callable[[Path], Columns]] = {
+    ".csv": _read_delimited,
+    ".tsv": functools.partial(_read_delimited, delimiter="\t"),
+    ".jsonl": _read_json_lines,
+    ".parquet": _read_parquet,
+}

@@ -25,10 +25,10 @@ from .._util.progress import Progress, progress_bar
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from ..io._paths import is_paths
+from ..io._sources import Source, load_or_open
 from .extra_columns import read_prior, with_prior
 from .rank_stats import rank_stats, reason_of
 from .ranking import Planned, Ranking, Row, pooled
-from .sources import Source, load_or_open
 
 __all__ = ["check_models", "digest_of", "rank", "with_columns"]
 

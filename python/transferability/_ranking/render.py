@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
+from .._util.delimited import format_csv
 
 if TYPE_CHECKING:
     from .ranking import Ranking, Row
@@ -22,7 +20,6 @@ __all__ = [
     "percent",
     "printable",
     "text",
-    "write_csv",
 ]
 
 #: What a row says besides its scores.
@@ -89,16 +86,7 @@ def html(ranking: Ranking) -> str:
 
 def csv_text(ranking: Ranking) -> str:
     """Write the table as CSV."""
-    return write_csv(columns(ranking))
-
-
-def write_csv(table: Mapping[str, Sequence[Any]]) -> str:
-    """Write columns by name as CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return out.getvalue()
+    return format_csv(columns(ranking))
 
 
 def _title(ranking: Ranking) -> str:

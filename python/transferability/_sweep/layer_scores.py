@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs
-from .._metric.score import Score
 from .._ranking.rank_stats import row_of_stats
 from .._ranking.ranking import Row, pooled
 from .._scoring.probabilities import probabilities
@@ -76,8 +75,8 @@ def _score_entry(job: Job, entry: Entry, plan: ScoringPlan) -> Row:
         inputs = _read_stored_inputs(entry, plan.shared)
     row = row_of_stats(job.name, stats, plan.requests, inputs, job.options.n_threads)
     # The statistics were given the task; how it was decided is known from all labels.
-    note = {"task_note": plan.shared.target.note}
-    scores = {name: Score(s, **{**s.__dict__, **note}) for name, s in row.scores.items()}
+    note = plan.shared.target.note
+    scores = {name: score.replace(task_note=note) for name, score in row.scores.items()}
     reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
     can_reload = inputs.features is not None and job.is_kept
     return replace(

@@ -17,19 +17,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _EXISTING = click.Path(exists=True, path_type=Path)
 
 
-class _ModelsOption(click.Option):
-    """An option whose help lists the sources of models; they are imported when it is shown."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from ..models import SOURCES
-
-        usages = ", ".join(source.usage for source in SOURCES)
-        self.help = f"Run these models, such as 'timm:vit_*': {usages}; may be repeated."
-        return super().get_help_record(ctx)
-
-
 _OPTIONS = {
-    "models": click.option("--models", cls=_ModelsOption, multiple=True, metavar="NAME"),
+    "models": click.option(
+        "--models",
+        multiple=True,
+        metavar="NAME",
+        help="Run these models, such as 'timm:vit_*': {models}; may be repeated.",
+    ),
     "images": click.option(
         "--images",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -38,7 +32,7 @@ _OPTIONS = {
     "text": click.option(
         "--text",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="For --models: a .csv, .tsv, .jsonl or .parquet of texts and labels.",
+        help="For --models: a table of texts and labels ({texts}).",
     ),
     "label_column": click.option(
         "--label-column", multiple=True, help="Its label; several for several targets."

@@ -18,6 +18,7 @@ from ..errors import DataError, DtypeError
 __all__ = [
     "BAD_DATA",
     "SOME_FAILED",
+    "FormatsCommand",
     "check_output",
     "existing_file",
     "given",
@@ -34,6 +35,26 @@ __all__ = [
 BAD_DATA, SOME_FAILED = 3, 4
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FormatsCommand(click.Command):
+    """A command whose help lists suffixes of files, as ``{any}``, or sources, as ``{models}``.
+
+    They are filled in from their tables when help is shown, since these tables need NumPy.
+    """
+
+    def get_help(self, ctx: click.Context) -> str:
+        from .._data.tables import TABLES
+        from ..io._formats import list_suffixes
+        from ..models import SOURCES
+
+        lists = {**list_suffixes(), "texts": ", ".join(TABLES)}
+        lists["models"] = ", ".join(source.usage for source in SOURCES)
+        self.help = (self.help or "").format(**lists)
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.help = (option.help or "").format(**lists)
+        return super().get_help(ctx)
 
 
 def existing_file(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:

@@ -15,6 +15,7 @@ from ._html import html_option, write_report
 from ._models import MODEL_OPTIONS, model_options, ranked_models
 from ._shared import (
     SOME_FAILED,
+    FormatsCommand,
     existing_file,
     given,
     names_of,
@@ -40,12 +41,13 @@ def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> An
     return value if ctx.params.get("dask") else existing_file(ctx, parameter, value)
 
 
-@click.command()
+@click.command(cls=FormatsCommand)
 @click.argument("features", nargs=-1, callback=_file_here)
 @click.option(
     "--labels",
     callback=_file_here,
-    help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
+    help="A file like FEATURES, or text with one label a line ({text}). Default: 'labels' of a "
+    "single .npz.",
 )
 @model_options
 @click.option(
@@ -103,17 +105,17 @@ def rank(
 ) -> None:
     """Rank models, best first, by FEATURES of the same rows, or by running --models on data.
 
-    FEATURES are files (.npy, .parquet, .arrow), files of several arrays, each 2-D one of which is
-    a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
-    files or tables. --source-probs and --source-labels take the same, with one array a model, of
+    FEATURES are arrays ({array}), tables ({table}), folders of these, files of several arrays, each
+    2-D one of which is a model ({container}), and single arrays of those (file.npz:member).
+    --source-probs and --source-labels take the same, with one array a model, of
     its name. Or FEATURES are FILE.stats of all models, which have their labels.
 
     With --dask, NAME=PATH is a model in shards, which the workers must find at PATH: a file, a
     folder or a quoted pattern; --labels takes these too.
     """
     from .._ranking.rank import rank as rank_models
-    from .._ranking.sources import find_models, label_source, load_labels, parse_source
-    from ..io._formats import CONTAINERS
+    from ..io._formats import suffixes_of
+    from ..io._sources import find_models, label_source, load_labels, parse_source
 
     one_of(json=as_json, csv=as_csv, markdown=as_markdown)
     one_of(stability=stability, csv=as_csv, markdown=as_markdown)
@@ -159,7 +161,7 @@ def rank(
         names = names_of(metrics)
         source = label_source(labels) if dask is None else None
         for path in features:
-            if not path.endswith(CONTAINERS) and not Path(path).is_dir():
+            if not path.endswith(suffixes_of("container")) and not Path(path).is_dir():
                 parse_source(path)
     if features:
         found, skipped = find_models(features, source)
@@ -236,7 +238,7 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
     """Find each model's array by its name in the folder or .npz of what its own head says."""
-    from .._ranking.sources import arrays_by_name
+    from ..io._sources import arrays_by_name
 
     names = list(models)
     found: dict[str, Any] = {}

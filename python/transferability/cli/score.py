@@ -10,6 +10,7 @@ import click
 
 from ..errors import TransferabilityWarning
 from ._shared import (
+    FormatsCommand,
     existing_file,
     given,
     names_of,
@@ -24,7 +25,7 @@ from ._shared import (
 __all__ = ["score"]
 
 
-@click.command()
+@click.command(cls=FormatsCommand)
 @click.argument("features", callback=existing_file)
 @click.argument("labels", callback=existing_file, required=False)
 @shared_options
@@ -64,16 +65,16 @@ def score(
     groups: str | None,
     aggregate: str,
 ) -> None:
-    """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt).
+    """Score one model by the files FEATURES and LABELS.
 
-    FEATURES may also be a .parquet, .arrow, .safetensors, .h5 or .pt file, and LABELS too; where
-    a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, as the stats
-    command makes it, which has its labels. --source-probs takes a file like FEATURES,
+    Both are files of one array or table ({any}), LABELS also text with one label a line ({text}).
+    Where a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, written by
+    the stats command, which has its labels. --source-probs takes a file like FEATURES,
     --source-labels one like LABELS.
     """
-    from .._ranking.render import write_csv
-    from .._ranking.sources import load_labels
     from .._scoring.evaluate import score as score_features
+    from .._util.delimited import format_csv
+    from ..io._sources import load_labels
 
     one_of(json=as_json, csv=as_csv, explain=explain)
     with usage():
@@ -100,7 +101,7 @@ def score(
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return
     if as_csv:
-        click.echo(write_csv(_columns(name, scores)), nl=False)
+        click.echo(format_csv(_columns(name, scores)), nl=False)
         return
     for name, value in scores.items():
         click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
@@ -110,7 +111,7 @@ def _read(
     features: str, labels: str, source_probs: str | None, source_labels: str | None
 ) -> tuple[str, dict[str, Any]]:
     """Load the arrays of one model, by the names of score's arguments, and give its name."""
-    from .._ranking.sources import label_source, load_labels, parse_source
+    from ..io._sources import label_source, load_labels, parse_source
 
     with usage():
         source = parse_source(features)

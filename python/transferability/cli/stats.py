@@ -11,12 +11,12 @@ import click
 
 from .._util.threads import MOST
 from ..errors import DataError
-from ._shared import check_output, say, usage
+from ._shared import FormatsCommand, check_output, say, usage
 
 __all__ = ["stats"]
 
 
-class _ManyLabels(click.Command):
+class _ManyLabels(FormatsCommand):
     """Lets ``--labels`` take several files, as a shell writes them for ``--labels y_*.npy``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -80,9 +80,9 @@ def stats(
 ) -> None:
     """Make the statistics of FEATURES in one pass, in little memory: score and merge take them.
 
-    FEATURES are the shards of one model: files (.npy, .npz, .safetensors, .parquet, .arrow, .h5,
-    .pt), folders of them, or quoted patterns such as 'X_*.npy', whose files are read in natural
-    order. What is complete is kept beside the output as FILE.stats.partial until the end.
+    FEATURES are the shards of one model: files ({any}), folders of them, or quoted patterns such as
+    'X_*.npy', whose files are read in natural order. What is complete is kept beside the output as
+    FILE.stats.partial until the end.
     """
     from ..io import open_features, stats_of
 

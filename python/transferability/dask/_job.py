@@ -14,6 +14,7 @@ from .._inputs.target import TASKS, Target, read_target
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
+from ..io._formats import LABEL_SUFFIXES
 from ..io._paths import check_pairs, is_paths
 from . import _tasks as tasks
 
@@ -165,7 +166,7 @@ class Job:
         """Decide once what the labels of all shards are: those of one may look different."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif isinstance(labels, str) or is_paths(labels, tasks.LABEL_SUFFIXES):
+        elif isinstance(labels, str) or is_paths(labels, LABEL_SUFFIXES):
             # The workers see the files; the client gets what they hold, a number for each row.
             files = self.submit(tasks.read_label_files, _absolute(labels))
             labels, self._label_files = self.result(files)

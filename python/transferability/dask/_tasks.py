@@ -28,13 +28,11 @@ from ..errors import (
     OutOfMemoryError,
     TransferabilityError,
 )
-from ..io._formats import SUFFIXES, text_of
-from ..io._paths import expand
-from ..io._shards import joined_labels, read_array
-from ..io._text import TEXT
+from ..io._formats import LABEL_SUFFIXES, name_array
+from ..io._labels import join_labels, read_label_array
+from ..io._paths import expand_paths
 
 __all__ = [
-    "LABEL_SUFFIXES",
     "Failure",
     "describe",
     "find_shards",
@@ -45,9 +43,6 @@ __all__ = [
     "read_shard",
     "score_model",
 ]
-
-#: Files that labels are read from.
-LABEL_SUFFIXES = (*SUFFIXES, *TEXT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,11 +85,15 @@ def find_shards(paths: Sequence[str]) -> tuple[io.Shard, ...]:
 
 @_returning_failures
 def read_label_files(paths: Sequence[str]) -> tuple[NDArray[Any], list[tuple[Path, int]]]:
-    """Read the labels of several files, one after the other, and say how many each has."""
-    files = expand(paths, "labels", LABEL_SUFFIXES)
-    parts = [read_labels(read_array(*file), text_of(*file))[0] for file in files]
+    """Read and concatenate the labels of several files; return the length of each file too."""
+    files = expand_paths(paths, "labels", LABEL_SUFFIXES)
+    names = [name_array(*file) for file in files]
+    parts = [
+        read_labels(read_label_array(*file), name)[0]
+        for file, name in zip(files, names, strict=True)
+    ]
     lengths = [(path, len(part)) for (path, _), part in zip(files, parts, strict=True)]
-    return joined_labels(parts, [text_of(*file) for file in files], "file"), lengths
+    return join_labels(parts, names, "file"), lengths
 
 
 @_returning_failures

@@ -1,7 +1,7 @@
-"""Models and labels in files: which arrays of which files are meant. ``io/`` reads them.
+"""Find the models of a ranking, and its labels, among the arrays of files and folders.
 
-Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D
-are never models; what was skipped is said.
+Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D are
+never models; they are skipped, with the reason.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..io._formats import (
-    CONTAINERS,
-    SUFFIXES,
-    TABLES,
+from ._formats import (
+    TEXT_SUFFIXES,
     array_names,
-    named_errors,
+    format_of,
+    name_array,
+    name_errors,
     open_array,
     split_key,
+    suffixes_of,
 )
-from ..io._open import open_features
-from ..io._reader import Reader
-from ..io._shards import read_array
-from ..io._text import TEXT, label_lines
+from ._labels import read_label_array
+from ._open import open_features
+from ._reader import Reader
 
 __all__ = [
     "Source",
@@ -42,29 +42,29 @@ __all__ = [
 ]
 
 _NOT_MODELS = ("labels", "images")
-#: Read of a folder, one model a file; files that hold several arrays are named themselves.
-_OF_FOLDERS = (".npy", *TABLES)
+#: Files of a folder that hold one model each; containers are given by their own name.
+_IN_FOLDERS = suffixes_of("array", "table")
 
 
 @dataclass(frozen=True)
 class Source:
-    """One array in a file, loaded when asked for; `member` names it within an .npz or the like."""
+    """One array in a file, loaded on demand; `member` is its name in a container or table."""
 
     path: Path
     member: str | None = None
 
     def __str__(self) -> str:
-        """Write it as the command line takes it."""
-        return str(self.path) if self.member is None else f"{self.path}:{self.member}"
+        """Return the name that the command line takes."""
+        return name_array(self.path, self.member)
 
     @property
     def name(self) -> str:
-        """What a model in it is called."""
+        """The name of a model in it."""
         return self.member or self.path.stem
 
     def load(self) -> NDArray[Any]:
-        """Read the array; an .npy file is memory-mapped, its rows are read when used."""
-        with named_errors(self.path), self._open() as reader:
+        """Read the array; an .npy file is mapped, and its rows are read when they are used."""
+        with name_errors(self.path), self._open() as reader:
             return reader.load()
 
     def header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -77,21 +77,16 @@ class Source:
 
 
 def parse_source(text: str | os.PathLike[str]) -> Source:
-    """Read ``file.npy`` or the like, or ``file.npz:member``."""
+    """Parse ``file`` or ``file:key``; the file need not exist."""
     path, key = split_key(text)
-    suffix = path.suffix.lower()
-    if suffix == ".npz" and key is None:
+    if path.suffix.lower() == ".npz" and key is None:
         raise DataError(f"{path} holds several arrays; name one as {path}:member")
-    if suffix not in SUFFIXES:
-        raise DataError(
-            f"{path} is neither an .npy file nor an .npz member (file.npz:member) nor one of "
-            f"{', '.join(SUFFIXES[2:])}"
-        )
+    format_of(path)
     return Source(path, key)
 
 
 def load_or_open(model: Any) -> Any:
-    """Load a file; open the shards of a folder, a pattern or a list."""
+    """Load the array of one file; open the shards of a folder, a pattern or a list."""
     if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
         path, _ = split_key(model)
         if path.exists() or not glob.has_magic(str(path)):
@@ -102,21 +97,22 @@ def load_or_open(model: Any) -> Any:
 def find_models(
     paths: Iterable[str | os.PathLike[str]], labels: Source | None = None
 ) -> tuple[dict[str, Source], list[str]]:
-    """Collect the feature arrays of files and folders.
+    """Find the feature arrays of files and folders, one a model.
 
     Parameters
     ----------
     paths : iterable of path
-        .npy files, .npz files or members of them (``file.npz:member``), folders of .npy files.
+        Files of one array, tables and folders of these; containers, each 2-D array of which is a
+        model; single arrays of these (``file:key``).
     labels : Source, optional
-        The labels, which are not a model.
+        The labels, which are never a model.
 
     Returns
     -------
     models : dict of str to Source
-        By file or member name; where two are equal, by folder or file and name.
+        By file or member name; of equal names also the folder or the file.
     skipped : list of str
-        What was left out and why, in sentences.
+        The arrays and files that were left out, each with its reason.
     """
     found: list[tuple[str, Source]] = []
     skipped: list[str] = []
@@ -153,7 +149,7 @@ def find_models(
 
 
 def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
-    """Give every array of a file or folder by its file or member name, whatever its shape."""
+    """Return every array of a file or folder by its file or member name, whatever its shape."""
     candidates, _ = _candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no .npy files")
@@ -161,9 +157,9 @@ def arrays_by_name(path: str | os.PathLike[str]) -> dict[str, Source]:
 
 
 def label_source(spec: str | os.PathLike[str]) -> Source | None:
-    """Read a file's name; of an .npz its ``labels`` are meant; None for text."""
+    """Parse the name of a file of labels; None for text. The default of an .npz is ``labels``."""
     path, key = split_key(spec)
-    if path.suffix.lower() in TEXT:
+    if path.suffix.lower() in TEXT_SUFFIXES:
         return None
     if path.suffix.lower() == ".npz" and key is None:
         return Source(path, "labels")
@@ -171,40 +167,39 @@ def label_source(spec: str | os.PathLike[str]) -> Source | None:
 
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:
-    """Read labels from what :func:`label_source` knows, or from lines of text."""
-    source = label_source(spec)
-    if source is None:
-        return label_lines(Path(spec))
-    return read_array(source.path, source.member)
+    """Read labels from an array in a file, or from lines of text."""
+    source = label_source(spec) or Source(Path(spec))
+    return read_label_array(source.path, source.member)
 
 
 def _candidates(path: Path) -> tuple[list[Source], bool]:
-    """Give the arrays under a path, and whether it named a single one."""
+    """List the arrays under a path, and whether the path names a single array."""
     if path.is_dir():
-        files = (file for file in path.iterdir() if file.suffix.lower() in _OF_FOLDERS)
+        files = (file for file in path.iterdir() if file.suffix.lower() in _IN_FOLDERS)
         return [Source(file) for file in sorted(files) if not file.name.startswith(".")], False
-    if path.suffix.lower() in CONTAINERS and (names := array_names(path)):
+    if path.suffix.lower() in suffixes_of("container") and (names := array_names(path)):
         return [Source(path, name) for name in names], False
     return [parse_source(path)], True
 
 
 def _other_files(folder: Path) -> str:
-    """Name what is in a folder besides files of one array, hidden files and folders apart."""
+    """List the files of a folder that are not read; hidden files and folders are not listed."""
     names = sorted(
         file.name
         for file in folder.iterdir()
         if file.is_file()
-        and file.suffix.lower() not in _OF_FOLDERS
+        and file.suffix.lower() not in _IN_FOLDERS
         and not file.name.startswith(".")
     )
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _why_no_model(source: Source) -> str | None:
+    """Return the reason why an array cannot hold features."""
     try:
         shape, dtype = source.header()
     except DataError:
-        return None  # damaged: a model that fails with its reason, not one that is passed over
+        return None  # a damaged file is a model that fails with its reason; it is not skipped
     if len(shape) != 2:
         return f"its shape {shape} is not 2-D"
     return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"
