@@ -17,7 +17,7 @@ import numpy as np
 from .._inputs.arrays import instance_of
 from .hashing import update_hash
 
-__all__ = ["Data", "Subset", "kind_of"]
+__all__ = ["Data", "Subset", "detect_kind"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class Subset:
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
 
 
-def kind_of(inputs: Any) -> str:
+def detect_kind(inputs: Any) -> str:
     """Return the kind of inputs, "text", "image" or "array", by the first of them."""
     first = inputs[0] if len(inputs) else None
     words = isinstance(first, (list, tuple)) and first and isinstance(first[0], str)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_array, instance_of
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, kind_of
+from .data import Data, detect_kind
 
 __all__ = ["read_data"]
 
@@ -94,7 +94,7 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
         inputs = as_array(inputs, "inputs")[0]
     if hasattr(labels, "iloc"):  # rows match by position, whatever the index of a filtered frame
         labels = labels.reset_index(drop=True)
-    return Data(kind_of(inputs), inputs, labels)
+    return Data(detect_kind(inputs), inputs, labels)
 
 
 class _PairInputs:
@@ -124,7 +124,7 @@ def _read_pairs(dataset: Any) -> Data:
             value = value.detach().cpu().numpy()
         labels.append(value.item() if getattr(value, "ndim", 1) == 0 else value)
     inputs = _PairInputs(dataset)
-    return Data(kind_of(inputs), inputs, _stack(labels))
+    return Data(detect_kind(inputs), inputs, _stack(labels))
 
 
 def _stack(labels: list[Any]) -> list[Any] | NDArray[Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
 from .._util.optional import need
 from ..errors import DataError
-from .data import Data, kind_of
+from .data import Data, detect_kind
 
 __all__ = ["TABLES", "read_columns", "read_dataset", "read_path"]
 
@@ -111,7 +111,7 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     if len(columns) > 1:
         columns = [np.column_stack([np.asarray(column) for column in columns])]
     items = _DatasetColumns(dataset, inputs)
-    kind = "image" if inputs[0] in pictures else kind_of(items)
+    kind = "image" if inputs[0] in pictures else detect_kind(items)
     return Data(kind, items, columns[0], is_table=True)
 
 

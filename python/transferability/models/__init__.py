@@ -15,7 +15,7 @@ from ..errors import DataError, DtypeError
 from . import _callable, _entry, _module
 from ._model import Model
 from ._source import SourceSpec
-from ._sources import SCHEMES, scheme_of_path
+from ._sources import SCHEMES, guess_scheme
 from ._spec import ModelSpec, parse_spec, suggest
 
 __all__ = ["SCHEMES", "Model", "expand", "open_model"]
@@ -137,7 +137,7 @@ def _resolve(text: str) -> tuple[ModelSpec, SourceSpec]:
     """Parse the name of a model and find its source."""
     spec = parse_spec(text, SCHEMES)
     if not spec.scheme and os.path.exists(spec.name):
-        spec = ModelSpec(scheme_of_path(spec.name), spec.name, None, spec.options)
+        spec = ModelSpec(guess_scheme(spec.name), spec.name, None, spec.options)
     if spec.scheme:
         return spec, SCHEMES[spec.scheme]
     module, colon, function = spec.name.partition(":")

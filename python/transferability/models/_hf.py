@@ -12,13 +12,13 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, Texts
-from ._loading import is_offline, list_local_folders, loading, torch_dtype
+from ._loading import is_offline, list_local_folders, loading, parse_dtype
 from ._model import TorchModel
 from ._source import SourceSpec
 from ._spec import ModelSpec
-from ._taps import Taps, longest_list
+from ._taps import Taps, find_blocks
 
-__all__ = ["SOURCE", "hide_progress_bars", "length_limit"]
+__all__ = ["SOURCE", "hide_progress_bars", "resolve_max_length"]
 
 _TOWERS = ("text", "vision")
 #: Maximum number of tokens where neither the tokeniser nor the positions set a limit (T5).
@@ -47,16 +47,16 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     }
     with loading(spec, hide_progress_bars(transformers)):
         config = transformers.AutoConfig.from_pretrained(spec.name, **arguments)
-        whole, report = _auto_class(transformers, spec, config).from_pretrained(
+        whole, report = _select_auto_class(transformers, spec, config).from_pretrained(
             spec.name, output_loading_info=True, **arguments
         )
         _check_loaded(spec, report)
-        kind, backbone, module = _parts(spec, config, whole)
-        inputs = _inputs(transformers, spec, config, kind, backbone, arguments)
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+        kind, backbone, module = _select_parts(spec, config, whole)
+        inputs = _load_preprocessing(transformers, spec, config, kind, backbone, arguments)
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     if hasattr(module, "config") and hasattr(module.config, "use_cache"):
         module.config.use_cache = False  # keys and values are for generation only
-    blocks, taps = longest_list(module), Taps(module)
+    blocks, taps = find_blocks(module), Taps(module)
     if config.model_type == "albert":  # its blocks share one module, which runs repeatedly
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
@@ -67,7 +67,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         inputs,
         [*first, *blocks[:-1], last],
         last,
-        _pool(transformers, config, kind, backbone),
+        _choose_pool(transformers, config, kind, backbone),
         {
             "versions": _fingerprint.package_versions("torch", "transformers"),
             "config": _fingerprint.strip_origin(config),
@@ -78,7 +78,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     )
 
 
-def length_limit(tokenizer: Any, config: Any, asked: int | None) -> int:
+def resolve_max_length(tokenizer: Any, config: Any, asked: int | None) -> int:
     """Return the smallest limit on tokens: of the tokeniser, the positions and the user."""
     limits = [tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None, asked]
     positions = getattr(config, "max_position_embeddings", None)
@@ -102,7 +102,7 @@ def hide_progress_bars(transformers: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _auto_class(transformers: Any, spec: ModelSpec, config: Any) -> Any:
+def _select_auto_class(transformers: Any, spec: ModelSpec, config: Any) -> Any:
     if not spec.flag("head", False):
         return transformers.AutoModel
     vision = type(config) in transformers.AutoModelForImageClassification._model_mapping
@@ -124,7 +124,7 @@ def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
     issue([f"{spec}: weights are missing and were drawn at random: {shown}"])
 
 
-def _parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
+def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
     """Return the kind of inputs, the part whose last hidden state is scored, and the part run."""
     tower = spec.text("tower")
     if hasattr(whole, "text_model") and hasattr(whole, "vision_model"):
@@ -149,7 +149,7 @@ def _parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
     return kinds[takes], backbone, whole
 
 
-def _inputs(
+def _load_preprocessing(
     transformers: Any,
     spec: ModelSpec,
     config: Any,
@@ -166,11 +166,13 @@ def _inputs(
     if side not in ("left", "right"):
         raise DataError(f"{spec}: padding_side is {side!r}; give left or right")
     tokenizer.padding_side = side
-    limit = length_limit(tokenizer, getattr(module, "config", config), spec.count("max_length"))
+    limit = resolve_max_length(
+        tokenizer, getattr(module, "config", config), spec.count("max_length")
+    )
     return Texts(tokenizer, limit, tuple(inspect.signature(module.forward).parameters))
 
 
-def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
+def _choose_pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
     """Return the default pooling: mean, class token, or last token for decoders."""
     if kind == "image":
         names = [name.rpartition(".")[2] for name, _ in module.named_parameters()]

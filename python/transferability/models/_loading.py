@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import DataError, TransferabilityError
 from ._spec import ModelSpec, suggest
 
-__all__ = ["is_offline", "list_local_folders", "loading", "torch_dtype"]
+__all__ = ["is_offline", "list_local_folders", "loading", "parse_dtype"]
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
 #: Errors that libraries raise where weights cannot be loaded; other errors pass through.
@@ -54,7 +54,7 @@ def loading(spec: ModelSpec, quiet: Any = None) -> Iterator[None]:
         raise DataError(f"{spec} cannot be loaded: {first}{_advice(spec, error)}") from error
 
 
-def torch_dtype(name: str | None) -> Any:
+def parse_dtype(name: str | None) -> Any:
     """Return the torch dtype of a name; None for None."""
     import torch
 

@@ -8,9 +8,9 @@ from .._inputs.arrays import instance_of
 from ..errors import DtypeError
 from . import _fingerprint
 from ._inputs import Arrays
-from ._loading import torch_dtype
+from ._loading import parse_dtype
 from ._model import TorchModel
-from ._taps import Taps, chain, last_linear, longest_list
+from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
 __all__ = ["is_module", "open_module"]
 
@@ -52,10 +52,10 @@ def open_module(
         )
     kind = getattr(module, "kind", "array")
     inputs = Arrays() if collate is None else _UserPreprocessing(collate, str(kind))
-    module = module.eval().to(dtype=torch_dtype(dtype))
-    classifier = last_linear(module)
+    module = module.eval().to(dtype=parse_dtype(dtype))
+    classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, longest_list(module) or chain(module, classifier))
+    layers = taps.with_stem(module, find_blocks(module) or find_stages(module, classifier))
     if classifier is None:
         default = taps.on_output(module, "output", lambda output: output)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
-from ._hf import length_limit
+from ._hf import resolve_max_length
 from ._inputs import Arrays, Images, Texts
 from ._loading import loading
 from ._model import Model
@@ -83,10 +83,10 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
         there = [p.name for p in path.parent.glob("*.onnx")] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}{suggest(path.name, there)}")
     with loading(spec):
-        return OnnxModel(str(spec), path, _inputs(spec, path.parent), device)
+        return OnnxModel(str(spec), path, _load_preprocessing(spec, path.parent), device)
 
 
-def _inputs(spec: ModelSpec, folder: Path) -> Any:
+def _load_preprocessing(spec: ModelSpec, folder: Path) -> Any:
     has = {"text": _TEXTS, "image": _IMAGES}
     kinds = [kind for kind, files in has.items() if any((folder / f).is_file() for f in files)]
     if not kinds:
@@ -94,7 +94,7 @@ def _inputs(spec: ModelSpec, folder: Path) -> Any:
     transformers = need("transformers", extra="hub", what="preprocessing for ONNX")
     if kinds[0] == "text":
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return Texts(tokenizer, length_limit(tokenizer, None, spec.count("max_length")))
+        return Texts(tokenizer, resolve_max_length(tokenizer, None, spec.count("max_length")))
     processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
     return Images(lambda images: processor(images, return_tensors="pt"), processor.to_dict())
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ._source import SourceSpec
 
-__all__ = ["DEFAULT_SCHEME", "SCHEMES", "scheme_of_path"]
+__all__ = ["DEFAULT_SCHEME", "SCHEMES", "guess_scheme"]
 
 #: Modules of this package with an instance ``SOURCE``. A new source is its file and a name here.
 _MODULES = ("_saved", "_hf", "_onnx", "_st", "_timm", "_torchvision")
@@ -21,7 +21,7 @@ SCHEMES: Mapping[str, SourceSpec] = {
 DEFAULT_SCHEME = "features"
 
 
-def scheme_of_path(path: str) -> str:
+def guess_scheme(path: str) -> str:
     """Return the scheme of a path that is given without one, by its suffix.
 
     Parameters

@@ -7,13 +7,13 @@ from typing import Any
 
 from .._util.optional import need
 from . import _fingerprint
-from ._hf import hide_progress_bars, length_limit
+from ._hf import hide_progress_bars, resolve_max_length
 from ._inputs import Texts, to_image
-from ._loading import is_offline, list_local_folders, loading, torch_dtype
+from ._loading import is_offline, list_local_folders, loading, parse_dtype
 from ._model import TorchModel
 from ._source import SourceSpec
 from ._spec import ModelSpec
-from ._taps import Taps, longest_list
+from ._taps import Taps, find_blocks
 
 __all__ = ["SOURCE"]
 
@@ -38,11 +38,11 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
             trust_remote_code=spec.flag("trust_remote_code", False),
             local_files_only=is_offline(),
         )
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     longest = spec.count("max_length")
     if longest is not None:
         module.max_seq_length = min(longest, module.max_seq_length or longest)
-    blocks, taps = longest_list(module), Taps(module)
+    blocks, taps = find_blocks(module), Taps(module)
     first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
     sentence = taps.on_output(module[-1], "sentence_embedding", lambda f: f["sentence_embedding"])
     return TorchModel(
@@ -51,7 +51,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         _Preprocessing(module),
         [*first, *blocks, sentence],
         sentence,
-        _pool(module),
+        _choose_pool(module),
         {
             "versions": _fingerprint.package_versions(
                 "torch", "transformers", "sentence-transformers"
@@ -91,12 +91,12 @@ class _Preprocessing:
     def _texts(self) -> Texts:
         if self._words is None:
             tokenizer = self._module.tokenizer
-            limit = self.max_length or length_limit(tokenizer, None, None)
+            limit = self.max_length or resolve_max_length(tokenizer, None, None)
             self._words = Texts(tokenizer, limit)
         return self._words
 
 
-def _pool(module: Any) -> str:
+def _choose_pool(module: Any) -> str:
     """Return the pooling that the model was trained with; other layers are pooled by it."""
     for part in module:
         mode = getattr(part, "pooling_mode", None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Taps", "chain", "last_linear", "longest_list"]
+__all__ = ["Taps", "find_blocks", "find_last_linear", "find_stages"]
 
 _NO_PARTS = ("aux", "classifier", "head", "fc")
 
@@ -76,7 +76,7 @@ class Taps:
         return tap, f"{path}.{field}" if path else field
 
 
-def chain(module: Any, skip: Any = None) -> list[str]:
+def find_stages(module: Any, skip: Any = None) -> list[str]:
     """Return the names of the stages of a network, in the order of definition.
 
     Stages are children that have children themselves. A child with nine tenths of the weights is
@@ -95,12 +95,12 @@ def chain(module: Any, skip: Any = None) -> list[str]:
         return []
     name, biggest = parts[sizes.index(max(sizes))]
     if max(sizes) >= 0.9 * sum(sizes):
-        inner = chain(biggest, skip)
+        inner = find_stages(biggest, skip)
         return [f"{name}.{part}" for part in inner] if len(inner) > 1 else [name]
     return [name for (name, _), size in zip(parts, sizes, strict=True) if size]
 
 
-def longest_list(module: Any) -> list[str]:
+def find_blocks(module: Any) -> list[str]:
     """Return the names of the blocks of a transformer: the largest ``ModuleList``'s entries."""
     from torch import nn
 
@@ -111,7 +111,7 @@ def longest_list(module: Any) -> list[str]:
     return [f"{name}.{i}" for i in range(len(blocks))]
 
 
-def last_linear(module: Any) -> Any:
+def find_last_linear(module: Any) -> Any:
     """Return the last linear layer, the presumed classifier; None if there is none."""
     from torch import nn
 

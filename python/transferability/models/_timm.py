@@ -8,11 +8,11 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images
-from ._loading import loading, torch_dtype
+from ._loading import loading, parse_dtype
 from ._model import TorchModel
 from ._source import SourceSpec
 from ._spec import ModelSpec, suggest
-from ._taps import Taps, chain
+from ._taps import Taps, find_stages
 
 __all__ = ["SOURCE"]
 
@@ -43,7 +43,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         module = timm.create_model(spec.name, pretrained=pretrained, **options)
         if checkpoint is not None:
             timm.models.load_checkpoint(module, checkpoint, weights_only=True)
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     config = timm.data.resolve_model_data_config(module)
     if size is not None:
         config["input_size"] = (config["input_size"][0], size, size)
@@ -51,7 +51,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if isinstance(classifier, tuple):  # distilled models have two, whose outputs are averaged
         classifier = classifier[0]
     taps = Taps(module)
-    layers = taps.with_stem(module, _layers(module, classifier))
+    layers = taps.with_stem(module, _find_layers(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     return TorchModel(
         str(spec),
@@ -61,7 +61,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         ),
         layers,
         default,
-        _pool(module),
+        _choose_pool(module),
         {
             "versions": _fingerprint.package_versions("torch", "timm"),
             "class": type(module).__name__,
@@ -71,7 +71,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     )
 
 
-def _layers(module: Any, classifier: Any) -> list[str]:
+def _find_layers(module: Any, classifier: Any) -> list[str]:
     """Return the names of the blocks of a transformer, or of the stages of other networks."""
     names = dict(module.named_modules())
     blocks = [name for name, _ in getattr(module, "blocks", module).named_children()]
@@ -79,10 +79,10 @@ def _layers(module: Any, classifier: Any) -> list[str]:
         return [f"blocks.{name}" for name in blocks]
     stages = [info["module"] for info in getattr(module, "feature_info", []) or []]
     found = [name for name in stages if name in names and list(names[name].children())]
-    return found or chain(module, classifier)
+    return found or find_stages(module, classifier)
 
 
-def _pool(module: Any) -> str:
+def _choose_pool(module: Any) -> str:
     """Return the pooling for other layers: the one that the model applies to its last layer."""
     if getattr(module, "output_fmt", "") == "NHWC":
         return "nhwc_mean"

@@ -9,11 +9,11 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images
-from ._loading import is_offline, loading, torch_dtype
+from ._loading import is_offline, loading, parse_dtype
 from ._model import TorchModel
 from ._source import SourceSpec
 from ._spec import ModelSpec, suggest
-from ._taps import Taps, chain, last_linear
+from ._taps import Taps, find_last_linear, find_stages
 
 __all__ = ["SOURCE"]
 
@@ -51,12 +51,12 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         module = models.get_model(spec.name, weights=weights, **options)
         if path is not None:
             module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     # Random weights have no preprocessing of their own: they get that of the default weights.
     transform = (weights or enum["DEFAULT"]).transforms()
-    classifier = last_linear(module)
+    classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, chain(module, classifier))
+    layers = taps.with_stem(module, find_stages(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     return TorchModel(
         str(spec),
@@ -67,7 +67,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         ),
         layers,
         default,
-        _pool(module),
+        _choose_pool(module),
         {"versions": _fingerprint.package_versions("torch", "torchvision")},
         taps=taps,
         device=device,
@@ -86,7 +86,7 @@ def _check_downloaded(spec: ModelSpec, weights: Any) -> None:
         )
 
 
-def _pool(module: Any) -> str:
+def _choose_pool(module: Any) -> str:
     """Return the default pooling: class token, channels last (Swin), or channels first."""
     if hasattr(module, "class_token"):
         return "cls"
