@@ -54,7 +54,8 @@ class CallableModel(Model):
                 )
         return features
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the function."""
         return _fingerprint.hash_callable(self._function)
 
 

@@ -19,8 +19,8 @@ __all__ = ["Model", "TorchModel", "choose_device"]
 class Model:
     """A model opened by :func:`transferability.models.open_model`.
 
-    A subclass that is not a :class:`TorchModel` implements :meth:`features` and ``_content``,
-    which returns a hash of the weights.
+    A subclass that is not a :class:`TorchModel` implements :meth:`features` and
+    :meth:`hash_content`.
 
     Attributes
     ----------
@@ -141,9 +141,10 @@ class Model:
 
     @cached_property
     def _digest(self) -> str:
-        return _fingerprint.hash_values(self._content(), self.inputs.config(), self.facts)
+        return _fingerprint.hash_values(self.hash_content(), self.inputs.config(), self.facts)
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the weights, structure and code of the model, for :meth:`fingerprint`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -220,7 +221,8 @@ class TorchModel(Model):
         if self._taps is not None:
             self._taps.remove()
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the tensors, structure and code of the module."""
         return _fingerprint.hash_module(self.module)
 
     def _moved(self, value: Any) -> Any:

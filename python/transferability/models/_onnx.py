@@ -65,7 +65,8 @@ class OnnxModel(Model):
             self._sessions[inner] = runtime.InferenceSession(source, providers=self._providers)
         return self._sessions[inner]
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the file, and files of weights beside it."""
         beside = sorted(self._path.parent.glob(f"{self._path.name}*data*"))  # large weights
         return "".join(map(_fingerprint.hash_file, [self._path, *beside]))
 

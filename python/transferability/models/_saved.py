@@ -63,7 +63,8 @@ class SavedModel(Model):
             yield start, features
             start += len(features)
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the files."""
         shards = self.source.shards
         parts = [(_fingerprint.hash_file(shard.path), str(shard.key)) for shard in shards]
         return _fingerprint.hash_values(parts)

@@ -39,7 +39,7 @@ class SourceSpec:
         ``open(spec, device, dtype)`` loads the model that a :class:`ModelSpec` names. `device` is
         as users give it, or None; `dtype` is the name of a number format, or None. It returns a
         :class:`TorchModel`, in evaluation mode, if features are outputs of modules; else a
-        subclass of :class:`Model` that implements ``features`` and ``_content``. Both get a
+        subclass of :class:`Model` that implements ``features`` and ``hash_content``. Both get a
         ``Preprocessing`` of raw items, and as ``facts`` the versions of libraries and other
         settings that change features. Optional libraries are imported inside the function by
         ``need``; weights are loaded inside ``with loading(spec):``.
