@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DtypeError
+from .memory import peak_memory
 from .optional import need
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "Progress",
     "ProgressFunction",
     "open_bar",
-    "peak_memory",
     "progress_bar",
     "row_progress",
 ]
@@ -99,16 +99,6 @@ class LineProgress:
             speed = (done - self._first) / max(now - self._start, 1e-9)
             line += f", {speed:,.0f} rows/s, {(total - done) / speed:,.0f} s left"
         print(f"{line}, {_peak()}", file=sys.stderr, flush=True)
-
-
-def peak_memory() -> int:
-    """Return the peak resident memory of this process in bytes; 0 where it is unknown."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _peak() -> str:

@@ -16,13 +16,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _EXISTING = click.Path(exists=True, path_type=Path)
 
+
 _OPTIONS = {
     "models": click.option(
         "--models",
         multiple=True,
         metavar="NAME",
-        help="Run these: 'timm:vit_*', hf:NAME, st:NAME, torchvision:NAME, onnx:FILE, "
-        "module:function; may be repeated.",
+        help="Run these models, such as 'timm:vit_*': {models}; may be repeated.",
     ),
     "images": click.option(
         "--images",

@@ -38,16 +38,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class FormatsCommand(click.Command):
-    """A command whose help has lists of file suffixes, such as ``{any}``.
+    """A command whose help lists suffixes of files, as ``{any}``, or sources, as ``{models}``.
 
-    They are filled in from the tables of formats when help is shown: those tables need NumPy.
+    They are filled in from their tables when help is shown, since these tables need NumPy.
     """
 
     def get_help(self, ctx: click.Context) -> str:
         from .._data.tables import TABLES
         from ..io._formats import list_suffixes
+        from ..models import SOURCES
 
         lists = {**list_suffixes(), "texts": ", ".join(TABLES)}
+        lists["models"] = ", ".join(source.usage for source in SOURCES)
         self.help = (self.help or "").format(**lists)
         for option in self.params:
             if isinstance(option, click.Option):

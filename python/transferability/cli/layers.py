@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from ._shared import FormatsCommand
+
 __all__ = ["layers"]
 
 
@@ -14,16 +16,15 @@ __all__ = ["layers"]
 _EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
 
 
-@click.command()
+@click.command(cls=FormatsCommand)
 @click.argument("model")
 @click.option("--all", "everything", is_flag=True, help="Every module, not only stem and blocks.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def layers(model: str, everything: bool, as_json: bool) -> None:
     """List the layers of MODEL: name, type and output shape for one item.
 
-    MODEL is a name such as timm:resnet18, hf:NAME, st:NAME, torchvision:NAME, onnx:FILE or
-    module:function. The stem and the blocks are what --layers all means; the default is what is
-    scored if nothing is said.
+    MODEL is a name such as timm:resnet18, of the form {models}. The stem and the blocks are what
+    --layers all means; the default is what is scored if nothing is said.
     """
     from ..models import open_model
 

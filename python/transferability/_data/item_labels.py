@@ -1,4 +1,4 @@
-"""What the labels of items, words or pixels say, decided once for all models and batches."""
+"""Read the labels of items, words or pixels once, for all models and batches."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from .._scoring.groups import Groups, read_groups
 from ..errors import DataError
 from .data import Data
 
-__all__ = ["SEGMENTATION", "flat_labels", "labelled", "word_labels"]
+__all__ = ["SEGMENTATION", "LabelledData", "flatten_labels", "read_item_labels", "read_word_labels"]
 
 SEGMENTATION = "segmentation"
 
 
-class Labelled(NamedTuple):
-    """Data whose labels have been read.
+class LabelledData(NamedTuple):
+    """Data with validated labels, and the prediction target that they define.
 
     Attributes
     ----------
     data : Data
-        With labels that no batch can read otherwise.
+        Its labels are converted, so that every batch is read as the same task.
     target : Target
-        Of all rows; of the classes alone where the rows depend on the model.
+        Of all rows; for segmentation, of the classes only.
     n_rows : int or None
-        Rows that every model gives: items or words; None for positions of maps.
+        Number of rows of features: items or labelled words. None for segmentation, where it
+        depends on the size of the model's maps.
     groups : Groups or None
-        The text of each word: words of one text are alike, and are resampled together.
+        For words, the text of each word: the unit of resampling.
     """
 
     data: Data
@@ -40,32 +41,48 @@ class Labelled(NamedTuple):
     groups: Groups | None = None
 
 
-def labelled(data: Data, task: str, bio: str, ignore: Collection[int]) -> Labelled:
-    """Read all labels and give each item its own as they were read."""
+def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -> LabelledData:
+    """Read all labels, decide the task, and convert the labels of each item accordingly.
+
+    Parameters
+    ----------
+    data : Data
+        Items with raw labels.
+    task : str
+        "auto", "token", "segmentation", or a task of :func:`read_target`.
+    bio : {"strip", "keep"}
+        Whether BIO prefixes of token labels are removed.
+    ignore : collection of int
+        Labels of pixels to leave out, in addition to -100.
+
+    Returns
+    -------
+    labelled : LabelledData
+    """
     if task == SEGMENTATION:
-        return Labelled(data, _pixel_target(data, ignore), None)
+        return LabelledData(data, _read_pixel_target(data, ignore), None)
     if task == "token" or (task == "auto" and data.is_token):
         words = [data.items[row] for row in range(len(data))]
-        tags = word_labels(words, data.labels, bio)
-        flat = flat_labels(tags)
+        tags = read_word_labels(words, data.labels, bio)
+        flat = flatten_labels(tags)
         decided = "regression" if isinstance(flat[0], float) else "classification"
         note = f"{decided} of words, by the labels of {len(flat):,} words"
         target = replace(read_target(flat, decided), note=note)
         counts = [sum(tag is not None for tag in of_text) for of_text in tags]
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
-        return Labelled(replace(data, labels=tags), target, len(flat), texts)
+        return LabelledData(replace(data, labels=tags), target, len(flat), texts)
     given = data.labels
-    if getattr(given, "ndim", 1) > 2:  # keypoints, boxes: all their coordinates are targets
+    if getattr(given, "ndim", 1) > 2:  # keypoints, boxes: each coordinate is a target
         given = given.reshape(len(given), -1)
     target = read_target(given, task).without_constant()
     labels: Any = target.values
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
-    return Labelled(replace(data, labels=labels), target, target.n_samples)
+    return LabelledData(replace(data, labels=labels), target, target.n_samples)
 
 
-def _pixel_target(data: Data, ignore: Collection[int]) -> Target:
-    """Describe labels of pixels by the values that occur."""
+def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
+    """Build the target of pixel labels from the distinct values."""
     values: set[Any] = set()
     for row, labels in enumerate(data.labels):
         array = np.asarray(labels)
@@ -85,10 +102,10 @@ def _pixel_target(data: Data, ignore: Collection[int]) -> Target:
     return replace(found, note=f"classification of positions into {len(values)} classes")
 
 
-def word_labels(
+def read_word_labels(
     words: Sequence[Sequence[str]], labels: Sequence[Any], bio: str = "strip"
 ) -> list[list[Any]]:
-    """Give a label for each word, None where it has none (None, or −100)."""
+    """Return a label for each word; None where it is None or −100, the ignored label."""
     listed = []
     for row, tags in enumerate(labels):
         if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
@@ -101,19 +118,19 @@ def word_labels(
                 f"each word, None where there is none"
             )
         tags = tags.tolist() if hasattr(tags, "tolist") else tags
-        listed.append([None if _is_ignored(tag) else _stripped(tag, bio) for tag in tags])
+        listed.append([None if _is_ignored(tag) else _strip_prefix(tag, bio) for tag in tags])
     return listed
 
 
-def flat_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
-    """Give the labels of all words that have one."""
+def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
+    """Return the labels of all labelled words, in order."""
     flat = [tag for tags in labels for tag in tags if tag is not None]
     if not flat:
         raise DataError("no word has a label: all are None or -100")
     return flat
 
 
-def _stripped(tag: Any, bio: str) -> Any:
+def _strip_prefix(tag: Any, bio: str) -> Any:
     return strip_bio_prefix(tag) if bio == "strip" and isinstance(tag, str) else tag
 
 

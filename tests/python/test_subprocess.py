@@ -1,4 +1,4 @@
-"""A function in a process of its own: results, reports, deaths, and no orphans."""
+"""Functions in subprocesses: results, reports, crashes, and no orphans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from transferability._sweep.subprocess import Died, Failed, isolated
+from transferability._sweep.subprocess import ProcessDied, TaskFailed, run_isolated
 
 HERE = Path(__file__).parent
 
@@ -59,14 +59,14 @@ def wait(path: str, hear: Callable[..., object]) -> None:
 
 def test_results_and_reports(capfd: pytest.CaptureFixture[str]) -> None:
     heard: list[tuple[Any, ...]] = []
-    assert isolated(double, 21, lambda *what: heard.append(what)) == 42
+    assert run_isolated(double, 21, lambda *what: heard.append(what)) == 42
     assert heard == [("step", 0), ("step", 1), ("step", 2)]
     assert capfd.readouterr() == ("", "")
 
 
 def test_failures_are_one_line() -> None:
-    with pytest.raises(Failed, match=r"^KeyError: 'no\\nyou'$"):
-        isolated(fail, "you", print)
+    with pytest.raises(TaskFailed, match=r"^KeyError: 'no\\nyou'$"):
+        run_isolated(fail, "you", print)
 
 
 @pytest.mark.parametrize(
@@ -79,36 +79,36 @@ def test_failures_are_one_line() -> None:
 )
 def test_deaths_are_told(how: int, message: str) -> None:
     heard: list[tuple[Any, ...]] = []
-    with pytest.raises(Died) as caught:
-        isolated(die, how, lambda *what: heard.append(what))
+    with pytest.raises(ProcessDied) as caught:
+        run_isolated(die, how, lambda *what: heard.append(what))
     assert str(caught.value) == message
     assert heard == [("dying", 0)]
 
 
 def test_large_arguments_and_results() -> None:
-    assert len(isolated(large, 3_000_000, print)) == 3_000_000
-    with pytest.raises(Died, match="exit code 0"):
-        isolated(die, 0, lambda *what: None)
-    assert isolated(double, 1, lambda *what: None) == 2  # the next one is not disturbed
+    assert len(run_isolated(large, 3_000_000, print)) == 3_000_000
+    with pytest.raises(ProcessDied, match="exit code 0"):
+        run_isolated(die, 0, lambda *what: None)
+    assert run_isolated(double, 1, lambda *what: None) == 2  # the next one is not disturbed
 
 
 def test_threads_that_are_left_do_not_hold_it_up() -> None:
     start = time.monotonic()
-    assert isolated(leave_a_thread, None, print) == "done"
+    assert run_isolated(leave_a_thread, None, print) == "done"
     assert time.monotonic() - start < 30
 
 
 def test_what_does_not_pickle() -> None:
-    with pytest.raises(Failed, match=r"cannot be sent to a process of its own .*isolate=False"):
-        isolated(double, lambda: 3, print)
+    with pytest.raises(TaskFailed, match=r"cannot be sent to a process of its own .*isolate=False"):
+        run_isolated(double, lambda: 3, print)
 
 
 _PARENT = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from test_isolate import wait
-from transferability._sweep.subprocess import isolated
-isolated(wait, sys.argv[1], print)
+from test_subprocess import wait
+from transferability._sweep.subprocess import run_isolated
+run_isolated(wait, sys.argv[1], print)
 """
 
 
@@ -134,7 +134,7 @@ def test_it_ends_with_its_parent(tmp_path: Path, signal_number: int) -> None:
 
 
 _SCRIPT = """
-from transferability._sweep.subprocess import isolated
+from transferability._sweep.subprocess import run_isolated
 
 class Mine:
     value = 4
@@ -143,7 +143,7 @@ def double(mine, hear):
     return 2 * mine.value
 
 if __name__ == "__main__":
-    print(isolated(double, Mine(), print))
+    print(run_isolated(double, Mine(), print))
 """
 
 
@@ -170,6 +170,6 @@ def leave_a_child(seconds: float, hear: Callable[..., object]) -> None:
 
 def test_a_process_that_left_a_child_is_not_waited_for() -> None:
     start = time.monotonic()
-    with pytest.raises(Died, match="killed by signal 9"):
-        isolated(leave_a_child, 30.0, lambda *heard: None)
+    with pytest.raises(ProcessDied, match="killed by signal 9"):
+        run_isolated(leave_a_child, 30.0, lambda *heard: None)
     assert time.monotonic() - start < 15
