@@ -111,7 +111,7 @@ def table(folder: Path, task: str) -> list[str]:
         f"### {task}: {len(labels)} rows, {len(np.unique(labels))} classes, {len(probe)} encoders",
         "",
         f"| metric | linear probe ({len(probe)}) | 95 % | fine-tuned ({len(tuned)}) | 95 % | "
-        "best by it | its probe accuracy |",
+        "first model | its probe accuracy |",
         "|---|--:|:-:|--:|:-:|---|--:|",
     ]
     both = [name for name in tuned if name in probe]
