@@ -2,10 +2,10 @@
 
     python benches/python/realdata.py --data FOLDER --write
 
-A task is an .npz file with one (800, D) array per encoder, and `labels`. truth.csv has accuracies on
-the full task: of a linear probe and, for encoders that can be trained, after fine-tuning. Weighted
-tau is SciPy's default, as in most papers. Intervals are from 2,000 bootstrap samples of the
-encoders; with 6 to 22 encoders they are wide. ``--write`` updates docs/realdata.md.
+A task is an .npz file with one (800, D) array per encoder, and `labels`. truth.csv has accuracies
+on the full task: of a linear probe and, for encoders that can be trained, after fine-tuning.
+Weighted tau is SciPy's default, as in most papers. Intervals are from 2,000 bootstrap samples of
+the encoders; with 6 to 22 encoders they are wide. ``--write`` updates docs/realdata.md.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def parse_metrics(metrics: str) -> str | list[str]:
 
 @contextmanager
 def as_usage_errors() -> Iterator[None]:
-    """Turn data errors of the enclosed validation of arguments into usage errors."""
+    """Raise data errors of the enclosed block as usage errors."""
     try:
         yield
     except (DataError, DtypeError) as error:
@@ -161,7 +161,7 @@ def check_exclusive(**formats: bool) -> None:
 
 
 def drop_none(**options: object) -> dict[str, Any]:
-    """Return the options without those that are None, which keep their defaults."""
+    """Return the options that are not None; the others keep their defaults."""
     return {name: value for name, value in options.items() if value is not None}
 
 

@@ -261,7 +261,7 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 
 def _load_predictions(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
-    """Load the source predictions of each model, by name, from a folder or .npz for each option."""
+    """Load the predictions of each model's own head from folders or .npz files, by model name."""
     from .._ranking.sources import find_arrays
 
     names = list(models)
