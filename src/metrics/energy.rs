@@ -11,7 +11,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::check_finite;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, Options, Outcome};

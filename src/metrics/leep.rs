@@ -21,7 +21,7 @@ use super::source_terms::{Classes, Normalize};
 use super::{Inputs, Metric, Needs, Options, Outcome};
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
-use crate::linalg::{blas::dot, lapack::zeros};
+use crate::linalg::{blas::dot, memory::zeros};
 use crate::threads::Context;
 
 /// The row of the table.
