@@ -69,12 +69,21 @@ fmt: $(VENV)/.tools ## Format Rust and Python
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix --quiet || true
 
+.PHONY: golden
+golden: install ## Write the golden values of the naive references anew
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/write_golden.py
+
+.PHONY: derive
+derive: install ## Write what follows from the metrics: their list, and the README's table
+	@$(BIN)/python ci/derive.py
+
 .PHONY: lint
 lint: install ## Formatting, lints, types, stubs, documentation links
 	@ci/machine linters
 	cargo fmt --all --check
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest transferability._core --mypy-config-file pyproject.toml
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -92,9 +101,8 @@ test-python: install | $(LOGS) ## pytest: the package, the command line, the REA
 .PHONY: test-torch
 test-torch: $(VENV_TORCH)/.tools install | $(LOGS) ## What needs torch, in .venv-torch: extraction, hubs, tuning
 	PYTHONPATH=python HF_HUB_OFFLINE=1 $(VENV_TORCH)/bin/python -m pytest -c pyproject.toml \
-		tests/torch python/transferability/torch python/transferability/models \
-		python/transferability/_sweep/rank_models.py 2>&1 \
-		| tee $(LOGS)/torch.log
+		tests/torch tests/python/test_public_names.py python/transferability/torch \
+		python/transferability/models 2>&1 | tee $(LOGS)/torch.log
 	@echo "pytest, torch: $$(tail -n 1 $(LOGS)/torch.log | tr -d '=' | xargs)"
 
 $(VENV_TORCH)/.tools: pyproject.toml

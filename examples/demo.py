@@ -1,9 +1,8 @@
-"""Rank 22 real text encoders, and see how well the order agrees with the truth.
+"""Rank 22 real text encoders, and compare the order with their true accuracies.
 
-The task: tell the implementation language of a software package (6 classes) from its short
-description. Each encoder's features of the same 800 descriptions are in data/deb_impl.npz; what
-each is really worth, the accuracy of a tuned linear probe trained on the full task, is in
-data/deb_impl_truth.csv.
+The task is to classify software packages by implementation language (6 classes) from a short
+description. data/deb_impl.npz has the features of each encoder for the same 800 descriptions.
+data/deb_impl_truth.csv has the true accuracies, of a tuned linear probe on the full task.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def main() -> None:
-    """Rank, print, compare."""
+    """Rank the encoders, print the ranking, and compare it with the true accuracies."""
     with np.load(DATA / "deb_impl.npz") as arrays:
         features = {name: arrays[name] for name in arrays.files if not name.startswith("labels")}
         labels = arrays["labels"]

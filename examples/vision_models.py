@@ -1,9 +1,9 @@
-"""Rank image models of truly different quality, and compare with what fine-tuning makes of them.
+"""Rank image models of different quality, and compare with their accuracy after fine-tuning.
 
-The models: architectures of torchvision, pre-trained here on rendered letters and digits for no
-time, a short time or longer, or on the same glyphs with their labels shuffled. The target task:
-scikit-learn's handwritten digits. What a model is really worth is the accuracy on held-out digits
-after fine-tuning all its weights on ten examples a class.
+The models have architectures of torchvision. They are pre-trained here on rendered letters and
+digits, for different numbers of steps, or with shuffled labels. The target task is scikit-learn's
+handwritten digits. The true accuracy of a model is that on held-out digits, after fine-tuning all
+weights on ten examples per class.
 
 Needs ``pip install 'transferability[hub]' scikit-learn scipy``.
 """
@@ -24,7 +24,7 @@ from torch import nn
 
 import transferability as tx
 
-#: Architecture, steps of pre-training, and whether its labels mean anything.
+#: Architecture, number of pre-training steps, and whether the labels are the true ones.
 MODELS = {
     "resnet18, random": ("resnet18", 0, True),
     "resnet18, 25 steps": ("resnet18", 25, True),
@@ -40,7 +40,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 def glyphs() -> Batch:
-    """Draw every glyph 40 times, turned and moved a little, and as coarse as the digits are."""
+    """Draw every glyph 40 times, rotated and shifted a little, at the resolution of the digits."""
     rng, font = np.random.default_rng(0), ImageFont.load_default(size=26)
     images, labels = [], []
     for label, glyph in enumerate(GLYPHS):
@@ -51,23 +51,23 @@ def glyphs() -> Batch:
             image = image.rotate(rng.uniform(-15, 15), resample=Image.Resampling.BILINEAR)
             images.append(np.asarray(image.resize((8, 8), Image.Resampling.BOX), dtype=np.float32))
             labels.append(label)
-    return enlarged(np.stack(images) / 255), torch.as_tensor(labels)
+    return enlarge(np.stack(images) / 255), torch.as_tensor(labels)
 
 
 def digits() -> Batch:
-    """Give the handwritten digits."""
+    """Return the handwritten digits."""
     images, labels = load_digits(return_X_y=True)
-    return enlarged(images.reshape(-1, 8, 8) / 16), torch.as_tensor(labels)
+    return enlarge(images.reshape(-1, 8, 8) / 16), torch.as_tensor(labels)
 
 
-def enlarged(images: Any) -> torch.Tensor:
-    """Make (n, 8, 8) images with values from 0 to 1 what the models take: (n, 3, 32, 32)."""
+def enlarge(images: Any) -> torch.Tensor:
+    """Enlarge (n, 8, 8) images with values in [0, 1] to the models' input, (n, 3, 32, 32)."""
     x = torch.as_tensor(images, dtype=torch.float32)[:, None] * 2 - 1
     return nn.functional.interpolate(x, size=32, mode="bilinear").expand(-1, 3, -1, -1)
 
 
 def train(module: nn.Module, data: Batch, steps: int, rate: float, seed: int) -> None:
-    """Fit all weights by Adam on batches of 50."""
+    """Train all weights with Adam on batches of 50."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(module.parameters(), lr=rate)
     module.train()
@@ -80,17 +80,17 @@ def train(module: nn.Module, data: Batch, steps: int, rate: float, seed: int) ->
     module.eval()
 
 
-def pretrained(architecture: str, steps: int, meant: bool, source: Batch) -> nn.Module:
-    """Make a model and train it on the glyphs."""
+def pretrain(architecture: str, steps: int, true_labels: bool, source: Batch) -> nn.Module:
+    """Return a model trained on the glyphs, with shuffled labels unless `true_labels`."""
     torch.manual_seed(0)
     module: nn.Module = torchvision.models.get_model(architecture, num_classes=len(GLYPHS))
-    labels = source[1] if meant else source[1][torch.randperm(len(source[1]))]
+    labels = source[1] if true_labels else source[1][torch.randperm(len(source[1]))]
     train(module, (source[0], labels), steps, 1e-3, seed=0)
     return module.eval()
 
 
 def tuned_accuracy(module: nn.Module, data: Batch, test: Batch) -> float:
-    """Fine-tune a copy on a few digits of each class; give its accuracy on the test digits."""
+    """Fine-tune a copy on a few digits of each class; return its accuracy on the test digits."""
     rng = np.random.default_rng(0)
     rows = [rng.choice(np.flatnonzero(data[1] == k), SHOTS, False) for k in range(10)]
     chosen = torch.as_tensor(np.concatenate(rows))
@@ -105,12 +105,10 @@ def tuned_accuracy(module: nn.Module, data: Batch, test: Batch) -> float:
 
 
 def main() -> None:
-    """Pre-train, rank, fine-tune, compare."""
+    """Pre-train, rank and fine-tune the models, and compare scores with accuracies."""
     source, (images, labels) = glyphs(), digits()
     data, test = (images[:700], labels[:700]), (images[700:], labels[700:])
-    modules: dict[str, Any] = {
-        name: pretrained(*how, source=source) for name, how in MODELS.items()
-    }
+    modules: dict[str, Any] = {name: pretrain(*how, source=source) for name, how in MODELS.items()}
     ranking = tx.rank_models(
         modules, (list(data[0].numpy()), data[1].numpy()), isolate=False, cache=False
     )

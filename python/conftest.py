@@ -1,8 +1,20 @@
-"""Examples in docstrings that need torch run where it is installed: ``make test-torch``."""
+"""Examples in docstrings: which of them need torch, and a registry of metrics for each."""
 
 from importlib.util import find_spec
 
-_NEED_TORCH = ["torch/*", "models/*", "_sweep/rank_models.py"]
+import pytest
+
+# These import their names lazily; tests/python/test_public_names.py runs the examples.
+collect_ignore = ["transferability/__init__.py", "transferability/torch/__init__.py"]
 collect_ignore_glob = (
-    [] if find_spec("torch") else [f"transferability/{path}" for path in _NEED_TORCH]
+    [] if find_spec("torch") else ["transferability/torch/*", "transferability/models/*"]
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the metrics that an example registers."""
+    from transferability._metric import registry
+
+    registry.metric_specs()
+    monkeypatch.setattr(registry, "_specs", dict(registry._specs))

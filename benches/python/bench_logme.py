@@ -1,10 +1,10 @@
-"""LogME: how fast, beside thuml/LogME and beside the least that linear algebra allows.
+"""Time of LogME against thuml/LogME and against a lower limit of its linear algebra.
 
     LOGME_REPO=path/to/LogME python benches/python/bench_logme.py
     python benches/python/bench_logme.py --memory
 
-See benches/README.md. Everything runs in one process and interleaved, because the speed of a
-shared machine changes from minute to minute, and ratios do not.
+See benches/README.md. All sides run interleaved in one process, because the load of the machine
+changes from minute to minute while ratios within a run do not.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ SHAPES = [
 ]
 SECONDS_A_SHAPE = 20.0
 REPEATS = (3, 25)
-IN_A_ROW = 20  # calls that are timed together, at most
+IN_A_ROW = 20  # maximum number of calls timed together
 MEGABYTE = 2**20
 
 
 def problem(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Half-rectified float32 features whose class means differ, as a network's are."""
+    """Generate half-rectified float32 features with different class means, like a network's."""
     rng = np.random.default_rng(0)
     labels = rng.integers(shape.n_classes, size=shape.n_samples)
     means = rng.normal(scale=0.1, size=(shape.n_classes, shape.n_features)).astype(np.float32)
     features = np.empty((shape.n_samples, shape.n_features), dtype=np.float32)
-    for start in range(0, shape.n_samples, 1_000):  # in blocks, so that nothing else peaks
+    for start in range(0, shape.n_samples, 1_000):  # in blocks, for a low peak memory
         block = slice(start, start + 1_000)
         rng.standard_normal(out=features[block], dtype=np.float32)
         features[block] += means[labels[block]]
@@ -63,7 +63,7 @@ def problem(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_peer() -> Callable[[], Any] | None:
-    """Return thuml's class, or None with a message where it cannot be had."""
+    """Return thuml's class, or None with a message if it cannot be loaded."""
     repository = os.environ.get("LOGME_REPO")
     reason = "set LOGME_REPO to a checkout of github.com/thuml/LogME"
     if repository:
@@ -96,7 +96,7 @@ def limit(features: np.ndarray, threads: int) -> float:
 
 
 def check(peer: Callable[[], Any] | None, features: np.ndarray, labels: np.ndarray) -> None:
-    """Stop unless our answers are right: against the thin SVD, and compat against the peer."""
+    """Check our results against the thin SVD, and compat against the peer."""
     import transferability as tx
 
     ours = float(tx.logme(features, labels))
@@ -130,8 +130,8 @@ def measure(shape: Shape, peer: Callable[[], Any] | None, threads: int) -> dict[
         if repeat >= REPEATS[0] and time.perf_counter() - begin > SECONDS_A_SHAPE:
             break
         for name, call in calls.items():
-            time.sleep(0.05)  # the other libraries' threads spin for a while after their work
-            first = call()  # caches hold the other's data; a ranking is many calls in a row
+            time.sleep(0.05)  # threads of other libraries keep spinning after their work
+            first = call()  # warm-up: caches hold other data; a ranking is many calls in a row
             number = min(IN_A_ROW, 1 + int(0.05 / first))
             seconds[name].append(statistics.fmean(call() for _ in range(number)))
     median = {name: statistics.median(values) for name, values in seconds.items()}
@@ -157,7 +157,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def measure_memory(shape: Shape, threads: int) -> dict[str, Any]:
-    """Run one call in a fresh process, so that no earlier peak hides this one."""
+    """Measure one call in a fresh process, so that no earlier peak hides its peak."""
     command = [sys.executable, __file__, "--one", str(shape), "--threads", str(threads)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     smaller = min(shape.n_samples, shape.n_features)
@@ -167,11 +167,11 @@ def measure_memory(shape: Shape, threads: int) -> dict[str, Any]:
 
 
 def print_peak(shape: Shape, threads: int) -> None:
-    """Print how far the peak of one call lies above the memory in use before it, in bytes."""
+    """Print the peak memory of one call above the memory before it, in bytes."""
     import transferability as tx
 
     features, labels = problem(shape)
-    features.sum()  # every page is there
+    features.sum()  # touch every page
     before = status("VmRSS")
     tx.logme(features, labels, n_threads=threads)
     print(status("VmHWM") - before)
@@ -183,7 +183,7 @@ def status(field: str) -> int:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Columns as wide as they must be; numbers with three digits."""
+    """Format rows as an aligned table, with three digits per number."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[shown(row.get(name)) for name in names] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]

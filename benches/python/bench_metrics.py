@@ -1,8 +1,8 @@
-"""Many metrics from one pass: beside LogME alone, and beside tllib's four, one after the other.
+"""Time of many metrics from one pass, against LogME alone and against four of tllib in sequence.
 
     TLLIB_REPO=path/to/Transfer-Learning-Library python benches/python/bench_metrics.py
 
-See benches/README.md. Answers are checked first; sides alternate within one process.
+See benches/README.md. Results are checked first; sides alternate within one process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PEERS = {
 
 
 def load_peers() -> dict[str, Callable[..., float]]:
-    """Return tllib's functions by our names; none, with a message, where they cannot be had."""
+    """Return tllib's functions by our names; none, with a message, if they cannot be loaded."""
     repository = os.environ.get("TLLIB_REPO")
     if not repository:
         print("tllib is left out: set TLLIB_REPO to a checkout of it", file=sys.stderr)
@@ -54,7 +54,7 @@ def load_peers() -> dict[str, Callable[..., float]]:
 
 
 def of_statistics() -> list[str]:
-    """Name the classification metrics that need one pass and nothing else."""
+    """Return the names of the classification metrics that need only statistics."""
     from transferability._metric.registry import metric_specs
 
     return [

@@ -1,10 +1,10 @@
-"""Stability of a ranking: 200 resamples beside the plain ranking, which is the bar.
+"""Time of the stability of a ranking, 200 resamples, against the ranking itself.
 
     python benches/python/bench_stability.py
     python benches/python/bench_stability.py --models 3 --samples 600 --features 64
 
-See benches/README.md. The answer is checked first: resamples to first order against exact ones of
-the same rows, on a smaller task. Both are timed in one process and interleaved.
+See benches/README.md. The result is checked first: first-order against exact resamples of the same
+rows, on a smaller task. Both are timed in one process, interleaved.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 import transferability as tx
 
-BAR = 3.0  # times the plain ranking
+BAR = 3.0  # maximum ratio to the time of the ranking
 N_BOOT = 200
 
 
 def task(models: int, samples: int, features: int, classes: int) -> tuple[dict, np.ndarray]:
-    """Correlated float32 features whose class means differ more in some models than in others."""
+    """Generate correlated float32 features of models whose class means differ by model."""
     rng = np.random.default_rng(0)
     labels = rng.integers(classes, size=samples)
     found = {}
@@ -38,7 +38,7 @@ def task(models: int, samples: int, features: int, classes: int) -> tuple[dict, 
 
 
 def check() -> float:
-    """Give the least correlation of first-order with exact resampled scores."""
+    """Return the smallest correlation of first-order with exact resampled scores."""
     models, labels = task(3, 5000, 8, 5)
     ranking = tx.rank(models, labels)
     first, exact = ranking.stability(40), ranking.stability(40, method="exact")

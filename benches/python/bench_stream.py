@@ -1,10 +1,10 @@
-"""One pass over features in a memory-mapped file that need not fit in memory.
+"""Time and memory of one pass over a file of features larger than memory.
 
     python benches/python/bench_stream.py                       # 4,000,000 x 768 float16, 6 GB
     python benches/python/bench_stream.py --rows 200000 --folder /tmp
 
-See benches/README.md. Answers are checked first, on a slice; the bare product that bounds the speed
-runs before and after every pass.
+See benches/README.md. Results are checked first, on a slice. The bare matrix product, which limits
+the speed, runs before and after every pass.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DRAWN = 65_536
 
 
 def generate(path: Path, n_rows: int, n_features: int) -> None:
-    """Write n_rows float16 rows, and labels that a few columns carry, beside each other."""
+    """Write n_rows float16 rows, a few columns of which depend on the labels, and the labels."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, DRAWN)
     drawn = rng.standard_normal((DRAWN, n_features), dtype=np.float32)
@@ -49,12 +49,12 @@ def generate(path: Path, n_rows: int, n_features: int) -> None:
 
 
 def beside(path: Path) -> Path:
-    """Give the file of the labels."""
+    """Return the path of the labels of a file of features."""
     return path.with_name(f"y_{path.name}")
 
 
 def anonymous() -> int:
-    """Give the anonymous memory of this process in bytes: mapped files are not in it."""
+    """Return the anonymous memory of this process in bytes, which excludes mapped files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
@@ -62,7 +62,7 @@ def anonymous() -> int:
 
 
 class Peak:
-    """The most anonymous memory while a block of code runs, above that before it."""
+    """Context manager that measures peak anonymous memory above that at its start."""
 
     def __enter__(self) -> Peak:
         self.extra, self._before, self._end = 0, anonymous(), threading.Event()
@@ -80,7 +80,7 @@ class Peak:
 
 
 def product(n_features: int, threads: int) -> Any:
-    """Give a function that times the bare product of blocks in memory, in rows a second."""
+    """Return a function that measures the bare product of blocks in memory, in rows per second."""
     from scipy.linalg.blas import dsyrk
     from threadpoolctl import threadpool_limits
 
@@ -99,7 +99,7 @@ def product(n_features: int, threads: int) -> Any:
 
 
 def check(path: Path, n_rows: int, threads: int) -> None:
-    """Stop unless a slice scored from its file gives what it gives in memory."""
+    """Check the score of a slice from its file against that in memory."""
     import transferability as tx
 
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -116,11 +116,11 @@ def check(path: Path, n_rows: int, threads: int) -> None:
 
 
 def measure(path: Path, threads: int) -> dict[str, Any]:
-    """Score the file in one pass."""
+    """Score the file in one pass, and measure time and memory."""
     import transferability as tx
 
     few = np.random.default_rng(0).normal(size=(20, 2))
-    tx.score(few, few[:, 0] > 0, METRICS, n_threads=threads)  # imports all
+    tx.score(few, few[:, 0] > 0, METRICS, n_threads=threads)  # import everything
     with Peak() as peak:
         start, worked = time.perf_counter(), time.process_time()
         stats = tx.io.stats_of(path, beside(path), n_threads=threads)
@@ -170,7 +170,7 @@ def run(path: Path, rows: int, n_features: int, threads: int) -> dict[str, Any]:
             check(path, min(n_rows, 50_000), threads)
         os.sync()
         before = limit(2.0)
-        with multiprocessing.get_context("spawn").Pool(1) as fresh:  # no memory left from before
+        with multiprocessing.get_context("spawn").Pool(1) as fresh:  # no memory of earlier passes
             found = fresh.apply(measure, (path, threads))
         speed = (before + limit(2.0)) / 2
         measured.append(found | {"of_product": found["rows_a_second"] / speed})
@@ -181,7 +181,7 @@ def run(path: Path, rows: int, n_features: int, threads: int) -> dict[str, Any]:
 
 
 def report(results: dict[str, Any]) -> None:
-    """Print a line a size, the bars and the slope."""
+    """Print a line per size, the bars and the slope."""
     for size in results["sizes"]:
         print(
             f"{size['rows']:>9,} x {size['features']}  {size['seconds']:7.2f} s  "

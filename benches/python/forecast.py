@@ -1,10 +1,11 @@
-"""How well each law, and the automatic choice, foretells published curves; writes a docs page.
+"""Errors of forecasts of published learning curves by each law and by the automatic choice.
 
     python benches/python/forecast.py --write
 
-The curves are the test losses of 30 language models after fine-tuning on 200 to 1,638,400 samples
-of FLAN and of Gigaword (tests/data/tables). Forecasts are made from the smaller sizes for the
-larger ones; an entry is the median over models of the median relative error over sizes.
+The curves are test losses of 30 language models after fine-tuning on 200 to 1,638,400 samples of
+FLAN and of Gigaword (tests/data/tables). The smaller sizes forecast the larger ones. A table entry
+is the median over models of the median relative error over sizes. ``--write`` updates
+docs/forecasting.md.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from transferability.forecast import FORMS, fit  # noqa: E402
 
 PAGE = ROOT / "docs" / "forecasting.md"
 BEGIN, END = "<!-- begin: written by benches/python/forecast.py -->", "<!-- end -->"
-#: Sizes fitted (of the 14 positive ones) and foretold.
+#: Numbers of sizes fitted (of the 14 positive ones) and forecast.
 CELLS = ((7, 7), (11, 3))
 DATA = ("flan", "gigaword")
 
 
 def cell(data: str, fitted: int, form: str, **options: Any) -> tuple[float, float]:
-    """Give the median relative error and the coverage of the 90 % interval."""
+    """Return the median relative error and the coverage of the 90 % interval."""
     errors, hits = [], []
     for sizes, losses in curves(data).values():
         n, true = sizes[1:], losses[1:]
@@ -45,7 +46,7 @@ def cell(data: str, fitted: int, form: str, **options: Any) -> tuple[float, floa
 
 
 def table() -> list[str]:
-    """Give the Markdown, best form first."""
+    """Format the results as Markdown, with the best law first."""
     heads = [f"{data.upper()[:1]}{data[1:]}, {a} to {b}" for data in DATA for a, b in CELLS]
     lines = ["| form | " + " | ".join(heads) + " | inside the 90 % interval |"]
     lines.append("|---|" + "--:|" * (len(heads) + 1))
@@ -60,7 +61,7 @@ def table() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the table into the page")
+    parser.add_argument("--write", action="store_true", help="write the table to the page")
     warnings.simplefilter("ignore", tx.TransferabilityWarning)
     options = parser.parse_args()
     text = "\n".join(table())

@@ -1,11 +1,11 @@
-"""How well every metric orders real encoders, by weighted Kendall tau; writes docs/realdata.md.
+"""Agreement of every metric with true accuracies of real encoders, by weighted Kendall tau.
 
-    python benches/python/realdata.py --data ../shared/realdata --write
+    python benches/python/realdata.py --data FOLDER --write
 
-Each task is an .npz file of one (800, D) array an encoder, with `labels`; truth.csv has the
-accuracy of a linear probe on the full task and, for encoders that can be trained, of fine-tuning.
-Weighted tau is SciPy's default, that of most papers. The interval is of 2,000 bootstrap samples of
-the encoders: with 8 to 22 of them it is wide, and differences within it are none.
+A task is an .npz file with one (800, D) array per encoder, and `labels`. truth.csv has accuracies
+on the full task: of a linear probe and, for encoders that can be trained, after fine-tuning.
+Weighted tau is SciPy's default, as in most papers. Intervals are from 2,000 bootstrap samples of
+the encoders; with 6 to 22 encoders they are wide. ``--write`` updates docs/realdata.md.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Truth = dict[str, dict[str, float]]
 
 
 def read_task(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Give the features by encoder, and the labels."""
+    """Return the features by encoder, and the labels."""
     with np.load(path) as arrays:
         named = {name: arrays[name] for name in arrays.files}
     features = {k: v for k, v in named.items() if v.ndim == 2 and not k.startswith("labels")}
@@ -51,7 +51,7 @@ def read_task(path: Path) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 
 def read_truth(path: Path, task: str) -> Truth:
-    """Give the accuracies that are known, by kind and encoder."""
+    """Return the known accuracies, by kind and encoder."""
     with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["dataset"] == task]
     return {kind: {r["model"]: float(r[kind]) for r in rows if r[kind]} for kind in TRUTHS}
@@ -60,7 +60,7 @@ def read_truth(path: Path, task: str) -> Truth:
 def orders(
     features: dict[str, np.ndarray], labels: np.ndarray
 ) -> Iterator[tuple[str, dict[str, float], list[str]]]:
-    """Give a title, the scores by encoder, and the encoders without one, for all metrics."""
+    """Iterate over metrics: title, scores by encoder, and encoders without a score."""
     yield "number of features", {name: float(x.shape[1]) for name, x in features.items()}, []
     one_hot = (labels[:, None] == np.unique(labels)).astype(float)[:, :, None]
     combined = tx.rank(features, labels, "recommended", progress=False)
@@ -84,13 +84,13 @@ def orders(
             print(f"{title}: left out ({error})")
             continue
         failed = [row.name for row in ranking.failed]
-        # An encoder that a metric refuses goes last, as in a ranking.
+        # An encoder that a metric refuses counts as last, as in a ranking.
         scores = {row.name: -math.inf if row.error else row.value(name) for row in ranking}
         yield title, scores, failed
 
 
 def agreement(scores: dict[str, float], truth: dict[str, float]) -> tuple[float, float, float]:
-    """Give weighted tau and its 95 % bootstrap interval over the encoders; NaN for constants."""
+    """Return weighted tau and its 95 % bootstrap interval over the encoders; NaN for constants."""
     x = np.array([scores[name] for name in truth])
     y = np.array(list(truth.values()))
     if len(set(x)) < 2:
@@ -103,7 +103,7 @@ def agreement(scores: dict[str, float], truth: dict[str, float]) -> tuple[float,
 
 
 def table(folder: Path, task: str) -> list[str]:
-    """Give the Markdown of one task."""
+    """Format the table of one task as Markdown."""
     features, labels = read_task(folder / f"{task}.npz")
     truth = read_truth(folder / "truth.csv", task)
     probe, tuned = (truth[kind] for kind in TRUTHS)
@@ -111,7 +111,7 @@ def table(folder: Path, task: str) -> list[str]:
         f"### {task}: {len(labels)} rows, {len(np.unique(labels))} classes, {len(probe)} encoders",
         "",
         f"| metric | linear probe ({len(probe)}) | 95 % | fine-tuned ({len(tuned)}) | 95 % | "
-        "best by it | its probe accuracy |",
+        "first model | its probe accuracy |",
         "|---|--:|:-:|--:|:-:|---|--:|",
     ]
     both = [name for name in tuned if name in probe]
@@ -136,7 +136,7 @@ def table(folder: Path, task: str) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of the .npz and truth.csv")
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/realdata.md")
+    parser.add_argument("--write", action="store_true", help="write the tables to docs/realdata.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore", tx.TransferabilityWarning)
     tasks = sorted(path.stem for path in options.data.glob("*.npz"))

@@ -1,4 +1,4 @@
-"""Pictures of letters, drawn from the fonts that Matplotlib brings, so that nothing is fetched."""
+"""Images of letters, drawn with the fonts of Matplotlib; no download is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 SIZE = 24
 FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-#: Faces that have all of the alphabets below. Those of the target's test are seen by nobody before.
+#: Fonts that have all alphabets below. The UNSEEN ones are only in the test of the target task.
 SEEN = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Oblique")
 UNSEEN = ("DejaVuSerif", "DejaVuSerif-BoldItalic", "DejaVuSans-BoldOblique", "DejaVuSerif-Italic")
 ALPHABETS = {
@@ -28,7 +28,7 @@ ALPHABETS = {
 
 @cache
 def glyph(letter: str, face: str) -> NDArray[np.float32]:
-    """Draw one letter in the middle of a square twice the size, white on black."""
+    """Draw one letter, white on black, in the centre of a square of width 2 SIZE."""
     font = ImageFont.truetype(str(FOLDER / f"{face}.ttf"), 34)
     image = Image.new("L", (2 * SIZE, 2 * SIZE))
     ImageDraw.Draw(image).text((SIZE, SIZE), letter, 255, font, anchor="mm")
@@ -36,13 +36,13 @@ def glyph(letter: str, face: str) -> NDArray[np.float32]:
 
 
 class Glyphs:
-    """Letters of an alphabet, drawn anew each time: turned, moved, scaled, noisy.
+    """Random images of the letters of an alphabet: rotated, shifted, scaled, with noise.
 
     Parameters
     ----------
     alphabet : str
-        A key of ALPHABETS; "turns" is Latin letters whose class is a turn by 0, 90, 180 or 270
-        degrees.
+        A key of ALPHABETS; or "turns", Latin letters whose class is a rotation by 0, 90, 180 or
+        270 degrees.
     faces : tuple of str
         Fonts to draw from.
     """
@@ -55,7 +55,7 @@ class Glyphs:
         self.shapes = torch.tensor(np.array(shapes))  # (letters, faces, 2 SIZE, 2 SIZE)
 
     def draw(self, letters: Tensor, faces: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw (n, 1, SIZE, SIZE) pictures of the given letters in the given faces."""
+        """Draw images (n, 1, SIZE, SIZE) of the given letters in the given fonts."""
         n = len(letters)
         angle = (torch.rand(n, generator=generator) - 0.5) * 0.9
         scale = 1 + (torch.rand(n, generator=generator) - 0.5) * 0.4
@@ -70,7 +70,7 @@ class Glyphs:
         return drawn + 0.35 * torch.randn(drawn.shape, generator=generator)
 
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw n pictures with their classes."""
+        """Draw n images and their classes."""
         letters = torch.randint(len(self.shapes), (n,), generator=generator)
         faces = torch.randint(self.shapes.shape[1], (n,), generator=generator)
         pictures = self.draw(letters, faces, generator)

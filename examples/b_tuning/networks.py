@@ -1,4 +1,4 @@
-"""Small convolutional networks, and how they are pre-trained and fine-tuned."""
+"""Small convolutional networks, their pre-training and their fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Penalty = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Network(nn.Module):
-    """Three convolutions, pooled to `width` features; ``head`` is the classifier on top."""
+    """Network of three convolutions, pooled to `width` features, and a linear ``head``."""
 
     def __init__(self, n_classes: int, width: int = 64, wide: float = 1.0) -> None:
         super().__init__()
@@ -33,12 +33,12 @@ class Network(nn.Module):
         self.head = nn.Linear(width, n_classes)
 
     def features(self, pictures: Tensor) -> Tensor:
-        """Give (n, width) features."""
+        """Return features, (n, width)."""
         pooled: Tensor = self.body(pictures).mean(dim=(2, 3))
         return pooled
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Give (n, n_classes) logits."""
+        """Return logits, (n, n_classes)."""
         logits: Tensor = self.head(self.features(pictures))
         return logits
 
@@ -46,7 +46,7 @@ class Network(nn.Module):
 def pretrain(
     task: str, width: int, wide: float, steps: int, seed: int, device: str = "cpu"
 ) -> Network:
-    """Train a network from scratch on an alphabet; with 0 steps it stays random."""
+    """Train a network from random weights on an alphabet; with 0 steps return it untrained."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     glyphs = Glyphs(task)
@@ -63,7 +63,7 @@ def pretrain(
             optimiser.step()
             schedule.step()
     network.eval()
-    network.cpu()  # it goes to other processes
+    network.cpu()  # it is pickled for other processes
     return network
 
 
@@ -75,7 +75,7 @@ def fine_tune(
     seed: int,
     penalty: Penalty | None = None,
 ) -> Network:
-    """Train a copy with a new head; `penalty` of features, logits and pictures joins the loss."""
+    """Train a copy with a new head; add `penalty` of features, logits and images to the loss."""
     torch.manual_seed(seed)
     student = copy.deepcopy(network)
     device = student.head.weight.device
@@ -103,9 +103,9 @@ def fine_tune(
 
 
 def distillation(teacher: Network, temperature: float = 2.0, weight: float = 0.25) -> Penalty:
-    """Knowledge distillation (Hinton et al., 2015) from a network that knows the classes.
+    """Return the penalty of knowledge distillation (Hinton et al., 2015) from a fine-tuned network.
 
-    At the default weight its gradients are as large as those of the labels.
+    With the default weight its gradients are as large as those of the labels.
     """
 
     def penalty(features: Tensor, logits: Tensor, pictures: Tensor) -> Tensor:
@@ -118,6 +118,6 @@ def distillation(teacher: Network, temperature: float = 2.0, weight: float = 0.2
 
 
 def accuracy(network: Network, pictures: Tensor, classes: Tensor) -> float:
-    """Share of pictures that are told right."""
+    """Return the share of images that are classified correctly."""
     with torch.no_grad():
         return float((network(pictures).argmax(dim=1) == classes).float().mean())

@@ -1,13 +1,13 @@
-"""B-Tuning on Greek letters: whether the K best networks teach better than the best one alone.
+"""Compare B-Tuning with K = 1, 2, 3 teachers, distillation and plain fine-tuning on Greek letters.
 
-Small networks are pre-trained on other alphabets, on digits, on telling turns, or not at all. They
-are ranked by LogME on a few labelled Greek letters; then one of them, the student, is fine-tuned in
-five ways: plainly, with knowledge distilled from the best network (fine-tuned first), and by
-B-Tuning with the K = 1, 2, 3 best. The test letters come in fonts that nobody saw.
+Small networks are pre-trained on other alphabets, on digits, on recognising rotations, or not at
+all. LogME ranks them on a few labelled Greek letters. One of them, the student, is then fine-tuned
+in five ways: plainly, by knowledge distillation from the best network (fine-tuned first), and by
+B-Tuning with the K = 1, 2, 3 best as teachers. The test letters have fonts that no network saw.
 
-    python examples/b_tuning/run.py             # all of it, about 10 minutes on two cores
-    python examples/b_tuning/run.py --quick     # less than a minute, to see that it works
-    python examples/b_tuning/run.py --write     # puts table and plot into docs/
+    python examples/b_tuning/run.py             # full run, about 10 minutes on two cores
+    python examples/b_tuning/run.py --quick     # smoke test, less than a minute
+    python examples/b_tuning/run.py --write     # write table and plot to docs/
     python examples/b_tuning/run.py --device cuda --scale 4   # wider networks, longer training
 
 It needs torch, matplotlib and pillow.
@@ -34,7 +34,7 @@ import transferability as tx
 from transferability.torch import BTuning
 
 TASKS = ("latin", "small", "cyrillic", "digits", "turns", "none")
-#: Width and breadth by task: networks that differ in their numbers of features.
+#: Number of features, and width factor of the convolutions, of the network of each task.
 SHAPES = {
     "latin": (96, 1.5),
     "small": (64, 1.0),
@@ -50,7 +50,7 @@ BEGIN, END = "<!-- begin: written by examples/b_tuning/run.py -->", "<!-- end --
 
 
 def zoos(pool: Executor, steps: int, scale: int, device: str) -> dict[str, dict[str, Network]]:
-    """Pre-train one network a task, all of one shape and of their own."""
+    """Pre-train one network per task, with one shape ("same") and with SHAPES ("mixed")."""
     same = dict.fromkeys(TASKS, (64, 1.0))
     jobs = {
         kind: {
@@ -71,7 +71,7 @@ def zoos(pool: Executor, steps: int, scale: int, device: str) -> dict[str, dict[
 
 
 class Target:
-    """Greek letters: `shots` labelled pictures a class, moved a little anew in every batch."""
+    """Greek letters: `shots` labelled images per class, randomly shifted in every batch."""
 
     def __init__(self, shots: int, seed: int, device: str = "cpu") -> None:
         self.device = device
@@ -83,7 +83,7 @@ class Target:
         self.pictures = glyphs.draw(self.classes, faces, self.generator)
 
     def batches(self, size: int = 48) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw rows with replacement, each moved by up to two pixels."""
+        """Iterate over batches drawn with replacement, each shifted by up to two pixels."""
         while True:
             rows = torch.randint(len(self.classes), (size,), generator=self.generator)
             dx, dy = torch.randint(-2, 3, (2,), generator=self.generator).tolist()
@@ -92,7 +92,7 @@ class Target:
 
 
 def rank(networks: dict[str, Network], target: Target) -> tx.Ranking:
-    """Rank by LogME on the labelled pictures."""
+    """Rank the networks by LogME on the labelled images."""
     with torch.no_grad():
         pictures = target.pictures.to(target.device)
         features = {name: network.features(pictures).cpu() for name, network in networks.items()}
@@ -100,7 +100,7 @@ def rank(networks: dict[str, Network], target: Target) -> tx.Ranking:
 
 
 def b_tuning(ranking: tx.Ranking, networks: dict[str, Network], student: str, k: int) -> Penalty:
-    """Give the regulariser with the k best networks, frozen, as teachers."""
+    """Return the regulariser with the k best networks, frozen, as teachers."""
     teachers = ranking.teachers(k=k)
     models = {name: networks[name].features for name in teachers.names}
     regulariser = BTuning(teachers, student, models, tradeoff=TRADEOFF)
@@ -116,9 +116,9 @@ def accuracies(
     seed: int,
     device: str,
 ) -> dict[str, float]:
-    """Give the test accuracy of every method with one draw of the labelled pictures.
+    """Return the test accuracy of every method with one draw of the labelled images.
 
-    The student is the network that is ranked first, or the given one.
+    The student is the given network; None takes the best one.
     """
     networks = {name: network.to(device) for name, network in networks.items()}
     ranking = rank(networks, Target(shots, seed, device))
@@ -142,7 +142,7 @@ def accuracies(
 
 
 def table(results: dict[str, dict[str, list[float]]]) -> str:
-    """Write mean and standard error, and the mean gain over plain fine-tuning with its error."""
+    """Format accuracies and gains over plain fine-tuning, with standard errors, as Markdown."""
     lines = ["| setting | method | accuracy | gain over plain |", "|---|---|--:|--:|"]
     for setting, found in results.items():
         plain = np.array(found["plain"])
@@ -157,7 +157,7 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
 
 
 def plot(results: dict[str, dict[str, list[float]]], path: Path) -> None:
-    """Draw the gains over plain fine-tuning, with their standard errors."""
+    """Plot the gains over plain fine-tuning with standard errors."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
@@ -182,14 +182,18 @@ def plot(results: dict[str, dict[str, list[float]]], path: Path) -> None:
 
 
 def main() -> None:
-    """Pre-train, rank, fine-tune, print the table."""
+    """Pre-train, rank and fine-tune the networks, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="hardly any training, two seeds")
-    parser.add_argument("--plot", type=Path, help="write the picture here")
-    parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")
-    parser.add_argument("--write", action="store_true", help="put table and plot into docs/")
-    parser.add_argument("--device", default="cpu", help="where networks run, for example cuda")
-    parser.add_argument("--scale", type=int, default=1, help="of widths and pre-training")
+    parser.add_argument("--quick", action="store_true", help="train briefly, with two seeds")
+    parser.add_argument("--plot", type=Path, help="file for the plot")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="number of processes, of one thread each"
+    )
+    parser.add_argument("--write", action="store_true", help="write table and plot to docs/")
+    parser.add_argument("--device", default="cpu", help="device of the networks, for example cuda")
+    parser.add_argument(
+        "--scale", type=int, default=1, help="factor of widths and pre-training steps"
+    )
     options = parser.parse_args()
     device = options.device
     pre, steps, seeds, shots = (15, 6, 2, (5,)) if options.quick else (800, 200, 5, (3, 10, 40))

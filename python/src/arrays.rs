@@ -1,4 +1,4 @@
-//! NumPy arrays as the core reads them, without copying.
+//! NumPy arrays as inputs of the core, without a copy.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use transferability::input::{Block, Response, Rows};
 
 use crate::errors::{CoreError, named};
 
-/// A 2-D array of any supported number format.
+/// A 2-D array of any supported dtype.
 pub(crate) enum Features<'py> {
     F16(PyReadonlyArray2<'py, f16>),
     F32(PyReadonlyArray2<'py, f32>),
@@ -65,7 +65,7 @@ impl Features<'_> {
     }
 }
 
-/// What features are scored against, and how often each row counts.
+/// The labels or targets of rows, and their weights.
 pub(crate) struct Scored<'py> {
     response: Kind<'py>,
     weights: Option<PyReadonlyArray1<'py, i64>>,
@@ -98,7 +98,7 @@ impl<'py> Scored<'py> {
         Self { response: Kind::Nothing, weights }
     }
 
-    /// What there are `n_rows` of.
+    /// Borrows the labels or targets; without any, as a response of `n_rows` rows.
     pub(crate) fn response(&self, n_rows: usize) -> PyResult<Response<'_>> {
         Ok(match &self.response {
             Kind::Nothing => Response::Nothing(n_rows),

@@ -9,12 +9,27 @@ pub(crate) struct CoreError(pub(crate) Error);
 
 impl From<CoreError> for PyErr {
     fn from(CoreError(error): CoreError) -> Self {
-        match error.kind() {
-            Kind::Data => named("DataError", error.to_string()),
-            Kind::Numerical => named("NumericalError", error.to_string()),
-            Kind::Memory => named("OutOfMemoryError", error.to_string()),
-            Kind::Interrupted => PyKeyboardInterrupt::new_err(()),
+        let class = match error.kind() {
+            Kind::Data => "DataError",
+            Kind::Numerical => "NumericalError",
+            Kind::Memory => "OutOfMemoryError",
+            Kind::Interrupted => return PyKeyboardInterrupt::new_err(()),
+        };
+        named(class, format!("{error}{}", remedy(&error)))
+    }
+}
+
+/// The call or argument of the Python package that helps, as the end of the message.
+fn remedy(error: &Error) -> String {
+    match error {
+        Error::ConstantTarget { .. } => " or pass intercept=False".into(),
+        Error::MixedClassScatters => " (class_scatters=True)".into(),
+        Error::NoData => "; call update(features, labels) first".into(),
+        Error::NotProbabilities { .. } => "; pass from_logits=True if these are logits".into(),
+        Error::NotInStatistics { metric, .. } => {
+            format!("; call transferability.{metric} with features and labels")
         }
+        _ => String::new(),
     }
 }
 

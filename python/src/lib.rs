@@ -2,7 +2,7 @@
 
 mod arrays;
 mod errors;
-mod given;
+mod inputs;
 mod outcome;
 mod reference;
 mod run;
@@ -22,7 +22,7 @@ mod _core {
     #[pymodule_export]
     use super::run::Stop;
     #[pymodule_export]
-    use super::state::{digest, from_bytes, from_moments, moments, subtract, to_bytes};
+    use super::state::{digest, from_bytes, from_moments, moments, to_bytes};
     #[pymodule_export]
     use super::stats::{Stats, compute};
 

@@ -60,8 +60,13 @@ fn option(metric: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option
     if let Ok(number) = value.extract::<f64>() {
         return Ok(OptionValue::Number(number));
     }
+    if let Ok(numbers) = value.extract::<Vec<f64>>() {
+        return Ok(OptionValue::Numbers(numbers));
+    }
     let text = value.extract::<String>().map_err(|_| {
-        let message = format!("option {name:?} of {metric} must be a number, a string or a bool");
+        let message = format!(
+            "option {name:?} of {metric} must be a number, a list of numbers, a string or a bool"
+        );
         named("DtypeError", message)
     })?;
     Ok(OptionValue::Text(text.into_boxed_str()))

@@ -1,4 +1,4 @@
-//! Where core work runs: without the GIL, on this process's own pool, answering Ctrl-C.
+//! Run core jobs without the GIL, on a thread pool of this process, and stop them on Ctrl-C.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,12 +14,13 @@ use transferability::threads::Context;
 
 use crate::errors::{CoreError, named};
 
-/// How often the signals are looked at.
+/// Interval at which signals are checked.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Multiplications, about half a millisecond, below which waking a pool costs more than it gives.
+/// Multiplications, about half a millisecond, below which a thread pool costs more than it gains.
 const SMALL: f64 = 2e7;
 
-/// Ends the jobs it was given to, between their tiles; signals reach the main thread alone.
+/// A flag that stops the jobs it was passed to, between their tiles. Other threads than the main
+/// one need it, because Python delivers signals to the main thread only.
 #[pyclass(module = "transferability._core", frozen)]
 #[derive(Default)]
 pub(crate) struct Stop {
@@ -33,15 +34,15 @@ impl Stop {
         Self::default()
     }
 
-    /// Ends them.
+    /// Stops the jobs.
     fn set(&self) {
         self.flag.store(true, Ordering::Relaxed);
     }
 }
 
 /// Runs a job without the GIL. `work` is its size in multiplications: small jobs, and all jobs with
-/// one thread, stay on the calling thread; others run on the pool of this process. All end when
-/// `stop` is set, or a signal handler raises.
+/// one thread, stay on the calling thread; others run on the pool of this process. Jobs that are
+/// not small stop when `stop` is set or a signal handler raises. A panic becomes an `InternalError`.
 pub(crate) fn run<T: Send>(
     py: Python<'_>,
     n_threads: usize,
@@ -76,7 +77,7 @@ fn describe(panic: &(dyn Any + Send)) -> String {
     format!("internal error, please report it: {message}")
 }
 
-/// What a signal handler raised, if one did; only ever on the main thread.
+/// Runs pending signal handlers and returns what they raise; None on other threads than the main.
 #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is bound to one lifetime
 fn signal() -> Option<PyErr> {
     Python::attach(|py| py.check_signals()).err()
@@ -138,8 +139,8 @@ fn on_pool<T: Send>(
     })
 }
 
-/// The pools of this process, by size. A forked child has none of its parent's threads, so it
-/// builds pools of its own; the parent's are leaked there.
+/// Returns the pool of this size, built once a process. A forked child does not inherit threads,
+/// so it builds new pools; those of its parent are leaked in the child.
 fn pool(n_threads: usize) -> PyResult<&'static ThreadPool> {
     static POOLS: Mutex<(u32, Vec<(usize, &'static ThreadPool)>)> = Mutex::new((0, Vec::new()));
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Statistics in other forms: bytes, moments, and without a part.
+//! Statistics as bytes and as moments.
 
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
@@ -27,7 +27,7 @@ pub(crate) fn to_bytes<'py>(
 #[pyfunction]
 pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
     let (core, notes) = py.detach(|| Core::from_bytes(data)).map_err(CoreError)?;
-    Ok((Stats::of(core), notes))
+    Ok((Stats::wrap(core), notes))
 }
 
 /// The digest of the statistics alone.
@@ -35,21 +35,6 @@ pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String
 pub(crate) fn digest<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyBytes>> {
     let stats = stats.read(py);
     Ok(PyBytes::new(py, &py.detach(|| stats.digest()).map_err(CoreError)?))
-}
-
-/// The statistics of the rows that are left without those of `part`; neither changes.
-#[pyfunction]
-pub(crate) fn subtract(
-    py: Python<'_>,
-    stats: &Stats,
-    part: &Stats,
-    n_threads: usize,
-) -> PyResult<Stats> {
-    let whole = stats.read(py).try_clone().map_err(CoreError)?;
-    let part = part.read(py).try_clone().map_err(CoreError)?;
-    let work = (whole.n_features() as f64).powi(3);
-    let left = run(py, n_threads, work, stats.stop(), |context| whole.without(part, context))?;
-    Ok(Stats::of(left))
 }
 
 /// The moments, as arrays by name.
@@ -68,7 +53,7 @@ pub(crate) fn moments<'py>(
 /// The statistics with moments as `moments` gives them.
 #[pyfunction]
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
-    Ok(Stats::of(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
+    Ok(Stats::wrap(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
 }
 
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {

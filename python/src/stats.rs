@@ -1,4 +1,4 @@
-//! `Stats`: the mergeable statistics.
+//! The Python class of mergeable statistics, and the computation of metrics.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -14,14 +14,14 @@ use transferability::stats::{Precision, Stats as Core};
 
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
-use crate::given::Given;
+use crate::inputs::InputArrays;
 use crate::outcome;
 use crate::run::{Stop, run};
 
 /// Mergeable statistics of features and labels or targets.
 #[pyclass(module = "transferability._core", frozen)]
 pub(crate) struct Stats {
-    /// Locked on the calling thread, never on the pool, whose workers must not wait for it.
+    /// Locked by the calling thread only: workers of the pool must not wait for a lock.
     inner: RwLock<Core>,
     stop: Arc<AtomicBool>,
 }
@@ -45,7 +45,7 @@ impl Stats {
         Ok(Self { inner: RwLock::new(empty), stop })
     }
 
-    /// Adds rows with their class ids; ids index `names` where given.
+    /// Adds rows with class ids, which are indices into `names` if there are names.
     fn update_labels(
         &self,
         py: Python<'_>,
@@ -58,7 +58,7 @@ impl Stats {
         self.push(py, &features, &Scored::labels(labels, names, weights), n_threads)
     }
 
-    /// Adds rows with their targets.
+    /// Adds rows with targets.
     fn update_targets(
         &self,
         py: Python<'_>,
@@ -70,7 +70,7 @@ impl Stats {
         self.push(py, &features, &Scored::targets(targets, weights), n_threads)
     }
 
-    /// Adds rows with nothing to score them against.
+    /// Adds rows without labels.
     fn update(
         &self,
         py: Python<'_>,
@@ -81,7 +81,7 @@ impl Stats {
         self.push(py, &features, &Scored::nothing(weights), n_threads)
     }
 
-    /// The statistics of the rows of both; neither changes.
+    /// Returns the statistics of both sets of rows; neither input changes.
     fn merge(&self, py: Python<'_>, other: &Self, n_threads: usize) -> PyResult<Self> {
         let mut inner = self.read(py).try_clone().map_err(CoreError)?;
         let other = other.read(py).try_clone().map_err(CoreError)?;
@@ -93,8 +93,9 @@ impl Stats {
         Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
     }
 
-    /// One outcome, or one exception, for every (metric, options), from the statistics and what is
-    /// given beside them; with `svd`, decompositions are those of the given features themselves.
+    /// Computes every (metric, options) to an outcome or an exception. `given` has the arrays that
+    /// metrics read besides the statistics. With `svd`, its features are decomposed in place of the
+    /// statistics.
     #[pyo3(signature = (requests, n_threads, given = None, svd = false))]
     fn compute<'py>(
         &self,
@@ -106,9 +107,9 @@ impl Stats {
     ) -> PyResult<Bound<'py, PyList>> {
         let requests = outcome::requests(requests)?;
         let nothing = PyDict::new(py);
-        let given = Given::from_dict(given.unwrap_or(&nothing))?;
+        let given = InputArrays::from_dict(given.unwrap_or(&nothing))?;
         let inner = &*self.read(py);
-        let work = work(inner) + given.work();
+        let work = count_work(inner) + given.work();
         let outcomes = given.borrowed(|given| {
             run(py, n_threads, work, &self.stop, |context| {
                 let prepared = match &given.samples {
@@ -121,7 +122,7 @@ impl Stats {
         outcome_list(py, outcomes)
     }
 
-    /// An independent copy.
+    /// Returns an independent copy.
     fn copy(&self, py: Python<'_>) -> PyResult<Self> {
         let inner = self.read(py).try_clone().map_err(CoreError)?;
         Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
@@ -150,7 +151,7 @@ impl Stats {
         }
     }
 
-    /// Whether every class is also held on its own.
+    /// Whether separate statistics of every class are held.
     #[getter]
     fn class_scatters(&self, py: Python<'_>) -> bool {
         self.read(py).by_class().is_some()
@@ -187,8 +188,7 @@ impl Stats {
 }
 
 impl Stats {
-    /// That nobody else has yet.
-    pub(crate) fn of(core: Core) -> Self {
+    pub(crate) fn wrap(core: Core) -> Self {
         Self { inner: RwLock::new(core), stop: Arc::default() }
     }
 
@@ -215,14 +215,14 @@ impl Stats {
     }
 }
 
-/// Multiplications of a decomposition.
-fn work(stats: &Core) -> f64 {
+/// Counts the multiplications of a decomposition, about.
+fn count_work(stats: &Core) -> f64 {
     let order = stats.n_samples().min(stats.n_features() as u64) as f64;
     order * order * (stats.n_features() as f64).max(order)
         + 100.0 * order * stats.n_targets() as f64
 }
 
-/// The same for metrics that need no statistics.
+/// Computes metrics that read no statistics, as `Stats.compute` does.
 #[pyfunction]
 pub(crate) fn compute<'py>(
     py: Python<'py>,
@@ -232,7 +232,7 @@ pub(crate) fn compute<'py>(
     stop: Option<&Stop>,
 ) -> PyResult<Bound<'py, PyList>> {
     let requests = outcome::requests(requests)?;
-    let given = Given::from_dict(given)?;
+    let given = InputArrays::from_dict(given)?;
     let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
     let work = given.work();
     let outcomes = given.borrowed(|given| {
@@ -241,6 +241,7 @@ pub(crate) fn compute<'py>(
     outcome_list(py, outcomes)
 }
 
+/// Converts outcomes to dictionaries and errors to exceptions; an interruption is raised.
 fn outcome_list(
     py: Python<'_>,
     outcomes: Vec<transferability::error::Result<Outcome>>,

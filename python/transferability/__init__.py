@@ -1,19 +1,19 @@
 """Rank pre-trained models by how well they will do on your data.
 
-Transferability metrics score a model's features against labels without training anything, and
-rank models by that. Start with :func:`rank`, or :func:`logme` for a single model; see
+Transferability metrics score a model's features against labels without training, and models are
+ranked by these scores. Start with :func:`rank`, or with :func:`logme` for a single model; see
 :class:`Stats` for features that come in blocks.
 
-Names are loaded when first used, so that ``import transferability`` costs next to nothing.
+Names are imported lazily, when first used: ``import transferability`` imports no NumPy.
 """
 
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 from . import errors
+from ._util.public import set_module
 from .errors import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -30,17 +30,23 @@ if TYPE_CHECKING:
     from . import torch as torch
     from . import tuning as tuning
     from ._core import show_config as show_config
+    from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
+    from ._metric.score import Scores as Scores
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
     from ._ranking.rank import rank as rank
     from ._ranking.ranking import Ranking as Ranking
+    from ._ranking.row import Row as Row
+    from ._ranking.tasks import TaskRanking as TaskRanking
     from ._ranking.tasks import compare_tasks as compare_tasks
-    from ._scoring.evaluate import score as score
+    from ._scoring.score_features import score as score
     from ._stats.stats import Stats as Stats
     from ._sweep.rank_models import rank_models as rank_models
     from ._uncertainty.stability import Stability as Stability
     from ._util.threads import get_num_threads as get_num_threads
     from ._util.threads import set_num_threads as set_num_threads
+    from .agreement._evaluation import Comparison as Comparison
+    from .agreement._evaluation import Evaluation as Evaluation
     from .models._label_embeddings import label_embeddings as label_embeddings
     from .sklearn import LogMEClassifier as LogMEClassifier
     from .sklearn import LogMERegressor as LogMERegressor
@@ -48,19 +54,25 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOME = {
+    "Comparison": "agreement._evaluation",
+    "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
     "Ranking": "_ranking.ranking",
+    "Row": "_ranking.row",
     "Score": "_metric.score",
+    "Scores": "_metric.score",
     "Stability": "_uncertainty.stability",
     "Stats": "_stats.stats",
+    "TaskRanking": "_ranking.tasks",
     "compare_tasks": "_ranking.tasks",
     "get_num_threads": "_util.threads",
     "label_embeddings": "models._label_embeddings",
     "rank": "_ranking.rank",
     "rank_ensembles": "_ranking.ensembles",
     "rank_models": "_sweep.rank_models",
-    "score": "_scoring.evaluate",
+    "register_metric": "_metric.register",
+    "score": "_scoring.score_features",
     "set_num_threads": "_util.threads",
     "show_config": "_core",
 }
@@ -79,11 +91,9 @@ _SUBMODULES = (
     "tuning",
 )
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
-
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Import a public name when it is first used."""
     if name == "__version__":
         value: Any = importlib.import_module("importlib.metadata").version(__name__)
     elif name in _HOME:
@@ -96,15 +106,17 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(".metrics", __name__), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    set_module(value, __name__)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """List what can be loaded as well as what is."""
-    return sorted({*globals(), *_HOME, *_SUBMODULES, *_metrics(), "__version__"})
+    """List the public names, whether they are imported yet or not."""
+    return sorted({*errors.__all__, *_HOME, *_metrics(), *_SUBMODULES, "errors", "__version__"})
 
 
 def _metrics() -> list[str]:
+    """Return the names of the metrics, each of which is a function."""
     names: list[str] = importlib.import_module(".metrics", __name__).__all__
     return names

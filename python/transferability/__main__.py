@@ -1,4 +1,4 @@
-"""Let ``python -m transferability`` run the command line."""
+"""Run the command line: ``python -m transferability``."""
 
 from .cli import main
 

@@ -1,9 +1,8 @@
 """Exceptions and the warning category of this package.
 
 Every error derives from :class:`TransferabilityError` and from the built-in exception that a
-NumPy user would expect, so ``except ValueError`` works as well as ``except
-TransferabilityError``. The native module raises these classes too; this file therefore imports
-nothing.
+NumPy user would expect: ``except ValueError`` works as well as ``except TransferabilityError``.
+The native module raises these classes too, so this file imports nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class InternalError(TransferabilityError, RuntimeError):
 
 
 class OutOfMemoryError(MemoryError, TransferabilityError):  # the other order has no safe __new__
-    """Memory for a computation could not be had; the message says what for and how much."""
+    """Memory for a computation could not be allocated; the message has its purpose and size."""
 
 
 class MissingDependencyError(TransferabilityError, ImportError):
@@ -49,4 +48,4 @@ class MissingDependencyError(TransferabilityError, ImportError):
 
 
 class TransferabilityWarning(UserWarning):
-    """A result is defined but deserves a second look; the text is also in ``Score.warnings``."""
+    """A result is defined but may mislead; the text is also in ``Score.warnings``."""

@@ -12,7 +12,7 @@ from ._inputs.inputs import Inputs
 from ._inputs.target import Target
 from ._metric.registry import plan
 from ._metric.score import issue
-from ._scoring.evaluate import evaluate
+from ._scoring.evaluate import Settings, evaluate
 from .errors import DataError, MissingDependencyError
 
 try:
@@ -28,7 +28,7 @@ __all__ = ["LogMEClassifier", "LogMERegressor"]
 
 
 class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: the fit and the linear outputs."""
+    """Base class of both estimators: the fit and the linear outputs."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
         options = {"intercept": self.intercept, "keep_coef": True}
         requests, _ = plan("logme", target.task, options, {"stats"})
         result = evaluate(
-            Inputs(target, array), requests, precision=self.precision, n_threads=self.n_threads
+            Inputs(target, array), requests, Settings(self.precision, n_threads=self.n_threads)
         )["logme"]
         if isinstance(result, Exception):
             raise result
@@ -83,7 +83,7 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Sorted.
+        The classes, sorted.
     coef_ : ndarray of shape (n_classes, n_features)
         Posterior mean of the weights.
     intercept_ : ndarray of shape (n_classes,)
@@ -104,7 +104,7 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any) -> LogMEClassifier:
-        """Find the weights of maximum evidence for features X and classes y."""
+        """Fit the weights of maximum evidence to features X and classes y."""
         X, y = validate_data(self, X, y, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
@@ -114,12 +114,12 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Give the linear output of each class; of two classes, the second minus the first."""
+        """Return the linear output of each class; for two classes, the second minus the first."""
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Give the class of the largest output."""
+        """Return the class with the largest output."""
         best = self._outputs(X).argmax(axis=1)
         classes: NDArray[Any] = self.classes_[best]
         return classes
@@ -150,7 +150,7 @@ class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
     """
 
     def fit(self, X: Any, y: Any) -> LogMERegressor:
-        """Find the weights of maximum evidence for features X and targets y."""
+        """Fit the weights of maximum evidence to features X and targets y."""
         X, y = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, y_numeric=True)
         values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float64)
         columns = tuple(range(values.shape[1]))
@@ -160,12 +160,12 @@ class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Give the linear output of each target."""
+        """Return the linear output of each target."""
         outputs = self._outputs(X)
         return outputs[:, 0] if np.ndim(self.coef_) == 1 else outputs
 
     def __sklearn_tags__(self) -> Any:
-        """Announce that several targets are welcome."""
+        """Return the tags: several targets are supported."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

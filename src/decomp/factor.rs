@@ -88,6 +88,26 @@ impl ScaledFactor {
         Ok(scores)
     }
 
+    /// S⁺b for each b (D,) of `vectors`, one after the other, by the independent columns.
+    pub(crate) fn solve(&self, vectors: &[f64]) -> Result<Vec<f64>> {
+        let mut scores = self.scores(vectors)?;
+        self.cholesky.solve_upper(&mut scores)?;
+        let mut solved = zeros::<f64>(vectors.len(), "solutions of the normal equations")?;
+        let parts = scores.chunks_exact(self.rank().max(1));
+        for (out, part) in solved.chunks_exact_mut(self.scale.len()).zip(parts) {
+            for (place, z) in self.cholesky.pivots().iter().zip(part) {
+                out[*place] = z / self.scale[*place];
+            }
+        }
+        Ok(solved)
+    }
+
+    /// Whether all columns that vary are independent, by pivots of at least `least`.
+    pub(crate) fn is_regular(&self, least: f64) -> bool {
+        let n_varying = self.scale.iter().filter(|scale| **scale > 0.0).count();
+        self.rank() == n_varying && self.pivots().all(|pivot| pivot >= least)
+    }
+
     /// G with S = G Gᵀ, (D, rank).
     pub(crate) fn root(&self) -> Result<Vec<f64>> {
         let (order, rank) = (self.scale.len(), self.cholesky.pivots().len());

@@ -1,4 +1,4 @@
-//! The samples once more, about the mean that the statistics know.
+//! Second pass over the samples: rows centred by the mean of the statistics.
 
 use crate::error::{Error, Result};
 use crate::input::{Response, Rows};
@@ -63,7 +63,7 @@ impl Rows for CentredRows<'_> {
     }
 }
 
-/// What the rows are to predict.
+/// The responses of the rows: class codes or target values.
 pub(super) enum Answers<'a> {
     Codes(Vec<u32>),
     Values(ndarray::ArrayView2<'a, f64>),

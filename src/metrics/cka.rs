@@ -33,7 +33,7 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + C D",
     source: "Kornblith et al., ICML 2019",
     compute: |inputs, options, context| {
-        options.check("cka", &[])?;
+        options.none()?;
         let prepared = inputs.prepared()?;
         let centred = CentredTargets::new(prepared.stats);
         let total: f64 = centred.square.iter().sum();
@@ -45,9 +45,9 @@ pub(super) const METRIC: Metric = Metric {
             None if centred.len() == 1 => total,
             None => {
                 let Ok(targets) = inputs.targets() else {
-                    let problem = "statistics do not hold the products of several targets with one \
-                                   another; call transferability.cka with features and targets";
-                    return Err(Error::Metric { metric: "cka", problem: problem.into() });
+                    let problem =
+                        "statistics do not hold the products of several targets with one another";
+                    return Err(Error::NotInStatistics { metric: "cka", problem });
                 };
                 total * norm_of_targets(targets, &centred.mean, total)?
             }

@@ -1,12 +1,12 @@
-//! How many digits a value carries, by the estimate of its rounding error.
+//! The number of digits that a value carries, from the estimate of its rounding error.
 
 use crate::decomp::Prepared;
 use crate::stats::Precision;
 
-/// What an estimated rounding error means.
+/// Whether enough digits are left of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Digits {
-    /// Nine digits, or as many as the samples themselves give.
+    /// Nine digits, or as many as a decomposition of the samples has.
     pub(super) exact: bool,
     few: bool,
 }

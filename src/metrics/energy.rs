@@ -9,12 +9,14 @@
 //!
 //! Cost: one pass over the samples, N·D; N numbers.
 
-use crate::error::{Error, Result};
+use std::ops::Bound::{Excluded, Included};
+
+use crate::error::Result;
 use crate::input::check_finite;
 use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -33,15 +35,17 @@ const RUN: usize = 512;
 /// A product share · N that is a whole number may come out this much below it.
 const ROUNDING: f64 = 1e-9;
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("energy", &["share", "highest"])?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (share, highest) = options.read(|given| {
+        let share = given.number("share", (Excluded(0.0), Included(1.0)))?.unwrap_or(0.005);
+        Ok((share, given.flag("highest")?))
+    })?;
     let features = inputs.samples()?.features;
     let (n_rows, n_cols) = (features.n_rows(), features.n_cols());
-    let share = options.number("share").unwrap_or(0.005);
-    if !(share > 0.0 && share <= 1.0) {
-        let problem = format!("share is {share}; give a share of the rows above 0, at most 1");
-        return Err(Error::Metric { metric: "energy", problem });
-    }
     let runs = context.map(n_rows.div_ceil(RUN), |run| {
         let mut row = zeros::<f64>(n_cols, "a row of features")?;
         let mut energies = Vec::with_capacity(RUN);
@@ -54,7 +58,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     })?;
     let mut energies = runs.concat();
     energies.sort_unstable_by(f64::total_cmp);
-    if options.flag("highest") {
+    if highest {
         energies.reverse();
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the floor, below N
@@ -67,4 +71,17 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
 fn log_sum_exp(row: &[f64]) -> f64 {
     let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + row.iter().map(|f| (f - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_of_exponentials_does_not_overflow() {
+        let ln_2 = std::f64::consts::LN_2;
+        assert!((log_sum_exp(&[0.0, 0.0]) - ln_2).abs() < 1e-15);
+        assert!((log_sum_exp(&[1e4, 1e4]) - 1e4 - ln_2).abs() < 1e-11);
+        assert!((log_sum_exp(&[-1e300, -1e4]) + 1e4).abs() < 1e-11);
+    }
 }

@@ -17,12 +17,14 @@
 //!   class means. Here Σ is in, as in the paper.
 //! - W = 0 is the limit, with a warning, not 0/0.
 
-use crate::error::{Error, Result};
+use std::ops::Bound::{Excluded, Included};
+
+use crate::error::Result;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
 use super::discriminant::Problem;
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -36,17 +38,15 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("lda", &["shrinkage"])?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let shrinkage =
+        options.read(|given| given.number("shrinkage", (Excluded(0.0), Included(1.0))))?;
     let mut problem = Problem::new("lda", inputs, context)?;
-    let shrinkage = match options.number("shrinkage") {
-        None => problem.adaptive_shrinkage()?,
-        Some(a) if a > 0.0 && a <= 1.0 => a,
-        Some(a) => {
-            let problem = format!("shrinkage is {a}; it must be above 0 and at most 1");
-            return Err(Error::Metric { metric: "lda", problem });
-        }
-    };
+    let shrinkage = shrinkage.map_or_else(|| problem.adaptive_shrinkage(), Ok)?;
     let (own, collapsed) = problem.each(shrinkage, |p, c| p[c], context)?;
     Ok(outcome(&problem, &own, shrinkage, collapsed))
 }

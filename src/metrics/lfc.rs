@@ -29,7 +29,7 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + C D",
     source: "Deshpande et al., 2021",
     compute: |inputs, options, context| {
-        options.check("lfc", &[])?;
+        options.none()?;
         let prepared = inputs.prepared()?;
         let Some(classes) = prepared.stats.classes() else {
             return Err(Error::Missing { what: "class labels" });

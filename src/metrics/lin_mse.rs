@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::stats::Held;
 use crate::threads::Context;
 
-use super::{Detail, Digits, Metric, Needs, Options, Outcome};
+use super::{Detail, Digits, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -33,7 +33,7 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + K D^2",
     source: "Nguyen et al., UAI 2023",
     compute: |inputs, options, context| {
-        let fit = LinMse::of_options("lin_mse", options)?;
+        let fit = options.read(LinMse::read)?;
         fit.compute(inputs.prepared()?, context)
     },
 };
@@ -48,7 +48,7 @@ pub(super) const LABELS: Metric = Metric {
     cost: "N Cs min(N, Cs) + min(N, Cs)^3 + K Cs^2",
     source: "Nguyen et al., UAI 2023",
     compute: |inputs, options, context| {
-        let fit = LinMse::of_options("lab_mse", options)?;
+        let fit = options.read(LinMse::read)?;
         let outcome = fit.compute(inputs.prepared()?, context)?;
         Ok(Outcome { exact: true, ..outcome }) // the samples at hand are features, not outputs
     },
@@ -68,15 +68,13 @@ pub struct LinMse {
 }
 
 impl LinMse {
-    fn of_options(metric: &'static str, options: &Options) -> Result<Self> {
-        options.check(metric, &["ridge", "penalty", "outputs", "skip_constant"])?;
-        let ridge = options.number("ridge").unwrap_or(0.0);
-        if !(ridge >= 0.0 && ridge.is_finite()) {
-            return Err(Error::BadOption { metric, option: "ridge".into() });
-        }
-        let sum = options.text("outputs") == Some("sum");
-        let skip_constant = options.flag("skip_constant");
-        Ok(Self { ridge, penalty: options.flag("penalty"), sum, skip_constant })
+    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        Ok(Self {
+            ridge: given.number("ridge", 0.0..)?.unwrap_or(0.0),
+            penalty: given.flag("penalty")?,
+            sum: given.choice("outputs", &[("mean", false), ("sum", true)])?.unwrap_or(false),
+            skip_constant: given.flag("skip_constant")?,
+        })
     }
 
     /// The score; its parts are minus the error of each output, penalty included if counted.

@@ -1,10 +1,12 @@
-//! The metrics, one file each, and the one table that says what each needs.
+//! The metrics, one file each, and their table.
 //!
-//! A metric is a function of its [`Inputs`]; metrics asked for together share their
-//! decompositions. To add one: its file, its row in [`METRICS`], its tests, its docs.
+//! A metric is a function of its [`Inputs`] and options (`contract.rs`, `options.rs`). Metrics that
+//! are computed together share their decompositions. To add one: its file, its `mod` line and its
+//! row in [`METRICS`], its tests, its page.
 
 mod centred;
 mod cka;
+mod contract;
 mod digits;
 mod discriminant;
 mod emms;
@@ -20,75 +22,20 @@ pub mod lin_mse;
 pub mod logme;
 mod nce;
 mod ncti;
+mod options;
 mod parc;
 mod ridge_probe;
 mod sfda;
 mod source_terms;
 mod transrate;
 
-use ndarray::{Array2, ArrayView2};
+pub use contract::{Detail, Inputs, Metric, Needs, Outcome};
+pub use options::{OptionReader, OptionValue, Options};
 
-use crate::decomp::Prepared;
 use crate::error::{Error, Result};
-use crate::input::{Block, Response, Rows};
 use crate::threads::Context;
 
 use digits::Digits;
-
-/// What a metric reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// One pass over the samples, kept as [`crate::stats::Stats`].
-    Stats,
-    /// Statistics that also hold every class on its own.
-    ClassScatters,
-    /// The statistics of the source model's outputs in place of the features'.
-    SourceStats,
-    /// The features and labels themselves.
-    Samples,
-    /// The source model's class probabilities of the samples.
-    SourceProbs,
-    /// The source model's class of each sample.
-    SourceLabels,
-    /// Views of the labels by embedding models.
-    LabelEmbeddings,
-}
-
-impl Needs {
-    /// Its name in the table as others read it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stats => "stats",
-            Self::ClassScatters => "class_scatters",
-            Self::SourceStats => "source_stats",
-            Self::Samples => "samples",
-            Self::SourceProbs => "source_probs",
-            Self::SourceLabels => "source_labels",
-            Self::LabelEmbeddings => "label_embeddings",
-        }
-    }
-}
-
-/// A row of the table.
-pub struct Metric {
-    /// The name in `score(metrics=…)` and on the command line.
-    pub name: &'static str,
-    /// The name in tables for people.
-    pub title: &'static str,
-    /// What it measures, in one sentence.
-    pub summary: &'static str,
-    /// What it reads beside the labels.
-    pub needs: &'static [Needs],
-    /// Tasks it is defined for; "unlabelled" is one.
-    pub tasks: &'static [&'static str],
-    /// Time, for N samples, D features, C targets.
-    pub cost: &'static str,
-    /// Where it was published.
-    pub source: &'static str,
-    /// Computes it.
-    pub compute: fn(&Inputs<'_>, &Options, &Context<'_>) -> Result<Outcome>,
-}
 
 /// Every metric.
 pub static METRICS: &[Metric] = &[
@@ -113,194 +60,10 @@ pub static METRICS: &[Metric] = &[
     ncti::METRIC,
 ];
 
-/// What metrics of class separation say of features that do not vary.
+/// The warning of metrics of class separation for constant features.
 const FLAT: &str = "every feature is the same in all rows: the score is 0";
 
-/// What a metric may read; its row says what it does.
-#[derive(Clone, Copy, Default)]
-pub struct Inputs<'a> {
-    /// The statistics, with the decompositions made so far.
-    pub prepared: Option<&'a Prepared<'a>>,
-    /// The features, one row a sample.
-    pub samples: Option<&'a Block<'a>>,
-    /// What they are scored against.
-    pub response: Option<Response<'a>>,
-    /// (N, `C_source`).
-    pub source_probs: Option<&'a dyn Rows>,
-    /// (N,), from 0.
-    pub source_labels: Option<&'a [i64]>,
-    /// Names and (N, D2) matrices.
-    pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
-}
-
-impl<'a> Inputs<'a> {
-    /// The statistics.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], as of all these accessors.
-    pub fn prepared(&self) -> Result<&'a Prepared<'a>> {
-        self.prepared.ok_or(Error::Missing { what: "the statistics of the features" })
-    }
-
-    /// The samples.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn samples(&self) -> Result<&'a Block<'a>> {
-        self.samples.ok_or(Error::Missing { what: "the features themselves" })
-    }
-
-    /// The source model's probabilities, (N, `C_source`).
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn source_probs(&self) -> Result<&'a dyn Rows> {
-        self.source_probs.ok_or(Error::Missing { what: "source_probs" })
-    }
-
-    /// The source model's classes, (N,), from 0.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn source_labels(&self) -> Result<&'a [i64]> {
-        self.source_labels.ok_or(Error::Missing { what: "source_labels" })
-    }
-
-    /// The label views, (N, D2) each, with their names.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
-        if self.embeddings.is_empty() {
-            return Err(Error::Missing { what: "label_embeddings" });
-        }
-        Ok(self.embeddings)
-    }
-
-    /// The class of each row, as its place among those that occur, sorted; and how many there are.
-    ///
-    /// # Errors
-    /// [`Error::Missing`] without labels.
-    pub fn labels(&self) -> Result<(Vec<u32>, usize)> {
-        let Some(Response::Labels { ids, names }) = self.response else {
-            return Err(Error::Missing { what: "class labels" });
-        };
-        let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
-        let mut classes: Vec<i64> = ids.to_vec();
-        classes.sort_unstable();
-        classes.dedup();
-        classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
-        let places: std::collections::HashMap<i64, u32> =
-            classes.iter().copied().zip(0..).collect();
-        Ok((ids.iter().map(|id| places[id]).collect(), classes.len()))
-    }
-
-    /// The targets, (N, K).
-    ///
-    /// # Errors
-    /// [`Error::Missing`] without targets.
-    pub fn targets(&self) -> Result<ArrayView2<'a, f64>> {
-        match self.response {
-            Some(Response::Targets(targets)) => Ok(targets),
-            _ => Err(Error::Missing { what: "targets" }),
-        }
-    }
-}
-
-/// The value of an option of a metric.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OptionValue {
-    /// On or off.
-    Flag(bool),
-    /// A number.
-    Number(f64),
-    /// A choice.
-    Text(Box<str>),
-}
-
-/// Options by name.
-#[derive(Debug, Clone, Default)]
-pub struct Options(pub Vec<(Box<str>, OptionValue)>);
-
-impl Options {
-    /// Refuses options that a metric does not have.
-    pub(crate) fn check(&self, metric: &'static str, known: &[&str]) -> Result<()> {
-        match self.0.iter().find(|(name, _)| !known.contains(&&**name)) {
-            Some((option, _)) => Err(Error::BadOption { metric, option: option.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&OptionValue> {
-        self.0.iter().find(|(n, _)| &**n == name).map(|(_, value)| value)
-    }
-
-    /// An option that is on or off; off if absent.
-    pub(crate) fn flag(&self, name: &str) -> bool {
-        self.get(name) == Some(&OptionValue::Flag(true))
-    }
-
-    /// A number, if given.
-    pub(crate) fn number(&self, name: &str) -> Option<f64> {
-        match self.get(name) {
-            Some(OptionValue::Number(value)) => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// A whole number from 0 to 2⁵³, if given; larger ones and fractions are cut.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` cuts, as said
-    pub(crate) fn count(&self, name: &str) -> Option<usize> {
-        self.number(name).map(|value| value as usize)
-    }
-
-    /// A choice, if made.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name) {
-            Some(OptionValue::Text(value)) => Some(value),
-            _ => None,
-        }
-    }
-}
-
-/// What a metric returns.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    /// The score; higher is better.
-    pub value: f64,
-    /// Its parts, one a class (sorted) or target column; empty where it has none.
-    pub per_target: Vec<f64>,
-    /// What else matters for this metric, by name.
-    pub details: Vec<(&'static str, Detail)>,
-    /// What the user should know before trusting the value, in whole sentences.
-    pub warnings: Vec<String>,
-    /// Whether one-pass statistics carried enough digits; if not, decomposing the samples
-    /// themselves gives more.
-    pub exact: bool,
-}
-
-/// A detail of an outcome.
-#[derive(Debug, Clone)]
-pub enum Detail {
-    /// One number.
-    Number(f64),
-    /// One count.
-    Count(usize),
-    /// One answer.
-    Flag(bool),
-    /// One number a target.
-    Numbers(Vec<f64>),
-    /// One count a target.
-    Counts(Vec<usize>),
-    /// One answer a target.
-    Flags(Vec<bool>),
-    /// One row a target.
-    Matrix(Array2<f64>),
-    /// Numbers by name.
-    Named(Vec<(Box<str>, f64)>),
-}
-
-/// Computes several metrics that share their decompositions; each answers for itself.
+/// Computes several metrics, which share their decompositions; each has its own result or error.
 #[must_use]
 pub fn compute(
     inputs: &Inputs<'_>,
@@ -315,7 +78,7 @@ pub fn compute(
                 known: known.join(", ").into(),
             });
         };
-        (metric.compute)(inputs, options, context)
+        (metric.compute)(inputs, OptionReader::new(metric.name, options), context)
     };
     requests.iter().map(one).collect()
 }

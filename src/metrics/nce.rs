@@ -10,11 +10,15 @@
 //! NCE + H(Y) is the mutual information of the two. Only pairs that occur are counted: O(N log N)
 //! time and O(N) memory, however many classes there are.
 //!
+//! With the option `influence` and without `normalize`, also N times the derivative by the weight of
+//! every row. The frequencies maximise the likelihood, so a row moves its own term alone:
+//! ψ_i = ln(n(y_i, z_i)/n(z_i)) - NCE.
+//!
 //! Source: Tran, Nguyen, Hassner, ICCV 2019. Departures from published code: none in value; it adds
 //! 1e-20 inside the logarithm and 1/N once a row, both below rounding.
 
 use super::source_terms::{Classes, Normalize};
-use super::{Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
@@ -30,9 +34,13 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("nce", &["normalize"])?;
-    let normalize = Normalize::read("nce", options)?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (normalize, with_influence) =
+        options.read(|given| Ok((Normalize::read(given)?, given.flag("influence")?)))?;
     let classes = Classes::new(inputs)?;
     let source = inputs.source_labels()?;
     let (actual, expected) = (source.len(), classes.codes.len());
@@ -45,12 +53,23 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     pairs.sort_unstable();
     let mut sums = vec![0.0; classes.counts.len()];
     let mut n_source = 0;
+    let mut logs = Vec::new(); // of every pair that occurs, in order
     for of_source in pairs.chunk_by(|a, b| a.0 == b.0) {
         n_source += 1;
         for same in of_source.chunk_by(|a, b| a.1 == b.1) {
             let (count, of) = (same.len() as f64, of_source.len() as f64);
-            sums[same[0].1 as usize] += count * (count / of).ln();
+            let log = (count / of).ln();
+            sums[same[0].1 as usize] += count * log;
+            logs.push((same[0], log));
         }
     }
-    classes.outcome("nce", &sums, normalize, n_source)
+    let mut outcome = classes.outcome("nce", &sums, normalize, n_source)?;
+    if with_influence && normalize == Normalize::No {
+        let influence = source.iter().zip(&classes.codes).map(|(z, y)| {
+            let place = logs.partition_point(|(pair, _)| *pair < (*z, *y));
+            logs[place].1 - outcome.value
+        });
+        outcome.details.push(("influence", Detail::Numbers(influence.collect())));
+    }
+    Ok(outcome)
 }

@@ -29,7 +29,7 @@ use crate::linalg::lapack::thin_svd;
 use crate::linalg::memory::{reserved, zeros};
 use crate::threads::Context;
 
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -43,16 +43,39 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("parc", &["n_components", "max_samples", "seed"])?;
-    let count = |name, default| options.count(name).unwrap_or(default);
+/// The options.
+struct Parc {
+    /// The most principal components.
+    n_components: usize,
+    /// The most rows that are compared; all pairs of them are.
+    max_samples: usize,
+    /// The seed of the draw of rows.
+    seed: u64,
+}
+
+impl Parc {
+    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        Ok(Self {
+            n_components: given.count("n_components", 2..)?.unwrap_or(32),
+            max_samples: given.count("max_samples", 3..)?.unwrap_or(500),
+            seed: given.count("seed", 0..)?.unwrap_or(0) as u64,
+        })
+    }
+}
+
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let Parc { n_components, max_samples, seed } = options.read(Parc::read)?;
     let features = inputs.samples()?.features;
     let (codes, _) = inputs.labels()?;
-    let rows = drawn(codes.len(), count("max_samples", 500), count("seed", 0) as u64);
+    let rows = drawn(codes.len(), max_samples, seed);
     let codes: Vec<u32> = rows.iter().map(|row| codes[*row]).collect();
     check_pairs(&codes)?;
     context.check()?;
-    let (mut z, flat) = components(features, &rows, count("n_components", 32))?;
+    let (mut z, flat) = components(features, &rows, n_components)?;
     let (n, r) = z.dim();
     let z = z.as_slice_mut().ok_or(Error::NoData)?;
     let mut correlations = zeros::<f64>(n * n, "the correlations of rows")?;
@@ -191,4 +214,28 @@ fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
         return Err(failed("all pairs of rows correlate equally, so there is no order".into()));
     }
     Ok(dot(&own, &labels) / spread.sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_has_distinct_rows_in_order() {
+        let rows = drawn(1000, 100, 7);
+        assert!(rows.len() == 100 && rows.windows(2).all(|pair| pair[0] < pair[1]));
+        assert!(rows[99] < 1000 && rows != drawn(1000, 100, 8));
+        assert_eq!(drawn(5, 9, 0), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn ties_share_the_mean_of_their_ranks() {
+        // Rows 0 and 1 agree. Distances of the pairs 01, 02, 12: ranks 1, 2.5, 2.5 and of the
+        // labels 1, 2.5, 2.5.
+        let correlations = [1.0, 0.9, 0.2, 0.9, 1.0, 0.2, 0.2, 0.2, 1.0];
+        assert!((spearman(&correlations, &[0, 0, 1]).unwrap() - 1.0).abs() < 1e-15);
+        // Distances 01, 02, 12 ranked 2, 1, 3, labels 1, 2.5, 2.5: ρ = 0.
+        let correlations = [1.0, 0.5, 0.9, 0.5, 1.0, 0.1, 0.9, 0.1, 1.0];
+        assert!(spearman(&correlations, &[0, 0, 1]).unwrap().abs() < 1e-15);
+    }
 }

@@ -24,7 +24,7 @@ use crate::threads::Context;
 
 use super::discriminant::Problem;
 use super::lda::outcome;
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 /// The row of the table.
 pub(super) const METRIC: Metric = Metric {
@@ -38,8 +38,12 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("sfda", &[])?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    options.none()?;
     let mut problem = Problem::new("sfda", inputs, context)?;
     let shrinkage = problem.adaptive_shrinkage()?;
     let softened = |p: &[f64], c: usize| p[c].exp() / p.iter().map(|p| p.exp()).sum::<f64>();

@@ -1,5 +1,6 @@
-//! What NCE and LEEP have in common: both average ln `q_i`, the log of the probability that the
-//! source model gives sample i's own class.
+//! The mean log likelihood that NCE and LEEP share, and its normalisation by the label entropy.
+//!
+//! Both average ln `q_i`, the log probability of sample i's own class given the source model.
 //!
 //! With S_c = Σ_{i: y_i = c} ln `q_i`, n_c rows of class c and p_c = n_c/N:
 //!
@@ -15,10 +16,10 @@
 //! Ponomareva, Mazumder, ECML-PKDD 2022, "Newer is not always better". Their text names the
 //! correction and its purpose; both ways to take the entropy out are offered.
 
-use super::{Detail, Inputs, Options, Outcome};
+use super::{Detail, Inputs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 
-/// How the entropy of the labels is taken out.
+/// Normalisation by the entropy of the labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Normalize {
     No,
@@ -27,18 +28,9 @@ pub(super) enum Normalize {
 }
 
 impl Normalize {
-    pub(super) fn read(metric: &'static str, options: &Options) -> Result<Self> {
-        match options.text("normalize") {
-            None => Ok(Self::No),
-            Some("entropy_sum") => Ok(Self::Sum),
-            Some("entropy_ratio") => Ok(Self::Ratio),
-            Some(other) => Err(Error::Metric {
-                metric,
-                problem: format!(
-                    "normalize is {other:?}; choose \"entropy_sum\", \"entropy_ratio\" or none"
-                ),
-            }),
-        }
+    pub(super) fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        let choices = [("entropy_sum", Self::Sum), ("entropy_ratio", Self::Ratio)];
+        Ok(given.choice("normalize", &choices)?.unwrap_or(Self::No))
     }
 }
 

@@ -43,10 +43,7 @@ impl Stats {
     }
 
     /// That both hold the same kinds of things; `other` holds some.
-    pub(super) fn check_alike(&self, other: &Self) -> Result<()> {
-        if self.precision != other.precision {
-            return Err(Error::MixedPrecision);
-        }
+    fn check_alike(&self, other: &Self) -> Result<()> {
         self.check_columns(other.n_features)?;
         self.held.check_same_kind(&other.held)?;
         if self.by_class.is_some() != other.by_class.is_some() {
@@ -127,7 +124,7 @@ impl Stats {
     }
 
     /// Brings the statistics about another shift.
-    pub(super) fn move_shift(&mut self, shift: &[f64]) {
+    fn move_shift(&mut self, shift: &[f64]) {
         if self.shift == shift {
             return;
         }
@@ -203,7 +200,7 @@ impl Held {
     }
 
     /// Brings targets about the shift of another state; `sum` is Σ w (x − s) of the `n_samples`.
-    pub(super) fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
+    fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
         let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return };
         let n = n_samples as f64;
         let n_targets = targets.shift.len();

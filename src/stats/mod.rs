@@ -30,8 +30,6 @@ mod merge;
 mod moments;
 mod pass;
 mod response;
-mod subtract;
-mod subtract_rows;
 
 use ndarray::ArrayView2;
 

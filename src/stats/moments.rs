@@ -131,8 +131,14 @@ impl Stats {
         let held = match moments.responses {
             Responses::Nothing => Held::Nothing,
             Responses::Labels { classes, counts, sums } => {
-                let labels = Labels { classes, counts, codes: Vec::new(), sums };
-                Held::Labels(labels.without_absent(d))
+                let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
+                let sum = |c: &usize| sums[c * d..(c + 1) * d].to_vec();
+                Held::Labels(Labels {
+                    classes: present.iter().map(|c| classes[*c].clone()).collect(),
+                    counts: present.iter().map(|c| counts[*c]).collect(),
+                    codes: Vec::new(),
+                    sums: present.iter().flat_map(sum).collect(),
+                })
             }
             Responses::Targets { shift, sum, square, cross } => {
                 Held::Targets(Targets { shift, sum, square, rows: Vec::new(), cross })

@@ -12,6 +12,8 @@ from feature_files import COLUMNS, ROWS
 from hypothesis import settings
 from numpy.typing import NDArray
 
+from transferability._metric import registry
+
 # Or --doctest-modules imports it as "conftest", as which python/conftest.py is known already.
 collect_ignore = ["conftest.py"]
 
@@ -20,6 +22,13 @@ collect_ignore = ["conftest.py"]
 # ones: HYPOTHESIS_PROFILE=default.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the metrics that a test registers."""
+    registry.metric_specs()
+    monkeypatch.setattr(registry, "_specs", dict(registry._specs))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from scipy import stats
 import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning, agreement
 from transferability.agreement._csv import read_ranking, read_truth
-from transferability.agreement._evaluate import evaluate_scores
+from transferability.agreement._evaluation import evaluate_scores
 from transferability.cli import main
 
 CORRELATIONS = ("weighted_tau", "kendall_tau", "spearman", "pearson", "weighted_pearson")

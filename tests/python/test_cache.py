@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 from transferability import errors
-from transferability._util.cache import Cache, default_folder, key_of
+from transferability._util.cache import Cache, compute_key, default_folder
 
 
 def test_keys_follow_content_not_order() -> None:
     facts = {"model": "ab12", "layer": "block.3", "pool": "mean"}
-    assert key_of(facts) == key_of(dict(reversed(facts.items())))
-    assert key_of(facts) != key_of({**facts, "layer": "block.2"})
-    assert key_of(facts) != key_of({**facts, "max_length": None})
+    assert compute_key(facts) == compute_key(dict(reversed(facts.items())))
+    assert compute_key(facts) != compute_key({**facts, "layer": "block.2"})
+    assert compute_key(facts) != compute_key({**facts, "max_length": None})
     with pytest.raises(TypeError):
-        key_of({"model": object()})  # a repr with an address in it would never be found again
+        compute_key({"model": object()})  # a repr with an address in it would never be found again
 
 
 def test_what_is_put_is_found_by_another_cache(tmp_path: Path) -> None:
     rows = np.arange(6, dtype=np.float32).reshape(2, 3)
-    key = key_of({"a": 1})
+    key = compute_key({"a": 1})
     assert Cache(tmp_path).get(key) is None
     Cache(tmp_path).put(key, {"name": "m"}, {"stats": b"abc", "features.npy": rows})
     entry = Cache(tmp_path).get(key, ("stats", "features.npy"))
@@ -41,7 +41,7 @@ def test_what_is_put_is_found_by_another_cache(tmp_path: Path) -> None:
 
 
 def test_putting_again_replaces(tmp_path: Path) -> None:
-    cache, key = Cache(tmp_path), key_of({"a": 1})
+    cache, key = Cache(tmp_path), compute_key({"a": 1})
     old = cache.put(key, {}, {"stats": b"old", "more": b"x"})
     cache.put(key, {}, {"stats": b"new"})
     entry = cache.get(key)
@@ -53,7 +53,7 @@ def test_putting_again_replaces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose", "meta", "emptied", "moved"])
 def test_damage_is_found_and_removed(tmp_path: Path, damage: str) -> None:
-    cache, key = Cache(tmp_path), key_of({"a": 1})
+    cache, key = Cache(tmp_path), compute_key({"a": 1})
     entry = cache.put(key, {}, {"stats": b"0123456789"})
     path, stats = entry.path, entry.file("stats")
     if damage == "flip":
@@ -67,7 +67,7 @@ def test_damage_is_found_and_removed(tmp_path: Path, damage: str) -> None:
     elif damage == "emptied":
         (path / "meta.json").unlink()
     else:  # another model's entry, put under this name by hand
-        other = cache.put(key_of({"a": 2}), {}, {"stats": b"other"}).path
+        other = cache.put(compute_key({"a": 2}), {}, {"stats": b"other"}).path
         cache.remove(key)
         other.rename(path)
     assert list(cache.verify()) == [key]
@@ -81,7 +81,7 @@ def test_damage_is_found_and_removed(tmp_path: Path, damage: str) -> None:
 
 
 def test_what_a_killed_process_left_is_not_read(tmp_path: Path) -> None:
-    cache, key, half = Cache(tmp_path), key_of({"a": 1}), key_of({"a": 2})
+    cache, key, half = Cache(tmp_path), compute_key({"a": 1}), compute_key({"a": 2})
     entry = cache.put(key, {}, {"stats": b"1"})
     (entry.path / ".0").write_bytes(b"half")
     (tmp_path / "v1" / half).mkdir()
@@ -93,7 +93,7 @@ def test_what_a_killed_process_left_is_not_read(tmp_path: Path) -> None:
 
 
 def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    cache, key = Cache(tmp_path), key_of({"a": 1})
+    cache, key = Cache(tmp_path), compute_key({"a": 1})
     with pytest.raises(TypeError):
         cache.put(key, {}, {"stats": b"1", "wrong": 3})
     assert cache.get(key) is None
@@ -102,7 +102,7 @@ def test_writing_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_remove_and_clear(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
-    keys = [key_of({"a": i}) for i in range(3)]
+    keys = [compute_key({"a": i}) for i in range(3)]
     for key in keys:
         cache.put(key, {}, {"stats": b"1"})
     assert cache.remove(keys[0])
@@ -141,7 +141,7 @@ assert not cache.damaged, cache.damaged
 
 
 def test_two_processes_write_one_entry(tmp_path: Path) -> None:
-    key = key_of({"a": 1})
+    key = compute_key({"a": 1})
     command = [sys.executable, "-c", _WRITER, str(tmp_path), key]
     writers = [
         subprocess.Popen([*command, letter, "60"], stderr=subprocess.PIPE) for letter in "ab"

@@ -355,13 +355,13 @@ import time
 from transferability.cli import main
 from transferability.io import _npy
 
-read = _npy._NpyReader._read
+read = _npy.NpyReader._read
 
 def slowly(self, shape):
     time.sleep(0.3)
     return read(self, shape)
 
-_npy._NpyReader._read = slowly
+_npy.NpyReader._read = slowly
 main()
 """
 
@@ -388,10 +388,10 @@ def test_ctrl_c_ends_the_pass_and_its_threads(folder: Path) -> None:
 
 
 def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> None:
-    from transferability.io import _progress
+    from transferability._util import progress as _progress
 
     monkeypatch.setattr(_progress, "_EVERY", 0.0)
-    lines = _progress.Lines()
+    lines = _progress.LineProgress()
     lines(100, 400, "x_0.npy")
     lines(200, 400, "x_1.npy")
     first, second = capsys.readouterr().err.splitlines()
@@ -403,7 +403,7 @@ def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> N
     monkeypatch.setattr(_progress.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     with _progress.row_progress(None, 400) as show:
-        assert isinstance(show, _progress.Lines)
+        assert isinstance(show, _progress.LineProgress)
     with _progress.row_progress(False, 400) as show:
         show(400, 400, "x_3.npy")
     assert capsys.readouterr().err == ""

@@ -84,6 +84,28 @@ def test_tasks_of_features_and_failures_are_rows(features: Any, labels: Any) -> 
     assert ranking.top(1).unit == "task"
 
 
+class Unreadable:
+    """Features whose file system has gone."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise self.error
+
+
+def test_any_error_of_one_task_is_its_reason(features: Any, labels: Any) -> None:
+    tasks = {"good": (features, labels), "bad": (Unreadable(OSError("disk on fire")), labels)}
+    ranking = tx.compare_tasks(tasks, "logme")
+    assert ranking.names == ("good", "bad")
+    assert "disk on fire" in str(ranking["bad"].error)
+    with pytest.raises(KeyboardInterrupt):
+        tx.compare_tasks({"bad": (Unreadable(KeyboardInterrupt()), labels)}, "logme")
+    consensus = ranking.consensus()
+    assert consensus.unit == "task"
+    assert consensus.replace(task_note="mine").task_note == "mine"
+
+
 def test_wrong_tasks_say_so(features: Any, labels: Any) -> None:
     with pytest.raises(DataError, match="'images'"):
         tx.compare_tasks({"a": {"images": features, "labels": labels}})

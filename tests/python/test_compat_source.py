@@ -1,4 +1,4 @@
-"""LEEP, NCE and nearest neighbours of other libraries: their recorded numbers, their quirks."""
+"""LEEP and NCE of other libraries: their recorded numbers, their quirks."""
 
 from __future__ import annotations
 
@@ -86,58 +86,12 @@ def test_bad_source_labels(nce: Any) -> None:
         nce([0, 2_000_000_000], [0, 1])
 
 
-# What transformer-ranker (43b42c1, torch 2.15, torchmetrics 1.9) returned for `neighbors_data`.
-NEIGHBORS: list[tuple[dict[str, Any], dict[str, Any], float]] = [
-    ({"n_classes": 0}, {}, 0.6623610595102312),
-    ({"n_classes": 0, "k": 1}, {}, 0.582235083698021),
-    ({"n_classes": 0, "k": 8}, {"distance_metric": "cosine"}, 0.7196160682659336),
-    ({"n_classes": 2}, {}, 0.774193525314331),
-    ({"n_classes": 2, "k": 1}, {}, 0.7580645084381104),
-    ({"n_classes": 2, "k": 8}, {"distance_metric": "cosine"}, 0.7575757503509521),
-    ({"n_classes": 5}, {}, 0.625),
-    ({"n_classes": 5, "k": 1}, {}, 0.550000011920929),
-    ({"n_classes": 5, "k": 8}, {"distance_metric": "cosine"}, 0.5),
-]
-
-
-def neighbors_data(n_classes: int) -> tuple[Any, Any]:
+def ranker_data(n_classes: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(n_classes)
-    labels = rng.integers(0, max(n_classes, 2), 120)
+    labels = rng.integers(0, n_classes, 120)
     features = rng.normal(size=(120, 8))
     features[:, 0] += 2 * labels
-    return features, features[:, 0] + rng.normal(size=120) if n_classes == 0 else labels
-
-
-@pytest.mark.parametrize(("make", "fit", "expected"), NEIGHBORS)
-def test_recorded_neighbors(make: dict[str, Any], fit: dict[str, Any], expected: float) -> None:
-    n_classes, make = make["n_classes"], {k: v for k, v in make.items() if k != "n_classes"}
-    features, labels = neighbors_data(n_classes)
-    model = transformer_ranker.NearestNeighbors(regression=n_classes == 0, **make)
-    score = model.fit(embeddings=features, labels=labels, **fit)
-    assert score == pytest.approx(expected, abs=1e-12)
-    assert model.score == score
-    assert model.fit(features, labels, **{**fit, "batch_size": 7}) == pytest.approx(
-        score, abs=1e-12
-    )
-
-
-def test_neighbors_of_named_classes_and_none() -> None:
-    features, labels = neighbors_data(4)
-    model = transformer_ranker.NearestNeighbors()
-    assert model.fit(features, labels * 7.5 - 3) == model.fit(features, labels)
-    assert model.fit(features, np.zeros(120)) == 0.0
-    assert model.fit(features, np.ones(120)) == 1.0
-    with pytest.raises(DataError, match="labels hold 1 and 2"):
-        model.fit(features, 1 + labels % 2)
-    with pytest.raises(DataError, match="k is 121"):
-        transformer_ranker.NearestNeighbors(k=121).fit(features, labels)
-    with pytest.raises(DataError, match="batch_size 0"):
-        model.fit(features, labels, batch_size=0)
-    with pytest.raises(DataError, match="have no correlation"):
-        transformer_ranker.NearestNeighbors(regression=True).fit(features, np.ones(120))
-    features[3, 1] = np.nan
-    with pytest.raises(DataError, match=r"embeddings\[3, 1\] is nan"):
-        model.fit(features, labels)
+    return features, labels
 
 
 class Ranker:
@@ -148,7 +102,7 @@ class Ranker:
 
 
 def test_install() -> None:
-    features, labels = neighbors_data(5)
+    features, labels = ranker_data(5)
     ranker = Ranker()
     replaced = transformer_ranker.install(ranker, intercept=True)
     assert replaced == {"logme": transformer_ranker.LogME}
@@ -179,9 +133,8 @@ def test_what_cannot_be_installed() -> None:
 def test_an_estimator_for_other_tasks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ranker = Ranker()
     transformer_ranker.install(ranker, "logme")
-    specs = registry._built_in()
-    one_task = replace(specs["logme"], tasks=("classification",))
-    monkeypatch.setitem(specs, "logme", one_task)
+    one_task = replace(registry.spec_of("logme"), tasks=("classification",))
+    monkeypatch.setitem(registry._specs, "logme", one_task)
     ranker.transferability_metrics["logme"](regression=False)
     with pytest.raises(ValueError, match="logme is not for regression"):
         ranker.transferability_metrics["logme"](regression=True)

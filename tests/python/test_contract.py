@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,6 +142,39 @@ def test_every_score_explains_itself(name: str, task: str) -> None:
     assert lines
     assert all(line and line[0].isupper() and line.endswith((".", ":")) for line in lines)
     assert SPECS[name].title in score.explain()
+
+
+def test_lists_of_metrics_are_up_to_date() -> None:
+    script = Path(__file__).parents[2] / "ci" / "derive.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"run make derive: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("logme", {"intercept": 1}),
+        ("logme", {"keep_coef": 0}),
+        ("lin_mse", {"penalty": 1}),
+        ("lab_mse", {"ridge": True}),
+        ("leep", {"from_logits": 0}),
+        ("lda", {"shrinkage": True}),
+        ("h_score", {"shrinkage": False}),
+        ("emms", {"ridge": True}),
+        ("transrate", {"eps": True}),
+        ("gbc", {"n_components": True}),
+        ("knn", {"k": True}),
+        ("ncti", {"n_components": np.True_}),
+        ("parc", {"seed": False}),
+        ("energy", {"share": True}),
+        ("pactran", {"prior": True}),
+        ("ridge_probe", {"ridges": [True]}),
+    ],
+)
+def test_flags_are_no_numbers_and_numbers_no_flags(name: str, options: dict[str, Any]) -> None:
+    (option,) = options
+    with pytest.raises(tx.TransferabilityError, match=rf"^{option} is .*(give|choose)"):
+        SPECS[name].options(SPECS[name].tasks[0], **options)
 
 
 def test_all_keeps_what_can_be_computed() -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability._data.data import Data, read_data
-from transferability._data.labels import flat_labels, word_labels
+from transferability._data.data import Data
+from transferability._data.item_labels import flatten_labels, read_word_labels
+from transferability._data.read import read_data
 from transferability.errors import DataError, DtypeError
 
 TEXTS = ["a good film", "a bad film", "it was good", "it was bad"]
@@ -208,31 +209,31 @@ def test_what_has_no_content_is_refused() -> None:
 
 def test_drawn_rows_are_the_same_for_all() -> None:
     data = read_data((np.arange(50).reshape(50, 1), np.arange(50)))
-    drawn = data.picked(20, 3)
+    drawn = data.sample(20, 3)
     rows = [int(item[0]) for item in items(drawn)]
     assert rows == sorted(rows)
     assert len(set(rows)) == 20
     np.testing.assert_array_equal(drawn.labels, rows)
-    assert data.picked(20, 3).digest() == drawn.digest()
-    assert data.picked(20, 4).digest() != drawn.digest()
-    assert data.picked(50, 3) is data
-    assert data.picked(None, 3) is data
+    assert data.sample(20, 3).digest() == drawn.digest()
+    assert data.sample(20, 4).digest() != drawn.digest()
+    assert data.sample(50, 3) is data
+    assert data.sample(None, 3) is data
 
 
 def test_words_and_their_labels() -> None:
     words = [["Ann", "saw", "New", "York"], ["yes"]]
     tags = [["B-PER", "O", "B-LOC", "I-LOC"], [None]]
-    assert word_labels(words, tags) == [["PER", "O", "LOC", "LOC"], [None]]
-    assert word_labels(words, tags, "keep")[0] == tags[0]
-    assert flat_labels(word_labels(words, tags)) == ["PER", "O", "LOC", "LOC"]
-    assert word_labels(words, [[1, -100, 2, 3], [-100]]) == [[1, None, 2, 3], [None]]
-    assert word_labels([["a", "b"]], [["B-", "O-LOC"]]) == [["B-", "O-LOC"]]
+    assert read_word_labels(words, tags) == [["PER", "O", "LOC", "LOC"], [None]]
+    assert read_word_labels(words, tags, "keep")[0] == tags[0]
+    assert flatten_labels(read_word_labels(words, tags)) == ["PER", "O", "LOC", "LOC"]
+    assert read_word_labels(words, [[1, -100, 2, 3], [-100]]) == [[1, None, 2, 3], [None]]
+    assert read_word_labels([["a", "b"]], [["B-", "O-LOC"]]) == [["B-", "O-LOC"]]
     with pytest.raises(DataError, match="3 entries for 4 words"):
-        word_labels(words, [["O", "O", "O"], ["O"]])
+        read_word_labels(words, [["O", "O", "O"], ["O"]])
     with pytest.raises(DataError, match="must be lists"):
-        word_labels(words, ["O", "O"])
+        read_word_labels(words, ["O", "O"])
     with pytest.raises(DataError, match="no word has a label"):
-        flat_labels([[None], [None]])
+        flatten_labels([[None], [None]])
     assert read_data((words, tags)).is_token
     with pytest.raises(DataError, match="task='token' needs lists of words"):
         read_data((TEXTS, LABELS), task="token")
@@ -248,4 +249,4 @@ def test_without_torch_the_extra_is_named() -> None:
 def test_only_the_mark_at_the_beginning_is_stripped() -> None:
     words = [["a", "b", "c"]]
     tags = [["B-PUB-lic", "PUB-lic", "O"]]
-    assert word_labels(words, tags, "strip") == [["PUB-lic", "PUB-lic", "O"]]
+    assert read_word_labels(words, tags, "strip") == [["PUB-lic", "PUB-lic", "O"]]

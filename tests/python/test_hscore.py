@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_tester import close, quietly
 from reference import golden
 from reference import hscore as reference
 
 import transferability as tx
 from transferability import DataError, TransferabilityWarning
 from transferability.compat import tllib, transformer_ranker
-
-TOLERANCE = 1e-9  # relative to max(1, |value|): what the package promises
 
 # Float32 features with exactly dependent columns: what is left of the dependence after rounding
 # is a rank of 20 to an SVD of the features, and of 10 to any second moment, as tllib has it.
@@ -31,16 +29,6 @@ def cases() -> dict[str, dict[str, Any]]:
     text = (golden.DATA / "golden_hscore.json").read_text(encoding="utf-8")
     loaded = {case["key"]: case for case in json.loads(text)["cases"]}
     return {key: case for key, case in loaded.items() if case["kind"] == "classification"}
-
-
-def quietly(function: Any, *arguments: Any, **options: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransferabilityWarning)
-        return function(*arguments, **options)
-
-
-def close(actual: float, expected: float, tolerance: float = TOLERANCE) -> bool:
-    return abs(actual - expected) <= tolerance * max(1.0, abs(expected))
 
 
 NUMBERS = [key for key in cases() if key != "cla_nanval_f8"]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import transferability as tx
 from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import plan
-from transferability._scoring.evaluate import evaluate
-from transferability._uncertainty.resample import influence_of
+from transferability._scoring.evaluate import Settings, evaluate
+from transferability._uncertainty.influence import compute_influence
 
 Rows = NDArray[np.float64]
 STEP = 1e-5  # central differences: an error of STEP² times a third derivative of about 1
@@ -34,14 +34,13 @@ def influences(
     given = read_inputs(features, labels, task, **sources)
     options = plan(metric, given.target.task, more, given.provides())[0][metric]
 
-    method = "svd" if spectrum else "auto"
-
     def run(**native: Any) -> Any:
-        found = evaluate(given, {metric: {**options, **native}}, method=method)[metric]
+        settings = Settings(method="svd" if spectrum else "auto")
+        found = evaluate(given, {metric: {**options, **native}}, settings)[metric]
         assert not isinstance(found, Exception), found
         return found
 
-    return float(run()), influence_of(metric, given, options, run)
+    return float(run()), compute_influence(metric, given, options, run)
 
 
 def differences(value: Callable[[Rows], float], n: int, rows: Any) -> list[float]:

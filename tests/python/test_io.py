@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import transferability as tx
 from transferability.io import open_features, stats_of
-from transferability.io._stream import ahead
+from transferability.io._stream import prefetch_items
 
 
 def test_large_features_are_streamed_where_statistics_are_enough(
@@ -126,7 +126,7 @@ def test_the_next_block_is_read_while_one_is_worked_on() -> None:
         wanted.set()
         yield 2
 
-    reading = ahead(items())
+    reading = prefetch_items(items())
     assert next(reading) == 1
     assert wanted.wait(30), "the second item is made without anyone asking for it"
     assert list(reading) == [2]
@@ -140,7 +140,7 @@ def test_reading_ahead_ends_with_its_reader() -> None:
             made.append(i)
             yield i
 
-    reading = ahead(items())
+    reading = prefetch_items(items())
     assert next(reading) == 0
     assert threading.active_count() == threads + 1
     reading.close()
@@ -152,9 +152,9 @@ def test_reading_ahead_ends_with_its_reader() -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        list(ahead(broken()))
+        list(prefetch_items(broken()))
     assert threading.active_count() == threads
-    assert list(ahead(iter_of([1, 2, 3]))) == [1, 2, 3]
+    assert list(prefetch_items(iter_of([1, 2, 3]))) == [1, 2, 3]
 
 
 def iter_of(values: list[int]) -> Any:

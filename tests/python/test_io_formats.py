@@ -221,3 +221,19 @@ def test_a_missing_reader_is_one_line_of_advice(tmp_path: Path, monkeypatch: Any
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MissingDependencyError, match=r"pip install 'transferability\[io\]'$"):
             open_features(tmp_path / name)
+
+
+def test_every_list_of_suffixes_is_that_of_the_formats() -> None:
+    from transferability._data.tables import TABLES
+    from transferability.io._formats import FORMATS, SUFFIXES
+
+    assert len(SUFFIXES) == sum(len(spec.suffixes) for spec in FORMATS)
+    for command in ("rank", "score", "stats"):
+        shown = CliRunner().invoke(main, [command, "--help"]).stdout
+        assert {suffix for suffix in SUFFIXES if suffix not in shown} == set()
+        assert "{" not in shown
+    assert {suffix for suffix in SUFFIXES if suffix not in (open_features.__doc__ or "")} == set()
+    assert "{" not in (open_features.__doc__ or "").partition("Parameters")[0]
+    assert {suffix for suffix in TABLES if suffix not in (tx.rank_models.__doc__ or "")} == set()
+    with pytest.raises(DataError, match=", ".join(SUFFIXES[1:]).replace(".", r"\.")):
+        open_features("x.unknown")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_tester import TOLERANCE, close, quietly
 from reference import golden
 from reference import hscore as reference
 
 import transferability as tx
 from transferability import DataError, TransferabilityWarning
 
-TOLERANCE = 1e-9
 RIDGES = {"linmse0": 0.0, "linmse1": 1.0, "linmse_lam0.1": 0.1}
 
 
@@ -26,16 +25,6 @@ def cases() -> dict[str, dict[str, Any]]:
     text = (golden.DATA / "golden_hscore.json").read_text(encoding="utf-8")
     loaded = {case["key"]: case for case in json.loads(text)["cases"]}
     return {key: case for key, case in loaded.items() if case["kind"] == "regression"}
-
-
-def quietly(function: Any, *arguments: Any, **options: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransferabilityWarning)
-        return function(*arguments, **options)
-
-
-def close(actual: float, expected: float, tolerance: float = TOLERANCE) -> bool:
-    return abs(actual - expected) <= tolerance * max(1.0, abs(expected))
 
 
 @pytest.mark.parametrize("name", RIDGES)

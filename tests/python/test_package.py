@@ -1,5 +1,6 @@
 """The package as a good citizen: what importing it does, ships and promises."""
 
+import ast
 import importlib.metadata
 import inspect
 import json
@@ -128,8 +129,26 @@ def test_public_names_are_documented(name):
 
 def test_dir_lists_every_public_name():
     assert set(tx.__all__) <= set(dir(tx))
+    rest = {*dir(tx)} - {*tx.__all__} - {"__version__"}
+    assert all(inspect.ismodule(getattr(tx, name)) for name in rest), "public submodules"
     with pytest.raises(AttributeError, match="no_such_name"):
         tx.no_such_name  # noqa: B018
+
+
+def test_star_import():
+    namespace = {}
+    exec("from transferability import *", namespace)
+    assert {*namespace} - {"__builtins__"} == {*tx.__all__}
+    assert namespace["logme"] is tx.logme
+
+
+def test_type_checkers_see_the_names_that_are_imported_lazily():
+    tree = ast.parse(Path(tx.__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imports = (node for node in block.body if isinstance(node, ast.ImportFrom))
+    seen = {name.asname for node in imports for name in node.names}
+    metrics = {None}  # the star of ``from .metrics import *``
+    assert seen - metrics == {*tx._HOME, *tx._SUBMODULES} - {"metrics"}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

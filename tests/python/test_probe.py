@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_tester import TOLERANCE, quietly
 from reference import golden
 from reference import probe as reference
 
 import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning
 
-TOLERANCE = 1e-9  # of values in [0, 1]
 RECORDED = json.loads((golden.DATA / "golden_probe.json").read_text(encoding="utf-8"))["cases"]
 
 # Where the authors' code has fewer digits, and why. They do not centre, and a shrinkage of 1e-10
@@ -40,12 +39,6 @@ REFUSED = {
     "cla_n2_f8": "at least 3 samples",
     "cla_nanval_f8": r"features\[3, 1\] is NaN",
 }
-
-
-def quietly(metric: Any, *args: Any, **options: Any) -> tx.Score:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransferabilityWarning)
-        return metric(*args, **options)
 
 
 def sample(n: int = 60, d: int = 8, n_classes: int = 3, seed: int = 5) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 import transferability as tx
-from transferability import DataError, DtypeError
-from transferability._ranking.sources import Source, find_models, load_labels
+from transferability import DataError, DtypeError, _core
+from transferability._util.parallel import map_in_threads
+from transferability.io._sources import Source, find_models, load_labels
 
 
 @pytest.fixture
@@ -119,6 +121,26 @@ def test_rankings_of_the_same_labels_add_up(features: Any, labels: Any) -> None:
             first + other
     with pytest.raises(TypeError):
         first + 1  # type: ignore[operator]
+
+
+def test_one_failure_in_a_thread_stops_the_calls_that_wait() -> None:
+    stop, called = _core.Stop(), []
+
+    def call(item: int) -> int:
+        called.append(item)
+        if item == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        map_in_threads(call, range(1000), 2, stop)
+    assert len(called) < 1000
+    done: list[tuple[int, int]] = []
+    results = map_in_threads(lambda i: i * i, range(5), 3, stop, lambda *call: done.append(call))
+    assert results == [0, 1, 4, 9, 16]
+    assert [n_done for n_done, _ in done] == [1, 2, 3, 4, 5]
+    assert map_in_threads(call, [], 3, stop) == []
 
 
 def test_all_failed_is_said(labels: Any) -> None:

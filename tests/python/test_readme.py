@@ -1,4 +1,4 @@
-"""What the README shows runs, and prints what it says."""
+"""The code of the README and of docs/ runs and prints the output shown; links resolve."""
 
 import contextlib
 import io
@@ -9,10 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import transferability as tx
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+DOCS = README.with_name("docs")
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/*.md", "benches/*.md", "examples/*/*.md")
+    for page in README.parent.glob(pattern)
+)
 
 # A fenced block, with the `print(...)` that the prose before it names, if any.
 PIECE = re.compile(r"`(print\([^`]+\))`|^```(\w+)\n(.*?)^```", re.M | re.S)
@@ -44,6 +53,51 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
                 exec(statement, namespace)
             assert_shown(printed.getvalue(), body)
     assert ran, "the README has no Python example"
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+@pytest.mark.parametrize(
+    "page", ["files", "forecasting", "groups", "recommended", "reports", "stability"]
+)
+def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
+    """Run the pages that need no torch and no cluster, on encoders of the example data."""
+    if page == "forecasting":
+        pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    names = ("lsa384", "charlsa256", "w2v300_deb", "minilm_l6", "tinytf_mlm")
+    with np.load(README.parent / "examples" / "data" / "deb_impl.npz") as data:
+        models, labels = {name: data[name] for name in names}, data["labels"]
+    namespace = {
+        "tx": tx,
+        "models": models,
+        "labels": labels,
+        "accuracies": dict(zip(names, (0.779, 0.762, 0.754, 0.770, 0.598), strict=True)),
+        "ranking": tx.rank(models, labels),
+        "phases": labels,
+        "videos": np.arange(len(labels)) // 100,
+    }
+    text, printed = (DOCS / f"{page}.md").read_text(encoding="utf-8"), io.StringIO()
+    for _, language, body in PIECE.findall(text):
+        if language == "python":
+            with contextlib.redirect_stdout(printed):
+                exec(compile(body, f"docs/{page}.md", "exec"), namespace)
+        elif language == "text":
+            assert_shown(printed.getvalue(), body)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
+def test_links_resolve(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in slugs, target
 
 
 def commands():

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import transferability as tx
 from transferability import report
 from transferability._metric.score import Score
-from transferability._ranking.ranking import Ranking, Row
+from transferability._ranking.ranking import Ranking
+from transferability._ranking.row import Row
 from transferability.cli import main
 from transferability.report._svg import Axis
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_tester import TOLERANCE, quietly
 from reference import golden
 from reference import source as reference
 
@@ -16,17 +16,8 @@ import transferability as tx
 from transferability import DataError, DtypeError, TransferabilityWarning
 
 CASES, ARRAYS = golden.shipped("source")
-TOLERANCE = 1e-9
 NORMALIZE = (None, "entropy_sum", "entropy_ratio")
 ROUNDING = 1e-13  # a sum of at most a few hundred terms of size below 10
-
-
-def quiet(function: Any, *arguments: Any, **options: Any) -> tx.Score:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransferabilityWarning)
-        score = function(*arguments, **options)
-    assert isinstance(score, tx.Score)
-    return score
 
 
 def recorded(key: str) -> tuple[Any, Any, Any]:
@@ -39,7 +30,7 @@ def test_recorded_values(key: str) -> None:
     labels = labels.astype(int)  # one case records float labels, which are classes
     for name, function, given_ in (("leep", tx.leep, probs), ("nce", tx.nce, source)):
         expected = CASES[key]["results"][f"{name}/REF"]["value"]
-        score = quiet(function, given_, labels)
+        score = quietly(function, given_, labels)
         assert abs(score - expected) <= TOLERANCE * max(1, abs(expected))
 
 
@@ -69,9 +60,9 @@ def tasks(draw: st.DrawFn) -> tuple[Any, Any]:
 def test_agrees_with_the_definition(task: tuple[Any, Any]) -> None:
     probs, labels = task
     source = probs.argmax(axis=1)
-    score, expected = quiet(tx.leep, probs, labels), reference.leep(probs, labels)
+    score, expected = quietly(tx.leep, probs, labels), reference.leep(probs, labels)
     assert score == pytest.approx(expected, abs=ROUNDING)
-    assert quiet(tx.nce, source, labels) == pytest.approx(
+    assert quietly(tx.nce, source, labels) == pytest.approx(
         reference.nce(source, labels), abs=ROUNDING
     )
 
@@ -83,13 +74,13 @@ def test_bounds_and_parts(task: tuple[Any, Any]) -> None:
     # step lowers it; NCE + H(Y) is mutual information.
     probs, labels = task
     for function, given_ in ((tx.leep, probs), (tx.nce, probs.argmax(axis=1))):
-        score = quiet(function, given_, labels)
+        score = quietly(function, given_, labels)
         assert -score.label_entropy - ROUNDING <= score <= ROUNDING
         assert score.label_entropy == pytest.approx(reference.entropy(labels), abs=ROUNDING)
-        ratio = quiet(function, given_, labels, normalize="entropy_ratio")
+        ratio = quietly(function, given_, labels, normalize="entropy_ratio")
         assert -ROUNDING <= ratio * score.label_entropy <= score.label_entropy + ROUNDING
         for normalize in NORMALIZE:
-            score = quiet(function, given_, labels, normalize=normalize)
+            score = quietly(function, given_, labels, normalize=normalize)
             mean = np.average(score.per_target, weights=score.class_counts)
             assert score == pytest.approx(mean, rel=1e-12, abs=ROUNDING)
 
@@ -102,13 +93,13 @@ def test_order_and_names_do_not_matter(task: tuple[Any, Any], seed: int) -> None
     rows, columns = rng.permutation(len(probs)), rng.permutation(probs.shape[1])
     names = np.array(["e", "d", "c", "b", "a"])[labels]
     unused = np.insert(probs, 1, 0.0, axis=1)
-    score = quiet(tx.leep, probs, labels)
+    score = quietly(tx.leep, probs, labels)
     for other in (probs[rows][:, columns], unused[rows]):
-        assert quiet(tx.leep, other, names[rows]) == pytest.approx(score, abs=ROUNDING)
+        assert quietly(tx.leep, other, names[rows]) == pytest.approx(score, abs=ROUNDING)
     source = probs.argmax(axis=1)
-    score = quiet(tx.nce, source, labels)
+    score = quietly(tx.nce, source, labels)
     for other in (-7 * source, source.astype("U"), source * 10**15):
-        assert quiet(tx.nce, other[rows], names[rows]) == pytest.approx(score, abs=ROUNDING)
+        assert quietly(tx.nce, other[rows], names[rows]) == pytest.approx(score, abs=ROUNDING)
 
 
 @settings(max_examples=30, deadline=None)
@@ -117,12 +108,14 @@ def test_hard_probabilities_make_leep_nce(task: tuple[Any, Any]) -> None:
     probs, labels = task
     source = probs.argmax(axis=1)
     hard = np.eye(probs.shape[1])[source]
-    assert quiet(tx.leep, hard, labels) == pytest.approx(
-        quiet(tx.nce, source, labels), abs=ROUNDING
+    assert quietly(tx.leep, hard, labels) == pytest.approx(
+        quietly(tx.nce, source, labels), abs=ROUNDING
     )
     for function, given_ in ((tx.leep, probs), (tx.nce, source)):
-        twice = quiet(function, np.concatenate([given_, given_]), np.concatenate([labels, labels]))
-        assert twice == pytest.approx(quiet(function, given_, labels), abs=ROUNDING)
+        twice = quietly(
+            function, np.concatenate([given_, given_]), np.concatenate([labels, labels])
+        )
+        assert twice == pytest.approx(quietly(function, given_, labels), abs=ROUNDING)
 
 
 def test_predictions_that_know_everything_or_nothing() -> None:

@@ -14,8 +14,10 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._uncertainty.posterior import chances, posterior, ranks_of
-from transferability._uncertainty.resample import Units, blocks, leave_one_out
+from transferability._uncertainty.jackknife import score_left_out_stats
+from transferability._uncertainty.posterior import sample_posterior
+from transferability._uncertainty.rank_probabilities import compute_ranks, count_wins
+from transferability._uncertainty.units import ResamplingUnits, make_blocks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
@@ -128,8 +130,8 @@ def test_the_posterior_is_calibrated() -> None:
         sizes = rng.uniform(0.7, 1.4, n_models)
         covariance = np.outer(sizes, sizes) * (0.5 + 0.5 * np.eye(n_models))
         noise = rng.multivariate_normal(np.zeros(n_models), covariance, 51, method="cholesky")
-        draws = posterior(truth + noise[0], noise[1:], covariance, 1000, 200, seed)
-        stated.append(chances(draws)[0])
+        draws = sample_posterior(truth + noise[0], noise[1:], covariance, 1000, 200, seed)
+        stated.append(count_wins(draws)[0])
         happened.append((np.arange(n_models) == truth.argmax()).astype(float))
     check_calibration(stated, happened, 100, 10)
 
@@ -141,16 +143,18 @@ def test_plain_resampling_would_be_too_sure() -> None:
     for seed in range(200):
         noise = rng.normal(size=(201, 10))
         scores = noise[0]
-        best.append(chances(posterior(scores, noise[1:], np.eye(10), 1000, 400, seed))[0].max())
-        plain.append(chances(scores + noise[1:])[0].max())
+        best.append(
+            count_wins(sample_posterior(scores, noise[1:], np.eye(10), 1000, 400, seed))[0].max()
+        )
+        plain.append(count_wins(scores + noise[1:])[0].max())
     assert np.mean(plain) > 0.35
     assert np.mean(best) < 0.3
 
 
 def test_ranks_and_chances_count_ties() -> None:
     draws = np.array([[3.0, 3.0, 1.0], [1.0, 2.0, 3.0]])
-    assert ranks_of(draws).tolist() == [[1.5, 1.5, 3.0], [3.0, 2.0, 1.0]]
-    first, pairwise = chances(draws)
+    assert compute_ranks(draws).tolist() == [[1.5, 1.5, 3.0], [3.0, 2.0, 1.0]]
+    first, pairwise = count_wins(draws)
     assert first.tolist() == [0.25, 0.25, 0.5]
     assert pairwise.tolist() == [[0.5, 0.25, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]]
 
@@ -234,7 +238,7 @@ def test_all_but_one_is_all_but_that_one() -> None:
     models, labels = task([1.0], 0)
     cuts = np.array_split(np.arange(300), 7)
     parts = [tx.Stats().update(models["m0"][own], labels[own]) for own in cuts]
-    found = leave_one_out(parts, lambda stats: stats.score("logme"))
+    found = score_left_out_stats(parts, lambda stats: stats.score("logme"))
     for own, score in zip(cuts, found, strict=True):
         rest = np.delete(np.arange(300), own)
         expected = float(tx.logme(models["m0"][rest], labels[rest]))
@@ -242,9 +246,9 @@ def test_all_but_one_is_all_but_that_one() -> None:
 
 
 def test_resamples_have_every_unit_once_on_average() -> None:
-    units = Units(np.arange(40), 40, "rows")
-    drawn = np.stack([*units.draws(2000, 0)])
-    halves = np.stack([*units.draws(2000, 0, halves=True)])
+    units = ResamplingUnits(np.arange(40), 40, "rows")
+    drawn = np.stack([*units.draw_counts(2000, 0)])
+    halves = np.stack([*units.draw_counts(2000, 0, halves=True)])
     for counts in (drawn, halves):
         assert (counts.sum(axis=1) == 40).all()
         assert counts.mean(axis=0) == pytest.approx(1.0, abs=0.12)  # five standard errors
@@ -256,11 +260,11 @@ def test_blocks_spread_the_classes() -> None:
     from transferability._inputs.target import read_target
 
     labels = np.sort(np.random.default_rng(0).integers(0, 3, 500))
-    found = blocks(read_target(labels), 0)
+    found = make_blocks(read_target(labels), 0)
     counts = np.stack([np.bincount(found.codes[labels == c], minlength=50) for c in range(3)])
     assert found.n_units == 50
     assert np.ptp(counts, axis=1).max() <= 1
-    assert blocks(read_target(labels[:20], "classification"), 0).n_units == 20
+    assert make_blocks(read_target(labels[:20], "classification"), 0).n_units == 20
 
 
 @pytest.mark.parametrize("metric", ["transrate", "gbc", "lda", "ncti", "cka"])

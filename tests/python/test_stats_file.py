@@ -24,6 +24,7 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError, Stats
+from transferability._stats.serialize import to_json
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
@@ -135,7 +136,7 @@ def test_files_of_other_kinds_are_named() -> None:
 
 def test_notes_that_do_not_fit_are_refused() -> None:
     stats = Stats().update(*block("ids"))
-    notes = stats._facts()
+    notes = to_json(stats._facts())
 
     def with_notes(**changes: Any) -> bytes:
         from transferability import _core

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_tester import TOLERANCE, error, quietly
 from reference import golden
 from reference import transrate as reference
 
@@ -18,7 +19,6 @@ from transferability import DataError, TransferabilityWarning
 from transferability.compat import tllib
 
 VARIANTS = ("paper", "official", "trace")
-TOLERANCE = 1e-9  # relative to max(1, |value|): what the package promises
 RECORDED = json.loads((golden.DATA / "golden_transrate.json").read_text("utf-8"))["cases"]
 #: Which recorded implementation each variant is.
 RIGHT = {"REF": "paper", "tllib": "paper", "official": "official", "emte": "trace"}
@@ -30,14 +30,7 @@ SINGLE = 2e-3
 WRONG = {("tllib", "cla_offsetbig_f4"), ("emte", "cla_offsetbig_f4")}
 
 
-def quiet(features: Any, labels: Any, **options: Any) -> tx.Score:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TransferabilityWarning)
-        return tx.transrate(features, labels, task="classification", **options)
-
-
-def error(actual: float, expected: float) -> float:
-    return abs(actual - expected) / max(1.0, abs(expected))
+transrate = partial(quietly, tx.transrate, task="classification")
 
 
 def numbers(*names: str) -> list[tuple[str, str]]:
@@ -54,14 +47,14 @@ def test_recorded_values(name: str, key: str) -> None:
     if (name, key) in WRONG:
         return
     expected = RECORDED[key][name]["value"]
-    found = quiet(*golden.inputs(key), variant=RIGHT[name])
+    found = transrate(*golden.inputs(key), variant=RIGHT[name])
     single = name in ("tllib", "emte") and golden.inputs(key)[0].dtype == np.float32
     assert error(found, expected) <= (SINGLE if single else TOLERANCE)
 
 
 @pytest.mark.parametrize(("name", "key"), numbers("REF"))
 def test_recorded_rates_of_classes(name: str, key: str) -> None:
-    expected, found = RECORDED[key][name], quiet(*golden.inputs(key))
+    expected, found = RECORDED[key][name], transrate(*golden.inputs(key))
     assert error(found.rate, expected["R"]) <= TOLERANCE
     np.testing.assert_allclose(found.per_target, expected["Rc"], rtol=TOLERANCE, atol=TOLERANCE)
     by_rows = found.rate - np.array(found.class_counts) / found.n_samples @ found.per_target
@@ -117,7 +110,7 @@ def test_definition(variant: str, data: tuple[np.ndarray, np.ndarray], eps: floa
         centred = features - features.mean(axis=0)
         if (np.linalg.norm(centred, axis=1) < 1e-10).any():
             return
-    found = quiet(features, labels, variant=variant, eps=eps)
+    found = transrate(features, labels, variant=variant, eps=eps)
     rate, parts = reference.rates(features, labels, variant, eps)
     assert error(found, reference.transrate(features, labels, variant, eps)) <= TOLERANCE
     assert error(found.rate, rate) <= TOLERANCE
@@ -134,15 +127,17 @@ def test_invariances(data: tuple[np.ndarray, np.ndarray]) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(labels))
     rotation = np.linalg.qr(rng.normal(size=(features.shape[1],) * 2))[0]
-    found = {variant: quiet(features, labels, variant=variant) for variant in ("paper", "trace")}
+    found = {
+        variant: transrate(features, labels, variant=variant) for variant in ("paper", "trace")
+    }
     for variant, value in found.items():
-        permuted = quiet(features[order], labels[order], variant=variant)
-        shifted = quiet(features + 5.0, labels, variant=variant)
-        rotated = quiet(features @ rotation, labels, variant=variant)
+        permuted = transrate(features[order], labels[order], variant=variant)
+        shifted = transrate(features + 5.0, labels, variant=variant)
+        rotated = transrate(features @ rotation, labels, variant=variant)
         for other in (permuted, shifted, rotated):
             assert error(other, value) <= 1e-8
-    assert error(quiet(features * 1e3, labels, variant="trace"), found["trace"]) <= 1e-8
-    twice = quiet(np.vstack([features] * 2), np.hstack([labels] * 2))
+    assert error(transrate(features * 1e3, labels, variant="trace"), found["trace"]) <= 1e-8
+    twice = transrate(np.vstack([features] * 2), np.hstack([labels] * 2))
     assert error(twice, found["paper"]) <= 1e-8  # rates are per row
 
 
@@ -150,12 +145,12 @@ def test_two_equal_classes_score_nothing_wherever_they_are() -> None:
     rows = np.random.default_rng(6).normal(size=(50, 3))
     features, labels = np.vstack([rows + 100, -rows - 100]), np.repeat([0, 1], 50)
     for variant in VARIANTS:
-        assert quiet(features, labels, variant=variant) == pytest.approx(0.0, abs=1e-9)
+        assert transrate(features, labels, variant=variant) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_official_is_free_of_scale() -> None:
     features, labels = golden.inputs("cla_wine_f8")
-    one, other = (quiet(features * s, labels, variant="official") for s in (1.0, 1e5))
+    one, other = (transrate(features * s, labels, variant="official") for s in (1.0, 1e5))
     assert other == pytest.approx(one, rel=1e-9)
     assert one.rank == 13
 
@@ -174,7 +169,7 @@ def test_dependent_columns_add_nothing_at_any_scale(n: int, scale: float) -> Non
     rng = np.random.default_rng(1)
     base = scale * np.round(rng.normal(size=(n, 8)) * 2**20) / 2**20
     features, labels = np.hstack([base, base, 2 * base[:, :4]]), np.arange(n) % 3
-    assert error(quiet(features, labels), reference.transrate(features, labels)) <= TOLERANCE
+    assert error(transrate(features, labels), reference.transrate(features, labels)) <= TOLERANCE
 
 
 def test_statistics_in_blocks_and_merged() -> None:

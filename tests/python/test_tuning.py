@@ -247,23 +247,6 @@ def test_heads_of_other_labels_do_not_mix() -> None:
         TeacherEnsemble({"a": Head(0.0, np.full((1, 1), np.nan), np.zeros(1))}, ["a"])
 
 
-def test_the_recipe_for_one_model(ranking: tx.Ranking) -> None:
-    text = ranking.best.fine_tune_recipe()
-    assert ranking.best.name in text
-    assert "cross-entropy" in text
-    assert "9,050" in text
-    targets = tx.rank(models(), models()["m1"][:, 0])
-    assert "mean squared error" in targets.best.fine_tune_recipe()
-    several = tx.rank(models(), np.eye(3)[labels()], task="multilabel")
-    assert "binary cross-entropy" in several.best.fine_tune_recipe()
-    without_logme = tx.rank(models(), models()["m1"][:, 0], "lin_mse").best.fine_tune_recipe()
-    assert "mean squared error" in without_logme
-    assert "of 1 output on" in without_logme
-    failed = tx.rank({**models(), "bad": models()["m1"] * np.nan}, labels())["bad"]
-    with pytest.raises(tx.DataError, match=r"bad could not be scored: .* NaN"):
-        failed.fine_tune_recipe()
-
-
 def test_scores_of_groups_have_no_head() -> None:
     groups = np.arange(80) // 40
     by_group = tx.rank(models(), labels(), keep_coef=True, groups=groups, aggregate="min")

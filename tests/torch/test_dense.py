@@ -14,7 +14,7 @@ from torch import nn
 import transferability as tx
 from transferability.errors import DataError
 from transferability.torch import extract
-from transferability.torch._dense import resampled
+from transferability.torch._dense import resample_labels
 
 
 class Maps(nn.Module):
@@ -102,4 +102,4 @@ def test_labels_of_pixels_must_be_maps() -> None:
 def test_resampling_is_torchs_nearest_exact(full: int, small: int, other: int) -> None:
     labels = torch.arange(full * 7, dtype=torch.float64).reshape(1, full, 7)
     expected = nn.functional.interpolate(labels[None], size=(small, other), mode="nearest-exact")
-    np.testing.assert_array_equal(resampled(labels.numpy(), small, other), expected[0])
+    np.testing.assert_array_equal(resample_labels(labels.numpy(), small, other), expected[0])

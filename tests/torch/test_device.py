@@ -16,8 +16,9 @@ from transferability import Stats
 from transferability._inputs.target import read_target
 from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
-from transferability.torch._device import DeviceMoments, exact_products
-from transferability.torch._finite import FirstBad
+from transferability.torch._device import DeviceMoments
+from transferability.torch._finite import FiniteCheck
+from transferability.torch._precision import full_precision
 
 DEVICES = [
     "cpu",
@@ -175,7 +176,7 @@ def test_products_are_exact_and_flags_are_left_alone(precision: str, device: str
         x = torch.randn(64, 64, device=device)
         exact = x.double() @ x.double()
         with torch.autocast(device, dtype=torch.bfloat16):
-            with exact_products(torch.device(device)):
+            with full_precision(torch.device(device)):
                 product = x @ x
             assert (x @ x).dtype is torch.bfloat16  # autocast is on again
         assert product.dtype is torch.float32
@@ -194,7 +195,7 @@ def test_flags_come_back_after_an_error() -> None:
     try:
         flags.fp32_precision = "bf16"
         during = []
-        with contextlib.suppress(ZeroDivisionError), exact_products(torch.device("cpu")):
+        with contextlib.suppress(ZeroDivisionError), full_precision(torch.device("cpu")):
             during.append(flags.fp32_precision)
             during.append(1 / 0)
         assert during == ["ieee"]
@@ -211,7 +212,7 @@ def test_a_flag_that_follows_a_wider_one_follows_it_again() -> None:
     try:
         flags.fp32_precision = "none"
         torch.backends.fp32_precision = "tf32"
-        with exact_products(torch.device("cpu")):
+        with full_precision(torch.device("cpu")):
             assert flags.fp32_precision == "ieee"
         assert flags.fp32_precision == "tf32"
         torch.backends.fp32_precision = "ieee"
@@ -228,13 +229,13 @@ def test_columns_must_stay_the_same() -> None:
 
 
 def test_what_a_device_finds_later_is_named_by_batch() -> None:
-    bad = FirstBad(later=True)
+    bad = FiniteCheck(later=True)
     for batch in range(15):
-        bad.see("fine", torch.ones(2, 2))
-        bad.see("l1", torch.full((2, 2), torch.inf if batch in (4, 9) else 1.0))
+        bad.inspect("fine", torch.ones(2, 2))
+        bad.inspect("l1", torch.full((2, 2), torch.inf if batch in (4, 9) else 1.0))
         bad.end_of_batch()
     found = r"layer 'l1' gives features that are NaN.* in batch 4;"
-    bad.see("l1", torch.ones(2, 2))
+    bad.inspect("l1", torch.ones(2, 2))
     with pytest.raises(DataError, match=found):
         bad.end_of_batch()  # the 16th
     with pytest.raises(DataError, match=found):
@@ -242,8 +243,8 @@ def test_what_a_device_finds_later_is_named_by_batch() -> None:
 
 
 def test_a_device_of_finite_numbers_is_let_be() -> None:
-    bad = FirstBad(later=True)
+    bad = FiniteCheck(later=True)
     for _ in range(40):
-        bad.see("l1", torch.ones(2, 2))
+        bad.inspect("l1", torch.ones(2, 2))
         bad.end_of_batch()
     bad.check(None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from transferability.errors import DataError, DtypeError
 from transferability.torch import POOLS
-from transferability.torch._pooling import check_pool, pooled
+from transferability.torch._pooling import check_pool, pool_rows
 
 OF_TOKENS = ["mean", "cls", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"]
 MASKS = {
@@ -28,7 +28,7 @@ def test_it_gives_the_numbers_of_sentence_transformers(pool: str, side: str) -> 
     theirs = modules.Pooling(7, pooling_mode=pool)({"token_embeddings": x, "attention_mask": mask})[
         "sentence_embedding"
     ]
-    torch.testing.assert_close(pooled(x, pool, mask, "x"), theirs, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(pool_rows(x, pool, mask, "x"), theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_lasttoken_is_what_transformers_classifies_by() -> None:
@@ -42,7 +42,7 @@ def test_lasttoken_is_what_transformers_classifies_by() -> None:
     with torch.no_grad():
         hidden = model.transformer(ids, attention_mask=mask).last_hidden_state
         logits = model(ids, attention_mask=mask).logits
-    torch.testing.assert_close(model.score(pooled(hidden, "lasttoken", mask, "h")), logits)
+    torch.testing.assert_close(model.score(pool_rows(hidden, "lasttoken", mask, "h")), logits)
 
 
 def test_cls_and_spatial_mean_are_what_transformers_pools_by(bert: torch.nn.Module) -> None:
@@ -50,13 +50,13 @@ def test_cls_and_spatial_mean_are_what_transformers_pools_by(bert: torch.nn.Modu
     ids = torch.randint(5, 60, (3, 6))
     with torch.no_grad():
         out = bert(ids)
-        first = pooled(out.last_hidden_state, "cls", None, "h")
+        first = pool_rows(out.last_hidden_state, "cls", None, "h")
         torch.testing.assert_close(torch.tanh(bert.pooler.dense(first)), out.pooler_output)
     config = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4, 8], depths=[1, 1])
     resnet = transformers.ResNetModel(config).eval()
     with torch.no_grad():
         out = resnet(torch.randn(2, 3, 32, 48))
-    mean = pooled(out.last_hidden_state, "mean", None, "h")
+    mean = pool_rows(out.last_hidden_state, "mean", None, "h")
     torch.testing.assert_close(mean, out.pooler_output.flatten(1))
 
 
@@ -76,14 +76,14 @@ def test_padding_changes_nothing(
     padded[:, left : left + n_tokens] = x
     mask = torch.zeros(2, left + n_tokens + right)
     mask[:, left : left + n_tokens] = 1
-    expected = pooled(x, pool, None, "x")
-    torch.testing.assert_close(pooled(padded, pool, mask, "x"), expected, rtol=1e-12, atol=1e-12)
+    expected = pool_rows(x, pool, None, "x")
+    torch.testing.assert_close(pool_rows(padded, pool, mask, "x"), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_formulas() -> None:
     x = torch.tensor([[[1.0], [2.0], [6.0], [99.0]]])
     mask = torch.tensor([[1, 1, 1, 0]])
-    found = {pool: float(pooled(x, pool, mask, "x")) for pool in OF_TOKENS}
+    found = {pool: float(pool_rows(x, pool, mask, "x")) for pool in OF_TOKENS}
     assert found == pytest.approx(
         {
             "mean": 3.0,
@@ -98,7 +98,7 @@ def test_the_formulas() -> None:
 
 @pytest.mark.parametrize("pool", [*OF_TOKENS])
 def test_a_sample_without_tokens_gives_no_number(pool: str) -> None:
-    rows = pooled(torch.ones(2, 3, 2), pool, torch.tensor([[1, 1, 1], [0, 0, 0]]), "x")
+    rows = pool_rows(torch.ones(2, 3, 2), pool, torch.tensor([[1, 1, 1], [0, 0, 0]]), "x")
     assert torch.isfinite(rows[0]).all()
     assert not torch.isfinite(rows[1]).any()
 
@@ -107,26 +107,26 @@ def test_maps_are_pooled_over_space_whichever_side_the_channels_are() -> None:
     x = torch.randn(2, 3, 4, 5)
     last = x.permute(0, 2, 3, 1)
     for kind, values in (("mean", x.mean((2, 3))), ("max", x.amax((2, 3)))):
-        torch.testing.assert_close(pooled(x, kind, None, "x"), values)
-        torch.testing.assert_close(pooled(last, f"nhwc_{kind}", None, "x"), values)
-    torch.testing.assert_close(pooled(x, "nchw_mean", None, "x"), x.mean((2, 3)))
-    assert pooled(torch.ones(2, 3, 4, 5, 6), "mean", None, "video").shape == (2, 3)
+        torch.testing.assert_close(pool_rows(x, kind, None, "x"), values)
+        torch.testing.assert_close(pool_rows(last, f"nhwc_{kind}", None, "x"), values)
+    torch.testing.assert_close(pool_rows(x, "nchw_mean", None, "x"), x.mean((2, 3)))
+    assert pool_rows(torch.ones(2, 3, 4, 5, 6), "mean", None, "video").shape == (2, 3)
 
 
 def test_maps_that_look_channel_last_are_not_guessed_at() -> None:
     with pytest.raises(DataError, match=r"looks like \(N, H, W, C\).*nhwc_mean.*nchw_mean"):
-        pooled(torch.ones(2, 7, 7, 96), "mean", None, "swin")
-    assert pooled(torch.ones(2, 7, 7, 96), "nhwc_mean", None, "swin").shape == (2, 96)
+        pool_rows(torch.ones(2, 7, 7, 96), "mean", None, "swin")
+    assert pool_rows(torch.ones(2, 7, 7, 96), "nhwc_mean", None, "swin").shape == (2, 96)
 
 
 def test_half_precision_is_summed_in_float32() -> None:
     x = torch.full((1, 4096, 1), 1.0, dtype=torch.float16)
     x[0, 1:] = 2.0**-12  # each is below half a unit of the last place of 1 in float16
-    rows = pooled(x, "mean", None, "x")
+    rows = pool_rows(x, "mean", None, "x")
     assert rows.dtype is torch.float32
     assert float(rows * 4096) == pytest.approx(1 + 4095 * 2.0**-12, rel=1e-6)
-    assert pooled(x.bfloat16(), "cls", None, "x").dtype is torch.float32
-    assert pooled(x.double(), "cls", None, "x").dtype is torch.float64
+    assert pool_rows(x.bfloat16(), "cls", None, "x").dtype is torch.float32
+    assert pool_rows(x.double(), "cls", None, "x").dtype is torch.float64
 
 
 @pytest.mark.parametrize(
@@ -144,19 +144,19 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     given_mask = None if mask is None else torch.ones(mask)
     with pytest.raises(DataError, match=message):
-        pooled(torch.ones(shape), pool, given_mask, "enc")
+        pool_rows(torch.ones(shape), pool, given_mask, "enc")
     with pytest.raises(DataError, match="layer 'enc'"):
-        pooled(torch.ones(shape), pool, given_mask, "enc")
+        pool_rows(torch.ones(shape), pool, given_mask, "enc")
 
 
 def test_flat_rows_stay_and_complex_ones_are_refused() -> None:
     x = torch.randn(3, 4)
     for pool in ("mean", "cls", "flatten", None, "none"):
-        assert torch.equal(pooled(x, pool, None, "x"), x)
-    assert pooled(torch.ones(3), "mean", None, "x").shape == (3, 1)
-    assert pooled(torch.ones(2, 3, 4), "flatten", None, "x").shape == (2, 12)
+        assert torch.equal(pool_rows(x, pool, None, "x"), x)
+    assert pool_rows(torch.ones(3), "mean", None, "x").shape == (3, 1)
+    assert pool_rows(torch.ones(2, 3, 4), "flatten", None, "x").shape == (2, 12)
     with pytest.raises(DtypeError, match="complex"):
-        pooled(x.to(torch.complex64), "mean", None, "x")
+        pool_rows(x.to(torch.complex64), "mean", None, "x")
 
 
 def test_unknown_pools_are_refused_with_the_known_ones() -> None:

@@ -179,7 +179,7 @@ def test_pictures(tmp_path: Path) -> None:
 
     class Folder(torch.utils.data.Dataset[Any]):
         def __init__(self) -> None:
-            from transferability._data.data import read_data
+            from transferability._data.read import read_data
 
             self.data = read_data(data)
 

@@ -17,9 +17,9 @@ from torch import nn
 
 from transferability import DataError, DtypeError, models
 from transferability.models._encode import encode
-from transferability.models._taps import chain, last_linear
-from transferability.torch._pooling import pooled
-from transferability.torch._tensors import main_tensor
+from transferability.models._taps import find_last_linear, find_stages
+from transferability.torch._pooling import pool_rows
+from transferability.torch._tensors import select_features
 
 #: Small or odd ones: two classifiers, a pooling in the head, channels last, no pooling.
 TIMM = [
@@ -218,7 +218,7 @@ def test_parts_of_every_kind_of_network_run_once(name: str) -> None:
     slow = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     with torch.device("meta"):  # no memory for the weights, and no time
         network = torchvision.models.get_model(name, **slow).eval()
-    parts = chain(network, last_linear(network))
+    parts = find_stages(network, find_last_linear(network))
     runs = dict.fromkeys(parts, 0)
     for part in parts:
         network.get_submodule(part).register_forward_hook(
@@ -237,9 +237,9 @@ def _check_layers(model: models.Model) -> None:
 
     def pool(module: Any, args: Any, output: Any, name: str) -> None:
         runs.append(name)
-        tensor = main_tensor(output, module)
+        tensor = select_features(output, module)
         assert tensor is not None
-        assert pooled(tensor, model.default_pool, None, name).shape[0] == 1
+        assert pool_rows(tensor, model.default_pool, None, name).shape[0] == 1
 
     for layer in model.layers:
         hook = functools.partial(pool, name=layer)

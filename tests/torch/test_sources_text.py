@@ -14,8 +14,8 @@ import transformers
 from tiny_models import PAIRS, TEXTS, WORDS
 
 from transferability import DataError, DtypeError, TransferabilityWarning, models
-from transferability.torch._pooling import pooled
-from transferability.torch._tensors import main_tensor
+from transferability.torch._pooling import pool_rows
+from transferability.torch._tensors import select_features
 
 #: A text alone and in a batch differ by rounding of float32 sums of some 16 terms of size 1.
 ROUNDING = 1e-5
@@ -29,7 +29,7 @@ def layers_of(model: models.Model, raw: Any) -> dict[str, torch.Tensor]:
 
         def keep(module: Any, args: Any, output: Any, name: str = name) -> None:
             assert name not in found
-            found[name] = main_tensor(output, module)
+            found[name] = select_features(output, module)
 
         handles.append(model.module.get_submodule(name).register_forward_hook(keep))
     with torch.no_grad():
@@ -45,7 +45,7 @@ def rows(model: models.Model, raw: Any) -> np.ndarray[Any, Any]:
     batch = model.collate(raw)
     output = layers_of(model, raw)[model.default_layer]
     mask = model.attention_mask(batch)
-    return pooled(output, model.default_pool, mask, "default").numpy()
+    return pool_rows(output, model.default_pool, mask, "default").numpy()
 
 
 @pytest.mark.parametrize("make", [tiny.bert, tiny.roberta, tiny.gpt2, tiny.t5])
@@ -157,7 +157,7 @@ def test_sentence_transformers_encode_the_same(minilm: Any) -> None:
     assert len(model.layers) == 8  # what goes into the first block, six blocks, the sentence
     expected = minilm.encode(TEXTS)
     np.testing.assert_array_equal(rows(model, TEXTS), expected)
-    mean = pooled(
+    mean = pool_rows(
         layers_of(model, TEXTS)["0.model.encoder.layer.5"],
         model.default_pool,
         model.attention_mask(model.collate(TEXTS)),

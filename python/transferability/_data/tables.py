@@ -1,30 +1,33 @@
-"""Folders of pictures and tables with named columns as ``Data``."""
+"""Read image folders and tables with named columns as ``Data``."""
 
 from __future__ import annotations
 
-import csv
+import functools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
+from .._util.optional import need
 from ..errors import DataError
-from ..io._text import _INTEGER, _MISSING, _REAL
-from .data import Data, kind_of
+from .data import Data, detect_kind
 
-__all__ = ["from_columns", "from_dataset", "from_path"]
+__all__ = ["TABLES", "read_columns", "read_dataset", "read_path"]
+
+#: The cells of a table by column.
+Columns: TypeAlias = dict[str, list[Any]]
 
 _PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".parquet": ""}
 _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
 _INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
 
 
-class _Pictures:
-    """Picture files, opened when they are used; a palette or transparency becomes plain RGB."""
+class _ImageFiles:
+    """Picture files, opened on access and converted to RGB."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
@@ -42,12 +45,12 @@ class _Pictures:
             raise DataError(f"{self.paths[i]} cannot be read: {error}") from error
 
     def content(self, i: int) -> Path:
-        """Give the file, whose bytes are hashed."""
+        """Return the file, whose bytes are hashed."""
         return self.paths[i]
 
 
-class _Columns:
-    """One column of a data set, or several side by side."""
+class _DatasetColumns:
+    """The input columns of a Hugging Face data set, one item a row."""
 
     def __init__(self, dataset: Any, names: Sequence[str]) -> None:
         self.dataset, self.names = dataset.select_columns(list(names)), names
@@ -57,43 +60,30 @@ class _Columns:
 
     def __getitem__(self, i: int) -> Any:
         row = self.dataset[i]
-        return _one_or_pair([row[name] for name in self.names])
+        return _join_parts([row[name] for name in self.names])
 
 
-def from_path(path: str, label: Any, text: Any) -> Data:
-    """Read a folder of pictures, one subfolder for each class, or a table."""
+def read_path(path: str, label: Any, text: Any) -> Data:
+    """Read a folder with one subfolder of pictures for each class, or a table file."""
     place = Path(path).expanduser()
     if place.is_dir():
-        return _from_folder(place)
-    if place.suffix not in _TABLES:
+        return _read_folder(place)
+    if place.suffix not in TABLES:
         raise DataError(
             f"data is {path}; give a folder with one subfolder of pictures for each class, or a "
-            f"table: {', '.join(_TABLES)}"
+            f"table: {', '.join(TABLES)}"
         )
     if not place.exists():
         raise DataError(f"there is no file {path}")
-    if place.suffix == ".parquet":
-        from .._util.optional import need
-
-        table = need("pyarrow.parquet", extra="io", what="reading parquet files")
-        return from_columns(table.read_table(place).to_pydict(), label, text, path)
-    try:
-        with place.open(encoding="utf-8-sig", newline="") as file:
-            if place.suffix == ".jsonl":
-                columns = _transposed([json.loads(line) for line in file if line.strip()], path)
-            else:
-                columns = _csv_columns(csv.reader(file, delimiter=_TABLES[place.suffix]), path)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    return from_columns(columns, label, text, path)
+    return read_columns(TABLES[place.suffix](place), label, text, path)
 
 
-def from_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: str) -> Data:
-    """Choose the columns of a table in memory."""
-    labels = _chosen(columns, label, _LABELS, "label", name)
+def read_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: str) -> Data:
+    """Select the columns of inputs and labels of a table in memory."""
+    labels = _select_columns(columns, label, _LABELS, "label", name)
     others = [column for column in columns if column not in labels]
-    inputs = _chosen(others, text, _INPUTS, "text", name)
-    items = [_one_or_pair(row) for row in zip(*(columns[c] for c in inputs), strict=True)]
+    inputs = _select_columns(others, text, _INPUTS, "text", name)
+    items = [_join_parts(row) for row in zip(*(columns[c] for c in inputs), strict=True)]
     for i, item in enumerate(items):
         for part in item if isinstance(item, tuple) else (item,):
             if not isinstance(part, (str, list)) or not part:
@@ -101,31 +91,31 @@ def from_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: 
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {part!r}, which is no "
                     f"text; drop that row"
                 )
-    read = [_values(columns[c], c, name) for c in labels]
-    labels_read = read[0] if len(read) == 1 else np.column_stack(read)
-    return Data("text", items, labels_read, is_table=True)
+    values = [_read_labels(columns[c], c, name) for c in labels]
+    targets = values[0] if len(values) == 1 else np.column_stack(values)
+    return Data("text", items, targets, is_table=True)
 
 
-def from_dataset(dataset: Any, label: Any, text: Any) -> Data:
-    """Take columns of a Hugging Face data set; names of classes come from its features."""
+def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
+    """Select the columns of a Hugging Face data set; its ClassLabel features name the classes."""
     from datasets import ClassLabel, Image
 
     features = dict(dataset.features)
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     usual = (*_LABELS, *classes) if len(classes) == 1 else _LABELS
-    labels = _chosen(features, label, usual, "label", "data")
+    labels = _select_columns(features, label, usual, "label", "data")
     pictures = [name for name, kind in features.items() if isinstance(kind, Image)]
     others = [name for name in features if name not in labels]
-    inputs = _chosen(others, text, (*_INPUTS, *pictures), "text", "data")
-    columns = [_class_names(dataset[c], features[c], c) for c in labels]
+    inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
+    columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
         columns = [np.column_stack([np.asarray(column) for column in columns])]
-    items = _Columns(dataset, inputs)
-    kind = "image" if inputs[0] in pictures else kind_of(items)
+    items = _DatasetColumns(dataset, inputs)
+    kind = "image" if inputs[0] in pictures else detect_kind(items)
     return Data(kind, items, columns[0], is_table=True)
 
 
-def _from_folder(folder: Path) -> Data:
+def _read_folder(folder: Path) -> Data:
     classes = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     paths: list[Path] = []
     labels: list[str] = []
@@ -138,13 +128,13 @@ def _from_folder(folder: Path) -> Data:
             f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
             f"as the class"
         )
-    return Data("image", _Pictures(paths), labels)
+    return Data("image", _ImageFiles(paths), labels)
 
 
-def _chosen(
+def _select_columns(
     columns: Iterable[str], asked: Any, usual: Sequence[str], argument: str, name: str
 ) -> list[str]:
-    """Give the columns that were asked for, or the one that is plainly meant."""
+    """Return the requested columns, or by default the first with a usual name or the only one."""
     there = list(columns)
     wanted = [asked] if isinstance(asked, str) else list(asked or ())
     missing = [column for column in wanted if column not in there]
@@ -161,18 +151,18 @@ def _chosen(
     return meant
 
 
-def _one_or_pair(values: Sequence[Any]) -> Any:
+def _join_parts(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _class_names(values: Any, kind: Any, column: str) -> Any:
-    """Put names for the numbers of a ClassLabel, alone or in lists; -1 is a missing label."""
+def _name_classes(values: Any, kind: Any, column: str) -> Any:
+    """Replace class indices of a ClassLabel, single or in lists, by names; -1 is missing."""
     inner = getattr(kind, "feature", kind)
     names = getattr(inner, "names", None)
     values = list(values)
     if names is None:
         return values
-    if inner is not kind:  # a tag for each word; below 0 are ignored, as tokenisers have them
+    if inner is not kind:  # a tag for each word; negative ones are ignored, as after tokenisation
         return [[names[v] if v is not None and v >= 0 else None for v in row] for row in values]
     for i, value in enumerate(values):
         if value is None or value < 0:
@@ -180,8 +170,8 @@ def _class_names(values: Any, kind: Any, column: str) -> Any:
     return [names[value] for value in values]
 
 
-def _values(column: list[Any], label: str, name: str) -> Any:
-    """Read a column of labels: of text that is all numbers, the numbers."""
+def _read_labels(column: list[Any], label: str, name: str) -> Any:
+    """Validate a column of labels, and parse it if every entry is a number written as text."""
     missing = [i for i, value in enumerate(column) if _is_missing(value)]
     if missing:
         raise DataError(
@@ -190,36 +180,47 @@ def _values(column: list[Any], label: str, name: str) -> Any:
         )
     if all(isinstance(value, str) for value in column):
         stripped = [value.strip() for value in column]
-        if all(_INTEGER.fullmatch(value) for value in stripped):
-            return [int(value) for value in stripped]
-        if all(_REAL.fullmatch(value) for value in stripped):
-            return [float(value) for value in stripped]
-        return stripped
+        return parse_numbers(stripped) if all(map(is_number, stripped)) else stripped
     return column
 
 
 def _is_missing(value: Any) -> bool:
     if isinstance(value, str):
-        return value.strip() in _MISSING
+        return value.strip() in MISSING
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _csv_columns(reader: Any, name: str) -> dict[str, list[Any]]:
-    header = [cell.strip() for cell in next(reader, [])]
+def _read_delimited(path: Path, delimiter: str = ",") -> Columns:
+    header, rows = read_table(path, delimiter)
     if len(set(header)) != len(header) or not all(header):
-        raise DataError(f"{name}: its first line must name every column, once: {header}")
-    rows = []
-    for row in reader:
-        if row and len(row) != len(header):
-            raise DataError(
-                f"{name}, line {reader.line_num}: {len(row)} values for {len(header)} columns"
-            )
-        rows += [row] if row else []
+        raise DataError(f"{path}: its first line must name every column, once: {header}")
     return {column: [row[i] for row in rows] for i, column in enumerate(header)}
 
 
-def _transposed(rows: list[Any], name: str) -> dict[str, list[Any]]:
+def _read_json_lines(path: Path) -> Columns:
+    rows = []
+    with open_text(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                rows += [json.loads(line)] if line.strip() else []
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path} cannot be read: line {number}: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{name}: every line must be an object with named values")
+        raise DataError(f"{path}: every line must be an object with named values")
     columns = list(rows[0]) if rows else []
     return {column: [row.get(column) for row in rows] for column in columns}
+
+
+def _read_parquet(path: Path) -> Columns:
+    parquet = need("pyarrow.parquet", extra="io", what="reading parquet files")
+    columns: Columns = parquet.read_table(path).to_pydict()
+    return columns
+
+
+#: Readers of the columns of a table, by suffix.
+TABLES: dict[str, Callable[[Path], Columns]] = {
+    ".csv": _read_delimited,
+    ".tsv": functools.partial(_read_delimited, delimiter="\t"),
+    ".jsonl": _read_json_lines,
+    ".parquet": _read_parquet,
+}

@@ -1,1 +1,1 @@
-"""Array-likes and labels, validated and converted once."""
+"""Validate array-likes and labels once and convert them to NumPy arrays."""

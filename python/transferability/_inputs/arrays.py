@@ -1,11 +1,11 @@
-"""Array-likes to plain NumPy arrays: no copy where the memory layout allows it.
+"""Convert array-likes to NumPy arrays, without a copy where the memory layout allows it.
 
-The native module takes any strides and read-only memory; what it does not take are foreign byte
-orders, unaligned data and long doubles, so these alone are copied here. Values are not looked
-at: NaN and infinity are found by the native pass over the rows, which costs nothing extra.
+The native module accepts any strides and read-only memory. It does not accept foreign byte orders,
+unaligned data and long doubles: these are copied here. NaN and infinity are not searched for here;
+the native pass over the rows finds them at no extra cost.
 
-Torch, pandas and polars are recognised through ``sys.modules``: whoever holds such an object has
-imported its package already, so this file never imports one.
+Torch, pandas and polars objects are recognised through ``sys.modules``: their package has been
+imported if such an object exists, so this file never imports one.
 """
 
 from __future__ import annotations
@@ -20,28 +20,36 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 
-__all__ = ["as_array", "as_features", "as_weights", "check_choice", "instance_of"]
+__all__ = [
+    "as_array",
+    "as_features",
+    "as_weights",
+    "check_choice",
+    "finite_floats",
+    "instance_of",
+    "is_bfloat16",
+]
 
 _EXACT = 2**53  # float64 holds every integer up to here
 _POOL_FIRST = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}
 
 
 def as_features(features: object, name: str = "features") -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Check and convert a feature matrix.
+    """Validate and convert a feature matrix.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         Real numbers in any container that :func:`as_array` knows.
     name : str
-        The argument, for messages.
+        Name of the argument, for messages.
 
     Returns
     -------
     array : ndarray of shape (n_samples, n_features)
         dtype float16/32/64, (u)int8..64 or bool, native byte order, aligned; any strides.
     notes : tuple of str
-        What happened on the way that the user should know.
+        Conversions that the user should know of, such as a copy from a GPU.
 
     Raises
     ------
@@ -51,7 +59,7 @@ def as_features(features: object, name: str = "features") -> tuple[NDArray[Any],
         If the container or the dtype cannot be used.
     """
     array, notes = as_array(features, name)
-    array = _plain(array, name)
+    array = _to_native_dtype(array, name)
     if array.ndim != 2:
         pool = _POOL_FIRST.get(array.ndim)
         fix = f"pool first, for example {pool}" if pool else "give one row per sample"
@@ -67,7 +75,7 @@ def as_features(features: object, name: str = "features") -> tuple[NDArray[Any],
 
 
 def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
-    """Check integer sample weights: a weight of k counts its row k times."""
+    """Validate integer sample weights; a weight of k is the same as repeating its row k times."""
     array, _ = as_array(sample_weight, "sample_weight")
     if array.dtype.kind not in "iub":
         raise DtypeError(
@@ -87,8 +95,30 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
+    """Return features as float32 or float64 without a copy, other dtypes as float64.
+
+    For metrics in Python; the native module checks values by itself.
+
+    Raises
+    ------
+    DataError
+        If a value is NaN or infinite.
+    """
+    single = features.dtype == np.float32
+    array = features if single else np.asarray(features, dtype=np.float64)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        value = "NaN" if np.isnan(array[row, column]) else array[row, column]
+        raise DataError(
+            f"features[{row}, {column}] is {value}; every value must be finite: drop or impute "
+            f"such rows"
+        )
+    return array
+
+
 def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Take the NumPy view of an array-like, or a copy where there is no view.
+    """Return an array-like as a NumPy array: a view where there is one, else a copy.
 
     Parameters
     ----------
@@ -96,15 +126,17 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         A NumPy array, a nested list, a pandas or polars frame, a torch tensor, or anything with
         the buffer protocol, ``__array__`` or ``__dlpack__``.
     name : str
-        What to call it in messages.
+        Name of the argument, for messages.
 
     Returns
     -------
     array : ndarray
         Of any shape and dtype.
     notes : tuple of str
-        Says so if the data had to be moved from another device.
+        A note if the data was copied from another device.
     """
+    if type(value) is np.ndarray:
+        return value, ()
     if isinstance(value, np.ma.MaskedArray):
         raise DtypeError(
             f"{name} is a masked array, and a mask cannot be honoured here; drop the masked rows, "
@@ -140,22 +172,23 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse a value that is not among the choices."""
+    """Raise unless the value is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise DataError(f"{name} is {value!r}; choose from {', '.join(map(repr, choices))}")
 
 
 def instance_of(value: object, module: str, name: str) -> bool:
-    """Tell whether `value` is a ``module.name``, without importing the module."""
+    """Return whether `value` is a ``module.name``, without importing the module."""
     loaded = sys.modules.get(module)
     cls = getattr(loaded, name, None)
     return isinstance(cls, type) and isinstance(value, cls)
 
 
-def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
+def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
-    if dtype.name == "bfloat16":  # ml_dtypes, as JAX hands it out; exact in float32
-        return array.astype(np.float32)
+    if is_bfloat16(dtype):
+        return array.astype(np.float32)  # which holds it exactly
     if dtype.kind not in "fiub":
         fix = {
             "c": "take the real part or the modulus",
@@ -177,6 +210,11 @@ def _plain(array: NDArray[Any], name: str) -> NDArray[Any]:
     return array
 
 
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Return whether this is the bfloat16 of ml_dtypes, which JAX arrays have."""
+    return dtype.isbuiltin != 1 and dtype.name == "bfloat16"  # building the name takes long
+
+
 def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     torch = sys.modules["torch"]
     for is_odd, kind, fix in (
@@ -196,7 +234,7 @@ def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         tensor = tensor.float()
     try:
         array: NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()
-    except (TypeError, RuntimeError) as error:  # float8 and other types of torch alone
+    except (TypeError, RuntimeError) as error:  # float8 and other dtypes that only torch has
         raise DtypeError(
             f"{name} has dtype {tensor.dtype}, which NumPy lacks; pass {name}.float()"
         ) from error

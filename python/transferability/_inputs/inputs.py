@@ -1,4 +1,4 @@
-"""Everything a call brings: features, labels, and what the source model or others said of them."""
+"""The validated inputs of one scoring call: features, labels, source outputs, label embeddings."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from .arrays import as_array, as_features
 from .labels import read_labels
 from .target import UNLABELLED, Target, read_target, unlabelled
 
-__all__ = ["Inputs", "read_inputs"]
+__all__ = ["Inputs", "RowSource", "read_inputs", "to_probabilities"]
+
+_SUM_TO_ONE = 1e-3  # tolerance for probabilities in half precision
 
 
 class RowSource(abc.ABC):
-    """Features that are read block by block; ``io.FeatureSource`` is the one for files."""
+    """Features outside memory, which are read in blocks or all at once.
+
+    ``io.FeatureSource``, of files, implements it. The interface stands here so that inputs can hold
+    such features without an import of ``io``.
+    """
 
     @property
     @abc.abstractmethod
@@ -37,12 +43,15 @@ class RowSource(abc.ABC):
 
     @abc.abstractmethod
     def load(self) -> NDArray[Any]:
-        """Read all features at once."""
+        """Read all features."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Checked arrays of the same rows; what was not given is None or empty."""
+    """The validated inputs of one scoring call.
+
+    All arrays have the same rows. Inputs that the caller did not pass are None or empty.
+    """
 
     target: Target
     features: NDArray[Any] | None = None
@@ -50,39 +59,38 @@ class Inputs:
     source_labels: NDArray[np.int64] | None = None
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
-    files: RowSource | None = None  # where `features` are not read yet
+    files: RowSource | None = None  # features that have not been read; `features` is then None
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the features, else of `source_probs`, else one column."""
-        for have in (self.features, self.files, self.source_probs):
-            if have is not None:
-                return have.shape[0], have.shape[1]
+        for array in (self.features, self.files, self.source_probs):
+            if array is not None:
+                return array.shape[0], array.shape[1]
         return self.target.n_samples, 1
 
     def provides(self) -> frozenset[str]:
-        """Name the needs of metrics that this meets."""
-        has_features = self.features is not None or self.files is not None
-        met = {
-            "stats": has_features,
-            "class_scatters": has_features,
-            "samples": has_features,
-            "source_stats": self.source_probs is not None,
-            "source_probs": self.source_probs is not None,
-            "source_labels": self.source_labels is not None,
-            "label_embeddings": bool(self.label_embeddings),
-        }
-        return frozenset(need for need, is_met in met.items() if is_met)
+        """Return the needs of metrics that these inputs meet."""
+        met: list[str] = []
+        if self.features is not None or self.files is not None:
+            met += ("stats", "class_scatters", "samples")
+        if self.source_probs is not None:
+            met += ("source_stats", "source_probs")
+        if self.source_labels is not None:
+            met.append("source_labels")
+        if self.label_embeddings:
+            met.append("label_embeddings")
+        return frozenset(met)
 
     def in_memory(self) -> Inputs:
-        """Read features that are in files."""
+        """Read the features if they are in files."""
         if self.files is None:
             return self
         array, notes = as_features(self.files.load())
         return replace(self, features=array, files=None, notes=self.notes + notes)
 
     def native(self) -> dict[str, Any]:
-        """Give the arrays by the names that the native module knows."""
+        """Return the arrays under the names that the native module reads."""
         return {
             "features": self.features,
             "labels": self.target.ids,
@@ -94,8 +102,8 @@ class Inputs:
         }
 
     def take(self, rows: slice | NDArray[np.intp]) -> Inputs:
-        """Keep some rows of everything, by position; a slice copies nothing."""
-        assert self.files is None, "callers have read them"
+        """Return some rows of all arrays, by position; a slice copies nothing."""
+        assert self.files is None, "callers read them first"
         return replace(
             self,
             target=self.target.take(rows),
@@ -104,10 +112,6 @@ class Inputs:
             source_labels=None if self.source_labels is None else self.source_labels[rows],
             label_embeddings=tuple((name, view[rows]) for name, view in self.label_embeddings),
         )
-
-    def with_target(self, target: Target) -> Inputs:
-        """Replace the labels."""
-        return replace(self, target=target)
 
 
 def read_inputs(
@@ -120,12 +124,23 @@ def read_inputs(
     label_embeddings: object = None,
     target: Target | None = None,
 ) -> Inputs:
-    """Check and convert whatever is given; `target` is labels that were read before.
+    """Validate and convert the data arguments of a scoring function.
+
+    Parameters
+    ----------
+    features, labels, task, source_probs, source_labels, label_embeddings
+        As :func:`transferability.score` takes them.
+    target : Target, optional
+        Labels that have been read before, in place of `labels`.
+
+    Returns
+    -------
+    inputs : Inputs
 
     Raises
     ------
     DataError, DtypeError
-        If an argument is wrong or has other rows than the labels.
+        If an argument is invalid or differs in rows from the labels.
     """
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
@@ -141,17 +156,18 @@ def read_inputs(
         probs, more = as_features(source_probs, "source_probs")
         notes, rows["source_probs"] = notes + more, len(probs)
     if source_labels is not None:
-        ids = _codes(source_labels)
+        ids = _read_source_labels(source_labels)
         rows["source_labels"] = len(ids)
-    views = _views(label_embeddings) if label_embeddings is not None else ()
+    views = _read_views(label_embeddings) if label_embeddings is not None else ()
     if views:
         rows["label_embeddings"] = len(views[0][1])
     if target is None:
-        if labels is None and not rows:
+        if labels is not None:
+            target = read_target(labels, task).without_constant()
+        elif rows:
+            target = unlabelled(max(rows.values()))
+        else:
             raise DataError("there is nothing to score: features and labels are None")
-        none = labels is None
-        target = unlabelled(max(rows.values())) if none else read_target(labels, task)
-        target = target.without_constant()
     for name, n_rows in rows.items():
         if n_rows != target.n_samples:
             if target.task == UNLABELLED:
@@ -163,8 +179,19 @@ def read_inputs(
     return Inputs(target, array, probs, ids, views, notes, files)
 
 
-def _codes(source_labels: object) -> NDArray[np.int64]:
-    """Give the classes that the source model names numbers from 0, in sorted order."""
+def to_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the outputs of a model's head, (n, K), as probabilities.
+
+    Outputs whose rows are probabilities are normalised to a sum of one; others go through softmax.
+    """
+    wide = np.asarray(outputs, dtype=np.float64)
+    if not ((wide >= 0).all() and (abs(wide.sum(axis=1) - 1) < _SUM_TO_ONE).all()):
+        wide = np.exp(wide - wide.max(axis=1, keepdims=True))
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+
+
+def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
+    """Encode the classes of the source model as integers from 0, in sorted order."""
     array, _ = read_labels(source_labels, "source_labels")
     if array.ndim != 1:
         raise DataError(
@@ -177,8 +204,8 @@ def _codes(source_labels: object) -> NDArray[np.int64]:
     return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:
-    """Give each view of the labels as a name and an (n_samples, dimension) array."""
+def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:
+    """Return each view of the labels as a name and an (n_samples, dimension) array."""
     if isinstance(label_embeddings, Mapping):
         named = [(str(name), view) for name, view in label_embeddings.items()]
     else:

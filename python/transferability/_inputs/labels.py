@@ -1,35 +1,51 @@
-"""Labels of any kind to a plain array of one type, with everything missing found and refused."""
+"""Read labels from any container into a NumPy array of one kind, and refuse missing values.
+
+Token labels follow two conventions, which stand here too: the ignored label, and BIO prefixes.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
-from .arrays import as_array, instance_of
+from .arrays import as_array, instance_of, is_bfloat16
 
-__all__ = ["read_labels"]
+__all__ = ["IGNORED", "read_labels", "strip_bio_prefix"]
+
+#: The label of tokens and pixels that are left out, as in torch's losses and in Hugging Face.
+IGNORED = -100
+_BIO_PREFIX = re.compile(r"[BIESLU]-(.+)")
 
 
 def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Give labels as a bool, integer, float or str array of 1 or 2 dimensions, nothing missing."""
-    notes: tuple[str, ...] = ()
-    array: NDArray[Any]
-    if any(instance_of(labels, "pandas", name) for name in ("Series", "DataFrame", "Index")):
-        _refuse_missing(name, np.asarray(labels.isna()))
-        array = labels.to_numpy()
-    elif instance_of(labels, "polars", "Series"):
-        _refuse_missing(name, labels.is_null().to_numpy())
-        array = labels.to_numpy()
-    elif instance_of(labels, "polars", "DataFrame"):
-        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
-        array = labels.to_numpy()
-    else:
-        array, notes = as_array(labels, name)
-        if array.dtype.kind in "USO" and not isinstance(labels, np.ndarray):
-            array = _as_objects(labels, array)  # NumPy turned [1, "a"] and ["a", nan] to strings
+    """Return labels as a bool, integer, float or str array of 1 or 2 dimensions.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Any container that :func:`as_array` knows, a pandas or polars series, or nested lists.
+    name : str
+        Name of the argument, for messages.
+
+    Returns
+    -------
+    array : ndarray of the same shape
+        Floats are float64 and finite.
+    notes : tuple of str
+        As :func:`as_array` returns them.
+
+    Raises
+    ------
+    DataError
+        If labels are empty, missing, infinite, of another shape, or beyond 64-bit integers.
+    DtypeError
+        If they are neither numbers nor strings.
+    """
+    array, notes = _to_array(labels, name)
     if array.ndim not in (1, 2):
         raise DataError(
             f"{name} must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
@@ -40,25 +56,48 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     if array.dtype.kind in "OT":
         array = _from_objects(name, array.astype(object))
     if array.dtype.kind == "S":
-        array = _decoded(name, array)
-    elif array.dtype.name == "bfloat16" or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
+        array = _decode(name, array)
+    elif is_bfloat16(array.dtype) or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
         with np.errstate(over="ignore"):  # becomes infinity, which is refused below
             array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
         raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
         _refuse_missing(name, np.isnan(array))
         _refuse(name, np.isinf(array), "infinite values")
     return array, notes
 
 
-def _as_objects(labels: Any, array: NDArray[Any]) -> NDArray[Any]:
+def strip_bio_prefix(tag: str) -> str:
+    """Remove the chunk prefix of a tag, such as B- or I- of the BIO scheme: B-PER becomes PER."""
+    matched = _BIO_PREFIX.fullmatch(tag)
+    return matched[1] if matched else tag
+
+
+def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Convert the container; missing values of frames are refused while they can be told."""
+    if isinstance(labels, np.ndarray):
+        return as_array(labels, name)
+    if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
+        _refuse_missing(name, np.asarray(labels.isna()))
+        return labels.to_numpy(), ()
+    if instance_of(labels, "polars", "Series"):
+        _refuse_missing(name, labels.is_null().to_numpy())
+        return labels.to_numpy(), ()
+    if instance_of(labels, "polars", "DataFrame"):
+        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
+        return labels.to_numpy(), ()
+    array, notes = as_array(labels, name)
+    if array.dtype.kind not in "USO":
+        return array, notes
+    # NumPy turns [1, "a"] and ["a", nan] into strings; as objects the entries keep their types.
     objects = np.empty(array.shape, dtype=object)
     objects[...] = labels
-    return objects
+    return objects, notes
 
 
 def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Convert an object array to the one dtype that holds all of its entries."""
     values = array.ravel().tolist()
     _refuse_missing(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
     kinds = {type(value) for value in values}
@@ -82,7 +121,7 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _decoded(name: str, array: NDArray[Any]) -> NDArray[Any]:
+def _decode(name: str, array: NDArray[Any]) -> NDArray[Any]:
     try:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:

@@ -1,9 +1,9 @@
-"""Labels and targets: read them, find what is missing, decide the task.
+"""Read classes or targets from labels, and decide the task that they describe.
 
-``task="auto"``: strings, booleans and integers are classes; real numbers are targets, unless all
-are whole numbers with at most 50 distinct values and 5 rows each on average; a 2-D array of 0
-and 1 is multilabel. What could be either way, such as integers or strings that hardly repeat,
-asks for ``task=``.
+``task="auto"``: strings, booleans and integers are classes. Real numbers are targets, unless all
+are whole numbers with at most 50 distinct values and 5 rows each on average. A 2-D array of 0 and
+1 is multilabel. Integers and strings of which most occur once may be either: they raise an error
+that asks for ``task=``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ _INT64 = np.iinfo(np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is to be predicted, ready for the native module.
+    """The response of every row, as the native module reads it.
 
-    Either `ids` is set (classification; they index into `names` for string classes, else they
-    are the classes), or `values`, one column per target; or neither, for `rows` without labels.
+    For classification `ids` is set: indices into `names` for string classes, else the classes
+    themselves. For other tasks `values` is set, one column per target. Without labels neither is
+    set, and `rows` is their number.
     """
 
     task: str
@@ -48,9 +49,9 @@ class Target:
 
     @property
     def data(self) -> NDArray[Any]:
-        """Ids or values, whichever there are."""
+        """The ids or the values."""
         data = self.ids if self.values is None else self.values
-        assert data is not None, "a Target without rows only describes"
+        assert data is not None, "without_rows keeps no data"
         return data
 
     @property
@@ -59,7 +60,7 @@ class Target:
         return self.rows if self.task == UNLABELLED else len(self.data)
 
     def counts(self) -> tuple[tuple[int | str, ...] | None, tuple[int, ...] | None]:
-        """Give the classes that occur, sorted, and how often each does."""
+        """Return the classes that occur, sorted, and the number of rows of each."""
         if self.ids is None:
             return None, None
         ids, counts = np.unique(self.ids, return_counts=True)
@@ -67,7 +68,7 @@ class Target:
         return tuple(classes), tuple(counts.tolist())
 
     def digest(self) -> str:
-        """Hash of the task and every label: equal for equal rows in equal order only."""
+        """Return a hash of the task and of all labels in their order."""
         state = hashlib.blake2b(f"{self.task}|{self.names}|".encode(), digest_size=16)
         if self.task == UNLABELLED:
             state.update(f"{self.rows}".encode())
@@ -80,7 +81,7 @@ class Target:
     def facts(
         self, classes: tuple[int | str, ...] | None, counts: tuple[int, ...] | None
     ) -> dict[str, Any]:
-        """Give what a Score says about its labels."""
+        """Return the attributes of a Score that describe its labels."""
         if self.boolean and classes is not None and set(classes) <= {0, 1}:
             classes = tuple(map(bool, classes))
         return {
@@ -93,19 +94,27 @@ class Target:
         }
 
     def part(self, start: int, stop: int) -> Target:
-        """Keep the rows from `start` to before `stop`, read as all of them were."""
+        """Return the rows from `start` to before `stop`, with the task of all rows."""
         if self.task == UNLABELLED:
             return replace(self, rows=stop - start)
-        # Aligned, as the native module wants them: what came from another process may not be.
+        # The native module needs aligned data, which arrays from another process may not be.
         rows = np.require(self.data[start:stop], requirements="A")
         return replace(self, ids=rows) if self.values is None else replace(self, values=rows)
 
     def without_rows(self) -> Target:
-        """Keep the description and drop the data."""
-        return replace(self, ids=None, values=None, names=None if self.names is None else ())
+        """Return the description without the data."""
+        return Target(
+            self.task,
+            self.note,
+            names=None if self.names is None else (),
+            columns=self.columns,
+            warnings=self.warnings,
+            boolean=self.boolean,
+            rows=self.rows,
+        )
 
     def take(self, rows: slice | NDArray[np.intp]) -> Target:
-        """Keep some rows, by position."""
+        """Return some rows, by position."""
         return replace(
             self,
             ids=None if self.ids is None else self.ids[rows],
@@ -114,7 +123,7 @@ class Target:
         )
 
     def without_constant(self) -> Target:
-        """Leave out the columns of a multilabel target that are all 0 or all 1."""
+        """Return the target without those multilabel columns that are all 0 or all 1."""
         if self.task != "multilabel" or self.values is None or self.columns is None:
             return self
         constant = self.values.min(axis=0) == self.values.max(axis=0)
@@ -138,20 +147,20 @@ class Target:
 
 
 def unlabelled(rows: int) -> Target:
-    """Describe rows without labels."""
+    """Return the target of rows without labels."""
     return Target(UNLABELLED, "no labels were given", rows=rows)
 
 
 def read_target(labels: object, task: str = "auto") -> Target:
-    """Read labels or targets and decide what task they describe.
+    """Read labels or targets and decide the task.
 
     Parameters
     ----------
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Integers, strings, booleans or real numbers, in lists, arrays, tensors or frames.
+        Integers, strings, booleans or real numbers, in lists, arrays, tensors or frames. A Target
+        is returned as it is.
     task : {"auto", "classification", "regression", "multilabel"}
-        "auto" decides as the module's docstring says; the decision is in ``Target.note``.
-        A Target is returned as it is: its task has been decided.
+        "auto" decides by the rules in the module's docstring; ``Target.note`` states the decision.
 
     Returns
     -------
@@ -168,14 +177,15 @@ def read_target(labels: object, task: str = "auto") -> Target:
         return labels
     if task not in ("auto", *TASKS):
         raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
-    array, notes = read_labels(labels)
+    array, warnings = read_labels(labels)
     note = f"{task}, as asked"
+    if array.dtype.kind == "U":
+        return _read_strings(array, task, note, warnings)
     if task == "auto":
         task, note = _decide(array)
     if task == "classification":
-        return replace(_classes(array), note=note, warnings=notes)
-    if array.dtype.kind == "U":
-        raise DtypeError(f"labels are strings, which task={task!r} cannot use; encode as numbers")
+        ids, boolean = _class_ids(array), array.dtype.kind == "b"
+        return Target(task, note, ids=ids, warnings=warnings, boolean=boolean)
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
     if task == "multilabel":
         odd = np.argwhere((values != 0) & (values != 1))
@@ -189,22 +199,14 @@ def read_target(labels: object, task: str = "auto") -> Target:
     names: Sequence[int | str] = range(values.shape[1])
     if columns is not None and len(columns) == values.shape[1]:
         names = [str(column) for column in columns]
-    return Target(task, note, values=values, columns=tuple(names), warnings=notes)
+    return Target(task, note, values=values, columns=tuple(names), warnings=warnings)
 
 
 def _decide(array: NDArray[Any]) -> tuple[str, str]:
+    """Decide the task of numbers or booleans; return it with the reason."""
     kind, n_samples = array.dtype.kind, len(array)
-    if kind == "U":
-        n_distinct = np.unique(array).size
-        if n_samples > 1 and n_distinct > n_samples / 2:
-            raise DataError(
-                f"labels has {n_distinct} distinct strings in {n_samples} rows; if they are "
-                f"classes pass task='classification', if they are numbers stored as text convert "
-                f"them with labels.astype(float)"
-            )
-        return "classification", "classification, because the labels are strings"
     if array.ndim == 2:
-        if bool(np.isin(array, (0, 1)).all()):
+        if bool(((array == 0) | (array == 1)).all()):
             one_hot = array.shape[1] > 1 and bool((array.sum(axis=1) == 1).all())
             hint = "; each row holds a single 1: for classes pass labels.argmax(axis=1)"
             note = "multilabel, because the labels are a 2-D array of 0 and 1"
@@ -218,38 +220,49 @@ def _decide(array: NDArray[Any]) -> tuple[str, str]:
             )
     if kind == "b":
         return "classification", "classification, because the labels are booleans"
-    distinct = np.unique(array)
     if kind in "iu":
-        if n_samples > 1 and distinct.size > n_samples / 2:
-            raise DataError(
-                f"labels has {distinct.size} distinct integers in {n_samples} rows, which may be "
-                f"classes or counts; pass task='classification' or task='regression'"
-            )
+        # There are no more distinct integers than their range is wide, which is found faster.
+        if int(array.max()) - int(array.min()) >= n_samples // 2:
+            n_distinct = np.unique(array).size
+            if n_samples > 1 and n_distinct > n_samples / 2:
+                raise DataError(
+                    f"labels has {n_distinct} distinct integers in {n_samples} rows, which may be "
+                    f"classes or counts; pass task='classification' or task='regression'"
+                )
         return "classification", "classification, because the labels are integers"
-    if (
-        bool((distinct == np.floor(distinct)).all())
-        and distinct.size <= _MAX_CLASSES
-        and n_samples >= _MIN_ROWS_PER_CLASS * distinct.size
-    ):
-        return "classification", (
-            f"classification, because the labels are {distinct.size} distinct whole numbers; "
-            f"pass task='regression' if they are targets"
-        )
+    if bool((array == np.floor(array)).all()):
+        n_distinct = np.unique(array).size
+        if n_distinct <= _MAX_CLASSES and n_samples >= _MIN_ROWS_PER_CLASS * n_distinct:
+            return "classification", (
+                f"classification, because the labels are {n_distinct} distinct whole numbers; "
+                f"pass task='regression' if they are targets"
+            )
     return "regression", "regression, because the labels are real numbers"
 
 
-def _classes(array: NDArray[Any]) -> Target:
-    if array.ndim == 2 and array.shape[1] != 1:
-        raise DataError(
-            f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
-            f"labels.argmax(axis=1), for several labels a row task='multilabel'"
-        )
+def _read_strings(array: NDArray[Any], task: str, note: str, warnings: tuple[str, ...]) -> Target:
+    """Encode string classes as indices into their sorted names."""
+    if task not in ("auto", "classification"):
+        raise DtypeError(f"labels are strings, which task={task!r} cannot use; encode as numbers")
+    names, ids = np.unique(array, return_inverse=True)
+    if task == "auto":
+        n_samples = len(array)
+        if n_samples > 1 and names.size > n_samples / 2:
+            raise DataError(
+                f"labels has {names.size} distinct strings in {n_samples} rows; if they are "
+                f"classes pass task='classification', if they are numbers stored as text convert "
+                f"them with labels.astype(float)"
+            )
+        note = "classification, because the labels are strings"
+    _check_one_class_per_row(array)
+    ids = ids.reshape(-1).astype(np.int64)
+    return Target("classification", note, ids=ids, names=tuple(names.tolist()), warnings=warnings)
+
+
+def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
+    """Convert numbers or booleans to class ids."""
+    _check_one_class_per_row(array)
     array = array.reshape(-1)
-    if array.dtype.kind == "U":
-        names, ids = np.unique(array, return_inverse=True)
-        return Target(
-            "classification", "", ids=ids.reshape(-1).astype(np.int64), names=tuple(names.tolist())
-        )
     if array.dtype.kind == "f":
         odd = np.flatnonzero(array != np.floor(array))
         if odd.size:
@@ -257,8 +270,17 @@ def _classes(array: NDArray[Any]) -> Target:
                 f"labels[{odd[0]}] is {array[odd[0]]:g}, and {odd.size} of {array.size} labels are "
                 f"not whole numbers; for real-valued targets pass task='regression'"
             )
-    # As Python integers, because 2**63 - 1 has no float64.
-    if int(array.max()) > _INT64.max or int(array.min()) < _INT64.min:
+    if array.dtype.kind in "fu" and not (
+        # As Python integers, because 2**63 - 1 has no float64.
+        int(array.max()) <= _INT64.max and int(array.min()) >= _INT64.min
+    ):
         raise DataError("labels has class ids beyond 64-bit integers; use strings for them")
-    ids = np.ascontiguousarray(array, dtype=np.int64)
-    return Target("classification", "", ids=ids, boolean=array.dtype.kind == "b")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _check_one_class_per_row(array: NDArray[Any]) -> None:
+    if array.ndim == 2 and array.shape[1] != 1:
+        raise DataError(
+            f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
+            f"labels.argmax(axis=1), for several labels a row task='multilabel'"
+        )

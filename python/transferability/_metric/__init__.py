@@ -1,1 +1,1 @@
-"""What a metric is: its registry and its result."""
+"""Metrics: their contract and registry, and the result of one."""

@@ -1,13 +1,14 @@
-"""Columns of a ranking that are derived: the Borda consensus of several metrics, and a prior.
+"""Derived columns of a ranking: the Borda consensus of several metrics, and the user's prior.
 
-They are no metrics: ``score`` does not know them, and no features are read for them. Rankings fill
-them in; tables, reports and ``Score.explain`` look them up here.
+``score`` does not compute them and no features are read for them: rankings fill them in. They are
+specified here so that tables, reports and ``Score.explain`` treat them like metrics.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from .options import no_options
 from .spec import MetricSpec
 
 __all__ = ["CONSENSUS", "DERIVED", "PRIOR"]
@@ -15,23 +16,32 @@ __all__ = ["CONSENSUS", "DERIVED", "PRIOR"]
 CONSENSUS, PRIOR = "consensus", "prior"
 
 
-def _no_options(task: str) -> dict[str, object]:
-    return {}
-
-
 def _explain_consensus(score: Any) -> list[str]:
     parts = ", ".join(f"{member} {share:.2f}" for member, share in score.shares.items())
     return [
-        "It is the share of the other models that this one beats, the mean over "
-        f"{len(score.members)} metrics ({parts}); it changes with the models that are compared."
+        "It is the Borda consensus: the share of the other models that this one beats, averaged "
+        f"over {len(score.members)} metrics ({parts}); it changes with the models that are "
+        f"compared."
     ]
 
 
 def _explain_prior(score: Any) -> list[str]:
-    return ["It is what was known of the model before, as given; no data of yours is in it."]
+    return ["It is the prior of this model, as given; none of your data enters it."]
 
 
 DERIVED = {
-    CONSENSUS: MetricSpec(CONSENSUS, _no_options, _explain_consensus, title="Consensus"),
-    PRIOR: MetricSpec(PRIOR, _no_options, _explain_prior, title="Prior"),
+    CONSENSUS: MetricSpec(
+        CONSENSUS,
+        no_options,
+        _explain_consensus,
+        title="Consensus",
+        summary="share of the other models that a model beats, averaged over metrics",
+    ),
+    PRIOR: MetricSpec(
+        PRIOR,
+        no_options,
+        _explain_prior,
+        title="Prior",
+        summary="what was known of a model before, as given",
+    ),
 }

@@ -1,4 +1,4 @@
-"""What a score means, in plain words: the metric, the data, what chance gets, what to watch."""
+"""Interpretation of a score in sentences: the metric, null baselines, the data, caveats."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-#: Rows for each feature below which scores that fit the labels flatter the features.
+#: Rows for each feature below which a fit to the labels is optimistic.
 _FEW = 10
 
 
 def explain(score: Score) -> list[str]:
-    """Give the lines of :meth:`Score.explain`."""
+    """Return the lines of :meth:`Score.explain`."""
     needs = spec_of(score.metric).needs
     of_features = bool({"stats", "class_scatters", "samples"} & {*needs})
     by_group = score.details.get("aggregate", "pooled") != "pooled"
@@ -37,7 +37,7 @@ def explain(score: Score) -> list[str]:
 
 
 def _groups(score: Score) -> list[str]:
-    """Say what the groups of rows got."""
+    """Return the range of the scores of groups of rows."""
     per_group = score.details.get("per_group")
     if not per_group:
         return []
@@ -52,7 +52,7 @@ def _groups(score: Score) -> list[str]:
 
 
 def _reference(score: Score) -> list[str]:
-    """Compare with labels in random order and with features that are the same in every row."""
+    """Compare the score with its null baselines: permuted labels and constant features."""
     found = score.details.get("references")
     if found is None:
         return []
@@ -83,7 +83,7 @@ def _data(score: Score, of_features: bool) -> str:
 
 
 def _watch(score: Score, of_features: bool) -> list[str]:
-    """Say what in the data or the fit may mislead."""
+    """Return caveats of the data and the fit."""
     lines = []
     n_samples, n_features = score.n_samples, score.n_features
     if of_features and n_features >= n_samples - 1:

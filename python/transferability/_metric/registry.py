@@ -1,6 +1,7 @@
-"""The registry of metrics: built-in, registered by users, and from entry points.
+"""The registry of metrics by name: built-in, registered by users, and from entry points.
 
-Nothing outside ``metrics/`` and the native table names a metric, so a new one needs no change here.
+Only the modules in ``metrics/`` and the native table name a metric, so a new one changes nothing
+here. Modules are imported when a metric is first asked for, and specifications resolved once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from .. import _core
 from ..errors import DataError, DtypeError, TransferabilityError
 from .derived import DERIVED
-from .score import SETS
+from .score import SETS, issue
 from .spec import MetricSpec
 
 __all__ = [
@@ -31,10 +32,10 @@ __all__ = [
     "title_of",
 ]
 
-#: The group of entry points that other packages declare their metrics in.
+#: The group of entry points in which other packages declare metrics.
 ENTRY_POINTS = "transferability.metrics"
 
-#: What to do about a need that is not met.
+#: How to meet a need.
 _ADVICE = {
     "stats": "the features; pass features",
     "class_scatters": "statistics of every class; make them with Stats(class_scatters=True)",
@@ -48,17 +49,17 @@ _ADVICE = {
 #: Kernel options by metric, and the metrics of "all" that do not apply, with the reason.
 Plan = tuple[dict[str, dict[str, Any]], dict[str, str]]
 
-#: Metrics that users registered, in the order in which they did.
-_registered: dict[str, MetricSpec] = {}
+#: Every specification that is resolved, derived columns included: the table behind `spec_of`.
+_specs: dict[str, MetricSpec] = dict(DERIVED)
 
 
 @functools.cache
-def _built_in() -> dict[str, MetricSpec]:
-    """Return the metrics of this package by name: those of the native table first."""
+def _built_in() -> Mapping[str, MetricSpec]:
+    """Resolve the metrics of this package: those of the native table first, in its order."""
     modules = importlib.import_module("..metrics", __package__)
     rows = {row["name"]: row for row in _core.metric_table()}
-    specs = {}
-    for name in (*rows, *(name for name in modules.__all__ if name not in rows)):
+    found = {}
+    for name in dict.fromkeys((*rows, *modules.__all__)):
         spec: MetricSpec = importlib.import_module(f"..metrics.{name}", __package__).SPEC
         if row := rows.get(name):
             spec = replace(
@@ -70,70 +71,100 @@ def _built_in() -> dict[str, MetricSpec]:
                 cost=row["cost"],
                 source=row["source"],
             )
-        specs[name] = spec
-    return specs
+        found[name] = spec
+    _specs.update(found)
+    return found
 
 
 @functools.cache
-def _load_entry_points() -> None:
-    """Register the metrics of installed packages, once a process."""
+def _load_entry_points() -> Mapping[str, str]:
+    """Register the metrics of installed packages, once a process.
+
+    One that cannot be loaded is warned of and left out, so that a broken package disturbs no
+    other metric. Returns the reasons by name.
+    """
+    broken = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        if point.name in _built_in():
-            raise DataError(
-                f"the entry point {point.value!r} names its metric {point.name!r}, as one of "
-                f"transferability is called; choose another name in its package"
+        try:
+            _load(point)
+        except Exception as error:
+            broken[point.name] = (
+                f"the metric {point.name!r} of the entry point {point.value!r} could not be "
+                f"loaded: {type(error).__name__}: {error}"
             )
-        found = point.load()  # which may register the metric by itself
-        if point.name in _registered:
-            continue
-        if not isinstance(found, MetricSpec):
-            raise DtypeError(
-                f"the entry point {point.value!r} of group {ENTRY_POINTS} must name a function "
-                f"decorated by transferability.register_metric with name={point.name!r}"
-            )
-        _registered[point.name] = found
+    issue(broken.values())
+    return broken
+
+
+def _load(point: importlib.metadata.EntryPoint) -> None:
+    function = point.load()  # importing its module registers it
+    origin = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
+    spec = _specs.get(point.name)
+    if spec is None or spec.origin != origin:
+        raise DataError(
+            f"it must name a function that transferability.register_metric registers as "
+            f"{point.name!r}; {origin} is not"
+        )
 
 
 def add_spec(spec: MetricSpec) -> None:
-    """Register a metric; one of the same name that was registered before is replaced.
+    """Register a metric; registering the same function again replaces it.
 
     Raises
     ------
     DataError
-        If the name is taken by a metric of this package, or is no identifier.
+        If another metric has its name.
     """
-    taken = spec.name in _built_in() or spec.name in DERIVED or spec.name in SETS
-    if taken or not spec.name.isidentifier():
-        problem = "is taken by this package" if taken else "is not a Python identifier"
-        raise DataError(f"the name of the metric, {spec.name!r}, {problem}; choose another")
-    _registered[spec.name] = spec
+    own = _built_in()
+    if spec.name in own or spec.name in DERIVED or spec.name in SETS:
+        raise DataError(f"name is {spec.name!r}, which transferability itself uses; choose another")
+    taken = _specs.get(spec.name)
+    if taken is not None and taken.origin != spec.origin:
+        raise DataError(
+            f"name is {spec.name!r}, which is registered already, by {taken.origin}; choose another"
+        )
+    _specs[spec.name] = spec
 
 
 def metric_specs() -> Mapping[str, MetricSpec]:
-    """Return every metric by name."""
+    """Return every metric by name: built-in ones first, then as they were registered."""
+    _built_in()
     _load_entry_points()
-    return {**_built_in(), **_registered}
+    return {name: spec for name, spec in [*_specs.items()] if name not in DERIVED}
 
 
 def spec_of(name: str) -> MetricSpec:
-    """Return a metric, or a derived column of a ranking, by its name.
+    """Return a metric, or a derived column of a ranking, by name.
 
     Raises
     ------
     DataError
-        If there is none.
+        If this process knows none.
     """
-    spec = _built_in().get(name) or _registered.get(name) or DERIVED.get(name)
-    return spec if spec is not None else metric_specs()[metric_names(name)[0]]
+    spec = _specs.get(name) or metric_specs().get(name)
+    if spec is None:
+        raise DataError(
+            f"there is no metric {name!r} in this process, only where register_metric was called; "
+            f"import the module that registers it here too, or declare it as an entry point of the "
+            f"group {ENTRY_POINTS}"
+        )
+    return spec
 
 
 def title_of(name: str) -> str:
-    """Return the name of a metric as papers print it."""
-    return spec_of(name).title
+    """Return the title of a metric as papers print it; its name where this process has none."""
+    spec = _specs.get(name) or metric_specs().get(name)
+    return name if spec is None else spec.title
 
 
 def metric_names(metrics: object) -> list[str]:
-    """Validate what was asked for: a name, several, "all" or "recommended"."""
+    """Validate a name, several names, "all" or "recommended", and return the names.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If a metric is unknown or could not be loaded, there is none, or a name is no string.
+    """
     if isinstance(metrics, str) and metrics in _built_in():
         return [metrics]
     known = metric_specs()
@@ -151,6 +182,8 @@ def metric_names(metrics: object) -> list[str]:
         raise DataError(f"metrics is empty; choose from {', '.join(known)}")
     for name in asked:
         if name not in known:
+            if reason := _load_entry_points().get(name):
+                raise DataError(reason)
             close = difflib.get_close_matches(name.lower(), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise DataError(f"unknown metric {name!r}; {hint}known: {', '.join(known)}")
@@ -164,7 +197,7 @@ def plan(
     provided: Collection[str],
     baselines: bool = False,
 ) -> Plan:
-    """Validate metrics and options, and return what to ask of the kernels.
+    """Validate metrics and options, and return the options of every kernel to run.
 
     Parameters
     ----------
@@ -172,13 +205,18 @@ def plan(
         Names, "all" for every metric that applies to `task` and to what is provided, or
         "recommended" for the members of the consensus that apply.
     task : str
-        Already decided.
+        The task of the labels.
     options : mapping
-        Every option must be one that at least one of the metrics takes.
+        Options by name; at least one of the metrics must take each.
     provided : collection of str
         The needs that can be met.
     baselines : bool
-        Also plan for the metrics that others should beat, as far as they apply.
+        Add the baseline metrics that apply.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If a metric named by the user does not apply, or a metric or an option is wrong.
     """
     everything = isinstance(metrics, str) and metrics in SETS
     names, met = metric_names(metrics), frozenset(provided)
@@ -189,8 +227,8 @@ def plan(
     skipped: dict[str, str] = {}
     for name, spec in specs.items():
         reason = _why_not(spec, task, met)
-        if everything and reason is None:  # asked for by name, it says itself what is missing
-            reason = _why_not_by_itself(spec, met)
+        if everything and reason is None:  # the metric itself raises if the user named it
+            reason = _why_no_value(spec, met)
         if reason is not None:
             skipped[name] = reason
     if skipped and not everything:
@@ -235,11 +273,13 @@ def _why_not(spec: MetricSpec, task: str, provided: frozenset[str]) -> str | Non
         tasks = [known for known in spec.tasks if known != "unlabelled"]
         return f"is for {' and '.join(tasks)}, and this task is {task}"
     missing = spec.unmet(provided)
-    return f"needs {_ADVICE[missing[0]].format(name=spec.name)}" if missing else None
+    if not missing:
+        return None
+    return f"needs {_ADVICE[missing[0]].format(name='score' if spec.origin else spec.name)}"
 
 
-def _why_not_by_itself(spec: MetricSpec, provided: frozenset[str]) -> str | None:
-    """Return why a metric that applies would still have no value."""
+def _why_no_value(spec: MetricSpec, provided: frozenset[str]) -> str | None:
+    """Return why a metric that applies would have no value here, if so."""
     if spec.pool is not None and "pool" not in provided:
         return "is defined among models only; call rank"
     if spec.requires is not None and importlib.util.find_spec(spec.requires) is None:

@@ -1,4 +1,4 @@
-"""The result of one metric: a float that remembers how it came about."""
+"""The result of one metric: a float with the data, options and warnings behind it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 __all__ = ["SETS", "Score", "Scores", "collect", "issue", "json_ready", "make_scores"]
 
-#: What stands for several metrics.
+#: Names that stand for several metrics.
 SETS = ("all", "recommended")
 
 
 class Score(float):
-    """A score: a float, higher is better, with everything needed to judge it.
+    """A score: a float, higher is better, with the facts needed to judge it.
 
-    Arithmetic and comparison are those of its value. Scores compare across models on the same
-    rows and labels only.
+    Arithmetic and comparison use the value alone. Compare scores of models on the same rows and
+    labels only.
 
     Attributes
     ----------
     metric : str
         Name of the metric, as ``transferability.score`` takes it.
     task : {"classification", "regression", "multilabel"}
-        What the labels were read as.
+        The task that the labels describe.
     task_note : str
-        How that was decided, in words.
+        How the task was decided, in words.
     n_samples, n_features : int
         Rows and columns of the features.
     n_classes : int or None
@@ -42,20 +42,20 @@ class Score(float):
     classes : tuple of int, str or bool, or None
         The classes that occur, sorted.
     class_counts : tuple of int or None
-        Rows of each of them.
+        Number of rows of each class.
     targets : tuple of int, str or bool
         One name for each entry of `per_target`: the classes, or the kept target columns.
     per_target : ndarray of shape (n_targets,)
-        The score of each class or target alone, where the metric has such parts; its
-        documentation says how they make up the value.
+        The part of each class or target, where the metric has such parts; its documentation
+        states how they add up to the value.
     seconds : float
         Wall time of statistics and metric together.
     warnings : tuple of str
-        What deserves a second look, in whole sentences.
+        Caveats, in whole sentences.
     details : mapping
-        What only this metric has, also reachable as attributes: for LogME `alpha`, `beta`,
-        `converged`, `iterations`, and `coef` and `offset` if they were asked for. Arrays are
-        read-only.
+        Options and results of this metric alone, also available as attributes: for LogME `alpha`,
+        `beta`, `converged`, `iterations`, and with ``keep_coef=True`` `coef` and `offset`. Arrays
+        are read-only.
 
     Examples
     --------
@@ -65,6 +65,8 @@ class Score(float):
     >>> score.task, score.n_classes, score > -1
     ('classification', 2, True)
     """
+
+    __module__ = "transferability"
 
     metric: str
     task: str
@@ -81,7 +83,7 @@ class Score(float):
     details: Mapping[str, Any]
 
     def __new__(cls, value: float, **facts: Any) -> Score:
-        """Make a score; `facts` are the attributes listed above."""
+        """Create a score; `facts` are the attributes listed above."""
         self = super().__new__(cls, value)
         facts["details"] = MappingProxyType(dict(facts.get("details", {})))
         for fact in (*facts.values(), *facts["details"].values()):
@@ -95,29 +97,29 @@ class Score(float):
         return (float(self),), {**self.__dict__, "details": dict(self.details)}
 
     def __getstate__(self) -> None:
-        """Leave nothing to set after ``__new__``."""
+        """Return no state: ``__new__`` sets everything."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: a score is a value."""
+        """Raise AttributeError: a score is immutable."""
         raise AttributeError(f"a Score cannot be changed; {name} is fixed")
 
     def __delattr__(self, name: str) -> None:
-        """Refuse: a score is a value."""
+        """Raise AttributeError: a score is immutable."""
         raise AttributeError(f"a Score cannot be changed; {name} stays")
 
     def __getattr__(self, name: str) -> Any:
-        """Find the entries of `details` as attributes."""
+        """Return an entry of `details`."""
         details: Mapping[str, Any] = self.__dict__.get("details", {})
         if name in details:
             return details[name]
         raise AttributeError(f"this Score ({self.__dict__.get('metric')}) has no {name!r}")
 
     def __dir__(self) -> list[str]:
-        """List the entries of `details` too."""
+        """List the attributes, and the entries of `details`."""
         return sorted({*super().__dir__(), *self.details})
 
     def __repr__(self) -> str:
-        """Show value, metric, task and shape."""
+        """Return value, metric, task and shape."""
         classes = "" if self.n_classes is None else f", n_classes={self.n_classes}"
         warned = f", {len(self.warnings)} warnings" if self.warnings else ""
         return (
@@ -127,8 +129,39 @@ class Score(float):
 
     __str__ = float.__repr__
 
+    def replace(self, **changes: Any) -> Score:
+        """Return a copy with some attributes changed.
+
+        Parameters
+        ----------
+        **changes
+            ``value``, or any of the attributes listed above.
+
+        Returns
+        -------
+        score : Score
+            A new object; this one does not change.
+
+        Raises
+        ------
+        TypeError
+            For a name that is no attribute of a score.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> score = tx.logme(np.eye(6)[:, :2], [0, 1, 0, 1, 0, 1])
+        >>> changed = score.replace(value=0.5, warnings=("Changed by hand.",))
+        >>> float(changed), changed.metric, score.warnings
+        (0.5, 'logme', ())
+        """
+        value = changes.pop("value", float(self))
+        if unknown := changes.keys() - self.__dict__.keys():
+            raise TypeError(f"a Score has no attribute {min(unknown)!r}; see its documentation")
+        return Score(value, **{**self.__dict__, **changes})
+
     def with_warning(self, text: str) -> Score:
-        """Give the same score with one more warning.
+        """Return a copy with one more warning.
 
         Parameters
         ----------
@@ -140,23 +173,23 @@ class Score(float):
         score : Score
             A new object.
         """
-        return Score(self, **{**self.__dict__, "warnings": (*self.warnings, text)})
+        return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
-        """Say in plain words what the number means and what to watch.
+        """Return an interpretation of the score in plain words.
 
         Returns
         -------
         text : str
-            Some lines: what the metric is, the data, what chance gets where ``score(...,
-            reference=)`` was asked for, and what deserves a second look.
+            Lines on the metric, the data, the null baselines (with ``score(..., reference=)``)
+            and the caveats.
         """
         from .explain import explain
 
         return "\n".join(explain(self))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain Python, ready for ``json.dumps``.
+        """Return the value and all attributes as plain Python, ready for ``json.dumps``.
 
         Returns
         -------
@@ -168,7 +201,15 @@ class Score(float):
 
 
 class Scores(dict[str, Score]):
-    """Scores by metric name; `skipped` has those of "all" that do not apply or failed, and why."""
+    """Scores by metric name.
+
+    Attributes
+    ----------
+    skipped : dict of str to str
+        The metrics of "all" that do not apply or failed, with the reason.
+    """
+
+    __module__ = "transferability"
 
     def __init__(self, scores: Mapping[str, Score], skipped: Mapping[str, str]) -> None:
         super().__init__(scores)
@@ -176,7 +217,7 @@ class Scores(dict[str, Score]):
 
 
 def json_ready(value: Any) -> Any:
-    """Turn arrays, tuples, mappings and non-finite floats into what JSON can hold."""
+    """Convert arrays, tuples, mappings and non-finite floats to types that JSON has."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -194,7 +235,7 @@ def make_scores(
     facts: Mapping[str, Any],
     notes: Sequence[str],
 ) -> dict[str, Score | Exception]:
-    """Turn native outcomes into scores; exceptions are handed through."""
+    """Convert native outcomes to scores, and keep the exceptions among them."""
     return {
         name: outcome
         if isinstance(outcome := outcomes[name], Exception)
@@ -211,7 +252,7 @@ def make_scores(
 
 
 def _kept(facts: Mapping[str, Any], details: Mapping[str, Any], n_parts: int) -> dict[str, Any]:
-    """Name the targets that are left where a metric left some out, or has no parts."""
+    """Return the targets that a metric kept; none where it has no parts."""
     if "kept" in details:
         return {"targets": tuple(facts["targets"][i] for i in details["kept"])}
     return {} if n_parts else {"targets": ()}
@@ -220,7 +261,7 @@ def _kept(facts: Mapping[str, Any], details: Mapping[str, Any], n_parts: int) ->
 def collect(
     results: Mapping[str, Score | Exception], asked: str | Sequence[str], skipped: Mapping[str, str]
 ) -> Score | Scores:
-    """Give what the user asked for: one Score for one name, else all; raise what failed."""
+    """Return the Score of a single name, else all Scores; raise if a named metric failed."""
     everything = isinstance(asked, str) and asked in SETS
     scores = {name: result for name, result in results.items() if isinstance(result, Score)}
     for name, result in results.items():

@@ -1,4 +1,4 @@
-"""The contract of a metric: one frozen ``MetricSpec`` holds all that the package uses of it."""
+"""The contract of a metric: a frozen dataclass with everything that the package knows of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError
+from ..errors import DataError, TransferabilityError
 
 if TYPE_CHECKING:
     from .score import Score
 
 __all__ = ["NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec"]
 
-#: What a metric may read, with the words for it in listings.
+#: What a metric may read, as listings print it.
 NEEDS = {
     "stats": "statistics of the features (one pass, shared)",
     "class_scatters": "statistics of every class (the same pass)",
@@ -25,51 +25,54 @@ NEEDS = {
     "source_labels": "source_labels: the source model's predicted classes",
     "label_embeddings": "label_embeddings: views of the labels by other models",
 }
-#: The needs that statistics of the features alone meet.
+#: The needs that statistics of the features meet without the samples.
 OF_STATISTICS = frozenset({"stats", "class_scatters"})
 TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """What the package knows of one metric.
+    """Specification of one metric.
 
-    The module of a built-in metric has one instance, ``SPEC``. Where the native core computes the
-    metric, its row of the native table supplies title, summary, needs, tasks, cost and source.
+    The module of a built-in metric defines one instance, ``SPEC``. Where the native core computes
+    the metric, its row of the native table supplies title, summary, needs, tasks, cost and source.
 
     Attributes
     ----------
     name : str
-        As ``score(metrics=...)`` takes it.
+        Name, as ``score(metrics=...)`` takes it.
     options : callable
         ``options(task, *, ...)`` validates the user's options, which are its keywords, and returns
-        those of the kernel.
+        the options of the kernel.
     explain : callable
-        ``explain(score)`` returns sentences on what the number means.
+        ``explain(score)`` returns sentences that interpret a score.
     when : str
-        When to use it, in one sentence.
+        When to use the metric, in one sentence.
     title, summary, cost, source : str
         Name in tables, what it measures, time complexity, publication.
     needs : tuple of str
         Keys of ``NEEDS``.
     tasks : tuple of str
-        Of ``TASKS_OF_METRICS``.
+        Entries of ``TASKS_OF_METRICS``.
     requires : str, optional
         The optional package that `compute` imports.
     recommended : mapping, optional
-        Its options as a member of ``metrics="recommended"``; None for other metrics.
+        Options as a member of ``metrics="recommended"``; None for other metrics.
     baseline : bool
         Whether ``baselines=True`` adds it to a ranking.
     pool : callable, optional
-        ``pool(scores)`` returns the values of the models of a ranking, for a metric that is defined
-        among models only.
+        ``pool(scores)`` returns the values of all models of a ranking, for a metric that is
+        defined relative to the other models.
     influence : callable, optional
-        ``influence(inputs, options, run)`` returns the influence of every row on the score, or None
-        where these options have none; ``run(**more)`` computes the score with more kernel options.
+        ``influence(inputs, options, run)`` returns the influence function at every row, or None
+        where it is unknown for these options; ``run(**more)`` computes the score with more kernel
+        options.
     compute : callable, optional
         ``compute(inputs, options, n_threads)`` returns an outcome as the native module does. It
-        gets the ``Stats`` in place of the inputs where the needs are statistics only. None: the
-        native module computes the metric.
+        gets ``Stats`` in place of ``Inputs`` where the needs are statistics only. None: the native
+        module computes the metric.
+    origin : str
+        Module and name of a registered function; empty for built-in metrics.
     """
 
     name: str
@@ -88,15 +91,15 @@ class MetricSpec:
     pool: Callable[[Sequence[Any]], list[float]] | None = None
     influence: Callable[[Any, Mapping[str, Any], Callable[..., Score]], Any] | None = None
     compute: Callable[[Any, Mapping[str, Any], int], Mapping[str, Any]] | None = None
+    origin: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse needs and tasks that do not exist."""
+        """Validate needs and tasks."""
         for kind, given, known in (
             ("needs", self.needs, tuple(NEEDS)),
             ("tasks", self.tasks, TASKS_OF_METRICS),
         ):
-            odd = [entry for entry in given if entry not in known]
-            if odd:
+            if odd := [entry for entry in given if entry not in known]:
                 raise DataError(
                     f"{kind} of metric {self.name!r} has {odd[0]!r}; choose from {', '.join(known)}"
                 )
@@ -108,20 +111,30 @@ class MetricSpec:
 
     @functools.cached_property
     def option_names(self) -> frozenset[str]:
-        """The options that users may set."""
+        """Names of the options that users may set."""
         return frozenset(inspect.signature(self.options).parameters) - {"task"}
 
     @property
     def reads_statistics_only(self) -> bool:
-        """Whether ``Stats`` of the features serve the metric without the samples."""
+        """Whether ``Stats`` of the features suffice."""
         return OF_STATISTICS.issuperset(self.needs)
 
     def unmet(self, provided: frozenset[str] | set[str]) -> list[str]:
         """Return the needs that are not provided."""
         return [need for need in self.needs if need not in provided]
 
+    def run(
+        self, inputs: Any, options: Mapping[str, Any], n_threads: int
+    ) -> Mapping[str, Any] | Exception:
+        """Call `compute`, and return an error of the data or of memory as the outcome."""
+        assert self.compute is not None, "the native module computes the others"
+        try:
+            return self.compute(inputs, options, n_threads)
+        except (TransferabilityError, MemoryError) as error:
+            return error
+
     def facts(self) -> dict[str, Any]:
-        """Return what listings print, as plain Python."""
+        """Return the fields that listings print, as plain Python."""
         return {
             "name": self.name,
             "title": self.title,

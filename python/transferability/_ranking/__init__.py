@@ -1,1 +1,1 @@
-"""Rankings of models: their rows, tables and files."""
+"""Rankings of models, tasks and ensembles: rows, tables, and the files of models."""

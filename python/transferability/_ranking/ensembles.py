@@ -1,22 +1,22 @@
 r"""Rank ensembles of source models for one target task.
 
-For members s of an ensemble, with θ_s the source model's class probabilities and P_s(y | z) the
-conditional frequencies of labels that LEEP reads off them:
+For the members s of an ensemble, θ_s are the class probabilities of a source model and P_s(y | z)
+the conditional frequencies of the labels, as in LEEP. The score of an ensemble is
 
-- "concatenate": the metric of the members' features side by side: one head on all of them;
-- "mean": the mean of the members' scores (MS-LEEP for LEEP): no more than single scores know;
-- "prediction": E-LEEP, (1/N) Σ_i ln (1/S) Σ_s Σ_z P_s(y_i | z) θ_s(x_i)_z: the likelihood of
-  the members' averaged predictions, where members that err differently help each other.
+- "concatenate": the metric of the members' features side by side, as for one head on all of them;
+- "mean": the mean of the members' scores (MS-LEEP for LEEP);
+- "prediction": E-LEEP, (1/N) Σ_i ln (1/S) Σ_s Σ_z P_s(y_i | z) θ_s(x_i)_z, the log-likelihood of
+  the members' averaged predictions. It rewards members that make different errors.
 
-Agostinelli, Uijlings, Mensink, Ferrari (2022). Transferability Metrics for Selecting Source Model
-Ensembles. CVPR, eq. (3) to (5) in content; their IoU variants are for segmentation, and not here.
+Source: Agostinelli, Uijlings, Mensink, Ferrari (2022). Transferability Metrics for Selecting Source
+Model Ensembles. CVPR, eq. (3) to (5) in content. Departure: their IoU variants for segmentation are
+not implemented.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -28,7 +28,8 @@ from .._inputs.target import read_target
 from .._metric.score import Score
 from ..errors import DataError
 from .rank import rank
-from .ranking import Ranking, Row
+from .ranking import Ranking
+from .row import Row
 
 __all__ = ["rank_ensembles"]
 
@@ -45,7 +46,7 @@ def rank_ensembles(
     most: int = 200,
     **options: Any,
 ) -> Ranking:
-    """Rank ensembles of source models, every subset of the sizes given.
+    """Rank ensembles of source models: every subset of the given sizes.
 
     Parameters
     ----------
@@ -53,29 +54,29 @@ def rank_ensembles(
         Features of each source model for the same rows; for "prediction" its class
         probabilities, (n_samples, n_source_classes), of any number of source classes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Of the target task.
+        Labels of the target task.
     metric : str, optional
-        Default: "logme"; "leep", the only one, for "prediction".
+        Default: "logme", or "leep" for "prediction", which allows no other.
     sizes : int or sequence of int, default=2
-        How many members; several sizes are ranked together. "concatenate" favours larger
-        ensembles by their width alone where rows are few; look at one size at a time then.
+        Number of members; several sizes are ranked together. With few rows "concatenate" favours
+        larger ensembles by their width alone; rank one size at a time then.
     combine : {"concatenate", "mean", "prediction"}, default="concatenate"
         The metric of the members' features side by side; the mean of the members' scores; or the
-        likelihood of their averaged predictions (E-LEEP).
+        log-likelihood of their averaged predictions (E-LEEP).
     most : int, default=200
-        Ensembles to be tried at most.
+        Upper limit of the number of ensembles.
     **options
-        As :func:`transferability.rank`: `task`, `n_threads`, options of the metric.
+        As in :func:`transferability.rank`: `task`, `n_threads`, options of the metric.
 
     Returns
     -------
     ranking : Ranking
-        Names are those of the members, joined by " + " in the order of `models`.
+        The name of an ensemble joins its members' names by " + ", in the order of `models`.
 
     Raises
     ------
     DataError
-        More subsets than `most`, sizes beyond the number of models, models of other rows.
+        More subsets than `most`, sizes beyond the number of models, models of different rows.
 
     References
     ----------
@@ -91,29 +92,30 @@ def rank_ensembles(
     'left + right'
     """
     check_choice("combine", combine, COMBINE)
-    subsets = _subsets(list(models), sizes, most)
+    subsets = _list_subsets(list(models), sizes, most)
     if combine == "prediction":
         if metric not in (None, "leep"):
             raise DataError(f'combine="prediction" is defined for leep, not for {metric}')
-        return _by_prediction(models, labels, subsets, options)
+        return _rank_by_prediction(models, labels, subsets, options)
     name = metric or "logme"
     options = {"progress": False, **options}
     if combine == "mean":
         singles = rank(models, labels, name, **options)
-        rows = [_mean_row(singles, subset, name) for subset in subsets]
-        return singles._with(rows)
+        rows = [_average_rows(singles, subset, name) for subset in subsets]
+        return singles.replace(rows=rows)
     arrays = {model: as_features(array)[0] for model, array in models.items()}
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) > 1:
         raise DataError(f"models have {sorted(lengths)} rows; give the same rows of each")
     parts = []
-    for subset in subsets:  # one at a time: the arrays side by side are as large as their parts
+    for subset in subsets:  # one at a time, which limits memory to one concatenated array
         wide = np.concatenate([arrays[model] for model in subset], axis=1)
         parts.append(rank({" + ".join(subset): wide}, labels, name, **options))
     return sum(parts[1:], parts[0])
 
 
-def _subsets(names: list[str], sizes: int | Sequence[int], most: int) -> list[tuple[str, ...]]:
+def _list_subsets(names: list[str], sizes: int | Sequence[int], most: int) -> list[tuple[str, ...]]:
+    """Return every subset of the given sizes; raise if there are more than `most`."""
     wanted = [sizes] if isinstance(sizes, int) else list(sizes)
     if not wanted or min(wanted) < 1 or max(wanted) > len(names):
         raise DataError(f"sizes is {sizes}; ensembles have 1 to {len(names)} members here")
@@ -126,53 +128,49 @@ def _subsets(names: list[str], sizes: int | Sequence[int], most: int) -> list[tu
     return [subset for size in wanted for subset in combinations(names, size)]
 
 
-def _mean_row(singles: Ranking, subset: tuple[str, ...], metric: str) -> Row:
+def _average_rows(singles: Ranking, subset: tuple[str, ...], metric: str) -> Row:
+    """Return the row of an ensemble with the mean of its members' scores."""
     rows = [singles[model] for model in subset]
     failed = next((row for row in rows if row.error is not None), None)
-    first = replace(
-        rows[0],
+    row = rows[0].replace(
         name=" + ".join(subset),
-        n_features=sum(row.n_features or 0 for row in rows),
-        seconds=sum(row.seconds for row in rows),
-        notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
+        n_features=sum(member.n_features or 0 for member in rows),
+        seconds=sum(member.seconds for member in rows),
+        notes=tuple(dict.fromkeys(note for member in rows for note in member.notes)),
     )
     if failed is not None:
-        return replace(first, scores={}, error=f"{failed.name}: {failed.error}")
-    values = [row.value(metric) for row in rows]
-    return replace(
-        first, scores={metric: _ensemble(rows[0].scores[metric], np.mean(values), subset)}
-    )
+        return row.replace(scores={}, error=f"{failed.name}: {failed.error}")
+    value = np.mean([member.value(metric) for member in rows])
+    return row.replace(scores={metric: _score_ensemble(rows[0].scores[metric], value, subset)})
 
 
-def _by_prediction(
+def _rank_by_prediction(
     models: Mapping[str, object],
     labels: object,
     subsets: list[tuple[str, ...]],
     options: Mapping[str, Any],
 ) -> Ranking:
-    """Average what LEEP of each member predicts, from its probabilities and the labels."""
-    nothing = dict.fromkeys(models, np.zeros((_rows(labels), 1)))
-    singles = rank(nothing, labels, "leep", source_probs=models, **{"progress": False, **options})
-    ids = read_target(labels, "classification").ids
-    assert ids is not None, "leep has refused what is no classification"
-    predicted = {m: _predicted(models[m], ids) for m in models if singles[m].error is None}
+    """Rank ensembles by E-LEEP, the log-likelihood of the members' averaged predictions."""
+    target = read_target(labels, "classification")
+    unused = dict.fromkeys(models, np.zeros((target.n_samples, 1)))  # LEEP reads no features
+    singles = rank(unused, labels, "leep", source_probs=models, **{"progress": False, **options})
+    assert target.ids is not None, "a classification has class ids"
+    predicted = {
+        m: _predict_labels(models[m], target.ids) for m in models if singles[m].error is None
+    }
     rows = []
     for subset in subsets:
-        row = _mean_row(singles, subset, "leep")
+        row = _average_rows(singles, subset, "leep")
         if row.error is None:
             mean = np.mean([predicted[model] for model in subset], axis=0)
-            value = _ensemble(row.scores["leep"], np.mean(np.log(mean)), subset)
-            row = replace(row, scores={"leep": value})
-        rows.append(replace(row, n_features=None))
-    return singles._with(rows)
+            value = _score_ensemble(row.scores["leep"], np.mean(np.log(mean)), subset)
+            row = row.replace(scores={"leep": value})
+        rows.append(row.replace(n_features=None))
+    return singles.replace(rows=rows)
 
 
-def _rows(labels: object) -> int:
-    return read_target(labels, "classification").n_samples
-
-
-def _predicted(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give Σ_z P(y_i | z) θ(x_i)_z for every row i; source classes without mass have no part."""
+def _predict_labels(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return Σ_z P(y_i | z) θ(x_i)_z for every row i; source classes without mass add nothing."""
     theta = np.asarray(as_features(probs, "source_probs")[0], dtype=np.float64)
     _, place = np.unique(ids, return_inverse=True)
     joint = np.zeros((place.max() + 1, theta.shape[1]))
@@ -183,7 +181,7 @@ def _predicted(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64]:
     return predicted
 
 
-def _ensemble(score: Score, value: Any, subset: tuple[str, ...]) -> Score:
+def _score_ensemble(score: Score, value: Any, subset: tuple[str, ...]) -> Score:
+    """Return a member's score with the value and the members of the ensemble."""
     details = {**score.details, "members": subset}
-    facts = {**score.__dict__, "details": details, "per_target": np.empty(0), "targets": ()}
-    return Score(float(value), **facts)
+    return score.replace(value=float(value), details=details, per_target=np.empty(0), targets=())

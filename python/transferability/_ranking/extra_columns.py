@@ -1,80 +1,94 @@
-"""Columns of a ranking that are no metrics: the consensus of several, and what was known before.
+"""Columns of a ranking that depend on the models compared: Borda consensus, pooled metrics, priors.
 
-The consensus of a model is the share of the other models that it beats, a tie counting half, as the
-mean over the member metrics: (M - mean rank) / (M - 1) for M models. It depends on ranks alone, so
-metrics of any scale combine; and on the models that are compared, so it belongs to a ranking.
+Borda consensus: a member metric gives a model the share of the other models that it beats, a tie
+counting half. The consensus is the mean over the members, (M - mean rank) / (M - 1) for M models.
+It depends on ranks alone, so metrics of any scale combine.
+
+A pooled metric is defined among models only: its scores hold parts, and its values follow from the
+parts of all models. A prior is a number known for each model before any features are read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._metric.derived import CONSENSUS, PRIOR
+from .._metric.registry import spec_of
 from .._metric.score import Score
+from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
+from .row import Row
 
-if TYPE_CHECKING:
-    from .ranking import Row
-
-__all__ = ["CONSENSUS", "PRIOR", "read_prior", "with_consensus", "with_prior"]
+__all__ = ["add_consensus", "add_prior", "pool_rows", "read_prior"]
 
 
-def with_consensus(rows: Iterable[Row], members: Sequence[str]) -> list[Row]:
-    """Give every row the consensus of `members`; a member that failed for a model counts as last.
+def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
+    """Compute the values that depend on all rows: pooled metrics, and the consensus if present."""
+    rows = list(rows)
+    for metric in metrics:
+        pool = spec_of(metric).pool
+        scored = [i for i, row in enumerate(rows) if metric in row.scores]
+        if pool is None or not scored:
+            continue
+        scores = [rows[i].scores[metric] for i in scored]
+        if "per_group" in scores[0].details:
+            scores = pool_groups(pool, scores)
+        else:
+            values = zip(pool(scores), scores, strict=True)
+            scores = [score.replace(value=value) for value, score in values]
+        for i, score in zip(scored, scores, strict=True):
+            rows[i] = rows[i].replace(scores={**rows[i].scores, metric: score})
+    members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
+    return add_consensus(rows, min(members)) if members else tuple(rows)
 
-    A row keeps its error where no member could be computed for it, and only then.
+
+def add_consensus(rows: Iterable[Row], members: Sequence[str]) -> tuple[Row, ...]:
+    """Add the Borda consensus of `members` to every row, as its first score.
+
+    A model for which a member failed counts as last by that member. A row keeps its error only
+    where every member failed.
     """
     rows = list(rows)
-    shares = {member: _beaten([row.value(member) for row in rows]) for member in members}
+    shares = {member: _borda_shares([row.value(member) for row in rows]) for member in members}
     found: list[Row] = []
     for i, row in enumerate(rows):
-        having = [member for member in members if member in row.scores]
-        if not having:
+        computed = [member for member in members if member in row.scores]
+        if not computed:
             reason = row.error or f"none of {', '.join(members)} could be computed"
-            found.append(replace(row, error=reason))
+            found.append(row.replace(error=reason))
             continue
         own = {member: shares[member][i] for member in members}
-        facts = row.scores[having[0]].__dict__ | {
-            "metric": CONSENSUS,
-            "targets": (),
-            "per_target": np.empty(0),
-            "warnings": (),
-            "details": {"members": tuple(members), "shares": own},
-        }
-        score = Score(sum(own.values()) / len(own), **facts)
+        score = _derive(
+            row.scores[computed[0]],
+            CONSENSUS,
+            sum(own.values()) / len(own),
+            {"members": tuple(members), "shares": own},
+        )
         notes = row.notes
         if row.error is not None:
             missing = next(member for member in members if member not in row.scores)
             notes = tuple(dict.fromkeys((*notes, f"{missing} failed: {row.error}")))
         scores = {CONSENSUS: score, **{k: v for k, v in row.scores.items() if k != CONSENSUS}}
-        found.append(replace(row, scores=scores, notes=notes, error=None))
-    return found
+        found.append(row.replace(scores=scores, notes=notes, error=None))
+    return tuple(found)
 
 
-def with_prior(rows: Iterable[Row], prior: Mapping[str, float]) -> list[Row]:
-    """Give rows what is known of their models already, as one more column."""
+def add_prior(rows: Iterable[Row], prior: Mapping[str, float]) -> tuple[Row, ...]:
+    """Add the prior to the rows of the models that have one, as the last score."""
     found = []
     for row in rows:
         value = prior.get(row.name)
         if value is not None and row.scores:
-            facts = next(iter(row.scores.values())).__dict__ | {
-                "metric": PRIOR,
-                "targets": (),
-                "per_target": np.empty(0),
-                "warnings": (),
-                "details": {},
-            }
-            row = replace(row, scores={**row.scores, PRIOR: Score(value, **facts)})
+            score = _derive(next(iter(row.scores.values())), PRIOR, value, {})
+            row = row.replace(scores={**row.scores, PRIOR: score})
         found.append(row)
-    return found
+    return tuple(found)
 
 
 def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
-    """Check a mapping of model names to finite numbers."""
+    """Validate a mapping of model names to finite numbers."""
     if not isinstance(prior, Mapping):
         raise DtypeError(f"prior must be a mapping of model names to numbers, got {type(prior)}")
     known = list(models)
@@ -98,8 +112,20 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
     return values
 
 
-def _beaten(values: Sequence[float]) -> list[float]:
-    """Give for each value the share of the others below it; NaN is below all numbers."""
+def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:
+    """Return a derived column's score, with the facts about the data from a metric's score."""
+    return score.replace(
+        value=value,
+        metric=metric,
+        targets=(),
+        per_target=np.empty(0),
+        warnings=(),
+        details=details,
+    )
+
+
+def _borda_shares(values: Sequence[float]) -> list[float]:
+    """Return for each value the share of the others below it, ties counting half; NaN is last."""
     numbers = [value if value == value else -float("inf") for value in values]
     if len(numbers) < 2:
         return [0.5] * len(numbers)

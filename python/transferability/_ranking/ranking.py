@@ -1,110 +1,53 @@
-"""The result of ``rank``: rows, best first."""
+"""The result of ``rank``: the models as rows, best first."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import spec_of
-from .._metric.score import Score, json_ready
-from .._scoring.groups import Groups, pool_groups
+from .._metric.score import json_ready
+from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
-from . import render as _render
-from .extra_columns import with_consensus
+from .extra_columns import add_consensus, pool_rows
+from .render import Table, columns, make_table
+from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-    from .._inputs.target import Target
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
     from ..tuning import TeacherEnsemble
 
-__all__ = ["Planned", "Ranking", "Row", "pooled"]
+__all__ = ["Ranking"]
 
 
-@dataclass(frozen=True, eq=False)
-class Planned:
-    """What was asked of every model: metrics with native options, how, and by which groups."""
-
-    requests: Mapping[str, dict[str, Any]]
-    common: Mapping[str, Any]
-    groups: Groups | None
-    target: Target
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model of a ranking; each score is also an attribute, as in ``row.logme``.
-
-    Where :func:`transferability.rank_models` ran the model, ``layer`` is the one that the scores
-    are of, and ``layers`` has the scores of every layer by name, from the first to the last.
-    """
-
-    name: str
-    scores: Mapping[str, Score]
-    n_samples: int | None
-    n_features: int | None
-    seconds: float
-    notes: tuple[str, ...] = ()
-    error: str | None = None
-    rank: int = 0
-    layer: str | None = None
-    layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
-    #: Reads the features once more; not pickled.
-    inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def per_group(self) -> dict[str, Mapping[int | str, Score]]:
-        """By metric, the score of every group of rows; empty without ``rank(..., groups=)``."""
-        of = {metric: score.details.get("per_group") for metric, score in self.scores.items()}
-        return {metric: scores for metric, scores in of.items() if scores is not None}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what reads the features."""
-        return {**self.__dict__, "inputs": None}
-
-    def __getattr__(self, name: str) -> Score:
-        """Find scores by the name of their metric."""
-        try:
-            return self.__dict__["scores"][name]  # type: ignore[no-any-return]
-        except KeyError:
-            raise AttributeError(f"this row has no {name!r}") from None
-
-    def fine_tune_recipe(self) -> str:
-        """Say in words how the paper of LogME fine-tunes the one model that is deployed."""
-        from ..tuning._from_ranking import fine_tune_recipe
-
-        return fine_tune_recipe(self)
-
-    def value(self, metric: str) -> float:
-        """Give a score as a plain float, NaN where the metric failed."""
-        return float(self.scores.get(metric, math.nan))
-
-
-@dataclass(frozen=True, init=False, repr=False, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Ranking:
-    """Models, best first; a sequence of rows that also looks up by name.
+    """Models, best first: a sequence of rows that also looks up rows by name.
 
     Attributes
     ----------
     rows : tuple of Row
         Sorted by the first metric, ties by name; models that failed come last.
     metrics : tuple of str
-        The first one sorts. All are higher-is-better.
+        The first one sorts. Higher is better for all of them.
     task, task_note : str
-        What the labels were read as, and why.
+        Task that the labels were read as, and the reason.
     warnings : tuple of str
-        What concerns the labels, and so every model.
+        Warnings about the labels, which concern every model.
     skipped : dict of str to str
         Metrics of "all" that do not apply, with the reason.
     digest : str
-        Equal for rankings of the same rows, labels, metrics and options, which may be added.
+        Hash of rows, labels, metrics and options. Rankings with equal digests can be added.
     """
+
+    __module__ = "transferability"
 
     rows: tuple[Row, ...]
     metrics: tuple[str, ...]
@@ -113,56 +56,61 @@ class Ranking:
     digest: str
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
-    plan: Planned | None = field(default=None, repr=False)
+    plan: ScoringPlan | None = field(default=None, repr=False)
 
-    unit = "model"  # what a row is, in words
+    unit = "model"  # the noun for one row in the tables
 
-    def __init__(self, rows: Iterable[Row], **facts: Any) -> None:
-        first = facts["metrics"][0]
+    def __post_init__(self) -> None:
+        """Sort and number the rows."""
 
         def order(row: Row) -> tuple[bool, float, str]:
-            return (row.error is not None, -row.value(first) if row.error is None else 0, row.name)
+            failed = row.error is not None
+            return (failed, 0.0 if failed else -row.value(self.metrics[0]), row.name)
 
-        ranked = (replace(row, rank=i) for i, row in enumerate(sorted(rows, key=order), start=1))
-        self.__dict__.update({"skipped": {}, **facts, "rows": tuple(ranked)})
+        ranked = enumerate(sorted(self.rows, key=order), start=1)
+        object.__setattr__(self, "rows", tuple(row.replace(rank=i) for i, row in ranked))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names, best first."""
+        """Names of the models, best first."""
         return tuple(row.name for row in self.rows)
 
     @property
     def best(self) -> Row:
-        """The first row; an error if no model could be scored."""
+        """The first row; a DataError if no model could be scored."""
         if self.rows[0].error is not None:
             raise DataError(f"no model could be scored; {self.rows[0].name}: {self.rows[0].error}")
         return self.rows[0]
 
     @property
     def failed(self) -> tuple[Row, ...]:
-        """The rows of models that could not be scored."""
+        """The rows of the models that could not be scored."""
         return tuple(row for row in self.rows if row.error is not None)
 
+    def replace(self, **changes: Any) -> Ranking:
+        """Return a copy with the given attributes changed; new rows are sorted and numbered."""
+        return dataclasses.replace(self, **changes)
+
     def top(self, k: int) -> Ranking:
-        """Give the first `k` rows as a ranking."""
+        """Return the first `k` rows as a ranking."""
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
-        return self._with(self.rows[:k])
+        return self.replace(rows=self.rows[:k])
 
     def teachers(self, k: int = 3, *, temperature: float = 0.1) -> TeacherEnsemble:
-        """Let the first `k` models teach together, for B-Tuning.
+        """Return the first `k` models as the teachers of B-Tuning.
 
         Parameters
         ----------
         k : int, default=3
-            How many, at most those that LogME could score.
+            Number of teachers, at most the number of models with a LogME score.
         temperature : float, default=0.1
-            As :func:`transferability.tuning.teacher_weights` takes it.
+            As in :func:`transferability.tuning.teacher_weights`.
 
         Returns
         -------
         teachers : TeacherEnsemble
-            With the head of every ranked model, so that any of them may be the student.
+            It has the head of every ranked model, so any of them may be the student.
 
         Raises
         ------
@@ -170,12 +118,15 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from ..tuning._from_ranking import teachers_of
+        from ..tuning._from_ranking import build_teachers
 
-        return teachers_of(self, k, temperature)
+        return build_teachers(self, k, temperature)
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
-        """Sort by several metrics at once: by the mean share of models that a model beats.
+        """Sort by the Borda consensus of several metrics.
+
+        The consensus of a model is the mean, over the members, of the share of the other models
+        that it beats; a tie counts half.
 
         Parameters
         ----------
@@ -185,13 +136,13 @@ class Ranking:
         Returns
         -------
         ranking : Ranking
-            With the new first column "consensus", in [0, 1], higher is better: 1 for a model
-            that is the best by every member. It depends on the models that are compared.
+            With the new first column "consensus", in [0, 1]; higher is better. It is 1 for a model
+            that beats all others by every member. It depends on the models that are compared.
 
         Raises
         ------
         DataError
-            If a member is no column of this ranking, or there is none.
+            If a member is not a column of this ranking, or there is no member.
 
         Examples
         --------
@@ -202,15 +153,14 @@ class Ranking:
         >>> float(ranking.consensus().best.consensus)
         1.0
         """
-        columns = [metric for metric in self.metrics if metric != CONSENSUS]
-        chosen = [m for m in columns if m != PRIOR] if members is None else list(members)
+        names = [metric for metric in self.metrics if metric != CONSENSUS]
+        chosen = [name for name in names if name != PRIOR] if members is None else list(members)
         for member in chosen:
-            if member not in columns:
-                raise DataError(f"members has {member!r}; this ranking has {', '.join(columns)}")
+            if member not in names:
+                raise DataError(f"members has {member!r}; this ranking has {', '.join(names)}")
         if not chosen:
             raise DataError("members is empty; name at least one metric of this ranking")
-        facts = {**self.__dict__, "metrics": (CONSENSUS, *columns)}
-        return Ranking(with_consensus(facts.pop("rows"), chosen), **facts)
+        return self.replace(rows=add_consensus(self.rows, chosen), metrics=(CONSENSUS, *names))
 
     def evaluate(
         self,
@@ -221,28 +171,28 @@ class Ranking:
         n_boot: int = 1000,
         seed: int = 0,
     ) -> Evaluation:
-        """Compare the ranking with what its models turned out to be worth.
+        """Measure how well the ranking agrees with the true performance of its models.
 
         Parameters
         ----------
         truth : mapping of str to float
-            What is known of the models by name, such as fine-tuned accuracies: higher is better.
-            Models that only one side has are left out and named.
+            True performance by model, such as the accuracy after fine-tuning; higher is better.
+            Models without a score or without a truth are left out and named.
         metrics : sequence of str, optional
             Columns of this ranking; the first one is compared with the others. Default: all.
-            "n_features" may be among them, the number of features: what a score should beat.
+            "n_features", the number of features, may be among them: a baseline for any metric.
         rank : {True, "truth"}, default=True
-            The convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
+            Convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
         n_boot : int, default=1000
-            Resamples of the models that intervals are percentiles of; 100 at least.
+            Number of bootstrap resamples of the models for the percentile intervals, at least 100.
         seed : int, default=0
-            Of the resamples, which are the same for all metrics.
+            Seed of the resamples, which are the same for all metrics.
 
         Returns
         -------
         evaluation : Evaluation
-            With ``weighted_tau``, ``ci()``, ``leave_one_out()``, ``compare()`` and more; prints as
-            a table that says which metrics are not told apart.
+            With ``weighted_tau``, ``ci()``, ``leave_one_out()``, ``compare()`` and more. It prints
+            as a table that states which metrics do not differ beyond chance.
 
         Raises
         ------
@@ -254,7 +204,7 @@ class Ranking:
         Warns
         -----
         TransferabilityWarning
-            For models left out, metrics that failed for some, and scores that order nothing.
+            For models left out, metrics that failed for some models, and constant scores or truth.
 
         Examples
         --------
@@ -264,7 +214,7 @@ class Ranking:
         >>> ranking.evaluate({"a": 0.9, "b": 0.8, "c": 0.5}).weighted_tau
         1.0
         """
-        from ..agreement._evaluate import evaluate_scores
+        from ..agreement._evaluation import evaluate_scores
 
         names = self.metrics if metrics is None else tuple(metrics)
         odd = [name for name in names if name not in (*self.metrics, "n_features")]
@@ -279,10 +229,6 @@ class Ranking:
             scores["n_features"] = {name: size or math.nan for name, size in sizes.items()}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what reads the features once more."""
-        return {**self.__dict__, "plan": None}
-
     def stability(
         self,
         n_boot: int = 200,
@@ -293,25 +239,26 @@ class Ranking:
         level: float = 0.9,
         seed: int = 0,
     ) -> Stability:
-        """Say how sure the order is, by resampling the rows that all models share.
+        """Estimate how certain the order is, by the bootstrap or jackknife of the shared rows.
 
         Parameters
         ----------
         n_boot : int, default=200
-            Resamples of the rows.
+            Number of bootstrap resamples of the rows.
         groups : array-like of shape (n_samples,), optional
-            Resample whole groups of rows, such as videos or patients, whose rows are alike.
+            Resample whole groups of dependent rows, such as those of a video or a patient.
             Default: the groups that were ranked by, if any.
         method : {"first-order", "exact", "jackknife"}, default="first-order"
-            "first-order" adds up the influence of every row on the score, with fitted parameters
-            as they are; for metrics without known influences it is "jackknife", which leaves out
-            one group, or one of 50 blocks of rows, at a time. "exact" scores every resample anew.
+            "first-order" adds up the influence function of the score at every row, with fitted
+            parameters held fixed; metrics without influence functions use "jackknife", which
+            leaves out one group, or one of 50 blocks of rows, at a time. "exact" computes the
+            score of every resample.
         metric : str, optional
             Default: the one that sorts. A consensus is resampled through its members.
         level : float, default=0.9
-            Of the intervals and of what counts as a tie.
+            Level of the intervals, and the probability below which models count as tied.
         seed : int, default=0
-            Of the resamples.
+            Seed of the resamples.
 
         Returns
         -------
@@ -320,7 +267,7 @@ class Ranking:
         Raises
         ------
         DataError
-            If the features are not at hand (the ranking was unpickled, or made of Stats) or have
+            If the features are not available (the ranking was unpickled, or made of Stats) or have
             changed, or fewer than two models have a score.
 
         Examples
@@ -333,12 +280,12 @@ class Ranking:
         >>> ranking.stability().ties
         (('twin', 'good'), ('poor',))
         """
-        from .._uncertainty.rank_probabilities import of_ranking
+        from .._uncertainty.stability import assess_ranking
 
-        return of_ranking(self, n_boot, groups, method, metric, level, seed)
+        return assess_ranking(self, n_boot, groups, method, metric, level, seed)
 
     def __getitem__(self, key: str | int) -> Row:
-        """Look up by name, or by position from 0."""
+        """Return the row of a name, or at a position from 0."""
         if isinstance(key, str):
             for row in self.rows:
                 if row.name == key:
@@ -347,19 +294,19 @@ class Ranking:
         return self.rows[key]
 
     def __iter__(self) -> Iterator[Row]:
-        """Go through the rows, best first."""
+        """Iterate over the rows, best first."""
         return iter(self.rows)
 
     def __len__(self) -> int:
-        """Count the models, failed ones too."""
+        """Return the number of models, including failed ones."""
         return len(self.rows)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether a model of that name was ranked."""
+        """Return whether a model of that name was ranked."""
         return name in self.names
 
     def __add__(self, other: Ranking) -> Ranking:
-        """Rank the models of both together; refuse other rows, labels, metrics or options."""
+        """Merge two rankings of the same rows, labels, metrics and options."""
         if not isinstance(other, Ranking):
             return NotImplemented
         if self.digest != other.digest:
@@ -370,43 +317,42 @@ class Ranking:
         both = sorted(set(self.names) & set(other.names))
         if both:
             raise DataError(f"both rankings have a model {both[0]!r}; rename one")
-        return self._with(pooled((*self.rows, *other.rows), self.metrics))
+        return self.replace(rows=pool_rows((*self.rows, *other.rows), self.metrics))
 
     def __radd__(self, other: object) -> Ranking:
-        """Let ``sum(list_of_rankings)`` work, which starts from 0."""
+        """Support ``sum(rankings)``, which starts from 0."""
         return self if other == 0 else NotImplemented
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle, without the scoring plan."""
+        return {**self.__dict__, "plan": None}
+
     def __repr__(self) -> str:
-        """Show the table as text."""
-        return _render.text(self)
+        """Return the table as text."""
+        return self._table().to_text()
 
     def _repr_html_(self) -> str:
-        """Show the table in notebooks."""
-        return _render.html(self)
+        """Return the table for notebooks."""
+        return self._table().to_html()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as plain Python, ready for JSON: NaN is None, infinity "inf"."""
-        rows = [
-            {key: getattr(row, key) for key in _render.FACTS}
-            | {"scores": {metric: row.value(metric) for metric in self.metrics}}
-            | _of_layers(row)
-            for row in self.rows
-        ]
-        known = {key: value for key, value in self.__dict__.items() if key != "plan"}
-        facts: dict[str, Any] = json_ready({**known, "rows": rows})
-        return facts
+        """Return the ranking as plain Python, ready for JSON: NaN is None, infinity "inf"."""
+        facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan")}
+        rows = [row.to_dict(self.metrics) for row in self.rows]
+        ready: dict[str, Any] = json_ready({**facts, "rows": rows})
+        return ready
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write :meth:`to_dict` as JSON, on one line by default."""
+        """Return :meth:`to_dict` as JSON, on one line by default."""
         return json.dumps(self.to_dict(), indent=indent)
 
     def to_csv(self) -> str:
-        """Write the table as comma-separated values, in full precision."""
-        return _render.csv_text(self)
+        """Return the table as comma-separated values, in full precision."""
+        return format_csv(columns(self.rows, self.metrics))
 
     def to_markdown(self) -> str:
-        """Write the table as Markdown."""
-        return _render.markdown(self)
+        """Return the table as Markdown."""
+        return self._table().to_markdown()
 
     def to_html(
         self,
@@ -416,19 +362,19 @@ class Ranking:
         stability: Stability | None = None,
         title: str | None = None,
     ) -> None:
-        """Write a report: one HTML file, for phones too, that loads nothing from elsewhere.
+        """Write a self-contained HTML report, which loads nothing and suits phones too.
 
         Parameters
         ----------
         path : str or path
-            Of the file, as "report.html"; one that exists is replaced.
+            File to write, such as "report.html"; an existing file is replaced.
         evaluation, stability, title
-            As in :func:`transferability.report.html`, which gives the text itself.
+            As in :func:`transferability.report.html`, which returns the text.
 
         Raises
         ------
         DataError
-            If `evaluation` or `stability` belong to another ranking.
+            If `evaluation` or `stability` belongs to another ranking.
         """
         from .._util.atomic_file import write_bytes
         from ..report import html
@@ -437,48 +383,21 @@ class Ranking:
         write_bytes(path, text.encode())
 
     def to_pandas(self) -> Any:
-        """Give the table as a pandas DataFrame."""
-        try:
-            import pandas
-        except ImportError as error:
-            raise MissingDependencyError("to_pandas needs pandas: pip install pandas") from error
-        return pandas.DataFrame(_render.columns(self))
+        """Return the table as a pandas DataFrame."""
+        return self._frame("pandas")
 
     def to_polars(self) -> Any:
-        """Give the table as a polars DataFrame."""
+        """Return the table as a polars DataFrame."""
+        return self._frame("polars")
+
+    def _frame(self, package: str) -> Any:
         try:
-            import polars
+            module = importlib.import_module(package)
         except ImportError as error:
-            raise MissingDependencyError("to_polars needs polars: pip install polars") from error
-        return polars.DataFrame(_render.columns(self))
+            raise MissingDependencyError(
+                f"to_{package} needs {package}: pip install {package}"
+            ) from error
+        return module.DataFrame(columns(self.rows, self.metrics))
 
-    def _with(self, rows: Iterable[Row]) -> Ranking:
-        return type(self)(rows, **{k: v for k, v in self.__dict__.items() if k != "rows"})
-
-
-def pooled(rows: Iterable[Row], metrics: Iterable[str]) -> list[Row]:
-    """Give values to the scores of metrics that are defined among models only."""
-    rows = list(rows)
-    for metric in metrics:
-        pool = spec_of(metric).pool
-        having = [i for i, row in enumerate(rows) if metric in row.scores]
-        if pool is None or not having:
-            continue
-        scores = [rows[i].scores[metric] for i in having]
-        if "per_group" in scores[0].details:
-            scores = pool_groups(pool, scores)
-        else:
-            values = zip(pool(scores), scores, strict=True)
-            scores = [Score(value, **score.__dict__) for value, score in values]
-        for i, score in zip(having, scores, strict=True):
-            rows[i] = replace(rows[i], scores={**rows[i].scores, metric: score})
-    members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
-    return with_consensus(rows, min(members)) if members else rows
-
-
-def _of_layers(row: Row) -> dict[str, Any]:
-    """Give the layer of a model that was run, and the scores of all its layers."""
-    if row.layer is None:
-        return {}
-    layers = {name: {m: float(s) for m, s in each.items()} for name, each in row.layers.items()}
-    return {"layer": row.layer, "layers": layers}
+    def _table(self) -> Table:
+        return make_table(self.rows, self.metrics, self.task, self.warnings, self.unit)

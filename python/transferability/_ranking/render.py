@@ -1,42 +1,92 @@
-"""A ranking as text, HTML, Markdown, CSV and columns."""
+"""Tables of a ranking: plain text, HTML, Markdown, CSV, and columns for data frames."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._metric.registry import title_of
+from .row import Row
 
-if TYPE_CHECKING:
-    from .ranking import Ranking, Row
+__all__ = ["Table", "columns", "make_table", "percent", "printable"]
 
-__all__ = [
-    "FACTS",
-    "columns",
-    "csv_text",
-    "html",
-    "markdown",
-    "percent",
-    "printable",
-    "text",
-    "write_csv",
-]
-
-#: What a row says besides its scores.
-FACTS = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
-_NOTE_WIDTH = 60  # longer notes are cut in the text table only
+_NOTE_WIDTH = 60  # the text table cuts longer notes
 
 
-def columns(ranking: Ranking) -> dict[str, list[Any]]:
-    """Give the table by column, for data frames; scores are NaN where a metric failed."""
-    rows = ranking.rows
+@dataclass(frozen=True)
+class Table:
+    """The cells of a ranking's table with a title above and notes below, all as text."""
+
+    title: str
+    header: list[str]
+    body: list[list[str]]
+    below: list[str]
+
+    def to_text(self) -> str:
+        """Return the table for a terminal, with aligned columns."""
+        lines = [[*line[:-1], _cut(line[-1])] for line in (self.header, *self.body)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        left = {1, len(self.header) - 1}  # model and notes; numbers are aligned to the right
+        rows = [
+            "  ".join(
+                cell.ljust(width) if i in left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown, without the title."""
+        rule = ["---" if name in ("model", "notes") else "--:" for name in self.header]
+        lines = [
+            [cell.replace("|", "\\|") for cell in line] for line in (self.header, rule, *self.body)
+        ]
+        table = [f"| {' | '.join(line)} |" for line in lines]
+        below = [f"- {line}" for line in self.below]
+        return "\n".join([*table, *([""] if below else []), *below])
+
+    def to_html(self) -> str:
+        """Return the table in HTML, with every text escaped."""
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.header)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
+            for line in self.body
+        )
+        below = "".join(f"<li>{escape(line)}</li>" for line in self.below)
+        return (
+            f"<table><caption>{escape(self.title)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+            + (f"<ul>{below}</ul>" if below else "")
+        )
+
+
+def make_table(
+    rows: Sequence[Row], metrics: Sequence[str], task: str, warnings: Sequence[str], unit: str
+) -> Table:
+    """Build the table of some rows; `unit` names one row, such as "model".
+
+    The reasons of failed rows stand below the table in full, followed by the warnings.
+    """
+    failed = [f"{row.name}: {row.error}" for row in rows if row.error is not None]
+    count = f"1 {unit}" if len(rows) == 1 else f"{len(rows)} {unit}s"
+    n_failed = f", {len(failed)} failed" if failed else ""
+    return Table(
+        title=f"{count} by {title_of(metrics[0])}, higher is better ({task}{n_failed})",
+        header=["rank", "model", *map(title_of, metrics), "D", "seconds", "notes"],
+        body=[_cells(row, metrics) for row in rows],
+        below=[printable(line) for line in (*failed, *(f"Note: {text}" for text in warnings))],
+    )
+
+
+def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the table by column, for data frames; scores are NaN where a metric failed."""
     return {
         "rank": [row.rank for row in rows],
         "model": [row.name for row in rows],
-        **{metric: [row.value(metric) for row in rows] for metric in ranking.metrics},
+        **{metric: [row.value(metric) for row in rows] for metric in metrics},
         "n_features": [row.n_features for row in rows],
         "n_samples": [row.n_samples for row in rows],
         "seconds": [row.seconds for row in rows],
@@ -45,74 +95,19 @@ def columns(ranking: Ranking) -> dict[str, list[Any]]:
     }
 
 
-def text(ranking: Ranking) -> str:
-    """Draw the table for a terminal."""
-    header, body = _cells(ranking)
-    table = [header, *body]
-    widths = [max(len(line[i]) for line in table) for i in range(len(header))]
-    left = {1, len(header) - 1}  # model and notes; numbers are aligned to the right
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in ([*row[:-1], _cut(row[-1])] for row in table)
-    ]
-    below = _below(ranking)
-    return "\n".join([_title(ranking), "", *lines, *([""] if below else []), *below])
-
-
-def markdown(ranking: Ranking) -> str:
-    """Write the table in Markdown."""
-    header, body = _cells(ranking)
-    rule = ["---" if name in ("model", "notes") else "--:" for name in header]
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, rule, *body)]
-    table = [f"| {' | '.join(line)} |" for line in lines]
-    below = [f"- {line}" for line in _below(ranking)]
-    return "\n".join([*table, *([""] if below else []), *below])
-
-
-def html(ranking: Ranking) -> str:
-    """Write the table in HTML; everything that came from outside is escaped."""
-    header, body = _cells(ranking)
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in body
-    )
-    below = "".join(f"<li>{escape(line)}</li>" for line in _below(ranking))
-    return (
-        f"<table><caption>{escape(_title(ranking))}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        + (f"<ul>{below}</ul>" if below else "")
+def printable(text: str) -> str:
+    r"""Return a text with line ends, terminal codes and the like as escapes (\n, \x1b)."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 
-def csv_text(ranking: Ranking) -> str:
-    """Write the table as CSV."""
-    return write_csv(columns(ranking))
+def percent(share: float) -> str:
+    """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
+    return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
 
 
-def write_csv(table: Mapping[str, Sequence[Any]]) -> str:
-    """Write columns by name as CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*table.values(), strict=True))
-    return out.getvalue()
-
-
-def _title(ranking: Ranking) -> str:
-    failed = f", {len(ranking.failed)} failed" if ranking.failed else ""
-    models = f"1 {ranking.unit}" if len(ranking) == 1 else f"{len(ranking)} {ranking.unit}s"
-    return f"{models} by {title_of(ranking.metrics[0])}, higher is better ({ranking.task}{failed})"
-
-
-def _cells(ranking: Ranking) -> tuple[list[str], list[list[str]]]:
-    header = ["rank", "model", *map(title_of, ranking.metrics), "D", "seconds", "notes"]
-    return header, [_row_cells(row, ranking.metrics) for row in ranking.rows]
-
-
-def _row_cells(row: Row, metrics: tuple[str, ...]) -> list[str]:
+def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
     return [
         str(row.rank),
         printable(row.name),
@@ -121,24 +116,6 @@ def _row_cells(row: Row, metrics: tuple[str, ...]) -> list[str]:
         f"{row.seconds:.3f}",
         printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
     ]
-
-
-def _below(ranking: Ranking) -> list[str]:
-    """Say why models failed, in full, and what concerns all models: a line each."""
-    failed = [f"{row.name}: {row.error}" for row in ranking.failed]
-    return [printable(line) for line in (*failed, *(f"Note: {w}" for w in ranking.warnings))]
-
-
-def printable(text: str) -> str:
-    r"""Show line ends, terminal codes and the like as escapes (\n, \x1b)."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def percent(share: float) -> str:
-    """Give a share in percent, and none that was estimated as certain."""
-    return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
 
 
 def _cut(note: str) -> str:

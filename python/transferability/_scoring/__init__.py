@@ -1,1 +1,1 @@
-"""From validated inputs to scores: one call, groups of rows, null baselines."""
+"""Score validated inputs: in one call, by groups of rows, and against null baselines."""

@@ -1,6 +1,6 @@
-"""Scores of groups of rows (videos, patients, domains), and what is made of them.
+"""Score groups of rows (videos, patients, domains), and aggregate their scores.
 
-Every group goes once into statistics of its own; those of all rows together are their sum.
+The statistics of each group are computed once; those of all rows are their sum.
 """
 
 from __future__ import annotations
@@ -8,30 +8,32 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import Inputs
 from .._inputs.labels import read_labels
 from .._metric.score import Score
+from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
-
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-    from .._stats.stats import Stats
+from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_source
 
 __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
 _SHOWN = 3  # groups that a warning names
 
+#: Scores by group.
+ByGroup = Mapping[int | str, Score]
+
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Which rows belong together; the rows of a group are a slice where they stand together."""
+    """Groups of rows; the rows of a group are a slice if they are contiguous."""
 
     names: tuple[int | str, ...]
     rows: tuple[slice | NDArray[np.intp], ...]
@@ -40,14 +42,12 @@ class Groups:
 
 
 def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Groups | None:
-    """Check the arguments `groups` and `aggregate`; None without groups."""
+    """Validate the arguments `groups` and `aggregate`; None without groups."""
+    if groups is None and aggregate == "pooled":
+        return None
     summary(aggregate)
     if groups is None:
-        if aggregate != "pooled":
-            raise DataError(
-                f"aggregate={aggregate!r} needs groups: pass groups, the group of each row"
-            )
-        return None
+        raise DataError(f"aggregate={aggregate!r} needs groups: pass groups, the group of each row")
     array, _ = read_labels(groups, "groups")
     if array.shape != (n_samples,):
         raise DataError(
@@ -62,18 +62,18 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
     codes = codes.reshape(-1)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = tuple(_span(order[a:b]) for a, b in pairwise(bounds))
+    rows = tuple(_as_slice(order[a:b]) for a, b in pairwise(bounds))
     return Groups(tuple(names.tolist()), rows, codes, aggregate)
 
 
-def _span(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """Give rows that stand together as a slice, which copies nothing."""
+def _as_slice(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return contiguous rows as a slice, which copies nothing."""
     whole = int(rows[-1]) - int(rows[0]) + 1 == len(rows)
     return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
-    """Give the function that makes one value of the groups' scores."""
+    """Return the function that aggregates the scores of groups to one value."""
     share = {"min": 0.0, "median": 0.5, "pooled": math.nan, "mean": math.nan}.get(aggregate, -1.0)
     if matched := _QUANTILE.fullmatch(str(aggregate)):
         try:
@@ -86,7 +86,7 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
             f"'quantile(q)' with q from 0 to 1"
         )
 
-    def of(values: Sequence[float]) -> float:
+    def summarize(values: Sequence[float]) -> float:
         if math.isnan(share):
             return math.fsum(values) / len(values)
         ordered = sorted(values)
@@ -94,41 +94,63 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
         low, part = int(place), place - int(place)
         if not part:
             return ordered[low]
-        # An infinite score stays one: inf - inf would be NaN. Rounding leaves no quantile outside.
+        # Weights keep infinite scores infinite, where inf - inf would be NaN. Rounding could move
+        # the quantile outside of its two neighbours.
         between = ordered[low] * (1 - part) + ordered[low + 1] * part
         return min(max(between, ordered[low]), ordered[low + 1])
 
-    return of
+    return summarize
 
 
 def evaluate_groups(
-    groups: Groups, given: Inputs, requests: Mapping[str, dict[str, Any]], **common: Any
+    groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
-    """Compute metrics for every group and from these for all; like ``_evaluate.evaluate``."""
-    from .evaluate import accumulate, evaluate
+    """Compute metrics for every group and for all rows together.
 
-    given, pooling = given.in_memory(), groups.aggregate == "pooled"
-    passing = {key: value for key, value in common.items() if key != "method"}
+    Parameters
+    ----------
+    groups : Groups
+        Of the rows of `inputs`.
+    inputs, requests, settings
+        As :func:`evaluate` takes them.
+
+    Returns
+    -------
+    results : dict
+        As :func:`evaluate` returns them, with the scores of groups in ``details``.
+
+    Raises
+    ------
+    DataError, DtypeError
+        If the rows of a group are invalid; the message names the group.
+    """
+    inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
+    by_source = requests_by_source(requests)
+    by_source.pop("none", None)
     found: dict[str, dict[int | str, Score]] = {name: {} for name in requests}
     failed: dict[str, dict[int | str, Exception]] = {name: {} for name in requests}
-    whole: dict[str, Stats] = {}
+    total: dict[str, Stats] = {}
     for group, rows in zip(groups.names, groups.rows, strict=True):
-        part = given.take(rows)
+        part = inputs.take(rows)
         try:
-            states = accumulate(part, requests, **passing)
+            states = {
+                source: accumulate(part, wanted, settings, source)
+                for source, wanted in by_source.items()
+            }
         except TransferabilityError as error:
             text = f"group {group!r}, rows counted within it: {error}"
             raise type(error)(text) from error
         if pooling:
-            whole = {kind: whole[kind] + own if whole else own for kind, own in states.items()}
+            for source, own in states.items():
+                total[source] = total[source] + own if source in total else own
         results: Mapping[str, Score | Exception]
         try:
+            # A column that does not vary in this group is no target in it.
             target = part.target.without_constant()
-            # Columns that do not vary in this group are no task in it, and its own to leave out.
             if target is part.target:
-                results = evaluate(part, requests, states=states, **common)
+                results = evaluate(part, requests, settings, states=states)
             else:
-                results = evaluate(part.with_target(target), requests, **common)
+                results = evaluate(replace(part, target=target), requests, settings)
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():
@@ -136,22 +158,22 @@ def evaluate_groups(
                 found[name][group] = result
             else:
                 failed[name][group] = result
-    overall = evaluate(given, requests, states=whole, **common) if pooling else {}
+    overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
     return {
-        name: _joined(overall.get(name), found[name], failed[name], given, groups, requests[name])
-        for name in requests
+        name: _combine(overall.get(name), found[name], failed[name], inputs, groups, options)
+        for name, options in requests.items()
     }
 
 
-def _joined(
+def _combine(
     overall: Score | Exception | None,
-    found: Mapping[int | str, Score],
+    found: ByGroup,
     failed: Mapping[int | str, Exception],
-    given: Inputs,
+    inputs: Inputs,
     groups: Groups,
     options: Mapping[str, Any],
 ) -> Score | Exception:
-    """Make one score of those of the groups, or keep that of all rows and add them to it."""
+    """Add the scores of groups to that of all rows, or aggregate them to one score."""
     if isinstance(overall, Exception):
         return overall
     if overall is None and not found:
@@ -162,55 +184,69 @@ def _joined(
         "per_group": dict(found),
         "left_out": {group: str(error) for group, error in failed.items()},
     }
-    notes = _notes(found, details["left_out"], {*given.target.warnings, *given.notes})
+    target = inputs.target
+    general = (*target.warnings, *inputs.notes)
+    warnings = _warnings(found, details["left_out"], {*general})
     if overall is not None:
-        facts = {**overall.__dict__, "details": {**overall.details, **details}}
-        return Score(overall, **{**facts, "warnings": (*overall.warnings, *notes)})
+        return overall.replace(
+            details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
+        )
     first = next(iter(found.values()))
     return Score(
         summary(groups.aggregate)([float(score) for score in found.values()]),
         metric=first.metric,
-        **{**given.target.facts(*given.target.counts()), "targets": ()},
-        n_samples=given.target.n_samples,
+        **{**target.facts(*target.counts()), "targets": ()},
+        n_samples=target.n_samples,
         n_features=first.n_features,
         per_target=np.empty(0),
         seconds=math.fsum(score.seconds for score in found.values()),
-        warnings=(*given.target.warnings, *given.notes, *notes),
+        warnings=(*general, *warnings),
         details={**options, **details},
     )
 
 
-def _notes(
-    found: Mapping[int | str, Score], left_out: Mapping[int | str, str], known: set[str]
-) -> list[str]:
-    """Count the groups that were left out, and those whose scores deserve a second look."""
-    n_groups, notes = len(found) + len(left_out), []
+def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[str]) -> list[str]:
+    """Count the groups without a score, and those with warnings that not all rows have."""
+    n_groups, warnings = len(found) + len(left_out), []
     if left_out:
         shown = [f"{group!r} ({reason})" for group, reason in left_out.items()][:_SHOWN]
         more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        notes.append(
+        warnings.append(
             f"{len(left_out)} of {n_groups} groups have no score of their own and were left out "
             f"of per_group: {'; '.join(shown)}{more}"
         )
-    warned = sum(1 for score in found.values() if {*score.warnings} - known)
+    warned = sum(1 for score in found.values() if {*score.warnings} - general)
     if warned:
-        notes.append(
+        warnings.append(
             f"{warned} of {n_groups} groups have scores with warnings of their own, such as of a "
             f"single class; see per_group"
         )
-    return notes
+    return warnings
 
 
 def pool_groups(
     pool: Callable[[Sequence[Any]], list[float]], scores: Sequence[Score]
 ) -> list[Score]:
-    """Give values to scores by group of a metric that is defined among models only."""
+    """Compute a metric that is defined among models only, from their scores by group.
+
+    Parameters
+    ----------
+    pool : callable
+        ``MetricSpec.pool``: computes the values of several models from their scores.
+    scores : sequence of Score
+        Of one metric, one for each model.
+
+    Returns
+    -------
+    scores : list of Score
+        With values, also those in ``per_group``.
+    """
     per_group: list[dict[int | str, Score]] = [dict(score.per_group) for score in scores]
     for group in dict.fromkeys(group for own in per_group for group in own):
-        having = [i for i, own in enumerate(per_group) if group in own]
-        values = pool([per_group[i][group] for i in having])
-        for i, value in zip(having, values, strict=True):
-            per_group[i][group] = Score(value, **per_group[i][group].__dict__)
+        own_scores = {i: own[group] for i, own in enumerate(per_group) if group in own}
+        values = pool([*own_scores.values()])
+        for (i, score), value in zip(own_scores.items(), values, strict=True):
+            per_group[i][group] = score.replace(value=value)
     aggregate = scores[0].aggregate
     totals = (
         pool(scores)
@@ -218,6 +254,6 @@ def pool_groups(
         else [summary(aggregate)([*map(float, own.values())]) for own in per_group]
     )
     return [
-        Score(value, **{**score.__dict__, "details": {**score.details, "per_group": own}})
+        score.replace(value=value, details={**score.details, "per_group": own})
         for value, score, own in zip(totals, scores, per_group, strict=True)
     ]

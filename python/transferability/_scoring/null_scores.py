@@ -1,31 +1,31 @@
-"""What a metric gives where there is nothing to find: the scale on which to read a score."""
+"""Null baselines for a score: permuted labels and constant features."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import Inputs
 from .._metric.score import Score
 from ..errors import DataError, DtypeError, TransferabilityError
+from .evaluate import Requests
 
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
+__all__ = ["add_null_scores", "check_reference"]
 
-__all__ = ["check_reference", "with_references"]
-
-_SEED = 0  # of the orders, so that a score is the same each time
+_SEED = 0  # of the permutations, so that repeated calls return the same baselines
 _BLOCK = 4096  # rows that are compared at a time
 
-Run = Callable[["Inputs", Mapping[str, Any]], dict[str, Any]]
+Results = dict[str, Score | Exception]
+Run = Callable[[Inputs, Requests], Results]
 
 
 def check_reference(reference: object) -> int:
-    """Check how many random orders of the labels are asked for."""
+    """Validate the argument `reference`, the number of label permutations."""
     try:
         number = operator.index(reference)  # type: ignore[arg-type]
     except TypeError:
@@ -35,41 +35,53 @@ def check_reference(reference: object) -> int:
     return number
 
 
-def with_references(
-    results: Mapping[str, Any], given: Inputs, requests: Mapping[str, Any], run: Run, number: int
-) -> dict[str, Any]:
-    """Add to each score, in ``references``, those of shuffled labels and of constant features."""
+def add_null_scores(
+    results: Results, inputs: Inputs, requests: Requests, run: Run, n_shuffles: int
+) -> Results:
+    """Return scores with the detail ``references``: mean and deviation under the null baselines.
+
+    Parameters
+    ----------
+    results : dict
+        The scores, or exceptions, of `inputs`.
+    inputs : Inputs
+        With features in memory.
+    requests : mapping
+        Kernel options by metric.
+    run : callable
+        Computes scores of other inputs as those of `results` were computed.
+    n_shuffles : int
+        Number of label permutations.
+    """
     rng = np.random.default_rng(_SEED)
-    shuffled: list[dict[str, Any]] = []
-    for _ in range(number):
-        order = rng.permutation(given.target.n_samples)
-        moved = tuple((name, view[order]) for name, view in given.label_embeddings)
-        other = replace(given, target=given.target.take(order), label_embeddings=moved)
-        shuffled.append(_tried(run, other, requests))
-    constant = _tried(run, _same_everywhere(given), requests)
-    dead = None if given.features is None else _dead_columns(given.features)
-    found: dict[str, Any] = {}
+    shuffled: list[Results] = []
+    for _ in range(n_shuffles):
+        order = rng.permutation(inputs.target.n_samples)
+        views = tuple((name, view[order]) for name, view in inputs.label_embeddings)
+        permuted = replace(inputs, target=inputs.target.take(order), label_embeddings=views)
+        shuffled.append(_run_baseline(run, permuted, requests))
+    constant = _run_baseline(run, _make_constant(inputs), requests)
+    dead = None if inputs.features is None else _count_dead_columns(inputs.features)
+    scores: Results = {}
     for name, result in results.items():
-        if not isinstance(result, Score):
-            found[name] = result
-            continue
-        values = np.array([_value(scores.get(name)) for scores in shuffled])
-        references = {
-            "shuffles": number,
-            "shuffled": float(values.mean()),
-            "shuffled_sd": float(values.std(ddof=1)),
-            "constant": _value(constant.get(name)),
-            "dead_columns": dead,
-        }
-        details = {**result.details, "references": references}
-        found[name] = Score(result, **{**result.__dict__, "details": details})
-    return found
+        if isinstance(result, Score):
+            values = np.array([_value(found.get(name)) for found in shuffled])
+            references = {
+                "shuffles": n_shuffles,
+                "shuffled": float(values.mean()),
+                "shuffled_sd": float(values.std(ddof=1)),
+                "constant": _value(constant.get(name)),
+                "dead_columns": dead,
+            }
+            result = result.replace(details={**result.details, "references": references})
+        scores[name] = result
+    return scores
 
 
-def _tried(run: Run, given: Inputs, requests: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute what can be; a reference that has no value is none."""
+def _run_baseline(run: Run, inputs: Inputs, requests: Requests) -> Results:
+    """Compute scores of a baseline; without any where it has no value."""
     try:
-        return run(given, requests)
+        return run(inputs, requests)
     except TransferabilityError:
         return {}
 
@@ -78,20 +90,20 @@ def _value(score: object) -> float:
     return float(score) if isinstance(score, Score) else float("nan")
 
 
-def _same_everywhere(given: Inputs) -> Inputs:
-    """Replace what models say of the rows by what is the same in all."""
-    n_samples, probs = given.target.n_samples, given.source_probs
+def _make_constant(inputs: Inputs) -> Inputs:
+    """Return inputs whose features and source outputs are the same in every row."""
+    n_samples, probs = inputs.target.n_samples, inputs.source_probs
     return replace(
-        given,
-        features=None if given.features is None else np.ones((n_samples, 1)),
+        inputs,
+        features=None if inputs.features is None else np.ones((n_samples, 1)),
         source_probs=None
         if probs is None
         else np.full(probs.shape, 1 / probs.shape[1], dtype=np.float64),
-        source_labels=None if given.source_labels is None else np.zeros(n_samples, dtype=np.int64),
+        source_labels=None if inputs.source_labels is None else np.zeros(n_samples, dtype=np.int64),
     )
 
 
-def _dead_columns(features: NDArray[Any]) -> int:
+def _count_dead_columns(features: NDArray[Any]) -> int:
     """Count the columns that are the same in every row."""
     alike = np.ones(features.shape[1], dtype=bool)
     for start in range(0, len(features), _BLOCK):

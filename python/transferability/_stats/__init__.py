@@ -1,1 +1,1 @@
-"""Mergeable sufficient statistics of features and labels."""
+"""Mergeable statistics of features and labels."""

@@ -1,4 +1,4 @@
-"""Moments as others have them, ready for the native module; and what they are of."""
+"""Import and export sufficient statistics: moments of features and labels as plain arrays."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
 
-__all__ = ["as_moments", "target_of"]
+__all__ = ["export_moments", "import_moments"]
 
 _KNOWN = {
     *("task", "note", "precision", "n_samples", "shift", "sum", "scatter", "cubic", "quartic"),
@@ -19,88 +20,93 @@ _KNOWN = {
 }
 
 
-def as_moments(given: object, task: str | None = None) -> dict[str, Any]:
+def export_moments(inner: _core.Stats, target: Target, n_threads: int) -> dict[str, Any]:
+    """Return the moments with the description of their labels; see ``Stats.moments``."""
+    moments = _core.moments(inner, n_threads)
+    if "classes" in moments:
+        classes = moments["classes"]
+        moments["classes"] = tuple(map(bool, classes) if target.boolean else classes)
+        moments["class_counts"] = moments["class_counts"].astype("int64")
+    if target.columns is not None:
+        moments["columns"] = target.columns
+    return {"task": target.task, "note": target.note, **moments}
+
+
+def import_moments(moments: object) -> tuple[_core.Stats, Target]:
+    """Validate moments from elsewhere; return them as statistics with a description of the labels.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As ``Stats.from_moments``.
+    """
+    checked = _check_moments(moments)
+    assert isinstance(moments, Mapping), "checked"
+    target = _read_target(moments, checked)
+    return _core.from_moments(checked), target
+
+
+def _check_moments(moments: object, task: str | None = None) -> dict[str, Any]:
     """Check names, types and shapes; the native module checks the numbers.
 
-    Parameters
-    ----------
-    given : mapping
-        As :meth:`transferability.Stats.from_moments` takes it.
-    task : str, optional
-        Of what these are a class of; such moments have no response.
-
-    Returns
-    -------
-    moments : dict
+    `task` is given for the moments of one class, which have no response.
     """
-    if not isinstance(given, Mapping):
-        raise DtypeError(f"moments must be a mapping, not {type(given).__name__}")
-    unknown = sorted(map(str, set(given) - _KNOWN))
+    if not isinstance(moments, Mapping):
+        raise DtypeError(f"moments must be a mapping, not {type(moments).__name__}")
+    unknown = sorted(map(str, set(moments) - _KNOWN))
     if unknown:
         raise DataError(f"moments have unknown keys: {', '.join(unknown)}")
-    of_class = task is not None
-    task = given.get("task") if task is None else task
+    is_class = task is not None
+    task = moments.get("task") if task is None else task
     if task not in (*TASKS, UNLABELLED):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
         raise DataError(f"moments['task'] is {task!r}; choose {choices}")
-    precision = given.get("precision", "double")
+    precision = moments.get("precision", "double")
     if precision not in ("double", "single"):
         raise DataError(f"moments['precision'] is {precision!r}; choose 'double', 'single'")
-    d = _array(given, "shift").size
-    found: dict[str, Any] = {
+    d = _array(moments, "shift").size
+    checked: dict[str, Any] = {
         "precision": precision,
-        "n_samples": _whole(_array(given, "n_samples", ()), "n_samples").item(),
-        **{name: _array(given, name, ()).item() for name in ("quartic", "largest")},
-        **{name: _array(given, name, (d,)) for name in ("shift", "sum", "cubic")},
-        "scatter": _array(given, "scatter", (d, d)),
+        "n_samples": _whole(_array(moments, "n_samples", ()), "n_samples").item(),
+        **{name: _array(moments, name, ()).item() for name in ("quartic", "largest")},
+        **{name: _array(moments, name, (d,)) for name in ("shift", "sum", "cubic")},
+        "scatter": _array(moments, "scatter", (d, d)),
     }
-    if of_class:
-        return found
+    if is_class:
+        return checked
     if task == "classification":
-        return found | _of_classes(given, d)
-    if given.get("by_class") is not None:
-        found["by_class"] = {}  # there are no classes, and merging asks for the same on both sides
+        return checked | _check_classes(moments, d)
+    if moments.get("by_class") is not None:
+        checked["by_class"] = {}  # no classes; merging needs the same kind on both sides
     if task == UNLABELLED:
-        return found
-    k = _array(given, "target_shift").size
+        return checked
+    k = _array(moments, "target_shift").size
     of_targets = ("target_shift", "target_sum", "target_square")
-    found |= {name: _array(given, name, (k,)) for name in of_targets}
-    return {**found, "cross": _array(given, "cross", (d, k))}
+    checked |= {name: _array(moments, name, (k,)) for name in of_targets}
+    return {**checked, "cross": _array(moments, "cross", (d, k))}
 
 
-def target_of(given: Mapping[str, Any], moments: Mapping[str, Any]) -> Target:
-    """Describe what the moments are scored against, as the first block of rows would.
-
-    Parameters
-    ----------
-    given : mapping
-        The moments as they came.
-    moments : mapping
-        The same, checked.
-
-    Returns
-    -------
-    target : Target
-    """
-    task = given["task"]
-    note = str(given.get("note", f"{task}, as the moments say"))
+def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:
+    """Describe the labels, as the first block of rows would."""
+    task = moments["task"]
+    note = str(moments.get("note", f"{task}, as the moments say"))
     if task == "classification":
-        classes = list(given["classes"])
+        classes = list(moments["classes"])
         named = bool(classes) and isinstance(classes[0], str)
         boolean = bool(classes) and all(isinstance(c, (bool, np.bool_)) for c in classes)
         return Target(task, note, names=() if named else None, boolean=boolean)
     if task == UNLABELLED:
         return Target(task, note)
-    columns = tuple(given.get("columns", range(len(moments["target_shift"]))))
-    if len(columns) != len(moments["target_shift"]):
+    columns = tuple(moments.get("columns", range(len(checked["target_shift"]))))
+    if len(columns) != len(checked["target_shift"]):
         raise DataError(
-            f"moments['columns'] names {len(columns)} targets, of {len(moments['target_shift'])}"
+            f"moments['columns'] names {len(columns)} targets, of {len(checked['target_shift'])}"
         )
     return Target(task, note, columns=columns)
 
 
-def _of_classes(given: Mapping[str, Any], d: int) -> dict[str, Any]:
-    classes = given.get("classes")
+def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
+    classes = moments.get("classes")
     if classes is None or isinstance(classes, str):
         raise DataError("moments['classes'] must be the classes, integers or strings")
     classes = [c.item() if isinstance(c, np.generic) else c for c in classes]
@@ -108,25 +114,25 @@ def _of_classes(given: Mapping[str, Any], d: int) -> dict[str, Any]:
         isinstance(c, int) and -(2**63) <= c < 2**63 for c in classes
     ):
         raise DataError("moments['classes'] must be all 64-bit integers or all strings")
-    found = {
+    checked = {
         "classes": classes,
-        "class_counts": _whole(_array(given, "class_counts", (len(classes),)), "class_counts"),
-        "class_sums": _array(given, "class_sums", (len(classes), d)),
+        "class_counts": _whole(_array(moments, "class_counts", (len(classes),)), "class_counts"),
+        "class_sums": _array(moments, "class_sums", (len(classes), d)),
     }
-    by_class = given.get("by_class")
+    by_class = moments.get("by_class")
     if by_class is None:
-        return found
+        return checked
     if not isinstance(by_class, Mapping):
         raise DtypeError("moments['by_class'] must map each class to its moments")
-    return {**found, "by_class": {c: as_moments(m, UNLABELLED) for c, m in by_class.items()}}
+    return {**checked, "by_class": {c: _check_moments(m, UNLABELLED) for c, m in by_class.items()}}
 
 
-def _array(given: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:
-    """Give float64 in one piece."""
-    if given.get(name) is None:
+def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:
+    """Return an entry as float64, contiguous if a shape is asked for."""
+    if moments.get(name) is None:
         raise DataError(f"moments have no {name!r}")
     try:
-        array = np.asarray(given[name], dtype=np.float64)
+        array = np.asarray(moments[name], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DtypeError(f"moments[{name!r}] does not hold real numbers: {error}") from error
     if shape is not None and array.shape != shape:

@@ -1,40 +1,48 @@
-"""Mergeable statistics of features and labels: update block by block, merge, score."""
+"""Mergeable statistics of features and labels: update in blocks, merge, score, save, export.
+
+Over 400 lines because this file is one public class, half of it the documentation of its methods.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import as_features, as_weights
-from .._inputs.target import UNLABELLED, Target, read_target
-from .._metric.registry import metric_specs, plan
+from .. import _core
+from .._inputs.arrays import as_features, as_weights, check_choice
+from .._inputs.target import TASKS, UNLABELLED, Target, read_target
+from .._metric.registry import metric_specs, plan, spec_of
 from .._metric.score import Score, collect, make_scores
+from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
-from ..errors import DataError
-from .serialize import PRECISIONS
-from .sums import Sums
+from ..errors import DataError, DtypeError
+from .moments import export_moments, import_moments
+from .serialize import Facts, from_bytes, to_bytes, to_json
 
 if TYPE_CHECKING:
     from .._inputs.inputs import Inputs
 
 __all__ = ["PRECISIONS", "Stats"]
 
-#: Multiplications of an SVD that takes about a second, and numbers of features that take 8 MB.
+PRECISIONS = ("double", "single")
+#: Limits of the SVD that method="auto" may add: about one second of multiplications, and 8 MB.
 _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
 
 
-class Stats(Sums):
+class Stats:
     """Statistics of features and labels, from which metrics are computed.
 
-    The rows are kept while there are at most as many as columns, their scatter matrix after
-    that: never more than ``min(n_samples, n_features) * n_features`` numbers, however many
-    rows go in. Any split into blocks and any order of merging gives the same scores, up to
-    rounding.
+    While there are at most as many rows as columns, the rows themselves are held; after that,
+    their scatter matrix. That is never more than ``min(n_samples, n_features) * n_features``
+    numbers. Any split into blocks and any order of merging gives the same scores, up to rounding.
 
     Parameters
     ----------
@@ -45,10 +53,11 @@ class Stats(Sums):
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads` at each call.
     class_scatters : bool, default=False
-        Also keep every class on its own, which some metrics need (``transferability metrics``
-        lists them): up to ``min(n_c, n_features) * n_features`` numbers more for each class.
+        Also keep separate statistics of every class, which some metrics need
+        (``transferability metrics`` lists them): up to ``min(n_c, n_features) * n_features``
+        numbers more for each class.
     stop : object, optional
-        For the package's own use: ends calls from another thread.
+        For internal use: interrupts calls from another thread.
 
     Examples
     --------
@@ -62,6 +71,80 @@ class Stats(Sums):
     >>> (first + second).h_score().metric  # each metric is a method too
     'h_score'
     """
+
+    __module__ = "transferability"
+
+    def __init__(
+        self,
+        task: str = "auto",
+        precision: str = "double",
+        n_threads: int | None = None,
+        *,
+        class_scatters: bool = False,
+        stop: _core.Stop | None = None,
+    ) -> None:
+        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
+        check_choice("precision", precision, PRECISIONS)
+        resolve_threads(n_threads)
+        self._inner = _core.Stats(precision, stop, class_scatters)
+        self._asked = task
+        self._n_threads = n_threads
+        self._target: Target | None = None  # of the first block, without rows
+        self._warnings: tuple[str, ...] = ()
+        self._seconds = 0.0
+
+    @property
+    def task(self) -> str:
+        """The task; "auto" before the first block if it was not passed."""
+        return self._asked if self._target is None else self._target.task
+
+    @property
+    def task_note(self) -> str:
+        """How the task was decided, in words; empty before the first block."""
+        return "" if self._target is None else self._target.note
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows so far, counted with their weights."""
+        return self._inner.n_samples
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of the features; 0 before the first block."""
+        return self._inner.n_features
+
+    @property
+    def classes(self) -> tuple[int | str, ...] | None:
+        """The classes that occurred, sorted; None for targets."""
+        classes = self._inner.classes
+        return None if classes is None else tuple(classes)
+
+    @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Number of rows of each class, counted with their weights; None for targets."""
+        counts = self._inner.class_counts
+        return None if counts is None else tuple(counts)
+
+    @property
+    def class_scatters(self) -> bool:
+        """Whether separate statistics of every class are kept, as some metrics need."""
+        return self._inner.class_scatters
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the statistics take, in bytes."""
+        return self._inner.nbytes
+
+    def __sizeof__(self) -> int:
+        """Include the native part, which schedulers that move or spill objects need to know."""
+        return super().__sizeof__() + self.nbytes
+
+    def __repr__(self) -> str:
+        """Show the task, shape and size."""
+        return (
+            f"Stats(task={self.task!r}, n_samples={self.n_samples}, n_features="
+            f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
+        )
 
     def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
         """Add a block of rows.
@@ -97,7 +180,7 @@ class Stats(Sums):
         weights: NDArray[np.int64] | None = None,
         notes: Sequence[str] = (),
     ) -> None:
-        """Add a block that has been checked already (used by the one-shot functions)."""
+        """Add a block of rows that has been validated; for internal use."""
         start = time.perf_counter()
         if target.n_samples != len(features):
             raise DataError(
@@ -106,19 +189,107 @@ class Stats(Sums):
             )
         self._check_columns(target)
         n_threads = resolve_threads(self._n_threads)
-        if target.task == UNLABELLED:
-            self._inner.update(features, weights, n_threads)
-        elif target.ids is not None:
+        if target.ids is not None:
             self._inner.update_labels(features, target.ids, target.names, weights, n_threads)
+        elif target.values is not None:
+            self._inner.update_targets(features, target.values, weights, n_threads)
         else:
-            self._inner.update_targets(features, target.data, weights, n_threads)
+            self._inner.update(features, weights, n_threads)
         if self._target is None:
-            self._task, self._target = target.task, target.without_rows()
+            self._target = target.without_rows()
         self._note((*target.warnings, *notes))
         self._seconds += time.perf_counter() - start
 
+    def reset(self) -> Stats:
+        """Remove all rows; a task that was decided from labels becomes "auto" again.
+
+        Returns
+        -------
+        self : Stats
+        """
+        inner = self._inner
+        self.__init__(  # type: ignore[misc]  # as new
+            self._asked, inner.precision, self._n_threads, class_scatters=inner.class_scatters
+        )
+        return self
+
+    def copy(self) -> Stats:
+        """Return an independent copy."""
+        return self._with(self._inner.copy())
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Stats:
+        """Return an independent copy."""
+        return self.copy()
+
+    def merge(self, other: Stats) -> Stats:
+        """Return the statistics of both sets of rows; ``a + b`` is the same.
+
+        Parameters
+        ----------
+        other : Stats
+            Of the same number of features and the same task.
+
+        Returns
+        -------
+        merged : Stats
+            A new object; neither input changes.
+
+        Raises
+        ------
+        DataError, DtypeError
+            If `other` is not a Stats, or differs in task, shape, kind of classes, precision or
+            class scatters.
+        """
+        self._check_mergeable(other)
+        if self._target is None or other._target is None:
+            return (self if other._target is None else other).copy()
+        merged = self._with(self._inner.merge(other._inner, resolve_threads(self._n_threads)))
+        merged._seconds += other._seconds
+        merged._note(other._warnings)
+        return merged
+
+    __add__ = merge
+
+    def __radd__(self, other: object) -> Stats:
+        """Support ``sum(list_of_stats)``, which starts from 0."""
+        return self.copy() if other == 0 else NotImplemented
+
+    @classmethod
+    def merge_all(cls, states: Iterable[Stats]) -> Stats:
+        """Merge any number of statistics; the result is the same bit for bit in any order.
+
+        They are sorted by a digest of their content and merged in pairs.
+
+        Parameters
+        ----------
+        states : iterable of Stats
+            At least one; none changes.
+
+        Returns
+        -------
+        merged : Stats
+            A new object.
+
+        Raises
+        ------
+        DataError
+            If there are none, or they differ in task, shape or kind.
+        """
+        if isinstance(states, Stats):
+            raise DtypeError("merge_all takes a list of Stats, not one Stats; call it with [stats]")
+        parts = list(states)
+        if not parts:
+            raise DataError("there are no statistics to merge; give at least one")
+        for part in parts:
+            parts[0]._check_mergeable(part)
+        merged = _merge_pairs(sorted(parts, key=lambda part: part._digest()))
+        merged._seconds = math.fsum(part._seconds for part in parts)
+        return merged
+
     def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
-        """Compute one metric or several; they share one decomposition.
+        """Compute one metric or several from one decomposition.
 
         Parameters
         ----------
@@ -130,17 +301,20 @@ class Stats(Sums):
         Returns
         -------
         score : Score, or Scores for several metrics
+
+        Raises
+        ------
+        DataError, DtypeError
+            Before the first block, and for unknown or inapplicable metrics and options.
         """
         if self._target is None:
             raise DataError("these statistics hold no rows yet; call update first")
         provided = {"stats", "class_scatters"} if self.class_scatters else {"stats"}
-        planned = plan(metrics, self.task, options, provided)
-        return collect(self.outcomes(planned[0]), metrics, planned[1])
-
-    compute = score
+        requests, skipped = plan(metrics, self.task, options, provided)
+        return collect(self.outcomes(requests), metrics, skipped)
 
     def __getattr__(self, name: str) -> Any:
-        """Find metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
+        """Resolve metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
         if not name.startswith("_") and name in metric_specs():
             return functools.partial(self.score, name)
         raise AttributeError(f"Stats has no {name!r}")
@@ -154,47 +328,270 @@ class Stats(Sums):
         self,
         requests: Mapping[str, dict[str, Any]],
         method: str = "tridiagonal",
-        given: Inputs | None = None,
+        inputs: Inputs | None = None,
     ) -> dict[str, Score | Exception]:
-        """Compute metrics with their options; one that fails gives its exception instead.
+        """Compute metrics with their kernel options; for internal use.
 
-        With the samples at hand, "svd" decomposes them, and "auto" does so where statistics
-        carry less than nine digits and it takes about a second and 32 MB at most.
+        A metric that fails is returned as its exception.
+
+        Parameters
+        ----------
+        requests : mapping
+            Kernel options by metric, as ``plan`` returns them.
+        method : {"tridiagonal", "svd", "auto"}
+            With features in `inputs`, "svd" decomposes these, and "auto" does so for metrics of
+            which statistics carry less than nine digits, if it takes about a second and 32 MB at
+            most.
+        inputs : Inputs, optional
+            The same rows, for metrics that read more than statistics.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
         start = time.perf_counter()
         n_threads = resolve_threads(self._n_threads)
-        arrays = None if given is None else given.native()
+        arrays = None if inputs is None else inputs.native()
+        n_samples, n_features = self.n_samples, self.n_features
         results: dict[str, Any] = {}
-        if method != "svd":
-            found = self._inner.compute(list(requests.items()), n_threads, arrays)
-            results = _by_name(requests, found)
-        n, d = self.n_samples, self.n_features
-        small = n * d <= _SMALL_SVD and n * d * min(n, d) <= _QUICK_SVD
-        quick = method == "auto" and small
-        if given is not None and (method == "svd" or quick):
-            left = {name: requests[name] for name in requests if _is_open(results.get(name))}
+        native: dict[str, dict[str, Any]] = {}
+        for name, options in requests.items():
+            spec = spec_of(name)
+            if spec.is_native:
+                native[name] = options
+            else:
+                results[name] = spec.run(self, options, n_threads)
+        if native and method != "svd":
+            found = self._inner.compute(list(native.items()), n_threads, arrays)
+            results.update(zip(native, found, strict=True))
+        size = n_samples * n_features
+        is_small = size <= _SMALL_SVD and size * min(n_samples, n_features) <= _QUICK_SVD
+        if inputs is not None and (method == "svd" or (method == "auto" and is_small)):
+            left = {name: native[name] for name in native if _is_open(results.get(name))}
             if left:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
-                for name, outcome in _by_name(left, again).items():
+                for name, outcome in zip(left, again, strict=True):
                     results[name] = _better(results.get(name), outcome)
-        seconds = self._seconds + time.perf_counter() - start
         facts = {
             **target.facts(self.classes, self.class_counts),
-            "n_samples": self.n_samples,
-            "n_features": self.n_features,
-            "seconds": seconds,
+            "n_samples": n_samples,
+            "n_features": n_features,
+            "seconds": self._seconds + time.perf_counter() - start,
         }
         return make_scores(requests, results, facts, self._warnings)
 
+    def moments(self) -> dict[str, Any]:
+        """Return the sufficient statistics as arrays.
 
-def _by_name(names: Iterable[str], outcomes: Sequence[Any]) -> dict[str, Any]:
-    return dict(zip(names, outcomes, strict=True))
+        Returns
+        -------
+        moments : dict
+            "task", "note", "precision", "n_samples"; about the "shift" s (D,), over rows x of
+            weight w: "sum" Σ w (x − s) (D,), "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic"
+            Σ w ‖x − s‖² (x − s) (D,), "quartic" Σ w ‖x − s‖⁴, and "largest", an upper bound of
+            all |x − s|. For classes: "classes", sorted, "class_counts" (C,), "class_sums"
+            Σ w (x − s) (C, D), and "by_class", the moments of each, where class scatters are
+            kept. For targets y about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
+            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
+            The scatter is computed where rows are held.
+
+        Raises
+        ------
+        DataError
+            Before the first block.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> moments = tx.Stats().update(np.eye(4), [3, 3, 5, 5]).moments()
+        >>> moments["classes"], moments["class_counts"], moments["shift"]
+        ((3, 5), array([2, 2]), array([0.25, 0.25, 0.25, 0.25]))
+        """
+        if self._target is None:
+            raise DataError("these statistics hold no rows yet; call update first")
+        return export_moments(self._inner, self._target, resolve_threads(self._n_threads))
+
+    @classmethod
+    def from_moments(cls, moments: Mapping[str, Any]) -> Stats:
+        """Make statistics from sufficient statistics that were accumulated elsewhere.
+
+        Parameters
+        ----------
+        moments : mapping
+            As :meth:`moments` returns them. "precision" ("double"), "note", "columns" and
+            "by_class" are optional. Sums of float32 products have "precision" "single". Classes
+            without rows are dropped.
+
+        Returns
+        -------
+        stats : Stats
+            It holds the scatter, also of fewer rows than features.
+
+        Raises
+        ------
+        DataError, DtypeError
+            If an entry is missing, of another shape or not finite, or if no rows can have such
+            moments: an asymmetric scatter, counts that do not add up, sums beyond their squares.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> stats = tx.Stats().update(np.arange(12.0).reshape(6, 2) % 5, [0, 1] * 3)
+        >>> bool(np.isclose(tx.Stats.from_moments(stats.moments()).logme(), stats.logme()))
+        True
+        """
+        inner, target = import_moments(moments)
+        stats = cls(target.task)
+        stats._inner, stats._target = inner, target
+        return stats
+
+    def to_bytes(self) -> bytes:
+        """Serialize everything but the number of threads, without pickle.
+
+        Returns
+        -------
+        data : bytes
+            About `nbytes`, half of that for a scatter, with a checksum.
+        """
+        return to_bytes(self._inner, self._facts())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Stats:
+        """Read the result of :meth:`to_bytes`, bit for bit.
+
+        Parameters
+        ----------
+        data : bytes
+            All of it.
+
+        Returns
+        -------
+        stats : Stats
+
+        Raises
+        ------
+        DataError
+            If the bytes are cut short, altered, of a newer version, or of another format. Nothing
+            in them is executed, and no more memory is taken than their length explains.
+        DtypeError
+            If `data` is not bytes.
+        """
+        inner, facts = from_bytes(data)
+        stats = cls(facts.asked)
+        stats._inner = inner
+        stats._target, stats._warnings, stats._seconds = facts[1:]
+        return stats
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the statistics to one file, by an atomic write.
+
+        A temporary file beside it is flushed to disk and renamed. After an error or a crash the
+        path holds the earlier file or the new one, complete.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Name of the file; the command line expects the suffix ``.stats``.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, with the reason; an earlier file is unchanged.
+
+        Examples
+        --------
+        >>> import numpy as np, pathlib, tempfile, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(30, 4))
+        >>> stats = tx.Stats().update(features, [0, 1, 2] * 10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "part.stats")
+        ...     stats.save(path)
+        ...     tx.Stats.load(path).logme() == stats.logme()
+        True
+        """
+        write_bytes(path, self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Stats:
+        """Read statistics that :meth:`save` wrote, bit for bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+
+        Returns
+        -------
+        stats : Stats
+
+        Raises
+        ------
+        DataError
+            If the file is cut short, altered, of a newer version, or of another format.
+        OSError
+            If it cannot be read.
+        """
+        data = Path(path).read_bytes()
+        try:
+            return cls.from_bytes(data)
+        except DataError as error:
+            raise DataError(f"{os.fspath(path)}: {error}") from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as bytes."""
+        return type(self).from_bytes, (self.to_bytes(),)
+
+    def _facts(self) -> Facts:
+        return Facts(self._asked, self._target, self._warnings, self._seconds)
+
+    def _digest(self) -> tuple[bytes, str]:
+        """Return the order of merging; the facts decide between equal sums."""
+        return _core.digest(self._inner), repr(to_json(self._facts()))
+
+    def _with(self, inner: _core.Stats) -> Stats:
+        """Return statistics of the same description with other sums."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _inner=inner)
+        return twin
+
+    def _note(self, warnings: Sequence[str]) -> None:
+        """Add warnings, each once."""
+        if warnings:
+            self._warnings = tuple(dict.fromkeys((*self._warnings, *warnings)))
+
+    def _check_mergeable(self, other: object) -> None:
+        """Raise if the tasks or the columns of the labels differ; native code checks the rest."""
+        if not isinstance(other, Stats):
+            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
+        if self.task != other.task and "auto" not in (self.task, other.task):
+            raise DataError(f"cannot merge statistics of {self.task} and those of {other.task}")
+        self._check_columns(other._target)
+
+    def _check_columns(self, target: Target | None) -> None:
+        """Raise if target columns have other names or another order than those so far.
+
+        Their sums would otherwise be added to those of other targets.
+        """
+        held = None if self._target is None else self._target.columns
+        new = None if target is None else target.columns
+        if held is None or new is None or len(held) != len(new) or held == new:
+            return  # the native module refuses other widths
+        if tuple(range(len(held))) in (held, new):
+            return  # one comes from an array, whose columns have no names
+        raise DataError(
+            f"the columns of the labels are {', '.join(map(str, new))}, and these statistics "
+            f"hold {', '.join(map(str, held))}; give the same columns in the same order"
+        )
+
+
+def _merge_pairs(parts: Sequence[Stats]) -> Stats:
+    """Merge along a balanced tree; about log2 of the number of parts are alive at a time."""
+    if len(parts) == 1:
+        return parts[0].copy()
+    half = len(parts) // 2
+    return _merge_pairs(parts[:half]).merge(_merge_pairs(parts[half:]))
 
 
 def _better(first: Any, second: Any) -> Any:
-    """Choose between two computations of one metric the one that is rounded less."""
+    """Return the outcome with the smaller rounding error; a value rather than an exception."""
     if first is None or isinstance(first, Exception) or isinstance(second, Exception):
         return second if first is None or not isinstance(second, Exception) else first
     errors = [np.max(outcome["details"].get("rounding", 0.0)) for outcome in (first, second)]
@@ -202,5 +599,5 @@ def _better(first: Any, second: Any) -> Any:
 
 
 def _is_open(outcome: Any) -> bool:
-    """Tell whether a metric is still to be computed, or lost digits on the way."""
+    """Return whether a metric is still to be computed, or carries less than nine digits."""
     return outcome is None or (not isinstance(outcome, Exception) and not outcome["exact"])

@@ -1,1 +1,1 @@
-"""Rankings of models that are run: jobs, subprocesses, cache, layers."""
+"""Rank models by running them: jobs, subprocesses, cache, layers."""

@@ -1,57 +1,67 @@
-"""The scores of a model's layers, and which of them its row has."""
+"""Score the layers of a model from the cache, and select or average them for its row."""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .._inputs.inputs import Inputs, read_inputs
-from .._metric.score import Score
-from .._ranking.rank_stats import row_of_stats
-from .._ranking.ranking import Row, pooled
-from .._scoring.probabilities import probabilities
+from .._inputs.inputs import Inputs, read_inputs, to_probabilities
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank_stats import build_stats_row
+from .._ranking.row import Row
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
-from .extract import FEATURES, OUTPUTS, STATS
-from .worker import MEAN, Job, Results, files_of
+from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "row_of_layers"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
 
 AGGREGATES = ("last", "mean", "best")
 
 
-def row_of_layers(
-    job: Job,
-    results: Results,
-    shared: Inputs,
-    requests: Mapping[str, dict[str, Any]],
-    aggregate: str,
-) -> Row:
-    """Score every layer from the cache and choose or average."""
+@dataclass(frozen=True)
+class LayerScoringPlan:
+    """How the layers of every model are scored.
+
+    Attributes
+    ----------
+    requests : mapping of str to dict
+        Native options by metric; the first metric sorts.
+    shared : Inputs
+        Labels and label embeddings, which all models share.
+    aggregate : {"last", "mean", "best"}
+        Which layer's scores a model's row has.
+    """
+
+    requests: Mapping[str, dict[str, Any]]
+    shared: Inputs
+    aggregate: str
+
+
+def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
+    """Score every layer of a model from the cache; return the row of the selected layer."""
     cache = Cache(job.cache)
     rows = {}
-    for layer, key in results.keys.items():
-        entry = cache.get(key, files_of(job.settings))
+    for layer, key in result.keys.items():
+        entry = cache.get(key, job.needed_files())
         if entry is None:
             raise DataError(f"the cache lost what was just written to it; is {cache.root} full?")
-        rows[layer] = _scored(job, entry, shared, requests)
-    layer, notes = _chosen(rows, tuple(requests), aggregate)
+        rows[layer] = _score_entry(job, entry, plan)
+    layer, notes = _select_layer(rows, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
-    return replace(
-        row,
-        notes=(*results.notes, *notes, *row.notes),
+    return row.replace(
+        notes=(*result.notes, *notes, *row.notes),
         layer=layer,
         layers={name: each.scores for name, each in rows.items()},
     )
 
 
-def _scored(job: Job, entry: Entry, shared: Inputs, requests: Mapping[str, dict[str, Any]]) -> Row:
-    stats = Stats.from_bytes(entry.read(STATS))
-    given = shared
+def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
+    """Score the statistics of one layer."""
+    stats, inputs = Stats.from_bytes(entry.read(STATS)), plan.shared
     notes: tuple[str, ...] = ()
     if entry.meta["n_constant"] == entry.meta["n_features"]:
         notes = (f"layer {entry.meta['layer']} is dead: every feature is constant",)
@@ -61,59 +71,59 @@ def _scored(job: Job, entry: Entry, shared: Inputs, requests: Mapping[str, dict[
             f"length limit, so its scores are not of the same rows as those of other models",
         )
     else:
-        given = _kept(entry, shared)
-    row = row_of_stats(job.name, stats, requests, given, job.n_threads)
-    # The task was decided here, among all labels; the statistics were only told.
-    note = {"task_note": shared.target.note}
-    scores = {name: Score(s, **{**s.__dict__, **note}) for name, s in row.scores.items()}
-    inputs = functools.partial(_again, job.cache, entry.key, shared)
-    at_hand = given.features is not None and job.is_kept
-    return replace(
-        row, scores=scores, notes=(*notes, *row.notes), inputs=inputs if at_hand else None
+        inputs = _read_stored_inputs(entry, plan.shared)
+    row = build_stats_row(job.name, stats, plan.requests, inputs, job.options.n_threads)
+    # The statistics were given the task; how it was decided is known from all labels.
+    note = plan.shared.target.note
+    scores = {name: score.replace(task_note=note) for name, score in row.scores.items()}
+    reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
+    can_reload = inputs.features is not None and job.is_kept
+    return row.replace(
+        scores=scores, notes=(*notes, *row.notes), inputs=reload if can_reload else None
     )
 
 
-def _kept(entry: Entry, shared: Inputs) -> Inputs:
-    """Add what an entry keeps of the rows to what all models share."""
+def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:
+    """Add the features and outputs that an entry stores to the shared inputs."""
     own: dict[str, Any] = {}
     outputs = entry.array(OUTPUTS) if OUTPUTS in entry.files else None
     if outputs is not None and outputs.ndim == 2 and outputs.shape[1] > 1:
-        probs = probabilities(outputs)
+        probs = to_probabilities(outputs)
         own = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     if FEATURES not in entry.files and not own:
         return shared
     features = entry.array(FEATURES) if FEATURES in entry.files else None
-    given = read_inputs(features, None, target=shared.target, **own)
-    return replace(given, label_embeddings=shared.label_embeddings)
+    inputs = read_inputs(features, None, target=shared.target, **own)
+    return replace(inputs, label_embeddings=shared.label_embeddings)
 
 
-def _again(root: str, key: str, shared: Inputs) -> Inputs:
-    """Read the features once more, for what is asked of a ranking later."""
+def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:
+    """Read stored features again, for later analyses of a ranking."""
     entry = Cache(root).get(key, (FEATURES,))
     if entry is None:
         raise DataError(f"the features are no longer in the cache, {root}; rank the models again")
-    return _kept(entry, shared)
+    return _read_stored_inputs(entry, shared)
 
 
-def _chosen(
+def _select_layer(
     rows: Mapping[str, Row], metrics: Sequence[str], aggregate: str
 ) -> tuple[str, tuple[str, ...]]:
-    """Say which layer's row it is, and what to note about that."""
+    """Return the layer whose scores the row has, and notes on the selection."""
     last = list(rows)[-1]
     if MEAN in rows:
         return MEAN, (f"features averaged over {len(rows) - 1} layers",)
     if len(rows) == 1 or aggregate == "last":
         return last, ()
-    # Some metrics, such as a consensus, have values among several only: here among the layers.
-    among = {layer: replace(row, name=layer) for layer, row in rows.items()}
-    valued = {row.name: row for row in pooled(among.values(), metrics)}
-    best = max(rows, key=lambda layer: _value(valued[layer], metrics[0]))
+    # Some metrics, such as NCTI, are defined among several candidates only: here, the layers.
+    candidates = {layer: row.replace(name=layer) for layer, row in rows.items()}
+    valued = {row.name: row for row in pool_rows(candidates.values(), metrics)}
+    best = max(rows, key=lambda layer: _value_of(valued[layer], metrics[0]))
     return best, (
         f"layer {best}, the best of {len(rows)}: a maximum over layers is too high by chance, the "
         f"more so the more layers there are; see also aggregate='last'",
     )
 
 
-def _value(row: Row, metric: str) -> float:
+def _value_of(row: Row, metric: str) -> float:
     value = row.value(metric)
     return -math.inf if row.error is not None or math.isnan(value) else value

@@ -1,33 +1,35 @@
-"""What a sweep over models is to do: which models, which metrics, and what is kept for these."""
+"""Plan a sweep: which models, which metrics, and which data the metrics need of every model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.registry import Plan, metric_names, plan, spec_of
 from ..errors import DataError, DtypeError
+from .options import ExtractionOptions
 
-__all__ = ["Kept", "check_counts", "named_layers", "named_models", "plan_sweep", "shared_by_all"]
+__all__ = ["expand_models", "plan_sweep", "read_shared_inputs"]
 
-_SOURCE = frozenset({"source_probs", "source_stats", "source_labels"})
+_OF_HEADS = frozenset({"source_probs", "source_stats", "source_labels"})
 
 
-def named_models(models: object) -> dict[str, Any]:
-    """Give every model by a name; wildcards become the names that they stand for."""
+def expand_models(models: object) -> dict[str, Any]:
+    """Return the models by name, with wildcards expanded."""
     if isinstance(models, Mapping):
         named = dict(models)
     else:
         from ..models import expand
 
-        asked = [models] if isinstance(models, str) else models
-        if not isinstance(asked, Sequence) or not all(isinstance(spec, str) for spec in asked):
+        specs = [models] if isinstance(models, str) else models
+        if not isinstance(specs, Sequence) or not all(isinstance(spec, str) for spec in specs):
             raise DtypeError(
                 "models must be names such as 'timm:resnet18', or a mapping of names to models"
             )
-        named = {name: name for spec in asked for name in expand(spec)}
+        named = {name: name for spec in specs for name in expand(spec)}
     if not named:
         raise DataError("models is empty; give at least one")
     if not all(isinstance(name, str) for name in named):
@@ -35,63 +37,58 @@ def named_models(models: object) -> dict[str, Any]:
     return named
 
 
-def shared_by_all(label_embeddings: object, target: Target) -> Inputs:
+def read_shared_inputs(label_embeddings: object, target: Target) -> Inputs:
+    """Validate the inputs that all models share: labels and label embeddings."""
     if label_embeddings is None:
         return Inputs(target)
     return read_inputs(None, None, label_embeddings=label_embeddings, target=target)
 
 
-class Kept(NamedTuple):
-    """What the user wants kept, and whether rows are the same for all models."""
-
-    features: bool
-    outputs: bool
-    has_rows: bool
-
-
 def plan_sweep(
     metrics: str | Sequence[str],
-    target: Target,
-    options: Mapping[str, object],
-    kept: Kept,
+    metric_options: Mapping[str, object],
     shared: Inputs,
-) -> tuple[Plan, dict[str, Any]]:
-    """Say what to compute, and what must be kept of every model for it."""
+    extraction: ExtractionOptions,
+    has_rows: bool,
+) -> tuple[Plan, ExtractionOptions]:
+    """Select the metrics to compute, and extend the extraction options by what they need.
+
+    Parameters
+    ----------
+    metrics : str or sequence of str
+        Names, "all" or "recommended".
+    metric_options : mapping
+        The user's options of metrics.
+    shared : Inputs
+        Labels and label embeddings.
+    extraction : ExtractionOptions
+        As the user set them.
+    has_rows : bool
+        Whether all models have the same rows, so that metrics may read samples and outputs.
+
+    Returns
+    -------
+    plan : Plan
+        Metrics with validated options, and metrics that do not apply with the reason.
+    extraction : ExtractionOptions
+        With the task, and class scatters, features and outputs if a metric needs them.
+    """
+    task = shared.target.task
     names = [] if metrics == "all" else metric_names(metrics)
-    asked = {need for name in names for need in spec_of(name).needs}
+    requested = {need for name in names for need in spec_of(name).needs}
     provided = {"pool", "stats", "class_scatters", *shared.provides()}
-    if kept.has_rows and (kept.features or "samples" in asked):
+    if has_rows and (extraction.keep_features or "samples" in requested):
         provided.add("samples")
-    if kept.has_rows and (kept.outputs or asked & _SOURCE):
-        provided |= _SOURCE
-    planned = plan(metrics, target.task, options, provided)
+    if has_rows and (extraction.outputs or requested & _OF_HEADS):
+        provided |= _OF_HEADS
+    planned = plan(metrics, task, metric_options, provided)
     if not planned[0]:
-        raise DataError(f"no metric applies to a {target.task} task")
+        raise DataError(f"no metric applies to a {task} task")
     needs = {need for name in planned[0] for need in spec_of(name).needs}
-    return planned, {
-        "class_scatters": "class_scatters" in needs,
-        "keep_features": kept.features or "samples" in needs,
-        "outputs": kept.outputs or bool(needs & _SOURCE),
-    }
-
-
-def named_layers(layers: object) -> str | tuple[str, ...]:
-    """Check the argument `layers`: a name, or several."""
-    if isinstance(layers, str):
-        return layers
-    names = tuple(layers) if isinstance(layers, Sequence) else (layers,)
-    if not all(isinstance(name, str) for name in names):
-        raise DtypeError(
-            f"layers is {layers!r}; give 'default', 'last', 'all', or a list of names of layers"
-        )
-    if not names:
-        raise DataError("layers is empty; name at least one, or give 'default', 'last' or 'all'")
-    return names
-
-
-def check_counts(least: int = 1, **counts: object) -> None:
-    for name, value in counts.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise DtypeError(f"{name} must be a whole number, got {value!r}")
-        if isinstance(value, int) and value < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
+    return planned, replace(
+        extraction,
+        task=task,
+        class_scatters="class_scatters" in needs,
+        keep_features=extraction.keep_features or "samples" in needs,
+        outputs=extraction.outputs or bool(needs & _OF_HEADS),
+    )

@@ -5,35 +5,28 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from .._core import Stop
-from .._data.data import read_data
-from .._data.labels import SEGMENTATION, labelled
+from .._data.item_labels import SEGMENTATION, read_item_labels
+from .._data.read import read_data
 from .._inputs.arrays import check_choice
-from .._inputs.inputs import Inputs
-from .._ranking.rank import digest_of, with_columns
-from .._ranking.rank_stats import reason_of
-from .._ranking.ranking import Planned, Ranking, Row, pooled
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank import add_columns, compute_digest
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
+from .._scoring.evaluate import Settings
 from .._util.cache import Cache
-from .._util.threads import resolve_threads
 from ..errors import MissingDependencyError
-from .layer_scores import AGGREGATES, row_of_layers
-from .plan import (
-    Kept,
-    check_counts,
-    named_layers,
-    named_models,
-    plan_sweep,
-    shared_by_all,
-)
+from .job import Job
+from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
+from .options import ExtractionOptions, check_counts, check_layers
+from .plan import expand_models, plan_sweep, read_shared_inputs
 from .progress import Sweep, SweepProgress
-from .subprocess import Died, Failed, isolated, refuse_inside
-from .worker import Job, run, run_alone
+from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
+from .worker import run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
 
@@ -69,100 +62,108 @@ def rank_models(
     n_threads: int | None = None,
     **options: Any,
 ) -> Ranking:
-    """Run models over data and rank them, best first.
+    """Run models on raw data and rank them by transferability metrics, best first.
 
-    Every model runs in a process of its own and leaves the statistics of its features in the
-    cache. One that crashes, runs out of memory or is broken is a row with its reason. A sweep
-    that was stopped, even by ``kill -9``, goes on where it was.
+    Every model runs in a subprocess and stores the statistics of its features in a
+    content-addressed cache. A model that crashes, runs out of memory or cannot be loaded becomes a
+    row with the reason. The same call after an interruption, even by ``kill -9``, computes only
+    what the cache lacks.
 
     Parameters
     ----------
     models : str, sequence of str, or mapping of str to model
-        As :func:`transferability.models.open_model` takes them: ``timm:vit_*``, ``hf:name``,
-        ``st:name``, ``torchvision:name``, ``onnx:file``, ``module:function``, a folder of saved
-        features; in a mapping also modules themselves.
+        Names as :func:`transferability.models.open_model` takes them, also with wildcards, such as
+        "timm:vit_*", "hf:bert-base-uncased" or "module:function"; ``help(transferability.models)``
+        lists the sources. The values of a mapping may also be torch modules and functions.
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas
         frame; a folder with one subfolder of pictures for each class; a .csv, .tsv, .jsonl or
         .parquet file of texts. Inputs are texts, pairs of texts, lists of words, pictures or
         arrays.
     label : str or sequence of str, optional
-        Column of a table; several for several targets. Default: "label" and the like.
+        Label column of a table; several for several targets. Default: "label" or another usual
+        name.
     task : str, default="auto"
-        What the labels are: "classification", "regression" (several targets and keypoints too),
-        "multilabel"; "token", a tag or a number for each word, as which lists of words are read
-        by themselves; or "segmentation", a class or a number for each pixel.
+        Task of the labels: "classification", "regression" (also with several targets, such as
+        keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
+        of words), or "segmentation" (a class or a number for each pixel).
     text : str or pair of str, optional
-        Column of a table, or two for pairs of texts. Default: "text" and the like.
+        Text column of a table, or two for pairs of texts. Default: "text" or another usual name.
     layers : {"default", "last", "all"} or sequence of str, default="default"
-        "default" is what the model's library takes for its features, "all" its blocks.
+        Layers to score. "default" is the layer that the model's library takes features from,
+        "all" are the stem and the blocks.
     aggregate : {"last", "mean", "best"}, default="last"
-        With several layers, which scores the model's row has: those of the last layer, of the
-        layers' features averaged (they must have one width), or of the layer where the first
+        Scores of a model's row if several layers are scored: those of the last layer, of the mean
+        of the layers' features (which must have one width), or of the layer where the first
         metric is highest.
     pool : str, optional
-        One of ``transferability.torch.POOLS``. Default: each model's own.
+        Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
+        model's own.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that applies, of those that need the
-        samples or the models' own classes only with `keep_features` or `outputs`. Or
-        "recommended", as in :func:`transferability.rank`.
+        Metrics to compute; the first one sorts. "all" are all metrics that apply; those that
+        read samples or the models' own classes only with `keep_features` or `outputs`.
+        "recommended" as in :func:`transferability.rank`.
     batch_size : int, default=32
-        Halved where memory does not suffice.
+        Items in a batch, halved while memory does not suffice.
     device : str, optional
-        Default: a GPU if there is one.
+        Where models run. Default: the GPU if there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, optional
-        Of the weights. Default: as the model's library loads them.
+        Number format of the weights. Default: as the model's library loads them.
     amp : {"bfloat16", "float16"}, optional
-        Automatic mixed precision.
+        Number format of automatic mixed precision. Default: none.
     max_length : int, optional
-        Tokens of a text, at most. Default: each model's own limit.
+        Maximum number of tokens of a text. Default: each model's own limit.
     max_samples : int, optional
-        Rows, drawn at random with `seed`, the same for all models. Default: all.
+        Maximum number of rows, drawn at random with `seed`, the same for all models. Default: all.
     seed : int, default=0
-        Of that draw.
+        Seed of that draw, and of the positions of segmentation.
     bio : {"strip", "keep"}, default="strip"
-        Whether the tags B-x and I-x are one class.
+        Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
     positions : int, default=64
-        For segmentation: at most so many positions of each picture, drawn with `seed`.
+        For segmentation, the maximum number of positions of each picture, drawn with `seed`.
     ignore : collection of int, default=()
-        For segmentation: labels of pixels to leave out, beside -100; often 255.
+        For segmentation, labels of pixels to leave out in addition to -100; often 255.
     label_embeddings : array-like or mapping, optional
         As in :func:`transferability.rank`.
     outputs : bool, default=False
-        Keep what each model's own head says of the rows; set by metrics that need it.
+        Whether to store the outputs of each model's own head. Switched on by metrics that need
+        them.
     keep_features : bool, default=False
-        Keep the features in the cache, also for :meth:`Ranking.stability`, which resamples words
-        by their texts; set by metrics that need the samples themselves.
+        Whether to store the features in the cache, also for :meth:`Ranking.stability`, which
+        resamples the words of a text together. Switched on by metrics that need the samples.
     cache : bool or path, default=True
-        True: TRANSFERABILITY_CACHE, else ``transferability`` in the user's folder for caches.
-        False: nothing outlives the call.
+        Folder of the cache. True: TRANSFERABILITY_CACHE, else ``transferability`` in the user's
+        cache folder. False: a temporary folder.
     resume : bool, default=True
-        Take from the cache what is there. Keys are hashes of the model's weights, code and
+        Whether to use entries of the cache. Keys are hashes of the model's weights, code and
         preprocessing, of layer, pooling and options, and of every input and label.
     isolate : bool, default=True
-        False runs the models in this process.
+        Whether models run in subprocesses; False runs them in this process.
     progress : bool or callable, optional
-        None: a line on a terminal where tqdm is installed. A callable gets a ``Progress``: model
-        i of m, stage, rows a second, time left, peak memory.
+        None: a line on a terminal if tqdm is installed. A callable gets a ``SweepState``: model
+        i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
-        Of each model and of scoring.
+        Number of threads of each model and of scoring.
     **options
         Options of the metrics.
 
     Returns
     -------
     ranking : Ranking
-        ``row.layer`` says which layer a row is of, ``row.layers`` has the scores of all.
+        ``row.layer`` names the layer of a row's scores; ``row.layers`` has the scores of all
+        layers.
 
     Raises
     ------
     DataError, DtypeError
-        If the data, the labels, the metrics or the options are wrong: what concerns all models.
+        If an argument that concerns all models is wrong: data, labels, metrics or options.
+    MissingDependencyError
+        If torch is not installed.
 
     Notes
     -----
-    With ``aggregate="best"`` a model of many layers has more chances than one of few, so its
-    value is too high; the row says of how many layers it is the best.
+    With ``aggregate="best"`` a row has the maximum over layers, which is biased upwards, the more
+    so the more layers a model has. A note in the row has the number of layers.
 
     Examples
     --------
@@ -178,98 +179,93 @@ def rank_models(
     >>> ranking.names, ranking.best.layer, len(ranking.failed)
     (('width 8', 'width 1'), '2.input', 0)
     """
-    refuse_inside()
-    if find_spec("torch") is None:  # not imported here: that is for the models' processes
+    raise_if_importing_script()
+    if find_spec("torch") is None:  # torch is imported by the models' subprocesses only
         raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
     check_choice("aggregate", aggregate, AGGREGATES)
     check_choice("bio", bio, ("strip", "keep"))
-    counts = {"batch_size": batch_size, "positions": positions}
-    check_counts(max_length=max_length, max_samples=max_samples, **counts)
-    check_counts(least=0, seed=seed)
-    layers = named_layers(layers)
-    named = named_models(models)
-    made = read_data(data, label, text, task)
-    rows = len(made)
-    made = made.picked(max_samples, seed)
-    made, target, n_rows, groups = labelled(made, task, bio, ignore)
-    shared = shared_by_all(label_embeddings, target)
-    kept = Kept(keep_features, outputs, n_rows is not None)
-    planned, settings = plan_sweep(metrics, target, options, kept, shared)
-    settings |= {"task": target.task, "amp": amp}
-    if task == SEGMENTATION:
-        settings |= {"positions": positions, "ignore": tuple(ignore), "seed": seed}
+    check_counts(max_samples=max_samples, positions=positions)
+    extraction = ExtractionOptions(
+        layers=check_layers(layers),
+        average=aggregate == "mean",
+        pool=pool,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        amp=amp,
+        max_length=max_length,
+        keep_features=keep_features,
+        outputs=outputs,
+        positions=positions if task == SEGMENTATION else None,
+        ignore=tuple(ignore),
+        seed=seed,
+        n_threads=n_threads,
+    )
+    named = expand_models(models)
+    whole = read_data(data, label, text, task)
+    drawn = whole.sample(max_samples, seed)
+    labelled = read_item_labels(drawn, task, bio, ignore)
+    target, n_rows = labelled.target, labelled.n_rows
+    shared = read_shared_inputs(label_embeddings, target)
+    (requests, skipped), extraction = plan_sweep(
+        metrics, options, shared, extraction, has_rows=n_rows is not None
+    )
+    scoring = LayerScoringPlan(requests, shared, aggregate)
     with ExitStack() as stack:
         if cache is False:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
         else:
             folder = os.fspath(Cache(None if cache is True else cache).root)
         sweep = stack.enter_context(Sweep(progress, tuple(named)))
-        sweep.reading(len(made))
-        common = Job(
-            name="",
-            model=None,
-            data=made,
-            digest=made.digest(),
-            cache=folder,
-            n_rows=n_rows,
-            layers=layers,
-            average=aggregate == "mean",
-            pool=pool,
-            settings=settings,
-            opening={"device": device, "dtype": dtype, "max_length": max_length},
-            batch_size=batch_size,
-            resume=resume,
-            is_kept=cache is not False,
-            n_threads=n_threads,
-        )
-        ranked = []
-        for name, model in named.items():
-            job = replace(common, name=name, model=model)
-            ranked.append(_row(job, shared, planned[0], aggregate, isolate, sweep))
-    drawn = () if rows == len(made) else (f"{len(made):,} of {rows:,} rows, drawn by seed {seed}",)
-    how = {
-        "precision": "double",
-        "method": "auto",
-        "n_threads": resolve_threads(n_threads),
-        "stop": Stop(),
-    }
+        sweep.reading(len(drawn))
+        digest = labelled.data.digest()
+        jobs = [
+            Job(
+                name=name,
+                model=model,
+                data=labelled.data,
+                digest=digest,
+                options=extraction,
+                cache=folder,
+                is_kept=cache is not False,
+                resume=resume,
+                n_rows=n_rows,
+            )
+            for name, model in named.items()
+        ]
+        rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
+    warnings = target.warnings
+    if len(drawn) < len(whole):
+        warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
     ranking = Ranking(
-        pooled(ranked, planned[0]),
-        metrics=tuple(planned[0]),
+        pool_rows(rows, requests),
+        metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
-        digest=digest_of(target, planned, "double" if n_rows else common.digest, None),
-        warnings=(*target.warnings, *drawn),
-        skipped=planned[1],
-        plan=Planned(planned[0], how, groups, target),
+        digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
+        warnings=warnings,
+        skipped=skipped,
+        plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
     )
-    return with_columns(ranking, metrics, None)
+    return add_columns(ranking, metrics, None)
 
 
-def _row(
-    job: Job,
-    shared: Inputs,
-    requests: Mapping[str, dict[str, Any]],
-    aggregate: str,
-    isolate: bool,
-    sweep: Sweep,
-) -> Row:
-    """Run and score one model; whatever goes wrong becomes its row's error."""
+def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
+    """Run and score one model; any failure becomes the error of its row."""
     start = time.perf_counter()
     report = sweep.model(job.name)
     try:
-        results = isolated(run_alone, job, report) if isolate else run(job, report)
+        if isolate:
+            result = run_isolated(run_job_in_subprocess, job, report)
+        else:
+            result = run_job(job, report)
         report("scoring", len(job.data), len(job.data), 0.0, 0)
-        row = row_of_layers(job, results, shared, requests, aggregate)
-    except Died as error:
-        row = _failed(job.name, f"{error}, {sweep.where()}")
-    except Failed as error:
-        row = _failed(job.name, str(error))
-    except Exception as error:  # one bad model never loses the sweep
-        row = _failed(job.name, " ".join(reason_of(error).split()))
+        row = score_layers(job, result, scoring)
+    except ProcessDied as error:
+        row = build_failed_row(job.name, f"{error}, {sweep.where()}")
+    except TaskFailed as error:
+        row = build_failed_row(job.name, str(error))
+    except Exception as error:  # a failing model does not stop the sweep
+        row = build_failed_row(job.name, " ".join(describe_error(error).split()))
     sweep.done()
-    return replace(row, seconds=time.perf_counter() - start)
-
-
-def _failed(name: str, reason: str) -> Row:
-    return Row(name, {}, n_samples=None, n_features=None, seconds=0.0, error=reason)
+    return row.replace(seconds=time.perf_counter() - start)

@@ -1,8 +1,8 @@
-"""A function in a process of its own, whose death is an answer and not the end.
+"""Run a function in a subprocess; a crash or kill is raised as an exception.
 
-Not ``multiprocessing``'s pools: those lose what a killed process was doing, and start every script
-that has no ``if __name__ == "__main__"`` anew. Here the script is imported in the process only if
-something that is handed over was defined in it.
+The pools of ``multiprocessing`` are unsuitable here: they lose the task of a worker that is killed,
+and import every script again that has no ``if __name__ == "__main__"``. This module imports the
+script in the subprocess only if the function or its argument was defined in the script.
 """
 
 from __future__ import annotations
@@ -26,87 +26,97 @@ from typing import Any
 
 from ..errors import DataError, TransferabilityError
 
-__all__ = ["Died", "Failed", "isolated", "isolated_main", "refuse_inside"]
+__all__ = ["ProcessDied", "TaskFailed", "raise_if_importing_script", "run_isolated", "serve_task"]
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from transferability._sweep.subprocess import isolated_main; "
-    "isolated_main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from transferability._sweep.subprocess import serve_task; "
+    "serve_task(int(sys.argv[2]), int(sys.argv[3]))"
 )
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
-_LOOK = 0.5  # seconds between looks at whether the process lives
-_SHOWN = 300  # characters of what a process last wrote
-#: Set while a process imports the script that started it.
+_PR_SET_PDEATHSIG = 1
+_POLL_INTERVAL = 0.5  # seconds
+_MAX_SHOWN = 300  # characters of the last line on standard error
+#: True while a subprocess imports the script that started it.
 _importing_script = False
 
 
-class Failed(Exception):
-    """The function raised: its message, in one line."""
+class TaskFailed(Exception):
+    """The function raised an exception, or cannot be sent; the message is one line."""
 
 
-class Died(Exception):
-    """The process ended without a result: how, in one line."""
+class ProcessDied(Exception):
+    """The subprocess ended without a result; the message says how, in one line."""
 
 
-def isolated(function: Callable[..., Any], argument: Any, hear: Callable[..., object]) -> Any:
-    """Call ``function(argument, hear)`` in a new process and give its result.
+def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[..., object]) -> Any:
+    """Return ``function(argument, report)``, computed in a new process.
 
-    The process ends with this one, however this one ends. What it writes is not shown, but for
-    the last line on standard error of one that died.
+    The subprocess ends when this process ends, in whatever way. Its output is discarded, except
+    the last line on standard error of a process that died.
+
+    Parameters
+    ----------
+    function : callable
+        Can be pickled, as can its result.
+    argument : object
+        Can be pickled.
+    report : callable
+        Called in this process with the arguments that the function calls its `report` with.
 
     Raises
     ------
-    Failed
+    TaskFailed
         If the function raises.
-    Died
-        If the process dies: a crash, a signal, an exit.
+    ProcessDied
+        If the process crashes, is killed or exits.
     """
-    script, task = _pickled((function, argument))
+    script, task = _pickle_task((function, argument))
     ours, theirs = Pipe()
     arguments = [json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())]
-    with ours, tempfile.TemporaryFile() as printed:
+    with ours, tempfile.TemporaryFile() as stderr:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-c", _START, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=printed,
+                stderr=stderr,
             )
         try:
-            kind, content = _converse(ours, process, (script, task), hear)
+            ours.send(script)
+            ours.send_bytes(task)
+            kind, content = _wait_for_result(ours, process, report)
         except (EOFError, OSError):
-            raise Died(_how(process.wait(), printed)) from None
+            raise ProcessDied(_describe_exit(process.wait(), stderr)) from None
         finally:
             process.kill()
             process.wait()
     if kind == "failed":
-        raise Failed(content)
+        raise TaskFailed(content)
     return content
 
 
-def _converse(
-    ours: Connection, process: subprocess.Popen[bytes], task: Any, hear: Callable[..., object]
+def _wait_for_result(
+    pipe: Connection, process: subprocess.Popen[bytes], report: Callable[..., object]
 ) -> tuple[str, Any]:
-    script, content = task
-    ours.send(script)
-    ours.send_bytes(content)
+    """Pass reports on until the message "done" or "failed" arrives, and return it."""
     while True:
-        while not ours.poll(_LOOK):  # what it started may hold its end of the pipe and outlive it
-            if process.poll() is not None and not ours.poll():
+        # A child of the subprocess may outlive it and hold the pipe open, so EOF is not enough.
+        while not pipe.poll(_POLL_INTERVAL):
+            if process.poll() is not None and not pipe.poll():
                 raise EOFError
-        kind, content = ours.recv()
-        if kind != "heard":
+        kind, content = pipe.recv()
+        if kind != "report":
             return kind, content
-        hear(*content)
+        report(*content)
 
 
-def isolated_main(descriptor: int, parent: int) -> None:
-    """Do what the parent sends, in the new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this one
+def serve_task(descriptor: int, parent: int) -> None:
+    """Receive a task, run it, send the result and exit: the main function of the subprocess."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the line above
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent ended before prctl was called
             os._exit(1)
     pipe: Connection[Any, Any] = Connection(descriptor)
     lock = threading.Lock()
@@ -118,18 +128,18 @@ def isolated_main(descriptor: int, parent: int) -> None:
     try:
         script = pipe.recv()
         task = pipe.recv_bytes()
-        threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()
+        threading.Thread(target=_exit_with_parent, args=(pipe,), daemon=True).start()
         _import_script(script)
         function, argument = pickle.loads(task)
-        result = function(argument, lambda *heard: send("heard", heard))
+        result = function(argument, lambda *reported: send("report", reported))
         send("done", result)
     except BaseException as error:
-        send("failed", _reason(error))
-    os._exit(0)  # whatever threads the model's library has left
+        send("failed", _describe_error(error))
+    os._exit(0)  # does not wait for threads that libraries have left running
 
 
-def refuse_inside() -> None:
-    """Refuse to start processes from a process that only imports the script."""
+def raise_if_importing_script() -> None:
+    """Raise DataError if a subprocess is importing the script, which would start another sweep."""
     if _importing_script:
         raise DataError(
             "the script calls rank_models when it is imported by the process of a model; put the "
@@ -137,40 +147,40 @@ def refuse_inside() -> None:
         )
 
 
-def _end_with(pipe: Connection) -> None:
-    """End when the parent is gone, where the system does not see to it."""
+def _exit_with_parent(pipe: Connection) -> None:
+    """Exit when the parent closes the pipe, on systems without PR_SET_PDEATHSIG."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv_bytes()
     os._exit(1)
 
 
 class _Pickler(pickle.Pickler):
-    """Notices what was defined in the script, which the new process must then import."""
+    """A pickler that records whether anything was defined in the script."""
 
-    of_script = False
+    uses_script = False
 
     def reducer_override(self, value: Any) -> Any:
         named = isinstance(value, (type, FunctionType))
-        self.of_script |= named and value.__module__ == "__main__"
+        self.uses_script |= named and value.__module__ == "__main__"
         return NotImplemented
 
 
-def _pickled(task: Any) -> tuple[str | None, bytes]:
-    """Give the script that must be imported first, if it must, and the task."""
+def _pickle_task(task: Any) -> tuple[str | None, bytes]:
+    """Pickle a task; return the path of the script if it must be imported first, and the bytes."""
     buffer = io.BytesIO()
     try:
         pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
         pickler.dump(task)
     except Exception as error:
-        raise Failed(
-            f"it cannot be sent to a process of its own ({_line(error)}); define it in a module, "
-            f"or pass isolate=False"
+        raise TaskFailed(
+            f"it cannot be sent to a process of its own ({_join_lines(error)}); define it in a "
+            f"module, or pass isolate=False"
         ) from error
-    if not pickler.of_script:
+    if not pickler.uses_script:
         return None, buffer.getvalue()
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script is None or not os.path.exists(script):
-        raise Failed(
+        raise TaskFailed(
             "it was defined at a prompt or in a notebook, which a process of its own cannot "
             "import; define it in a module, or pass isolate=False"
         )
@@ -185,27 +195,27 @@ def _import_script(path: str | None) -> None:
         _importing_script = False
 
 
-def _reason(error: BaseException) -> str:
-    known = isinstance(error, TransferabilityError)
-    return _line(error) if known else f"{type(error).__name__}: {_line(error)}"
+def _describe_error(error: BaseException) -> str:
+    is_ours = isinstance(error, TransferabilityError)
+    return _join_lines(error) if is_ours else f"{type(error).__name__}: {_join_lines(error)}"
 
 
-def _line(error: BaseException) -> str:
+def _join_lines(error: BaseException) -> str:
     return " ".join(str(error).split()) or "no message"
 
 
-def _how(code: int, printed: Any) -> str:
-    """Say how a process ended, with the last line that it wrote."""
+def _describe_exit(code: int, stderr: Any) -> str:
+    """Describe the exit status of the subprocess, with its last line on standard error."""
     if code >= 0:
-        how = f"its process ended with exit code {code} and no result"
+        status = f"its process ended with exit code {code} and no result"
     else:
         try:
             name = f" ({signal.Signals(-code).name})"
         except ValueError:
             name = ""
-        how = f"killed by signal {-code}{name}"
+        status = f"killed by signal {-code}{name}"
         if -code == signal.SIGKILL:
-            how += ": probably out of memory"
-    printed.seek(0)
-    lines = printed.read().decode("utf-8", "replace").strip().splitlines()
-    return f"{how}; it last wrote: {lines[-1].strip()[-_SHOWN:]}" if lines else how
+            status += ": probably out of memory"
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()
+    return f"{status}; it last wrote: {lines[-1].strip()[-_MAX_SHOWN:]}" if lines else status

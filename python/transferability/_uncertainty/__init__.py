@@ -1,1 +1,1 @@
-"""How stable a ranking is: bootstrap, jackknife, influence functions, rank probabilities."""
+"""Stability of rankings: bootstrap, jackknife, influence functions, empirical Bayes posterior."""

@@ -1,18 +1,23 @@
-"""From scores and their noise to how likely each order is.
+"""Empirical Bayes shrinkage of scores: draws of the true scores from their posterior.
 
-The scores s of M models are θ + noise, with the noise's covariance known from resampling. The model
-that looks best is so partly by luck, the more the closer the models are, and resampling alone does
-not see that: it takes every gap at face value. So the true scores have a prior θ ~ N(μ, τ²), with μ
-flat and τ weighed by how likely it makes the scores that were seen. Models
-far apart have a large τ and keep their gaps; those within the noise have a small one and share
-their chances. Models that a gap beyond all noise separates have priors of their own, so that a few
-poor ones say nothing about how close the good ones are.
+Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
+known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
+posterior on a grid, so τ is learnt from the scores.
 
-Only differences matter: everything is done in contrasts, which free it of μ and of noise that all
-models share. Draws follow Matheron's rule: with f from the prior and e from the noise,
-f + K (s - f - e), K = τ²(τ² + Σ)⁻¹, is a draw from the posterior. Source: Journel and Huijbregts,
-Mining Geostatistics, 1978 (conditioning by kriging); Efron and Morris, J. American Statistical
-Association 68, 1973, for the prior.
+Why shrink: the model with the best score owes it partly to luck, more so if the models are close.
+The plain bootstrap ignores this, because it takes every gap between scores at face value. If the
+models are far apart, τ is large and their gaps stay. If they are within the noise, τ is small and
+they become about equally likely to be the best.
+
+Clusters: models that are separated by a gap far beyond the noise have separate priors. A few poor
+models then have no influence on τ of the good ones.
+
+Only differences of scores matter. The computation uses contrasts, which cancel μ and any noise that
+all models share. Draws follow Matheron's rule: with f from the prior and e from the noise,
+f + K (s - f - e) with K = τ²(τ² + Σ)⁻¹ is a draw from the posterior.
+
+Sources: Efron and Morris, J. American Statistical Association 68, 1973, for the prior; Journel and
+Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
 """
 
 from __future__ import annotations
@@ -22,95 +27,95 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["chances", "posterior", "ranks_of"]
+__all__ = ["sample_posterior"]
 
 Matrix = NDArray[np.float64]
-#: Widths of the prior that are tried, and how far they reach beside the scores and their noise.
-_WIDTHS, _NARROW, _WIDE = 60, 0.05, 20.0
-#: Neighbours further apart than so many standard errors of their difference share no prior.
+#: Grid of widths τ: their number, and the ends relative to the noise and to the scores.
+_N_WIDTHS, _NARROW, _WIDE = 60, 0.05, 20.0
+#: Adjacent models further apart than so many standard errors of their difference share no prior.
 _APART = 5.0
-#: Differences that are rounding, relative to the largest.
-_NOTHING = 1e-11
+#: Differences that count as rounding errors, relative to the largest value.
+_ROUNDING = 1e-11
 
 
-def posterior(
+def sample_posterior(
     scores: Matrix, noise: Matrix, covariance: Matrix, n_units: int, n_draws: int, seed: int
 ) -> Matrix:
-    """Draw true scores of M models, (n_draws, M), up to a number that a draw's models share.
+    """Draw the true scores of M models from their posterior, (n_draws, M).
 
-    `noise` (n_boot, M) are resampled scores less their mean, `covariance` (M, M) is theirs, and
-    `n_units` how many independent units it was estimated from.
+    Each draw is determined up to a constant that its models share.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (M,)
+        Finite scores.
+    noise : ndarray of shape (n_boot, M)
+        Resampled scores minus their mean.
+    covariance : ndarray of shape (M, M)
+        Covariance of the scores.
+    n_units : int
+        Number of independent units that the covariance was estimated from.
+    n_draws, seed : int
+        Number of draws, and the seed.
     """
     rng = np.random.default_rng(seed)
-    # Few units know their own variance badly, which has Student's tails.
+    # The variance is estimated from n_units units, so the noise has Student's t distribution.
     free = max(n_units - 1, 1)
     drawn = noise[np.arange(n_draws) % len(noise)]
     drawn = drawn * np.sqrt(free / rng.chisquare(free, size=(n_draws, 1)))
     draws = scores - drawn
-    for own in _clusters(scores, covariance):
-        contrasts = _contrasts(len(own))
+    for own in _find_clusters(scores, covariance):
+        contrasts = _make_contrasts(len(own))
         values, vectors = np.linalg.eigh(contrasts @ covariance[np.ix_(own, own)] @ contrasts.T)
         values = np.maximum(values, 0.0)
         basis = vectors.T @ contrasts  # (m - 1, m)
         seen = basis @ scores[own]
-        widths, weights = _prior(seen, values)
+        widths, weights = _weigh_widths(seen, values)
         tau = rng.choice(widths, size=(n_draws, 1), p=weights)
         prior = tau * rng.standard_normal((n_draws, len(own) - 1))
         total = tau**2 + values
         gain = np.divide(tau**2, total, out=np.ones_like(total), where=total > 0)
         middle = draws[:, own].mean(axis=1, keepdims=True)
         draws[:, own] = middle + (prior + gain * (seen - prior - drawn[:, own] @ basis.T)) @ basis
-    unit = _NOTHING * max(float(np.abs(draws).max()), 1e-300)
-    rounded: Matrix = np.round(draws / unit) * unit  # one model twice is a tie
+    unit = _ROUNDING * max(float(np.abs(draws).max()), 1e-300)
+    rounded: Matrix = np.round(draws / unit) * unit  # equal models are a tie
     return rounded
 
 
-def _clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]:
-    """Give the models, at least two each, that no gap of many standard errors separates."""
+def _find_clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]:
+    """Return the clusters of at least two models without a large gap in standard errors."""
     order = np.argsort(-scores, kind="stable")
     above, below = order[:-1], order[1:]
     variance = np.diag(covariance)
     noise = np.maximum(variance[above] + variance[below] - 2 * covariance[above, below], 0.0)
     cuts = np.flatnonzero(scores[above] - scores[below] > _APART * np.sqrt(noise)) + 1
-    # One model twice has no noise and no gap, but for rounding.
-    cuts = cuts[(scores[above] - scores[below])[cuts - 1] > _NOTHING * np.abs(scores).max()]
+    # Two equal models have no noise and no gap, except rounding errors.
+    cuts = cuts[(scores[above] - scores[below])[cuts - 1] > _ROUNDING * np.abs(scores).max()]
     return [own for own in np.split(order, cuts) if len(own) > 1]
 
 
-def _prior(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
-    """Weigh widths τ by the likelihood of the contrasts, but of those of one model twice."""
+def _weigh_widths(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
+    """Return a grid of widths τ and their posterior probabilities, from contrasts with noise.
+
+    `seen` are the contrasts of the scores and `values` their variances. Contrasts of equal models,
+    which have no noise, are left out.
+    """
     size = max(float(np.abs(seen).max()), math.sqrt(float(values.max())))
-    keep = values > _NOTHING * size**2
+    keep = values > _ROUNDING * size**2
     if not keep.any():
         return np.array([1.0]), np.array([1.0])
     seen, values = seen[keep], values[keep]
     scale = math.sqrt(float(np.median(values)))
-    widths = np.geomspace(_NARROW * scale, _WIDE * max(size, scale), _WIDTHS)
+    widths = np.geomspace(_NARROW * scale, _WIDE * max(size, scale), _N_WIDTHS)
     total = widths[:, None] ** 2 + values
     log = -0.5 * (np.log(total) + seen**2 / total).sum(axis=1)
-    # Half a Cauchy distribution of twice the noise's scale, on a grid that is even in ln τ.
+    # Half-Cauchy prior of τ with twice the noise's scale; the factor τ is the spacing of the grid.
     weights = np.exp(log - log.max()) * widths / (1 + (widths / scale / 2) ** 2)
     return widths, weights / weights.sum()
 
 
-def _contrasts(n: int) -> Matrix:
-    """Give an orthonormal basis of differences among n, (n - 1, n)."""
+def _make_contrasts(n: int) -> Matrix:
+    """Return an orthonormal basis of the contrasts among n models, (n - 1, n)."""
     rows = np.eye(n)[1:] - 1 / n
     basis: Matrix = np.linalg.qr(rows.T)[0].T
     return basis
-
-
-def ranks_of(draws: Matrix) -> Matrix:
-    """Give the rank of each model in each draw, 1 for the best; ties share the mean of theirs."""
-    ranks = np.full(draws.shape, 0.5)
-    for other in draws.T[:, :, None]:
-        ranks += (other > draws) + 0.5 * (other == draws)
-    return ranks
-
-
-def chances(draws: Matrix) -> tuple[Matrix, Matrix]:
-    """Give how often each model is first, (M,), and how often each row beats each column."""
-    best = draws == draws.max(axis=1, keepdims=True)
-    first: Matrix = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
-    over = [((own > draws) + 0.5 * (own == draws)).mean(axis=0) for own in draws.T[:, :, None]]
-    return first, np.stack(over)

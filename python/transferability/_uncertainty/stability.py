@@ -1,68 +1,83 @@
-"""The result of ``Ranking.stability``: how sure the order of some models is."""
+"""Stability of a ranking: standard errors of its scores, and probabilities of its order."""
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._metric.registry import title_of
-from .._metric.score import json_ready
+import numpy as np
+from numpy.typing import NDArray
+
+from .._inputs.arrays import check_choice
+from .._metric.derived import CONSENSUS, PRIOR
+from .._metric.registry import plan, title_of
+from .._metric.score import issue, json_ready
+from ..errors import DataError, DtypeError
+from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
+from .jackknife import collect_values, compute_jackknife_influences, score_left_out_stats
+from .rank_probabilities import average_votes, draw_true_scores, estimate_rank_probabilities
+from .units import ResamplingUnits
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from .._ranking.ranking import Ranking
     from .._stats.stats import Stats
 
-    Matrix = NDArray[np.float64]
+__all__ = ["Stability", "assess_ranking"]
 
-__all__ = ["Stability"]
+Matrix = NDArray[np.float64]
+_FEW_UNITS = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Stability:
-    """How sure the order of some models is.
+    """Stability of the order of some models: standard errors, rank probabilities and ties.
 
     Attributes
     ----------
     names : tuple of str
         The models that have a score, best first.
     metric : str
-        What they are sorted by.
+        The metric that they are sorted by.
     scores, standard_errors : ndarray of shape (n_models,)
-        The scores, and what other rows of the same kind would change them by.
+        The scores, and their standard errors over samples of rows from the same population.
     intervals : ndarray of shape (n_models, 2)
-        Of the scores, at `level`.
+        Bootstrap percentile intervals of the scores, at `level`.
     ranks : ndarray of shape (n_models, 2), int
         Best and worst rank of each model at `level`.
     first : dict of str to float
-        How likely each model is truly the first among these.
+        Probability that each model is truly the best of these.
     pairwise : ndarray of shape (n_models, n_models)
-        How likely the model of the row is truly better than that of the column.
+        Probability that the model of the row is truly better than the model of the column.
     ties : tuple of tuple of str
-        Models in order, together where the first of them is not better than the others with a
-        probability of `level`.
+        The models in order, in groups. The first model of a group is better than each other one
+        with a probability below `level`.
     replicates : ndarray of shape (n_boot, n_models)
         Resampled scores, centred at the scores.
     bias : ndarray of shape (n_models,)
-        How far the resampled scores lay from the scores on average before; 0 to first order.
-    method, unit : str
-        How, and what was resampled: "rows", "groups" or "blocks".
+        Mean of the resampled scores minus the scores, before centring; 0 to first order.
+    method : str
+        Method of resampling.
+    unit : str
+        Unit of resampling: "rows", "groups" or "blocks".
     n_units : int
-        How many of these there are.
+        Number of units.
     level : float
-        Of the intervals and ties.
+        Level of the intervals and ties.
     warnings : tuple of str
-        What deserves a second look.
+        Warnings, in whole sentences.
 
     Notes
     -----
-    Standard errors come from the resamples. Probabilities also count that the model which looks
-    best does so partly by luck: the true scores have a normal prior whose width is learnt from
-    the ranking, which leaves well separated models alone and draws those within the noise
-    together.
+    Standard errors come from the resamples. Probabilities also include empirical Bayes shrinkage,
+    because the model with the best score owes it partly to luck. The true scores have a normal
+    prior whose width is learnt from the ranking. It leaves well separated models as they are, and
+    moves models within the noise towards each other.
     """
+
+    __module__ = "transferability"
 
     names: tuple[str, ...]
     metric: str
@@ -92,24 +107,29 @@ class Stability:
         seed: int = 0,
         **options: Any,
     ) -> Stability:
-        """Say how sure the order of models is from the statistics of their shards alone.
+        """Estimate the stability of an order from the statistics of shards, by the jackknife.
 
         Parameters
         ----------
         shards : mapping of str to sequence of Stats
-            For each model its statistics by shard (file, video, site): the same shards in the
-            same order for all, at least three.
+            Statistics of each model by shard (file, video, site): at least three shards, the same
+            ones in the same order for all models.
         metric : str, default="logme"
-            One that statistics suffice for.
+            A metric that needs no more than statistics.
         n_boot, level, seed
             As in :meth:`Ranking.stability`.
         **options
-            Of the metric.
+            Options of the metric.
 
         Returns
         -------
         stability : Stability
-            By the jackknife: one shard left out at a time.
+            By the jackknife, which leaves out one shard at a time.
+
+        Raises
+        ------
+        DataError
+            For fewer than two models or three shards, or shards of different rows.
 
         Examples
         --------
@@ -124,12 +144,44 @@ class Stability:
         >>> tx.Stability.from_shards(shards).names
         ('good', 'poor')
         """
-        from .rank_probabilities import of_shards
-
-        return of_shards(shards, metric, n_boot, level, seed, options)
+        counts = {len(states) for states in shards.values()}
+        if len(shards) < 2 or len(counts) != 1 or min(counts) < 3:
+            raise DataError(
+                f"shards must hold at least 2 models with at least 3 shards each, the same for "
+                f"all; got {len(shards)} models with {sorted(counts)} shards"
+            )
+        first = next(iter(shards.values()))
+        for name, states in shards.items():
+            for i, (ours, theirs) in enumerate(zip(first, states, strict=True)):
+                if (ours.task, ours.n_samples) != (theirs.task, theirs.n_samples):
+                    raise DataError(f"shard {i} of {name!r} is not of the same rows as the first's")
+        _check(n_boot, level, seed)
+        scatters = all(stats.class_scatters for states in shards.values() for stats in states)
+        provided = {"stats", "class_scatters"} if scatters else {"stats"}
+        request = plan([metric], first[0].task, options, provided)[0]
+        scores = []
+        for states in shards.values():
+            whole = sum(states[1:], start=states[0]).outcomes(request)[metric]
+            left = score_left_out_stats(states, lambda stats: stats.outcomes(request)[metric])
+            scores.append([whole, *left])
+        models = list(shards)
+        values = collect_values(metric, models, scores)
+        order = sorted(range(len(models)), key=lambda i: (-values[i, 0], models[i]))
+        values = values[order]
+        n_units = min(counts)
+        result = resample_linearly(
+            values[:, 0],
+            compute_jackknife_influences(values[:, 1:]),
+            ResamplingUnits(np.arange(n_units), n_units, "groups"),
+            n_boot,
+            seed,
+            "jackknife",
+        )
+        draws = draw_true_scores(result, seed)
+        return _build([models[i] for i in order], metric, result, draws, level)
 
     def __repr__(self) -> str:
-        """Show the table as text."""
+        """Return the table as text."""
         header = ["model", title_of(self.metric), "± s.e.", "rank", "first"]
         lines = [header]
         for i, name in enumerate(self.names):
@@ -160,13 +212,13 @@ class Stability:
         return "\n".join([title, "", *table, "", order, *notes])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything but the resamples as plain Python, ready for JSON."""
+        """Return everything except the resamples as plain Python, ready for JSON."""
         known = {key: value for key, value in self.__dict__.items() if key != "replicates"}
         facts: dict[str, Any] = json_ready(known)
         return facts
 
     def columns(self) -> dict[str, list[Any]]:
-        """Give the table by column, for data frames."""
+        """Return the table by column, for data frames."""
         return {
             "model": list(self.names),
             self.metric: self.scores.tolist(),
@@ -177,3 +229,106 @@ class Stability:
             "worst_rank": self.ranks[:, 1].tolist(),
             "first": [self.first[name] for name in self.names],
         }
+
+
+def assess_ranking(
+    ranking: Ranking,
+    n_boot: int,
+    groups: object,
+    method: str,
+    metric: str | None,
+    level: float,
+    seed: int,
+) -> Stability:
+    """Estimate the stability of a ranking; see :meth:`Ranking.stability`.
+
+    The members of a consensus are resampled separately, on the same resamples of the rows.
+    """
+    _check(n_boot, level, seed)
+    check_choice("method", method, METHODS)
+    metric = ranking.metrics[0] if metric is None else metric
+    check_choice("metric", metric, ranking.metrics)
+    if metric == PRIOR:
+        raise DataError("a prior is not computed from rows, so there is nothing to resample")
+    scored = [row for row in ranking.rows if metric in row.scores]
+    members: tuple[str, ...] = (metric,)
+    if metric == CONSENSUS and scored:
+        members = scored[0].scores[CONSENSUS].members
+        scored = [row for row in scored if {*members} <= {*row.scores}]
+    rows = sorted(scored, key=lambda row: (-row.value(metric), row.name))
+    if len(rows) < 2:
+        raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
+    results = [
+        resample_scores(ranking.plan, rows, member, n_boot, groups, method, seed)
+        for member in members
+    ]
+    draws = [draw_true_scores(result, seed) for result in results]
+    names = [row.name for row in rows]
+    if metric != CONSENSUS:
+        return _build(names, metric, results[0], draws[0], level)
+    n_dropped = len(ranking.rows) - len(rows)
+    result = _combine_members(results, n_dropped)
+    return _build(names, metric, result, average_votes(draws), level)
+
+
+def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> BootstrapResult:
+    """Return the bootstrap of a Borda consensus from the bootstraps of its members."""
+    votes = average_votes([result.scores + result.noise for result in results])
+    scores = average_votes([result.scores[None] for result in results])[0]
+    notes = tuple(dict.fromkeys(text for result in results for text in result.notes))
+    if n_dropped:
+        notes += (f"{n_dropped} models lack a member and were left out",)
+    return BootstrapResult(
+        scores,
+        votes - votes.mean(axis=0),
+        np.cov(votes.T),
+        votes.mean(axis=0) - scores,
+        ", ".join(dict.fromkeys(result.method for result in results)),
+        results[0].units,
+        notes,
+    )
+
+
+def _build(
+    names: Sequence[str], metric: str, result: BootstrapResult, draws: Matrix, level: float
+) -> Stability:
+    """Build the stability of models, best first, from resamples and draws of the true scores."""
+    found = estimate_rank_probabilities(draws, level)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    notes = list(result.notes)
+    if result.units.n_units < _FEW_UNITS:
+        notes.append(
+            f"{result.units.n_units} {result.units.kind} are few to tell how much scores vary from "
+            f"one to the next"
+        )
+    issue(notes)
+    return Stability(
+        names=tuple(names),
+        metric=metric,
+        scores=result.scores,
+        standard_errors=np.sqrt(np.diag(result.covariance)),
+        intervals=result.scores[:, None] + np.quantile(result.noise, tails, axis=0).T,
+        ranks=found.ranks,
+        first=dict(zip(names, found.first.tolist(), strict=True)),
+        pairwise=found.pairwise,
+        ties=tuple(tuple(names[i] for i in tie) for tie in found.ties),
+        replicates=result.scores + result.noise,
+        bias=result.bias,
+        method=result.method,
+        unit=result.units.kind,
+        n_units=result.units.n_units,
+        level=level,
+        warnings=tuple(notes),
+    )
+
+
+def _check(n_boot: object, level: object, seed: object) -> None:
+    for name, value, least in (("n_boot", n_boot, 20), ("seed", seed, 0)):
+        try:
+            number = operator.index(value)  # type: ignore[arg-type]
+        except TypeError:
+            raise DtypeError(f"{name} is {value!r}; give a whole number") from None
+        if number < least:
+            raise DataError(f"{name} is {number}; give at least {least}")
+    if not isinstance(level, (int, float)) or not 0.5 <= level < 1 or math.isnan(level):
+        raise DataError(f"level is {level!r}; give a number from 0.5 to below 1, such as 0.9")

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of metrics: threads, optional packages, files, progress."""
+"""Helpers that know nothing of metrics: threads, optional packages, files, text, progress."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, made durable, then renamed."""
+"""Atomic write: a file is written beside its target, synced to disk and renamed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import stat
 
 from ..errors import DataError
 
-__all__ = ["read_bytes", "write_bytes"]
+__all__ = ["write_bytes"]
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old one or the new one and no other.
+    """Write a file atomically: a reader, or a crash, finds the old content or the new one.
 
-    The bytes go to a hidden name in the same folder, which nothing reads, and reach the disk
-    before that is renamed over `path`; the folder's entry is made durable as well.
+    The bytes are written to a hidden temporary file in the same folder and synced to disk. That
+    file is renamed over `path`, and the folder is synced as well.
 
     Parameters
     ----------
     path : str or path-like
-        A regular file, or a new name in a folder that exists; a link's target is replaced.
+        A regular file, or a new name in an existing folder; the target of a link is replaced.
     data : bytes
-        All of its content.
+        The whole content.
 
     Raises
     ------
     DataError
-        If something that is no regular file has that name.
+        If `path` exists and is not a regular file.
     OSError
-        If it cannot be written, with the reason; what was there before is as it was.
+        If the file cannot be written, with the reason. An existing file is unchanged.
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)
@@ -55,7 +55,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def _mode(target: str) -> int | None:
-    """Give the permissions of the file that is there."""
+    """Return the permissions of an existing file; None if there is none."""
     try:
         found = os.stat(target).st_mode
     except FileNotFoundError:
@@ -66,26 +66,10 @@ def _mode(target: str) -> int | None:
 
 
 def _sync_folder(folder: str) -> None:
-    """Make a rename durable; some file systems offer no way to."""
+    """Sync a folder, which makes a rename durable; file systems that cannot are ignored."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a whole file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    data : bytes
-    """
-    with open(path, "rb") as file:
-        return file.read()

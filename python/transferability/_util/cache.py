@@ -1,17 +1,17 @@
-"""A folder of computed results, each under the hash of everything that it depends on.
+"""A content-addressed cache of computed results on disk.
 
-An entry is a folder ``<root>/v1/<key>`` with files and ``meta.json``, which says what the entry is
-of and has the checksum of every file. Three rules make it safe:
+An entry is a folder ``<root>/v1/<key>`` with files and ``meta.json``, which describes the entry
+and has the checksum of every file. Three rules make it safe under crashes and concurrent use:
 
-- **A key is a hash of content**: of weights, preprocessing, options, data. Names, paths and dates
-  are not in it, so nothing is found under it that was computed from anything else.
-- **An entry appears at once**, when a finished ``meta.json`` is renamed to its place. Files have
-  their checksums in their names and are never written over: whoever reads while another process
-  writes the same entry has the one or the other, whole. Who is killed has written nothing.
-- **Nothing is read unchecked**: where a checksum differs the entry is removed and computed
-  again.
+- **Keys are hashes of content**: of weights, preprocessing, options and data, without names, paths
+  and dates. A result cannot be found under the key of another computation.
+- **Writes are atomic.** An entry becomes visible when its complete ``meta.json`` is renamed into
+  place. The names of files contain their checksums, and files are never overwritten. A reader
+  sees the entry before or after a concurrent write, never a mixture; a process that is killed
+  while it writes leaves no visible entry.
+- **Reads are verified.** An entry whose checksum differs is removed and computed again.
 
-Locks only save work (two sweeps do not compute the same at once); the rules hold without them.
+Locks prevent two processes from computing the same result; safety does not depend on them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 from ..errors import DataError, MissingDependencyError
 
-__all__ = ["Cache", "Entry", "default_folder", "key_of"]
+__all__ = ["Cache", "Entry", "compute_key", "default_folder"]
 
 _VERSION = "v1"
 _META = "meta.json"
@@ -39,22 +39,22 @@ _TRIES = 5
 
 
 def default_folder() -> Path:
-    """Give TRANSFERABILITY_CACHE, else ``transferability`` in the user's folder for caches."""
+    """Return TRANSFERABILITY_CACHE, else ``transferability`` in the user's cache folder."""
     if chosen := os.environ.get("TRANSFERABILITY_CACHE"):
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "transferability"
 
 
-def key_of(facts: Mapping[str, Any]) -> str:
-    """Hash facts to a key; only plain values (JSON) can be in it, in any order."""
+def compute_key(facts: Mapping[str, Any]) -> str:
+    """Hash facts, which must be JSON values, to a key that is independent of their order."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry as it was last seen: its folder, and what ``meta.json`` says."""
+    """A snapshot of an entry: its folder and the content of its ``meta.json``."""
 
     key: str
     path: Path
@@ -71,21 +71,21 @@ class Entry:
         return sum(int(file["size"]) for file in self.meta["files"].values())
 
     def file(self, name: str) -> Path:
-        """Say where a file is."""
+        """Return the path of a file."""
         return self.path / f"{self.meta['files'][name]['blake2b']}.{name}"
 
     def read(self, name: str) -> bytes:
-        """Give a file's content."""
+        """Read a file."""
         return self.file(name).read_bytes()
 
     def array(self, name: str) -> Any:
-        """Give an array, mapped into memory: its rows are read when they are used."""
+        """Return an array as a read-only memory map."""
         import numpy as np
 
         return np.load(self.file(name), mmap_mode="r", allow_pickle=False)
 
-    def damage(self) -> str | None:
-        """Read everything and say what is wrong with it, if anything is."""
+    def find_damage(self) -> str | None:
+        """Verify the checksums of all files; return a description of the first damage found."""
         for name, file in self.meta["files"].items():
             try:
                 found = _checksum(self.file(name))
@@ -97,18 +97,18 @@ class Entry:
 
 
 class Cache:
-    """Entries in a folder.
+    """A content-addressed cache in a folder.
 
     Parameters
     ----------
     root : path, optional
-        Default: :func:`default_folder`. Made when the first entry is written.
+        Default: :func:`default_folder`. Created when the first entry is written.
 
     Examples
     --------
     >>> import tempfile
     >>> cache = Cache(tempfile.mkdtemp())
-    >>> key = key_of({"model": "a", "data": "b"})
+    >>> key = compute_key({"model": "a", "data": "b"})
     >>> cache.get(key) is None
     True
     >>> cache.put(key, {"model": "a"}, {"text": b"hello"}).read("text")
@@ -117,7 +117,7 @@ class Cache:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = default_folder() if root is None else Path(root).expanduser()
-        #: What was wrong with entries that were removed for it, by key.
+        #: Descriptions of the damage of entries that were removed, by key.
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
@@ -127,17 +127,33 @@ class Cache:
         return self.root / _VERSION
 
     def get(self, key: str, needs: tuple[str, ...] = ()) -> Entry | None:
-        """Find an entry that has these files, all of them sound; a damaged one is removed."""
+        """Return an entry that has the files `needs`, verified; remove a damaged entry.
+
+        Returns
+        -------
+        entry : Entry or None
+            None if there is no such entry, it lacks a file, or it was damaged.
+        """
         entry = self._open(key)
         if entry is None or not set(needs) <= set(entry.files):
             return None
-        if (damage := entry.damage()) is not None:
+        if (damage := entry.find_damage()) is not None:
             self._drop(key, damage)
             return None
         return entry
 
     def put(self, key: str, meta: Mapping[str, Any], files: Mapping[str, Any]) -> Entry:
-        """Write an entry, replacing what is there: files are bytes or arrays by name."""
+        """Write an entry atomically, in place of an existing one.
+
+        Parameters
+        ----------
+        key : str
+            From :func:`compute_key`.
+        meta : mapping
+            Description, as JSON values.
+        files : mapping of str to bytes or ndarray
+            Contents by file name.
+        """
         place = self._entries / key
         for attempt in range(_TRIES):
             try:
@@ -145,54 +161,54 @@ class Cache:
                 sums = {name: _write(place, name, content) for name, content in files.items()}
                 about = {**meta, "key": key, "created": time.time(), "files": sums}
                 text = json.dumps(about, indent=1, sort_keys=True).encode()
-                made = place / f".{uuid.uuid4().hex}"
-                made.write_bytes(text)
-                made.replace(place / _META)
+                temporary = place / f".{uuid.uuid4().hex}"
+                temporary.write_bytes(text)
+                temporary.replace(place / _META)
                 return Entry(key, place, about)
-            except FileNotFoundError:  # another process removes the entry: begin again
+            except FileNotFoundError:  # another process has removed the entry: try again
                 if attempt == _TRIES - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     def remove(self, key: str) -> bool:
-        """Remove an entry, at once; say whether there was one."""
-        away = self._entries / f".{uuid.uuid4().hex}"
+        """Remove an entry atomically; return whether there was one."""
+        hidden = self._entries / f".{uuid.uuid4().hex}"
         try:
-            (self._entries / key).rename(away)
+            (self._entries / key).rename(hidden)
         except OSError:
             return False
-        shutil.rmtree(away, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
         return True
 
     def clear(self) -> int:
-        """Remove all entries and say how many there were."""
+        """Remove all entries; return their number."""
         return sum(self.remove(key) for key in self.keys())
 
     def keys(self) -> tuple[str, ...]:
-        """Give the keys of all entries, readable or not, sorted."""
+        """Return the keys of all entries, sorted, including unreadable ones."""
         with suppress(FileNotFoundError):
             return tuple(sorted(p.name for p in self._entries.iterdir() if p.name[0] != "."))
         return ()
 
     def entries(self) -> Iterator[Entry]:
-        """Go through the entries whose description is readable, without checking their files."""
+        """Iterate over the entries with a readable description; files are not verified."""
         for key in self.keys():
             if (entry := self._open(key, tidy=False)) is not None:
                 yield entry
 
     def verify(self) -> dict[str, str]:
-        """Read everything and say, by key, what is wrong; nothing is removed."""
+        """Verify all entries; return descriptions of damage by key. Nothing is removed."""
         found = {}
         for key in self.keys():
             entry = self._open(key, tidy=False)
-            damage = f"{_META} cannot be read" if entry is None else entry.damage()
+            damage = f"{_META} cannot be read" if entry is None else entry.find_damage()
             if damage is not None:
                 found[key] = damage
         return found
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold a lock among processes; the system frees it when its holder dies."""
+        """Hold an inter-process lock; the operating system releases it if the holder dies."""
         try:
             from filelock import FileLock
         except ImportError as error:  # comes with torch
@@ -209,9 +225,9 @@ class Cache:
         try:
             meta = json.loads((place / _META).read_bytes())
             entry = Entry(key, place, meta)
-            if meta["key"] == key and entry.nbytes >= 0:  # and not an entry under another's name
+            if meta["key"] == key and entry.nbytes >= 0:  # else it was moved from another key
                 return entry
-        except FileNotFoundError:  # no entry, or one that is being written
+        except FileNotFoundError:  # there is no entry, or it is being written
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
@@ -225,19 +241,20 @@ class Cache:
 
 
 def _write(place: Path, name: str, content: Any) -> dict[str, Any]:
-    made = place / f".{uuid.uuid4().hex}"
+    """Write a file under its checksum; return its size and checksum."""
+    temporary = place / f".{uuid.uuid4().hex}"
     try:
         if hasattr(content, "dtype"):
             import numpy as np
 
-            with made.open("wb") as file:
+            with temporary.open("wb") as file:
                 np.save(file, content, allow_pickle=False)
         else:
-            made.write_bytes(content)
-        checksum, size = _checksum(made), made.stat().st_size
-        made.replace(place / f"{checksum}.{name}")
+            temporary.write_bytes(content)
+        checksum, size = _checksum(temporary), temporary.stat().st_size
+        temporary.replace(place / f"{checksum}.{name}")
     finally:
-        made.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return {"size": size, "blake2b": checksum}
 
 

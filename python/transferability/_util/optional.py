@@ -1,4 +1,4 @@
-"""Packages that only some functions need: imported there, with one line of advice where missing."""
+"""Optional packages: import them where they are needed, or name the extra that installs them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def need(module: str, *, extra: str, what: str) -> Any:
     Parameters
     ----------
     module : str
-        Its full name, as ``import`` takes it.
+        Its full name.
     extra : str
         The extra of this package that installs it.
     what : str
-        What needs it, at the start of a sentence: "reading parquet files".
+        The feature that needs it, as the start of a sentence: "reading parquet files".
 
     Returns
     -------
@@ -36,7 +36,7 @@ def need(module: str, *, extra: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
-            raise  # it is installed, and something it needs is not
+            raise  # the package is installed, and one of its own dependencies is not
         raise MissingDependencyError(
             f"{what} needs {package}: pip install 'transferability[{extra}]'"
         ) from error

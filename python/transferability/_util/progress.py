@@ -1,47 +1,63 @@
-"""Progress of a ranking: a callable, tqdm where installed, or nothing."""
+"""Progress displays: a user's function, a tqdm bar, lines of text on a terminal, or nothing."""
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from ..errors import DtypeError, MissingDependencyError
+from ..errors import DtypeError
+from .memory import peak_memory
+from .optional import need
 
-__all__ = ["Progress", "ProgressFunction", "progress_bar"]
+__all__ = [
+    "LineProgress",
+    "Progress",
+    "ProgressFunction",
+    "open_bar",
+    "progress_bar",
+    "row_progress",
+]
 
-#: Called with (models done, models in all, name of the model just done).
+#: Called with (units done, units in all, name of the unit just done).
 ProgressFunction = Callable[[int, int, str], object]
-#: None: a bar on a terminal if tqdm is installed; True, False: always, never.
+#: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
 Progress = bool | ProgressFunction | None
+
+#: Seconds between two lines.
+_EVERY = 2.0
+
+
+def open_bar(progress: object, **options: Any) -> Any | None:
+    """Open a tqdm bar on standard error; return None where no bar is wanted.
+
+    With `progress` None there is a bar if standard error is a terminal and tqdm is installed. With
+    True a missing tqdm is a ``MissingDependencyError``. `options` are those of ``tqdm``.
+    """
+    if progress is not None and not isinstance(progress, bool):
+        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
+    if progress is None:
+        progress = _is_terminal() and _has_tqdm()
+    if not progress:
+        return None
+    tqdm = need("tqdm.auto", extra="progress", what="progress=True").tqdm
+    return tqdm(file=sys.stderr, leave=False, **options)
 
 
 @contextmanager
 def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterator[ProgressFunction]:
-    """Give a function to call after each model, or other unit; the bar ends with the block."""
-    if progress is None:
-        progress = sys.stderr is not None and sys.stderr.isatty()
-        wanted = False  # nice to have: no complaint without tqdm
-    elif isinstance(progress, bool):
-        wanted = progress
-    elif callable(progress):
+    """Open a display for a block; call the function that it yields after each unit of work."""
+    if callable(progress):
         yield progress
         return
-    else:
-        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
-    if not progress:
-        yield _silent
+    bar = open_bar(progress, total=total, unit=unit, unit_scale=total > 9999)
+    if bar is None:
+        yield _show_nothing
         return
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        if wanted:
-            raise MissingDependencyError(
-                "progress=True needs tqdm: pip install transferability[progress]"
-            ) from error
-        yield _silent
-        return
-    with tqdm(total=total, unit=unit, unit_scale=total > 9999, file=sys.stderr, leave=False) as bar:
+    with bar:
 
         def advance(done: int, total: int, name: str) -> None:
             bar.set_postfix_str(name)
@@ -50,5 +66,52 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
         yield advance
 
 
-def _silent(done: int, total: int, name: str) -> None:
-    """Show nothing."""
+@contextmanager
+def row_progress(progress: Progress, total: int) -> Iterator[ProgressFunction]:
+    """Open a display for a pass over rows, with memory; lines of text replace a missing tqdm."""
+    if callable(progress):
+        yield progress
+    elif progress is None and _is_terminal() and not _has_tqdm():
+        yield LineProgress()
+    else:
+        with progress_bar(progress, total, unit="row") as advance:
+            yield lambda done, total, name: advance(done, total, f"{name}, {_peak()}")
+
+
+class LineProgress:
+    """Progress of rows as lines of text on standard error: speed, time left, peak memory."""
+
+    def __init__(self) -> None:
+        self._start = self._shown = time.monotonic()
+        self._first: int | None = None
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """Write a line, at most every other second and at the end."""
+        now = time.monotonic()
+        if self._first is None:  # rows of an earlier run and of the first block are not timed
+            self._first = done
+            self._start = now
+        if now - self._shown < _EVERY and done < total:
+            return
+        self._shown = now
+        line = f"{done:,} of {total:,} rows, {name}"
+        if done > self._first:
+            speed = (done - self._first) / max(now - self._start, 1e-9)
+            line += f", {speed:,.0f} rows/s, {(total - done) / speed:,.0f} s left"
+        print(f"{line}, {_peak()}", file=sys.stderr, flush=True)
+
+
+def _peak() -> str:
+    return f"{peak_memory() >> 20} MB at most"
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _has_tqdm() -> bool:
+    return importlib.util.find_spec("tqdm") is not None
+
+
+def _show_nothing(done: int, total: int, name: str) -> None:
+    """Ignore the progress."""

@@ -1,4 +1,4 @@
-"""How many threads to use: argument, ``set_num_threads``, environment, cores, in that order."""
+"""Number of threads: argument, ``set_num_threads``, environment variable, cores, in that order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import DataError, DtypeError
 __all__ = ["MOST", "get_num_threads", "resolve_threads", "set_num_threads"]
 
 _VARIABLE = "TRANSFERABILITY_NUM_THREADS"
-MOST = 128  # what the linear algebra beneath has buffers for
+MOST = 128  # OpenBLAS has buffers for so many threads
 _chosen: int | None = None
 
 
@@ -22,8 +22,8 @@ def set_num_threads(n_threads: int | None) -> None:
     Parameters
     ----------
     n_threads : int or None
-        At least 1. None forgets the choice: the environment variable
-        TRANSFERABILITY_NUM_THREADS counts again, else the cores this process may use.
+        At least 1. None resets it to the environment variable TRANSFERABILITY_NUM_THREADS, or
+        else to the number of cores that this process may use.
 
     Raises
     ------
@@ -41,25 +41,25 @@ def set_num_threads(n_threads: int | None) -> None:
     >>> tx.set_num_threads(None)
     """
     global _chosen
-    _chosen = None if n_threads is None else _checked(n_threads, "n_threads")
+    _chosen = None if n_threads is None else _check_number(n_threads, "n_threads")
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that a call without `n_threads` uses.
+    """Return the number of threads of a call without `n_threads`.
 
     Returns
     -------
     n_threads : int
-        The last :func:`set_num_threads`, else TRANSFERABILITY_NUM_THREADS, else the number of
-        cores this process may use (CPU affinity and container limits counted).
+        That of :func:`set_num_threads`, else of TRANSFERABILITY_NUM_THREADS, else the number of
+        cores that this process may use by CPU affinity and container limits.
     """
     if _chosen is not None:
         return _chosen
     text = os.environ.get(_VARIABLE, "").strip()
     if not text:
-        return _cores()
+        return _count_cores()
     try:
-        return _checked(int(text), _VARIABLE)
+        return _check_number(int(text), _VARIABLE)
     except ValueError as error:
         raise DataError(
             f"the environment variable {_VARIABLE} is {text!r}; set it to a whole number >= 1"
@@ -67,11 +67,11 @@ def get_num_threads() -> int:
 
 
 def resolve_threads(n_threads: int | None) -> int:
-    """Turn an `n_threads` argument into a number of threads."""
-    return get_num_threads() if n_threads is None else _checked(n_threads, "n_threads")
+    """Return the number of threads for an `n_threads` argument; None is the default number."""
+    return get_num_threads() if n_threads is None else _check_number(n_threads, "n_threads")
 
 
-def _checked(value: int, name: str) -> int:
+def _check_number(value: int, name: str) -> int:
     try:
         number = operator.index(value)
     except TypeError as error:
@@ -81,16 +81,16 @@ def _checked(value: int, name: str) -> int:
     return number
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     quota = _container_quota()
     return max(1, cores if quota is None else min(cores, quota))
 
 
-@functools.cache  # a container's limit does not change while it runs
+@functools.cache  # the limit of a container does not change while it runs
 def _container_quota() -> int | None:
-    """CPU limit of the control group (containers), rounded up; None if there is none."""
+    """Return the CPU limit of the control group, rounded up; None if there is none."""
     group = Path("/sys/fs/cgroup")
     try:
         if (group / "cpu.max").exists():

@@ -1,19 +1,22 @@
-"""How well scores agree with what models are really worth, in every convention tables use.
+"""Measure the agreement of scores with the true performance of models.
 
-Scores and truth are sequences in one order of models, or mappings by model name. Higher is better
-in both: pass minus a loss. All functions treat trouble alike:
+The measures cover the conventions of published tables. Scores and truth are sequences in the same
+order of models, or mappings by model name. Higher is better in both: pass minus a loss. All
+functions share these rules:
 
-- **NaN** is refused by default. ``nan="omit"`` leaves the model out; ``nan="last"`` puts a model
-  without a score last, as rankings do (not for the Pearson correlations, which have no last place).
+- **NaN** raises an error by default. ``nan="omit"`` leaves the model out; ``nan="last"`` puts a
+  model without a score last, as rankings do. The Pearson correlations cannot put a model last.
 - **Constant** scores or truth have no order: the correlations are NaN, as in SciPy, with a
-  warning. The measures that pick models are defined: see ties.
+  warning. The measures that pick models follow the rule for ties; RelAcc is NaN, with a warning,
+  where the truth is constant.
 - **Ties**: the correlations follow SciPy. The measures that pick by score (Rel@k, recall@k,
-  regret, RelAcc) pick the worst of equally scored models first: a tie earns nothing by luck, and
-  nothing depends on the order in which models are given.
+  regret, RelAcc) pick the model with the worst truth first among equal scores. A tie is never an
+  advantage, and the order in which models are given has no influence.
 """
 
 from __future__ import annotations
 
+from .._util.public import set_modules
 from ._correlations import (
     kendall_tau,
     pearson,
@@ -35,3 +38,5 @@ __all__ = [
     "weighted_pearson",
     "weighted_tau",
 ]
+
+set_modules(globals())

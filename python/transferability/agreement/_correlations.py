@@ -1,4 +1,4 @@
-"""Measures of whole orders: weighted tau in its conventions, and the plain correlations."""
+"""Rank and linear correlations of scores and truth, and weighted Kendall tau."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .._inputs.arrays import check_choice
 from .._util.optional import need
 from ..errors import DataError
-from ._input import constant, ordinal, paired
+from ._pairs import compute_dense_ranks, read_pairs, warn_if_constant
 
 __all__ = ["kendall_tau", "pearson", "spearman", "weighted_pearson", "weighted_tau"]
 
@@ -25,33 +25,34 @@ def weighted_tau(
     groups: object = None,
     nan: str = "raise",
 ) -> float:
-    r"""Weighted Kendall tau: errors among the best models count most.
+    r"""Compute the weighted Kendall tau, which counts errors among the best models most.
 
     Parameters
     ----------
     scores, truth : array-like of shape (n_models,), or mapping of str to float
         Higher is better in both.
     rank : {True, "truth", "grouped"}, default=True
-        The convention, that is, the ranks r (from 0, best) that weigh a pair by
-        1/(r_i + 1) + 1/(r_j + 1). True: the mean of the taus with ranks by scores and by truth,
-        SciPy's default and that of nearly all published tables; symmetric. "truth": ranks by
-        truth alone, ties by score: SciPy's ``weightedtau(truth, scores, rank=None)``, as in the
-        tables of Model Spider. "grouped": one tau over several tasks, see Notes.
+        Convention for the ranks r (from 0, best), by which a pair of models has the weight
+        1/(r_i + 1) + 1/(r_j + 1). True: the mean of two taus, with ranks by scores and with ranks
+        by truth. It is symmetric, SciPy's default, and used in nearly all published tables.
+        "truth": ranks by truth alone, ties by score; SciPy's
+        ``weightedtau(truth, scores, rank=None)``, used in the tables of Model Spider.
+        "grouped": one tau over several tasks, see Notes.
     groups : array-like of shape (n_models,), optional
-        The task of each entry, for "grouped" only.
+        Task of each entry, for "grouped" only.
     nan : {"raise", "omit", "last"}, default="raise"
-        What becomes of models with NaN.
+        Treatment of NaN: an error, the model left out, or a model without a score put last.
 
     Returns
     -------
     tau : float
-        In [-1, 1]: 1 for the same order, -1 for the opposite one, around 0 for none. NaN, with
-        a warning, where scores or truth are constant.
+        In [-1, 1]: 1 for the same order, -1 for the opposite order, about 0 for unrelated
+        orders. NaN, with a warning, where scores or truth are constant.
 
     Raises
     ------
     DataError, DtypeError
-        Inputs that differ in length or in names, fewer than two models, NaN.
+        Inputs of different lengths or names, fewer than two models, NaN.
     MissingDependencyError
         Without SciPy.
 
@@ -63,8 +64,9 @@ def weighted_tau(
     .. math:: \tau = \frac{\sum w_{ij} \operatorname{sgn}(x_i - x_j) \operatorname{sgn}(y_i - y_j)}
         {\sqrt{\sum_{x_i \ne x_j} w_{ij} \sum_{y_i \ne y_j} w_{ij}}}.
 
-    For tasks of as many models without ties it is the mean of the tasks' taus; with ties it
-    differs from it, and for a single task from SciPy's, which averages two ratios.
+    For tasks with equal numbers of models and no ties it is the mean of the tasks' taus. With
+    ties it differs from this mean, and for a single task from SciPy's tau, which averages two
+    ratios.
 
     References
     ----------
@@ -83,19 +85,19 @@ def weighted_tau(
     if (rank == "grouped") != (groups is not None):
         raise DataError('groups belong to rank="grouped": give both or neither')
     if rank == "grouped":
-        x, y, ids = paired(scores, truth, nan, extra=groups)
-        return _grouped(x, y, ids)
-    x, y, _ = paired(scores, truth, nan)
-    if constant(x, y):
+        x, y, ids = read_pairs(scores, truth, nan, extra=groups)
+        return _compute_grouped_tau(x, y, ids)
+    x, y, _ = read_pairs(scores, truth, nan)
+    if warn_if_constant(x, y):
         return np.nan
     stats = need("scipy.stats", extra="stats", what="weighted tau")
-    x, y = ordinal(x), ordinal(y)
+    x, y = compute_dense_ranks(x), compute_dense_ranks(y)
     result = stats.weightedtau(x, y) if rank is True else stats.weightedtau(y, x, rank=None)
     return float(result.statistic)
 
 
 def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """Kendall's tau-b: pairs in the right order minus pairs in the wrong one, ties allowed for.
+    """Compute Kendall's tau-b: the share of concordant minus discordant pairs, tie-corrected.
 
     Parameters
     ----------
@@ -113,11 +115,11 @@ def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(kendall_tau([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.6667
     """
-    return _by_scipy("kendalltau", *paired(scores, truth, nan)[:2], ranks=True)
+    return _correlate("kendalltau", *read_pairs(scores, truth, nan)[:2], ranks=True)
 
 
 def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """Spearman's rho: the Pearson correlation of ranks, ties sharing their mean rank.
+    """Compute Spearman's rho: the Pearson correlation of ranks, with mean ranks for ties.
 
     Parameters
     ----------
@@ -135,16 +137,16 @@ def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(spearman([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.8
     """
-    return _by_scipy("spearmanr", *paired(scores, truth, nan)[:2], ranks=True)
+    return _correlate("spearmanr", *read_pairs(scores, truth, nan)[:2], ranks=True)
 
 
 def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """Pearson's correlation: how well a straight line leads from scores to truth.
+    """Compute Pearson's linear correlation of scores and truth.
 
     Parameters
     ----------
     scores, truth, nan
-        As in :func:`weighted_tau`; finite, and without ``nan="last"``.
+        As in :func:`weighted_tau`. Values must be finite, and NaN cannot be put last.
 
     Returns
     -------
@@ -157,27 +159,27 @@ def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(pearson([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.847
     """
-    return _by_scipy("pearsonr", *paired(scores, truth, nan, finite=True)[:2])
+    return _correlate("pearsonr", *read_pairs(scores, truth, nan, finite=True)[:2])
 
 
 def weighted_pearson(
     scores: object, truth: object, weights: object = None, *, nan: str = "raise"
 ) -> float:
-    """Pearson's correlation with weights: by default the best models count most.
+    """Compute Pearson's correlation with weights, by default highest for the best models.
 
     Parameters
     ----------
     scores, truth, nan
         As in :func:`pearson`.
     weights : array-like of shape (n_models,), optional
-        At least 0, two of them positive. Default: 1/(r + 1) for rank r by truth, from 0, ties
-        sharing the mean of their weights.
+        At least 0, and positive for at least two models. Default: 1/(r + 1) for rank r by truth,
+        from 0; ties share the mean of their weights.
 
     Returns
     -------
     r : float
-        In [-1, 1]; NaN, with a warning, where scores or truth of the models that have weight are
-        constant.
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant among the models with
+        positive weight.
 
     Examples
     --------
@@ -185,7 +187,7 @@ def weighted_pearson(
     >>> round(weighted_pearson([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.8521
     """
-    x, y, w = paired(scores, truth, nan, finite=True, extra=weights)
+    x, y, w = read_pairs(scores, truth, nan, finite=True, extra=weights)
     if weights is None:
         by_rank = 1 / (1 + np.arange(len(y)))
         _, place = np.unique(-y, return_inverse=True)
@@ -196,27 +198,28 @@ def weighted_pearson(
         if not np.isfinite(w).all() or w.min() < 0 or np.count_nonzero(w) < 2:
             raise DataError("weights must be finite, at least 0, and positive for two models")
     x, y, w = x[w > 0], y[w > 0], w[w > 0]
-    if constant(x, y):
+    if warn_if_constant(x, y):
         return np.nan
     x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
     x, y = x / np.abs(x).max(), y / np.abs(y).max()
     return float(np.clip((w @ (x * y)) / np.sqrt((w @ (x * x)) * (w @ (y * y))), -1, 1))
 
 
-def _by_scipy(name: str, x: Array, y: Array, ranks: bool = False) -> float:
-    if constant(x, y):
+def _correlate(name: str, x: Array, y: Array, ranks: bool = False) -> float:
+    """Compute a correlation by its SciPy name, of the values or of their ranks."""
+    if warn_if_constant(x, y):
         return np.nan
     stats = need("scipy.stats", extra="stats", what="agreement")
     if ranks:
-        x, y = ordinal(x), ordinal(y)
+        x, y = compute_dense_ranks(x), compute_dense_ranks(y)
     return float(getattr(stats, name)(x, y).statistic)
 
 
-def _grouped(x: Array, y: Array, groups: NDArray[Any]) -> float:
-    """Pool the weights of concordant, discordant and untied pairs over groups, then divide."""
+def _compute_grouped_tau(x: Array, y: Array, groups: NDArray[Any]) -> float:
+    """Sum the weights of concordant, discordant and untied pairs over groups, then divide."""
     agree = untied_x = untied_y = 0.0
     for group in np.unique(groups):
-        a, b = ordinal(x[groups == group]), ordinal(y[groups == group])
+        a, b = compute_dense_ranks(x[groups == group]), compute_dense_ranks(y[groups == group])
         upper = np.triu_indices(len(a), 1)
         da, db = (np.sign(v[:, None] - v)[upper] for v in (a, b))
         for order in (np.lexsort((-b, -a)), np.lexsort((-a, -b))):
@@ -227,6 +230,6 @@ def _grouped(x: Array, y: Array, groups: NDArray[Any]) -> float:
             untied_x += float(pair @ da**2)
             untied_y += float(pair @ db**2)
     if untied_x == 0 or untied_y == 0:
-        constant(np.zeros(2))
+        warn_if_constant(np.zeros(2))
         return np.nan
     return float(np.clip(agree / np.sqrt(untied_x * untied_y), -1, 1))

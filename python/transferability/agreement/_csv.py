@@ -1,18 +1,18 @@
-"""Rankings and truths from .csv files: numbers by column and model."""
+"""Read rankings and truths from .csv files: numbers by column and model."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Sequence
 
 from .._metric.score import issue
+from .._util.delimited import read_table
 from ..errors import DataError
 
 __all__ = ["read_ranking", "read_truth"]
 
 _MODEL = ("model", "name")
-#: Columns that `Ranking.to_csv` writes besides scores.
+#: Columns that `Ranking.to_csv` writes besides model names and scores.
 _FACTS = ("rank", "n_features", "n_samples", "seconds", "notes", "error")
 _MISSING = ("", "nan", "na", "n/a", "none", "null")
 
@@ -25,16 +25,16 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     Parameters
     ----------
     path : str
-        A file as ``Ranking.to_csv`` writes it, or any with a column of model names and columns
-        of numbers.
+        Written by ``Ranking.to_csv``, or any file with a column "model" or "name" and columns of
+        numbers.
     metrics : sequence of str, optional
-        The columns wanted. Default: all of numbers, without the facts that rankings hold.
+        The columns to read. Default: all columns of numbers but rank, size, time and the like.
 
     Returns
     -------
     scores : dict of str to dict of str to float
     """
-    columns = _numbers(path)
+    columns = _read_columns(path)
     if metrics is None:
         chosen = [name for name in columns if name not in _FACTS]
     else:
@@ -49,8 +49,8 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
 
 
 def read_truth(path: str, column: str | None = None) -> dict[str, float]:
-    """Read what models are worth; those without a number are left out."""
-    columns = _numbers(path)
+    """Read the true performance of models; models without a number are left out."""
+    columns = _read_columns(path)
     if not columns:
         raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
     if column is None:
@@ -67,44 +67,35 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 
 
-def _numbers(path: str) -> Columns:
-    """Read every column that holds numbers only, by model."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(line for line in file if not line.startswith("#")))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    header = [name.strip() for name in lines[0]] if lines else []
+def _read_columns(path: str) -> Columns:
+    """Read every column that holds only numbers, by model."""
+    header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)
     if key is None:
         raise DataError(f"{path} needs a first line with a column 'model' or 'name', got {header}")
-    rows = [line for line in lines[1:] if line]
-    for number, line in enumerate(rows, start=2):
-        if len(line) != len(header):
-            raise DataError(f"{path}, entry {number}: {len(line)} values for {len(header)} columns")
-    models = [line[header.index(key)].strip() for line in rows]
+    models = [row[header.index(key)].strip() for row in rows]
     twice = sorted({model for model in models if models.count(model) > 1})
     if twice:
         raise DataError(f"{path} has model {twice[0]!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
-        values = [_value(line[place]) for line in rows]
+        values = [_parse_number(row[place]) for row in rows]
         known = [value for value in values if value is not None]
         if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
             columns[name] = dict(zip(models, known, strict=True))
         elif name != key and name not in _FACTS and any(not math.isnan(value) for value in known):
-            row = values.index(None)
+            odd = values.index(None)
             issue(
                 [
-                    f"{path}: column {name!r} was left out, because {rows[row][place]!r} of "
-                    f"{models[row]!r} is no number; leave the cell empty where there is none"
+                    f"{path}: column {name!r} was left out, because {rows[odd][place]!r} of "
+                    f"{models[odd]!r} is no number; leave the cell empty where there is none"
                 ]
             )
     return columns
 
 
-def _value(text: str) -> float | None:
-    """Read a number; NaN for what is missing, None for text."""
+def _parse_number(text: str) -> float | None:
+    """Parse a number; a missing value is NaN, text is None."""
     text = text.strip()
     if text.lower() in _MISSING:
         return math.nan

@@ -1,11 +1,14 @@
-"""Rankings against what models are really worth: agreement, its uncertainty, what it hinges on."""
+"""Evaluate rankings against the true performance of models.
+
+The agreement is measured with bootstrap intervals and leave-one-out values over the models.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import agreement
-from .._metric.score import json_ready
+from .._metric.score import issue, json_ready
 from ..errors import DataError, TransferabilityWarning
 
-__all__ = ["MEASURES", "Comparison", "Evaluation"]
+__all__ = ["MEASURES", "Comparison", "Evaluation", "evaluate_scores"]
 
 Array = NDArray[np.float64]
 
-#: What an evaluation measures by name; each takes scores and truth.
+#: Measures of agreement by name; each is a function of scores and truth.
 MEASURES: dict[str, Callable[..., float]] = {
     "weighted_tau": agreement.weighted_tau,
     "kendall_tau": agreement.kendall_tau,
@@ -30,14 +33,32 @@ MEASURES: dict[str, Callable[..., float]] = {
     "regret": agreement.regret,
     "rel_acc": agreement.rel_acc,
 }
+#: Fewest models for an evaluation.
+_FEWEST = 3
+#: Below so many models intervals are too narrow. For Kendall's tau of normal pairs correlated at
+#: 0.8, 95 % intervals cover 71 % with 4 models, 95 % with 6 and 97 % with 12.
+_FEW = 6
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two metrics by one measure: `difference` of first minus second, with its interval.
+    """Difference of a measure between two metrics, with its bootstrap interval.
 
-    `supported` is True where the interval leaves out 0; else the difference may be chance.
+    Attributes
+    ----------
+    measure : str
+        Name of the measure, such as "weighted_tau".
+    first, second : str
+        Names of the metrics.
+    difference : float
+        Measure of the first metric minus measure of the second.
+    low, high : float
+        Percentile interval of the difference; NaN where the measure is not defined.
+    level : float
+        Level of the interval.
     """
+
+    __module__ = "transferability"
 
     measure: str
     first: str
@@ -49,11 +70,11 @@ class Comparison:
 
     @property
     def supported(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Whether the interval excludes 0; otherwise the difference may be chance."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
-        """Say it in a sentence."""
+        """Return the comparison as a sentence."""
         first, second = self.first, self.second
         interval = f"{self.level:.0%} {self.low:.2f} to {self.high:.2f}"
         numbers = f"{self.measure} differs by {self.difference:+.3f}, {interval}"
@@ -65,34 +86,40 @@ class Comparison:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Evaluation:
-    """How well the metrics of a ranking agree with the truth.
+    """Agreement of the metrics of a ranking with the true performance of its models.
 
-    Every measure is an attribute for the first metric, as in ``evaluation.weighted_tau``;
-    ``evaluation["knn"]`` is the same for another one.
+    Every measure is an attribute, computed for the first metric, as in
+    ``evaluation.weighted_tau``. ``evaluation["knn"]`` is the evaluation with another metric first.
 
     Attributes
     ----------
     models : tuple of str
         Models with a truth, in the order of the ranking.
     metrics : tuple of str
-        The first one is what the attributes are of.
+        The measures as attributes are computed for the first one.
     scores : dict of str to ndarray of shape (n_models,)
-        By metric; NaN where it failed, which counts as last and for Pearson is left out.
+        By metric; NaN where it failed. Such a model counts as last, and Pearson leaves it out.
     truth : ndarray of shape (n_models,)
         Higher is better.
+    rank : {True, "truth"}
+        Convention of weighted tau.
+    n_boot, seed : int
+        Number of bootstrap resamples of the models, and their seed.
     unmatched : tuple of str
-        Models of the ranking or the truth that the other does not have.
+        Models of the ranking without a truth, or of the truth without a score.
     notes : tuple of str
-        What deserves a second look, in whole sentences.
+        Warnings, in whole sentences.
 
     Notes
     -----
-    Intervals are percentiles of bootstrap resamples of the models, the same ones for all metrics.
-    Models are few, so intervals are wide; and percentiles need no jackknife, whose acceleration
-    a single model can send anywhere. Resamples without an order (one model drawn alone) are left
-    out. SciPy's ``bootstrap`` draws for one statistic at a time; differences between metrics need
-    the same draws.
+    Intervals are percentiles of bootstrap resamples of the models, which are the same for all
+    metrics. Models are few, so intervals are wide. Bias-corrected intervals (BCa) are not used:
+    their acceleration comes from a jackknife, in which a single model can dominate. Resamples
+    without an order (one model drawn alone) are left out. SciPy's ``bootstrap`` draws for one
+    statistic at a time; differences between metrics need the same draws.
     """
+
+    __module__ = "transferability"
 
     models: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -106,32 +133,32 @@ class Evaluation:
     _drawn: dict[tuple[str, str], Array] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> Evaluation:
-        """Give the evaluation with another metric first."""
+        """Return the evaluation with another metric first."""
         self._check(metric, "measure")
         others = tuple(name for name in self.metrics if name != metric)
-        return Evaluation(**{**self.__dict__, "metrics": (metric, *others)})
+        return replace(self, metrics=(metric, *others))
 
     def __getattr__(self, name: str) -> float:
-        """Measure the first metric, as in ``evaluation.spearman``."""
+        """Compute a measure of the first metric, as in ``evaluation.spearman``."""
         if name in MEASURES:
-            return self._measured(name, self.metrics[0], slice(None))
+            return self._compute_measure(name, self.metrics[0], slice(None))
         raise AttributeError(f"Evaluation has no {name!r}; it measures {', '.join(MEASURES)}")
 
     def rel_at(self, k: int) -> float:
-        """Give the best truth among the first `k` models relative to the best of all."""
+        """Return Rel@k: the best truth among the first `k` models relative to the best of all."""
         return agreement.rel_at_k(self.scores[self.metrics[0]], self.truth, k, nan="last")
 
     def recall_at(self, k: int) -> float:
-        """Give the share of the truly best `k` models among the first `k`."""
+        """Return recall@k: the share of the first `k` models among the truly best `k`."""
         return agreement.recall_at_k(self.scores[self.metrics[0]], self.truth, k, nan="last")
 
     def ci(self, name: str = "weighted_tau", level: float = 0.95) -> tuple[float, float]:
-        """Give the bootstrap confidence interval of a measure.
+        """Return the bootstrap percentile interval of a measure.
 
         Parameters
         ----------
         name : str, default="weighted_tau"
-            Of the measure, such as "spearman" or "regret".
+            Name of the measure, such as "spearman" or "regret".
         level : float, default=0.95
             In (0, 1).
 
@@ -140,30 +167,30 @@ class Evaluation:
         low, high : float
             NaN where the measure is defined for fewer than half of the resamples.
         """
-        return _percentiles(self._draws(name, self.metrics[0]), level)
+        return _compute_interval(self._resample(name, self.metrics[0]), level)
 
     def leave_one_out(self, name: str = "weighted_tau") -> dict[str, float]:
-        """Give a measure without each model in turn, to see on whom it hinges."""
+        """Return a measure with each model left out in turn, which shows influential models."""
         self._check(self.metrics[0], name)
         everyone = np.arange(len(self.models))
         return {
-            model: self._measured(name, self.metrics[0], everyone[everyone != i])
+            model: self._compute_measure(name, self.metrics[0], everyone[everyone != i])
             for i, model in enumerate(self.models)
         }
 
     def compare(
         self, first: str, second: str, name: str = "weighted_tau", level: float = 0.95
     ) -> Comparison:
-        """Tell whether two metrics differ by a measure, from the same resamples of the models."""
-        draws = self._draws(name, first) - self._draws(name, second)
-        low, high = _percentiles(draws, level)
-        values = [self._measured(name, metric, slice(None)) for metric in (first, second)]
+        """Compare two metrics by a measure, on the same bootstrap resamples of the models."""
+        draws = self._resample(name, first) - self._resample(name, second)
+        low, high = _compute_interval(draws, level)
+        values = [self._compute_measure(name, metric, slice(None)) for metric in (first, second)]
         return Comparison(name, first, second, values[0] - values[1], low, high, level)
 
     def to_dict(self, level: float = 0.95) -> dict[str, Any]:
-        """Give everything as plain Python, ready for JSON: NaN is None.
+        """Return the evaluation as plain Python, ready for JSON: NaN is None.
 
-        Intervals and leave-one-out values are those of weighted tau.
+        Intervals and leave-one-out values are of weighted tau.
         """
         by_metric = {}
         for metric in self.metrics:
@@ -173,7 +200,8 @@ class Evaluation:
                 "leave_one_out": one.leave_one_out(),
             }
         comparisons = [
-            {**c.__dict__, "supported": c.supported, "text": str(c)} for c in self._rivals(level)
+            {**asdict(comparison), "supported": comparison.supported, "text": str(comparison)}
+            for comparison in self._compare_first(level)
         ]
         facts = {
             "models": self.models,
@@ -191,7 +219,7 @@ class Evaluation:
         return ready
 
     def __repr__(self) -> str:
-        """Show a table of metrics, and what can be told apart."""
+        """Return a table of the metrics, and which of them differ beyond chance."""
         shown = ("kendall_tau", "pearson", "rel_at_1", "regret")
         names = [name for name in shown if name in self._defined]
         header = ["metric", "weighted tau", "95 %", "without one model", *names]
@@ -217,18 +245,18 @@ class Evaluation:
             ).rstrip()
             for row in rows
         ]
-        below = [*map(str, self._rivals(0.95)), *(f"Note: {text}" for text in self.notes)]
+        below = [*map(str, self._compare_first(0.95)), *(f"Note: {text}" for text in self.notes)]
         title = f"Agreement with the truth of {len(self.models)} models, higher is better"
         return "\n".join([title, "", *lines, *([""] if below else []), *below])
 
-    def _rivals(self, level: float) -> list[Comparison]:
-        """Compare the first metric with each other one."""
+    def _compare_first(self, level: float) -> list[Comparison]:
+        """Compare the first metric with each of the others."""
         first, *others = self.metrics
         return [self.compare(first, other, level=level) for other in others]
 
     @property
     def _defined(self) -> list[str]:
-        """Name the measures that this truth allows: Rel@k needs a positive best."""
+        """Names of the measures defined for this truth: Rel@k needs a positive best truth."""
         return [name for name in MEASURES if name != "rel_at_1" or self.truth.max() > 0]
 
     def _check(self, metric: str, name: str) -> None:
@@ -237,33 +265,35 @@ class Evaluation:
         if name not in MEASURES and name != "measure":
             raise DataError(f"there is no measure {name!r}; there are {', '.join(MEASURES)}")
 
-    def _measured(self, name: str, metric: str, rows: Any) -> float:
+    def _compute_measure(self, name: str, metric: str, models: Any) -> float:
         measure = MEASURES[name]
         if name == "weighted_tau":
             measure = partial(measure, rank=self.rank)
-        x, y = self.scores[metric][rows], self.truth[rows]
+        x, y = self.scores[metric][models], self.truth[models]
         nan = "omit" if name == "pearson" else "last"
         if nan == "omit" and np.count_nonzero(~np.isnan(x)) < 2:
             return math.nan
-        with warnings.catch_warnings():  # constant scores are said once, in the notes
+        with warnings.catch_warnings():  # the notes mention constant scores once
             warnings.simplefilter("ignore", TransferabilityWarning)
             return measure(x, y, nan=nan)
 
-    def _draws(self, name: str, metric: str) -> Array:
-        """Measure resamples of the models, drawn alike for all metrics and measures."""
+    def _resample(self, name: str, metric: str) -> Array:
+        """Compute a measure on bootstrap resamples, the same for all metrics and measures."""
         self._check(metric, name)
         if (name, metric) not in self._drawn:
             n = len(self.models)
             draws = np.random.default_rng(self.seed).integers(0, n, size=(self.n_boot, n))
-            # A regret or Rel@1 of one model drawn alone is defined, and says nothing.
+            # One model drawn alone has a regret and Rel@1, which are left out as meaningless.
             values = [
-                self._measured(name, metric, rows) if np.ptp(rows) else math.nan for rows in draws
+                self._compute_measure(name, metric, models) if np.ptp(models) else math.nan
+                for models in draws
             ]
             self._drawn[name, metric] = np.array(values)
         return self._drawn[name, metric]
 
 
-def _percentiles(draws: Array, level: float) -> tuple[float, float]:
+def _compute_interval(draws: Array, level: float) -> tuple[float, float]:
+    """Return the percentile interval; NaN if fewer than half of the draws are defined."""
     if not 0 < level < 1:
         raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.95")
     defined = draws[~np.isnan(draws)]
@@ -271,3 +301,79 @@ def _percentiles(draws: Array, level: float) -> tuple[float, float]:
         return math.nan, math.nan
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def evaluate_scores(
+    scores: Mapping[str, Mapping[str, float]],
+    truth: Mapping[str, float],
+    *,
+    rank: bool | str = True,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Evaluate scores by metric and model against the truth; see :meth:`Ranking.evaluate`."""
+    if not isinstance(truth, Mapping):
+        raise DataError("truth must map names of models to numbers, such as {'resnet50': 0.87}")
+    if rank not in (True, "truth"):
+        raise DataError(f"rank is {rank!r}; choose True or 'truth'")
+    if n_boot < 100:
+        raise DataError(f"n_boot is {n_boot}; an interval needs 100 resamples at least")
+    ranked = list(dict.fromkeys(model for column in scores.values() for model in column))
+    models = [model for model in ranked if model in truth]
+    unmatched = [m for m in ranked if m not in truth] + [m for m in truth if m not in set(ranked)]
+    if len(models) < _FEWEST:
+        raise DataError(
+            f"{len(models)} models have both scores and truth, agreement needs {_FEWEST}; without "
+            f"the other: {', '.join(map(str, unmatched[:5])) or 'none'}"
+        )
+    values = {
+        name: np.array([float(column.get(model, math.nan)) for model in models])
+        for name, column in scores.items()
+    }
+    y = np.array([_read_truth(truth[model], model) for model in models])
+    notes = list(_find_problems(values, y, models, unmatched))
+    issue(notes)
+    if len(models) < _FEW:  # a note, not a warning
+        notes.append(
+            f"{len(models)} models are few: intervals know these alone and are too narrow, down to "
+            f"a point where all of them agree"
+        )
+    return Evaluation(
+        models=tuple(models),
+        metrics=tuple(values),
+        scores=values,
+        truth=y,
+        rank=rank,
+        n_boot=n_boot,
+        seed=seed,
+        unmatched=tuple(map(str, unmatched)),
+        notes=tuple(notes),
+    )
+
+
+def _find_problems(
+    values: Mapping[str, Array], truth: Array, models: Sequence[str], unmatched: Sequence[str]
+) -> Iterable[str]:
+    """Iterate over warnings about unmatched models, failed metrics and constant values."""
+    if unmatched:
+        more = f" and {len(unmatched) - 10} more" if len(unmatched) > 10 else ""
+        names = ", ".join(map(str, unmatched[:10]))
+        yield f"left out, in scores or truth only: {names}{more}"
+    for name, column in values.items():
+        failed = [m for m, value in zip(models, column, strict=True) if math.isnan(value)]
+        if failed:
+            yield f"{name} has no score for {', '.join(failed)}, which count as last"
+        if len(set(column[~np.isnan(column)])) < 2:
+            yield f"{name} is the same for all models and orders nothing"
+    if np.ptp(truth) == 0:
+        yield "the truth is the same for all models: there is no order to agree with"
+
+
+def _read_truth(value: object, model: str) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise DataError(f"truth of {model!r} is {value!r}; leave out what is not known")
+    return number

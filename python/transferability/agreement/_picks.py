@@ -1,4 +1,4 @@
-"""Measures of what is picked by score, and accuracies relative to a baseline."""
+"""Measures of the models picked by score, and accuracies relative to a baseline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
 from ..errors import DataError
-from ._input import constant, paired
+from ._pairs import read_pairs, warn_if_constant
 
 __all__ = ["recall_at_k", "regret", "rel_acc", "rel_at_k", "relative_accuracy"]
 
@@ -17,19 +17,19 @@ Array = NDArray[np.float64]
 
 
 def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
-    """Rel@k: the best truth among the k models that score highest, relative to the best of all.
+    """Compute Rel@k: the best truth among the k highest scores, relative to the best of all.
 
     Parameters
     ----------
     scores, truth, nan
-        As in :func:`weighted_tau`; the best truth must be positive, as accuracies are.
+        As in :func:`weighted_tau`; the best truth must be positive, as for accuracies.
     k : int, default=1
         From 1 to the number of models.
 
     Returns
     -------
     rel : float
-        At most 1, which is: the best model is among the k.
+        At most 1, which means that the best model is among the k. Higher is better.
 
     Examples
     --------
@@ -37,15 +37,15 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     >>> rel_at_k([0.7, 0.9, 0.1], [95, 76, 70]), rel_at_k([0.7, 0.9, 0.1], [95, 76, 70], k=2)
     (0.8, 1.0)
     """
-    x, y, _ = paired(scores, truth, nan)
+    x, y, _ = read_pairs(scores, truth, nan)
     best = float(y.max())
     if not 0 < best < np.inf:
         raise DataError(f"Rel@k divides by the best truth, which is {best:g}; use regret")
-    return float(y[_top(x, y, k)].max() / best)
+    return float(y[_pick_top(x, y, k)].max() / best)
 
 
 def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
-    """Recall@k: the share of the k truly best models among the k that score highest.
+    """Compute recall@k: the share of the k highest scores that are among the k best truths.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
     Returns
     -------
     recall : float
-        In [0, 1]. A model that is truly as good as the k-th best counts as one of them.
+        In [0, 1]; higher is better. A model whose truth equals the k-th best counts as one of
+        the best.
 
     Examples
     --------
@@ -65,13 +66,13 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
     >>> recall_at_k([0.7, 0.9, 0.1, 0.2], [95, 76, 70, 80], k=2)
     0.5
     """
-    x, y, _ = paired(scores, truth, nan)
-    chosen = _top(x, y, k)
+    x, y, _ = read_pairs(scores, truth, nan)
+    chosen = _pick_top(x, y, k)
     return float(np.mean(y[chosen] >= np.sort(y)[-k]))
 
 
 def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """Give the cost of choosing by score: the best truth minus that of the chosen model.
+    """Compute the regret of choosing by score: the best truth minus the chosen model's truth.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
     Returns
     -------
     regret : float
-        At least 0, in the units of truth.
+        At least 0, in the units of truth; lower is better.
 
     Examples
     --------
@@ -89,25 +90,26 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> regret([0.7, 0.9, 0.1], [95, 76, 70])
     19.0
     """
-    x, y, _ = paired(scores, truth, nan, finite_truth=True)
-    return float(y.max() - y[_top(x, y, 1)[0]])
+    x, y, _ = read_pairs(scores, truth, nan, finite_truth=True)
+    return float(y.max() - y[_pick_top(x, y, 1)[0]])
 
 
 def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """RelAcc of language model selection: where the chosen model lies from worst (0) to best (1).
+    """Compute RelAcc: the chosen model's place between the worst (0) and the best truth (1).
 
-    Not the relative accuracy of the H-score paper, which is :func:`relative_accuracy`.
+    This measure comes from language model selection. It is not the relative accuracy of the
+    H-score paper, which is :func:`relative_accuracy`.
 
     Parameters
     ----------
     scores, truth, nan
-        As in :func:`weighted_tau`. The paper's truth is a loss, lower is better: pass minus it;
-        (worst - chosen) / (worst - best) is the same either way.
+        As in :func:`weighted_tau`. The truth in the paper is a loss, where lower is better: pass
+        minus the loss. (worst - chosen) / (worst - best) is the same either way.
 
     Returns
     -------
     share : float
-        In [0, 1]; NaN, with a warning, where all truths are equal.
+        In [0, 1]; higher is better. NaN, with a warning, where all truths are equal.
 
     References
     ----------
@@ -119,40 +121,41 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> rel_acc([0.7, 0.9, 0.1], [95, 80, 70])
     0.4
     """
-    x, y, _ = paired(scores, truth, nan, finite_truth=True)
-    if constant(y):
+    x, y, _ = read_pairs(scores, truth, nan, finite_truth=True)
+    if warn_if_constant(y):
         return np.nan
     worst, best = y.min(), y.max()
-    return float((y[_top(x, y, 1)[0]] - worst) / (best - worst))
+    return float((y[_pick_top(x, y, 1)[0]] - worst) / (best - worst))
 
 
 def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") -> Any:
-    """Accuracies of target tasks relative to what each task gives without transfer.
+    """Compute accuracies of target tasks relative to a baseline without transfer.
 
-    Tasks differ in how hard they are; a metric that compares target tasks should follow what
-    transfer adds. This is the H-score paper's truth for target selection; :func:`rel_acc` is
-    another measure of a similar name.
+    Tasks differ in difficulty; a metric that compares target tasks should follow the benefit of
+    transfer. This is the H-score paper's truth for target selection; :func:`rel_acc` is another
+    measure with a similar name.
 
     Parameters
     ----------
     accuracy : float or array-like of float
-        Of the transferred model on each task.
+        Accuracy of the transferred model on each task.
     baseline : float or array-like of float
-        Of the same task without it, by your choice: a model trained from scratch, the majority
-        class, chance. Papers differ, so there is no default.
+        Accuracy on the same task without transfer: of a model trained from scratch, of the
+        majority class, or of chance. Papers differ, so there is no default.
     kind : {"gain", "headroom"}, default="gain"
-        accuracy / baseline - 1, or (accuracy - baseline) / (1 - baseline): the share of the
-        possible gain, for accuracies in [0, 1].
+        "gain" is accuracy / baseline - 1. "headroom" is (accuracy - baseline) / (1 - baseline),
+        the share of the possible gain, for accuracies in [0, 1].
 
     Returns
     -------
     relative : float or ndarray
-        0 where transfer adds nothing; higher is better.
+        0 where transfer has no benefit; higher is better.
 
     Raises
     ------
     DataError
-        Values that are not finite; a baseline of 0 or less, or for "headroom" of 1 or more.
+        Values that are not finite; a baseline of 0 or less for "gain", of 1 or more for
+        "headroom".
 
     References
     ----------
@@ -183,8 +186,8 @@ def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") ->
     return float(relative) if relative.ndim == 0 else relative
 
 
-def _top(x: Array, y: Array, k: Any) -> NDArray[np.intp]:
-    """Pick the k highest scores; among equal ones the worst truth first."""
+def _pick_top(x: Array, y: Array, k: Any) -> NDArray[np.intp]:
+    """Return the positions of the k highest scores; ties are ordered by truth, worst first."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= len(x):
         raise DataError(f"k is {k}; it must be a whole number from 1 to {len(x)}, the models")
     return np.lexsort((y, -x))[:k]

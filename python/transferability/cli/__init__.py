@@ -1,7 +1,7 @@
-"""The command line: data on standard output, messages on standard error.
+"""Command line: results on standard output, messages on standard error.
 
-A command is a file here. NumPy and the native module are imported inside the commands, so that
-``--help`` is quick. Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+Each command is a file. Commands import NumPy and the native module only when they run, so that
+``--help`` is fast. Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = ["main"]
 
 
 class _Group(click.Group):
-    """Turns this package's errors and those of the system into one line and an exit code."""
+    """Command group that turns exceptions of this package and the system into exit codes."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        if sys.stdout is None:  # where click would write nothing and exit with 0
+        if sys.stdout is None:  # click would write nothing and exit with 0
             say("error: standard output is closed", "red")
             sys.exit(1)
         try:
             return super().main(*args, **kwargs)
-        except OSError as error:  # click deals with closed pipes
+        except OSError as error:  # click handles closed pipes
             say(f"error: {error.filename or 'standard output'}: {error.strerror or error}", "red")
-            with suppress(OSError):  # what is left in the buffer would fail again at exit
+            with suppress(OSError):  # writing the rest of the buffer would fail again at exit
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
 
@@ -57,7 +57,7 @@ class _Group(click.Group):
 )
 @click.version_option(package_name="transferability")
 def main() -> None:
-    """Rank pre-trained models by how well they will do on your data."""
+    """Rank pre-trained models by their predicted accuracy on your data."""
 
 
 for _command in (rank, score, stats, merge, evaluate, metrics, layers, cache):

@@ -1,4 +1,4 @@
-"""``transferability rank --dask``: the same ranking, made by the workers of a cluster."""
+"""``transferability rank --dask``: rank on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ._shared import say
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
 
-__all__ = ["named_shards", "rank_on_cluster", "refuse_with_dask"]
+__all__ = ["rank_on_cluster", "refuse_with_dask", "split_shards"]
 
 
-def named_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Tell NAME=PATH, a model in shards that the workers find, from files that are found here."""
+def split_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Split entries into models NAME=PATH, read by the workers, and files, read by the client."""
     named: dict[str, Any] = {}
     others: list[str] = []
     for entry in features:
         name, equals, path = entry.partition("=")
-        if not equals or "/" in name:  # a path may have an equals sign in it
+        if not equals or "/" in name:  # a path may contain an equals sign
             others.append(entry)
         elif not name or not path:
             raise click.UsageError(f"{entry!r} is not NAME=PATH")
@@ -35,7 +35,7 @@ def named_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ..
 
 
 def refuse_with_dask(**given: object) -> None:
-    """Name what needs the samples, or the data of every model, at one place."""
+    """Raise a usage error for options that need samples or all data of a model in one process."""
     for name, value in given.items():
         if value not in (None, "auto"):
             raise click.UsageError(
@@ -45,21 +45,22 @@ def refuse_with_dask(**given: object) -> None:
 
 
 def rank_on_cluster(address: str, models: dict[str, Any], labels: str, **options: Any) -> Ranking:
-    """Rank on the cluster whose scheduler listens at an address."""
+    """Rank on the cluster of the Dask scheduler at an address."""
     from ..dask import rank
 
-    with _connected(address) as client:
+    with _connect(address) as client:
         return rank(client, models, labels, **options)
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def _connect(address: str) -> Iterator[Any]:
+    """Yield a client of the scheduler, and close it afterwards."""
     from .._util.optional import need
 
     distributed = need("distributed", extra="dask", what="--dask")
     try:
         client = distributed.Client(address, set_as_default=False)
-    except (OSError, ValueError) as error:  # nobody there; no such kind of address
+    except (OSError, ValueError) as error:  # no answer; unknown kind of address
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise TransferabilityError(f"no Dask scheduler answers at {address}: {reason}") from error
     with client:

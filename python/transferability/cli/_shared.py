@@ -1,4 +1,4 @@
-"""What commands have in common: options, checks, messages, exit codes."""
+"""Shared parts of the commands: options, validation, messages, exit codes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from ..errors import DataError, DtypeError
 __all__ = [
     "BAD_DATA",
     "SOME_FAILED",
+    "FormatsCommand",
+    "as_usage_errors",
+    "check_exclusive",
+    "check_exists",
     "check_output",
-    "existing_file",
-    "given",
-    "names_of",
-    "one_of",
-    "prior_of",
-    "refuse_beside",
+    "drop_none",
+    "load_prior",
+    "load_statistics",
+    "parse_metrics",
+    "refuse_with_stats",
     "say",
     "shared_options",
-    "statistics_of",
-    "usage",
 ]
 
 BAD_DATA, SOME_FAILED = 3, 4
@@ -36,8 +37,28 @@ BAD_DATA, SOME_FAILED = 3, 4
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def existing_file(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Check that files exist, so that a typing error is a usage error."""
+class FormatsCommand(click.Command):
+    """A command whose help lists suffixes of files, as ``{any}``, or sources, as ``{models}``.
+
+    They are filled in from their tables when help is shown, since these tables need NumPy.
+    """
+
+    def get_help(self, ctx: click.Context) -> str:
+        from .._data.tables import TABLES
+        from ..io._formats import list_suffixes
+        from ..models import SOURCES
+
+        lists = {**list_suffixes(), "texts": ", ".join(TABLES)}
+        lists["models"] = ", ".join(source.usage for source in SOURCES)
+        self.help = (self.help or "").format(**lists)
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.help = (option.help or "").format(**lists)
+        return super().get_help(ctx)
+
+
+def check_exists(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Validate that files exist, so that a mistyped path is a usage error."""
     from ..io._formats import split_key
 
     for spec in value if isinstance(value, tuple) else (value,):
@@ -49,10 +70,10 @@ def existing_file(ctx: click.Context, parameter: click.Parameter, value: Any) ->
     return value
 
 
-def options_given(
+def parse_options(
     ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Read NAME=VALUE, where a value is true, false, none, a number or else a string."""
+    """Parse NAME=VALUE, where VALUE is true, false, none, JSON or otherwise a string."""
     words = {"true": True, "false": False, "none": None}
     options: dict[str, Any] = {}
     for text in given:
@@ -67,40 +88,40 @@ def options_given(
 
 
 def shared_options(command: F) -> F:
-    """Add the options that rank and score have in common."""
+    """Add the options shared by rank and score to a command."""
     for option in reversed(
         [
             click.option(
                 "--metrics",
                 default="logme",
                 show_default=True,
-                help="Names, comma-separated, 'all' or 'recommended'; the first one sorts.",
+                help="Comma-separated names, 'all' or 'recommended'; rank sorts by the first.",
             ),
             click.option(
                 "--task",
                 default="auto",
                 show_default=True,
                 type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-                help="What the labels are.",
+                help="Type of the labels.",
             ),
             click.option(
                 "--intercept/--no-intercept",
                 default=None,
-                help="A constant term in the model. Default: for regression only.",
+                help="Fit a constant term. Default: only for regression.",
             ),
             click.option(
                 "--precision",
                 default="double",
                 show_default=True,
                 type=click.Choice(["double", "single"]),
-                help="Of the products of float32 features.",
+                help="Precision of the products of float32 features.",
             ),
             click.option(
                 "--method",
                 default="auto",
                 show_default=True,
                 type=click.Choice(["auto", "tridiagonal", "svd"]),
-                help="From statistics, from the samples, or as digits demand.",
+                help="Compute from statistics (tridiagonal) or from the samples (svd).",
             ),
             click.option(
                 "--option",
@@ -108,33 +129,35 @@ def shared_options(command: F) -> F:
                 "options",
                 multiple=True,
                 metavar="NAME=VALUE",
-                callback=options_given,
-                help="An option of the metrics, such as -o shrinkage=oas or -o k=10.",
+                callback=parse_options,
+                help="Set an option of a metric, such as -o shrinkage=oas or -o k=10; repeatable.",
             ),
             click.option(
                 "--source-probs",
-                callback=existing_file,
-                help="Class probabilities of the source model, for metrics that need them.",
+                callback=check_exists,
+                help="Class probabilities by the source model's head, for metrics that need them.",
             ),
             click.option(
                 "--source-labels",
-                callback=existing_file,
-                help="Its predicted classes, for metrics that need them.",
+                callback=check_exists,
+                help="Classes predicted by the source model's head, for metrics that need them.",
             ),
-            click.option("--threads", type=click.IntRange(1, MOST), help="Default: all cores."),
-            click.option("--json", "as_json", is_flag=True, help="One line of JSON."),
             click.option(
-                "--csv", "as_csv", is_flag=True, help="Comma-separated values, full precision."
+                "--threads",
+                type=click.IntRange(1, MOST),
+                help="Number of threads. Default: all cores.",
             ),
-            click.option("--quiet", "-q", is_flag=True, help="No messages, no progress."),
+            click.option("--json", "as_json", is_flag=True, help="Print one line of JSON."),
+            click.option("--csv", "as_csv", is_flag=True, help="Print CSV with full precision."),
+            click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress."),
         ]
     ):
         command = option(command)
     return command
 
 
-def names_of(metrics: str) -> str | list[str]:
-    """Read a comma-separated list; one name is a list too, so that scores come by name."""
+def parse_metrics(metrics: str) -> str | list[str]:
+    """Parse comma-separated names of metrics; a single name is a list too."""
     from .._metric.registry import metric_names
 
     if metrics in ("all", "recommended"):
@@ -143,22 +166,23 @@ def names_of(metrics: str) -> str | list[str]:
 
 
 @contextmanager
-def usage() -> Iterator[None]:
-    """Report what is wrong with the arguments themselves, not with the data, as wrong usage."""
+def as_usage_errors() -> Iterator[None]:
+    """Raise data errors of the enclosed block as usage errors."""
     try:
         yield
     except (DataError, DtypeError) as error:
         raise click.UsageError(str(error)) from error
 
 
-def one_of(**formats: bool) -> None:
+def check_exclusive(**formats: bool) -> None:
+    """Raise a usage error if more than one of these flags is set."""
     if sum(formats.values()) > 1:
         *others, last = (f"--{name}" for name in formats)
         raise click.UsageError(f"choose one of {', '.join(others)} and {last}")
 
 
-def given(**options: object) -> dict[str, Any]:
-    """Keep the options that were given: the others have their metric's default."""
+def drop_none(**options: object) -> dict[str, Any]:
+    """Return the options that are not None; the others keep their defaults."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -168,8 +192,8 @@ def say(message: str, colour: str | None = None) -> None:
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
 
 
-def refuse_beside(files: str, **arguments: object) -> None:
-    """Refuse what statistics have decided already, or cannot use."""
+def refuse_with_stats(files: str, **arguments: object) -> None:
+    """Raise a usage error for arguments that saved statistics contain or cannot use."""
     for name, value in arguments.items():
         if value not in (None, False, 0, "auto", "double", "pooled"):
             raise click.UsageError(
@@ -179,15 +203,15 @@ def refuse_beside(files: str, **arguments: object) -> None:
 
 
 def check_output(output: str) -> None:
-    """Refuse to write over what is no FILE.stats, such as features after ``-o x_*.npy``."""
+    """Refuse to overwrite files other than FILE.stats, such as features after ``-o x_*.npy``."""
     if Path(output).exists() and not output.endswith(".stats"):
         raise click.UsageError(
             f"{output} exists and is no FILE.stats; give --output a name of its own"
         )
 
 
-def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:
-    """Load files of statistics by their names, or paths where names are equal."""
+def load_statistics(files: tuple[str, ...]) -> dict[str, Any]:
+    """Load files of statistics by model; models are named by file stem, or path if not unique."""
     from .._stats.stats import Stats
 
     stems = [Path(file).stem for file in files]
@@ -195,8 +219,8 @@ def statistics_of(files: tuple[str, ...]) -> dict[str, Any]:
     return {name: Stats.load(file) for name, file in zip(names, files, strict=True)}
 
 
-def prior_of(models: Iterable[str], path: str | None) -> dict[str, float] | None:
-    """Read what is known of these models; the file may know others."""
+def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | None:
+    """Read a CSV file of known numbers, and return those of these models."""
     if path is None:
         return None
     from ..agreement._csv import read_truth

@@ -1,4 +1,4 @@
-"""``transferability cache``: what models left behind."""
+"""``transferability cache``: list, remove and verify cached statistics."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _FOLDER = click.option(
     "--cache",
     "folder",
     type=click.Path(file_okay=False),
-    help="Default: TRANSFERABILITY_CACHE, else the user's folder for caches.",
+    help="Default: $TRANSFERABILITY_CACHE, else ~/.cache/transferability.",
 )
 
 
 @click.group()
 def cache() -> None:
-    """Look at, check and remove statistics that ranking models has left in the cache."""
+    """List, remove and verify statistics cached by rank --models."""
 
 
 @cache.command("ls")
 @_FOLDER
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each entry.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per entry.")
 def list_entries(folder: str | None, as_json: bool) -> None:
     """List entries: key, model, layer, rows, size, date."""
     from .._util.cache import Cache
@@ -40,17 +40,17 @@ def list_entries(folder: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({**entry.meta, "nbytes": entry.nbytes}, sort_keys=True))
         else:
-            click.echo("\t".join(_cells(entry)))
-    say(f"{total} entries, {_size(size)}, in {found.root}")
+            click.echo("\t".join(_format_entry(entry)))
+    say(f"{total} entries, {_format_size(size)}, in {found.root}")
 
 
 @cache.command("rm")
 @_FOLDER
 @click.argument("keys", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every entry.")
-@click.option("--model", help="Entries of this model, by the name it was ranked under.")
+@click.option("--all", "everything", is_flag=True, help="Remove every entry.")
+@click.option("--model", help="Remove the entries of this model, by its name in the ranking.")
 def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: str | None) -> None:
-    """Remove entries by KEYS (or their beginnings), by model, or all."""
+    """Remove entries by KEYS (or unique prefixes), by model, or all."""
     from .._util.cache import Cache
 
     if bool(keys) + everything + (model is not None) != 1:
@@ -73,7 +73,10 @@ def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: s
 @_FOLDER
 @click.pass_context
 def verify(ctx: click.Context, folder: str | None) -> None:
-    """Read every entry and compare checksums; damaged ones are named, and exit with 3."""
+    """Verify the checksums of all entries.
+
+    Damaged entries are listed, and the exit code is 3.
+    """
     from .._util.cache import Cache
 
     found = Cache(folder)
@@ -85,13 +88,13 @@ def verify(ctx: click.Context, folder: str | None) -> None:
         ctx.exit(BAD_DATA)
 
 
-def _cells(entry: Any) -> list[str]:
+def _format_entry(entry: Any) -> list[str]:
     meta = entry.meta
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(meta["created"])))
     rows = f"{meta.get('n_samples', '?')} x {meta.get('n_features', '?')}"
     name, layer = str(meta.get("name", "?")), str(meta.get("layer", "?"))
-    return [entry.key[:12], name, layer, rows, _size(entry.nbytes), made]
+    return [entry.key[:12], name, layer, rows, _format_size(entry.nbytes), made]
 
 
-def _size(nbytes: int) -> str:
+def _format_size(nbytes: int) -> str:
     return f"{nbytes / 1e6:.1f} MB" if nbytes >= 1e5 else f"{nbytes / 1e3:.1f} kB"

@@ -1,4 +1,4 @@
-"""``transferability eval``: a ranking against what its models turned out to be worth."""
+"""``transferability eval``: agreement of a ranking with true accuracies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import existing_file, say
+from ._shared import check_exists, say
 
 if TYPE_CHECKING:
     from ..agreement._evaluation import Evaluation
@@ -18,28 +18,30 @@ __all__ = ["evaluate"]
 
 
 @click.command("eval")
-@click.argument("ranking", callback=existing_file)
-@click.argument("truth", callback=existing_file)
-@click.option("--metrics", help="Columns of RANKING, comma-separated. Default: all its scores.")
-@click.option("--column", help="The column of TRUTH. Default: its only column of numbers.")
-@click.option("--lower-is-better", is_flag=True, help="TRUTH is a loss or an error.")
+@click.argument("ranking", callback=check_exists)
+@click.argument("truth", callback=check_exists)
+@click.option("--metrics", help="Comma-separated columns of RANKING. Default: all scores.")
+@click.option("--column", help="Column of TRUTH. Default: its only column of numbers.")
+@click.option("--lower-is-better", is_flag=True, help="TRUTH is a loss or an error rate.")
 @click.option(
     "--rank",
     default="both",
     show_default=True,
     type=click.Choice(["both", "truth"]),
-    help="Ranks that weighted tau weighs by: SciPy's default, or those of the truth alone.",
+    help="Weight Kendall's tau by ranks of scores and truth (SciPy's default), or of the truth.",
 )
 @click.option(
     "--n-boot",
     default=1000,
     show_default=True,
     type=click.IntRange(100, 1_000_000),
-    help="Resamples of the models, for intervals.",
+    help="Number of bootstrap resamples of the models, for intervals.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="No messages.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the bootstrap."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="Hide messages.")
 def evaluate(
     ranking: str,
     truth: str,
@@ -52,19 +54,20 @@ def evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Say how well the scores of RANKING agree with TRUTH, and how sure that is.
+    """Measure the agreement of RANKING with TRUTH.
 
-    Both are .csv files with a column 'model' or 'name': RANKING as 'rank --csv' writes it, TRUTH
-    with a number for each model, higher is better. Models are matched by name.
+    Print weighted Kendall tau, regret and other measures, with bootstrap intervals. RANKING is the
+    output of 'rank --csv'. TRUTH is a .csv file with a number for each model, higher is better.
+    Both have a column 'model' or 'name', by which models are matched.
     """
     from ..agreement._csv import read_ranking, read_truth
-    from ..agreement._evaluate import evaluate_scores
+    from ..agreement._evaluation import evaluate_scores
 
     scores = read_ranking(ranking, None if metrics is None else metrics.split(","))
     known = read_truth(truth, column)
     if lower_is_better:
         known = {model: -value for model, value in known.items()}
-    with warnings.catch_warnings():  # the notes are printed with the result
+    with warnings.catch_warnings():  # printed with the result
         warnings.simplefilter("ignore", TransferabilityWarning)
         evaluation: Evaluation = evaluate_scores(
             scores,

@@ -1,4 +1,4 @@
-"""``transferability layers``: what a model can be scored at."""
+"""``transferability layers``: list the layers of a model."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ from typing import Any
 
 import click
 
+from ._shared import FormatsCommand
+
 __all__ = ["layers"]
 
 
-#: What a model is run on to see the shapes of its layers; images are the shape that it wants.
+#: Example inputs to find output shapes; images are resized by the model's preprocessing.
 _EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
 
 
-@click.command()
+@click.command(cls=FormatsCommand)
 @click.argument("model")
-@click.option("--all", "everything", is_flag=True, help="Every module, not only stem and blocks.")
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+@click.option(
+    "--all", "everything", is_flag=True, help="List every module, not only stem and blocks."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def layers(model: str, everything: bool, as_json: bool) -> None:
-    """List the layers of MODEL: name, type and output shape for one item.
+    """List the layers of MODEL with types and output shapes.
 
-    MODEL is a name such as timm:resnet18, hf:NAME, st:NAME, torchvision:NAME, onnx:FILE or
-    module:function. The stem and the blocks are what --layers all means; the default is what is
-    scored if nothing is said.
+    MODEL is a name such as timm:resnet18, of the form {models}. The stem and the blocks are what
+    --layers all means; the default is what is scored if nothing is said.
     """
     from ..models import open_model
 
     opened = open_model(model, device="cpu")
-    shapes = _shapes(opened)
+    shapes = _find_shapes(opened)
     names = dict.fromkeys((*opened.layers, opened.default_layer))
     if everything:
         names = dict.fromkeys((*shapes, *names))
@@ -49,8 +52,8 @@ def layers(model: str, everything: bool, as_json: bool) -> None:
         click.echo("\t".join((name, kind, shown, note)).rstrip())
 
 
-def _shapes(opened: Any) -> dict[str, tuple[str, tuple[int, ...] | None]]:
-    """Give type and shape of every module; no shapes where nobody knows what the model takes."""
+def _find_shapes(opened: Any) -> dict[str, tuple[str, tuple[int, ...] | None]]:
+    """Return type and output shape of every module; shapes are None without a known input."""
     if opened.module is None:
         return {}
     from ..torch import list_layers

@@ -1,4 +1,4 @@
-"""``transferability merge``: statistics of parts to those of all."""
+"""``transferability merge``: merge statistics of disjoint rows."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ._shared import check_output, existing_file, say, usage
+from ._shared import as_usage_errors, check_exists, check_output, say
 
 __all__ = ["merge"]
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, callback=existing_file)
+@click.argument("files", nargs=-1, required=True, callback=check_exists)
 @click.option(
     "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
 )
-@click.option("--quiet", "-q", is_flag=True, help="No messages.")
+@click.option("--quiet", "-q", is_flag=True, help="Hide messages.")
 def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
-    """Merge FILES that ``transferability stats`` has made of different rows; in any order."""
+    """Merge FILES of statistics of different rows.
+
+    FILES are written by 'transferability stats'. Their order does not change the result.
+    """
     from .._stats.stats import Stats
 
     check_output(output)
     paths = [Path(file).resolve() for file in files]
-    with usage():
+    with as_usage_errors():
         if Path(output).resolve() in paths:
             raise DataError(f"{output} is both read and written; it may hold the others already")
         twice = next(

@@ -1,10 +1,15 @@
-"""``transferability metrics``: what there is to compute."""
+"""``transferability metrics``: list the metrics."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from .._metric.spec import MetricSpec
 
 __all__ = ["metrics"]
 
@@ -12,18 +17,29 @@ __all__ = ["metrics"]
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def metrics(as_json: bool) -> None:
-    """List the metrics: what each is for and measures, then what it needs, costs and comes from."""
+    """List the metrics: tasks and purpose, then inputs, cost, publication and use of each.
+
+    Metrics that installed packages declare as entry points of the group transferability.metrics
+    come last.
+    """
     from .._metric.registry import metric_specs
-    from .._metric.spec import NEEDS
 
     specs = metric_specs()
     if as_json:
         click.echo(json.dumps({name: spec.facts() for name, spec in specs.items()}))
         return
-    for name, spec in specs.items():
-        click.echo(f"{name}\t{', '.join(spec.tasks)}\t{spec.summary}")
-        needs = "; ".join(NEEDS[need] for need in spec.needs)
-        facts = {"needs": needs, "cost": spec.cost, "source": spec.source, "use": spec.when}
-        for fact, text in facts.items():
-            if text:
-                click.echo(f"  {fact:<7} {text}")
+    for spec in specs.values():
+        for line in _lines(spec):
+            click.echo(line)
+
+
+def _lines(spec: MetricSpec) -> Iterator[str]:
+    """Iterate over the lines on a metric; a fact without text has none."""
+    from .._metric.spec import NEEDS
+
+    yield f"{spec.name}\t{', '.join(spec.tasks)}\t{spec.summary}"
+    needs = "; ".join(NEEDS[need] for need in spec.needs)
+    facts = {"needs": needs, "cost": spec.cost, "source": spec.source, "use": spec.when}
+    for fact, text in facts.items():
+        if text:
+            yield f"  {fact:<7} {text}"

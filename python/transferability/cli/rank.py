@@ -1,30 +1,31 @@
-"""``transferability rank``: models, best first."""
+"""``transferability rank``: rank models by their features, or run models and rank them."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import DataError
-from ._dask import named_shards, rank_on_cluster, refuse_with_dask
-from ._html import html_option, write_report
-from ._models import MODEL_OPTIONS, model_options, ranked_models
+from ..errors import DataError, TransferabilityWarning
+from ._dask import rank_on_cluster, refuse_with_dask, split_shards
+from ._models import MODEL_OPTIONS, model_options, run_and_rank
 from ._shared import (
     SOME_FAILED,
-    existing_file,
-    given,
-    names_of,
-    one_of,
-    prior_of,
-    refuse_beside,
+    FormatsCommand,
+    as_usage_errors,
+    check_exclusive,
+    check_exists,
+    drop_none,
+    load_prior,
+    load_statistics,
+    parse_metrics,
+    refuse_with_stats,
     say,
     shared_options,
-    statistics_of,
-    usage,
 )
 
 __all__ = ["rank"]
@@ -35,44 +36,58 @@ _FEATURE_OPTIONS = (
 )
 
 
-def _file_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Check that files exist, unless it is the workers of a cluster that will read them."""
-    return value if ctx.params.get("dask") else existing_file(ctx, parameter, value)
+def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Validate that files exist, except with --dask, where the workers read them."""
+    return value if ctx.params.get("dask") else check_exists(ctx, parameter, value)
 
 
-@click.command()
-@click.argument("features", nargs=-1, callback=_file_here)
+@click.command(cls=FormatsCommand)
+@click.argument("features", nargs=-1, callback=_check_exists_here)
 @click.option(
     "--labels",
-    callback=_file_here,
-    help="A .npy, file.npz:member, .csv or .txt (one a line). Default: 'labels' of a single .npz.",
+    callback=_check_exists_here,
+    help="A file like FEATURES, or text with one label a line ({text}). Default: 'labels' of a "
+    "single .npz.",
 )
 @model_options
 @click.option(
     "--dask",
     metavar="ADDRESS",
     is_eager=True,
-    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786; FEATURES may then "
+    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786. FEATURES may then "
     "be NAME=PATH.",
 )
 @shared_options
-@click.option("--baselines", is_flag=True, help="Also the metrics that others should beat.")
+@click.option("--baselines", is_flag=True, help="Add the baseline metrics that others should beat.")
 @click.option(
     "--prior",
-    callback=existing_file,
-    help="A .csv of models and what is known of them, higher is better: one more column.",
+    callback=check_exists,
+    help="Add a column with a known number for each model, from a .csv; higher is better.",
 )
-@click.option("--groups", callback=existing_file, help="The group of each row; a file as --labels.")
+@click.option(
+    "--groups",
+    callback=check_exists,
+    help="File of groups, one per row, like --labels.",
+)
 @click.option(
     "--aggregate",
     default="pooled",
     show_default=True,
     metavar="HOW",
-    help="With --groups: pooled, min, mean, median or quantile(q) of the groups' scores.",
+    help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' scores.",
 )
-@click.option("--stability", is_flag=True, help="How sure the order is, in place of the table.")
-@html_option
-@click.option("--markdown", "as_markdown", is_flag=True, help="A Markdown table.")
+@click.option(
+    "--stability",
+    is_flag=True,
+    help="Print standard errors, rank intervals and ties instead of the table.",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also write an HTML report; it includes stability if the features can be read.",
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.pass_context
 def rank(
     ctx: click.Context,
@@ -101,26 +116,26 @@ def rank(
     html: str | None,
     **chosen: Any,
 ) -> None:
-    """Rank models, best first, by FEATURES of the same rows, or by running --models on data.
+    """Rank models by their FEATURES, or run --models on data.
 
-    FEATURES are files (.npy, .parquet, .arrow), files of several arrays, each 2-D one of which is
-    a model (.npz, .safetensors, .h5, .pt), arrays of those (file.npz:member), and folders of .npy
-    files or tables. --source-probs and --source-labels take the same, with one array a model, of
+    FEATURES are arrays ({array}), tables ({table}), folders of these, files of several arrays, each
+    2-D one of which is a model ({container}), and single arrays of those (file.npz:member).
+    --source-probs and --source-labels take the same, with one array a model, of
     its name. Or FEATURES are FILE.stats of all models, which have their labels.
 
-    With --dask, NAME=PATH is a model in shards, which the workers must find at PATH: a file, a
-    folder or a quoted pattern; --labels takes these too.
+    With --dask, NAME=PATH is a model in shards. PATH, and --labels, are a file, a folder or a
+    quoted pattern that the workers can read.
     """
     from .._ranking.rank import rank as rank_models
-    from .._ranking.sources import find_models, label_source, load_labels, parse_source
-    from ..io._formats import CONTAINERS
+    from ..io._formats import suffixes_of
+    from ..io._sources import find_models, load_labels, parse_label_source, parse_source
 
-    one_of(json=as_json, csv=as_csv, markdown=as_markdown)
-    one_of(stability=stability, csv=as_csv, markdown=as_markdown)
+    check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
+    check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
     _check_kind(ctx, bool(features), bool(chosen["models"]))
     if chosen["models"]:
-        wanted = {**given(intercept=intercept, n_threads=threads), **options}
-        ranking = ranked_models(chosen, metrics, task, quiet, keep_features=stability, **wanted)
+        wanted = {**drop_none(intercept=intercept, n_threads=threads), **options}
+        ranking = run_and_rank(chosen, metrics, task, quiet, keep_features=stability, **wanted)
         _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability, html)
         return
     if all(path.endswith(".stats") for path in features) and dask is None:
@@ -130,13 +145,13 @@ def rank(
             "task": task,
         }
         beside |= {"groups": groups, "aggregate": aggregate, "stability": stability}
-        refuse_beside("FILE.stats", labels=labels, precision=precision, method=method, **beside)
-        with usage():
-            names = names_of(metrics)
-        states = statistics_of(features)
-        known = prior_of(states, prior)
+        refuse_with_stats("FILE.stats", labels=labels, precision=precision, method=method, **beside)
+        with as_usage_errors():
+            names = parse_metrics(metrics)
+        states = load_statistics(features)
+        known = load_prior(states, prior)
         ranking = rank_models(
-            states, None, names, prior=known, **given(intercept=intercept), **options
+            states, None, names, prior=known, **drop_none(intercept=intercept), **options
         )
         _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, html=html)
         return
@@ -154,12 +169,12 @@ def rank(
             groups=groups,
             stability=stability or None,
         )
-        models, features = named_shards(features)
-    with usage():
-        names = names_of(metrics)
-        source = label_source(labels) if dask is None else None
+        models, features = split_shards(features)
+    with as_usage_errors():
+        names = parse_metrics(metrics)
+        source = parse_label_source(labels) if dask is None else None
         for path in features:
-            if not path.endswith(CONTAINERS) and not Path(path).is_dir():
+            if not path.endswith(suffixes_of("container")) and not Path(path).is_dir():
                 parse_source(path)
     if features:
         found, skipped = find_models(features, source)
@@ -169,13 +184,13 @@ def rank(
         for line in () if quiet else skipped:
             say(line)
     common: dict[str, Any] = {"task": task, "precision": precision, "baselines": baselines}
-    common |= {"progress": False if quiet else None, **given(intercept=intercept), **options}
-    common["prior"] = prior_of(models, prior)
+    common |= {"progress": False if quiet else None, **drop_none(intercept=intercept), **options}
+    common["prior"] = load_prior(models, prior)
     if dask is not None:
         where = {name: str(model) for name, model in models.items()}
         ranking = rank_on_cluster(dask, where, labels, metrics=names, **common)
     else:
-        own = _of_models(models, source_probs=source_probs, source_labels=source_labels)
+        own = _load_predictions(models, source_probs=source_probs, source_labels=source_labels)
         ranking = rank_models(
             models,
             load_labels(labels),
@@ -200,7 +215,7 @@ def _show(
     stability: bool = False,
     html: str | None = None,
 ) -> None:
-    """Write a ranking and what goes with it; end with 4 if a model failed."""
+    """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
     for name, reason in () if quiet else ranking.skipped.items():
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
@@ -214,15 +229,28 @@ def _show(
         click.echo(ranking.to_csv(), nl=False)
     else:
         click.echo(ranking.to_markdown() if as_markdown else repr(ranking))
-    if html is not None:  # after the table, which a full disk does not take away
-        write_report(ranking, html, sure, quiet)
+    if html is not None:  # after the table, which is printed even if the disk is full
+        _write_report(ranking, html, sure, quiet)
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)
 
 
+def _write_report(ranking: Any, path: str, stability: Any, quiet: bool) -> None:
+    """Write the HTML report; without stability if it cannot be computed, with a note."""
+    if stability is None:
+        try:
+            with warnings.catch_warnings():  # the report has them
+                warnings.simplefilter("ignore", TransferabilityWarning)
+                stability = ranking.stability()
+        except DataError as error:
+            if not quiet:
+                say(f"note: the report has no intervals: {error}")
+    ranking.to_html(path, stability=stability)
+
+
 def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
-    """Refuse options of ranking features together with those of running models."""
+    """Raise a usage error if options for FEATURES and for --models are mixed."""
     if features == models:
         raise click.UsageError("give FEATURES, or models to run with --models")
     foreign = _FEATURE_OPTIONS if models else MODEL_OPTIONS
@@ -234,15 +262,15 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
             )
 
 
-def _of_models(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
-    """Find each model's array by its name in the folder or .npz of what its own head says."""
-    from .._ranking.sources import arrays_by_name
+def _load_predictions(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
+    """Load the predictions of each model's own head from folders or .npz files, by model name."""
+    from ..io._sources import find_arrays
 
     names = list(models)
     found: dict[str, Any] = {}
     for option, path in paths.items():
         if path is not None:
-            arrays = arrays_by_name(path)
+            arrays = find_arrays(path)
             found[option] = {name: arrays[name].load() for name in names if name in arrays}
             missing = [name for name in names if name not in arrays]
             if len(missing) == len(names):

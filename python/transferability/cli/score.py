@@ -1,4 +1,4 @@
-"""``transferability score``: one model."""
+"""``transferability score``: score one model."""
 
 from __future__ import annotations
 
@@ -10,39 +10,44 @@ import click
 
 from ..errors import TransferabilityWarning
 from ._shared import (
-    existing_file,
-    given,
-    names_of,
-    one_of,
-    refuse_beside,
+    FormatsCommand,
+    as_usage_errors,
+    check_exclusive,
+    check_exists,
+    drop_none,
+    load_statistics,
+    parse_metrics,
+    refuse_with_stats,
     say,
     shared_options,
-    statistics_of,
-    usage,
 )
 
 __all__ = ["score"]
 
 
-@click.command()
-@click.argument("features", callback=existing_file)
-@click.argument("labels", callback=existing_file, required=False)
+@click.command(cls=FormatsCommand)
+@click.argument("features", callback=check_exists)
+@click.argument("labels", callback=check_exists, required=False)
 @shared_options
-@click.option("--explain", is_flag=True, help="Say in words what the numbers mean.")
+@click.option("--explain", is_flag=True, help="Explain the scores in words.")
 @click.option(
     "--reference",
     type=int,
     default=0,
     metavar="N",
-    help="Also score N random orders of the labels, for --explain and --json.",
+    help="Add null baselines to --explain and --json: N permutations of the labels.",
 )
-@click.option("--groups", callback=existing_file, help="The group of each row; a file as LABELS.")
+@click.option(
+    "--groups",
+    callback=check_exists,
+    help="File of groups, one per row, like LABELS.",
+)
 @click.option(
     "--aggregate",
     default="pooled",
     show_default=True,
     metavar="HOW",
-    help="With --groups: pooled, min, mean, median or quantile(q) of the groups' scores.",
+    help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' scores.",
 )
 def score(
     features: str,
@@ -64,34 +69,34 @@ def score(
     groups: str | None,
     aggregate: str,
 ) -> None:
-    """Score one model: FEATURES.npy and LABELS (.npy, file.npz:member, .csv or .txt).
+    """Score one model by the files FEATURES and LABELS.
 
-    FEATURES may also be a .parquet, .arrow, .safetensors, .h5 or .pt file, and LABELS too; where
-    a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, as the stats
-    command makes it, which has its labels. --source-probs takes a file like FEATURES,
+    Both are files of one array or table ({any}), LABELS also text with one label a line ({text}).
+    Where a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, written by
+    the stats command, which has its labels. --source-probs takes a file like FEATURES,
     --source-labels one like LABELS.
     """
-    from .._ranking.render import write_csv
-    from .._ranking.sources import load_labels
-    from .._scoring.evaluate import score as score_features
+    from .._scoring.score_features import score as score_features
+    from .._util.delimited import format_csv
+    from ..io._sources import load_labels
 
-    one_of(json=as_json, csv=as_csv, explain=explain)
-    with usage():
-        names = names_of(metrics)
+    check_exclusive(json=as_json, csv=as_csv, explain=explain)
+    with as_usage_errors():
+        names = parse_metrics(metrics)
     chosen: dict[str, Any] = {"task": task, "precision": precision, "method": method}
     files = {"source_probs": source_probs, "source_labels": source_labels}
     parts = {"groups": groups, "aggregate": aggregate, "reference": reference}
-    options |= given(intercept=intercept)
+    options |= drop_none(intercept=intercept)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):
-            refuse_beside(features, labels=labels, **files, **chosen, **parts)
-            ((name, stats),) = statistics_of((features,)).items()
+            refuse_with_stats(features, labels=labels, **files, **chosen, **parts)
+            ((name, stats),) = load_statistics((features,)).items()
             scores = stats.score(names, **options)
         elif labels is None:
             raise click.UsageError("give LABELS: only a FILE.stats has its own")
         else:
-            name, arrays = _read(features, labels, **files)
+            name, arrays = _load_arrays(features, labels, **files)
             chosen |= {**parts, "groups": None if groups is None else load_labels(groups)}
             scores = score_features(**arrays, metrics=names, n_threads=threads, **chosen, **options)
     for warning in () if quiet else caught:
@@ -100,25 +105,25 @@ def score(
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return
     if as_csv:
-        click.echo(write_csv(_columns(name, scores)), nl=False)
+        click.echo(format_csv(_tabulate(name, scores)), nl=False)
         return
     for name, value in scores.items():
         click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
 
 
-def _read(
+def _load_arrays(
     features: str, labels: str, source_probs: str | None, source_labels: str | None
 ) -> tuple[str, dict[str, Any]]:
-    """Load the arrays of one model, by the names of score's arguments, and give its name."""
-    from .._ranking.sources import label_source, load_labels, parse_source
+    """Load the arrays of one model; return its name and the arguments of `score`."""
+    from ..io._sources import load_labels, parse_label_source, parse_source
 
-    with usage():
+    with as_usage_errors():
         source = parse_source(features)
-        label_source(labels)
+        parse_label_source(labels)
         probs = None if source_probs is None else parse_source(source_probs)
         if source_labels is not None:
-            label_source(source_labels)
-    return source.name, given(
+            parse_label_source(source_labels)
+    return source.name, drop_none(
         features=source.load(),
         labels=load_labels(labels),
         source_probs=None if probs is None else probs.load(),
@@ -126,8 +131,8 @@ def _read(
     )
 
 
-def _columns(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:
-    """Give the scores of one model as a ranking's CSV has them."""
+def _tabulate(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the scores of one model as columns, in the layout of a ranking's CSV."""
     first = next(iter(scores.values()))
     notes = dict.fromkeys(text for score in scores.values() for text in score.warnings)
     return {

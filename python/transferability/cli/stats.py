@@ -1,4 +1,4 @@
-"""``transferability stats``: one pass over features in files."""
+"""``transferability stats``: compute statistics in one pass over features in files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import click
 
 from .._util.threads import MOST
 from ..errors import DataError
-from ._shared import check_output, say, usage
+from ._shared import FormatsCommand, as_usage_errors, check_output, say
 
 __all__ = ["stats"]
 
 
-class _ManyLabels(click.Command):
-    """Lets ``--labels`` take several files, as a shell writes them for ``--labels y_*.npy``."""
+class _ManyLabels(FormatsCommand):
+    """Command whose ``--labels`` takes several files, as a shell expands ``--labels y_*.npy``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spread: list[str] = []
@@ -38,10 +38,10 @@ class _ManyLabels(click.Command):
     "--labels",
     multiple=True,
     metavar="FILE...",
-    help="One file for each of FEATURES, or one for all; what follows up to the next option.",
+    help="Files of labels, up to the next option: one per file of FEATURES, or one for all.",
 )
-@click.option("--label-column", help="Where FEATURES themselves hold the labels.")
-@click.option("--key", help="The array, or the columns, of FEATURES that hold several.")
+@click.option("--label-column", help="Column or array of FEATURES with the labels.")
+@click.option("--key", help="Array or columns to read, if FEATURES hold several.")
 @click.option(
     "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
 )
@@ -50,21 +50,25 @@ class _ManyLabels(click.Command):
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-    help="What the labels are.",
+    help="Type of the labels.",
 )
 @click.option(
-    "--class-scatters", is_flag=True, help="Also keep every class on its own: some metrics need it."
+    "--class-scatters",
+    is_flag=True,
+    help="Also keep the scatter matrix of every class, which some metrics need.",
 )
 @click.option(
     "--precision",
     default="double",
     show_default=True,
     type=click.Choice(["double", "single"]),
-    help="Of the products of float32 features.",
+    help="Precision of the products of float32 features.",
 )
-@click.option("--resume", is_flag=True, help="Continue an interrupted pass after its last shard.")
-@click.option("--threads", type=click.IntRange(1, MOST), help="Default: all cores.")
-@click.option("--quiet", "-q", is_flag=True, help="No messages, no progress.")
+@click.option("--resume", is_flag=True, help="Resume after the last complete shard.")
+@click.option(
+    "--threads", type=click.IntRange(1, MOST), help="Number of threads. Default: all cores."
+)
+@click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress.")
 def stats(
     features: tuple[str, ...],
     labels: tuple[str, ...],
@@ -78,11 +82,11 @@ def stats(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Make the statistics of FEATURES in one pass, in little memory: score and merge take them.
+    """Compute the statistics of FEATURES in one pass.
 
-    FEATURES are the shards of one model: files (.npy, .npz, .safetensors, .parquet, .arrow, .h5,
-    .pt), folders of them, or quoted patterns such as 'X_*.npy', whose files are read in natural
-    order. What is complete is kept beside the output as FILE.stats.partial until the end.
+    FEATURES are the shards of one model: files ({any}), folders of them, or quoted patterns such as
+    'X_*.npy', whose files are read in natural order. What is complete is kept beside the output as
+    FILE.stats.partial until the end.
     """
     from ..io import open_features, stats_of
 
@@ -90,7 +94,7 @@ def stats(
         raise click.UsageError("give the labels with --labels or --label-column")
     check_output(output)
     partial = Path(f"{output}.partial")
-    with usage():
+    with as_usage_errors():
         _check(features, labels, partial, resume)
     beside = [Path(spec) for spec in labels] or None
     source = open_features(list(features), beside, key=key, label_column=label_column)
@@ -117,7 +121,7 @@ def stats(
 
 
 def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, resume: bool) -> None:
-    """Find typing errors before any file is opened."""
+    """Validate the arguments before any file is opened."""
     from ..io._formats import split_key
 
     for spec in (*features, *labels):
@@ -134,7 +138,7 @@ def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, re
 
 
 def _check_order(shards: Any) -> None:
-    """Refuse to pair one file of labels with shards in the order of a shell: x_10 before x_2."""
+    """Refuse to pair one file of labels with shards sorted by a shell, with x_10 before x_2."""
     from ..io._paths import in_natural_order
 
     paths = [shard.path for shard in shards]

@@ -1,8 +1,8 @@
-"""The numbers of other libraries, under their own signatures, quirks included.
+"""Reimplementations of other libraries: their signatures, their numbers, their quirks.
 
-For those who must reproduce a published number. For a new comparison use this
-package's own metrics. Each module is named after the library whose numbers it
-returns, and documents where they differ from those:
+Use them to reproduce a published number, and this package's own metrics for a new
+comparison. Each module is named after the library that it reproduces, and
+documents where its numbers differ from those of this package:
 
 ====================== =======================================================
 `thuml`                ``LogME``, ``LEEP``, ``NCE`` of github.com/thuml/LogME
@@ -13,13 +13,13 @@ returns, and documents where they differ from those:
                        ``install``, which plugs this package's metrics into a ranker
 ====================== =======================================================
 
-Where one of them raises an exception from its depths or returns NaN, these
-raise a `transferability.errors.DataError` that says so; a LEEP of NaN is
-returned, with a warning.
+Where a library raises an exception of NumPy or torch, or returns NaN, these raise
+a `transferability.errors.DataError` that says so. A LEEP of NaN is returned, with
+a warning.
 """
 
 from __future__ import annotations
 
-from transferability.compat import emms, thuml, tllib, transformer_ranker
+from . import emms, thuml, tllib, transformer_ranker
 
 __all__ = ["emms", "thuml", "tllib", "transformer_ranker"]

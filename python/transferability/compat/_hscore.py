@@ -1,4 +1,4 @@
-"""H-scores as tllib and transformer-ranker compute them, in NumPy: matrix by matrix, D x D each.
+"""H-scores of tllib and transformer-ranker, in NumPy on D x D matrices.
 
 ``tllib`` and ``transformer_ranker`` export them under their own names.
 """
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array
-from transferability.compat import _reference
-from transferability.errors import DataError, DtypeError
+from .._inputs.arrays import as_array
+from ..errors import DataError, DtypeError
+from . import _reference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -46,9 +46,9 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
 
     - **Class means are kept in the features' dtype**: cut to whole numbers for integer
       features (1.077 for 1.129 on a recorded case), rounded for float32.
-    - **An absolute view of rank**: directions below 1e-15 of the largest eigenvalue are left
+    - **A fixed rank tolerance**: directions below 1e-15 of the largest eigenvalue are left
       out, whatever the units of the columns (2.303 for 2.357 where units differ by 1e8), and
-      others that are nothing but rounding are kept (3.095 for 2.356 with float32 features at an
+      others that are mere rounding are kept (3.095 for 2.356 with float32 features at an
       offset of 1e6).
     - Rows whose class id is negative or no whole number count as a class with mean zero.
 
@@ -238,7 +238,7 @@ def _read(
 
 
 def _counted(ids: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the ids that tllib's loop over 0 … max meets."""
+    """Return the ids that tllib's loop over 0 … max visits."""
     classes = np.unique(ids)
     counted: NDArray[np.float64] = classes[(classes >= 0) & (classes == np.floor(classes))]
     return counted
@@ -253,7 +253,7 @@ def _centred(matrix: NDArray[Any]) -> NDArray[np.float64]:
 def _ledoit_wolf(
     centred: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> tuple[float, float, float]:
-    """Give numerator and denominator of the shrinkage, and the mean variance."""
+    """Return numerator and denominator of the Ledoit-Wolf shrinkage, and the mean variance."""
     n_samples, n_features = centred.shape
     variances = np.sum(centred**2, axis=0) / n_samples
     mean = np.sum(variances) / n_features

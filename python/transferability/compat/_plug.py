@@ -1,21 +1,21 @@
-"""Metrics of this package as estimators of transformer-ranker."""
+"""Adapters: metrics of this package as estimators of transformer-ranker."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transferability._metric import registry as _registry
-from transferability._scoring import evaluate as _evaluate
-from transferability.errors import DataError, DtypeError
+from .._metric import registry as _registry
+from .._scoring.score_features import score_one
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from transferability._metric.score import Score
+    from .._metric.score import Score
 
 __all__ = ["Estimator", "install"]
 
-#: What a ranker hands to its estimators suffices for metrics that need no more than this.
+#: The needs that embeddings and labels meet, which is all that a ranker passes.
 _AT_HAND = {"stats", "class_scatters", "samples"}
 
 
@@ -30,9 +30,9 @@ class Estimator:
     Attributes
     ----------
     metric : str
-        Which metric this is.
+        Name of the metric.
     score : Score or None
-        What the last `fit` returned, with everything it knows of itself.
+        Result of the last `fit`.
     """
 
     metric: ClassVar[str]
@@ -51,9 +51,7 @@ class Estimator:
 
     def fit(self, embeddings: object, labels: object, **kwargs: object) -> float:
         """Return the score; other keywords are ignored, as the ranker's own estimators do."""
-        self.score = _evaluate.score_one(
-            self.metric, embeddings, labels, self.options, task=self.task
-        )
+        self.score = score_one(self.metric, embeddings, labels, self.options, task=self.task)
         return float(self.score)
 
 

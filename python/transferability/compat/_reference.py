@@ -1,4 +1,4 @@
-"""What the compatibility modules share: plain arrays in, the native iteration, errors out."""
+"""Shared by the compatibility modules: input checks, and the native fixed-point iteration."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from transferability import _core
-from transferability._inputs.arrays import as_array
-from transferability._util.threads import resolve_threads
-from transferability.errors import DataError, DtypeError
+from .. import _core
+from .._inputs.arrays import as_array
+from .._util.threads import resolve_threads
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,7 +29,7 @@ _MOST_CLASSES = 100_000
 
 
 def plain(array: ArrayLike, name: str, n_dims: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return any array-like as float64, which is what every one of the originals computes in."""
+    """Return any array-like as float64, in which all originals compute."""
     source, _ = as_array(array, name)
     if source.dtype.kind == "c":
         raise DtypeError(f"{name} holds complex numbers; take the real part or the modulus")
@@ -45,7 +45,7 @@ def plain(array: ArrayLike, name: str, n_dims: tuple[int, ...]) -> NDArray[np.fl
 
 
 def same_rows(features: NDArray[np.float64], response: NDArray[np.float64], name: str) -> None:
-    """Refuse responses of another length than the features."""
+    """Raise DataError if responses and features differ in length."""
     if len(features) != len(response):
         raise DataError(
             f"{name} has {len(response)} rows, the features have {len(features)}; give one for each"
@@ -83,7 +83,7 @@ def run(
     max_iterations: int | None = None,
     tolerance: float | None = None,
 ) -> _core.FixedPoint:
-    """Iterate natively on every column of `targets`, and refuse a result that is no number."""
+    """Run the native iteration on every column of `targets`; raise DataError for NaN."""
     result = _core.fixed_point(
         np.ascontiguousarray(features),
         np.ascontiguousarray(targets),

@@ -1,4 +1,4 @@
-"""LEEP and NCE as both thuml libraries compute them: their formulas are the same.
+"""LEEP and NCE of both thuml libraries, which share their formulas.
 
 What differs from `transferability.leep` and `transferability.nce`:
 
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array
-from transferability.compat import _reference
-from transferability.errors import DataError, DtypeError, TransferabilityWarning
+from .._inputs.arrays import as_array
+from ..errors import DataError, DtypeError, TransferabilityWarning
+from . import _reference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -84,7 +84,7 @@ def conditional_entropy(
 
 
 def _probabilities(probs: ArrayLike, name: str) -> NDArray[np.floating[Any]]:
-    """Keep float32, in which the originals then sum."""
+    """Validate probabilities; float32 is kept, in which the originals sum."""
     source, _ = as_array(probs, name)
     if source.dtype in (np.dtype(np.float32), np.dtype(np.float16)):
         matrix: NDArray[np.floating[Any]] = source

@@ -1,4 +1,4 @@
-"""tllib's TransRate."""
+"""TransRate of tllib."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array
-from transferability.compat import _reference
-from transferability.errors import DataError
+from .._inputs.arrays import as_array
+from ..errors import DataError
+from . import _reference
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

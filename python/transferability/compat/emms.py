@@ -1,4 +1,4 @@
-"""The numbers of EMMS as its authors ship it (github.com/OpenGVLab/Multitask-Model-Selector)."""
+"""EMMS of its authors' code (github.com/OpenGVLab/Multitask-Model-Selector)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transferability._inputs.arrays import as_array, as_features
-from transferability.errors import DataError, DtypeError
+from .._inputs.arrays import as_array, as_features
+from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -41,14 +41,14 @@ def EMMS(Z: ArrayLike, Y: ArrayLike) -> float:
     Notes
     -----
     With columns standardised by (v - mean)/(std + 1e-8): weights 1/K, W by least squares, new
-    weights by least squares of the fitted values on the views, those projected on the simplex by
+    weights by least squares of the fitted values on the views, their projection on the simplex by
     `sparsemax`, and the residual of the *old* W at the *new* weights. What differs from
     `transferability.emms`, which returns the minimum over W and the weights together:
 
     - **One pass**: on most data neither W nor the weights are where they would end.
     - **Multiplied by n_dims** where the mean over entries was meant (an operator's precedence): a
       factor of n_dims squared, the same for all models on one task.
-    - **n_samples <= n_features** gives 1e-28, rounding noise, and weights of 1/K, without a word.
+    - **n_samples <= n_features** gives 1e-28, rounding noise, and weights of 1/K; no warning.
 
     References
     ----------
@@ -92,7 +92,7 @@ def sparsemax(z: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     weights : ndarray of shape (n,)
-        At least 0, with sum 1: max(z - t, 0) for the one t that makes it so.
+        At least 0, with sum 1: max(z - t, 0) for the threshold t at which they sum to 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The numbers of github.com/thuml/LogME, the authors' own code."""
+"""LogME, LEEP and NCE of github.com/thuml/LogME, the authors' code of LogME."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability.compat import _reference, _source
-from transferability.errors import TransferabilityError, TransferabilityWarning
+from ..errors import TransferabilityError, TransferabilityWarning
+from . import _reference, _source
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -92,7 +92,7 @@ class LogME:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was fitted."""
+        """Clear the fit."""
         self.num_dim = 0
         self.alphas: list[float] = []
         self.betas: list[float] = []

@@ -1,4 +1,4 @@
-"""The numbers of ``tllib.ranking`` (github.com/thuml/Transfer-Learning-Library)."""
+"""Metrics of ``tllib.ranking`` (github.com/thuml/Transfer-Learning-Library)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
-from transferability.compat import _reference, _source
-from transferability.compat._hscore import h_score, regularized_h_score
-from transferability.compat._transrate import transrate
-from transferability.errors import DataError
+from .._util.public import set_modules
+from ..errors import DataError
+from . import _reference, _source
+from ._hscore import h_score, regularized_h_score
+from ._transrate import transrate
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -185,3 +186,6 @@ def negative_conditional_entropy(source_labels: ArrayLike, target_labels: ArrayL
     return _source.conditional_entropy(
         source_labels, target_labels, ("source_labels", "target_labels"), "tllib"
     )
+
+
+set_modules(globals())

@@ -1,4 +1,4 @@
-"""The numbers of ``estimators`` of github.com/flairNLP/transformer-ranker, and a way into it."""
+"""Estimators of github.com/flairNLP/transformer-ranker, and this package's metrics as such."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from transferability.compat import _reference
-from transferability.compat._hscore import HScore
-from transferability.compat._neighbors import NearestNeighbors
-from transferability.compat._plug import install
-from transferability.errors import DataError
+from .._util.public import set_modules
+from ..errors import DataError
+from . import _reference
+from ._hscore import HScore
+from ._plug import install
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["HScore", "LogME", "NearestNeighbors", "install"]
+__all__ = ["HScore", "LogME", "install"]
 
 
 class LogME:
@@ -123,3 +123,6 @@ class LogME:
         )
         self.score = float(np.mean(result["evidence"]))
         return self.score
+
+
+set_modules(globals())

@@ -1,10 +1,10 @@
-"""Statistics and rankings on a Dask cluster: a task for each shard, merged in a tree.
+"""Statistics and rankings on a Dask cluster: one task a shard, merged by a tree reduction.
 
-The shards of a model are read where the workers are, and their statistics are added pair by pair
-in the order of the shards. So one state, or only the scores, reach the client, and the bits of a
-result depend neither on the number of workers nor on which of them was lost on the way.
+The workers read the shards of a model, and their statistics are merged pair by pair in the order of
+the shards. Only the merged statistics, or only the scores, are sent to the client. The bits of a
+result depend neither on the number of workers nor on workers that are lost.
 
-Needs ``pip install 'transferability[dask]'``, here and where the scheduler and the workers are.
+Needs ``pip install 'transferability[dask]'`` on the client, the scheduler and the workers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
 from .._metric.registry import plan, spec_of
-from .._ranking.rank import check_models, digest_of, with_columns
-from .._ranking.rank_stats import reason_of
-from .._ranking.ranking import Ranking, Row, pooled
+from .._ranking.extra_columns import pool_rows
+from .._ranking.rank import add_columns, check_models, compute_digest
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row, build_failed_row
 from .._stats.stats import PRECISIONS, Stats
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError
@@ -26,7 +27,7 @@ from ._job import Job
 
 __all__ = ["rank", "stats"]
 
-#: A path or a list of paths, in the order of the rows; a FeatureSource; or a dask array.
+#: A path or a list of paths in the order of the rows, a FeatureSource, or a dask array.
 Features: TypeAlias = Any
 
 
@@ -40,40 +41,40 @@ def stats(
     precision: str = "double",
     retries: int = 2,
 ) -> Stats:
-    """Collect the statistics of features that lie in shards, on the workers of a cluster.
+    """Compute the statistics of features in shards on the workers of a cluster.
 
     Parameters
     ----------
     client : distributed.Client
-        Of a running cluster, which may also be on this machine.
+        A client of a running cluster, which may be a local one.
     features : path, sequence of paths, FeatureSource, or dask array (n_samples, n_features)
         Files or folders as :func:`transferability.io.open_features` takes them, which the workers
-        must see under the same names, or what that function gives. One task reads one file, or
-        one chunk of rows.
+        must see under the same names; the result of that function; or a dask array. One task reads
+        one file or one chunk of rows.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
-        For all rows, in the order of the shards; a dask array or series too; or label files,
-        which are put one after the other. A list of strings is one of files if every one ends
-        as the name of such a file. May be left out where `features` were opened with labels.
+        Labels of all rows, in the order of the shards: an array, a dask array or series, or label
+        files, which are concatenated. A list of strings is a list of files if all have the suffix
+        of one. None only where `features` were opened with labels.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are; "auto" decides once, from the labels of all shards.
+        The kind of the labels; "auto" decides once, from the labels of all shards.
     class_scatters : bool, default=False
         As in :class:`transferability.Stats`.
     precision : {"double", "single"}, default="double"
-        Of the products of float32 features.
+        Precision of the products of float32 features.
     retries : int, default=2
-        How often a shard is read again after an error that is none of the data, such as one of
-        the file system. The shards of lost workers are read again in any case.
+        How often a shard is read again after an error that is not an error of the data, such as
+        one of the file system. The shards of lost workers are read again in any case.
 
     Returns
     -------
     stats : Stats
-        Of all rows, as if one process had read them.
+        Statistics of all rows, as from one process.
 
     Raises
     ------
     DataError, DtypeError
-        As :func:`transferability.logme`, with the file and the row; of several shards that are
-        wrong, the first.
+        As :func:`transferability.logme`, with the file and the row. If several shards have errors,
+        that of the first is raised.
 
     Examples
     --------
@@ -91,12 +92,12 @@ def stats(
     if labels is None and isinstance(features, FeatureSource):
         labels = features.labels()
     with Job(client, labels, task, retries) as job:
-        found = job.find({"features": features})["features"]
+        found = job.find_shards({"features": features})["features"]
         if isinstance(found, Exception):
             raise found
-        state = job.result(job.compute(job.state(found, options)))
-        # A copy: on a cluster within this process the sums may also be a worker's.
-        return tasks.on_threads(tasks.describe(state, job.target), None).copy()
+        merged = job.result(job.compute(job.plan_statistics(found, options)))
+        # A copy, because a cluster within this process may share the sums with a worker.
+        return tasks.set_threads(tasks.attach_labels(merged, job.target), None).copy()
 
 
 def rank(
@@ -113,19 +114,18 @@ def rank(
     retries: int = 2,
     **options: Any,
 ) -> Ranking:
-    """Rank models, best first, by features that lie in shards, on the workers of a cluster.
+    """Rank models, best first, by features in shards, on the workers of a cluster.
 
     Parameters
     ----------
     client : distributed.Client
-        Of a running cluster, which may also be on this machine.
+        A client of a running cluster, which may be a local one.
     models : mapping of str to path, sequence of paths, FeatureSource or dask array
-        The features of each model, as :func:`stats` takes them. Models may be cut into shards in
-        different ways.
+        The features of each model, as :func:`stats` takes them. Models may have different shards.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         Shared by all models, as in :func:`stats`.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that statistics serve.
+        The first one sorts. "all" takes every metric that needs statistics only.
     task, precision, retries
         As in :func:`stats`.
     baselines, prior, progress
@@ -136,14 +136,14 @@ def rank(
     Returns
     -------
     ranking : Ranking
-        The scores are made on the workers too. A model that fails is a row at the end, with its
-        reason in ``error``. It adds to a ranking by :func:`transferability.rank` of the same
-        labels, metrics and options.
+        The scores are computed on the workers too. A model that fails is a row at the end, with its
+        reason in ``error``. The ranking can be added to one by :func:`transferability.rank` of the
+        same labels, metrics and options.
 
     Raises
     ------
     DataError, DtypeError
-        If the labels, the metrics or the options are wrong: what concerns all models.
+        For invalid labels, metrics or options, which concern all models.
 
     Examples
     --------
@@ -171,37 +171,34 @@ def rank(
                 rows.append(row)
                 advance(len(rows), len(models), row.name)
     ranking = Ranking(
-        pooled(rows, planned[0]),
+        pool_rows(rows, planned[0]),
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
-        digest=digest_of(target, planned, precision),
+        digest=compute_digest(target, planned, precision),
         warnings=target.warnings,
         skipped=planned[1],
     )
-    return with_columns(ranking, metrics, prior)
+    return add_columns(ranking, metrics, prior)
 
 
 def _rows(
     job: Job, models: Mapping[str, Features], requests: Mapping[str, dict[str, Any]], precision: str
 ) -> Iterator[Row]:
-    """Start all models and give their rows as they end; one bad model never loses the sweep."""
+    """Start all models and iterate over their rows as they finish; a failure is a row too."""
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     options = {"class_scatters": scatters, "precision": precision}
     labels = job.send(job.target.without_rows())
     running: dict[Any, str] = {}
-    for name, found in job.find(models).items():
+    for name, found in job.find_shards(models).items():
         if isinstance(found, Exception):
-            yield _failed(name, found)
+            yield build_failed_row(name, found)
         else:
-            scored = job.task(tasks.score_model, name, job.state(found, options), labels, requests)
+            merged = job.plan_statistics(found, options)
+            scored = job.delay(tasks.score_model, name, merged, labels, requests)
             running[job.compute(scored)] = name
     for future in job.as_completed(running):
         try:
             yield job.result(future)
         except Exception as error:
-            yield _failed(running[future], error)
-
-
-def _failed(name: str, error: Exception) -> Row:
-    return Row(name, {}, None, None, 0.0, error=reason_of(error))
+            yield build_failed_row(running[future], error)

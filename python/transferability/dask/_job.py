@@ -1,4 +1,4 @@
-"""One call to a Dask cluster: labels decided once, shards found, states merged in a tree."""
+"""One call to a Dask cluster: read labels, find shards, plan a tree reduction of statistics."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .._inputs.target import TASKS, Target, read_target
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
+from ..io._formats import LABEL_SUFFIXES
 from ..io._paths import check_pairs, is_paths
 from . import _tasks as tasks
 
@@ -22,7 +23,17 @@ __all__ = ["Job", "Piece"]
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows that one task reads: a file, or a chunk of a dask array."""
+    """Rows that one task reads: a shard in a file, or a chunk of a dask array.
+
+    Attributes
+    ----------
+    n_samples : int
+        Number of rows.
+    where : str
+        The place of the rows, for messages.
+    source : Shard or dask Delayed
+        A shard, or a chunk as an array.
+    """
 
     n_samples: int
     where: str
@@ -30,7 +41,19 @@ class Piece:
 
 
 class Job:
-    """One call: the cluster, and the labels that all models share."""
+    """One call: the client of the cluster, and the labels that all models share.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Not asynchronous.
+    labels : array-like, dask collection, path or list of paths
+        Labels of all rows.
+    task : str
+        The kind of the labels, or "auto".
+    retries : int
+        Further attempts at a task that raised.
+    """
 
     def __init__(self, client: Any, labels: object, task: str, retries: int) -> None:
         self._distributed = need("distributed", extra="dask", what="transferability.dask")
@@ -48,95 +71,100 @@ class Job:
         self.target = self._read_target(labels, task)
 
     def __enter__(self) -> Job:
-        """Begin a call."""
+        """Return the job; the end of the block releases its futures."""
         return self
 
     def __exit__(self, *reason: object) -> None:
-        """Let the cluster forget what is left of the call, such as after Ctrl-C."""
+        """Release all futures, also after an error or Ctrl-C."""
         for future in self._futures:
             future.release()
 
-    def task(self, function: Any, *args: Any) -> Any:
-        """Describe a call on a worker; nothing runs yet."""
+    def delay(self, function: Any, *args: Any) -> Any:
+        """Return a delayed call, which does not run yet."""
         return self._dask.delayed(function, pure=False)(*args)
 
     def compute(self, task: Any) -> Any:
-        """Start a task and all that it needs, as one graph: Dask then merges as it reads."""
-        return self._mine(self._client.compute(task, retries=self._retries))
+        """Start a delayed call and its inputs as one graph, so that Dask merges while it reads."""
+        return self._track(self._client.compute(task, retries=self._retries))
 
     def submit(self, function: Any, *args: Any) -> Any:
-        """Start a single call on a worker."""
+        """Start one call on a worker."""
         future = self._client.submit(function, *args, retries=self._retries, pure=False)
-        return self._mine(future)
+        return self._track(future)
 
     def send(self, value: object) -> Any:
-        """Hand a value to the cluster once; unlike scattered data it outlives its worker."""
+        """Send a value to the cluster once. Unlike scattered data, it survives a lost worker."""
         with self._dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
             return self.submit(tasks.hold, value)
 
     def result(self, future: Any) -> Any:
-        """Wait for a task; raise what went wrong there."""
+        """Wait for a future and return its result; raise the error of a :class:`Failure`."""
         value = future.result()
         if isinstance(value, tasks.Failure):
             raise value.error
         return value
 
     def as_completed(self, futures: Iterable[Any]) -> Iterator[Any]:
-        """Give futures as they end."""
+        """Iterate over futures as they finish."""
         yield from self._distributed.as_completed(list(futures), loop=self._client.loop)
 
-    def find(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
-        """Give the shards of every model, or why there are none."""
+    def find_shards(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
+        """Find the shards of every model, or the error that prevents it."""
         headers = {
             name: self.submit(tasks.find_shards, _absolute(value))
             for name, value in models.items()
-            if isinstance(value, str) or is_paths(value)  # a folder may be there alone
+            if isinstance(value, str) or is_paths(value)  # a folder may exist on the workers only
         }
         found: dict[str, list[Piece] | Exception] = {}
         for name, value in models.items():
             try:
                 if name in headers:
-                    pieces = _files(self.result(headers[name]))
+                    pieces = _list_files(self.result(headers[name]))
                 elif isinstance(value, FeatureSource):
-                    pieces = _files(value.shards)
+                    pieces = _list_files(value.shards)
                 else:
-                    pieces = _chunks(value)
-                self._check(pieces)
+                    pieces = _list_chunks(value)
+                self._check_rows(pieces)
                 found[name] = pieces
-            except Exception as error:  # that model's own
+            except Exception as error:  # concerns this model only
                 found[name] = error
         return found
 
-    def state(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
-        """Describe the statistics of all pieces: neighbours merge pair by pair, in a fixed tree."""
+    def plan_statistics(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
+        """Return the delayed statistics of all pieces, merged by a tree reduction.
+
+        Neighbours are merged pair by pair. The tree depends on the number of pieces alone, so the
+        bits of the result do too.
+        """
         level, start = [], 0
         for piece in pieces:
-            labels = self._part(start, start + piece.n_samples)
+            labels = self._send_part(start, start + piece.n_samples)
             start += piece.n_samples
             if isinstance(piece.source, Shard):
-                state = self.task(tasks.read_shard, piece.source, labels, options)
+                read = self.delay(tasks.read_shard, piece.source, labels, options)
             else:
-                state = self.task(tasks.read_block, piece.source, labels, piece.where, options)
-            level.append(state)
+                read = self.delay(tasks.read_block, piece.source, labels, piece.where, options)
+            level.append(read)
         while len(level) > 1:
             pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
             level = [
-                self.task(tasks.merge_states, *pair) if len(pair) == 2 else pair[0]
+                self.delay(tasks.merge_stats, *pair) if len(pair) == 2 else pair[0]
                 for pair in pairs
             ]
         return level[0]
 
-    def _mine(self, future: Any) -> Any:
+    def _track(self, future: Any) -> Any:
         self._futures.append(future)
         return future
 
-    def _part(self, start: int, stop: int) -> Any:
+    def _send_part(self, start: int, stop: int) -> Any:
+        """Send the labels of some rows, once for all models with the same shards."""
         if (start, stop) not in self._parts:
             self._parts[start, stop] = self.send(self.target.part(start, stop))
         return self._parts[start, stop]
 
-    def _check(self, pieces: Sequence[Piece]) -> None:
-        """Refuse rows without labels, and labels without rows."""
+    def _check_rows(self, pieces: Sequence[Piece]) -> None:
+        """Raise unless there is one label for each row."""
         n_samples = sum(piece.n_samples for piece in pieces)
         if n_samples != self.target.n_samples:
             held = f"{pieces[0].where} has"
@@ -148,10 +176,10 @@ class Job:
             )
         shards = [piece.source for piece in pieces if isinstance(piece.source, Shard)]
         if len(shards) == len(self._label_files) > 1:
-            self._check_pairs(shards)
+            self._check_label_files(shards)
 
-    def _check_pairs(self, shards: Sequence[Shard]) -> None:
-        """Refuse as many files of labels as shards that are not those of these shards."""
+    def _check_label_files(self, shards: Sequence[Shard]) -> None:
+        """Raise if files of labels, as many as shards, do not belong to these shards."""
         for shard, (path, rows) in zip(shards, self._label_files, strict=True):
             if rows != shard.n_samples:
                 raise DataError(
@@ -162,11 +190,11 @@ class Job:
         check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
 
     def _read_target(self, labels: Any, task: str) -> Target:
-        """Decide once what the labels of all shards are: those of one may look different."""
+        """Read the labels of all shards and decide their task once."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif isinstance(labels, str) or is_paths(labels, tasks.LABEL_SUFFIXES):
-            # The workers see the files; the client gets what they hold, a number for each row.
+        elif isinstance(labels, str) or is_paths(labels, LABEL_SUFFIXES):
+            # A worker reads the files, which may not exist here, and sends their labels.
             files = self.submit(tasks.read_label_files, _absolute(labels))
             labels, self._label_files = self.result(files)
         elif labels is None:
@@ -174,18 +202,18 @@ class Job:
         return read_target(labels, task)
 
 
-def _files(shards: Iterable[Shard]) -> list[Piece]:
-    """Give files as workers can open them, which have their labels from the client."""
+def _list_files(shards: Iterable[Shard]) -> list[Piece]:
+    """Return shards with absolute paths and without labels, which the client sends."""
     absolute = [replace(shard, path=shard.path.absolute(), labels=None) for shard in shards]
     return [Piece(shard.n_samples, str(shard), shard) for shard in absolute]
 
 
-def _chunks(array: Any) -> list[Piece]:
-    """Give the row chunks of a dask array; each must hold whole rows."""
+def _list_chunks(array: Any) -> list[Piece]:
+    """Return the chunks of a dask array, rechunked to whole rows."""
     if not instance_of(array, "dask.array", "Array"):
         raise DtypeError(
             f"features are of type {type(array).__name__}; give paths, which the workers read, or "
-            f"a dask array; what is in memory here goes to transferability.rank"
+            f"a dask array; pass arrays in memory to transferability.rank"
         )
     if array.ndim != 2:
         raise DataError(f"features must be 2-D, got a dask array of shape {array.shape}")
@@ -207,6 +235,6 @@ def _chunks(array: Any) -> list[Piece]:
 
 
 def _absolute(value: Any) -> list[str]:
-    """Give paths as workers can open them, which run in folders of their own."""
+    """Return absolute paths, because workers run in other folders."""
     entries = value if isinstance(value, (list, tuple)) else [value]
     return [os.path.abspath(os.fspath(entry)) for entry in entries]

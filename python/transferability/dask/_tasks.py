@@ -1,16 +1,15 @@
-"""What runs on the workers of Dask: functions of files and arrays, each on one thread.
+"""Tasks on the workers of Dask: functions of files and arrays, each on one thread.
 
-All of them can run again with the same result to the bit, so a lost worker costs its own shards
-only. An error of this package is returned as a :class:`Failure`, not raised: it says what is wrong
-with the data, where another try would only read the shard again. Anything else, such as a file
-system that does not answer, is raised, and Dask tries again.
+Every task is deterministic to the bit and can run again, so a lost worker costs only its own
+shards. An error of this package is an error of the data, which a retry cannot cure: it is returned
+as a :class:`Failure`. Any other error, such as one of the file system, is raised, and Dask retries.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from .. import io
 from .._inputs.labels import read_labels
 from .._inputs.target import Target
-from .._ranking.rank_stats import row_of_stats
-from .._ranking.ranking import Row
+from .._ranking.rank_stats import build_stats_row
+from .._ranking.row import Row
 from .._stats.stats import Stats
 from ..errors import (
     DataError,
@@ -28,39 +27,35 @@ from ..errors import (
     OutOfMemoryError,
     TransferabilityError,
 )
-from ..io._formats import SUFFIXES, text_of
-from ..io._paths import expand
-from ..io._shards import joined_labels, read_array
-from ..io._text import TEXT
+from ..io._formats import LABEL_SUFFIXES, name_array
+from ..io._labels import join_labels, read_label_array
+from ..io._paths import expand_paths
 
 __all__ = [
-    "LABEL_SUFFIXES",
     "Failure",
-    "describe",
+    "attach_labels",
     "find_shards",
     "hold",
-    "merge_states",
+    "merge_stats",
     "read_block",
     "read_label_files",
     "read_shard",
     "score_model",
+    "set_threads",
 ]
-
-#: Files that labels are read from.
-LABEL_SUFFIXES = (*SUFFIXES, *TEXT)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What is wrong with the data, on its way to the client."""
+    """An error of the data, returned to the client instead of raised."""
 
     error: TransferabilityError
 
 
-def _returning_failures(function: F) -> F:
-    """Return errors of this package, and the first Failure among the arguments."""
+def _return_failures(function: F) -> F:
+    """Decorate a task to return errors of this package, or a Failure among its arguments."""
 
     @functools.wraps(function)
     def wrapper(*args: Any) -> Any:
@@ -69,7 +64,7 @@ def _returning_failures(function: F) -> F:
                 return argument
         try:
             return function(*args)
-        except OutOfMemoryError:  # another worker may have more
+        except OutOfMemoryError:  # another worker may have more memory
             raise
         except TransferabilityError as error:
             return Failure(error)
@@ -78,34 +73,38 @@ def _returning_failures(function: F) -> F:
 
 
 def hold(value: object) -> object:
-    """Keep what the client sent, in a form that the scheduler can send again."""
+    """Return a value; as a task it can be repeated, so the value survives a lost worker."""
     return value
 
 
-@_returning_failures
+@_return_failures
 def find_shards(paths: Sequence[str]) -> tuple[io.Shard, ...]:
-    """List the shards under paths, with their rows and columns, from their headers."""
+    """Find the shards under paths, with their rows and columns, by reading headers."""
     return io.open_features(paths).shards
 
 
-@_returning_failures
+@_return_failures
 def read_label_files(paths: Sequence[str]) -> tuple[NDArray[Any], list[tuple[Path, int]]]:
-    """Read the labels of several files, one after the other, and say how many each has."""
-    files = expand(paths, "labels", LABEL_SUFFIXES)
-    parts = [read_labels(read_array(*file), text_of(*file))[0] for file in files]
+    """Read and concatenate the labels of several files; return the length of each file too."""
+    files = expand_paths(paths, "labels", LABEL_SUFFIXES)
+    names = [name_array(*file) for file in files]
+    parts = [
+        read_labels(read_label_array(*file), name)[0]
+        for file, name in zip(files, names, strict=True)
+    ]
     lengths = [(path, len(part)) for (path, _), part in zip(files, parts, strict=True)]
-    return joined_labels(parts, [text_of(*file) for file in files], "file"), lengths
+    return join_labels(parts, names, "file"), lengths
 
 
-@_returning_failures
+@_return_failures
 def read_shard(shard: io.Shard, labels: Target, options: Mapping[str, Any]) -> Stats:
-    """Give the statistics of one file; its errors name the file and the row."""
+    """Compute the statistics of one shard; errors name the file and the row."""
     return io.stats_of(io.FeatureSource((shard,)), labels, n_threads=1, progress=False, **options)
 
 
-@_returning_failures
+@_return_failures
 def read_block(block: object, labels: Target, where: str, options: Mapping[str, Any]) -> Stats:
-    """Give the statistics of one chunk of an array."""
+    """Compute the statistics of one chunk of an array."""
     try:
         own = labels.part(0, labels.n_samples)
         return Stats(n_threads=1, **options).update(block, own)
@@ -113,41 +112,40 @@ def read_block(block: object, labels: Target, where: str, options: Mapping[str, 
         raise type(error)(f"{where}: {error}") from error
 
 
-@_returning_failures
-def merge_states(left: Stats, right: Stats) -> Stats:
-    """Add two states; Dask may hold them for others too, so neither changes."""
-    return on_threads(left, 1).merge(right)
+@_return_failures
+def merge_stats(left: Stats, right: Stats) -> Stats:
+    """Merge two statistics, and change neither, because Dask may pass them to other tasks."""
+    return set_threads(left, 1).merge(right)
 
 
-@_returning_failures
+@_return_failures
 def score_model(
     name: str, stats: Stats, labels: Target, requests: Mapping[str, dict[str, Any]]
 ) -> Row:
-    """Score the statistics of all shards, where they are: only the row travels."""
-    row = row_of_stats(name, on_threads(describe(stats, labels), 1), requests)
-    return replace(
-        row,
+    """Score the statistics of all shards on a worker; only the row is sent to the client."""
+    row = build_stats_row(name, set_threads(attach_labels(stats, labels), 1), requests)
+    return row.replace(
         seconds=row.seconds + stats._seconds,
-        # What concerns the labels is said once, by the ranking.
+        # Notes on the labels belong to the ranking, once for all models.
         notes=tuple(note for note in row.notes if note not in labels.warnings),
     )
 
 
-def describe(stats: Stats, labels: Target) -> Stats:
-    """Say of the statistics what is known of all labels: a shard knows its own rows only."""
-    twin = _twin(stats)
+def attach_labels(stats: Stats, labels: Target) -> Stats:
+    """Return statistics with the facts and warnings of all labels; a shard has only its own."""
+    twin = _share_sums(stats)
     twin._target = labels.without_rows()
     twin._note(labels.warnings)
     return twin
 
 
-def on_threads(stats: Stats, n_threads: int | None) -> Stats:
-    """Give the same statistics with another number of threads for what is done with them."""
-    twin = _twin(stats)
+def set_threads(stats: Stats, n_threads: int | None) -> Stats:
+    """Return statistics with another number of threads for later calls."""
+    twin = _share_sums(stats)
     twin._n_threads = n_threads
     return twin
 
 
-def _twin(stats: Stats) -> Stats:
-    """Give an object of its own for the same sums, which nothing here changes."""
+def _share_sums(stats: Stats) -> Stats:
+    """Return a new object that shares the sums, which no task changes."""
     return stats._with(stats._inner)

@@ -1,4 +1,4 @@
-"""Which of several data sets is worth more per sample."""
+"""Compare the learning curves of several data sets at equal size."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Quality", "compare"]
 
 @dataclass(frozen=True)
 class Quality:
-    """Data sets at one size, best first.
+    """A comparison of data sets at one size, best first.
 
     Attributes
     ----------
     size : float
-        Of every data set.
+        Number of samples of every data set.
     values : dict of str to float
-        The value of each at that size, by its forecast.
+        Forecast value of each data set at that size.
     intervals : dict of str to tuple of float
-        Around them.
+        Prediction intervals of the values.
     level : float
-        Of the intervals.
+        Coverage of the intervals.
     samples_needed : dict of str to float
-        How many samples of each give what `size` samples of the best one give; ``inf`` where no
-        number does.
+        Number of samples at which each data set reaches the value of `size` samples of the best
+        one; ``inf`` where it never does.
     """
 
     size: float
@@ -44,10 +44,10 @@ class Quality:
         return next(iter(self.values))
 
     def told_apart(self, first: str, second: str) -> bool:
-        """Tell whether the intervals of two data sets do not overlap.
+        """Return whether the intervals of two data sets are disjoint.
 
-        That is stricter than an interval of the difference, and asks nothing about whether the
-        two curves err together.
+        This is more conservative than an interval of the difference, and needs no assumption on
+        how the errors of the two curves are correlated.
         """
         (a, b), (c, d) = self.intervals[first], self.intervals[second]
         return b < c or d < a
@@ -75,11 +75,11 @@ def compare(
     Parameters
     ----------
     forecasts : mapping of str to Forecast
-        The curve of one model or metric on each data set; all in one direction.
+        The forecast of one model or metric on each data set; all have the same direction.
     size : float, optional
-        Default: the largest size that all curves reach, where no forecast is needed.
+        Default: the largest size within all curves, where nothing is extrapolated.
     level : float, default=0.9
-        Of the intervals.
+        Coverage of the intervals, in (0, 1).
 
     Returns
     -------
@@ -88,7 +88,7 @@ def compare(
     Raises
     ------
     DataError
-        Fewer than two curves, curves in other directions, a size below one's smallest.
+        For fewer than two curves, different directions, or a size below the smallest of a curve.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Metrics at nested sample sizes, all in one pass over the rows."""
+"""Compute the learning curves of metrics at nested sample sizes, in one pass over the rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,22 @@ from ._forecast import Forecast
 __all__ = ["Curve", "curve"]
 
 Array = NDArray[np.float64]
-_SIZES = 8  # by default, each half of the next
+_SIZES = 8  # the default number of sizes, each half of the next
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Metrics at sizes; ``values[metric]`` is an array as long as `sizes`."""
+    """Learning curves of metrics.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (n_sizes,)
+        Numbers of samples, increasing.
+    values : dict of str to ndarray of shape (n_sizes,)
+        Each metric at the sizes.
+    warnings : tuple of str
+        Warnings of the metrics, with the size.
+    """
 
     sizes: Array
     values: dict[str, Array]
@@ -36,7 +46,7 @@ class Curve:
     def fit(self, metric: str, form: str = "auto", **options: Any) -> Forecast:
         """Fit one metric's curve; see :func:`transferability.forecast.fit`.
 
-        Its limit is None unless one is given: a metric below 1 by chance is not an accuracy.
+        The default of ``limit`` is None here: a metric with values below 1 is not an accuracy.
         """
         if metric not in self.values:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
@@ -56,25 +66,25 @@ def curve(
 ) -> Curve:
     """Compute metrics of the first n of the shuffled rows, for several n.
 
-    The rows go into one :class:`transferability.Stats`, block by block, and it is scored where a
-    size is reached: all sizes together read every row once. The samples are nested, so that
-    curves are smoother than those of independent samples, and differences along them mean more.
+    One :class:`transferability.Stats` accumulates the rows and is scored at each size, so all sizes
+    together read every row once. The samples are nested: each contains the one before. Nested
+    samples make smoother curves than independent ones.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        As in :func:`transferability.logme`; what they are is decided on all rows.
+        As in :func:`transferability.logme`; the task is decided on all rows.
     metrics : str or sequence of str, default="logme"
-        Metrics that statistics serve, such as "logme", "h_score" or "transrate".
+        Metrics that need statistics only, such as "logme", "h_score" or "transrate".
     sizes : array-like of int, optional
-        Increasing, at most n_samples. Default: n_samples and up to seven halvings of it, none
-        below ten.
+        Increasing, at most n_samples. Default: n_samples and up to seven halvings of it, all of at
+        least ten.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are.
+        The kind of the labels.
     seed : int, default=0
-        Of the order of the rows.
+        Seed of the order of the rows.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`.
     **options
@@ -87,8 +97,8 @@ def curve(
     Raises
     ------
     DataError
-        Sizes that do not increase or exceed the rows; metrics that need the samples again; a
-        metric that is not defined at a size, named with it.
+        For sizes that do not increase or exceed the rows, metrics that need the samples again, and
+        metrics that are undefined at a size.
 
     Examples
     --------
@@ -104,7 +114,7 @@ def curve(
         raise DataError(f"labels has {target.n_samples} entries but features has {len(array)} rows")
     names = metric_names([metrics] if isinstance(metrics, str) else list(metrics))
     needs = {need for name in names for need in spec_of(name).needs}
-    steps = _steps(sizes, len(array))
+    steps = _check_sizes(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
     rows = np.asarray(labels)
     stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
@@ -129,7 +139,8 @@ def curve(
     return Curve(np.array(steps, dtype=np.float64), arrays, tuple(notes))
 
 
-def _steps(sizes: object, n_samples: int) -> list[int]:
+def _check_sizes(sizes: object, n_samples: int) -> list[int]:
+    """Validate sizes, or return the default ones."""
     if sizes is None:
         halves = [n_samples >> k for k in range(_SIZES)]
         return sorted(size for size in halves if size >= 10) or [n_samples]

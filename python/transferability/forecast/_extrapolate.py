@@ -1,4 +1,4 @@
-"""Forecasts from laws fitted to the smaller sizes, and how well they foretold the larger ones."""
+"""Extrapolate fitted laws, and choose among them by their errors at held-out larger sizes."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ __all__ = ["MEDIAN", "Extrapolation"]
 Array = NDArray[np.float64]
 
 MEDIAN = "median"
-FEWEST = 3  # sizes that a forecast starts from
-#: The share of the median's held-out error that a single law must stay below, to be chosen.
-#: The rectified law has the power law with a floor and the S-curve as special cases and may follow
-#: the whole curve; the others must do better by more. Otherwise the median it is: held-out errors
-#: are few, and combinations of forecasts beat the choice of one in nearly every comparison of
-#: forecasting methods (Makridakis et al. 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
+FEWEST = 3  # sizes that a forecast needs
+#: A single law is chosen only if its held-out error is below this share of the median's. The
+#: rectified law contains the power law with a floor and the S-curve, so its share is larger.
+#: Otherwise the median of the laws forecasts: held-out errors are few, and combined forecasts beat
+#: the choice of one law in nearly every comparison of forecasting methods (Makridakis et al. 2020,
+#: https://doi.org/10.1016/j.ijforecast.2019.04.014).
 DECISIVE = {"rectified": 0.5}
 _OTHERS = 0.2
-_LARGEST = 500.0  # of logarithms, short of overflow: the end of an interval that says nothing
-#: Cuts that a law must have been tried at, to be chosen alone.
+_LARGEST = 500.0  # logarithm of a gap, short of overflow: the end of an uninformative interval
+#: Cuts with a held-out error that a law needs to be chosen alone.
 _TRIED = 3
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Laws on gaps at increasing sizes; errors and forecasts are in `link` units.
+    """Laws fitted to gaps at increasing sizes; forecasts and errors are on the link scale.
 
-    The link is the logarithm where gaps are relative to a limit, else the identity in units of
-    the range of the gaps.
+    The link is the logarithm where gaps are distances to a limit, otherwise the identity, divided
+    by the range of the gaps.
     """
+
+    __module__ = "transferability.forecast"
 
     sizes: Array
     gaps: Array
@@ -45,29 +47,29 @@ class Extrapolation:
 
     @cached_property
     def candidates(self) -> tuple[str, ...]:
-        """The laws that take part."""
+        """The laws that are fitted."""
         if self.form != "auto":
             return (self.form,)
         return ("rectified", *self.panel)
 
     @cached_property
     def panel(self) -> tuple[str, ...]:
-        """The laws that the median is of."""
+        """The laws whose median is taken."""
         if self.relative:
             return PANEL
         return (*(name for name in PANEL if name not in NEED_LIMIT), "log_linear")
 
     @cached_property
     def laws(self) -> dict[str, Law]:
-        """Every law on all sizes."""
-        return self._fitted(len(self.sizes))
+        """Every law, fitted to all sizes."""
+        return self._fit_laws(len(self.sizes))
 
     @cached_property
     def errors(self) -> dict[str, float]:
         """Mean absolute held-out error of each law and of their median; NaN where unknown.
 
-        Each cut weighs twice as much as the one before: the fit of nearly all sizes is the most
-        like the one that the forecast is made with.
+        Each cut has twice the weight of the one before, because the fit to nearly all sizes is the
+        most similar to the fit that forecasts.
         """
         found = {}
         for name in self._names:
@@ -79,7 +81,7 @@ class Extrapolation:
 
     @cached_property
     def chosen(self) -> str:
-        """The law, or "median", that forecasts are made with."""
+        """The law that forecasts, or "median"."""
         if self.form != "auto":
             return self.form
         tried = [
@@ -89,28 +91,32 @@ class Extrapolation:
         best = min(tried, key=lambda name: share[name], default=MEDIAN)
         return best if tried and share[best] < self.errors[MEDIAN] else MEDIAN
 
-    def centre(self, sizes: Array) -> Array:
-        """Give the forecast in link units."""
-        return self._link_of(self.laws, sizes)[self.chosen]
+    @cached_property
+    def residuals(self) -> Array:
+        """Forecast minus truth at the fitted sizes, on the link scale."""
+        return self.predict(self.sizes) - self._to_link(self.gaps)
 
-    def spread(self, sizes: Array, level: float) -> Array:
-        """Give the half width of an interval in link units.
+    def predict(self, sizes: Array) -> Array:
+        """Forecast on the link scale."""
+        return self._predict_all(self.laws, sizes)[self.chosen]
 
-        Its variance adds up three parts: residuals; held-out errors, which grow in proportion to
-        the logarithm of size over largest size known; and the variance among laws, where their
-        median is the forecast. The factor is Student's, with as many degrees of freedom as the
-        last two parts have numbers to be known from, less one each.
+    def half_width(self, sizes: Array, level: float) -> Array:
+        """Compute the half width of a prediction interval on the link scale.
+
+        The variance is a sum of three parts: the residuals; the held-out errors, in proportion to
+        the logarithm of size over largest size; and the variance among the laws, where their median
+        forecasts. It is multiplied by a quantile of Student's t, whose degrees of freedom are the
+        numbers of cuts and of laws, each less one.
         """
         stats = need("scipy.stats", extra="stats", what="forecasting")
         beyond = np.maximum(np.log(sizes / self.sizes[-1]), 0)
-        residual = self.centre(self.sizes) - self._linked(self.gaps)
         name = self.chosen
         held = [(error[name] / far) ** 2 for _, far, error in self._cuts if name in error]
         growth = [float(np.mean(part)) for part in held]
-        variance = np.mean(residual**2) + np.mean(growth or [0.0]) * beyond**2
+        variance = np.mean(self.residuals**2) + np.mean(growth or [0.0]) * beyond**2
         freedom = max(len(growth) - 1, 0)
         if name == MEDIAN:
-            by_law = self._link_of(self.laws, sizes)
+            by_law = self._predict_all(self.laws, sizes)
             variance = variance + np.var([by_law[law] for law in self.panel], axis=0, ddof=1)
             freedom += len(self.panel) - 1
         factor = stats.t.ppf((1 + level) / 2, max(freedom, 1))
@@ -118,11 +124,11 @@ class Extrapolation:
 
     @property
     def n_cuts(self) -> int:
-        """How often a part of the sizes was held out."""
+        """Number of times that the larger sizes were held out."""
         return len(self._cuts)
 
-    def gap(self, link: Array) -> Array:
-        """Turn link units into a gap."""
+    def to_gap(self, link: Array) -> Array:
+        """Convert from the link scale to a gap."""
         if not self.relative:
             return link * self._scale
         return np.exp(np.minimum(link, _LARGEST))
@@ -133,27 +139,28 @@ class Extrapolation:
 
     @cached_property
     def _cuts(self) -> list[tuple[int, Array, dict[str, Array]]]:
-        """Fit the first k sizes and foretell the rest: each k, log distances, errors by law."""
+        """Fit the first k sizes and forecast the rest: k, log distances, and errors by law."""
         fewest = max(FEWEST, min(PARAMETERS[name] for name in self.candidates))
         cuts = []
         for k in range(fewest, len(self.sizes)):
             later = self.sizes[k:]
-            true = self._linked(self.gaps[k:])
-            links = self._link_of(self._fitted(k), later)
+            true = self._to_link(self.gaps[k:])
+            links = self._predict_all(self._fit_laws(k), later)
             far = np.log(later / self.sizes[k - 1])
             cuts.append((k, far, {name: link - true for name, link in links.items()}))
         return cuts
 
-    def _fitted(self, k: int) -> dict[str, Law]:
-        """Fit the laws to the first k sizes, as far as these are enough for them."""
+    def _fit_laws(self, k: int) -> dict[str, Law]:
+        """Fit the laws that have at most k parameters to the first k sizes."""
         return {
             name: fit_law(name, self.sizes[:k], self.gaps[:k], self.relative)
             for name in self.candidates
             if PARAMETERS[name] <= k
         }
 
-    def _link_of(self, laws: dict[str, Law], sizes: Array) -> dict[str, Array]:
-        links = {name: self._linked(law.gap(sizes)) for name, law in laws.items()}
+    def _predict_all(self, laws: dict[str, Law], sizes: Array) -> dict[str, Array]:
+        """Forecast by every law and by their median."""
+        links = {name: self._to_link(law.predict_gap(sizes)) for name, law in laws.items()}
         if self.form == "auto":
             links[MEDIAN] = np.median([links[name] for name in self.panel], axis=0)
         return links
@@ -162,7 +169,7 @@ class Extrapolation:
     def _scale(self) -> float:
         return float(np.ptp(self.gaps))
 
-    def _linked(self, gaps: Array) -> Array:
-        if self.relative:  # lines may cross the limit, which no forecast does
+    def _to_link(self, gaps: Array) -> Array:
+        if self.relative:  # a line may cross the limit, but a forecast must not
             return np.log(np.maximum(gaps, 1e-3 * self.gaps.min()))  # type: ignore[no-any-return]
         return gaps / self._scale

@@ -1,4 +1,4 @@
-"""``fit``: from values at a few sizes to a forecast."""
+"""Fit a learning curve: validate sizes and values, choose direction and limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["FORMS", "fit"]
 
 Array = NDArray[np.float64]
 
-#: What `fit` takes as its form.
+#: The forms that `fit` takes.
 FORMS = ("auto", *LAWS)
 
 
@@ -27,30 +27,29 @@ def fit(
     direction: str = "auto",
     limit: float | str | None = "auto",
 ) -> Forecast:
-    r"""Fit a learning curve, to forecast values at larger sizes.
+    r"""Fit scaling laws to a learning curve, to forecast values at larger sizes.
 
     Parameters
     ----------
     sizes : array-like of shape (n,)
-        Numbers of samples; three different positive ones at least, in any order. Nested samples
-        (:func:`curve`) make smoother curves than independent ones. Size 0 is kept as
-        ``Forecast.zero_shot``; laws of data size do not hold there, and are not fitted to it.
+        Numbers of samples, in any order; at least three different positive ones. Nested samples
+        (:func:`curve`) make smoother curves than independent ones. The value at size 0 is kept as
+        ``Forecast.zero_shot``, but laws of data size do not hold there and are not fitted to it.
     values : array-like of shape (n,)
-        A loss, an error, an accuracy or a metric at each size; several at one size are averaged.
+        A loss, error, accuracy or metric at each size; values at equal sizes are averaged.
     form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
             "rectified"}, default="auto"
-        A law of the table below, or "auto": the median of the forecasts of five laws, from
-        log-linear (the most hopeful) to a power law with a floor (the least); or a single law that
-        has done decisively better, the rectified law with half of the median's held-out error,
-        another with a fifth. Held out are, in turn, all sizes but the first three, four and so
-        on, each cut weighing twice the one before: what is judged is extrapolation.
+        A law of the table below, or "auto": the median of the forecasts of five laws (four without
+        a limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
+        A single law is used instead if its held-out error is below half of the median's (the
+        rectified law) or below a fifth (any other). All sizes but the first three, four and so on
+        are held out in turn, each time with twice the weight: the error is one of extrapolation.
     direction : {"auto", "increasing", "decreasing"}, default="auto"
-        Where values go with more data; "auto" goes by the correlation with the logarithm of size.
+        Direction of the values with more data; "auto" is the sign of the correlation with ln n.
     limit : float, None or "auto", default="auto"
-        What values cannot pass: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
-        errors. "auto" is 0 for decreasing positive values, 1 for increasing values below 1 and
-        none below 0, None otherwise: then residuals are differences, and laws that need a limit
-        are left out.
+        The best possible value: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
+        errors. "auto" is 0 for decreasing positive values, 1 for increasing values in [0, 1), and
+        otherwise None: then residuals are differences, and laws that need a limit are left out.
 
     Returns
     -------
@@ -59,10 +58,10 @@ def fit(
     Raises
     ------
     DataError
-        Fewer than three positive sizes, or fewer than the law has parameters; values that are
-        not finite, all equal, or beyond the limit.
+        For fewer than three positive sizes, or fewer than the law has parameters; for values that
+        are not finite, all equal, or beyond the limit.
     MissingDependencyError
-        Without SciPy, which fits.
+        If SciPy is not installed.
 
     Notes
     -----
@@ -75,9 +74,10 @@ def fit(
     - ``logistic``: g = A s(n), an S-curve in ln n between a free start and the limit;
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
-    Fits are least squares in ln g. The median has the rectified law with a weak prior on its
-    exponent (0.3 within a factor of e) and on how late its decline starts, worth one residual of
-    2 % (``rectified_prior`` among the errors): from few sizes four parameters run away otherwise.
+    Fits are least squares in ln g. In the median, the rectified law has a weak prior on its
+    exponent (0.3 within a factor of e) and on the start of its decline, with the weight of one
+    residual of 2 % (``rectified_prior`` among the errors). Without it, four parameters diverge on
+    few sizes.
 
     References
     ----------
@@ -96,12 +96,12 @@ def fit(
     """
     check_choice("form", form, FORMS)
     check_choice("direction", direction, ("auto", "increasing", "decreasing"))
-    n, v, zero_shot = _read(sizes, values)
+    n, v, zero_shot = _read_curve(sizes, values)
     if direction == "auto":
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
     if isinstance(limit, str):
         check_choice("limit", limit, ("auto",))
-        limit = _limit(v, direction)
+        limit = _choose_limit(v, direction)
     gap = v if direction == "decreasing" else -v
     if limit is not None:
         gap = gap - limit if direction == "decreasing" else gap + limit
@@ -120,15 +120,15 @@ def fit(
     return Forecast(n, v, direction, limit, zero_shot, law)
 
 
-def _read(sizes: object, values: object) -> tuple[Array, Array, float | None]:
-    """Give increasing positive sizes with their mean values, and the value at 0."""
+def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
+    """Return increasing positive sizes, their mean values, and the value at size 0."""
     n, v = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if n.ndim != 1 or n.shape != v.shape:
         raise DataError(f"sizes and values must be as many, got shapes {n.shape} and {v.shape}")
     for name, array in (("sizes", n), ("values", v)):
         if not np.isfinite(array).all():
             row = int(np.flatnonzero(~np.isfinite(array))[0])
-            raise DataError(f"{name}[{row}] is {array[row]}; leave out what was not measured")
+            raise DataError(f"{name}[{row}] is {array[row]}; leave out sizes without a value")
     if n.min(initial=0) < 0:
         raise DataError(f"sizes holds {n.min():g}; a number of samples is at least 0")
     unique, place = np.unique(n, return_inverse=True)
@@ -143,7 +143,7 @@ def _read(sizes: object, values: object) -> tuple[Array, Array, float | None]:
     return unique, means, zero_shot
 
 
-def _limit(values: Array, direction: str) -> float | None:
+def _choose_limit(values: Array, direction: str) -> float | None:
     if direction == "decreasing":
         return 0.0 if values.min() > 0 else None
     return 1.0 if values.min() >= 0 and values.max() < 1 else None

@@ -1,8 +1,9 @@
-"""A forecast: values at sizes, sizes for values, with intervals."""
+"""Forecasts of a learning curve: values at sizes, sizes for values, prediction intervals."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,33 +21,34 @@ __all__ = ["Forecast"]
 
 Array = NDArray[np.float64]
 
-DECADE = 10.0  # of sizes beyond the largest, from which on forecasts warn
-_FARTHEST = 1e9  # times the largest size: where size_for gives up
+DECADE = 10.0  # forecasts warn beyond this multiple of the largest size
+_FARTHEST = 1e9  # multiple of the largest size at which size_for returns infinity
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a learning curve will do at sizes that nobody has tried.
+    """The forecast of a learning curve at larger sizes.
 
     Attributes
     ----------
     sizes, values : ndarray of shape (n_sizes,)
-        What was fitted: increasing positive sizes, equal ones averaged.
+        The fitted curve: increasing positive sizes; values at equal sizes are averaged.
     direction : {"increasing", "decreasing"}
-        Where values go with more data.
+        Direction of the values with more data.
     limit : float or None
-        What values approach and never pass. Values that rise to it from 0 or above stay above 0.
+        The best possible value. Forecasts never pass it, and those of increasing values that are
+        at least 0 stay at least 0.
     zero_shot : float or None
         The value at size 0, if it was given; laws are not fitted to it.
     form : str
-        The law that forecasts, or "median" of all laws.
+        The law that forecasts, or "median" of several.
     errors : dict of str to float
-        Mean absolute error of each law and of their median at sizes larger than those fitted:
-        relative, of the distance to the limit; without a limit in units of the range of values.
+        Mean absolute held-out error of each law and of their median, at sizes larger than the
+        fitted ones: relative to the distance to the limit, or without one to the range of values.
     parameters : dict of str to dict
-        Of every law fitted, as the table of laws in the documentation of :func:`fit` names them.
+        Parameters of every fitted law, by the names in the notes of :func:`fit`.
     rmsd : float
-        Root mean square residual at the sizes fitted, in the same units as the errors.
+        Root mean square residual at the fitted sizes, in the same units as the errors.
     """
 
     sizes: Array
@@ -74,8 +76,7 @@ class Forecast:
     @cached_property
     def rmsd(self) -> float:
         """Root mean square residual."""
-        law = self._law
-        return float(np.sqrt(np.mean((law.centre(law.sizes) - law._linked(law.gaps)) ** 2)))
+        return float(np.sqrt(np.mean(self._law.residuals**2)))
 
     def predict(self, size: object) -> Any:
         """Forecast the value at a size.
@@ -83,7 +84,7 @@ class Forecast:
         Parameters
         ----------
         size : float or array-like of float
-            At least the smallest size fitted.
+            At least the smallest fitted size.
 
         Returns
         -------
@@ -92,40 +93,40 @@ class Forecast:
         Raises
         ------
         DataError
-            For sizes below the smallest one fitted, or not finite.
+            For sizes that are below the smallest fitted size, or not finite.
 
         Warns
         -----
         TransferabilityWarning
-            Beyond ten times the largest size fitted.
+            Beyond ten times the largest fitted size.
         """
-        sizes = self._checked(size)
-        return _like(size, self._value(self._law.centre(sizes)))
+        sizes = self._check_sizes(size)
+        return _match_shape(size, self._predict_values(sizes))
 
     def interval(self, size: object, level: float = 0.9) -> tuple[Any, Any]:
-        """Forecast between which values the truth lies.
+        """Compute a prediction interval for the value at a size.
 
         Parameters
         ----------
         size : float or array-like of float
-            At least the smallest size fitted.
+            At least the smallest fitted size.
         level : float, default=0.9
-            The share of truths that are to lie within, in (0, 1).
+            Nominal coverage, in (0, 1).
 
         Returns
         -------
         low, high : float or ndarray of the shape of `size`
-            For a new measurement, its noise included.
+            Interval for a new measurement, including its noise.
 
         Raises
         ------
         DataError
-            As :meth:`predict`; for a level outside (0, 1); where a single law was asked for and
-            there are no sizes left to hold out.
+            As :meth:`predict`; for a level outside (0, 1); if a single law was asked for and there
+            are no sizes to hold out.
         """
-        sizes, ends = self._checked(size), self._ends(level)
+        sizes, ends = self._check_sizes(size), self._interval_function(level)
         low, high = ends(sizes)
-        return _like(size, low), _like(size, high)
+        return _match_shape(size, low), _match_shape(size, high)
 
     def size_for(self, value: float) -> float:
         """Forecast the smallest size at which a value is reached.
@@ -133,23 +134,23 @@ class Forecast:
         Parameters
         ----------
         value : float
-            In the units of the values that were fitted.
+            In the units of the fitted values.
 
         Returns
         -------
         size : float
-            ``inf`` where the forecast does not reach it within 1e9 times the largest size; the
-            smallest size fitted where it is reached there already.
+            ``inf`` if the forecast does not reach it within 1e9 times the largest size; the
+            smallest fitted size if it is reached there already.
 
         Warns
         -----
         TransferabilityWarning
-            Beyond ten times the largest size fitted.
+            Beyond ten times the largest fitted size.
         """
-        return self._size(value, lambda n: self._value(self._law.centre(n)), warn=True)
+        return self._solve_size(value, self._predict_values, warn=True)
 
     def size_interval(self, value: float, level: float = 0.9) -> tuple[float, float]:
-        """Give the sizes at which the better and the worse end of the interval reach a value.
+        """Return the sizes at which the better and the worse end of the interval reach a value.
 
         Parameters
         ----------
@@ -163,24 +164,24 @@ class Forecast:
         low, high : float
             Around :meth:`size_for`; ``high`` is often ``inf``.
         """
-        ends = self._ends(level)
+        ends = self._interval_function(level)
         better, worse = (1, 0) if self.direction == "increasing" else (0, 1)
         return (
-            self._size(value, lambda n: ends(n)[better]),
-            self._size(value, lambda n: ends(n)[worse]),
+            self._solve_size(value, lambda n: ends(n)[better]),
+            self._solve_size(value, lambda n: ends(n)[worse]),
         )
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
-        """Draw the curve, its forecast and the interval, over the size on a logarithmic axis.
+        """Plot the curve, its forecast and the prediction interval against size, on a log axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Default: a new figure's.
+            Default: the axes of a new figure.
         level : float, default=0.9
-            Of the band.
+            Coverage of the interval.
         up_to : float, optional
-            The largest size drawn. Default: ten times the largest one fitted.
+            The largest size in the plot. Default: ten times the largest fitted size.
 
         Returns
         -------
@@ -190,16 +191,16 @@ class Forecast:
             figure = need("matplotlib.figure", extra="plot", what="plotting a forecast")
             ax = figure.Figure(layout="constrained").add_subplot()
         sizes = np.geomspace(self.sizes[0], up_to or DECADE * self.sizes[-1], 100)
-        low, high = self._ends(level)(sizes)
+        low, high = self._interval_function(level)(sizes)
         ax.fill_between(sizes, low, high, alpha=0.2, lw=0, label=f"{level:.0%} interval")
-        ax.plot(sizes, self._value(self._law.centre(sizes)), label=f"forecast ({self.form})")
+        ax.plot(sizes, self._predict_values(sizes), label=f"forecast ({self.form})")
         ax.plot(self.sizes, self.values, "o", color="black", label="known")
         ax.set(xscale="log", xlabel="samples", ylabel="value")
         ax.legend()
         return ax
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fit as plain Python, ready for JSON."""
+        """Return the fit as plain Python, ready for JSON."""
         errors = {name: None if math.isnan(e) else e for name, e in self.errors.items()}
         return {
             "sizes": self.sizes.tolist(),
@@ -214,7 +215,7 @@ class Forecast:
         }
 
     def __repr__(self) -> str:
-        """Show what forecasts, and how well each law foretold."""
+        """Show the law that forecasts, and the held-out error of each law."""
         unit = "of the range" if self.limit is None else "of the distance to the limit"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
         lines = [
@@ -226,8 +227,11 @@ class Forecast:
             lines.append(f"  {name:<15} held-out error {text}")
         return "\n".join(lines)
 
-    def _value(self, link: Array) -> Array:
-        gap = self._law.gap(link)
+    def _predict_values(self, sizes: Array) -> Array:
+        return self._to_value(self._law.predict(sizes))
+
+    def _to_value(self, link: Array) -> Array:
+        gap = self._law.to_gap(link)
         if self.direction == "decreasing":
             return (self.limit or 0.0) + gap
         if self.limit is None:
@@ -235,7 +239,8 @@ class Forecast:
         # Accuracies, also in percent, lie between 0 and their limit.
         return np.maximum(self.limit - gap, 0.0 if self.values.min() >= 0 else -np.inf)
 
-    def _ends(self, level: float) -> Any:
+    def _interval_function(self, level: float) -> Callable[[Array], tuple[Array, Array]]:
+        """Return the function from sizes to the ends of their prediction intervals."""
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
         if self._law.form != "auto" and self._law.n_cuts == 0:
@@ -246,13 +251,13 @@ class Forecast:
             )
 
         def ends(sizes: Array) -> tuple[Array, Array]:
-            centre, half = self._law.centre(sizes), self._law.spread(sizes, level)
-            one, other = self._value(centre - half), self._value(centre + half)
+            centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
+            one, other = self._to_value(centre - half), self._to_value(centre + half)
             return np.minimum(one, other), np.maximum(one, other)
 
         return ends
 
-    def _checked(self, size: object) -> Array:
+    def _check_sizes(self, size: object) -> Array:
         sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))
         if not (np.isfinite(sizes).all() and (sizes >= self.sizes[0]).all()):
             odd = sizes[~(np.isfinite(sizes) & (sizes >= self.sizes[0]))].flat[0]
@@ -272,7 +277,10 @@ class Forecast:
                 ]
             )
 
-    def _size(self, value: float, curve: Any, warn: bool = False) -> float:
+    def _solve_size(
+        self, value: float, curve: Callable[[Array], Array], warn: bool = False
+    ) -> float:
+        """Find the smallest size at which a curve reaches a value: a grid, then Brent's method."""
         optimize = need("scipy.optimize", extra="stats", what="forecasting")
         if not math.isfinite(value):
             raise DataError(f"value is {value}; ask for a finite one")
@@ -294,5 +302,5 @@ class Forecast:
         return math.exp(at)
 
 
-def _like(size: object, values: Array) -> Any:
+def _match_shape(size: object, values: Array) -> Any:
     return float(values[0]) if np.asarray(size).ndim == 0 else values

@@ -1,4 +1,4 @@
-r"""Laws that a learning curve may follow, each fitted to what is left to a limit.
+r"""Scaling laws of learning curves, fitted by least squares to the gap to a limit.
 
 With the gap g(n) = |value(n) − limit| > 0 of n samples, n₀ the smallest size, and the shape
 s(n) = 1 / (1 + ((n/n₀)^β − 1) e^{−h}), which falls from s(n₀) = 1:
@@ -12,13 +12,14 @@ logistic        g = A s(n)                        an S-curve in ln n that ends a
 rectified       g = A s(n) + E                    B / (D_l + n^β) + E, four parameters
 ==============  ================================  ==========================================
 
-`rectified` is the law of Lin et al. (ICML 2024), with D_l = n₀^β (e^h − 1) its "pre-learned data
-size": until n^β is as large, little is gained, which a power law cannot follow. In (A, h) instead
-of (B, D_l) every parameter has a scale, and a negative D_l, as published fits have, is h < 0.
+`rectified` is the rectified scaling law of Lin et al. (ICML 2024). D_l = n₀^β (e^h − 1) is its
+"pre-learned data size": the curve is flat until n^β is as large, which a power law cannot follow.
+The parameters (A, h) replace (B, D_l), because each of them has a natural scale. A negative D_l, as
+some published fits have, is h < 0.
 
-`rectified_prior` is the same with a weak prior, which keeps four parameters from running away on
-few sizes. Residuals are those of ln g. Where no limit is known, g is the value (its negative if it
-rises), residuals are differences, E is free in sign, and laws that need a limit are left out.
+`rectified_prior` is the same law with a weak prior, because four parameters diverge on few sizes.
+Residuals are those of ln g. Where no limit is known, g is the value, or its negative if it rises;
+residuals are differences, E may have either sign, and laws that need a limit are left out.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = ["LAWS", "PANEL", "PARAMETERS", "Law", "fit_law"]
 
 Array = NDArray[np.float64]
 
-#: Parameters of each law, which must not outnumber the sizes.
+#: Number of parameters of each law, at most the number of sizes.
 PARAMETERS = {
     "local_linear": 2,
     "log_linear": 2,
@@ -43,17 +44,17 @@ PARAMETERS = {
     "power_law": 3,
     "logistic": 3,
     "rectified": 4,
-    "rectified_prior": 3,  # what the prior decides costs no sizes
+    "rectified_prior": 3,  # the prior stands in for one size
 }
 LAWS = tuple(name for name in PARAMETERS if name != "rectified_prior")
-#: Laws of which "auto" takes the median, by the curvature of what they foretell.
+#: Laws whose median "auto" takes, in order of the curvature of their forecasts.
 PANEL = ("local_linear", "logistic", "local_power", "rectified_prior", "power_law")
 NEED_LIMIT = ("local_power", "logistic")
-WINDOW = 4  # sizes that the local lines go through
+WINDOW = 4  # sizes that the local lines are fitted to
 
-#: What the prior of the panel's rectified law believes: β = 0.3 within a factor of e, as data
-#: scaling laws of neural networks have it, and a start of the decline within e⁴ of the smallest
-#: size. It weighs as much as one residual of 2 %, and so vanishes beside data that tell.
+#: Prior of `rectified_prior`: β = 0.3 within a factor of e, as in data scaling laws of neural
+#: networks, and a decline that starts within e⁴ of the smallest size. It has the weight of one
+#: residual of 2 %, so informative data outweigh it.
 _PRIOR_BETA, _PRIOR_H, _PRIOR_WEIGHT = np.log(0.3), 4.0, 0.02
 _BETA = (0.003, 4.0)
 _H = (-8.0, 40.0)
@@ -64,14 +65,14 @@ _STARTS = 2
 
 @dataclass(frozen=True)
 class Law:
-    """One fitted law; `parameters` are those of the table, with `start` for n₀."""
+    """One fitted law: its parameters by the names of the table above, and `start`, which is n₀."""
 
     name: str
     parameters: dict[str, float]
     start: float = 1.0
 
-    def gap(self, sizes: Array) -> Array:
-        """Foretell the gap at sizes."""
+    def predict_gap(self, sizes: Array) -> Array:
+        """Compute the gap at sizes."""
         p = self.parameters
         if "b" in p:
             line = p["a"] + p["b"] * np.log(sizes)
@@ -88,16 +89,16 @@ def fit_law(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
         x = np.log(sizes[last])
         slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
         return Law(name, {"a": float(y.mean() - slope * x.mean()), "b": slope})
-    return _saturating(name, sizes, gaps, relative)
+    return _fit_saturating(name, sizes, gaps, relative)
 
 
 def _shape(t: Array, beta: Any, h: Any) -> Array:
-    """Give s at t = ln(n/n₀) ≥ 0, without overflow for any β and h within their bounds."""
+    """Compute s at t = ln(n/n₀) ≥ 0, without overflow for β and h within their bounds."""
     return 1 / (1 + np.expm1(beta * t) * np.exp(-h))  # type: ignore[no-any-return]
 
 
-def _saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
-    """Fit A s(n) + E: a grid over (β, h), where A and E are linear, then SciPy from its minima."""
+def _fit_saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
+    """Fit A s(n) + E by least squares, started at the minima of a grid over (β, h)."""
     optimize = need("scipy.optimize", extra="stats", what="forecasting")
     t = np.log(sizes / sizes[0])
     scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
@@ -133,7 +134,7 @@ def _saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
         return jacobian[:, free]
 
     best: Any = None
-    for start in _starts(t, y, free, relative, h_low):
+    for start in _find_starts(t, y, free, relative, h_low):
         x = np.clip(start, low + 1e-9, np.minimum(high, 1e9) - 1e-9)[free]
         bounds = low[free], high[free]
         found = optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=_ITERATIONS)
@@ -145,8 +146,11 @@ def _saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
     return Law(name, parameters, float(sizes[0]))
 
 
-def _starts(t: Array, y: Array, free: list[int], relative: bool, h_low: float) -> list[Array]:
-    """Give the lowest minima of a grid over β and h, with the best A and E at each."""
+def _find_starts(t: Array, y: Array, free: list[int], relative: bool, h_low: float) -> list[Array]:
+    """Return the lowest local minima of a grid over β and h, with the best A and E at each.
+
+    A and E are linear parameters, solved in closed form at each point of the grid.
+    """
     beta = np.geomspace(0.02, 2, 24)
     h = np.concatenate([[-4, -2, -1] if h_low < 0 else [], [0], np.geomspace(0.02, 25, 30)])
     h = h if 2 in free else np.zeros(1)

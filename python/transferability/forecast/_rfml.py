@@ -1,12 +1,11 @@
-r"""How many observations per class an accuracy needs, read off a metric.
+r"""Forecast the observations per class that an accuracy needs, by two lines through a metric.
 
-The procedure of radio-frequency machine learning: train at several numbers of observations per
-class (OPC), and there measure the accuracy a and metrics M of transfer potential on the target
-set. Three relations, each with its goodness of fit:
+The procedure of radio-frequency machine learning (RFML): train at several numbers of observations
+per class (OPC), and measure the accuracy a and transferability metrics M on the target set. The
+metric that correlates best with accuracy is used. Two lines are fitted by least squares, and
+solved for the observations that an accuracy a* needs:
 
-    M = c₀ + c₁ log₁₀ OPC        a = d₀ + d₁ M        OPC* = 10^((a* − d₀ − d₁ c₀) / (c₁ d₁)),
-
-and the metric is the one that correlates best with accuracy.
+    M = c₀ + c₁ log₁₀ OPC        a = d₀ + d₁ M        OPC* = 10^((a* − d₀ − d₁ c₀) / (c₁ d₁)).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +30,20 @@ _DRAWS = 4000
 
 @dataclass(frozen=True)
 class RFML:
-    """Relations between observations per class, a metric and accuracy.
+    """Two fitted lines: a metric by observations per class, and accuracy by the metric.
 
     Attributes
     ----------
     metric : str
-        The metric that was chosen.
+        The chosen metric.
     correlations : dict of str to float
-        Pearson's, of each metric with the accuracy.
+        Pearson correlation of each metric with the accuracy.
     metric_by_opc, accuracy_by_metric : tuple of float
         Intercept and slope of the two lines.
     r2_metric, r2_accuracy : float
-        Shares of variance that the lines explain.
+        Coefficients of determination of the lines.
     opc : ndarray of shape (n,)
-        Where the relations were seen.
+        The fitted observations per class.
     """
 
     metric: str
@@ -54,7 +53,7 @@ class RFML:
     r2_metric: float
     r2_accuracy: float
     opc: Array
-    _draws: Array  # (n_draws, 4): c₀, c₁, d₀, d₁ within their errors
+    _draws: Array  # (n_draws, 4): c₀, c₁, d₀, d₁ drawn from their distributions
 
     def predict(self, opc: float) -> float:
         """Forecast the accuracy at a number of observations per class."""
@@ -71,10 +70,10 @@ class RFML:
         return opc
 
     def interval_for(self, accuracy: float, level: float = 0.9) -> tuple[float, float]:
-        """Give the interval of :meth:`opc_for` from the errors of both lines' coefficients.
+        """Compute a Monte Carlo interval of :meth:`opc_for`.
 
-        Coefficients are drawn from Student distributions around the fits, 4,000 times; draws in
-        which accuracy falls with more observations count as never reaching it.
+        The coefficients of both lines are drawn 4,000 times from Student distributions around the
+        fits. A draw in which accuracy falls with more observations counts as infinity.
         """
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
@@ -82,7 +81,7 @@ class RFML:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             sizes = 10 ** ((accuracy - d0 - d1 * c0) / (c1 * d1))
         sizes = np.where(c1 * d1 > 0, sizes, np.inf)
-        # Of the draws themselves: between a number and infinity there is nothing to interpolate.
+        # The nearest draw, because a number and infinity cannot be interpolated.
         low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], method="nearest")
         return float(low), float(high)
 
@@ -97,16 +96,17 @@ class RFML:
 
 
 def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
-    """Relate observations per class to a metric and the metric to accuracy.
+    """Fit a metric by observations per class, and accuracy by the metric.
 
     Parameters
     ----------
     opc : array-like of shape (n,)
-        Observations per class, positive; three different ones at least.
+        Observations per class, positive; at least three different ones.
     metrics : mapping of str to array-like of shape (n,)
-        Each metric at them. The one of the largest correlation with accuracy, in size, is taken.
+        Values of each metric at `opc`. The metric with the largest absolute correlation with
+        accuracy is used.
     accuracy : array-like of shape (n,)
-        What training at them gave.
+        Accuracy after training with `opc` observations per class.
 
     Returns
     -------
@@ -116,7 +116,8 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     Raises
     ------
     DataError
-        Arrays of other lengths, values that are not finite, or a constant metric or accuracy.
+        For arrays of different lengths, values that are not finite, or a constant metric or
+        accuracy.
 
     References
     ----------
@@ -130,10 +131,10 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     >>> found.metric, round(found.opc_for(0.75))
     ('logme', 3162)
     """
-    n, a = _numbers("opc", opc), _numbers("accuracy", accuracy)
+    n, a = _read_numbers("opc", opc), _read_numbers("accuracy", accuracy)
     if not metrics:
         raise DataError("metrics must map names to values, such as {'logme': [...]}")
-    columns = {str(name): _numbers(str(name), values) for name, values in metrics.items()}
+    columns = {str(name): _read_numbers(str(name), values) for name, values in metrics.items()}
     for name, column in {"accuracy": a, **columns}.items():
         if len(column) != len(n):
             raise DataError(f"{name} has {len(column)} values for {len(n)} of opc")
@@ -143,24 +144,32 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
         raise DataError("opc needs three different positive numbers of observations at least")
     correlations = {name: float(np.corrcoef(m, a)[0, 1]) for name, m in columns.items()}
     best = max(correlations, key=lambda name: abs(correlations[name]))
-    first = _line(np.log10(n), columns[best])
-    second = _line(columns[best], a)
-    if first[0][1] == 0 or second[0][1] == 0:
+    metric_line = _fit_line(np.log10(n), columns[best])
+    accuracy_line = _fit_line(columns[best], a)
+    if metric_line.coefficients[1] == 0 or accuracy_line.coefficients[1] == 0:
         raise DataError(f"{best} does not change with the observations per class")
     return RFML(
         best,
         correlations,
-        first[0],
-        second[0],
-        first[1],
-        second[1],
+        metric_line.coefficients,
+        accuracy_line.coefficients,
+        metric_line.r2,
+        accuracy_line.r2,
         n,
-        np.column_stack([first[2], second[2]]),
+        np.column_stack([metric_line.draws, accuracy_line.draws]),
     )
 
 
-def _line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
-    """Fit intercept and slope; also r² and draws of both within their errors."""
+class _Line(NamedTuple):
+    """A least-squares line: (intercept, slope), r², and draws of both, (n_draws, 2)."""
+
+    coefficients: tuple[float, float]
+    r2: float
+    draws: Array
+
+
+def _fit_line(x: Array, y: Array) -> _Line:
+    """Fit a line, and draw its coefficients from their Student distributions."""
     stats = need("scipy.stats", extra="stats", what="forecasting")
     fit: Any = stats.linregress(x, y)
     # Intercept at the mean of x and slope are independent; so are their Student draws.
@@ -169,10 +178,10 @@ def _line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
     middle_error = fit.stderr * np.std(x)
     middle = y.mean() + middle_error * rng.standard_t(len(x) - 2, _DRAWS)
     draws = np.column_stack([middle - slope * x.mean(), slope])
-    return (float(fit.intercept), float(fit.slope)), float(fit.rvalue**2), draws
+    return _Line((float(fit.intercept), float(fit.slope)), float(fit.rvalue**2), draws)
 
 
-def _numbers(name: str, values: object) -> Array:
+def _read_numbers(name: str, values: object) -> Array:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise DataError(f"{name} must be one finite number for each size, got {array.shape}")

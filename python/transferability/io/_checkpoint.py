@@ -1,7 +1,7 @@
-"""What an interrupted pass over shards continues from: one file, replaced as a whole.
+"""Checkpoints of a pass over shards: one file, written atomically, to resume from.
 
-It holds the statistics of the shards that are done and says which those were; files that have
-changed since, other labels or other settings are refused.
+It holds the statistics of the complete shards, and identifies those shards, the labels and the
+settings. A pass over changed files, other labels or other settings is refused.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _DIGEST = 32
 
 
 class Checkpoint:
-    """A file of statistics so far.
+    """The checkpoint file of one pass.
 
     Parameters
     ----------
     path : path
-        Where it is.
+        The file.
     source : FeatureSource
-        What is gone through.
+        The features of the pass.
     settings : dict
-        What else the statistics depend on, as JSON can hold it.
+        Everything else that the statistics depend on, ready for JSON.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class Checkpoint:
     ) -> None:
         self._path = Path(path)
         self._settings = settings
-        self._shards = [_identity(shard) for shard in source.shards]
-        self._latest: tuple[Stats, int] | None = None  # complete, and not yet written
+        self._shards = [_identify(shard) for shard in source.shards]
+        self._latest: tuple[Stats, int] | None = None  # complete but not yet written
         self._next = 0.0
 
     def load(self, n_threads: int | None) -> tuple[Stats, int] | None:
-        """Give the statistics and the number of shards that are in them; None without a file."""
+        """Read the statistics and the number of shards in them; None if there is no file."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -64,14 +64,14 @@ class Checkpoint:
         return stats, len(facts["shards"])
 
     def keep(self, stats: Stats, n_shards: int) -> None:
-        """Remember that this many shards are complete, and write it if it is time to."""
+        """Record that `n_shards` are complete, and write the file if it is due."""
         due = time.monotonic() >= self._next
         self._latest = (stats if due else stats.copy(), n_shards)  # the pass goes on with `stats`
         if due:
             self.write()
 
     def write(self) -> None:
-        """Write what is complete, if that is not in the file yet."""
+        """Write the latest record, unless the file has it already."""
         if self._latest is None:
             return
         start = time.monotonic()
@@ -85,7 +85,7 @@ class Checkpoint:
         self._next = end + 10 * (end - start)
 
     def _check(self, facts: dict[str, Any]) -> None:
-        """Refuse to add to statistics of other files, labels or settings."""
+        """Raise if the file has statistics of other files, labels or settings."""
         advice = f"delete {self._path} to start again"
         for name, value in self._settings.items():
             if facts["settings"].get(name) != value:
@@ -109,8 +109,8 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=_DIGEST).digest()
 
 
-def _identity(shard: Shard) -> dict[str, Any]:
-    """Describe a shard so that a change of it shows, without reading it."""
+def _identify(shard: Shard) -> dict[str, Any]:
+    """Return facts that change with the content of a shard, without reading all of it."""
     status = shard.path.stat()
     with shard.path.open("rb") as file:
         head = hashlib.blake2b(file.read(4096), digest_size=16).hexdigest()

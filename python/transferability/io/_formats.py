@@ -1,116 +1,173 @@
-"""Which file format is read by whom, and how an array in a file is named: ``file:key``."""
+"""The table of file formats, and arrays in files by name: ``file:key``."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from .._util.optional import need
 from ..errors import DataError, TransferabilityError
 from ._reader import Reader
+from ._spec import FormatSpec, Selection
 
-__all__ = ["CONTAINERS", "SUFFIXES", "TABLES", "array_names", "open_array", "split_key", "text_of"]
+__all__ = [
+    "FORMATS",
+    "LABEL_SUFFIXES",
+    "SUFFIXES",
+    "TEXT_SUFFIXES",
+    "array_names",
+    "fill_suffixes",
+    "format_of",
+    "list_suffixes",
+    "name_array",
+    "name_errors",
+    "open_array",
+    "split_key",
+    "suffixes_of",
+]
 
-#: The module that reads files of a suffix.
-_READERS = {
-    ".npy": "_npy",
-    ".npz": "_npy",
-    ".safetensors": "_safetensors",
-    ".parquet": "_arrow",
-    ".pq": "_arrow",
-    ".arrow": "_arrow",
-    ".feather": "_arrow",
-    ".ipc": "_arrow",
-    ".h5": "_hdf5",
-    ".hdf5": "_hdf5",
-    ".pt": "_torch",
-    ".pth": "_torch",
-}
-SUFFIXES = tuple(_READERS)
-TABLES = tuple(suffix for suffix, module in _READERS.items() if module == "_arrow")
-#: Files that hold several arrays by name.
-CONTAINERS = tuple(suffix for suffix in SUFFIXES if suffix != ".npy" and suffix not in TABLES)
+#: The modules of the formats, each with a ``FORMAT``; a new format is a line here and its module.
+_MODULES = (
+    "_npy",
+    "_npz",
+    "_safetensors",
+    "_parquet",
+    "_arrow",
+    "_hdf5",
+    "_torch",
+)
+FORMATS: tuple[FormatSpec, ...] = tuple(
+    importlib.import_module(f".{name}", __package__).FORMAT for name in _MODULES
+)
+_BY_SUFFIX = {suffix: spec for spec in FORMATS for suffix in spec.suffixes}
+SUFFIXES = tuple(_BY_SUFFIX)
+#: Text with one label a line, which holds labels only.
+TEXT_SUFFIXES = (".csv", ".txt")
+#: Files that labels are read from.
+LABEL_SUFFIXES = (*SUFFIXES, *TEXT_SUFFIXES)
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def split_key(spec: str | os.PathLike[str]) -> tuple[Path, str | None]:
-    """Read ``file`` or ``file:key``; a key follows only where a file can hold several arrays."""
-    text = os.fspath(spec)
+def suffixes_of(*kinds: str) -> tuple[str, ...]:
+    """Return the suffixes of the formats of some kinds."""
+    return tuple(suffix for suffix, spec in _BY_SUFFIX.items() if spec.kind in kinds)
+
+
+def list_suffixes() -> dict[str, str]:
+    """Return lists of suffixes for help texts, by name.
+
+    "array", "container", "table" and "any" list the formats of a kind and all of them, "by_extra"
+    all with the extra that each needs, "text" the files of text that labels are read from.
+    """
+    lists = {kind: ", ".join(suffixes_of(kind)) for kind in ("array", "container", "table")}
+    lists |= {"any": ", ".join(SUFFIXES), "text": ", ".join(TEXT_SUFFIXES)}
+    by_extra: dict[str | None, list[str]] = {}
+    for spec in FORMATS:
+        by_extra.setdefault(spec.extra, []).extend(spec.suffixes)
+    parts = [
+        ", ".join(suffixes)
+        + ("" if extra is None else f" with ``pip install 'transferability[{extra}]'``")
+        for extra, suffixes in by_extra.items()
+    ]
+    return {**lists, "by_extra": "; ".join(parts)}
+
+
+def fill_suffixes(function: F) -> F:
+    """Fill the lists of :func:`list_suffixes` into the docstring of a function."""
+    for name, suffixes in list_suffixes().items():
+        function.__doc__ = (function.__doc__ or "").replace(f"{{{name}}}", suffixes)
+    return function
+
+
+def format_of(path: Path) -> FormatSpec:
+    """Return the format that the suffix of a file names."""
+    spec = _BY_SUFFIX.get(path.suffix.lower())
+    if spec is None:
+        raise DataError(
+            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix says "
+            f"how to read it"
+        )
+    return spec
+
+
+def split_key(name: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """Split ``file:key``; only a file that may hold several arrays can be followed by a key."""
+    text, suffixes = os.fspath(name), suffixes_of("container", "table")
     for at in range(len(text) - 1, 0, -1):
-        if text[at] == ":" and text[:at].lower().endswith((*CONTAINERS, *TABLES)):
+        if text[at] == ":" and text[:at].lower().endswith(suffixes):
             return Path(text[:at]), text[at + 1 :]
     return Path(text), None
 
 
-def text_of(path: Path, key: str | None) -> str:
-    """Write an array as the command line takes it."""
+def name_array(path: Path, key: str | None) -> str:
+    """Return the name of an array in a file, as the command line and :func:`split_key` read it."""
     return str(path) if key is None else f"{path}:{key}"
 
 
 def open_array(
-    path: Path, key: str | None = None, *, label_column: str | None = None, is_column: bool = False
+    path: Path, key: str | None = None, *, label_column: str | None = None, is_labels: bool = False
 ) -> Reader:
     """Open one array of a file.
 
     Parameters
     ----------
     path : Path
-        Its suffix says how to read it.
+        Its suffix decides the format.
     key : str, optional
         Member, tensor, dataset or column; not needed where there is only one.
     label_column : str, optional
-        A column of the same file that is no feature.
-    is_column : bool
-        Whether labels are meant: a single column of a table, or the array "labels".
+        A column or array of the same file that holds labels, not features.
+    is_labels : bool
+        Whether labels are read: a single column of a table, or by default a container's array
+        "labels".
 
     Raises
     ------
     DataError, DtypeError
-        If the file is missing or damaged, names no such array, or holds a pickle.
+        If the file is missing or damaged, has no such array, or holds a pickle.
     MissingDependencyError
         If the package that reads the format is not installed.
     """
-    with named_errors(path):
-        module = _module(path)
-        if path.suffix.lower() in TABLES:
-            if is_column:
-                reader: Reader = module.open_column(path, key)
-            else:
-                reader = module.open_array(path, key, label_column)
-            return reader
-        if key is None and (is_column or label_column is not None):
-            names = module.names(path)
-            left = [name for name in names if name != label_column]
-            if is_column:
+    with name_errors(path):
+        spec = _prepare(path)
+        if spec.kind == "array" and key is not None:
+            raise DataError(f"{path} holds one array, nothing named {key!r}")
+        if spec.kind == "array" and label_column is not None:
+            raise DataError(f"{path} holds one array and no {label_column!r}; give labels=")
+        if spec.names is not None and key is None and (is_labels or label_column is not None):
+            names = spec.names(path)
+            features = [name for name in names if name != label_column]
+            if is_labels:
                 key = "labels" if "labels" in names else None
-            elif len(left) == 1:
-                key = left[0]
-        reader = module.open_array(path, key)
-        return reader
+            elif len(features) == 1:
+                key = features[0]
+        return spec.open(path, Selection(key, label_column, is_labels))
 
 
 def array_names(path: Path) -> list[str]:
-    """List the arrays of a file that holds them by name; none for other files."""
-    with named_errors(path):
-        names: list[str] = _module(path).names(path)
-        return names
+    """List the arrays of a container; files of other kinds have none."""
+    with name_errors(path):
+        spec = _prepare(path)
+        return [] if spec.names is None else spec.names(path)
 
 
-def _module(path: Path) -> Any:
-    suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        raise DataError(
-            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix says "
-            f"how to read it"
-        )
-    return importlib.import_module(f".{_READERS[suffix]}", __package__)
+def _prepare(path: Path) -> FormatSpec:
+    """Return the format of an existing file whose reading package is installed."""
+    spec = format_of(path)
+    path.stat()
+    if spec.package is not None and spec.extra is not None:
+        need(spec.package, extra=spec.extra, what=f"reading {spec.title} files")
+    return spec
 
 
 @contextmanager
-def named_errors(path: Path | str) -> Iterator[None]:
-    """Turn every kind of damage into an error that names the file."""
+def name_errors(path: Path | str) -> Iterator[None]:
+    """Convert errors of any kind to a ``DataError`` that names the file."""
     try:
         yield
     except (TransferabilityError, MemoryError):

@@ -9,46 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.optional import need
-from ._reader import SlicedReader, choose, refuse_objects
+from ._reader import Reader, SlicedReader, choose, refuse_objects
+from ._spec import FormatSpec, Selection
 
-__all__ = ["names", "open_array"]
-
-
-def open_array(path: Path, key: str | None) -> SlicedReader:
-    """Open a dataset; without a key the only one that there is."""
-    h5py = need("h5py", extra="io", what="reading HDF5 files")
-    file = h5py.File(path, "r")
-    try:
-        key = None if key is None else key.strip("/")
-        dataset = file[choose(_datasets(h5py, file), key, "dataset", path)]
-        return _DatasetReader(h5py, file, dataset)
-    except BaseException:
-        file.close()
-        raise
-
-
-def names(path: Path) -> list[str]:
-    """List the datasets of a file."""
-    h5py = need("h5py", extra="io", what="reading HDF5 files")
-    with h5py.File(path, "r") as file:
-        return _datasets(h5py, file)
-
-
-def _datasets(h5py: Any, file: Any) -> list[str]:
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if _is_dataset(h5py, item) else None)
-    return found
-
-
-def _is_dataset(h5py: Any, item: Any) -> bool:
-    return isinstance(item, h5py.Dataset)
+__all__ = ["FORMAT"]
 
 
 class _DatasetReader(SlicedReader):
-    """A dataset that closes its file; text comes as strings."""
+    """A dataset, whose file is closed with it; text is read as strings."""
 
-    def __init__(self, h5py: Any, file: Any, dataset: Any) -> None:
+    def __init__(self, file: Any, dataset: Any) -> None:
+        import h5py
+
         self._file = file
         rows, dtype = dataset, dataset.dtype
         if h5py.check_string_dtype(dtype) is not None:
@@ -64,3 +36,46 @@ class _DatasetReader(SlicedReader):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _open(path: Path, selection: Selection) -> Reader:
+    import h5py
+
+    file = h5py.File(path, "r")
+    try:
+        key = None if selection.key is None else selection.key.strip("/")
+        return _DatasetReader(file, file[choose(_datasets(file), key, "dataset", path)])
+    except BaseException:
+        file.close()
+        raise
+
+
+def _names(path: Path) -> list[str]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return _datasets(file)
+
+
+def _datasets(file: Any) -> list[str]:
+    import h5py
+
+    found: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(name)
+
+    file.visititems(visit)
+    return found
+
+
+FORMAT = FormatSpec(
+    title="HDF5",
+    suffixes=(".h5", ".hdf5"),
+    kind="container",
+    open=_open,
+    names=_names,
+    package="h5py",
+    extra="io",
+)

@@ -1,13 +1,12 @@
-"""NumPy's own files: .npy, and .npz archives of them, compressed or not.
+""".npy files: one array, read into fresh memory instead of mapped.
 
-Rows are read into fresh memory instead of mapped: pages of a mapped file would stay with the
-process, and would be fetched by whoever computes instead of by whoever reads ahead.
+Pages of a mapped file would count as memory of the process, and would be fetched by the thread
+that computes instead of the prefetch thread.
 """
 
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,61 +15,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ._reader import Reader, choose, refuse_objects
+from ._reader import Reader, refuse_objects
+from ._spec import FormatSpec, Selection
 
-__all__ = ["names", "open_array"]
-
-
-def open_array(path: Path, key: str | None) -> Reader:
-    """Open an .npy file, or a member of an .npz archive."""
-    if path.suffix.lower() == ".npy":
-        if key is not None:
-            raise DataError(f"{path} holds one array, nothing named {key!r}")
-        return _NpyReader(path, path.open("rb"), path.stat().st_size)
-    archive = zipfile.ZipFile(path)
-    try:
-        member = choose(names(path), key, "member", path)
-        entry = archive.getinfo(f"{member}.npy")
-        return _NpyReader(f"{path}:{member}", archive.open(entry), entry.file_size, archive)
-    except BaseException:
-        archive.close()
-        raise
+__all__ = ["FORMAT", "NpyReader"]
 
 
-def names(path: Path) -> list[str]:
-    """List the arrays of an archive; an .npy file holds one without a name."""
-    if path.suffix.lower() == ".npy":
-        return []
-    with zipfile.ZipFile(path) as archive:
-        members = archive.namelist()
-    return [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+class NpyReader(Reader):
+    """An array in NumPy's format, read through a file object, which is closed with the reader.
 
+    Parameters
+    ----------
+    where : object
+        The array, for messages.
+    file : binary file
+        At its start.
+    n_bytes : int
+        Size of `file`; an array that declares more is refused before memory is allocated for it.
+    """
 
-class _NpyReader(Reader):
-    """An array as NumPy writes it, read through a file object."""
-
-    def __init__(
-        self, where: object, file: IO[bytes], stored: int, archive: zipfile.ZipFile | None = None
-    ) -> None:
-        self._where, self._file, self._archive = where, file, archive
+    def __init__(self, where: object, file: IO[bytes], n_bytes: int) -> None:
+        self._where, self._file = where, file
         try:
             shape: tuple[int, ...]
-            shape, self._fortran, dtype = _header(file)
+            shape, self._fortran, dtype = _read_header(file)
             refuse_objects(dtype, where)
             self._offset = file.tell()
             needed = math.prod(shape) * dtype.itemsize
-            if needed > stored - self._offset:  # refused before memory is taken for it
+            if needed > n_bytes - self._offset:
                 raise DataError(
-                    f"{where} declares {needed} bytes of data but holds {stored - self._offset}: "
+                    f"{where} declares {needed} bytes of data but holds {n_bytes - self._offset}: "
                     f"damaged or truncated"
                 )
         except BaseException:
-            self.close()
+            file.close()
             raise
         super().__init__(shape, dtype)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read row by row; column by column where the file is laid out so."""
+        """Read row by row; an array in Fortran order is loaded first."""
         if not self.shape:
             raise DataError(f"{self._where} is a single number, not an array of rows")
         if self._fortran and len(self.shape) > 1:
@@ -84,13 +67,13 @@ class _NpyReader(Reader):
             yield self._read((rows, *self.shape[1:]))
 
     def load(self) -> NDArray[Any]:
-        """Map an .npy file, read a member of an archive."""
-        if self._archive is None and 0 not in self.shape:
-            order: Any = "F" if self._fortran else "C"
-            name = str(self._where)
-            return np.memmap(name, self.dtype, "r", self._offset, self.shape, order)
+        """Read the whole array."""
         self._file.seek(self._offset)
         return self._read(self.shape[::-1]).T if self._fortran else self._read(self.shape)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def _read(self, shape: tuple[int, ...]) -> NDArray[Any]:
         block = np.empty(shape, self.dtype)
@@ -107,14 +90,22 @@ class _NpyReader(Reader):
             done += count
         return block
 
-    def close(self) -> None:
-        """Close the file, and the archive that it is in."""
-        self._file.close()
-        if self._archive is not None:
-            self._archive.close()
+
+class _FileReader(NpyReader):
+    """An .npy file, which `load` maps."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, path.open("rb"), path.stat().st_size)
+
+    def load(self) -> NDArray[Any]:
+        """Map the array; its rows are read when they are used."""
+        if 0 in self.shape:
+            return super().load()
+        order: Any = "F" if self._fortran else "C"
+        return np.memmap(str(self._where), self.dtype, "r", self._offset, self.shape, order)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -123,3 +114,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if read is None:
         raise DataError(f"npy format {version} holds structured data, not numbers")
     return read(file)
+
+
+def _open(path: Path, selection: Selection) -> Reader:
+    return _FileReader(path)
+
+
+FORMAT = FormatSpec(title="NumPy", suffixes=(".npy",), kind="array", open=_open)

@@ -1,4 +1,4 @@
-"""Open features in files: which files, which arrays in them, and which labels."""
+"""Open features in files: expand paths, read headers, check shards and pair them with labels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from pathlib import Path
 
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
-from ._formats import CONTAINERS, SUFFIXES, TABLES, open_array, text_of
-from ._paths import Paths, check_pairs, expand, is_paths
-from ._shards import FeatureSource, Shard, read_array
-from ._text import TEXT
+from ._formats import LABEL_SUFFIXES, fill_suffixes, name_array, open_array
+from ._labels import read_label_array
+from ._paths import Paths, check_pairs, expand_paths, is_paths
+from ._shards import FeatureSource, Shard
 
 __all__ = ["open_features"]
 
 
+@fill_suffixes
 def open_features(
     paths: Paths, labels: object = None, *, key: str | None = None, label_column: str | None = None
 ) -> FeatureSource:
     """Open features in files, to be read block by block.
 
-    Reads .npy and .npz by itself; .safetensors, .parquet, .arrow (also .feather, .ipc) and .h5
-    with ``pip install 'transferability[io]'``; tensors in .pt with torch. Pickles are never loaded.
+    The suffix of a file decides its format; a pickle is never loaded. Formats:
+    {by_extra}.
 
     Parameters
     ----------
@@ -31,8 +32,8 @@ def open_features(
         before x_10. ``file:key`` names an array of a file that holds several.
     labels : array-like, path, or list of paths, optional
         For all rows in the order of the shards; or one file a shard, as a list or a pattern: any
-        of the formats above, or .csv and .txt with one label a line. Texts are files if all of
-        them end as such names do.
+        of the formats above, or text with one label a line ({text}). A list of strings is a list of
+        paths if all of them have such a suffix, and of labels otherwise.
     key : str, optional
         The array of every file that holds several: a member, tensor, dataset, or a column of lists.
         For a table with one column per dimension a pattern of their names, such as ``"f*"``.
@@ -42,15 +43,15 @@ def open_features(
     Returns
     -------
     source : FeatureSource
-        With ``n_samples``, ``n_features`` and ``shards``. Iterating gives blocks ``(features,
+        With ``n_samples``, ``n_features`` and ``shards``. Iterating reads blocks ``(features,
         labels or None, where)``.
 
     Raises
     ------
     DataError, DtypeError
-        If a file is missing, damaged, empty, given twice, holds other than numbers, or differs
-        from the first in columns or in the kind of numbers, or if the numbers in the names of
-        files of labels say that they belong to other shards; the file is named.
+        If a file is missing, damaged, empty, given twice, not of numbers, or differs from the
+        first one in its columns or kind of numbers; if the numbers in the names of files of labels
+        do not match those of the shards. The message names the file.
     MissingDependencyError
         If the package that reads a format is not installed.
 
@@ -68,31 +69,29 @@ def open_features(
     """
     if labels is not None and label_column is not None:
         raise DataError("labels and label_column both say where the labels are; give one of them")
-    files = expand(paths)
+    files = expand_paths(paths)
     shards: list[Shard] = []
     seen: set[tuple[Path, str | None]] = set()
     for path, own in files:
         if (twin := (path.resolve(), own or key)) in seen:
-            raise DataError(f"{text_of(path, own)} is given twice; its rows would count twice")
+            raise DataError(f"{name_array(path, own)} is given twice; its rows would count twice")
         seen.add(twin)
         if own is not None and key is not None and own != key:
-            raise DataError(f"{text_of(path, own)} names an array, and key={key!r} another")
-        shard = _shard(path, own or key, label_column)
+            raise DataError(f"{name_array(path, own)} names an array, and key={key!r} another")
+        shard = _read_shard(path, own or key, label_column)
         if shards:
             _check_alike(shard, shards[0])
         shards.append(shard)
     if labels is not None:
-        shards = _with_labels(shards, labels)
+        shards = _pair_labels(shards, labels)
     return FeatureSource(tuple(shards))
 
 
-def _shard(path: Path, key: str | None, label_column: str | None) -> Shard:
-    suffix = path.suffix.lower()
-    if label_column is not None and suffix not in (*CONTAINERS, *TABLES):
-        raise DataError(f"{path} holds one array and no {label_column!r}; give labels=")
+def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
+    """Read the header of a file."""
     with open_array(path, key, label_column=label_column) as reader:
         shape, dtype, columns = reader.shape, reader.dtype, reader.columns
-    name = text_of(path, key)
+    name = name_array(path, key)
     if len(shape) != 2:
         raise DataError(f"{name} must be 2-D (n_samples, n_features), got shape {shape}")
     if 0 in shape:
@@ -103,6 +102,7 @@ def _shard(path: Path, key: str | None, label_column: str | None) -> Shard:
 
 
 def _check_alike(shard: Shard, first: Shard) -> None:
+    """Raise if a shard has other columns, or another kind of numbers, than the first."""
     if shard.n_features != first.n_features:
         raise DataError(
             f"{shard} has {shard.n_features} features but {first} has {first.n_features}; shards "
@@ -121,12 +121,11 @@ def _check_alike(shard: Shard, first: Shard) -> None:
         )
 
 
-def _with_labels(shards: list[Shard], labels: object) -> list[Shard]:
-    """Give each shard its labels: a file of its own, or its rows of all."""
-    suffixes = (*SUFFIXES, *TEXT)
+def _pair_labels(shards: list[Shard], labels: object) -> list[Shard]:
+    """Assign labels to shards: a file each, or slices of the labels of all rows."""
     name = "labels"
-    if is_paths(labels, suffixes):
-        files = expand(labels, "labels", suffixes)  # type: ignore[arg-type]
+    if is_paths(labels, LABEL_SUFFIXES):
+        files = expand_paths(labels, "labels", LABEL_SUFFIXES)  # type: ignore[arg-type]
         if len(files) == len(shards):
             check_pairs([shard.path for shard in shards], [file for file, _ in files])
             return [replace(s, labels=file) for s, file in zip(shards, files, strict=True)]
@@ -135,7 +134,7 @@ def _with_labels(shards: list[Shard], labels: object) -> list[Shard]:
                 f"there are {len(files)} files of labels for {len(shards)} shards; give one for "
                 f"each, or one for all"
             )
-        name, labels = text_of(*files[0]), read_array(*files[0])
+        name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
     total = sum(shard.n_samples for shard in shards)
     if len(array) != total:
@@ -143,9 +142,9 @@ def _with_labels(shards: list[Shard], labels: object) -> list[Shard]:
         raise DataError(
             f"{name} has {len(array)} entries but {held} {total} rows; give one label for each row"
         )
-    cut: list[Shard] = []
+    paired: list[Shard] = []
     start = 0
     for shard in shards:
-        cut.append(replace(shard, labels=array[start : start + shard.n_samples]))
+        paired.append(replace(shard, labels=array[start : start + shard.n_samples]))
         start += shard.n_samples
-    return cut
+    return paired

@@ -1,4 +1,4 @@
-"""Files, folders, patterns and lists of them to the files that are meant, in a stated order."""
+"""Expand files, folders, patterns and lists of them to files, in natural order of their names."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from pathlib import Path
 from ..errors import DataError, DtypeError
 from ._formats import SUFFIXES, split_key
 
-__all__ = ["Paths", "check_pairs", "expand", "in_natural_order", "is_path", "is_paths", "natural"]
+__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_path", "is_paths"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 
-def natural(path: str | os.PathLike[str]) -> list[tuple[int, int | str]]:
-    """Give the key that sorts names as people do: x_2 before x_10."""
+def _natural_key(path: str | os.PathLike[str]) -> list[tuple[int, int | str]]:
+    """Return the key of natural sort order: x_2 before x_10."""
     parts = re.split(r"([0-9]+)", os.fspath(path))
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 def in_natural_order(paths: Iterable[Path]) -> bool:
-    """Tell whether files stand in the order in which a folder of them would be read."""
-    listed = [natural(path) for path in paths]
+    """Return whether files are in natural order, in which a folder of them is read."""
+    listed = [_natural_key(path) for path in paths]
     return listed == sorted(listed)
 
 
 def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
-    """Refuse files of labels whose numbers say that they belong to other files of features.
+    """Raise if the numbers in the names of files of labels and of features do not match.
 
-    Both are paired by their order. A shell sorts x_10 before x_2 and a pattern in quotes does not,
-    and a file may be missing on either side: then the numbers in the names do not go together.
-    Names that begin to count at another number are fine, and so are those without numbers.
+    Files are paired by their order. A shell sorts x_10 before x_2, a pattern in quotes does not,
+    and a file may be missing on either side: then the numbers of a pair differ. A constant offset
+    is allowed, for names that start to count at different numbers. Names without numbers pass.
     """
-    ours, theirs = _counters(features), _counters(labels)
+    ours, theirs = _varying_numbers(features), _varying_numbers(labels)
     if ours is None or theirs is None:
         return
     for i, (own, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -47,8 +47,8 @@ def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
             )
 
 
-def _counters(paths: Sequence[Path]) -> list[int] | None:
-    """Give the one number that tells names apart; None where there is no such one."""
+def _varying_numbers(paths: Sequence[Path]) -> list[int] | None:
+    """Return the number in each name; None unless names differ in exactly one number."""
     parts = [re.split(r"([0-9]+)", path.name) for path in paths]
     if len({tuple(part[::2]) for part in parts}) != 1:
         return None
@@ -59,23 +59,23 @@ def _counters(paths: Sequence[Path]) -> list[int] | None:
 
 
 def is_path(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Tell a path, or a pattern of paths, from a label that is text."""
+    """Return whether a value is a path, or a pattern of paths, and not a label that is text."""
     if isinstance(value, os.PathLike):
         return True
     return isinstance(value, str) and split_key(value)[0].suffix.lower() in suffixes
 
 
 def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Tell a path or a list of paths from anything else."""
+    """Return whether a value is a path, a folder, or a list of paths."""
     if isinstance(value, (list, tuple)):
         return bool(value) and all(is_path(entry, suffixes) for entry in value)
     return is_path(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
 
 
-def expand(
+def expand_paths(
     paths: Paths, name: str = "paths", suffixes: tuple[str, ...] = SUFFIXES
 ) -> list[tuple[Path, str | None]]:
-    """Give the files, with the key that each names.
+    """Return the files that paths name, each with its key.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def expand(
     name : str
         The argument, for messages.
     suffixes : tuple of str
-        What is read of a folder.
+        The files of a folder that are read.
     """
     single = isinstance(paths, (str, os.PathLike))
     if not single and not isinstance(paths, Iterable):
@@ -122,4 +122,4 @@ def _expand_one(
             raise DataError(f"{name}: no file matches {path}")
     else:
         return [(path, key)]
-    return [(file, key) for file in sorted(files, key=natural)]
+    return [(file, key) for file in sorted(files, key=_natural_key)]

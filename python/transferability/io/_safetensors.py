@@ -1,19 +1,20 @@
-"""Safetensors files, by the safetensors package; a slice at a time."""
+"""Safetensors files, by the safetensors package; tensors are read by slice."""
 
 from __future__ import annotations
 
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.optional import need
 from ..errors import DtypeError
 from ._reader import Reader, SlicedReader, choose
+from ._spec import FormatSpec, Selection
 
-__all__ = ["names", "open_array"]
+__all__ = ["FORMAT"]
 
 _DTYPES = {
     "F64": "float64",
@@ -31,31 +32,10 @@ _DTYPES = {
 }
 
 
-def open_array(path: Path, key: str | None) -> Reader:
-    """Open a tensor; without a key the only one that there is."""
-    library = need("safetensors", extra="io", what="reading safetensors files")
-    file = library.safe_open(path, framework="np")
-    name = choose(sorted(file.keys()), key, "tensor", path)
-    rows = file.get_slice(name)
-    shape, kind = tuple(rows.get_shape()), rows.get_dtype()
-    if kind == "BF16":
-        return SlicedReader(_Bfloat16(path, name, shape), shape, np.dtype(np.float32))
-    if kind not in _DTYPES:
-        raise DtypeError(f"{path}:{name} holds {kind}, which NumPy lacks; convert it to float32")
-    return SlicedReader(rows, shape, np.dtype(_DTYPES[kind]))
-
-
-def names(path: Path) -> list[str]:
-    """List the tensors of a file."""
-    library = need("safetensors", extra="io", what="reading safetensors files")
-    with library.safe_open(path, framework="np") as file:
-        return sorted(file.keys())
-
-
 class _Bfloat16:
-    """Rows of bfloat16 numbers, which are the upper halves of float32 ones.
+    """Slices of a bfloat16 tensor as float32: each number is the upper half of a float32.
 
-    NumPy has no such type, so the bytes are read where the header says that they are.
+    NumPy has no bfloat16, so the bytes are mapped at the offset that the header states.
     """
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...]) -> None:
@@ -67,3 +47,35 @@ class _Bfloat16:
 
     def __getitem__(self, rows: slice) -> NDArray[np.float32]:
         return (self._halves[rows].astype(np.uint32) << 16).view(np.float32)
+
+
+def _open(path: Path, selection: Selection) -> Reader:
+    import safetensors
+
+    file: Any = safetensors.safe_open(path, framework="np")
+    name = choose(sorted(file.keys()), selection.key, "tensor", path)
+    rows = file.get_slice(name)
+    shape, kind = tuple(rows.get_shape()), rows.get_dtype()
+    if kind == "BF16":
+        return SlicedReader(_Bfloat16(path, name, shape), shape, np.dtype(np.float32))
+    if kind not in _DTYPES:
+        raise DtypeError(f"{path}:{name} holds {kind}, which NumPy lacks; convert it to float32")
+    return SlicedReader(rows, shape, np.dtype(_DTYPES[kind]))
+
+
+def _names(path: Path) -> list[str]:
+    import safetensors
+
+    with safetensors.safe_open(path, framework="np") as file:
+        return sorted(file.keys())
+
+
+FORMAT = FormatSpec(
+    title="safetensors",
+    suffixes=(".safetensors",),
+    kind="container",
+    open=_open,
+    names=_names,
+    package="safetensors",
+    extra="io",
+)

@@ -1,8 +1,8 @@
-"""Features in files: shards, their blocks, and the labels beside them."""
+"""Features in files: shards, the blocks that they are read in, and their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,35 +12,35 @@ from numpy.typing import NDArray
 
 from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
-from ..errors import DataError, DtypeError
-from ._formats import named_errors, open_array, text_of
-from ._text import TEXT, label_lines
+from ..errors import DataError
+from ._formats import name_array, name_errors, open_array
+from ._labels import join_labels, read_label_array
 
-__all__ = ["Block", "FeatureSource", "Rows", "Shard", "joined_labels", "read_array"]
+__all__ = ["Block", "FeatureSource", "Rows", "Shard"]
 
-#: Bytes of a block as it is stored. Its products are cut into pieces of about 2,500 rows for the
-#: threads: enough pieces for several, and with the block that is read meanwhile and the threads'
-#: accumulators still below 150 MB at 768 features.
+#: Bytes of a block as stored. Its products are cut into pieces of about 2,500 rows for the threads:
+#: enough pieces for several threads, and together with the prefetched block and the threads'
+#: accumulators below 150 MB at 768 features.
 _BYTES = 24 << 20
 _MOST_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """A part of the rows: one array in one file, opened when it is read.
+    """Some of the rows: one array in one file, opened only while it is read.
 
     Attributes
     ----------
     path : Path
         The file.
     key : str or None
-        Which array or columns of it.
+        The array or the columns of it.
     n_samples, n_features : int
         Rows and columns.
     dtype : numpy.dtype
         Of the features as stored.
     labels : str, tuple of (Path, str or None), ndarray or None
-        Where its labels are: in a column of the same file, in another file, or here.
+        A column of the same file, another file with its key, the labels themselves, or none.
     columns : tuple of str
         The names of the features, where the file has them.
     """
@@ -54,27 +54,27 @@ class Shard:
     columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Write it as the command line takes it."""
-        return text_of(self.path, self.key)
+        """Return the name that the command line takes."""
+        return name_array(self.path, self.key)
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block; they follow from the shape and the dtype alone."""
+        """Rows of a block, a function of the shape and the dtype alone."""
         rows = _BYTES // (self.n_features * self.dtype.itemsize)
-        # Each block also costs n_features**2 additions, which more rows make up for.
+        # Each block also costs n_features**2 additions, so it has at least as many rows.
         return int(min(max(rows, self.n_features, 64), _MOST_ROWS))
 
     @property
     def labels_name(self) -> str:
-        """Where the labels are, for messages."""
+        """The source of the labels, for messages."""
         if isinstance(self.labels, str):
-            return text_of(self.path, self.labels)
-        return text_of(*self.labels) if isinstance(self.labels, tuple) else "labels"
+            return name_array(self.path, self.labels)
+        return name_array(*self.labels) if isinstance(self.labels, tuple) else "labels"
 
     def features(self, n_rows: int | None = None) -> Iterator[NDArray[Any]]:
         """Read the features, block by block."""
         done = 0
-        with named_errors(self.path):
+        with name_errors(self.path):
             column = self.labels if isinstance(self.labels, str) else None
             with open_array(self.path, self.key, label_column=column) as reader:
                 if reader.shape != (self.n_samples, self.n_features):
@@ -86,12 +86,12 @@ class Shard:
             raise DataError(f"{self} ends after {done} of {self.n_samples} rows: damaged")
 
     def read_labels(self) -> NDArray[Any] | None:
-        """Read the labels, checked, one for each row."""
+        """Read and validate the labels, one for each row; None where there are none."""
         if self.labels is None:
             return None
         raw = self.labels
         if isinstance(raw, (str, tuple)):
-            raw = read_array(*((self.path, raw) if isinstance(raw, str) else raw))
+            raw = read_label_array(*((self.path, raw) if isinstance(raw, str) else raw))
         array, _ = read_labels(raw, self.labels_name)
         if len(array) != self.n_samples:
             raise DataError(
@@ -103,19 +103,19 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Where a block comes from: rows `start` to before `stop` of a shard."""
+    """The rows ``start:stop`` of a shard, which a block holds."""
 
     shard: Shard
     start: int
     stop: int
 
     def __str__(self) -> str:
-        """Say so in words."""
+        """Return the shard and the rows in words."""
         return f"{self.shard}, rows {self.start} to {self.stop - 1}"
 
 
 class Block(NamedTuple):
-    """Some rows: features (n, n_features), labels (n, …) or None, and where they come from."""
+    """A block of rows: features (n, n_features), labels (n, …) or None, and its place."""
 
     features: NDArray[Any]
     labels: NDArray[Any] | None
@@ -124,7 +124,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureSource(RowSource):
-    """Features in files, and their labels; iterating gives blocks of a few megabytes.
+    """Features in files, and their labels; iterating reads blocks of a few megabytes.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ class FeatureSource(RowSource):
         return sum(s.n_samples * s.n_features * s.dtype.itemsize for s in self.shards)
 
     def __iter__(self) -> Iterator[Block]:
-        """Give block after block, none of which goes over the end of a shard."""
+        """Iterate over blocks; a block never spans two shards."""
         for shard in self.shards:
             labels, start = shard.read_labels(), 0
             for features in shard.features():
@@ -175,7 +175,7 @@ class FeatureSource(RowSource):
         parts = [part for shard in self.shards if (part := shard.read_labels()) is not None]
         if len(parts) <= 1:
             return parts[0] if parts else None
-        return joined_labels(parts, [shard.labels_name for shard in self.shards], "shard")
+        return join_labels(parts, [shard.labels_name for shard in self.shards], "shard")
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
@@ -183,14 +183,14 @@ class FeatureSource(RowSource):
             (shard,) = self.shards
             column = shard.labels if isinstance(shard.labels, str) else None
             with (
-                named_errors(shard.path),
+                name_errors(shard.path),
                 open_array(shard.path, shard.key, label_column=column) as reader,
             ):
                 return reader.load()
         return np.concatenate([block for shard in self.shards for block in shard.features()])
 
     def __repr__(self) -> str:
-        """Show how much there is, and from where to where."""
+        """Show the shape, and the first and the last shard."""
         names = str(self.shards[0])
         if len(self.shards) > 1:
             names += f" … {self.shards[-1]}"
@@ -198,27 +198,3 @@ class FeatureSource(RowSource):
             f"FeatureSource({len(self.shards)} shards, n_samples={self.n_samples}, "
             f"n_features={self.n_features}, {names})"
         )
-
-
-def joined_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArray[Any]:
-    """Put labels of several files together; refuse what does not go with the first, by name."""
-    for part, name in zip(parts, names, strict=True):
-        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
-            raise DtypeError(
-                f"{name} holds {part.dtype} but {names[0]} holds {parts[0].dtype}; write labels in "
-                f"one way"
-            )
-        if part.shape[1:] != parts[0].shape[1:]:
-            raise DataError(
-                f"{name} has shape {part.shape} but {names[0]} {parts[0].shape}; give every {what} "
-                f"the same targets"
-            )
-    return np.concatenate(parts)
-
-
-def read_array(path: Path, key: str | None) -> Any:
-    """Read labels: an array or a column of a file, or lines of text."""
-    if path.suffix.lower() in TEXT:
-        return label_lines(path)
-    with named_errors(path), open_array(path, key, is_column=True) as reader:
-        return reader.load()

@@ -1,4 +1,4 @@
-"""One pass over features in files: reading runs ahead of the arithmetic, by one block."""
+"""Compute statistics of features in files in one pass, with prefetch of the next block."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_features
 from .._inputs.target import Target, read_target, unlabelled
 from .._stats.stats import Stats
-from .._util.progress import Progress
+from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
 from ._open import open_features
 from ._paths import Paths
-from ._progress import row_progress
 from ._shards import FeatureSource, Rows, Shard
 
-__all__ = ["add_rows", "ahead", "stats_of", "target_of"]
+__all__ = ["add_rows", "prefetch_items", "stats_of"]
 
 T = TypeVar("T")
 
@@ -43,18 +42,18 @@ def stats_of(
 ) -> Stats:
     """Compute the statistics of features in files in one pass, in little memory.
 
-    Features are read a block of some megabytes at a time; the next one is read while one is
-    worked on. Labels are read before, all of them, which decides the task once.
+    Features are read in blocks of some megabytes, and the next block is prefetched during the
+    arithmetic. All labels are read before, so that the task is decided once.
 
     Parameters
     ----------
     source : FeatureSource, path, or list of paths
-        What :func:`open_features` gives, or what it takes.
+        The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
         As :func:`open_features` takes them. Without any, the statistics describe the features
         alone, and no metric can be computed from them.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are.
+        The kind of the labels.
     class_scatters : bool, default=False
         As in :class:`transferability.Stats`.
     precision : {"double", "single"}, default="double"
@@ -62,14 +61,14 @@ def stats_of(
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
     progress : bool or callable, optional
-        None: a bar on a terminal where tqdm is installed. A callable gets (rows done, rows in
-        all, file).
+        None: a tqdm bar, or lines of text, on a terminal. A callable gets (rows done, rows in all,
+        file).
     prefetch : bool, default=True
-        Whether a thread reads ahead. The result does not depend on it.
+        Whether a thread reads the next block. The result does not depend on it.
     checkpoint : path, optional
-        A file that holds what is done after every shard, or less often where writing it would
-        take more than a tenth of the time. If it exists, the pass continues from it; it is not
-        removed at the end.
+        A file that is replaced by the statistics so far after every shard, or less often where
+        writing it would take more than a tenth of the time. If it exists, the pass continues from
+        it. It is not removed at the end.
     key, label_column : str, optional
         As :func:`open_features` takes them.
 
@@ -81,8 +80,8 @@ def stats_of(
     Raises
     ------
     DataError, DtypeError
-        As :func:`open_features`, and for values that are no finite numbers, with their file and
-        row. A checkpoint then holds every shard before.
+        As :func:`open_features`, and for values that are not finite, with their file and row. A
+        checkpoint then holds all shards before.
 
     Examples
     --------
@@ -99,7 +98,7 @@ def stats_of(
         source = open_features(source, given, key=key, label_column=label_column)
     elif key is not None or label_column is not None or (labels is not None and decided is None):
         raise DataError("labels, key and label_column go to open_features when a source is opened")
-    target = target_of(source, task) if decided is None else decided
+    target = _read_target(source, task) if decided is None else decided
     stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
     settings = {"precision": precision, "class_scatters": class_scatters}
     kept, done = None, 0
@@ -109,7 +108,7 @@ def stats_of(
     with ExitStack() as stack:
         advance = stack.enter_context(row_progress(progress, source.n_samples))
         if kept is not None:
-            stack.callback(kept.write)  # what was complete when something went wrong, too
+            stack.callback(kept.write)  # after an error too: the complete shards are not lost
         add_rows(
             stats,
             source,
@@ -122,12 +121,12 @@ def stats_of(
     return stats
 
 
-def target_of(source: FeatureSource, task: str = "auto") -> Target:
-    """Read the labels of all rows and decide what they are."""
+def _read_target(source: FeatureSource, task: str) -> Target:
+    """Read the labels of all rows and decide their task."""
     labels = source.labels()
     if labels is None:
         return unlabelled(source.n_samples)
-    # Columns that are the same in all of these rows stay: other parts, merged later, may differ.
+    # Constant columns are kept: they may vary in other parts, which are merged later.
     return read_target(labels, task)
 
 
@@ -141,7 +140,11 @@ def add_rows(
     on_shard: Callable[[Stats, int], object] | None = None,
     prefetch: bool = True,
 ) -> None:
-    """Push the rows of the shards from the `first` on, with their part of the labels."""
+    """Add the rows of the shards from index `first` on, with their part of the labels.
+
+    Calls ``on_rows(rows done, rows in all, shard)`` after each block and ``on_shard(stats, shards
+    done)`` after each shard.
+    """
     if target.n_samples != source.n_samples:
         raise DataError(
             f"labels has {target.n_samples} entries but {source} has {source.n_samples} rows; give "
@@ -149,13 +152,13 @@ def add_rows(
         )
     done = sum(shard.n_samples for shard in source.shards[:first])
     blocks = _blocks(source.shards[first:])
-    with closing(ahead(blocks) if prefetch else blocks) as reading:
+    with closing(prefetch_items(blocks) if prefetch else blocks) as reading:
         for features, where in reading:
             try:
                 array, notes = as_features(features)
                 stats.push(array, target.part(done, done + len(array)), notes=notes)
             except TransferabilityError as error:
-                raise _located(error, features, where) from error
+                raise _name_rows(error, features, where) from error
             done += len(features)
             if on_rows is not None:
                 on_rows(done, source.n_samples, str(where.shard))
@@ -165,11 +168,11 @@ def add_rows(
                     on_shard(stats, first)
 
 
-def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """Give items one by one, the next of which a thread makes meanwhile.
+def prefetch_items(items: Generator[T, None, None]) -> Generator[T, None, None]:
+    """Iterate over items with prefetch: a thread makes the next one in the meantime.
 
-    At most two are alive. What goes wrong in the thread is raised here; however this ends, the
-    thread ends with it, at the latest when the item under way is made.
+    At most two items are alive. Errors of the thread are raised here. The thread ends with this
+    generator, at the latest when the item that it is making is complete.
     """
     with closing(items), ThreadPoolExecutor(1, "transferability-read") as reader:
         future = reader.submit(next, items, None)
@@ -179,7 +182,7 @@ def ahead(items: Generator[T, None, None]) -> Generator[T, None, None]:
 
 
 def _blocks(shards: Sequence[Shard]) -> Generator[tuple[NDArray[Any], Rows], None, None]:
-    """Give the features of all shards, block by block."""
+    """Iterate over the features of all shards, block by block."""
     for shard in shards:
         start = 0
         for features in shard.features():
@@ -188,8 +191,8 @@ def _blocks(shards: Sequence[Shard]) -> Generator[tuple[NDArray[Any], Rows], Non
             start = stop
 
 
-def _located(error: TransferabilityError, features: NDArray[Any], where: Rows) -> Exception:
-    """Say in which file, and in which row of it, something is wrong."""
+def _name_rows(error: TransferabilityError, features: NDArray[Any], where: Rows) -> Exception:
+    """Return an error that also names the file, and the row of a value that is not finite."""
     values = np.asarray(features)
     bad = np.argwhere(~np.isfinite(values)) if values.dtype.kind == "f" else np.empty((0, 2))
     if len(bad):

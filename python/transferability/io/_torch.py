@@ -1,4 +1,4 @@
-"""Tensors saved by torch: weights only, mapped, never a pickle of anything else."""
+"""Tensors saved by torch: weights only, mapped; no pickle of other objects is ever loaded."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array
-from .._util.optional import need
 from ..errors import DataError, DtypeError
-from ._reader import SlicedReader, choose
+from ._reader import Reader, SlicedReader, choose
+from ._spec import FormatSpec, Selection
 
-__all__ = ["names", "open_array"]
+__all__ = ["FORMAT"]
 
 
-def open_array(path: Path, key: str | None) -> SlicedReader:
+class _Rows:
+    """Slices of a tensor as NumPy arrays."""
+
+    def __init__(self, tensor: Any, name: str) -> None:
+        self._tensor, self._name = tensor, name
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return as_array(self._tensor[rows], self._name)[0]
+
+
+def _open(path: Path, selection: Selection) -> Reader:
     """Open a tensor, or one of a dict of tensors."""
-    saved = _load(path)
+    saved, key = _load(path), selection.key
     if isinstance(saved, Mapping):
         tensor = saved[choose(_tensors(saved), key, "tensor", path)]
     elif key is not None:
@@ -35,7 +45,7 @@ def open_array(path: Path, key: str | None) -> SlicedReader:
     return SlicedReader(rows, tuple(tensor.shape), dtype)
 
 
-def names(path: Path) -> list[str]:
+def _names(path: Path) -> list[str]:
     """List the tensors of a saved dict; a saved tensor has no name."""
     saved = _load(path)
     return _tensors(saved) if isinstance(saved, Mapping) else []
@@ -46,13 +56,14 @@ def _tensors(saved: Mapping[str, Any]) -> list[str]:
 
 
 def _load(path: Path) -> Any:
-    torch = need("torch", extra="torch", what="reading .pt files")
+    import torch
+
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise
     except Exception as error:
-        # Torch's own message advises to load the pickle, which is what must not be done.
+        # Torch's own message advises to load the pickle, which would run its code.
         what = "it is damaged, older than torch 1.6, or holds Python objects (a pickle)"
         raise DataError(
             f"{path} cannot be read as tensors: {what}, which are never loaded; save the tensors "
@@ -60,11 +71,12 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-class _Rows:
-    """Slices of a tensor as NumPy arrays."""
-
-    def __init__(self, tensor: Any, name: str) -> None:
-        self._tensor, self._name = tensor, name
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        return as_array(self._tensor[rows], self._name)[0]
+FORMAT = FormatSpec(
+    title="torch",
+    suffixes=(".pt", ".pth"),
+    kind="container",
+    open=_open,
+    names=_names,
+    package="torch",
+    extra="torch",
+)

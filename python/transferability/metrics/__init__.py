@@ -1,7 +1,6 @@
-"""One module a metric; each holds the function of the same name.
+"""The metrics: a module each, which holds the function of the same name.
 
-These modules import NumPy and the native module only when called, so that importing
-``transferability`` and ``transferability --help`` stay light.
+Written by ``make derive``. A new module is a new metric.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What metrics that go through scikit-learn share: the import, and features it can take."""
+"""Shared by the metrics that use scikit-learn: its import, finite features, class indices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arrays import finite_floats
 from ..errors import DataError, MissingDependencyError
 
 __all__ = ["checked_float64", "class_codes", "scikit_learn"]
@@ -30,20 +31,24 @@ def scikit_learn(module: str, metric: str) -> Any:
 
 
 def checked_float64(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Give features as finite float64, copying only where they are not."""
-    array = np.asarray(features, dtype=np.float64)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        value = "NaN" if np.isnan(array[row, column]) else array[row, column]
-        raise DataError(
-            f"features[{row}, {column}] is {value}; every value must be finite: drop or impute "
-            f"such rows"
-        )
-    return array
+    """Return features as finite float64, copied only from another dtype.
+
+    Raises
+    ------
+    DataError
+        If a value is NaN or infinite.
+    """
+    return finite_floats(features).astype(np.float64, copy=False)
 
 
 def class_codes(ids: NDArray[np.int64], metric: str) -> NDArray[np.int64]:
-    """Give each row the place of its class among those that occur; refuse a single one."""
+    """Return for each row the index of its class among the classes that occur, sorted.
+
+    Raises
+    ------
+    DataError
+        If there is a single class.
+    """
     classes, codes = np.unique(ids, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"{metric}: labels hold a single class; give rows of two classes or more")

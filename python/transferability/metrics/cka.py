@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 
 __all__ = ["cka"]
 
@@ -19,7 +20,7 @@ def cka(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Linear centred kernel alignment (CKA) of features with labels or targets.
+    r"""Compute the linear centred kernel alignment (CKA) of features with labels or targets.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def cka(
     .. math:: \operatorname{CKA} = \frac{\|X^\top Y\|_F^2}{\|X^\top X\|_F\, \|Y^\top Y\|_F}.
 
     It does not change when features or targets are shifted, rotated or scaled as a whole.
-    Features of one large and many small directions are judged by the large one.
+    Directions of large variance dominate it.
 
     References
     ----------
@@ -80,23 +81,18 @@ def cka(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """Give the native options: none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
-    """Say what is aligned."""
+    """Return sentences that interpret the score."""
     kind = "targets" if score.classes is None else "classes"
     return [
-        f"It compares which samples are alike by their features with which are alike by their "
-        f"{kind}: 1 if the two agree in all pairs, 0 if they have nothing in common."
+        f"It is the alignment of two similarity matrices of the samples, by their features and by "
+        f"their {kind}: 1 if they are proportional, 0 if they are unrelated."
     ]
 
 
 SPEC = MetricSpec(
     name="cka",
-    options=options,
+    options=no_options,
     explain=explain,
     when="How much of the labels' similarity the features share; rotation and scale do not matter.",
 )

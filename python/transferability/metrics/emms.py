@@ -1,13 +1,13 @@
-"""EMMS: how well features fit a mixture of label embeddings."""
+"""EMMS: minus the error of a linear fit from features to a mixture of label embeddings."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["emms"]
@@ -20,11 +20,11 @@ def emms(
     ridge: float = 0.0,
     n_threads: int | None = None,
 ) -> Score:
-    r"""Efficient multi-task model selector (EMMS): regression on mixed label embeddings.
+    r"""Compute EMMS, the efficient multi-task model selector: regression on label embeddings.
 
-    For labels that other models can embed: class names, captions, answers. Each *view* is what
-    one embedding model makes of the labels; the features are scored by how well a linear map takes
-    them to the mixture of views that suits them best.
+    For labels that other models can embed: class names, captions, answers. A *view* is the
+    embedding of the labels by one model. The score is the error of the best linear map from the
+    features to a mixture of the views, with the weights of the mixture chosen to minimise it.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def emms(
         - ``weights``, the share of each view by its name ("0", "1", … for an array);
         - ``alone``, the score of each view on its own, by name: the score is at least the best;
         - ``saturated``, whether the features have a direction for every sample, as they do with
-          ``n_samples <= n_features`` in general: the score is 0 and says nothing, with a warning;
+          ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
         - ``rank``, the directions of the features, where they were counted.
 
     Raises
@@ -114,18 +114,13 @@ def emms(
 
 
 def options(task: str, *, ridge: float = 0.0) -> dict[str, object]:
-    """Give the native options."""
-    try:
-        number = float(ridge)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"ridge is {ridge!r}; give a number of at least 0") from error
-    if not 0 <= number <= 1e100 or math.isnan(number):
-        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
-    return {"ridge": number}
+    """Validate the ridge and return the kernel options."""
+    advice = "a number from 0 to 1e100"
+    return {"ridge": number("ridge", ridge, advice, (0, 1e100), wrong_type=DtypeError)}
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and which views made it."""
+    """Return sentences that interpret the score."""
     weights = sorted(score.weights.items(), key=lambda item: -item[1])
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights[:5])
     more = f" and {len(weights) - 5} more" if len(weights) > 5 else ""
@@ -135,7 +130,7 @@ def explain(score: Any) -> list[str]:
         f"The mixture: {shares}{more}.",
     ]
     if score.saturated:
-        lines.append("The features fit any labels, so that it does not tell models apart.")
+        lines.append("The features fit any labels, so the score does not tell models apart.")
     elif len(weights) > 1:
         name, value = max(score.alone.items(), key=lambda item: item[1])
         lines.append(f"The best view alone, {name}, would give {value:.4f}.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["energy"]
 
@@ -21,7 +21,7 @@ def energy(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Mean energy of the rows with the lowest energy: the label-free part of ETran.
+    r"""Compute the mean energy of the rows with the lowest energy: the label-free part of ETran.
 
     Parameters
     ----------
@@ -73,26 +73,17 @@ def energy(
 
 
 def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, object]:
-    """Give the native options."""
-    if tail not in ("low", "high"):
-        raise DataError(f"tail is {tail!r}; choose 'low' or 'high'")
-    try:
-        part = float(share)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"share is {share!r}; give a share of the rows, above 0, at most 1"
-        ) from None
-    if not 0 < part <= 1:
-        raise DataError(f"share is {share}; give a share of the rows above 0, at most 1")
-    return {"share": part, "highest": tail == "high"}
+    """Validate the options and return those of the kernel."""
+    part = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
+    return {"share": part, "highest": choice("tail", tail, ("low", "high")) == "high"}
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     which = "highest" if score.highest else "lowest"
     return [
-        f"It is the mean of ln sum exp over the features, of the {int(score.n_rows)} row(s) where "
-        f"it is {which}; it grows with the width and scale of the features."
+        f"It is the energy, ln sum exp over the features, averaged over the {int(score.n_rows)} "
+        f"row(s) where it is {which}; it grows with the width and scale of the features."
     ]
 
 

@@ -1,12 +1,13 @@
-"""GBC: how much the Gaussians of the classes overlap."""
+"""GBC: minus the summed Bhattacharyya coefficients of Gaussians fitted to the classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["gbc"]
@@ -25,7 +26,7 @@ def gbc(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Gaussian Bhattacharyya coefficient: how little the classes overlap.
+    r"""Compute the Gaussian Bhattacharyya coefficient (GBC): minus the overlap of the classes.
 
     Parameters
     ----------
@@ -108,27 +109,20 @@ def gbc(
 def options(
     task: str, *, covariance: str = "spherical", n_components: int | None = 64
 ) -> dict[str, object]:
-    """Give the native options; without `n_components` there is no projection."""
-    if covariance not in COVARIANCES:
-        raise DataError(f"covariance is {covariance!r}; choose {', '.join(map(repr, COVARIANCES))}")
-    if n_components is None:
-        return {"covariance": covariance}
-    try:
-        count = float(n_components)
-    except (TypeError, ValueError) as error:
-        message = f"n_components is {n_components!r}; give a whole number of at least 1, or None"
-        raise DataError(message) from error
-    if isinstance(n_components, bool) or not 1 <= count <= 2**53 or count != int(count):
-        raise DataError(
-            f"n_components is {n_components!r}; give a whole number of at least 1, or None"
+    """Validate the options and return those of the kernel; no `n_components`, no projection."""
+    found: dict[str, object] = {"covariance": choice("covariance", covariance, COVARIANCES)}
+    if n_components is not None:
+        advice = "a whole number of at least 1, or None"
+        found["n_components"] = float(
+            whole_number("n_components", n_components, 1, advice=advice, wrong_type=DataError)
         )
-    return {"covariance": covariance, "n_components": count}
+    return found
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     if score.classes is None or len(score.classes) < 2:
-        return ["There is a single class, and so no pair of classes that could overlap."]
+        return ["There is a single class, so no pair of classes can overlap."]
     n_pairs = len(score.classes) * (len(score.classes) - 1)
     lines = [
         f"Pairs of classes overlap by {-float(score) / n_pairs:.4f} on average, where 1 is two "

@@ -1,14 +1,13 @@
-"""H-score: how much of the features' spread lies between the classes."""
+"""H-score: the between-class share of the features' variance, summed over directions."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["h_score"]
 
@@ -26,7 +25,7 @@ def h_score(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""H-score of features for class labels.
+    r"""Compute the H-score of features for class labels.
 
     Parameters
     ----------
@@ -35,8 +34,8 @@ def h_score(
     labels : array-like of shape (n_samples,)
         Classes: integers, strings or booleans.
     shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
-        How far the features' covariance is drawn to a multiple of the identity: not at all, as
-        far as Ledoit and Wolf or Chen et al. estimate, or this far.
+        Shrinkage of the features' covariance to a multiple of the identity: none, as estimated by
+        Ledoit and Wolf or by Chen et al. (oracle approximating shrinkage), or this number.
     task : {"auto", "classification"}, default="auto"
         As in :func:`transferability.logme`.
     precision : {"double", "single"}, default="double"
@@ -115,34 +114,27 @@ def h_score(
 
 
 def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
-    """Give the native options: nothing, a name, or a number from 0 to 1."""
+    """Validate the shrinkage and return the kernel options."""
     if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in _NAMED):
         return {"shrinkage": shrinkage}
-    try:
-        number = math.nan if isinstance(shrinkage, (str, bool)) else float(shrinkage)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise DataError(
-            f"shrinkage is {shrinkage!r}; choose None, 'ledoit-wolf', 'oas' or a number between 0 "
-            f"and 1"
-        )
-    return {"shrinkage": number}
+    advice = "None, 'ledoit-wolf', 'oas' or a number between 0 and 1"
+    return {"shrinkage": number("shrinkage", shrinkage, advice, (0, 1))}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, without shrinkage."""
-    from ._influence import of_separation
+    """Return the influence of every row; None with shrinkage or for singular features."""
+    from ._influence import native
 
-    return None if options["shrinkage"] is not None else of_separation(given)
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
-    """Say how far the classes are apart, and which the most."""
+    """Return sentences that interpret the score."""
     most = score.n_classes - 1
     lines = [
-        f"It is the part of the features' spread that lies between the classes, in directions out "
-        f"of {most}: 0 if the class means coincide, {most} if the features tell all classes apart."
+        f"It is the share of the features' variance that lies between the classes, summed over at "
+        f"most {most} directions: 0 if the class means coincide, {most} if the features tell all "
+        f"classes apart."
     ]
     if score.shrinkage > 0:
         lines.append(f"The features' covariance was shrunk by {score.shrinkage:.4f}.")
@@ -154,12 +146,15 @@ def explain(score: Any) -> list[str]:
         ]
         order = sorted(range(len(shares)), key=shares.__getitem__)
         worst, best = (f"{score.classes[i]} ({shares[i]:.0%})" for i in (order[0], order[-1]))
-        lines.append(f"Most of what it can be it is for class {best}, least for class {worst}.")
+        lines.append(
+            f"Of its largest possible part, class {best} reaches the most and class {worst} the "
+            f"least."
+        )
     reach = min(most, score.n_features)
     if reach and float(score) > 0.98 * reach:
         lines.append(
-            f"It is {float(score) / reach:.1%} of the most it can be: nearly saturated, so that it "
-            f"hardly tells good features from better ones."
+            f"It is {float(score) / reach:.1%} of its maximum: nearly saturated, so it hardly "
+            f"tells good features from better ones."
         )
     return lines
 

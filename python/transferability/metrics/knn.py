@@ -1,13 +1,13 @@
-"""k-NN: how often the nearest other rows vote for a row's own class."""
+"""k-NN: leave-one-out accuracy, or R², of the k nearest neighbours."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["knn"]
 
@@ -21,7 +21,7 @@ def knn(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Leave-one-out accuracy of the k nearest neighbours, or their R² on real targets.
+    r"""Compute the leave-one-out accuracy of the k nearest neighbours, or their R² on targets.
 
     Parameters
     ----------
@@ -86,18 +86,12 @@ def knn(
 
 
 def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    if metric not in ("l2", "cosine"):
-        raise DataError(f"metric is {metric!r}; choose 'l2' or 'cosine'")
-    try:
-        count = operator.index(k)
-    except TypeError:
-        raise DtypeError(f"k is {k!r}; give a whole number of neighbours") from None
-    if count < 1:
-        raise DataError(f"k is {k}; give at least 1 neighbour")
-    return {"k": float(count), "cosine": metric == "cosine", "vote": task == "multilabel"}
+    """Validate the options and return those of the kernel."""
+    return {
+        "k": float(whole_number("k", k, 1)),
+        "cosine": choice("metric", metric, ("l2", "cosine")) == "cosine",
+        "vote": task == "multilabel",
+    }
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
@@ -108,7 +102,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what guessing would get."""
+    """Return sentences that compare the score with guessing."""
     k = int(score.k)
     if score.classes is None:
         if score.task == "regression":
@@ -116,7 +110,9 @@ def explain(score: Any) -> list[str]:
                 f"It is the R² of predicting each row by the mean of its {k} nearest neighbours: 1 "
                 f"is perfect, 0 no better than the overall mean."
             ]
-        return [f"Its {k} nearest neighbours vote this share of the 0/1 labels of a row right."]
+        return [
+            f"It is the share of the 0/1 labels that the {k} nearest neighbours of a row predict."
+        ]
     chance = max(score.class_counts) / score.n_samples
     return [
         f"It is the share of rows whose {k} nearest neighbours vote for the row's own class; "

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from .lin_mse import explain as _explain
-from .lin_mse import options as _options
+from .._scoring.score_features import score_one
+from .lin_mse import explain, options
 
 __all__ = ["lab_mse"]
 
@@ -24,10 +21,10 @@ def lab_mse(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    """Minus the mean squared error of a linear fit from the source model's outputs to targets.
+    """Compute LabMSE: minus the mean squared error of a linear fit from the source model's outputs.
 
-    :func:`transferability.lin_mse` with what the source model puts out for the same rows in
-    place of features. In ``score`` and ``rank`` those are given as ``source_probs``.
+    This is :func:`transferability.lin_mse` with the outputs of the source model in place of
+    features. ``score`` and ``rank`` take them as ``source_probs``.
 
     Parameters
     ----------
@@ -92,18 +89,6 @@ def lab_mse(
         precision=precision,
         n_threads=n_threads,
     )
-
-
-def options(
-    task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
-) -> dict[str, object]:
-    """Give the native options."""
-    return _options(task, ridge=ridge, penalty=penalty, outputs=outputs)
-
-
-def explain(score: Any) -> list[str]:
-    """Say whose error it is."""
-    return _explain(score)
 
 
 SPEC = MetricSpec(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
+from ..errors import DtypeError
 
 __all__ = ["lda"]
 
@@ -22,7 +22,7 @@ def lda(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Mean posterior of the true class under linear discriminant analysis.
+    r"""Compute the mean posterior of the true class under linear discriminant analysis (LDA).
 
     The classification part of ETran.
 
@@ -33,7 +33,7 @@ def lda(
     labels : array-like of shape (n_samples,)
         Classes: integers, strings or booleans, at least two of them.
     shrinkage : float, optional
-        In (0, 1]: how much of the covariance within classes is replaced by its mean variance.
+        In (0, 1]: the share of the within-class covariance that is replaced by its mean variance.
         Default: ``max(exp(-5 s), 1e-10)``, s being the spread of that covariance (about its
         largest eigenvalue), as SFDA and ETran have it. That depends on the scale of the
         features; with a number the score does not.
@@ -105,20 +105,17 @@ def lda(
 
 
 def options(task: str, *, shrinkage: float | None = None) -> dict[str, object]:
-    """Check the shrinkage."""
+    """Validate the shrinkage and return the kernel options."""
     if shrinkage is None:
         return {"shrinkage": None}
-    try:
-        value = float(shrinkage)
-    except (TypeError, ValueError):
-        raise DtypeError(f"shrinkage is {shrinkage!r}; give a number or None") from None
-    if math.isnan(value) or not 0.0 < value <= 1.0:
-        raise DataError(f"shrinkage is {value:g}; lda needs 0 < shrinkage <= 1")
-    return {"shrinkage": value}
+    advice = "None or a number with 0 < shrinkage <= 1"
+    return {
+        "shrinkage": number("shrinkage", shrinkage, advice, (ABOVE_ZERO, 1), wrong_type=DtypeError)
+    }
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant, fitted to these samples, gives "
         "to their own classes.",
@@ -127,12 +124,12 @@ def explain(score: Any) -> list[str]:
 
 
 def compared(score: Any) -> list[str]:
-    """Compare a mean posterior with what features that know nothing get."""
+    """Return sentences that compare a mean posterior with that of uninformative features."""
     share = sum((count / score.n_samples) ** 2 for count in score.class_counts)
     lines = [f"Features that know nothing would get {share:.4f}; shrinkage {score.shrinkage:.3g}."]
     order = sorted(range(len(score.classes)), key=lambda i: float(score.per_target[i]))
     worst, best = (f"{score.classes[i]} ({score.per_target[i]:.4f})" for i in (order[0], order[-1]))
-    lines.append(f"Surest on class {best}, least sure on class {worst}.")
+    lines.append(f"The posterior is highest for class {best} and lowest for class {worst}.")
     return lines
 
 

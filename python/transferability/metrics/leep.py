@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice, flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
-from .nce import check_normalize, entropy_lines
+from .._scoring.score_features import score_one
+from .nce import NORMALIZE, entropy_lines
 
 __all__ = ["explain", "leep", "options"]
 
@@ -22,7 +22,7 @@ def leep(
     task: str = "classification",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Score a source model's class probabilities by the log expected empirical prediction.
+    r"""Compute LEEP, the log expected empirical prediction, of a source model's probabilities.
 
     Parameters
     ----------
@@ -47,10 +47,11 @@ def leep(
     Returns
     -------
     score : Score
-        In nats per sample, from -H(Y), where the probabilities know nothing, to 0 (plus what the
-        rows' sums exceed 1 by); higher is better. `per_target` is the mean over the rows of each
-        class; the value is their mean weighted by `class_counts`. Details: `label_entropy`, H(Y)
-        in nats; `n_source_classes`, how many have mass in some row; `from_logits`, `normalize`.
+        In nats per sample, from -H(Y), where the probabilities are uninformative, to 0 (and
+        above, where rows sum to more than 1); higher is better. `per_target` is the mean over the
+        rows of each class; the value is their mean weighted by `class_counts`. Details:
+        `label_entropy`, H(Y) in nats; `n_source_classes`, how many have mass in some row;
+        `from_logits`, `normalize`.
 
     Raises
     ------
@@ -106,21 +107,22 @@ def leep(
 def options(
     task: str, *, from_logits: bool = False, normalize: str | None = None
 ) -> dict[str, object]:
-    """Give the native options."""
-    if from_logits not in (True, False):
-        raise DataError(f"from_logits is {from_logits!r}; choose True or False")
-    return {"from_logits": bool(from_logits), "normalize": check_normalize(normalize)}
+    """Validate the options and return those of the kernel."""
+    return {
+        "from_logits": flag("from_logits", from_logits),
+        "normalize": choice("normalize", normalize, NORMALIZE),
+    }
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, where the value is not normalised."""
-    from ._influence import of_predictions
+    """Return the influence of every row; None where the value is normalised."""
+    from ._influence import native
 
-    return None if options["normalize"] else of_predictions(given, options["from_logits"])
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
-    """Say how much of the labels' entropy the source probabilities explain."""
+    """Return sentences on the share of the labels' entropy that the probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"
     return entropy_lines(score, what)
 

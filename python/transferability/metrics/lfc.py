@@ -1,12 +1,13 @@
-"""LFC: the correlation between likeness of features and likeness of labels."""
+"""LFC: the correlation of feature similarity with label similarity over pairs of samples."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 
 __all__ = ["lfc"]
 
@@ -19,7 +20,7 @@ def lfc(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Label-feature correlation (LFC) over pairs of samples.
+    r"""Compute the label-feature correlation (LFC) over pairs of samples.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def lfc(
     -----
     Pearson's correlation of the entries of :math:`F F^\top` with those of the matrix that holds
     +1 where two samples share their class and -1 where not. No such matrix is formed. Features
-    are not centred, so that a common offset matters; :func:`transferability.cka` is its centred
-    relative. Implementations that divide by spectral norms instead give other numbers.
+    are not centred, so a common offset matters; :func:`transferability.cka` is the centred
+    variant. Implementations that divide by spectral norms instead give other numbers.
 
     References
     ----------
@@ -77,23 +78,18 @@ def lfc(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """Give the native options: none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
-    """Say what is correlated."""
+    """Return sentences that interpret the score."""
     return [
-        "It is the correlation, over all pairs of samples, of the product of their features with "
-        "whether they share their class: 1 if pairs are alike exactly where labels are, 0 if "
-        "likeness says nothing."
+        "It is the correlation, over all pairs of samples, of the inner product of their features "
+        "with whether they share a class: 1 if only samples of one class are similar, 0 if "
+        "similarity is unrelated to the classes."
     ]
 
 
 SPEC = MetricSpec(
     name="lfc",
-    options=options,
+    options=no_options,
     explain=explain,
     when="A quick check whether equal labels have similar features; weak as a ranking on its own.",
 )

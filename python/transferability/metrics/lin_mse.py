@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["lin_mse"]
 
@@ -25,7 +24,7 @@ def lin_mse(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Minus the mean squared error of a linear fit from features to targets.
+    r"""Compute LinMSE: minus the mean squared error of a linear fit from features to targets.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ def lin_mse(
     ridge : float, default=0.0
         The weight of the penalty, 0 or more; its unit is that of a squared feature.
     penalty : bool, default=False
-        Whether the penalty counts, as in the paper, or not, as in its code.
+        Whether the score includes the penalty, as in the paper; it does not in its code.
     outputs : {"mean", "sum"}, default="mean"
         Whether the errors of several targets are averaged, as in the code, or summed, as in the
         paper.
@@ -108,27 +107,17 @@ def lin_mse(
 def options(
     task: str, *, ridge: float = 0.0, penalty: bool = False, outputs: str = "mean"
 ) -> dict[str, object]:
-    """Give the native options."""
-    try:
-        number = math.nan if isinstance(ridge, (str, bool)) else float(ridge)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number <= 1e100:
-        raise DataError(f"ridge is {ridge!r}; give a number from 0 to 1e100")
-    if penalty not in (True, False):
-        raise DataError(f"penalty is {penalty!r}; choose True or False")
-    if outputs not in ("mean", "sum"):
-        raise DataError(f"outputs is {outputs!r}; choose 'mean' or 'sum'")
+    """Validate the options and return those of the kernel."""
     return {
-        "ridge": number,
-        "penalty": bool(penalty),
-        "outputs": outputs,
+        "ridge": number("ridge", ridge, "a number from 0 to 1e100", (0, 1e100)),
+        "penalty": flag("penalty", penalty),
+        "outputs": choice("outputs", outputs, ("mean", "sum")),
         "skip_constant": task == "multilabel",
     }
 
 
 def explain(score: Any) -> list[str]:
-    """Say whose error it is."""
+    """Return sentences that interpret the score."""
     ridge = score.details.get("ridge", 0.0)
     fit = f"ridge fit (penalty {ridge:g})" if ridge > 0 else "least-squares fit"
     what = "the sum" if score.details.get("outputs") == "sum" else "the mean"

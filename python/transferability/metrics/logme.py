@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._metric.options import flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
 __all__ = ["logme"]
 
@@ -24,7 +24,7 @@ def logme(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Log maximum evidence (LogME) of features for labels or targets.
+    r"""Compute LogME, the log maximum evidence of features for labels or targets.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def logme(
     Warns
     -----
     TransferabilityWarning
-        Where the value is defined but deserves a second look, for example with one class only.
+        Where the value is defined but may mislead, for example with one class only.
 
     Notes
     -----
@@ -121,13 +121,12 @@ def logme(
 def options(
     task: str, *, intercept: bool | str = "auto", keep_coef: bool = False
 ) -> dict[str, object]:
-    """Give the native options; "auto" means an intercept for regression only."""
-    if intercept not in (True, False, "auto"):
-        raise DataError(f"intercept is {intercept!r}; choose True, False or 'auto'")
-    with_intercept = task == "regression" if intercept == "auto" else bool(intercept)
+    """Validate the options and return those of the kernel; "auto" means regression only."""
+    if intercept == "auto":
+        intercept = task == "regression"
     return {
-        "intercept": with_intercept,
-        "keep_coef": bool(keep_coef),
+        "intercept": flag("intercept", intercept, "True, False or 'auto'"),
+        "keep_coef": flag("keep_coef", keep_coef),
         "skip_constant": task == "multilabel",
     }
 
@@ -140,7 +139,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and compare it with features that know nothing."""
+    """Return sentences that compare the score with uninformative features."""
     kind = "targets" if score.classes is None else "classes"
     lines = [
         f"It is the log evidence per sample, in nats, of a Bayesian linear model, the mean over "

@@ -1,4 +1,7 @@
-"""N-LEEP: LEEP with the components of a Gaussian mixture as source classes."""
+"""N-LEEP: LEEP with the components of a Gaussian mixture as source classes.
+
+scikit-learn fits the mixture; the kernel of LEEP scores its responsibilities.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .. import _core
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["n_leep"]
@@ -26,7 +30,7 @@ def n_leep(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""N-LEEP: how well mixture components of the features tell the classes.
+    r"""N-LEEP: LEEP of a Gaussian mixture that is fitted to the features.
 
     Needs scikit-learn (``pip install transferability[sklearn]``).
 
@@ -40,35 +44,36 @@ def n_leep(
         Principal components: a share of variance in (0, 1), a number of 1 or more, or None for
         the features as they are.
     n_mixture : int, optional
-        Gaussians in the mixture. Default: five a class, at most one a row.
+        Number of Gaussians in the mixture. Default: five a class, at most one a row.
     covariance : {"full", "diag", "spherical"}, default="full"
-        Of each Gaussian; papers differ.
+        Covariance of each Gaussian; papers differ.
     seed : int, default=0
-        Of the mixture's starting point.
+        Seed of the start of expectation maximisation.
     task : {"auto", "classification"}, default="auto"
         Classification only.
     n_threads : int, optional
-        Without effect: scikit-learn follows its own settings.
+        Threads of the LEEP step; the fit follows the settings of scikit-learn.
 
     Returns
     -------
     score : Score
         Mean log of the expected empirical prediction, in nats a sample, at most 0; higher is
         better. `per_target` has the mean of each class; the value is their mean weighted by
-        `class_counts`. `n_mixture_used` and `n_components_used` say what was fitted.
+        `class_counts`. `n_mixture_used` and `n_components_used` are the sizes of
+        the fit.
 
     Raises
     ------
     MissingDependencyError
-        Without scikit-learn.
+        If scikit-learn is not installed.
     DataError
-        As :func:`transferability.logme`; options out of range; a single class; a mixture that
-        cannot be fitted.
+        As :func:`transferability.logme`; for options out of range, a single class, and a mixture
+        that cannot be fitted.
 
     Warns
     -----
     TransferabilityWarning
-        Where the mixture has not converged after scikit-learn's 100 iterations.
+        If the mixture has not converged after scikit-learn's 100 iterations.
 
     Notes
     -----
@@ -110,7 +115,7 @@ def options(
     covariance: str = "full",
     seed: int = 0,
 ) -> dict[str, object]:
-    """Check the options."""
+    """Validate the options and return those of `compute`."""
     if covariance not in ("full", "diag", "spherical"):
         raise DataError(f"covariance is {covariance!r}; choose 'full', 'diag' or 'spherical'")
     size = None if n_mixture is None else _whole("n_mixture", n_mixture, 1)
@@ -146,7 +151,7 @@ def _whole(name: str, value: int, least: int) -> int:
 
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-    """Fit the mixture and score its responsibilities."""
+    """Fit the mixture, and compute LEEP with its responsibilities as source probabilities."""
     import numpy as np
 
     from ._sklearn import checked_float64, class_codes, scikit_learn
@@ -181,22 +186,16 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
             ) from error
     for warning in caught:
         texts.append(f"n_leep, from scikit-learn: {' '.join(str(warning.message).split())}")
-    joint = np.zeros((len(counts), probs.shape[1]))
-    np.add.at(joint, codes, probs)
-    mass = joint.sum(axis=0)
-    share = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
-    expected = np.log(np.einsum("iz,iz->i", share[codes], probs))
-    return {
-        "value": float(expected.mean()),
-        "per_target": np.bincount(codes, weights=expected) / counts,
-        "details": {"n_mixture_used": int(size), "n_components_used": int(x.shape[1])},
-        "warnings": list(dict.fromkeys(texts)),
-        "exact": True,
-    }
+    responsibilities = {"source_probs": probs, "labels": codes}
+    (leep,) = _core.compute([("leep", {})], n_threads, responsibilities, None)
+    if isinstance(leep, Exception):
+        raise leep
+    details = {"n_mixture_used": int(size), "n_components_used": int(x.shape[1])}
+    return {**leep, "details": details, "warnings": list(dict.fromkeys(texts))}
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what classes alone would get."""
+    """Return sentences on the score and on that of uninformative features."""
     import math
 
     shares = [count / score.n_samples for count in score.class_counts]

@@ -1,17 +1,17 @@
-"""NCE: minus the entropy that the labels have left once the source model's classes are known."""
+"""NCE: minus the conditional entropy of the labels given the source model's classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError
+from .._scoring.score_features import score_one
 
-__all__ = ["check_normalize", "entropy_lines", "explain", "nce", "options"]
+__all__ = ["NORMALIZE", "entropy_lines", "explain", "nce", "options"]
 
-_NORMALIZE = (None, "entropy_sum", "entropy_ratio")
+NORMALIZE = (None, "entropy_sum", "entropy_ratio")
 
 
 def nce(
@@ -22,7 +22,7 @@ def nce(
     task: str = "classification",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Score predictions of a source model by the negative conditional entropy of the labels.
+    r"""Compute NCE, the negative conditional entropy of the labels given a source model's classes.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def nce(
     Returns
     -------
     score : Score
-        In nats per sample, from -H(Y), where the source classes know nothing, to 0; higher is
+        In nats per sample, from -H(Y), where the source classes are uninformative, to 0; higher is
         better. `per_target` is the mean over the rows of each class; the value is their mean
         weighted by `class_counts`. Details: `label_entropy`, H(Y) in nats; `n_source_classes`,
         how many occur; `normalize`.
@@ -99,32 +99,25 @@ def nce(
 
 
 def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
-    """Give the native options."""
-    return {"normalize": check_normalize(normalize)}
+    """Validate the option and return it."""
+    return {"normalize": choice("normalize", normalize, NORMALIZE)}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row, where the value is not normalised."""
-    from ._influence import of_frequencies
+    """Return the influence of every row; None where the value is normalised."""
+    from ._influence import native
 
-    return None if options["normalize"] else of_frequencies(given)
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
-    """Say how much of the labels' entropy the source classes explain."""
+    """Return sentences on the share of the labels' entropy that the source classes explain."""
     what = "minus the entropy of the labels given the source model's classes"
     return entropy_lines(score, what)
 
 
-def check_normalize(normalize: object) -> object:
-    """Refuse an unknown way to normalise."""
-    if normalize not in _NORMALIZE:
-        raise DataError(f"normalize is {normalize!r}; choose {', '.join(map(repr, _NORMALIZE))}")
-    return normalize
-
-
 def entropy_lines(score: Any, what: str) -> list[str]:
-    """Compare a score with the entropy of the labels, for NCE and LEEP alike."""
+    """Return sentences that compare NCE or LEEP with the entropy of the labels."""
     entropy, n_source = score.label_entropy, int(score.n_source_classes)
     normalize = score.details.get("normalize")
     unit = {
@@ -141,7 +134,7 @@ def entropy_lines(score: Any, what: str) -> list[str]:
     if entropy > 0:
         lines.append(
             f"The labels have an entropy of {entropy:.4f} nats, of which {n_source} source classes "
-            f"explain {known:.4f} ({known / entropy:.1%}); 0 % is a model that knows nothing."
+            f"explain {known:.4f} ({known / entropy:.1%}); 0 % is an uninformative model."
         )
     return lines
 

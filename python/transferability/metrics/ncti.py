@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["ncti"]
 
@@ -23,11 +23,11 @@ def ncti(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Give the three parts of the neural-collapse score (NCTI); :func:`rank` makes them a score.
+    r"""Compute the three parts of NCTI, the neural collapse transferability index.
 
-    The score adds parts that are scaled to [0, 1] over the models of a ranking, so one model has
-    no value: it is NaN here and in :func:`score`, with a warning, and "all" leaves NCTI out there.
-    ``rank(models, labels, "ncti")`` gives values, which change when models are added or removed.
+    The score is a sum of parts, each scaled to [0, 1] over the models of a ranking. A single model
+    has no value: it is NaN here and in :func:`score`, with a warning, and "all" leaves NCTI out.
+    ``rank(models, labels, "ncti")`` computes values, which change when models are added or removed.
 
     Parameters
     ----------
@@ -101,20 +101,12 @@ def ncti(
 
 
 def options(task: str, *, n_components: int = 64) -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    try:
-        count = operator.index(n_components)
-    except TypeError:
-        raise DtypeError(f"n_components is {n_components!r}; give a whole number") from None
-    if count < 1:
-        raise DataError(f"n_components is {count}; give 1 or more")
-    return {"n_components": float(count)}
+    """Validate the number of components and return the kernel options."""
+    return {"n_components": float(whole_number("n_components", n_components, 1))}
 
 
 def pool(scores: Sequence[Any]) -> list[float]:
-    """Give the values of models that are compared with each other."""
+    """Return the values of models that are ranked together."""
 
     def scaled(part: str) -> list[float]:
         parts = [float(getattr(score, part)) for score in scores]
@@ -126,7 +118,7 @@ def pool(scores: Sequence[Any]) -> list[float]:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, or why there is none."""
+    """Return sentences on the parts, and on the value if there is one."""
     parts = (
         f"spread {score.spread:.4f} and posterior {score.posterior:.4f} (more is better), within "
         f"{score.within:.4f} (less is better)"

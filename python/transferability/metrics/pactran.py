@@ -7,9 +7,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["pactran"]
@@ -24,7 +25,7 @@ def pactran(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""PACTran with a Gaussian prior: the negative of its bound.
+    r"""Compute PACTran with a Gaussian prior: minus a PAC-Bayes bound on the log loss.
 
     Needs scikit-learn (``pip install transferability[sklearn]``).
 
@@ -93,21 +94,16 @@ def pactran(
 
 
 def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[str, object]:
-    """Check the options."""
-    checked: dict[str, object] = {}
-    for name, value in (("prior", prior), ("variance", variance)):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise DataError(f"{name} is {value!r}; give a positive number") from None
-        if not 1e-100 <= number <= 1e100:
-            raise DataError(f"{name} is {value}; give a number from 1e-100 to 1e100")
-        checked[name] = number
-    return checked
+    """Validate the options."""
+    advice, within = "a number from 1e-100 to 1e100", (1e-100, 1e100)
+    return {
+        "prior": number("prior", prior, advice, within),
+        "variance": number("variance", variance, advice, within),
+    }
 
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-    """Fit the classifier and measure how flat its loss is."""
+    """Fit the classifier and compute the PAC-Bayes bound from the curvature of its loss."""
     import numpy as np
 
     from ._sklearn import checked_float64, class_codes, scikit_learn
@@ -155,7 +151,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number is made of."""
+    """Return sentences that interpret the score."""
     return [
         f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "
         f"fitted classifier and {score.flatness:.4f} for how sharp its minimum is."

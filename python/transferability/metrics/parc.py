@@ -1,13 +1,13 @@
-"""PARC: how well distances between features order distances between labels."""
+"""PARC: the rank correlation of feature distances with label distances."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from ..errors import DataError, DtypeError
+from .._scoring.score_features import score_one
 
 __all__ = ["parc"]
 
@@ -22,7 +22,7 @@ def parc(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Pairwise annotation representation comparison (PARC) of features and classes.
+    r"""Compute PARC, the pairwise annotation representation comparison of features and classes.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def parc(
     task : {"auto", "classification"}, default="auto"
         Classification only.
     n_threads : int, optional
-        Has little to do here; kept for uniformity.
+        Default: :func:`transferability.get_num_threads`. It hardly changes the time.
 
     Returns
     -------
@@ -94,30 +94,19 @@ def parc(
 def options(
     task: str, *, n_components: int = 32, max_samples: int = 500, seed: int = 0
 ) -> dict[str, object]:
-    """Give the native options."""
-    import operator
-
-    checked: dict[str, object] = {}
-    for name, value, least in (
-        ("n_components", n_components, 2),
-        ("max_samples", max_samples, 3),
-        ("seed", seed, 0),
-    ):
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise DtypeError(f"{name} is {value!r}; give a whole number") from None
-        if not least <= number <= 2**53:
-            raise DataError(f"{name} is {number}; give {least} or more, at most 2**53")
-        checked[name] = float(number)
-    return checked
+    """Validate the options and return those of the kernel."""
+    return {
+        "n_components": float(whole_number("n_components", n_components, 2)),
+        "max_samples": float(whole_number("max_samples", max_samples, 3)),
+        "seed": float(whole_number("seed", seed, 0)),
+    }
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     return [
-        f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, between how "
-        f"far their features are apart and whether their classes differ: 0 is no relation."
+        f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, of the "
+        f"distance of their features with whether their classes differ: 0 is no relation."
     ]
 
 

@@ -1,13 +1,12 @@
-"""The H-score with Ledoit and Wolf's shrinkage, under its own name."""
+"""Regularized H-score: the H-score with Ledoit-Wolf shrinkage."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
-from .h_score import explain as _explain
+from .._scoring.score_features import score_one
+from .h_score import explain
 
 __all__ = ["regularized_h_score"]
 
@@ -21,7 +20,7 @@ def regularized_h_score(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    """H-score with the features' covariance shrunk as Ledoit and Wolf do.
+    """Compute the H-score with Ledoit-Wolf shrinkage of the features' covariance.
 
     The same as :func:`transferability.h_score` with ``shrinkage="ledoit-wolf"``.
 
@@ -94,19 +93,9 @@ def regularized_h_score(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """Give the native options: none."""
-    return {}
-
-
-def explain(score: Any) -> list[str]:
-    """Say what the H-score says."""
-    return _explain(score)
-
-
 SPEC = MetricSpec(
     name="regularized_h_score",
-    options=options,
+    options=no_options,
     explain=explain,
     when="H-score for many features or few samples: shrinkage keeps it from saturating.",
 )

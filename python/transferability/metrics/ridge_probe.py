@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
 __all__ = ["ridge_probe"]
@@ -22,7 +24,7 @@ def ridge_probe(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Leave-one-out accuracy or R² of ridge regression on standardised features.
+    r"""Compute the leave-one-out accuracy or R² of ridge regression on standardised features.
 
     A linear probe without a training run: exact leave-one-out predictions from one
     decomposition.
@@ -63,7 +65,7 @@ def ridge_probe(
     Warns
     -----
     TransferabilityWarning
-        For classes of one sample, which no model finds that has not seen them.
+        For classes of one sample: without it, no model knows the class.
 
     Notes
     -----
@@ -76,7 +78,7 @@ def ridge_probe(
 
     The ridge is that of the least :math:`\sum e^2`, over all classes together or for each
     target. A row's class is that of its largest prediction, the first of equal ones. R² is
-    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so features that know nothing get slightly less
+    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less
     than 0. Means, scales and N are those of all rows.
 
     References
@@ -105,19 +107,23 @@ def ridge_probe(
 
 
 def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, object]:
-    """Check the ridges, and write them as the native module reads them."""
+    """Validate the ridges and return them for the native module."""
     if ridges is None:
         return {"ridges": None}
+    advice, within = "a finite number above 0", (ABOVE_ZERO, sys.float_info.max)
     try:
-        values = [float(ridge) for ridge in ridges]
-    except (TypeError, ValueError):
+        values = [
+            number(f"ridges[{place}]", ridge, advice, within, wrong_type=DtypeError)
+            for place, ridge in enumerate(ridges)
+        ]
+    except TypeError:  # of an entry, which is a DtypeError, or of enumerate
         raise DtypeError(f"ridges is {ridges!r}; give a sequence of numbers above 0") from None
     if not values:
         raise DataError("ridges is empty; give at least one, or None for the default grid")
     for place, value in enumerate(values):
         if not 0.0 < value < float("inf"):
             raise DataError(f"ridges[{place}] is {value:g}; every ridge must be above 0 and finite")
-    return {"ridges": ",".join(map(repr, values))}
+    return {"ridges": values}
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
@@ -128,7 +134,7 @@ def influence(given: Any, options: Any, run: Any) -> Any:
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     if score.classes is None:
         return [
             f"It is the R² of predictions of rows that were left out, the mean over "
@@ -136,8 +142,8 @@ def explain(score: Any) -> list[str]:
         ]
     share = max(score.class_counts) / score.n_samples
     return [
-        "It is the share of samples that a ridge regression of all others finds the class of "
-        f"when they are left out, at a ridge of {score.ridge:g}.",
+        "It is the leave-one-out accuracy of a ridge regression: the share of samples whose class "
+        f"it predicts when they are left out, at a ridge of {score.ridge:g}.",
         f"Always guessing the most frequent class would get {share:.4f}.",
     ]
 

@@ -1,12 +1,13 @@
-"""SFDA: a linear discriminant that is fitted again to harder samples."""
+"""SFDA: the mean posterior of a linear discriminant that is refitted to harder samples."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from .lda import compared
 
 __all__ = ["sfda"]
@@ -20,7 +21,7 @@ def sfda(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Self-challenging Fisher discriminant analysis.
+    r"""Compute SFDA, the self-challenging Fisher discriminant analysis.
 
     Parameters
     ----------
@@ -87,13 +88,8 @@ def sfda(
     )
 
 
-def options(task: str) -> dict[str, object]:
-    """There are none."""
-    return {}
-
-
 def explain(score: Any) -> list[str]:
-    """Say what the number means, and what chance would be."""
+    """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant gives to the true classes after "
         f"samples were moved towards the other classes ({1 - score.certainty:.1%} of the way).",
@@ -103,7 +99,7 @@ def explain(score: Any) -> list[str]:
 
 SPEC = MetricSpec(
     name="sfda",
-    options=options,
+    options=no_options,
     explain=explain,
     when="Classification after fine-tuning that separates classes further; saturates for N <= D.",
 )

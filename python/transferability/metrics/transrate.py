@@ -1,13 +1,14 @@
-"""TransRate: what the labels tell about the features, by coding rates."""
+"""TransRate: the coding rate of the features less that within the classes."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from .._metric.options import choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
-from .._scoring.evaluate import score_one
+from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["transrate"]
@@ -26,7 +27,7 @@ def transrate(
     precision: str = "double",
     n_threads: int | None = None,
 ) -> Score:
-    r"""TransRate of features for class labels, in one of its three versions.
+    r"""Compute TransRate of features for class labels, in one of its three variants.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def transrate(
     Warns
     -----
     TransferabilityWarning
-        Where the value is defined but deserves a second look: one class, classes of one row,
+        Where the value is defined but may mislead: one class, classes of one row,
         features that do not vary, digits lost to large features.
 
     Notes
@@ -118,21 +119,16 @@ def transrate(
 
 
 def options(task: str, *, variant: str = "paper", eps: float = 1e-4) -> dict[str, object]:
-    """Give the native options."""
-    if variant not in VARIANTS:
-        raise DataError(f"variant is {variant!r}; choose {', '.join(map(repr, VARIANTS))}")
-    try:
-        distortion = float(eps)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"eps is {eps!r}; give a positive number, such as 1e-4") from error
+    """Validate the options and return those of the kernel."""
+    distortion = number("eps", eps, "a positive number, such as 1e-4")
     if not 1e-30 <= distortion <= 1e30:
         problem = "is not a number" if math.isnan(distortion) else "is outside [1e-30, 1e30]"
         raise DataError(f"eps {problem}, got {eps!r}; the usual value is 1e-4")
-    return {"variant": variant, "eps": distortion}
+    return {"variant": choice("variant", variant, VARIANTS), "eps": distortion}
 
 
 def explain(score: Any) -> list[str]:
-    """Say what the number means."""
+    """Return sentences that interpret the score."""
     within = score.rate - float(score)
     lines = [
         f"Coding the features takes {score.rate:.4f} nats, and {within:.4f} once the classes are "

@@ -1,8 +1,8 @@
-"""The code that a model of the user's own runs, as text to hash.
+"""Collect the source code that a user's model runs, as text to hash.
 
-Not of libraries: theirs is known by their versions. Of all other code what is reached counts: of
-a class also its bases, and of every function what it calls and the plain numbers that it reads by
-name from its module. What is reached in other ways (``getattr``, data files) is not seen.
+Installed libraries are left out: their versions stand for their code. Of all other code the
+collection follows references by name: bases of classes, functions that are called, and plain
+constants of modules. It does not see dynamic access, such as ``getattr`` and data files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-__all__ = ["code_of", "is_ours", "is_users"]
+__all__ = ["collect_source", "is_package_code", "is_user_code"]
 
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _INSTALLED = tuple(
@@ -24,8 +24,8 @@ _INSTALLED = tuple(
 )
 
 
-def code_of(*things: Any) -> list[str]:
-    """Give the source of classes and functions, and of what they reach, in a fixed order."""
+def collect_source(*things: Any) -> list[str]:
+    """Return the source of classes and functions and of the code they refer to, sorted."""
     found: dict[str, str] = {}
     waiting = list(things)
     while waiting:
@@ -36,29 +36,29 @@ def code_of(*things: Any) -> list[str]:
             continue
         found[f"{name}{text}"] = ""
         if isinstance(thing, type):
-            waiting += [base for base in thing.__mro__[1:] if is_users(base)]
+            waiting += [base for base in thing.__mro__[1:] if is_user_code(base)]
         for function in _functions(thing):
-            for place, value in _read_by_name(function):
-                if isinstance(value, (type, FunctionType)) and is_users(value):
+            for place, value in _iter_globals_read(function):
+                if isinstance(value, (type, FunctionType)) and is_user_code(value):
                     waiting.append(value)
                 elif _is_plain(value):
                     found[f"{name} {place}={value!r}"] = ""
     return sorted(found)
 
 
-def is_users(thing: Any) -> bool:
-    """Tell what the user wrote from what is installed."""
+def is_user_code(thing: Any) -> bool:
+    """Return whether a class or function is neither installed nor of this package."""
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
-    return module is not None and not is_ours(thing) and _is_users_module(module)
+    return module is not None and not is_package_code(thing) and _is_user_module(module)
 
 
-def is_ours(thing: Any) -> bool:
-    """Tell this package's own code, such as the hooks that it puts on models."""
+def is_package_code(thing: Any) -> bool:
+    """Return whether a class or function is of this package, as are the hooks on models."""
     return str(getattr(thing, "__module__", "")).partition(".")[0] == "transferability"
 
 
 def _source(thing: Any) -> str:
-    """Read the source of a class or function, or its bytecode where there is no source."""
+    """Return the source of a class or function, or a hash of its bytecode without source."""
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):
@@ -67,7 +67,7 @@ def _source(thing: Any) -> str:
 
 
 def _functions(thing: Any) -> list[Any]:
-    """Give a function itself, or the functions of a class."""
+    """Return a function itself, or the functions of a class."""
     if not isinstance(thing, type):
         thing = getattr(thing, "__func__", thing)
         return [thing] if hasattr(thing, "__code__") else []
@@ -78,27 +78,27 @@ def _functions(thing: Any) -> list[Any]:
     return found
 
 
-def _read_by_name(function: Any) -> Iterator[tuple[str, Any]]:
-    """Go through what a function reads from its module, and from modules that it names."""
+def _iter_globals_read(function: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the globals that a function reads, also through modules that it names."""
     names: set[str] = set()
     waiting = [function.__code__]
-    while waiting:  # functions within functions too
+    while waiting:  # nested functions too
         code = waiting.pop()
         names |= {*code.co_names}
         waiting += [part for part in code.co_consts if isinstance(part, CodeType)]
     for name in sorted(names):
         value = function.__globals__.get(name)
         if isinstance(value, ModuleType):
-            if _is_users_module(value):
+            if _is_user_module(value):
                 known = vars(value)
                 yield from ((f"{name}.{n}", known[n]) for n in sorted(names & known.keys()))
         elif name in function.__globals__:
             yield name, value
 
 
-def _is_users_module(module: ModuleType) -> bool:
+def _is_user_module(module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
-    if file is None:  # a prompt or a notebook; else it is built in
+    if file is None:  # a prompt or a notebook; other modules without a file are built in
         return module.__name__ == "__main__"
     return not file.startswith(_INSTALLED)
 

@@ -1,4 +1,4 @@
-"""Rows of a model's default layer for a list of items: what label embeddings need."""
+"""Encode a list of items by a model's default layer, for label embeddings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["encode"]
 
 
 def encode(model: Model, raw: Sequence[Any], batch_size: int = 32) -> NDArray[Any]:
-    """Give a row of features for each item, from the default layer by the default pooling.
+    """Return a row of features for each item, from the default layer by the default pooling.
 
-    Texts of like length share a batch, so that little is computed for padding.
+    Texts are sorted by length before batching, which reduces padding.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def encode(model: Model, raw: Sequence[Any], batch_size: int = 32) -> NDArray[An
     parts = []
     for start in range(0, len(order), batch_size):
         batch = model.collate([raw[i] for i in order[start : start + batch_size]])
-        parts.append(_rows(model, batch))
+        parts.append(_encode_batch(model, batch))
     found = np.concatenate(parts)
     if found.ndim != 2 or len(found) != len(raw):
         raise DataError(
@@ -41,7 +41,7 @@ def encode(model: Model, raw: Sequence[Any], batch_size: int = 32) -> NDArray[An
     return rows
 
 
-def _rows(model: Model, batch: Any) -> NDArray[Any]:
+def _encode_batch(model: Model, batch: Any) -> NDArray[Any]:
     layer, mask = model.default_layer, model.attention_mask(batch)
     if model.module is None:
         array = model.features(batch, [layer])[layer]
@@ -51,22 +51,22 @@ def _rows(model: Model, batch: Any) -> NDArray[Any]:
 
         output: Any = torch.as_tensor(array)
     else:
-        output = _hooked(model, layer, batch)
-    from ..torch._pooling import pooled
+        output = _run_with_hook(model, layer, batch)
+    from ..torch._pooling import pool_rows
 
-    rows: NDArray[Any] = pooled(output, model.default_pool, mask, layer).cpu().numpy()
+    rows: NDArray[Any] = pool_rows(output, model.default_pool, mask, layer).cpu().numpy()
     return rows
 
 
-def _hooked(model: Model, layer: str, batch: Any) -> Any:
+def _run_with_hook(model: Model, layer: str, batch: Any) -> Any:
     import torch
 
-    from ..torch._tensors import main_tensor
+    from ..torch._tensors import select_features
 
     seen: list[Any] = []
 
     def note(module: Any, args: Any, output: Any) -> None:
-        seen.append(main_tensor(output, module))
+        seen.append(select_features(output, module))
 
     handle = model.module.get_submodule(layer).register_forward_hook(note)
     try:

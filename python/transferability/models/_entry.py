@@ -1,4 +1,4 @@
-"""A function of the user's own, ``module:function``, that makes a model."""
+"""Models returned by a user's function, ``module:function``."""
 
 from __future__ import annotations
 
@@ -9,26 +9,23 @@ from ..errors import DataError, DtypeError
 from ._callable import CallableModel
 from ._model import Model
 from ._module import is_module, open_module
-from ._spec import Spec, closest
+from ._source import COMMON_OPTIONS, SourceSpec
+from ._sources import SCHEMES
+from ._spec import ModelSpec, suggest
 
-__all__ = ["OPTIONS", "names", "open"]
-
-
-#: Every option goes to the function, which says itself what it takes.
-OPTIONS = None
+__all__ = ["SOURCE"]
 
 
-def names(spec: Spec) -> list[str]:
-    """Refuse wildcards: functions are named one by one."""
+def _list_names(spec: ModelSpec) -> list[str]:
     raise DataError(f"{spec}: a function is named in full, without wildcards")
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> Model:
-    """Call the function with the options as keywords, all of them str.
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
+    """Call the function with the options as keyword arguments, all of them str.
 
     It may return a torch module, a pair of a module and a function that preprocesses a list of
-    items, a :class:`Model`, or a callable from items to
-    features (see :class:`~transferability.models._callable.CallableModel`).
+    items, a :class:`Model`, or a function from a list of items to features (see
+    :class:`~transferability.models._callable.CallableModel`).
     """
     path, _, name = spec.name.partition(":")
     try:
@@ -36,17 +33,15 @@ def open(spec: Spec, device: Any, dtype: str | None) -> Model:
     except ModuleNotFoundError as error:
         if error.name is None or not path.startswith(error.name):
             raise
-        from . import SCHEMES
-
         raise DataError(
             f"{spec}: there is neither a Python module {path!r} to import nor such a source of "
-            f"models{closest(path, SCHEMES)}; sources are {', '.join(SCHEMES)}"
+            f"models{suggest(path, SCHEMES)}; sources are {', '.join(SCHEMES)}"
         ) from error
     make = getattr(module, name, None)
     if not callable(make):
         known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        raise DataError(f"{spec}: {path} has no function {name!r}{closest(name, known)}")
-    options = {key: value for key, value in spec.options.items() if key not in ("pool", "layer")}
+        raise DataError(f"{spec}: {path} has no function {name!r}{suggest(name, known)}")
+    options = {key: value for key, value in spec.options.items() if key not in COMMON_OPTIONS}
     made = make(**options)
     if isinstance(made, Model):
         return made
@@ -58,3 +53,14 @@ def open(spec: Spec, device: Any, dtype: str | None) -> Model:
             f"function that preprocesses, or a callable from items to features"
         )
     return CallableModel(str(spec), made)
+
+
+SOURCE = SourceSpec(
+    scheme="",
+    example="my_module:make_model",
+    metavar="module:function",
+    summary="a function of your own that returns a module or a callable; it gets the options",
+    open=_open,
+    list_names=_list_names,
+    options=None,
+)

@@ -12,32 +12,32 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, Texts
-from ._loading import is_offline, loading, local_names, torch_dtype
+from ._loading import is_offline, list_local_folders, loading, parse_dtype
 from ._model import TorchModel
-from ._spec import Spec
-from ._taps import Taps, longest_list
+from ._source import SourceSpec
+from ._spec import ModelSpec
+from ._taps import Taps, find_blocks
 
-__all__ = ["NO_MATCH", "OPTIONS", "length_limit", "names", "open", "quiet_bars"]
+__all__ = ["SOURCE", "hide_progress_bars", "resolve_max_length"]
 
-OPTIONS = ("head", "max_length", "padding_side", "tower", "trust_remote_code")
-NO_MATCH = "; wildcards match folders on this machine that hold a config.json"
 _TOWERS = ("text", "vision")
-#: Without any limit of the tokeniser or the positions (T5), texts are cut after these many tokens.
+#: Maximum number of tokens where neither the tokeniser nor the positions set a limit (T5).
 _LONGEST = 512
-#: Their positions start after the padding index, so that two of the table are never reached.
+#: Model types whose positions start after the padding index: two entries are never used.
 _SHIFTED = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
 
 
-def names(spec: Spec) -> list[str]:
-    """List the folders that a wildcard matches; the hub is not searched."""
-    return local_names(spec.name, "config.json")
+def _list_names(spec: ModelSpec) -> list[str]:
+    """List the local folders that a wildcard matches; the hub is not searched."""
+    return list_local_folders(spec.name, "config.json")
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     """Load a model and its tokeniser or image processor.
 
-    Layers are named as in the module. All of them are, as with ``output_hidden_states``, the
-    input of the first block, the output of each block but the last, and the last hidden state.
+    Layers have the names of the modules. ``layers="all"`` means the same as
+    ``output_hidden_states`` of transformers: the input of the first block, the output of each
+    block but the last, and the last hidden state.
     """
     transformers = need("transformers", extra="hub", what="a model of transformers")
     arguments = {
@@ -45,19 +45,19 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         "trust_remote_code": spec.flag("trust_remote_code", False),
         "local_files_only": is_offline(),
     }
-    with loading(spec, quiet_bars(transformers)):
+    with loading(spec, hide_progress_bars(transformers)):
         config = transformers.AutoConfig.from_pretrained(spec.name, **arguments)
-        whole, report = _auto_class(transformers, spec, config).from_pretrained(
+        whole, report = _select_auto_class(transformers, spec, config).from_pretrained(
             spec.name, output_loading_info=True, **arguments
         )
         _check_loaded(spec, report)
-        kind, backbone, module = _parts(spec, config, whole)
-        inputs = _inputs(transformers, spec, config, kind, backbone, arguments)
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+        kind, backbone, module = _select_parts(spec, config, whole)
+        inputs = _load_preprocessing(transformers, spec, config, kind, backbone, arguments)
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     if hasattr(module, "config") and hasattr(module.config, "use_cache"):
-        module.config.use_cache = False  # keys and values of every layer, for nothing
-    blocks, taps = longest_list(module), Taps(module)
-    if config.model_type == "albert":  # one block, run again and again: its runs are no modules
+        module.config.use_cache = False  # keys and values are for generation only
+    blocks, taps = find_blocks(module), Taps(module)
+    if config.model_type == "albert":  # its blocks share one module, which runs repeatedly
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
     first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
@@ -67,10 +67,10 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         inputs,
         [*first, *blocks[:-1], last],
         last,
-        _pool(transformers, config, kind, backbone),
+        _choose_pool(transformers, config, kind, backbone),
         {
-            "versions": _fingerprint.versions(["torch", "transformers"]),
-            "config": _fingerprint.shorn(config),
+            "versions": _fingerprint.package_versions("torch", "transformers"),
+            "config": _fingerprint.strip_origin(config),
             "revision": getattr(config, "_commit_hash", None) or spec.revision,
         },
         taps=taps,
@@ -78,8 +78,8 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
     )
 
 
-def length_limit(tokenizer: Any, config: Any, asked: int | None) -> int:
-    """Give the number of tokens that tokeniser and positions allow, and the user asks for."""
+def resolve_max_length(tokenizer: Any, config: Any, asked: int | None) -> int:
+    """Return the smallest limit on tokens: of the tokeniser, the positions and the user."""
     limits = [tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None, asked]
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
@@ -88,8 +88,8 @@ def length_limit(tokenizer: Any, config: Any, asked: int | None) -> int:
 
 
 @contextmanager
-def quiet_bars(transformers: Any) -> Iterator[None]:
-    """Hide the bars and reports of transformers while it loads weights: a sweep has its own."""
+def hide_progress_bars(transformers: Any) -> Iterator[None]:
+    """Hide the progress bars and reports of transformers while it loads weights."""
     logging = transformers.utils.logging
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -102,7 +102,7 @@ def quiet_bars(transformers: Any) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _auto_class(transformers: Any, spec: Spec, config: Any) -> Any:
+def _select_auto_class(transformers: Any, spec: ModelSpec, config: Any) -> Any:
     if not spec.flag("head", False):
         return transformers.AutoModel
     vision = type(config) in transformers.AutoModelForImageClassification._model_mapping
@@ -113,8 +113,8 @@ def _auto_class(transformers: Any, spec: Spec, config: Any) -> Any:
     )
 
 
-def _check_loaded(spec: Spec, report: dict[str, Any]) -> None:
-    """Say which weights a checkpoint lacks; poolers, which are not used, apart."""
+def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
+    """Warn of weights that a checkpoint lacks, except poolers, which are not used."""
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if not missing:
         return
@@ -124,8 +124,8 @@ def _check_loaded(spec: Spec, report: dict[str, Any]) -> None:
     issue([f"{spec}: weights are missing and were drawn at random: {shown}"])
 
 
-def _parts(spec: Spec, config: Any, whole: Any) -> tuple[str, Any, Any]:
-    """Give what the model takes, the part whose last hidden state counts, and what is run."""
+def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
+    """Return the kind of inputs, the part whose last hidden state is scored, and the part run."""
     tower = spec.text("tower")
     if hasattr(whole, "text_model") and hasattr(whole, "vision_model"):
         if tower not in _TOWERS:
@@ -149,8 +149,13 @@ def _parts(spec: Spec, config: Any, whole: Any) -> tuple[str, Any, Any]:
     return kinds[takes], backbone, whole
 
 
-def _inputs(
-    transformers: Any, spec: Spec, config: Any, kind: str, module: Any, arguments: dict[str, Any]
+def _load_preprocessing(
+    transformers: Any,
+    spec: ModelSpec,
+    config: Any,
+    kind: str,
+    module: Any,
+    arguments: dict[str, Any],
 ) -> Texts | Images:
     if kind == "image":
         processor = transformers.AutoImageProcessor.from_pretrained(spec.name, **arguments)
@@ -161,12 +166,14 @@ def _inputs(
     if side not in ("left", "right"):
         raise DataError(f"{spec}: padding_side is {side!r}; give left or right")
     tokenizer.padding_side = side
-    limit = length_limit(tokenizer, getattr(module, "config", config), spec.count("max_length"))
+    limit = resolve_max_length(
+        tokenizer, getattr(module, "config", config), spec.count("max_length")
+    )
     return Texts(tokenizer, limit, tuple(inspect.signature(module.forward).parameters))
 
 
-def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
-    """Choose where the model gathers what it read: the mean, the class token or the last token."""
+def _choose_pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
+    """Return the default pooling: mean, class token, or last token for decoders."""
     if kind == "image":
         names = [name.rpartition(".")[2] for name, _ in module.named_parameters()]
         return "cls" if {"cls_token", "class_embedding"} & {*names} else "mean"
@@ -180,3 +187,16 @@ def _pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
 
 def _last_hidden_state(output: Any) -> Any:
     return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
+
+
+SOURCE = SourceSpec(
+    scheme="hf",
+    example="bert-base-uncased",
+    metavar="NAME",
+    summary="transformers: a name on the hub (``@revision``) or a folder",
+    open=_open,
+    list_names=_list_names,
+    options=("head", "max_length", "padding_side", "tower", "trust_remote_code"),
+    hint="; wildcards match folders on this machine that hold a config.json",
+    has_revisions=True,
+)

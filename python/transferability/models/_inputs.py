@@ -1,22 +1,46 @@
-"""Raw items → what a model takes, by the preprocessing that came with the model."""
+"""Preprocess raw items into batches: tokenisers, image transforms, stacked arrays."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 
-__all__ = ["Arrays", "Images", "Texts", "to_image"]
+__all__ = ["Arrays", "Images", "Preprocessing", "Texts", "to_image"]
+
+
+class Preprocessing(Protocol):
+    """What a model does to raw items before its forward pass."""
+
+    @property
+    def kind(self) -> str:
+        """Type of raw items: "text", "image", "array" or "saved"."""
+
+    def __call__(self, raw: Sequence[Any]) -> Any:
+        """Return the batch of a list of raw items."""
+
+    def config(self) -> dict[str, object]:
+        """Return the settings that change batches, for the fingerprint."""
 
 
 class Texts:
-    """Texts, pairs of texts (tuples) or lists of words, through a tokeniser of transformers."""
+    """Tokenise texts, pairs of texts (tuples) or lists of words with a transformers tokeniser.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokeniser
+        Gets a padding token if it has none.
+    max_length : int or None
+        Maximum number of tokens; longer texts are truncated.
+    accepts : sequence of str, optional
+        Arguments of the model; other entries of a batch are dropped.
+    """
 
     kind = "text"
 
@@ -24,19 +48,19 @@ class Texts:
         self, tokenizer: Any, max_length: int | None, accepts: Sequence[str] | None = None
     ) -> None:
         self.tokenizer, self.max_length, self.accepts = tokenizer, max_length, accepts
-        if tokenizer.pad_token is None:  # decoders seldom have one; the mask hides what it is
+        if tokenizer.pad_token is None:  # common for decoders; the attention mask hides it
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        self._before_words: str | None = None
+        self._prefix: str | None = None
 
     def __call__(self, raw: Sequence[Any]) -> Any:
-        """Tokenise, pad to the longest and cut to the model's length."""
+        """Tokenise, pad to the longest text and truncate to `max_length`."""
         shape = _text_shape(raw)
         options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
         if self.max_length is not None:
             options |= {"truncation": True, "max_length": self.max_length}
         if shape == "words":
-            blank = self._blank()
-            words = [[f"{blank}{word}" for word in words] for words in raw]
+            prefix = self._word_prefix()
+            words = [[f"{prefix}{word}" for word in words] for words in raw]
             batch = self.tokenizer(words, is_split_into_words=True, **options)
         elif shape == "pair":
             firsts, seconds = [str(pair[0]) for pair in raw], [str(pair[1]) for pair in raw]
@@ -48,15 +72,15 @@ class Texts:
             for key in [key for key in batch if key not in self.accepts]:
                 del batch[key]
             if self.tokenizer.padding_side == "left" and "position_ids" in self.accepts:
-                # Positions count from a text's first token, not from the padding before it.
+                # Positions count from the first token of a text, after the padding.
                 batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
         return batch
 
     def config(self) -> dict[str, object]:
-        """Describe the preprocessing, for the fingerprint."""
+        """Return the settings of the preprocessing, for the fingerprint."""
         return {
             "tokenizer": type(self.tokenizer).__name__,
-            "content": _content(self.tokenizer),
+            "content": _tokenizer_state(self.tokenizer),
             "max_length": self.max_length,
             "padding_side": self.tokenizer.padding_side,
             "truncation_side": self.tokenizer.truncation_side,
@@ -72,25 +96,25 @@ class Texts:
                 f"drop empty texts"
             )
 
-    def _blank(self) -> str:
-        """Give what stands before each word: a blank for byte-level tokenisers, which see it."""
+    def _word_prefix(self) -> str:
+        """Return the prefix of each word: a blank for byte-level tokenisers, else nothing."""
         if not self.tokenizer.is_fast:
             raise DataError(
                 f"the tokeniser {type(self.tokenizer).__name__} cannot say which word a token is "
                 f"of, which lists of words need; choose a model with a fast tokeniser"
             )
-        if self._before_words is None:
+        if self._prefix is None:
             splitter = self.tokenizer.backend_tokenizer.pre_tokenizer
             state = splitter.__getstate__() if splitter is not None else b""
             bytewise = b"ByteLevel" in state and b'"add_prefix_space":true' not in state
-            self._before_words = " " if bytewise else ""
-            if bytewise:  # older versions insist on it, though words come with their blanks
+            self._prefix = " " if bytewise else ""
+            if bytewise:  # required by older versions of transformers
                 self.tokenizer.add_prefix_space = True
-        return self._before_words
+        return self._prefix
 
 
 class Images:
-    """Images through the transform that belongs to the weights."""
+    """Preprocess images with the transform of the weights."""
 
     kind = "image"
 
@@ -100,21 +124,21 @@ class Images:
         self._transform, self._config, self._mode = transform, config, mode
 
     def __call__(self, raw: Sequence[Any]) -> Any:
-        """Read, convert and transform."""
+        """Read, convert and transform images."""
         return self._transform([to_image(item, self._mode, i) for i, item in enumerate(raw)])
 
     def config(self) -> dict[str, object]:
-        """Describe the preprocessing, for the fingerprint."""
+        """Return the settings of the preprocessing, for the fingerprint."""
         return {**self._config, "mode": self._mode}
 
 
 class Arrays:
-    """Numbers, stacked as they are: the model's own function knows what it wants."""
+    """Stack arrays of numbers without other preprocessing."""
 
     kind = "array"
 
     def __call__(self, raw: Sequence[Any]) -> Any:
-        """Stack to one tensor."""
+        """Stack the items to one tensor."""
         import torch
 
         items = [np.asarray(item) if not hasattr(item, "numpy") else item for item in raw]
@@ -123,19 +147,19 @@ class Arrays:
             raise DataError(f"items of one batch differ in shape, as {shapes}; give one shape")
         if any(isinstance(item, np.ndarray) and item.dtype.kind not in "fiub" for item in items):
             raise DtypeError(f"items of type {type(raw[0]).__name__} are not numbers")
-        if all(isinstance(item, np.ndarray) for item in items):  # a copy: they may be read-only
+        if all(isinstance(item, np.ndarray) for item in items):  # read-only ones too
             return torch.from_numpy(np.stack(items))
         return torch.stack([torch.as_tensor(item) for item in items])
 
     def config(self) -> dict[str, object]:
-        """Say that nothing is done."""
+        """Return that there is no preprocessing, for the fingerprint."""
         return {"preprocessing": "none"}
 
 
 def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
-    """Give a PIL image of a file, an (H, W) or (H, W, 3) array of bytes, or a PIL image.
+    """Convert a file, a PIL image, or bytes of shape (H, W) or (H, W, 3) to a PIL image.
 
-    A tensor of bytes is (C, H, W), as torchvision reads images.
+    A tensor of bytes has shape (C, H, W), as torchvision reads images.
     """
     image = need("PIL.Image", extra="hub", what="reading images")
     if isinstance(item, (str, os.PathLike)):
@@ -161,7 +185,7 @@ def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
 
 
 def _text_shape(raw: Sequence[Any]) -> str:
-    """Tell texts from pairs and lists of words; all items are alike."""
+    """Return "text", "pair" or "words"; raise DataError if items differ in that."""
     shapes = {_shape_of(item, i) for i, item in enumerate(raw)}
     if len(shapes) != 1:
         found = ", ".join(sorted(shapes)) or "none"
@@ -182,8 +206,8 @@ def _shape_of(item: Any, index: int) -> str:
     )
 
 
-def _content(tokenizer: Any) -> object:
-    """Give what a tokeniser does, without the padding and truncation of its last call."""
+def _tokenizer_state(tokenizer: Any) -> object:
+    """Return the state of a tokeniser, without the padding and truncation of its last call."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return sorted(tokenizer.get_vocab().items())

@@ -1,4 +1,4 @@
-"""What labels mean, as other models see it: the views that EMMS mixes."""
+"""Embed labels by several encoders: the label views that EMMS combines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array
+from .._util.cache import Cache, compute_key
 from ..errors import DataError, DtypeError
+from . import _encode, open_model
+from ._fingerprint import hash_values
 
 __all__ = ["label_embeddings"]
 
-#: Of the projections that make views of different encoders equally wide.
+#: Seed of the random projections that reduce views to one width.
 _SEED = 20230810
 
 
@@ -29,53 +32,54 @@ def label_embeddings(
     device: object = None,
     cache: object = None,
 ) -> dict[str, NDArray[Any]]:
-    """Embed labels with a meaning by several encoders, for :func:`transferability.emms`.
+    """Embed labels by several encoders, for :func:`transferability.emms`.
 
     Parameters
     ----------
     labels : sequence of str, or array-like of shape (n_samples,) or (n_samples, n_numbers)
-        The label of each sample: class names, captions, answers; numbers of classes, with
-        `names`; or rows of numbers such as boxes, which text encoders read written out with
-        three decimals, "0.250, 0.100, 0.750, 0.900". For vision encoders files of images.
+        The label of each sample: class names, captions or answers; class indices, with `names`;
+        or rows of numbers such as boxes, which are written with three decimals for text
+        encoders, as "0.250, 0.100, 0.750, 0.900". For vision encoders, image files.
     encoders : sequence or mapping
-        Anything that :func:`transferability.models.open_model` takes, such as "st:all-MiniLM-L6-v2"
-        or a function from a list of labels to an array of shape (n_labels, dimension), which gets
-        rows of numbers as they are. A mapping names the views; otherwise each is called by its
-        name. The default layer and pooling of an encoder are its embedding; ``?pool=`` and
-        ``?layer=`` choose others.
+        Encoders as :func:`transferability.models.open_model` takes them, such as
+        "st:all-MiniLM-L6-v2", or functions from a list of labels to an array of shape
+        (n_labels, dimension), which get rows of numbers unchanged. The keys of a mapping name the
+        views; otherwise each view has the name of its encoder. The embedding is the default
+        layer with the default pooling; ``?layer=`` and ``?pool=`` select others.
     names : sequence or mapping of str, optional
-        What each class number, or any other label, is called.
+        Name of each class index, or of any other label.
     template : str, default="{}"
-        What the encoder reads, "{}" standing for the text: "a photo of a {}".
+        Text that the encoder reads, in which "{}" is replaced by the label: "a photo of a {}".
     size : int, optional
-        Columns of every view; default: as many as the narrowest has.
+        Number of columns of every view. Default: that of the narrowest view.
     batch_size : int, default=32
-        Labels that are encoded at once.
+        Number of labels that are encoded at once.
     device : str or torch.device, optional
-        Default: the GPU where there is one.
+        Where encoders run. Default: the GPU if there is one, else the CPU.
     cache : path or Cache, optional
-        Where embeddings are kept, by the content of the encoder and of the labels.
+        Content-addressed cache of embeddings, keyed by the encoder's fingerprint and the labels.
 
     Returns
     -------
     views : dict of str to ndarray of shape (n_samples, size), float32 or float64
-        As ``label_embeddings=`` of :func:`transferability.emms`, `score` and `rank` takes them.
+        For the argument ``label_embeddings`` of :func:`transferability.emms`, `score` and `rank`.
 
     Raises
     ------
     DataError
         If there are no labels or encoders, a label has no name, a view is narrower than `size`,
-        or an encoder cannot be opened or gives NaN.
+        or an encoder cannot be opened or returns NaN.
     DtypeError
         If labels are neither text nor numbers.
 
     Notes
     -----
-    Every distinct label is encoded once. EMMS mixes views entry by entry, so that all must be
-    equally wide: wider ones are multiplied by a fixed matrix with orthonormal columns, drawn once
-    for each pair of widths. That keeps inner products up to noise, treats all directions alike and
-    does not depend on the labels. Principal components would not do: of C classes they have at
-    most C - 1, and the rest would be rounding noise, which EMMS standardises to the size of data.
+    Every distinct label is encoded once. EMMS combines views entry by entry, so all views need
+    one width. Wider views are reduced by a random projection: they are multiplied by a matrix with
+    orthonormal columns whose seed depends on the two widths only. The projection preserves inner
+    products approximately and does not depend on the labels. Principal components are unsuitable:
+    C classes have at most C - 1 of them, and EMMS would standardise the remaining columns, which
+    are rounding noise, to unit variance.
 
     References
     ----------
@@ -95,9 +99,9 @@ def label_embeddings(
     """
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}; give at least 1")
-    distinct, index = _distinct(labels, names)
+    distinct, index = _find_distinct(labels, names)
     found: dict[str, NDArray[Any]] = {}
-    for name, encoder in _named(encoders).items():
+    for name, encoder in _name_encoders(encoders).items():
         if name in found:
             raise DataError(f"two encoders are called {name!r}; name them with a mapping")
         found[name] = _embed(encoder, name, distinct, template, batch_size, device, cache)
@@ -109,7 +113,7 @@ def label_embeddings(
             f"size is {size}, but the view {(narrow or [*widths])[0]!r} has "
             f"{widths[(narrow or [*widths])[0]]} columns; give at most {min(widths.values())}"
         )
-    return {name: _narrowed(view, width)[index] for name, view in found.items()}
+    return {name: _project(view, width)[index] for name, view in found.items()}
 
 
 def _embed(
@@ -121,31 +125,25 @@ def _embed(
     device: object,
     cache: object,
 ) -> NDArray[Any]:
-    """Encode distinct labels, or find them in the cache."""
-    from . import open_model
-    from ._encode import encode
-    from ._fingerprint import digest
-
+    """Return the embeddings of distinct labels, from the cache if there is one."""
     model = open_model(encoder, device=device)
-    raw = [_written(label, template) for label in labels] if model.kind == "text" else labels
+    raw = [_format_label(label, template) for label in labels] if model.kind == "text" else labels
     if cache is None:
-        view = encode(model, raw, batch_size)
+        view = _encode.encode(model, raw, batch_size)
     else:
-        from .._util.cache import Cache, key_of
-
         store = cache if isinstance(cache, Cache) else Cache(cache)  # type: ignore[arg-type]
         facts = {
             "what": "label embeddings",
             "model": model.fingerprint(),
             "layer": model.default_layer,
             "pool": model.default_pool,
-            "labels": digest([_plain(item) for item in raw]),
+            "labels": hash_values([_to_plain(item) for item in raw]),
         }
-        entry = store.get(key_of(facts), ("embeddings.npy",))
+        key = compute_key(facts)
+        entry = store.get(key, ("embeddings.npy",))
         if entry is None:
-            view = encode(model, raw, batch_size)
-            about = {**facts, "name": model.name}
-            entry = store.put(key_of(facts), about, {"embeddings.npy": view})
+            view = _encode.encode(model, raw, batch_size)
+            entry = store.put(key, {**facts, "name": model.name}, {"embeddings.npy": view})
         view = np.asarray(entry.array("embeddings.npy"))
     if not np.isfinite(view).all():
         row = int(np.flatnonzero(~np.isfinite(view).all(axis=1))[0])
@@ -153,8 +151,8 @@ def _embed(
     return view
 
 
-def _distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
-    """Give the distinct labels in their first order, and which of them each sample has."""
+def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
+    """Return the distinct labels by first occurrence, and the index of each sample's label."""
     is_texts = not hasattr(labels, "dtype") and _is_sequence(labels)
     if is_texts and len(labels) and all(isinstance(label, (str, os.PathLike)) for label in labels):
         items: list[Any] = [os.fspath(label) for label in labels]
@@ -169,7 +167,7 @@ def _distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
     if not items:
         raise DataError("labels is empty; give a label for each sample")
     if names is not None:
-        items = [_name(item, names) for item in items]
+        items = [_lookup_name(item, names) for item in items]
     bare = [item for item in items if not isinstance(item, (str, tuple))]
     if bare:
         raise DataError(
@@ -181,7 +179,7 @@ def _distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
     return list(places), index
 
 
-def _name(label: Any, names: Any) -> str:
+def _lookup_name(label: Any, names: Any) -> str:
     try:
         if not isinstance(names, Mapping) and int(label) < 0:
             raise IndexError
@@ -191,13 +189,13 @@ def _name(label: Any, names: Any) -> str:
     return str(found)
 
 
-def _named(encoders: Any) -> dict[str, Any]:
+def _name_encoders(encoders: Any) -> dict[str, Any]:
     if isinstance(encoders, Mapping):
         named = {str(name): encoder for name, encoder in encoders.items()}
     elif isinstance(encoders, str) or not _is_sequence(encoders):
         raise DtypeError("encoders must be a list of encoders, or a mapping of names to them")
     else:
-        called = [_called(encoder) for encoder in encoders]
+        called = [_name_of(encoder) for encoder in encoders]
         twice = [name for name in called if called.count(name) > 1]
         if twice:
             raise DataError(f"two encoders are called {twice[0]!r}; name them with a mapping")
@@ -207,23 +205,23 @@ def _named(encoders: Any) -> dict[str, Any]:
     return named
 
 
-def _called(encoder: Any) -> str:
+def _name_of(encoder: Any) -> str:
     if isinstance(encoder, (str, os.PathLike)):
         return os.fspath(encoder)
     return str(getattr(encoder, "name", None) or getattr(encoder, "__name__", type(encoder)))
 
 
-def _written(label: Any, template: str) -> str:
+def _format_label(label: Any, template: str) -> str:
     text = label if isinstance(label, str) else ", ".join(f"{number:.3f}" for number in label)
     return template.replace("{}", text)
 
 
-def _plain(item: Any) -> object:
+def _to_plain(item: Any) -> object:
     return item if isinstance(item, str) else [float(number) for number in item]
 
 
-def _narrowed(view: NDArray[Any], width: int) -> NDArray[Any]:
-    """Project rows on a fixed random subspace; views that are as wide stay as they are."""
+def _project(view: NDArray[Any], width: int) -> NDArray[Any]:
+    """Project rows to `width` columns by a fixed random orthonormal matrix."""
     if view.shape[1] == width:
         return view
     drawn = np.random.default_rng((_SEED, view.shape[1], width))

@@ -1,4 +1,4 @@
-"""What loading weights has in common: offline use, named errors, number formats, quiet bars."""
+"""Shared steps of loading weights: offline mode, errors that name the model, number formats."""
 
 from __future__ import annotations
 
@@ -9,28 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, TransferabilityError
-from ._spec import Spec, closest
+from ._spec import ModelSpec, suggest
 
-__all__ = ["is_offline", "loading", "local_names", "torch_dtype"]
+__all__ = ["is_offline", "list_local_folders", "loading", "parse_dtype"]
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
-#: Errors of the libraries that load weights; programming errors pass through.
+#: Errors that libraries raise where weights cannot be loaded; other errors pass through.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
 
 
 def is_offline() -> bool:
-    """Tell whether the user has forbidden downloads."""
+    """Return whether an environment variable forbids downloads."""
     forbids = ("1", "true", "yes", "on")
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").lower() in forbids for name in names)
 
 
 @contextmanager
-def loading(spec: Spec, quiet: Any = None) -> Iterator[None]:
-    """Turn what goes wrong while weights are loaded into an error that names the model.
+def loading(spec: ModelSpec, quiet: Any = None) -> Iterator[None]:
+    """Turn an error while weights are loaded into a DataError that names the model.
 
-    Weights that are drawn at random, because none are asked for or a checkpoint lacks some, are
-    the same ones each time; the generator is afterwards as it was.
+    Weights that are drawn at random, because none are requested or a checkpoint lacks some, are
+    drawn with a fixed seed; the state of torch's generator is restored afterwards.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model that is loaded.
+    quiet : context manager, optional
+        Entered while weights are loaded, to hide the library's progress bars.
     """
     import torch
 
@@ -47,8 +54,8 @@ def loading(spec: Spec, quiet: Any = None) -> Iterator[None]:
         raise DataError(f"{spec} cannot be loaded: {first}{_advice(spec, error)}") from error
 
 
-def torch_dtype(name: str | None) -> Any:
-    """Give the torch dtype of a name, None for None."""
+def parse_dtype(name: str | None) -> Any:
+    """Return the torch dtype of a name; None for None."""
     import torch
 
     if name is not None and name not in _DTYPES:
@@ -56,8 +63,8 @@ def torch_dtype(name: str | None) -> Any:
     return None if name is None else getattr(torch, name)
 
 
-def local_names(pattern: str, marker: str) -> list[str]:
-    """List the folders that a wildcard matches and that hold a model, by a file that it has."""
+def list_local_folders(pattern: str, marker: str) -> list[str]:
+    """List the folders that a wildcard matches and that contain a file named `marker`."""
     path = Path(pattern)
     root = Path(path.anchor) if path.is_absolute() else Path()
     relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
@@ -65,8 +72,8 @@ def local_names(pattern: str, marker: str) -> list[str]:
     return [str(folder) for folder in sorted(found)]
 
 
-def _advice(spec: Spec, error: Exception) -> str:
-    """Say what to do: the network, or the name."""
+def _advice(spec: ModelSpec, error: Exception) -> str:
+    """Return a remedy for the error, as the end of its message."""
     names = {type(e).__name__ for e in _chain(error)}
     unreachable = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError"}
     text = " ".join(str(e) for e in _chain(error)).lower()
@@ -74,7 +81,7 @@ def _advice(spec: Spec, error: Exception) -> str:
     path = Path(spec.name)
     if path.is_absolute() or spec.name.startswith("."):
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        return "" if path.exists() else f"; there is no such path{closest(path.name, siblings)}"
+        return "" if path.exists() else f"; there is no such path{suggest(path.name, siblings)}"
     if is_offline():
         return (
             "; HF_HUB_OFFLINE is set, so only what is on this machine is used: give a folder, "

@@ -1,4 +1,4 @@
-"""A model that can be scored: what it takes, how it runs, where its features are."""
+"""Models that can be scored: preprocessing, forward pass, layers and fingerprint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from . import _fingerprint
+from ._inputs import Preprocessing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,24 +19,32 @@ __all__ = ["Model", "TorchModel", "choose_device"]
 class Model:
     """A model opened by :func:`transferability.models.open_model`.
 
+    A subclass that is not a :class:`TorchModel` implements :meth:`features` and
+    :meth:`hash_content`.
+
     Attributes
     ----------
     spec : str
-        What opens it again.
+        Name that opens the model again.
     name : str
-        What it is called in a ranking: `spec` without its options, if it was given by name.
+        Name in a ranking: `spec` without its options.
     kind : {"image", "text", "array", "saved"}
-        What raw items are: images (files, PIL images, arrays of bytes), texts (str, pairs of
-        str as tuples, lists of words), arrays of numbers; "saved" takes row numbers.
+        Type of raw items: images (files, PIL images, arrays of bytes), texts (str, pairs of str
+        as tuples, lists of words), arrays of numbers, or row numbers of saved features.
     module : torch.nn.Module or None
-        Where hooks go; None where :meth:`features` gives the features.
+        Module whose layers are read by hooks; None if :meth:`features` returns the features.
     layers : tuple of str
-        What "all" means: the output of the embeddings or stem, and of each block after it.
+        The layers that ``layers="all"`` means: the output of the stem or embeddings, and of each
+        block.
     default_layer : str
-        The layer that is scored if none is asked for: the one before the classifier, or the last.
+        The layer that is scored by default: the input of the classifier, or the last layer.
     default_pool : str
-        How rows are pooled if nothing is said, as the model was trained where that is known.
-        Outputs that have two dimensions need no pooling.
+        Default pooling: the one that the model was trained with, where it is known. Outputs with
+        two dimensions are not pooled.
+    inputs : Preprocessing
+        Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
+    facts : dict
+        Versions and settings, as JSON values, that are part of the fingerprint.
     """
 
     module: Any = None
@@ -43,7 +52,7 @@ class Model:
     def __init__(
         self,
         spec: str,
-        inputs: Any,
+        inputs: Preprocessing,
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",
@@ -60,16 +69,16 @@ class Model:
 
     @property
     def max_length(self) -> int | None:
-        """Tokens after which texts are cut; None for other models, and where nothing is cut."""
+        """Maximum number of tokens of a text; None without a limit and for other kinds of items."""
         return getattr(self.inputs, "max_length", None)
 
     def collate(self, raw: Sequence[Any]) -> Any:
-        """Preprocess raw items to a batch on the CPU, as the model's own library does.
+        """Preprocess raw items to a batch on the CPU, as the model's library does.
 
         Parameters
         ----------
         raw : sequence
-            Items of :attr:`kind`; one is enough.
+            At least one item of :attr:`kind`.
 
         Returns
         -------
@@ -80,25 +89,26 @@ class Model:
         return self.inputs(raw)
 
     def run(self, batch: Any) -> Any:
-        """Run the model on a batch; hooks see the layers' outputs."""
+        """Run the forward pass on a batch, so that hooks receive the outputs of layers."""
         raise DataError(f"{self.spec} is no torch module; ask it for features(batch, layers)")
 
     def moved(self, batch: Any) -> Any:
-        """Bring a batch to where the model runs, as ``extract(...).update`` takes it.
+        """Move a batch to the model's device, as ``extract(...).update`` takes it.
 
-        A mapping is keywords, a tuple is arguments, anything else is the one argument.
+        The module gets a mapping as keyword arguments, a tuple as positional arguments, and
+        anything else as its only argument.
         """
         return batch
 
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Give layers' outputs, unpooled, of a model that is not a torch module.
+        """Compute the unpooled outputs of layers, for a model that is not a torch module.
 
         Parameters
         ----------
         batch : object
             From :meth:`collate`.
         layers : sequence of str
-            Among :attr:`layers`, or others that the source knows.
+            Names from :attr:`layers`, or others that the source knows.
 
         Returns
         -------
@@ -107,33 +117,38 @@ class Model:
         raise DataError(f"{self.spec} is a torch module; take its features with hooks")
 
     def attention_mask(self, batch: Any) -> Any:
-        """Tell tokens (1) from padding (0): (n_samples, length), or None without padding."""
+        """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens."""
         return None
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
-        """Tell which word each token is of, None for special tokens; None for other batches."""
+        """Return the index of each token's word, None for special tokens; None without words."""
         return None
 
     def fingerprint(self) -> str:
-        """Give a digest of all that this model's numbers depend on.
+        """Hash everything that the model's outputs depend on.
 
-        Equal for equal weights, structure, preprocessing and library versions, wherever they are
-        stored and whatever they are called.
+        The digest covers weights, structure, code, preprocessing and library versions. It does
+        not depend on names and paths.
+
+        Returns
+        -------
+        digest : str
         """
         return self._digest
 
     def close(self) -> None:
-        """Leave a given module as it was; the model can then no longer be used."""
+        """Remove everything that was added to the module; the model cannot be used afterwards."""
 
     @cached_property
     def _digest(self) -> str:
-        return _fingerprint.digest(self._content(), self.inputs.config(), self.facts)
+        return _fingerprint.hash_values(self.hash_content(), self.inputs.config(), self.facts)
 
-    def _content(self) -> str:
+    def hash_content(self) -> str:
+        """Hash the weights, structure and code of the model, for :meth:`fingerprint`."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        """Show what it is and where it is read."""
+        """Return the name, the kind of items and the default layer and pooling."""
         return (
             f"{type(self).__name__}({self.spec!r}, kind={self.kind!r}, {len(self.layers)} layers, "
             f"default_layer={self.default_layer!r}, default_pool={self.default_pool!r})"
@@ -141,21 +156,23 @@ class Model:
 
 
 class TorchModel(Model):
-    """A model whose features hooks take.
+    """A model that is a torch module; hooks read its features.
 
     Parameters
     ----------
     packed : bool, default=False
         Whether the module takes a batch that is a mapping as one argument, not as keywords.
     taps : Taps, optional
-        Names put into the module, see :mod:`transferability.models._taps`.
+        Taps inserted into the module, which :meth:`close` removes.
+    device : str or torch.device, optional
+        Where the module is moved to. Default: the GPU if there is one, else the CPU.
     """
 
     def __init__(
         self,
         spec: str,
         module: Any,
-        inputs: Any,
+        inputs: Preprocessing,
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",
@@ -175,37 +192,38 @@ class TorchModel(Model):
             raise
 
     def moved(self, batch: Any) -> Any:
-        """Bring a batch to the model's device and number format, as the module takes it."""
+        """Move a batch to the module's device, and numbers to its floating-point format."""
         if not isinstance(batch, Mapping):
             return self._moved(batch)
         moved = {key: self._moved(value) for key, value in batch.items()}
         return (moved,) if self._packed else moved
 
     def run(self, batch: Any) -> Any:
-        """Run the model on a batch; hooks see the layers' outputs."""
+        """Run the forward pass on a batch, so that hooks receive the outputs of layers."""
         inputs = self.moved(batch)
         if isinstance(inputs, tuple):
             return self.module(*inputs)
         return self.module(**inputs) if isinstance(inputs, Mapping) else self.module(inputs)
 
     def attention_mask(self, batch: Any) -> Any:
-        """Tell tokens (1) from padding (0): (n_samples, length), or None without padding."""
+        """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens."""
         return batch.get("attention_mask") if isinstance(batch, Mapping) else None
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
-        """Tell which word each token is of, None for special tokens; None for other batches."""
+        """Return the index of each token's word, None for special tokens; None without words."""
         encodings = getattr(batch, "encodings", None)
         if not encodings:
             return None
         return [batch.word_ids(i) for i in range(len(encodings))]
 
     def close(self) -> None:
-        """Leave a given module as it was; the model can then no longer be used."""
+        """Remove everything that was added to the module; the model cannot be used afterwards."""
         if self._taps is not None:
             self._taps.remove()
 
-    def _content(self) -> str:
-        return _fingerprint.of_module(self.module)
+    def hash_content(self) -> str:
+        """Hash the tensors, structure and code of the module."""
+        return _fingerprint.hash_module(self.module)
 
     def _moved(self, value: Any) -> Any:
         import torch
@@ -218,7 +236,7 @@ class TorchModel(Model):
 
 
 def choose_device(device: Any = None) -> Any:
-    """Give the torch device that is asked for, or the GPU where there is one, or the CPU."""
+    """Return the requested torch device; by default the GPU if there is one, else the CPU."""
     import torch
 
     if device is None:

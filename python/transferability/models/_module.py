@@ -1,4 +1,4 @@
-"""A torch module of the user's own, with or without preprocessing."""
+"""Torch modules of the user, with or without preprocessing."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .._inputs.arrays import instance_of
 from ..errors import DtypeError
 from . import _fingerprint
 from ._inputs import Arrays
-from ._loading import torch_dtype
+from ._loading import parse_dtype
 from ._model import TorchModel
-from ._taps import Taps, chain, last_linear, longest_list
+from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
 __all__ = ["is_module", "open_module"]
 
 
-class _Own:
-    """The user's preprocessing: a function from a list of raw items to a batch."""
+class _UserPreprocessing:
+    """A user's function from a list of raw items to a batch."""
 
     def __init__(self, collate: Any, kind: str) -> None:
         self._collate, self.kind = collate, kind
@@ -25,11 +25,11 @@ class _Own:
         return self._collate(list(raw))
 
     def config(self) -> dict[str, object]:
-        return {"collate": _fingerprint.of_callable(self._collate)}
+        return {"collate": _fingerprint.hash_callable(self._collate)}
 
 
 def is_module(value: object) -> bool:
-    """Tell a torch module, or a pair of one and its preprocessing, without importing torch."""
+    """Return whether a value is a torch module, or a pair of one and its preprocessing."""
     if isinstance(value, tuple) and len(value) == 2:
         return _is_module(value[0])
     return _is_module(value)
@@ -38,11 +38,11 @@ def is_module(value: object) -> bool:
 def open_module(
     value: Any, name: str | None = None, *, device: Any = None, dtype: str | None = None
 ) -> TorchModel:
-    """Wrap a module, in evaluation mode from now on.
+    """Wrap a torch module, and set it to evaluation mode.
 
-    Features are by default what goes into its last linear layer (in the order of definition),
-    or the module's output where it has none. A name for that is put into the module, see
-    :class:`~transferability.models._taps.Taps`; ``close()`` takes it out.
+    The default layer is the input of the last linear layer, in the order of definition, or the
+    output of the module if it has none. A tap (see :mod:`transferability.models._taps`) makes it
+    readable by hooks; ``close()`` removes the tap.
     """
     module, collate = value if isinstance(value, tuple) else (value, None)
     if collate is not None and not callable(collate):
@@ -51,11 +51,11 @@ def open_module(
             f"list of items to a batch"
         )
     kind = getattr(module, "kind", "array")
-    inputs = Arrays() if collate is None else _Own(collate, str(kind))
-    module = module.eval().to(dtype=torch_dtype(dtype))
-    classifier = last_linear(module)
+    inputs = Arrays() if collate is None else _UserPreprocessing(collate, str(kind))
+    module = module.eval().to(dtype=parse_dtype(dtype))
+    classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, longest_list(module) or chain(module, classifier))
+    layers = taps.with_stem(module, find_blocks(module) or find_stages(module, classifier))
     if classifier is None:
         default = taps.on_output(module, "output", lambda output: output)
     else:
@@ -66,7 +66,7 @@ def open_module(
         inputs,
         layers or [default],
         default,
-        facts={"versions": _fingerprint.versions(["torch"])},
+        facts={"versions": _fingerprint.package_versions("torch")},
         taps=taps,
         device=device,
     )

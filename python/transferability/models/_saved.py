@@ -1,4 +1,4 @@
-"""Features that were saved before, as a model that needs no data but their labels."""
+"""Saved features as a model: its items are row numbers, and only labels are needed."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import numpy as np
 from ..errors import DataError
 from . import _fingerprint
 from ._model import Model
-from ._spec import Spec, closest
+from ._source import SourceSpec
+from ._spec import ModelSpec, suggest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["OPTIONS", "SavedModel", "names", "open"]
-
-OPTIONS = ("key",)
+__all__ = ["SOURCE", "SavedModel"]
 
 
 class SavedModel(Model):
     """Rows of features in files that :mod:`transferability.io` reads, in their order.
 
-    Its raw items are row numbers, which only go up: ``collate([0, 1, 2])``, then from 3 on.
+    Raw items are row numbers, as in ``collate([0, 1, 2])``. Ascending numbers are read in one
+    pass; a smaller number than before begins another.
     """
 
     def __init__(self, spec: str, path: str, key: str | None) -> None:
         from ..io import open_features
 
         self.source = open_features(path, key=key)
-        super().__init__(spec, _Rows(self.source.n_samples), ("features",), "features")
+        super().__init__(spec, _RowNumbers(self.source.n_samples), ("features",), "features")
         self._blocks: Iterator[tuple[int, NDArray[Any]]] | None = None
         self._start, self._block = 0, np.empty((0, 0))
 
     @property
     def n_samples(self) -> int:
-        """Rows in all files."""
+        """Number of rows in all files."""
         return int(self.source.n_samples)
 
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Read rows; files are read through once while row numbers go up."""
+        """Read rows by their numbers."""
         unknown = [layer for layer in layers if layer not in self.layers]
         if unknown:
             raise DataError(f"{self.spec} has no layer {unknown[0]!r}; it has 'features'")
@@ -63,13 +63,15 @@ class SavedModel(Model):
             yield start, features
             start += len(features)
 
-    def _content(self) -> str:
-        parts = [(_fingerprint.of_file(shard.path), str(shard.key)) for shard in self.source.shards]
-        return _fingerprint.digest(parts)
+    def hash_content(self) -> str:
+        """Hash the files."""
+        shards = self.source.shards
+        parts = [(_fingerprint.hash_file(shard.path), str(shard.key)) for shard in shards]
+        return _fingerprint.hash_values(parts)
 
 
-class _Rows:
-    """Row numbers."""
+class _RowNumbers:
+    """Preprocessing of row numbers: validate them."""
 
     kind = "saved"
 
@@ -89,17 +91,28 @@ class _Rows:
         return {}
 
 
-def names(spec: Spec) -> list[str]:
-    """List the folders that a wildcard matches, and files: each is a model."""
+def _list_names(spec: ModelSpec) -> list[str]:
+    """List the files and folders that a wildcard matches."""
     path = Path(spec.name)
     root = Path(path.anchor)
     return [str(found) for found in sorted(root.glob(str(path.relative_to(root))))]
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> Model:
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
     """Open a file, or a folder whose files are shards of one model's features."""
     path = Path(spec.name.partition(":")[0])
     if not path.exists():
         there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file or folder {path}{closest(path.name, there)}")
+        raise DataError(f"there is no file or folder {path}{suggest(path.name, there)}")
     return SavedModel(str(spec), spec.name, spec.text("key"))
+
+
+SOURCE = SourceSpec(
+    scheme="features",
+    example="run1",
+    metavar="PATH",
+    summary="features saved before: a file, or a folder of shards",
+    open=_open,
+    list_names=_list_names,
+    options=("key",),
+)

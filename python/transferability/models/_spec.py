@@ -1,4 +1,4 @@
-"""What a user writes to name a model: ``scheme:name@revision?option=value&option=value``."""
+"""Parse the names of models: ``scheme:name@revision?option=value&option=value``."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from ..errors import DataError
 
-__all__ = ["Spec", "closest", "parse_spec"]
+__all__ = ["ModelSpec", "parse_spec", "suggest"]
 
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "none")
 
 
+class _Source(Protocol):
+    @property
+    def has_revisions(self) -> bool:
+        """Whether names may end in ``@revision``."""
+
+
 @dataclass(frozen=True)
-class Spec:
-    """A model's name, taken apart; ``str`` puts it together again."""
+class ModelSpec:
+    """The parsed name of a model; ``str`` formats it again."""
 
     scheme: str
     name: str
@@ -25,32 +32,32 @@ class Spec:
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Write it as users do."""
+        """Format the name as users write it."""
         revision = "" if self.revision is None else f"@{self.revision}"
         query = f"?{urlencode(self.options, safe='/:,')}" if self.options else ""
         prefix = f"{self.scheme}:" if self.scheme else ""
         return f"{prefix}{self.name}{revision}{query}"
 
-    def named(self, name: str) -> Spec:
-        """Give the same options to another name: one that a wildcard stands for."""
+    def with_name(self, name: str) -> ModelSpec:
+        """Return the same scheme and options with another name, as a wildcard expands to."""
         return replace(self, name=name)
 
-    def check(self, known: Iterable[str]) -> None:
-        """Refuse options that this scheme does not have."""
+    def check_options(self, known: Iterable[str]) -> None:
+        """Raise DataError if an option is not among the known ones."""
         known = sorted(known)
         unknown = [option for option in self.options if option not in known]
         if unknown:
             raise DataError(
                 f"{self} has the option {unknown[0]!r}, which {self.scheme or 'it'} does not know"
-                f"{closest(unknown[0], known)}; it knows {', '.join(known)}"
+                f"{suggest(unknown[0], known)}; it knows {', '.join(known)}"
             )
 
     def text(self, option: str, default: str | None = None) -> str | None:
-        """Give an option as it is written."""
+        """Return an option as text."""
         return self.options.get(option, default)
 
     def flag(self, option: str, default: bool) -> bool:
-        """Give an option that is true or false."""
+        """Return an option that is true or false."""
         value = self.options.get(option)
         if value is None:
             return default
@@ -59,7 +66,7 @@ class Spec:
         return value.lower() in _TRUE
 
     def count(self, option: str, default: int | None = None) -> int | None:
-        """Give an option that is a positive integer."""
+        """Return an option that is a positive integer."""
         value = self.options.get(option)
         if value is None:
             return default
@@ -68,26 +75,26 @@ class Spec:
         return int(value)
 
 
-def parse_spec(text: str, schemes: Iterable[str]) -> Spec:
-    """Take a name apart.
+def parse_spec(text: str, schemes: Mapping[str, _Source]) -> ModelSpec:
+    """Parse the name of a model.
 
     Parameters
     ----------
     text : str
-        ``scheme:name``, with ``@revision`` and ``?option=value&...`` after it if need be. An
-        existing path is a path, whatever signs are in it.
-    schemes : iterable of str
-        The schemes there are; other text before a colon is part of the name.
+        ``scheme:name``, optionally followed by ``@revision`` and ``?option=value&...``. The
+        name of an existing file or folder is taken as it is, with "?" and "@" in it.
+    schemes : mapping of str to SourceSpec
+        The sources by scheme; any other text before a colon is part of the name.
 
     Returns
     -------
-    spec : Spec
-        ``scheme`` is "" where none is given.
+    spec : ModelSpec
+        ``scheme`` is "" if none is given.
 
     Raises
     ------
     DataError
-        If nothing is named or an option has no value.
+        If the name is empty or an option has no value.
     """
     scheme, colon, rest = text.partition(":")
     if not colon or scheme not in schemes:
@@ -95,24 +102,24 @@ def parse_spec(text: str, schemes: Iterable[str]) -> Spec:
     name, revision, options = rest, None, {}
     if not os.path.exists(name):
         name, mark, query = rest.partition("?")
-        if mark and not query.strip("*.npyz:/"):  # a wildcard of one character, and no option
+        if mark and not query.strip("*.npyz:/"):  # "?" is a wildcard here, as in x_?.npy
             name, query = rest, ""
         if query:
-            options = _options(text, query)
-    if scheme in ("hf", "st") and not os.path.exists(name) and "@" in name:
+            options = _parse_options(text, query)
+    if scheme and schemes[scheme].has_revisions and "@" in name and not os.path.exists(name):
         name, _, revision = name.rpartition("@")
     if not name or revision == "":
         raise DataError(f"{text!r} names no model; write for example 'timm:resnet18'")
-    return Spec(scheme, name, revision, options)
+    return ModelSpec(scheme, name, revision, options)
 
 
-def closest(word: str, known: Iterable[str], n: int = 3) -> str:
-    """Name those that are written alike, as the end of a sentence; "" where none are."""
+def suggest(word: str, known: Iterable[str], n: int = 3) -> str:
+    """Return " (did you mean …?)" with the most similar known words; "" if none is similar."""
     near = difflib.get_close_matches(word, list(known), n=n, cutoff=0.5)
     return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
 
 
-def _options(text: str, query: str) -> dict[str, str]:
+def _parse_options(text: str, query: str) -> dict[str, str]:
     try:
         return dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Models of sentence-transformers: their tokeniser, blocks, pooling and normalisation."""
+"""Models of sentence-transformers, with their tokeniser, pooling and normalisation."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any
 
 from .._util.optional import need
 from . import _fingerprint
-from ._hf import length_limit, quiet_bars
+from ._hf import hide_progress_bars, resolve_max_length
 from ._inputs import Texts, to_image
-from ._loading import is_offline, loading, local_names, torch_dtype
+from ._loading import is_offline, list_local_folders, loading, parse_dtype
 from ._model import TorchModel
-from ._spec import Spec
-from ._taps import Taps, longest_list
+from ._source import SourceSpec
+from ._spec import ModelSpec
+from ._taps import Taps, find_blocks
 
-__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
+__all__ = ["SOURCE"]
 
-OPTIONS = ("max_length", "trust_remote_code")
-NO_MATCH = "; wildcards match folders on this machine that hold a modules.json"
+_PACKAGES = ("torch", "transformers", "sentence-transformers")
 _POOLS = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
 
 
-def names(spec: Spec) -> list[str]:
-    """List the folders that a wildcard matches; the hub is not searched."""
-    return local_names(spec.name, "modules.json")
+def _list_names(spec: ModelSpec) -> list[str]:
+    """List the local folders that a wildcard matches; the hub is not searched."""
+    return list_local_folders(spec.name, "modules.json")
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
-    """Load a model; its own sentence embedding is the default, and its blocks are layers too."""
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
+    """Load a model; its sentence embedding is the default layer, its blocks are other layers."""
     library = need("sentence_transformers", extra="hub", what="a model of sentence-transformers")
     transformers = need("transformers", extra="hub", what="a model of sentence-transformers")
-    with loading(spec, quiet_bars(transformers)):
+    with loading(spec, hide_progress_bars(transformers)):
         module = library.SentenceTransformer(
             spec.name,
             device="cpu",
@@ -38,22 +38,24 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
             trust_remote_code=spec.flag("trust_remote_code", False),
             local_files_only=is_offline(),
         )
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     longest = spec.count("max_length")
     if longest is not None:
         module.max_seq_length = min(longest, module.max_seq_length or longest)
-    blocks, taps = longest_list(module), Taps(module)
+    blocks, taps = find_blocks(module), Taps(module)
     first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
     sentence = taps.on_output(module[-1], "sentence_embedding", lambda f: f["sentence_embedding"])
     return TorchModel(
         str(spec),
         module,
-        _Inputs(module),
+        _Preprocessing(module),
         [*first, *blocks, sentence],
         sentence,
-        _pool(module),
+        _choose_pool(module),
         {
-            "versions": _fingerprint.versions(["torch", "transformers", "sentence-transformers"]),
+            "versions": _fingerprint.package_versions(
+                "torch", "transformers", "sentence-transformers"
+            ),
             "modules": [part.get_config_dict() for part in module if hasattr(part, "config_keys")],
             "revision": spec.revision,
         },
@@ -63,8 +65,8 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
     )
 
 
-class _Inputs:
-    """Preprocessing by the model itself; words, for token tasks, by its tokeniser."""
+class _Preprocessing:
+    """Preprocess with the model itself; lists of words, for token tasks, with its tokeniser."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
@@ -78,7 +80,7 @@ class _Inputs:
             raw = [to_image(item, index=i) for i, item in enumerate(raw)]
         elif isinstance(raw[0], list):
             return self._texts()(raw)
-        # Newer versions preprocess any modality; older ones tokenise.
+        # Newer versions have preprocess, for any modality; older ones tokenize.
         return getattr(self._module, "preprocess", self._module.tokenize)(list(raw))
 
     def config(self) -> dict[str, object]:
@@ -89,13 +91,13 @@ class _Inputs:
     def _texts(self) -> Texts:
         if self._words is None:
             tokenizer = self._module.tokenizer
-            limit = self.max_length or length_limit(tokenizer, None, None)
+            limit = self.max_length or resolve_max_length(tokenizer, None, None)
             self._words = Texts(tokenizer, limit)
         return self._words
 
 
-def _pool(module: Any) -> str:
-    """Name the pooling that the model was trained with, for its other layers."""
+def _choose_pool(module: Any) -> str:
+    """Return the pooling that the model was trained with; other layers are pooled by it."""
     for part in module:
         mode = getattr(part, "pooling_mode", None)
         if mode is None and hasattr(part, "get_pooling_mode_str"):
@@ -103,3 +105,16 @@ def _pool(module: Any) -> str:
         if mode in _POOLS:
             return str(mode)
     return "mean"
+
+
+SOURCE = SourceSpec(
+    scheme="st",
+    example="all-MiniLM-L6-v2",
+    metavar="NAME",
+    summary="sentence-transformers: a name on the hub (``@revision``) or a folder",
+    open=_open,
+    list_names=_list_names,
+    options=("max_length", "trust_remote_code"),
+    hint="; wildcards match folders on this machine that hold a modules.json",
+    has_revisions=True,
+)

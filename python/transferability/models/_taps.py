@@ -1,9 +1,9 @@
-"""Names for places inside a model that no module's output stands for.
+"""Insert taps: make a module's input, or one field of its output, readable as a layer.
 
-The input of a classifier, the input of the first block and one field of a model's output are what
-users want features from, and forward hooks see modules' outputs only. So an ``nn.Identity``, which
-has no parameters and changes nothing, is put into the module whose input or output is meant, and
-is called with the value as it passes: ``fc.input`` is what goes into ``fc``.
+Forward hooks see only the outputs of modules, but features are also wanted from the input of a
+classifier, the input of the first block and a field of a model's output. A tap is an
+``nn.Identity`` that is added to a module as a child and called with the value: ``fc.input`` is
+the input of ``fc``. It has no parameters and does not change the forward pass.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Taps", "chain", "last_linear", "longest_list"]
+__all__ = ["Taps", "find_blocks", "find_last_linear", "find_stages"]
 
 _NO_PARTS = ("aux", "classifier", "head", "fc")
 
 
 class Taps:
-    """The identities put into one model, and how to take them out again."""
+    """The taps inserted into one model."""
 
     def __init__(self, root: Any) -> None:
         self._names = {id(module): name for name, module in root.named_modules()}
@@ -25,7 +25,7 @@ class Taps:
         self._owners: list[tuple[Any, str]] = []
 
     def on_input(self, module: Any) -> str:
-        """Name the first argument of a module of the model."""
+        """Insert a tap on the first argument of a module, and return its name."""
         module = _end(module, 0)
         tap, name = self._add(module, "input")
 
@@ -36,7 +36,7 @@ class Taps:
         return name
 
     def on_output(self, module: Any, field: str, pick: Callable[[Any], Any]) -> str:
-        """Name what `pick` takes from the output of a module of the model."""
+        """Insert a tap on ``pick(output)`` of a module, and return its name."""
         module = _end(module, -1)
         tap, name = self._add(module, field)
 
@@ -47,7 +47,7 @@ class Taps:
         return name
 
     def with_stem(self, root: Any, parts: list[str]) -> list[str]:
-        """Put before the parts of a chain what goes into them, if weights have worked on it."""
+        """Prepend a tap on the input of the first part, if parameters precede that part."""
         if not parts:
             return parts
         begins = next((name for name, _ in root.named_parameters()), "")
@@ -56,7 +56,7 @@ class Taps:
         return [self.on_input(root.get_submodule(parts[0])), *parts]
 
     def remove(self) -> None:
-        """Leave the model as it was."""
+        """Remove all taps."""
         for handle in self._handles:
             handle.remove()
         for owner, field in self._owners:
@@ -66,22 +66,22 @@ class Taps:
     def _add(self, owner: Any, field: str) -> tuple[Any, str]:
         from torch import nn
 
-        while hasattr(owner, field):  # never in the way of what the module has
+        while hasattr(owner, field):  # never shadow an attribute of the module
             field += "_"
         tap = nn.Identity()
-        tap.is_tap = True  # no part of the model's own structure, see _fingerprint.py
+        tap.is_tap = True  # the fingerprint leaves taps out
         owner.add_module(field, tap)
         self._owners.append((owner, field))
         path = self._names[id(owner)]
         return tap, f"{path}.{field}" if path else field
 
 
-def chain(module: Any, skip: Any = None) -> list[str]:
-    """Name the parts that a network is a chain of, as its author laid it out.
+def find_stages(module: Any, skip: Any = None) -> list[str]:
+    """Return the names of the stages of a network, in the order of definition.
 
-    Parts are children that have children themselves; a part with nine tenths of the weights is
-    entered, for then it is the chain. What holds `skip`, the classifier, is no part, nor are
-    other heads, of which auxiliary ones do not run in evaluation.
+    Stages are children that have children themselves. A child with nine tenths of the weights is
+    replaced by its own stages. The child that contains `skip`, the classifier, is left out, and
+    so are other heads, since auxiliary heads do not run in evaluation mode.
     """
     parts = [
         (name, child)
@@ -95,13 +95,13 @@ def chain(module: Any, skip: Any = None) -> list[str]:
         return []
     name, biggest = parts[sizes.index(max(sizes))]
     if max(sizes) >= 0.9 * sum(sizes):
-        inner = chain(biggest, skip)
+        inner = find_stages(biggest, skip)
         return [f"{name}.{part}" for part in inner] if len(inner) > 1 else [name]
     return [name for (name, _), size in zip(parts, sizes, strict=True) if size]
 
 
-def longest_list(module: Any) -> list[str]:
-    """Name the blocks of a transformer: the entries of the ``ModuleList`` with most weights."""
+def find_blocks(module: Any) -> list[str]:
+    """Return the names of the blocks of a transformer: the largest ``ModuleList``'s entries."""
     from torch import nn
 
     lists = [(name, m) for name, m in module.named_modules() if isinstance(m, nn.ModuleList)]
@@ -111,8 +111,8 @@ def longest_list(module: Any) -> list[str]:
     return [f"{name}.{i}" for i in range(len(blocks))]
 
 
-def last_linear(module: Any) -> Any:
-    """Find the classifier of a network that does not say: its last linear layer, if any."""
+def find_last_linear(module: Any) -> Any:
+    """Return the last linear layer, the presumed classifier; None if there is none."""
     from torch import nn
 
     found = [m for m in module.modules() if isinstance(m, nn.Linear)]
@@ -120,7 +120,7 @@ def last_linear(module: Any) -> Any:
 
 
 def _end(module: Any, which: int) -> Any:
-    """Enter a ``Sequential``, to which nothing can be added: its first or last module."""
+    """Return the first or last module of a ``Sequential``, to which no child can be added."""
     from torch import nn
 
     while isinstance(module, nn.Sequential) and len(module) > 0:

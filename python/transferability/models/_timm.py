@@ -1,4 +1,4 @@
-"""Models of timm, with the transform of their weights."""
+"""Models of timm, with the preprocessing of their weights."""
 
 from __future__ import annotations
 
@@ -8,85 +8,88 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images
-from ._loading import loading, torch_dtype
+from ._loading import loading, parse_dtype
 from ._model import TorchModel
-from ._spec import Spec, closest
-from ._taps import Taps, chain
+from ._source import SourceSpec
+from ._spec import ModelSpec, suggest
+from ._taps import Taps, find_stages
 
-__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
+__all__ = ["SOURCE"]
 
-OPTIONS = ("pretrained", "checkpoint", "image_size")
-NO_MATCH = "; timm.list_models() has their names, with weights only if pretrained is not false"
-
-#: Names by which timm itself finds models elsewhere.
+#: Prefixes by which timm loads models from outside its registry.
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
 
 
-def names(spec: Spec) -> list[str]:
-    """List the models that a wildcard matches, with every set of weights of each."""
+def _list_names(spec: ModelSpec) -> list[str]:
+    """List the models that a wildcard matches, one name for each set of weights."""
     timm = _timm()
     found: list[str] = timm.list_models(spec.name, pretrained=spec.flag("pretrained", True))
     return found
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
-    """Create a model; its classifier stays, and the features are what goes into it.
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
+    """Create a model with its classifier; the default features are the classifier's input.
 
-    ``checkpoint`` is the path of weights, loaded without running code.
+    The option ``checkpoint`` is the path of weights, which are loaded without running code.
     """
     timm = _timm()
     checkpoint = spec.text("checkpoint")
     pretrained = spec.flag("pretrained", checkpoint is None)
     if not spec.name.startswith(_ELSEWHERE) and not timm.is_model(spec.name):
-        raise DataError(f"timm has no model {spec.name!r}{closest(spec.name, timm.list_models())}")
+        raise DataError(f"timm has no model {spec.name!r}{suggest(spec.name, timm.list_models())}")
     size = spec.count("image_size")
     options: dict[str, Any] = {} if size is None else {"img_size": size}
     with loading(spec):
         module = timm.create_model(spec.name, pretrained=pretrained, **options)
         if checkpoint is not None:
             timm.models.load_checkpoint(module, checkpoint, weights_only=True)
-    module = module.to(dtype=torch_dtype(dtype)).eval()
+    module = module.to(dtype=parse_dtype(dtype)).eval()
     config = timm.data.resolve_model_data_config(module)
     if size is not None:
         config["input_size"] = (config["input_size"][0], size, size)
     classifier = module.get_classifier() if hasattr(module, "get_classifier") else None
-    if isinstance(classifier, tuple):  # distilled models have two, which are averaged
+    if isinstance(classifier, tuple):  # distilled models have two, whose outputs are averaged
         classifier = classifier[0]
     taps = Taps(module)
-    layers = taps.with_stem(module, _layers(module, classifier))
+    layers = taps.with_stem(module, _find_layers(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     return TorchModel(
         str(spec),
         module,
-        Images(_stacked(timm, config), config, "L" if config["input_size"][0] == 1 else "RGB"),
+        Images(
+            _make_transform(timm, config), config, "L" if config["input_size"][0] == 1 else "RGB"
+        ),
         layers,
         default,
-        _pool(module),
-        {"versions": _fingerprint.versions(["torch", "timm"]), "class": type(module).__name__},
+        _choose_pool(module),
+        {
+            "versions": _fingerprint.package_versions("torch", "timm"),
+            "class": type(module).__name__,
+        },
         taps=taps,
         device=device,
     )
 
 
-def _layers(module: Any, classifier: Any) -> list[str]:
-    """Name the blocks of a transformer, or the stages of other networks."""
+def _find_layers(module: Any, classifier: Any) -> list[str]:
+    """Return the names of the blocks of a transformer, or of the stages of other networks."""
     names = dict(module.named_modules())
     blocks = [name for name, _ in getattr(module, "blocks", module).named_children()]
     if hasattr(module, "patch_embed") and hasattr(module, "blocks") and blocks:
         return [f"blocks.{name}" for name in blocks]
     stages = [info["module"] for info in getattr(module, "feature_info", []) or []]
     found = [name for name in stages if name in names and list(names[name].children())]
-    return found or chain(module, classifier)
+    return found or find_stages(module, classifier)
 
 
-def _pool(module: Any) -> str:
-    """Choose how the other layers are pooled, as the model pools its last one."""
+def _choose_pool(module: Any) -> str:
+    """Return the pooling for other layers: the one that the model applies to its last layer."""
     if getattr(module, "output_fmt", "") == "NHWC":
         return "nhwc_mean"
     return "cls" if getattr(module, "global_pool", None) == "token" else "mean"
 
 
-def _stacked(timm: Any, config: dict[str, Any]) -> Any:
+def _make_transform(timm: Any, config: dict[str, Any]) -> Any:
     import torch
 
     transform = timm.data.create_transform(**config, is_training=False)
@@ -95,3 +98,15 @@ def _stacked(timm: Any, config: dict[str, Any]) -> Any:
 
 def _timm() -> Any:
     return need("timm", extra="hub", what="a model of timm")
+
+
+SOURCE = SourceSpec(
+    scheme="timm",
+    example="resnet18.a1_in1k",
+    metavar="NAME",
+    summary="timm, with wildcards: ``timm:vit_tiny*``",
+    open=_open,
+    list_names=_list_names,
+    options=("pretrained", "checkpoint", "image_size"),
+    hint="; timm.list_models() has their names, with weights only if pretrained is not false",
+)

@@ -1,4 +1,4 @@
-"""Models of torchvision, with the transform of their weights."""
+"""Image classifiers of torchvision, with the preprocessing of their weights."""
 
 from __future__ import annotations
 
@@ -9,35 +9,33 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images
-from ._loading import is_offline, loading, torch_dtype
+from ._loading import is_offline, loading, parse_dtype
 from ._model import TorchModel
-from ._spec import Spec, closest
-from ._taps import Taps, chain, last_linear
+from ._source import SourceSpec
+from ._spec import ModelSpec, suggest
+from ._taps import Taps, find_last_linear, find_stages
 
-__all__ = ["NO_MATCH", "OPTIONS", "names", "open"]
-
-OPTIONS = ("weights", "checkpoint", "num_classes")
-NO_MATCH = "; torchvision.models.list_models() has their names"
+__all__ = ["SOURCE"]
 
 
-def names(spec: Spec) -> list[str]:
+def _list_names(spec: ModelSpec) -> list[str]:
     """List the image classifiers that a wildcard matches."""
     models = _models()
     found: list[str] = models.list_models(module=models, include=spec.name)
     return found
 
 
-def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
-    """Create a model; its classifier stays, and the features are what goes into it.
+def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
+    """Create a model with its classifier; the default features are the classifier's input.
 
-    ``weights`` is "DEFAULT", the name of others, or "none" for random ones; ``checkpoint`` is the
-    path of a state_dict, loaded without running code.
+    The option ``weights`` is "DEFAULT", the name of other weights, or "none" for random ones;
+    ``checkpoint`` is the path of a state_dict, which is loaded without running code.
     """
     models = _models()
     import torch
 
     if spec.name not in models.list_models():
-        near = closest(spec.name, models.list_models(module=models))
+        near = suggest(spec.name, models.list_models(module=models))
         raise DataError(f"torchvision has no model {spec.name!r}{near}")
     enum, path = models.get_model_weights(spec.name), spec.text("checkpoint")
     wanted = spec.text("weights", "DEFAULT" if path is None else "none") or "none"
@@ -53,12 +51,12 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         module = models.get_model(spec.name, weights=weights, **options)
         if path is not None:
             module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    module = module.to(dtype=torch_dtype(dtype)).eval()
-    # Random weights are preprocessed as the default ones, so that both see the same images.
+    module = module.to(dtype=parse_dtype(dtype)).eval()
+    # Random weights have no preprocessing of their own: they get that of the default weights.
     transform = (weights or enum["DEFAULT"]).transforms()
-    classifier = last_linear(module)
+    classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, chain(module, classifier))
+    layers = taps.with_stem(module, find_stages(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     return TorchModel(
         str(spec),
@@ -69,15 +67,15 @@ def open(spec: Spec, device: Any, dtype: str | None) -> TorchModel:
         ),
         layers,
         default,
-        _pool(module),
-        {"versions": _fingerprint.versions(["torch", "torchvision"])},
+        _choose_pool(module),
+        {"versions": _fingerprint.package_versions("torch", "torchvision")},
         taps=taps,
         device=device,
     )
 
 
-def _check_downloaded(spec: Spec, weights: Any) -> None:
-    """Refuse what torchvision would download, where the user has forbidden downloads."""
+def _check_downloaded(spec: ModelSpec, weights: Any) -> None:
+    """Raise DataError if weights would be downloaded although downloads are switched off."""
     import torch
 
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
@@ -88,8 +86,8 @@ def _check_downloaded(spec: Spec, weights: Any) -> None:
         )
 
 
-def _pool(module: Any) -> str:
-    """Choose how layers are pooled: class token, channels last (Swin), or channels first."""
+def _choose_pool(module: Any) -> str:
+    """Return the default pooling: class token, channels last (Swin), or channels first."""
     if hasattr(module, "class_token"):
         return "cls"
     return "nhwc_mean" if type(module).__name__ == "SwinTransformer" else "mean"
@@ -97,3 +95,15 @@ def _pool(module: Any) -> str:
 
 def _models() -> Any:
     return need("torchvision.models", extra="hub", what="a model of torchvision")
+
+
+SOURCE = SourceSpec(
+    scheme="torchvision",
+    example="resnet18",
+    metavar="NAME",
+    summary="torchvision, with wildcards",
+    open=_open,
+    list_names=_list_names,
+    options=("weights", "checkpoint", "num_classes"),
+    hint="; torchvision.models.list_models() has their names",
+)

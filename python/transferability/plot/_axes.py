@@ -1,4 +1,4 @@
-"""What all pictures need: Axes, a metric, numbers that can be drawn."""
+"""Prepare a plot: get Axes, resolve the metric, select finite values, format names."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..errors import DataError
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
 
-__all__ = ["axes_of", "finite", "metric_of", "words"]
+__all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
 
 
-def axes_of(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[str] = ()) -> Any:
-    """Give the Axes, or those of a new figure that no pyplot knows, wider for long labels."""
+def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[str] = ()) -> Any:
+    """Return the Axes, or those of a new figure outside pyplot, wider for long labels."""
     figure = need("matplotlib.figure", extra="plot", what="plotting")
     if ax is not None:
         return ax
@@ -25,25 +25,23 @@ def axes_of(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[s
     return figure.Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def metric_of(ranking: Ranking, metric: str | None) -> str:
+def resolve_metric(ranking: Ranking, metric: str | None) -> str:
+    """Return the metric, by default that which sorts; raise DataError if there is none of it."""
     if metric is not None and metric not in ranking.metrics:
         raise DataError(f"metric is {metric!r}; this ranking has {', '.join(ranking.metrics)}")
     return metric or ranking.metrics[0]
 
 
-def finite(values: Mapping[str, float], metric: str, more: str = "") -> dict[str, float]:
-    """Keep what can be drawn."""
+def select_finite(values: Mapping[str, float], metric: str, more: str = "") -> dict[str, float]:
+    """Return the finite values; raise DataError without any."""
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     if not finite:
         raise DataError(f"no model has a finite {metric}{more}, so there is nothing to draw")
     return finite
 
 
-def words(name: object, most: int = 40) -> str:
-    """Give a name as it is, its middle left out if it is long.
-
-    A dollar begins no formula, and a line end no line.
-    """
+def format_name(name: object, most: int = 40) -> str:
+    """Return a name for matplotlib: shortened in the middle, without formulas and line ends."""
     text = printable(str(name))
     if len(text) > most:
         text = f"{text[: most // 3]}…{text[len(text) - (most - most // 3 - 1) :]}"

@@ -1,4 +1,4 @@
-"""Models against their scores: in order, and beside what they turned out to be worth."""
+"""Plot the scores of models: in order with intervals, and against the truth."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
+from .._ranking.display import check_scores
 from .._ranking.render import percent
 from ..errors import DataError, DtypeError
-from ._axes import axes_of, finite, metric_of, words
+from ._axes import format_name, get_axes, resolve_metric, select_finite
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ranking", "scatter"]
 
-_LETTER, _LINE = 5.2, 10.0  # points that a small letter is wide and a line is high, about
-_MARGIN = 0.08  # of the range of values, around them
-_GROWN = 1.1  # by which the layout widens Axes when it is drawn, about
-#: Where a name may stand: points right of and above its own, its side there, its share left of it.
+_LETTER, _LINE = 5.2, 10.0  # approximate width of a small letter and height of a line, in points
+_MARGIN = 0.08  # around the values, as a share of their range
+_GROWN = 1.1  # approximate factor by which the layout widens the Axes
+#: Positions of a name: offset in points right and up, alignment, share of the name on the left.
 _SIDES = (
     (6, 0, "left", 0.0),
     (-6, 0, "right", 1.0),
@@ -38,19 +39,19 @@ def ranking(
     metric: str | None = None,
     ax: Any = None,
 ) -> Any:
-    """Draw scores from best to worst, with intervals where stability is given.
+    """Plot scores from best to worst, with intervals if stability is given.
 
     Parameters
     ----------
     ranking : Ranking
-        Models without a score are left out.
+        Models without a finite score are omitted.
     stability : Stability, optional
-        From ``ranking.stability()``: adds the interval of each score, its rank interval and how
-        likely it is the first; models that are not told apart stand on one background.
+        From ``ranking.stability()``; adds the interval of each score, the rank interval and the
+        probability of rank 1. Ties have a common background.
     metric : str, optional
-        Default: that of `stability`, else the one that sorts.
+        Default: the metric of `stability`, or the metric that sorts.
     ax : matplotlib Axes, optional
-        Default: a new figure's, as high as the models need.
+        Default: those of a new figure, with a height for all models.
 
     Returns
     -------
@@ -59,9 +60,9 @@ def ranking(
     Raises
     ------
     DataError
-        If no model has the metric, or `stability` is of another ranking or metric.
+        If no model has a finite score, or `stability` is of another ranking or metric.
     MissingDependencyError
-        Without matplotlib.
+        If matplotlib is not installed.
 
     Examples
     --------
@@ -73,17 +74,15 @@ def ranking(
     ['a', 'b']
     """
     if stability is not None:
-        from ..report._order import check
-
-        check(ranking, None, stability)
+        check_scores(ranking, "stability", stability.names, {stability.metric: stability.scores})
         if metric not in (None, stability.metric):
             raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
         metric = stability.metric
-    metric = metric_of(ranking, metric)
-    values = finite({row.name: row.value(metric) for row in ranking.rows}, metric)
+    metric = resolve_metric(ranking, metric)
+    values = select_finite({row.name: row.value(metric) for row in ranking.rows}, metric)
     ordered = sorted(values, key=lambda name: -values[name])
-    labels = [words(name) for name in ordered]
-    ax = axes_of(ax, height=1.2 + 0.28 * len(ordered), labels=labels)
+    labels = [format_name(name) for name in ordered]
+    ax = get_axes(ax, height=1.2 + 0.28 * len(ordered), labels=labels)
     places = list(range(len(ordered)))
     if stability is not None:
         rows = {name: i for i, name in enumerate(stability.names)}
@@ -97,8 +96,8 @@ def ranking(
         for place in known:
             low, high = stability.ranks[rows[ordered[place]]]
             ranks = f"{low}" if low == high else f"{low}–{high}"
-            _beside(ax, place, ranks, percent(stability.first[ordered[place]]))
-        _beside(ax, -0.9, "rank", "first")
+            _annotate_row(ax, place, ranks, percent(stability.first[ordered[place]]))
+        _annotate_row(ax, -0.9, "rank", "first")
     ax.plot([values[name] for name in ordered], places, "o")
     ax.set_yticks(places, labels)
     title = title_of(metric)
@@ -112,31 +111,33 @@ def ranking(
 def scatter(
     ranking: Ranking, truth: Mapping[str, float], *, metric: str | None = None, ax: Any = None
 ) -> Any:
-    """Draw what models turned out to be worth against their scores.
+    """Plot the truth of models, such as accuracies, against their scores.
 
     Parameters
     ----------
     ranking : Ranking
-        Models without a score or a truth are left out.
+        Models without a finite score or truth are omitted.
     truth : mapping of str to float
-        By model, such as accuracies after fine-tuning.
+        A number for each model, higher is better, such as its accuracy after fine-tuning.
     metric : str, optional
-        Default: the one that sorts.
+        Default: the metric that sorts.
     ax : matplotlib Axes, optional
-        Default: a new figure's.
+        Default: those of a new figure.
 
     Returns
     -------
     ax : matplotlib Axes
-        With names beside the points, the highest scores first, where there is room for them;
-        the title has the weighted tau of three models and more.
+        Points are labelled in the order of their scores, as long as labels do not overlap. With
+        three models or more, the title is the weighted tau.
 
     Raises
     ------
     DataError
-        If no model has both a score and a truth.
+        If no model has both a finite score and a truth.
+    DtypeError
+        If `truth` is not a mapping.
     MissingDependencyError
-        Without matplotlib.
+        If matplotlib is not installed.
 
     Examples
     --------
@@ -149,15 +150,15 @@ def scatter(
     """
     if not isinstance(truth, Mapping):
         raise DtypeError(f"truth must map names of models to numbers, got {type(truth)}")
-    metric = metric_of(ranking, metric)
+    metric = resolve_metric(ranking, metric)
     known = {row.name: row.value(metric) for row in ranking.rows if row.name in truth}
-    values = finite(known, metric, " and a truth")
+    values = select_finite(known, metric, " and a truth")
     values = {name: value for name, value in values.items() if math.isfinite(truth[name])}
-    ax = axes_of(ax)
+    ax = get_axes(ax)
     xs, ys = list(values.values()), [float(truth[name]) for name in values]
     ax.plot(xs, ys, "o")
     ax.margins(_MARGIN)
-    _names(ax, values, ys)
+    _label_points(ax, values, ys)
     ax.set(xlabel=title_of(metric), ylabel="truth")
     if len(set(xs)) > 1 and len(set(ys)) > 1 and len(xs) > 2:
         from ..agreement import weighted_tau
@@ -167,8 +168,8 @@ def scatter(
     return ax
 
 
-def _beside(ax: Any, place: float, ranks: str, first: str) -> None:
-    """Write two columns right of the Axes."""
+def _annotate_row(ax: Any, place: float, ranks: str, first: str) -> None:
+    """Write two columns to the right of the Axes."""
     for cell, shift, side in ((ranks, 8, "left"), (first, 78, "right")):
         ax.annotate(
             cell,
@@ -181,14 +182,14 @@ def _beside(ax: Any, place: float, ranks: str, first: str) -> None:
         )
 
 
-def _names(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
-    """Write names beside points, the highest first, where there is room; sizes are guessed."""
+def _label_points(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
+    """Label points, the highest score first, where labels fit; text sizes are approximate."""
     width, height = 72 * ax.figure.get_size_inches() * ax.get_position().size * _GROWN
-    places = list(zip(_spread(list(values.values()), width), _spread(ys, height), strict=True))
+    places = list(zip(_project(list(values.values()), width), _project(ys, height), strict=True))
     taken = [(across - 4, across + 4, up) for across, up in places]
     points = zip(values, values.values(), ys, places, strict=True)
     for name, x, y, (across, up) in sorted(points, key=lambda point: -point[1]):
-        shown = words(name, 24)
+        shown = format_name(name, 24)
         long = _LETTER * len(shown)
         for right, above, side, share in _SIDES:
             start, line = across + right - share * long, up + above
@@ -204,7 +205,7 @@ def _names(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
                 break
 
 
-def _spread(values: Sequence[float], length: float) -> list[float]:
-    """Place values along an axis of some length as matplotlib does within margins."""
+def _project(values: Sequence[float], length: float) -> list[float]:
+    """Return the positions of values on an axis of a given length, with margins."""
     low, span = min(values), (max(values) - min(values)) or 1.0
     return [length * (_MARGIN + (value - low) / span) / (1 + 2 * _MARGIN) for value in values]

@@ -1,4 +1,4 @@
-"""Scores along something: layers, groups of rows, the size of a data set."""
+"""Plot scores of layers and of groups of rows, and learning curves."""
 
 from __future__ import annotations
 
@@ -9,45 +9,49 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._metric.registry import title_of
-from .._ranking.ranking import Ranking, Row
+from .._ranking.display import tabulate_groups
+from .._ranking.ranking import Ranking
+from .._ranking.row import Row
 from ..errors import DataError, DtypeError
-from ._axes import axes_of, metric_of, words
+from ._axes import format_name, get_axes, resolve_metric
 
 if TYPE_CHECKING:
     from ..forecast import Forecast
 
 __all__ = ["forecast", "groups", "layers"]
 
-_CELLS = 15  # groups that are few enough to write their numbers
+_CELLS = 15  # largest number of groups with numbers in their cells
 
 
 def layers(
     profile: Row | Ranking | Mapping[str, Any], *, metric: str | None = None, ax: Any = None
 ) -> Any:
-    """Draw how scores go from the first layer to the last.
+    """Plot the scores of layers, from the first to the last.
 
     Parameters
     ----------
     profile : Row, Ranking or mapping of str to score
-        A row of :func:`transferability.rank_models`, or a whole ranking with a line for each
-        model; or scores by layer, as the extractor's ``compute`` gives them.
+        A row of :func:`transferability.rank_models`; or a ranking, with a line for each model; or
+        scores by layer, as ``Extractor.compute`` returns them.
     metric : str, optional
-        Default: the one that sorts, or the first that a layer has.
+        Default: the metric that sorts, or the first metric of a layer.
     ax : matplotlib Axes, optional
-        Default: a new figure's.
+        Default: those of a new figure.
 
     Returns
     -------
     ax : matplotlib Axes
-        With the highest layer of each model ringed. The layers of one model are named below; of
-        several models they are placed by their depth from 0 to 1.
+        A ring marks the highest layer of each model. The x axis has the names of the layers of a
+        single model, and the relative depth, 0 to 1, of several models.
 
     Raises
     ------
     DataError
         If no model has scores of at least two layers.
+    DtypeError
+        If `profile` or one of its scores has a wrong type.
     MissingDependencyError
-        Without matplotlib.
+        If matplotlib is not installed.
 
     Examples
     --------
@@ -61,19 +65,19 @@ def layers(
         models = {"": profile}
     elif isinstance(profile, Ranking):
         models = {row.name: getattr(row, "layers", {}) for row in profile.rows}
-        metric = metric_of(profile, metric)
+        metric = resolve_metric(profile, metric)
     elif isinstance(profile, Row):
         models = {profile.name: getattr(profile, "layers", {})}
     else:
         raise DtypeError(
             f"profile must be a row, a ranking or scores by layer, not {type(profile)}"
         )
-    metric = metric or _first_metric(models.values())
-    lines = {name: _values(scores, metric) for name, scores in models.items()}
+    metric = metric or _find_metric(models.values())
+    lines = {name: _to_numbers(scores, metric) for name, scores in models.items()}
     lines = {name: line for name, line in lines.items() if len(line) > 1}
     if not lines:
         raise DataError("profile has no model with scores of at least two layers")
-    ax = axes_of(ax)
+    ax = get_axes(ax)
     handles = []
     for name, line in lines.items():
         depth = np.arange(len(line)) if len(lines) == 1 else np.linspace(0, 1, len(line))
@@ -84,41 +88,45 @@ def layers(
         ax.plot(depth[top], values[top], "o", ms=10, mfc="none", color=drawn.get_color())
         if len(lines) == 1:
             ax.set_xticks(
-                depth, [words(key) for key in line], rotation=45, ha="right", rotation_mode="anchor"
+                depth,
+                [format_name(key) for key in line],
+                rotation=45,
+                ha="right",
+                rotation_mode="anchor",
             )
-            ax.set_title(words(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
+            ax.set_title(format_name(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
     if len(lines) > 1:
         ax.set_xlabel("depth, from the first layer to the last")
-        ax.legend(handles, [f" {words(name)}" for name in lines], fontsize="small")
+        ax.legend(handles, [f" {format_name(name)}" for name in lines], fontsize="small")
     ax.set_ylabel("score" if metric is None else title_of(metric))
     ax.grid(alpha=0.3)
     return ax
 
 
 def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> Any:
-    """Draw the score of every group of rows as a heat map, models by groups.
+    """Plot the scores of groups of rows as a heat map, models by groups.
 
     Parameters
     ----------
     ranking : Ranking
         From ``rank(..., groups=...)``.
     metric : str, optional
-        Default: the one that sorts.
+        Default: the metric that sorts.
     ax : matplotlib Axes, optional
-        Default: a new figure's.
+        Default: those of a new figure.
 
     Returns
     -------
     ax : matplotlib Axes
-        With the numbers in the cells where there are at most 15 groups. A group that gives a
-        model no score is left blank, and an infinite one has no colour.
+        Cells contain their numbers if there are at most 15 groups. Cells without a score are blank,
+        and infinite scores have no colour.
 
     Raises
     ------
     DataError
-        If the ranking was made without groups.
+        If the ranking has no groups, or none of their scores is finite.
     MissingDependencyError
-        Without matplotlib.
+        If matplotlib is not installed.
 
     Examples
     --------
@@ -129,19 +137,17 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     >>> tx.plot.groups(ranking).images[0].get_array().shape
     (2, 2)
     """
-    metric = metric_of(ranking, metric)
-    found = {row.name: row.per_group.get(metric, {}) for row in ranking.rows}
-    found = {name: scores for name, scores in found.items() if scores}
-    names = list(dict.fromkeys(group for scores in found.values() for group in scores))
+    metric = resolve_metric(ranking, metric)
+    names, found = tabulate_groups(ranking, metric)
     if not names:
         raise DataError("this ranking has no groups; make it by rank(..., groups=...)")
-    values = np.array([[float(s.get(g, math.nan)) for g in names] for s in found.values()])
+    values = np.array(list(found.values()))
     shown = np.where(np.isfinite(values), values, math.nan)
     if not np.isfinite(values).any():
         raise DataError(f"no group has a finite {metric}, so there is nothing to draw")
-    labels, columns = [words(name) for name in found], [words(name) for name in names]
+    labels, columns = [format_name(name) for name in found], [format_name(name) for name in names]
     wide = 2.5 + (0.55 if len(names) <= _CELLS else 0.25) * len(names)
-    ax = axes_of(ax, 1.5 + 0.3 * len(found), wide, labels)
+    ax = get_axes(ax, 1.5 + 0.3 * len(found), wide, labels)
     image = ax.imshow(shown, aspect="auto", cmap="viridis")
     ax.set_yticks(range(len(found)), labels)
     ax.set_xticks(range(len(names)), columns, rotation=90 if max(map(len, columns)) > 4 else 0)
@@ -160,28 +166,39 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
 def forecast(
     forecast: Forecast, *, level: float = 0.9, up_to: float | None = None, ax: Any = None
 ) -> Any:
-    """Draw a learning curve, its forecast and the interval; see :meth:`Forecast.plot`.
+    """Plot a learning curve, its forecast and the interval; see :meth:`Forecast.plot`.
 
     Parameters
     ----------
     forecast : Forecast
         From :func:`transferability.forecast.fit`.
     level : float, default=0.9
-        Of the band.
+        Level of the interval.
     up_to : float, optional
-        The largest size drawn. Default: ten times the largest one fitted.
+        The largest size on the axis. Default: ten times the largest one fitted.
     ax : matplotlib Axes, optional
-        Default: a new figure's.
+        Default: those of a new figure.
 
     Returns
     -------
     ax : matplotlib Axes
+
+    Raises
+    ------
+    MissingDependencyError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import transferability as tx
+    >>> curve = tx.forecast.fit([50, 100, 200, 400, 800], [0.5, 0.6, 0.68, 0.73, 0.77])
+    >>> ax = tx.plot.forecast(curve, up_to=1600)
     """
     return forecast.plot(ax, level=level, up_to=up_to)
 
 
-def _values(layers: Mapping[str, Any], metric: str | None) -> dict[str, float]:
-    """Give numbers by layer, from numbers or from scores by metric; infinite ones as gaps."""
+def _to_numbers(layers: Mapping[str, Any], metric: str | None) -> dict[str, float]:
+    """Return numbers by layer, from numbers or scores by metric; NaN where they are not finite."""
     found = {}
     for layer, scores in layers.items():
         value = scores
@@ -194,8 +211,8 @@ def _values(layers: Mapping[str, Any], metric: str | None) -> dict[str, float]:
     return found if any(not math.isnan(value) for value in found.values()) else {}
 
 
-def _first_metric(models: Iterable[Mapping[str, Any]]) -> str | None:
-    """Give the metric that scores are of, or the first of several; None for plain numbers."""
+def _find_metric(models: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the metric of the first score, or the first of several; None for plain numbers."""
     for scores in models:
         for value in scores.values():
             if isinstance(value, Mapping):

@@ -1,18 +1,19 @@
-"""A ranking as one HTML file that explains itself: no script, no request, no dependency.
+"""Render a ranking as one self-contained HTML file, without scripts or network requests.
 
-It reads on a phone and on a desk, in light and in dark, and asks nothing of the network, so it
-can be mailed, archived, or opened years later.
+The page suits phones and desktops, light and dark mode. It explains its numbers, and can be mailed
+and archived.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._agreement import agreement
-from ._numbers import failed, groups, layers, numbers
-from ._order import check, heading, lead, order
-from ._page import page
-from ._words import meaning, notes
+from .._ranking.display import check_scores
+from ._agreement import render_agreement
+from ._numbers import render_failures, render_groups, render_layers, render_scores
+from ._order import format_heading, render_lead, render_order
+from ._page import build_page
+from ._words import render_meaning, render_notes
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -29,29 +30,29 @@ def html(
     *,
     title: str | None = None,
 ) -> str:
-    """Write a ranking, how sure it is and what its numbers mean as one HTML page.
+    """Render a ranking, its uncertainty and an explanation of its numbers as one HTML page.
 
     Parameters
     ----------
     ranking : Ranking
-        Its groups of rows and layers of models are shown too, where it has them.
+        Scores of groups of rows and of layers are included, if there are any.
     evaluation : Evaluation, optional
-        From ``ranking.evaluate(truth)``: adds how well the metrics agree with the truth.
+        From ``ranking.evaluate(truth)``; adds the agreement of the metrics with the truth.
     stability : Stability, optional
-        From ``ranking.stability()``: adds intervals, ranks and ties.
+        From ``ranking.stability()``; adds intervals, ranks and ties.
     title : str, optional
-        The page's heading. Default: how many models, by which metric.
+        Heading of the page. Default: the number of models, and the metric.
 
     Returns
     -------
     page : str
-        A whole document in UTF-8 that loads nothing from elsewhere. Equal arguments give equal
-        text. All names and notes are escaped.
+        A complete document that loads no other files; write it as UTF-8. Names and notes are
+        escaped. Equal arguments return equal text.
 
     Raises
     ------
     DataError
-        If `evaluation` or `stability` belong to another ranking.
+        If `evaluation` or `stability` was made from another ranking.
 
     Examples
     --------
@@ -62,15 +63,19 @@ def html(
     >>> page[:15], "http://" in page
     ('<!DOCTYPE html>', False)
     """
-    check(ranking, evaluation, stability)
+    if stability is not None:
+        scores = {stability.metric: stability.scores}
+        check_scores(ranking, "stability", stability.names, scores)
+    if evaluation is not None:
+        check_scores(ranking, "evaluation", evaluation.models, evaluation.scores)
     parts = [
-        order(ranking, stability),
-        failed(ranking),
-        numbers(ranking, stability),
-        *([] if evaluation is None else [agreement(evaluation)]),
-        groups(ranking),
-        layers(ranking),
-        notes(ranking, stability),
-        meaning(ranking, stability),
+        render_order(ranking, stability),
+        render_failures(ranking),
+        render_scores(ranking, stability),
+        *([] if evaluation is None else [render_agreement(evaluation)]),
+        render_groups(ranking),
+        render_layers(ranking),
+        render_notes(ranking, stability),
+        render_meaning(ranking, stability),
     ]
-    return page(title or heading(ranking), lead(ranking, stability), parts)
+    return build_page(title or format_heading(ranking), render_lead(ranking, stability), parts)

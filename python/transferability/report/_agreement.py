@@ -1,4 +1,4 @@
-"""How well the metrics agree with the truth."""
+"""Render the agreement of the metrics with the truth."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from .._metric.registry import title_of
 from .._ranking.render import percent
-from ._page import bullets, paragraph, section, table, text
-from ._svg import Axis, axis_row, interval, scatter
+from ._page import bullets, chart_item, chart_list, paragraph, section, table
+from ._svg import Axis, draw_axis, draw_interval, draw_scatter
 
 if TYPE_CHECKING:
     from ..agreement._evaluation import Evaluation
 
-__all__ = ["agreement"]
+__all__ = ["render_agreement"]
 
-_APART = ("interval", "leave_one_out")  # shown as a picture
+_DRAWN = ("interval", "leave_one_out")  # in the chart, not in the table
 
 
-def agreement(evaluation: Evaluation) -> str:
-    """Show how well metrics agree with the truth."""
+def render_agreement(evaluation: Evaluation) -> str:
+    """Render the weighted tau of each metric with intervals, a scatter plot, and all measures."""
     facts = evaluation.to_dict()
     axis = Axis([-1.0, 1.0])
     items = ""
@@ -27,15 +27,12 @@ def agreement(evaluation: Evaluation) -> str:
         low, high = (math.nan if end is None else end for end in found["interval"])
         value = found["weighted_tau"]
         shown = "nan" if value is None else f"{value:.3f}"
-        drawn = interval(axis, math.nan if value is None else value, low, high)
+        chart = draw_interval(axis, math.nan if value is None else value, low, high)
         without = [v for v in found["leave_one_out"].values() if v is not None]
         span = f"{min(without):.2f} to {max(without):.2f} without one" if without else ""
-        items += (
-            f"<li><span class=rank></span><span class=model>{text(title_of(metric))}</span>{drawn}"
-            f"<span class=value>{shown}</span><span class=sure>{text(span)}</span></li>\n"
-        )
-    items += f'<li class="ticks">{axis_row(axis, "weighted tau with the truth")}</li>'
-    measures = [key for key in next(iter(facts["metrics"].values())) if key not in _APART]
+        items += chart_item(title_of(metric), chart, shown, sure=span)
+    ticks = draw_axis(axis, "weighted tau with the truth")
+    measures = [key for key in next(iter(facts["metrics"].values())) if key not in _DRAWN]
     rows = [
         [title_of(metric), *("" if found[m] is None else f"{found[m]:.3f}" for m in measures)]
         for metric, found in facts["metrics"].items()
@@ -47,17 +44,17 @@ def agreement(evaluation: Evaluation) -> str:
     best = {max(ranked, key=scores.__getitem__)} if ranked else set()
     best.add(truth.index(max(truth)))
     below = (
-        f"Weighted tau is 1 for the same order, -1 for the opposite one, and counts the top most. "
-        f"Bars are {percent(facts['level'])} intervals from resamples of the "
-        f"{len(evaluation.models)} models; the numbers at the right are its range when any one "
-        f"model is left out."
+        f"Weighted tau is 1 for the same order and -1 for the opposite order; the best models have "
+        f"the largest weights. Bars are {percent(facts['level'])} bootstrap intervals from "
+        f"resamples of the {len(evaluation.models)} models; the numbers at the right are the range "
+        f"of tau over leaving out one model."
     )
     return section(
         "Agreement with the truth",
-        f"<ol class=models>\n{items}</ol>",
+        chart_list(items, ticks, ' class="ticks"'),
         paragraph(below, "soft"),
         bullets(comparison["text"] for comparison in facts["comparisons"]),
-        scatter(
+        draw_scatter(
             evaluation.models,
             scores,
             truth,

@@ -1,4 +1,4 @@
-"""The tables of a report: all scores, those of groups and layers, and what could not be scored."""
+"""Render the scores of models, groups and layers, and the models that could not be scored."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from .._metric.registry import title_of
-from ._page import bullets, paragraph, section, table, text
-from ._svg import Axis, axis_row, interval
+from .._ranking.display import tabulate_groups
+from ._page import bullets, chart_item, chart_list, paragraph, section, table, text
+from ._svg import Axis, draw_axis, draw_interval
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._uncertainty.stability import Stability
 
-__all__ = ["failed", "groups", "layers", "numbers"]
+__all__ = ["render_failures", "render_groups", "render_layers", "render_scores"]
 
 
-def numbers(ranking: Ranking, stability: Stability | None) -> str:
-    """Give all scores in one table."""
+def render_scores(ranking: Ranking, stability: Stability | None) -> str:
+    """Render the table of all scores."""
     header = [ranking.unit, *map(title_of, ranking.metrics)]
     known = {} if stability is None else {name: i for i, name in enumerate(stability.names)}
     if stability is not None:
@@ -38,30 +39,26 @@ def numbers(ranking: Ranking, stability: Stability | None) -> str:
     return section("All numbers", table("All numbers", header, rows)) if rows else ""
 
 
-def failed(ranking: Ranking) -> str:
-    """Say which models have no score, and why."""
+def render_failures(ranking: Ranking) -> str:
+    """Render the list of models without a score, with the reasons."""
     lines = [f"{row.name}: {row.error}" for row in ranking.failed]
     return section("Not scored", f'<div class="failed">{bullets(lines)}</div>') if lines else ""
 
 
-def groups(ranking: Ranking) -> str:
-    """Show the score of every group of rows, by the metric that sorts."""
-    found = {row.name: row.per_group.get(ranking.metrics[0], {}) for row in ranking.rows}
-    names = list(dict.fromkeys(group for scores in found.values() for group in scores))
+def render_groups(ranking: Ranking) -> str:
+    """Render the scores of all groups of rows, by the metric that sorts, as a shaded table."""
+    names, values = tabulate_groups(ranking, ranking.metrics[0])
     if not names:
         return ""
-    values = {
-        name: [float(s[g]) if g in s else math.nan for g in names] for name, s in found.items()
-    }
     finite = [v for row in values.values() for v in row if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    having = {name: row for name, row in values.items() if not all(map(math.isnan, row))}
+    values = {name: row for name, row in values.items() if not all(map(math.isnan, row))}
     shades = [
         [(v - low) / ((high - low) or 1) if math.isfinite(v) else None for v in row]
-        for row in having.values()
+        for row in values.values()
     ]
     rows = [
-        [name, *("" if math.isnan(v) else f"{v:.3f}" for v in row)] for name, row in having.items()
+        [name, *("" if math.isnan(v) else f"{v:.3f}" for v in row)] for name, row in values.items()
     ]
     how = next(iter(ranking.best.scores.values())).details.get("aggregate", "pooled")
     made = "the score is of all rows" if how == "pooled" else f"the score is their {how}"
@@ -72,8 +69,8 @@ def groups(ranking: Ranking) -> str:
     )
 
 
-def layers(ranking: Ranking) -> str:
-    """Show the score of every layer, by the metric that sorts, for models that have several."""
+def render_layers(ranking: Ranking) -> str:
+    """Render the scores of all layers, by the metric that sorts, of models with several layers."""
     metric = ranking.metrics[0]
     parts = []
     for row in ranking.rows:
@@ -83,14 +80,11 @@ def layers(ranking: Ranking) -> str:
             continue
         axis = Axis(values.values())
         items = "".join(
-            f"<li class=plain><span class=rank></span><span class=model>{text(layer)}</span>"
-            f"{interval(axis, value)}<span class=value>{value:.4f}</span></li>\n"
+            chart_item(layer, draw_interval(axis, value), f"{value:.4f}", attributes=" class=plain")
             for layer, value in values.items()
         )
-        items += f'<li class="ticks plain">{axis_row(axis, title_of(metric))}</li>'
+        chart = chart_list(items, draw_axis(axis, title_of(metric)), ' class="ticks plain"')
         best = max(values, key=values.__getitem__)
         title = f"{row.name}: {len(values)} layers, highest in {best}"
-        parts.append(
-            f"<details><summary>{text(title)}</summary><ol class=models>\n{items}</ol></details>"
-        )
+        parts.append(f"<details><summary>{text(title)}</summary>{chart}</details>")
     return section("Layers", *parts) if parts else ""

@@ -1,57 +1,33 @@
-"""Who is first, how sure that is, and whether what is shown belongs together."""
+"""Render the order of the models, with its uncertainty."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .._metric.derived import CONSENSUS
 from .._metric.registry import title_of
 from .._ranking.render import percent
-from ..errors import DataError
-from ._page import paragraph, section, text
-from ._svg import Axis, axis_row, interval
+from ._page import chart_item, chart_list, paragraph, section
+from ._svg import Axis, draw_axis, draw_interval
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._uncertainty.stability import Stability
-    from ..agreement._evaluation import Evaluation
 
-__all__ = ["check", "heading", "lead", "order"]
+__all__ = ["format_heading", "render_lead", "render_order"]
 
-_NAMED = 5  # models that a sentence names before it counts the others
-
-
-def check(ranking: Ranking, evaluation: Evaluation | None, stability: Stability | None) -> None:
-    """Refuse what was made of another ranking."""
-    if stability is not None:
-        _same(ranking, "stability", stability.metric, stability.names, stability.scores)
-    if evaluation is not None:
-        for metric, values in evaluation.scores.items():
-            _same(ranking, "evaluation", metric, evaluation.models, values)
+_NAMED = 5  # models listed by name in a sentence; further ones are counted
 
 
-def _same(ranking: Ranking, what: str, metric: str, names: Any, values: Any) -> None:
-    advice = f"{what} is of another ranking; make it from this one"
-    if metric not in ranking.metrics:
-        raise DataError(f"{advice}: it has {metric}, this one {', '.join(ranking.metrics)}")
-    for name, value in zip(names, values, strict=True):
-        if name not in ranking:
-            raise DataError(f"{advice}: it has a model {name!r}, this one has not")
-        own = ranking[name].value(metric)
-        # A consensus depends on who is compared, and stability leaves out who lacks a member.
-        if metric != CONSENSUS and own != value and not (math.isnan(own) and math.isnan(value)):
-            raise DataError(f"{advice}: {metric} of {name!r} is {value} there and {own} here")
-
-
-def heading(ranking: Ranking) -> str:
-    """Say what was ranked by what."""
+def format_heading(ranking: Ranking) -> str:
+    """Return the number of models, and the metric."""
     count = f"1 {ranking.unit}" if len(ranking) == 1 else f"{len(ranking)} {ranking.unit}s"
     return f"{count} by {title_of(ranking.metrics[0])}"
 
 
-def lead(ranking: Ranking, stability: Stability | None) -> str:
-    """Say in sentences who is first, how sure that is, and on what data."""
+def render_lead(ranking: Ranking, stability: Stability | None) -> str:
+    """Render the best model, the probability that it is the best, and a description of the data."""
     scored = [row for row in ranking.rows if row.error is None]
     if not scored:
         return paragraph("None of them could be scored; the reasons are below.", "lead")
@@ -67,12 +43,12 @@ def lead(ranking: Ranking, stability: Stability | None) -> str:
         chance = percent(stability.first[best.name])
         if others:
             words += (
-                f" It is not told apart from {_some(others)}: it is truly the first of these "
+                f" It is not told apart from {_list_names(others)}: it is truly the first of these "
                 f"{len(stability.names)} with a probability of {chance}."
             )
         else:
             words += f" It is truly the first with a probability of {chance}."
-    if ranking.unit != "model":  # such as tasks, of rows of their own
+    if ranking.unit != "model":  # such as tasks, which differ in rows
         return paragraph(words, "lead")
     first = next(iter(best.scores.values()))
     facts = [f"{best.n_samples or first.n_samples:,} rows"]
@@ -83,18 +59,18 @@ def lead(ranking: Ranking, stability: Stability | None) -> str:
     return paragraph(words, "lead") + paragraph(f"{', '.join(facts)}; {task}.", "soft")
 
 
-def order(ranking: Ranking, stability: Stability | None) -> str:
-    """Draw the models in order, with intervals where stability is known."""
+def render_order(ranking: Ranking, stability: Stability | None) -> str:
+    """Render the models in order as a dot chart, with intervals if stability is given."""
     metric = ranking.metrics[0]
-    sure = {}
+    known = {}
     tied, cut = set(), set()
     if stability is not None:
         metric = stability.metric
-        sure = {name: i for i, name in enumerate(stability.names)}
+        known = {name: i for i, name in enumerate(stability.names)}
         tied = {name for tie in stability.ties if len(tie) > 1 for name in tie}
         cut = {tie[0] for tie in stability.ties[1:]}
     rows = [row for row in ranking.rows if row.error is None and metric in row.scores]
-    rows.sort(key=lambda row: sure.get(row.name, len(sure)))
+    rows.sort(key=lambda row: known.get(row.name, len(known)))
     if not rows:
         return ""
     values = [row.value(metric) for row in rows]
@@ -102,31 +78,34 @@ def order(ranking: Ranking, stability: Stability | None) -> str:
     axis = Axis([*values, *ends])
     items = ""
     for place, (row, value) in enumerate(zip(rows, values, strict=True), start=1):
-        i = sure.get(row.name)
+        i = known.get(row.name)
         low, high = (
             (math.nan, math.nan) if stability is None or i is None else stability.intervals[i]
         )
-        words = "" if stability is None else f"<span class=sure>{text(_sure(stability, i))}</span>"
-        kinds = [name for name, have in (("tied", tied), ("cut", cut)) if row.name in have]
-        items += (
-            f'<li class="{" ".join(kinds or ["plain"] * (stability is None))}">'
-            f"<span class=rank>{place}</span><span class=model>{text(row.name)}</span>"
-            f"{interval(axis, value, low, high)}<span class=value>{value:.4f}</span>{words}</li>\n"
+        kinds = [name for name, models in (("tied", tied), ("cut", cut)) if row.name in models]
+        items += chart_item(
+            row.name,
+            draw_interval(axis, value, low, high),
+            f"{value:.4f}",
+            rank=str(place),
+            sure=None if stability is None else _describe_ranks(stability, i),
+            attributes=f' class="{" ".join(kinds or ["plain"] * (stability is None))}"',
         )
     plain = "" if stability is not None else " plain"
-    items += f'<li class="ticks{plain}" aria-hidden="true">{axis_row(axis, title_of(metric))}</li>'
+    ticks = draw_axis(axis, title_of(metric))
+    chart = chart_list(items, ticks, f' class="ticks{plain}" aria-hidden="true"')
     below = "To see how sure this order is, pass stability=ranking.stability()."
     if stability is not None:
         below = (
             f"Bars are {percent(stability.level)} intervals from {len(stability.replicates)} "
-            f"resamples of {stability.n_units:,} {stability.unit}. Models are resampled alike, so "
-            f"bars may overlap where the order is sure; a line at the left joins those not told "
-            f"apart at {percent(stability.level)}."
+            f"resamples of {stability.n_units:,} {stability.unit}. All models share the resamples, "
+            f"so bars may overlap although the order is certain; a line at the left joins models "
+            f"that are tied at {percent(stability.level)}."
         )
-    return section("Order", f"<ol class=models>\n{items}</ol>", paragraph(below, "soft"))
+    return section("Order", chart, paragraph(below, "soft"))
 
 
-def _sure(stability: Stability, i: int | None) -> str:
+def _describe_ranks(stability: Stability, i: int | None) -> str:
     if i is None:
         return ""
     low, high = stability.ranks[i]
@@ -134,8 +113,8 @@ def _sure(stability: Stability, i: int | None) -> str:
     return f"{ranks}, first {percent(stability.first[stability.names[i]])}"
 
 
-def _some(names: Any) -> str:
-    """Name some and count the others."""
+def _list_names(names: Sequence[str]) -> str:
+    """List the first names, and count the others."""
     more = len(names) - _NAMED
     shown = ", ".join(names[:_NAMED])
     return f"{shown} and {more} more" if more > 0 else shown

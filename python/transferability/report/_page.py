@@ -1,4 +1,4 @@
-"""The page around a report, and the few kinds of HTML that it is made of."""
+"""Build the page of a report, and the HTML elements in it, each named like what it returns."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from importlib.resources import files
 from .. import _core
 from .._ranking.render import printable
 
-__all__ = ["bullets", "page", "paragraph", "section", "table", "text"]
+__all__ = [
+    "build_page",
+    "bullets",
+    "chart_item",
+    "chart_list",
+    "paragraph",
+    "section",
+    "table",
+    "text",
+]
 
-#: Nothing may be loaded, whatever stands in a name; the empty icon spares servers a question.
+#: The policy forbids all loading, whatever a name contains; the empty icon avoids a request.
 _HEAD = (
     '<meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -22,8 +31,8 @@ _HEAD = (
 )
 
 
-def page(title: str, lead: str, sections: Iterable[str]) -> str:
-    """Put sections under a title and a first paragraph."""
+def build_page(title: str, lead: str, sections: Iterable[str]) -> str:
+    """Return the document: a title, a first paragraph and the sections that are not empty."""
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     foot = f"transferability {_core.__version__}"
     return (
@@ -35,24 +44,46 @@ def page(title: str, lead: str, sections: Iterable[str]) -> str:
 
 
 def text(value: object) -> str:
-    """Escape what came from outside, and show line ends and direction marks as what they are."""
+    """Return text with HTML escaped, and with line ends and control characters as escapes."""
     return escape(printable(str(value)))
 
 
 def paragraph(words: str, kind: str = "") -> str:
-    """Give a paragraph of words."""
+    """Return a paragraph of text."""
     return f'<p class="{kind}">{text(words)}</p>' if kind else f"<p>{text(words)}</p>"
 
 
 def section(title: str, *parts: str) -> str:
-    """Give a section with its heading."""
+    """Return a section with a heading."""
     return f"<section><h2>{text(title)}</h2>\n" + "\n".join(parts) + "</section>"
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Give a list of sentences; nothing where there are none."""
+    """Return a list of sentences; an empty string without any."""
     items = "".join(f"<li>{text(line)}</li>" for line in lines)
     return f"<ul>{items}</ul>" if items else ""
+
+
+def chart_item(
+    name: str,
+    chart: str,
+    value: str,
+    *,
+    rank: str = "",
+    sure: str | None = None,
+    attributes: str = "",
+) -> str:
+    """Return a row of a chart: rank, name, drawing, value, and a remark on its uncertainty."""
+    remark = "" if sure is None else f"<span class=sure>{text(sure)}</span>"
+    return (
+        f"<li{attributes}><span class=rank>{rank}</span><span class=model>{text(name)}</span>"
+        f"{chart}<span class=value>{value}</span>{remark}</li>\n"
+    )
+
+
+def chart_list(items: str, ticks: str, attributes: str) -> str:
+    """Return a chart: its rows, and below them the axis with these attributes."""
+    return f"<ol class=models>\n{items}<li{attributes}>{ticks}</li></ol>"
 
 
 def table(
@@ -61,7 +92,7 @@ def table(
     rows: Iterable[Sequence[str]],
     shades: Sequence[Sequence[float | None]] | None = None,
 ) -> str:
-    """Give a table that scrolls by itself where it is too wide; first cells name the rows.
+    """Return a table that scrolls if it is too wide; the first cell of a row is its name.
 
     `shades`, in [0, 1], colour the other cells.
     """

@@ -1,4 +1,4 @@
-"""Pictures of a report: SVG in percent of the width, so that text keeps its size on a phone."""
+"""Draw the charts of a report as SVG, with x in percent of the width: text keeps its size."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterable, Sequence
 
 from ._page import text
 
-__all__ = ["Axis", "axis_row", "interval", "scatter"]
+__all__ = ["Axis", "draw_axis", "draw_interval", "draw_scatter"]
 
 _MARGIN = 4.0  # percent of the width left and right of the outermost values
 _HEIGHT = 22  # of a row, in pixels
 _TALL = 320  # of a scatter, in pixels
 _STEPS = (1, 2, 2.5, 5, 10)
-_LARGEST, _SMALLEST = 1e300, 1e-300  # beyond which differences overflow or vanish
+_LARGEST, _SMALLEST = 1e300, 1e-300  # bounds within which differences neither over- nor underflow
 
 
 class Axis:
-    """Where values stand, in percent, and round numbers between them."""
+    """A linear axis: maps values to percent of the width, with ticks at round numbers."""
 
     def __init__(self, values: Iterable[float], n_ticks: int = 4) -> None:
         finite = [_drawable(value) for value in values if math.isfinite(value)] or [0.0]
         self.low, self.high = min(finite), max(finite)
         most = max(abs(self.low), abs(self.high))
         if self.high - self.low <= max(1e-12 * most, _SMALLEST):
-            pad = abs(self.low) / 2 or 0.5  # equal values stand in the middle
+            pad = abs(self.low) / 2 or 0.5  # equal values are centred
             self.low, self.high = self.low - pad, self.high + pad
         rough = (self.high - self.low) / n_ticks
         unit = 10.0 ** math.floor(math.log10(rough))
@@ -38,12 +38,12 @@ class Axis:
             self._format = f".{math.ceil(math.log10(max(most / step, 1))) + 3}g"
 
     def at(self, value: float) -> float:
-        """Give the place of a value in percent."""
+        """Return the position of a value in percent."""
         share = (_drawable(value) - self.low) / (self.high - self.low)
         return round(_MARGIN + (100 - 2 * _MARGIN) * share, 2)
 
     def label(self, tick: float) -> str:
-        """Write a tick with as many digits as the step needs."""
+        """Format a tick with the digits that the step needs."""
         return format(tick, self._format)
 
 
@@ -51,8 +51,8 @@ def _drawable(value: float) -> float:
     return max(-_LARGEST, min(value, _LARGEST))
 
 
-def interval(axis: Axis, value: float, low: float = math.nan, high: float = math.nan) -> str:
-    """Draw a value and its interval over the grid of an axis; what is not finite is left out."""
+def draw_interval(axis: Axis, value: float, low: float = math.nan, high: float = math.nan) -> str:
+    """Draw a value and its interval over the grid of an axis; omit what is not finite."""
     middle = _HEIGHT / 2
     marks = _grid(axis, _HEIGHT)
     if math.isfinite(low) and math.isfinite(high):
@@ -63,8 +63,8 @@ def interval(axis: Axis, value: float, low: float = math.nan, high: float = math
     return f'<svg class="chart" width="100%" height="{_HEIGHT}" aria-hidden="true">{marks}</svg>'
 
 
-def axis_row(axis: Axis, title: str) -> str:
-    """Write the ticks of an axis below its rows."""
+def draw_axis(axis: Axis, title: str) -> str:
+    """Draw the labels of the ticks, and the title of the axis."""
     labels = "".join(
         f'<text x="{axis.at(tick)}%" y="13" text-anchor="middle">{text(axis.label(tick))}</text>'
         for tick in axis.ticks
@@ -76,7 +76,7 @@ def axis_row(axis: Axis, title: str) -> str:
     )
 
 
-def scatter(
+def draw_scatter(
     names: Sequence[str],
     xs: Sequence[float],
     ys: Sequence[float],
@@ -84,7 +84,7 @@ def scatter(
     y_title: str,
     labelled: Iterable[str],
 ) -> str:
-    """Draw points, with the names of some beside them and of all as tooltips."""
+    """Draw points, labelled names beside them, and all names as tooltips."""
     x_axis, y_axis = Axis(xs), Axis(ys)
     wanted = set(labelled)
     marks = _grid(x_axis, _TALL - 20)
@@ -97,7 +97,7 @@ def scatter(
             f'<text x="{x_axis.at(tick)}%" y="{_TALL - 5}" text-anchor="middle">'
             f"{text(x_axis.label(tick))}</text>"
         )
-    beside = ""  # above all points
+    beside = ""  # drawn above all points
     for name, x, y in zip(names, xs, ys, strict=True):
         if not (math.isfinite(x) and math.isfinite(y)):
             continue
@@ -119,7 +119,7 @@ def scatter(
 
 
 def _up(axis: Axis, value: float) -> float:
-    """Give the height of a value in pixels from the top, above the ticks."""
+    """Return the position of a value in pixels from the top, above the labels of the ticks."""
     return round((_TALL - 20) * (1 - axis.at(value) / 100), 1)
 
 

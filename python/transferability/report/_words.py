@@ -1,4 +1,4 @@
-"""What a report says in words: what deserves a second look, and what the numbers mean."""
+"""Render the notes of a ranking, and the explanation of its numbers."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._uncertainty.stability import Stability
 
-__all__ = ["meaning", "notes"]
-
+__all__ = ["render_meaning", "render_notes"]
 
 _MODELS = (
-    "A score says how well a model's features fit these labels, without training the model. All "
-    "scores here are higher for better. They compare models on the same rows and labels only, are "
-    "no forecast of an accuracy, and with models that are alike most orders are luck: look at the "
-    "intervals."
+    "A score measures how well the features of a model fit these labels, without training the "
+    "model. Higher is better for all scores here. Scores compare models on the same rows and "
+    "labels only, and do not predict an accuracy. The order of similar models is mostly chance: "
+    "look at the intervals."
 )
 _OTHERS = (
-    "A score says how well what a model knows fits the labels, without training it. All scores "
-    "here are higher for better, and are no forecast of an accuracy."
+    "A score measures how well the features or outputs of models fit the labels, without training. "
+    "Higher is better for all scores here. Scores do not predict an accuracy."
 )
 
 
-def notes(ranking: Ranking, stability: Stability | None) -> str:
-    """Give everything that deserves a second look."""
+def render_notes(ranking: Ranking, stability: Stability | None) -> str:
+    """Render all warnings, notes of models and skipped metrics."""
     everywhere = [*ranking.warnings, *(() if stability is None else stability.warnings)]
     lines = list(dict.fromkeys(everywhere))
     lines += [f"{row.name}: {note}" for row in ranking.rows for note in row.notes]
@@ -35,8 +34,8 @@ def notes(ranking: Ranking, stability: Stability | None) -> str:
     return section("Notes", bullets(lines)) if lines else ""
 
 
-def meaning(ranking: Ranking, stability: Stability | None) -> str:
-    """Explain the numbers in words."""
+def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
+    """Render an explanation of each metric, and of ranks and probabilities."""
     parts = [paragraph(_MODELS if ranking.unit == "model" else _OTHERS)]
     for metric in ranking.metrics:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
@@ -53,15 +52,15 @@ def meaning(ranking: Ranking, stability: Stability | None) -> str:
         parts += [
             "<h3>How sure the order is</h3>",
             paragraph(
-                "Ranks and the probability of being first are what more rows of the same kind "
-                "would give: they count the noise of these rows, and that the model which looks "
-                "best does so partly by luck. Whether a metric agrees with fine-tuning is another "
-                "question."
+                "Ranks and the probability of being first describe the order that more rows of the "
+                "same kind would show. They are posterior probabilities: they account for the "
+                "noise of these rows, and for the chance that made the best model look best. They "
+                "do not show whether a metric agrees with fine-tuning."
             ),
         ]
     return section("What the numbers mean", *parts)
 
 
 def _sentence(words: str) -> str:
-    """Begin with a capital and end with a full stop."""
+    """Return text with a capital at the start and a full stop at the end."""
     return f"{words[:1].upper()}{words[1:].rstrip('.')}."

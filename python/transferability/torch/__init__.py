@@ -1,8 +1,9 @@
-"""Features of torch models, straight into statistics; and what else needs torch.
+"""Extract features of torch models into statistics, and score or regularise during training.
 
-:func:`extract` takes features at named layers while a model runs, :func:`list_layers` shows which
-layers there are. :class:`TransferabilityMetric` scores the batches of a training loop. torch itself
-is imported when the first of these names is used.
+:func:`extract` records features at named layers with forward hooks; :func:`list_layers` lists the
+layers of a model. :class:`TransferabilityMetric` is a torchmetrics metric for the batches of a
+training loop. :class:`BTuning` is a regulariser for fine-tuning. torch itself is imported when one
+of these names is first used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .._util.optional import need
+from .._util.public import set_module
 
 if TYPE_CHECKING:
     from ._extract import extract as extract
@@ -46,15 +48,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Import a public name at its first use."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     need("torch", extra="torch", what=f"transferability.torch.{name}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    set_module(value, __name__)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """List what can be loaded as well as what is."""
+    """List the public names, imported or not."""
     return sorted({*globals(), *_HOME})

@@ -1,4 +1,4 @@
-"""One batch: its labels, and how each layer's tensor becomes rows that go with them."""
+"""Convert the layer outputs of one batch to rows with labels."""
 
 from __future__ import annotations
 
@@ -14,20 +14,22 @@ from torch import Tensor
 from .._inputs.arrays import as_array
 from .._inputs.labels import read_labels
 from ..errors import DataError
-from ._dense import select_positions, spread
-from ._layers import Wanted
-from ._pooling import Pool, pooled, readable, refuse_complex
-from ._tokens import Selection, select_tokens, select_words, strip_bio, taken
+from ._dense import flatten_maps, select_positions
+from ._layers import LayerRequest
+from ._pooling import Pool, as_float, check_real, pool_rows
+from ._tokens import Selection, gather_rows, select_tokens, select_words, strip_bio
 
-__all__ = ["AVERAGE", "Batch", "Plan", "Taken", "averaged"]
+__all__ = ["AVERAGE", "Batch", "LayerBatch", "RowOptions", "average_layers"]
 
-#: What the mean of all layers is called.
+#: Name of the mean over all layers.
 AVERAGE = "mean"
+#: Returns the attention mask that the model received for a layer.
+FindMask = Callable[[LayerRequest], Tensor | None]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What was asked of all batches."""
+class RowOptions:
+    """Options that turn features into rows, the same for all batches."""
 
     pools: Mapping[str, Pool]
     bio: str
@@ -38,8 +40,8 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
-    """The rows of a layer with their labels; `selection` where a sample makes several."""
+class LayerBatch:
+    """The rows of a layer with labels and groups; `selection` if a sample makes several rows."""
 
     rows: Tensor
     labels: NDArray[Any] | None
@@ -48,34 +50,44 @@ class Taken:
 
     @property
     def n_lost(self) -> int:
-        """Labelled words that were cut off."""
+        """The number of labelled words that were truncated."""
         return 0 if self.selection is None else self.selection.n_lost
 
 
 class Batch:
-    """A batch on its way."""
+    """The labels, masks and groups of a batch, and the conversion of its features to rows.
+
+    Parameters
+    ----------
+    options : RowOptions
+        Those of the extraction.
+    labels, attention_mask, word_ids, groups
+        As :meth:`Extractor.update` takes them.
+    first : int
+        Number of samples before this batch.
+    """
 
     def __init__(
         self,
-        plan: Plan,
+        options: RowOptions,
         labels: Any,
         attention_mask: Any,
         word_ids: Sequence[Sequence[int | None]] | None,
         groups: Any,
         first: int,
     ) -> None:
-        self._plan = plan
+        self._options = options
         self._labels = labels
         self._mask = attention_mask
         self._word_ids = word_ids
         self._groups = None if groups is None else as_array(groups, "groups")[0]
         self._first = first
-        self._of_samples: NDArray[Any] | None = None
+        self._sample_labels: NDArray[Any] | None = None
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self.n_samples = 0
 
-    def take(self, layer: Wanted, x: Tensor, find: Callable[[Wanted], Tensor | None]) -> Taken:
-        """Make rows of what a layer gave; `find` finds the mask that the model was given."""
+    def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> LayerBatch:
+        """Convert the output `x` of a layer to rows; `find_mask` returns the model's own mask."""
         if x.is_nested or not x.ndim:
             raise DataError(
                 f"layer {layer.name!r} gives {'a nested tensor' if x.is_nested else 'one number'}, "
@@ -84,21 +96,22 @@ class Batch:
         with torch.autocast(x.device.type, enabled=False):
             self.n_samples = len(x)
             mask = None
-            if x.ndim == 3 and self._word_ids is None and self._plan.pools[layer.name] != "flatten":
-                mask = self._mask_of(layer, find)
+            pool = self._options.pools[layer.name]
+            if x.ndim == 3 and self._word_ids is None and pool != "flatten":
+                mask = self._choose_mask(layer, find_mask)
             return self._take(layer.name, x, mask)
 
-    def _take(self, layer: str, x: Tensor, mask: Tensor | None) -> Taken:
-        pool = self._plan.pools[layer]
+    def _take(self, layer: str, x: Tensor, mask: Tensor | None) -> LayerBatch:
+        pool = self._options.pools[layer]
         if callable(pool):
             x = pool(x, mask)
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
             if not isinstance(x, Tensor):
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
-        refuse_complex(x, layer)
+        check_real(x, layer)
         if self._word_ids is not None and x.ndim == 3:
-            selection = self._words(x.shape[1], str(pool))
-            return self._selected(x.flatten(0, 1), selection)
+            selection = self._select_words(x.shape[1], str(pool))
+            return self._gather(x.flatten(0, 1), selection)
         if pool in ("first_subword", "last_subword") or self._word_ids is not None:
             raise DataError(
                 f"layer {layer!r} gives {tuple(x.shape)}; rows of words need word_ids, and "
@@ -106,22 +119,22 @@ class Batch:
             )
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
-                return self._selected(x.flatten(0, 1), self._tokens(x, mask))
+                return self._gather(x.flatten(0, 1), self._select_tokens(x, mask))
             if x.ndim == 4:
                 maps = x.permute(0, 3, 1, 2) if pool == "nhwc_none" else x
-                return self._selected(spread(maps), self._positions(maps))
-        rows = pooled(x, pool, mask, layer)
+                return self._gather(flatten_maps(maps), self._select_positions(maps))
+        rows = pool_rows(x, pool, mask, layer)
         if rows.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
-            rows = rows.clone()  # later layers may work in place, or x be far larger
-        return Taken(rows, self._labels_of_samples(), self._groups)
+            rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
+        return LayerBatch(rows, self._read_labels(), self._groups)
 
-    def outputs(self, logits: Tensor | None, like: Taken) -> NDArray[Any]:
-        """Give what the model itself said of the same rows."""
+    def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
+        """Return the logits of the model for the same rows."""
         if logits is None:
             raise DataError("outputs=True, but the model gave no tensor, or was not called itself")
-        logits = readable(logits)
+        logits = as_float(logits)
         if like.selection is not None and logits.ndim == 3:
-            logits = taken(logits.flatten(0, 1), like.selection)
+            logits = gather_rows(logits.flatten(0, 1), like.selection)
         elif logits.ndim == 1:
             logits = logits[:, None]
         if logits.ndim != 2 or len(logits) != len(like.rows):
@@ -131,66 +144,67 @@ class Batch:
             )
         return np.array(logits.cpu().numpy())
 
-    def _mask_of(self, layer: Wanted, find: Callable[[Wanted], Tensor | None]) -> Tensor | None:
+    def _choose_mask(self, layer: LayerRequest, find_mask: FindMask) -> Tensor | None:
         given = self._mask
         if isinstance(given, Mapping):
-            given = given[layer.name] if layer.name in given else find(layer)
+            given = given[layer.name] if layer.name in given else find_mask(layer)
         elif given is None:
-            return find(layer)
+            return find_mask(layer)
         return given if given is None or isinstance(given, Tensor) else torch.as_tensor(given)
 
-    def _labels_of_samples(self) -> NDArray[Any] | None:
-        if self._labels is not None and self._of_samples is None:
+    def _read_labels(self) -> NDArray[Any] | None:
+        if self._labels is not None and self._sample_labels is None:
             labels = self._labels
-            if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2): targets in one row
+            if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
                 labels = as_array(labels, "labels")[0]
                 labels = labels.reshape(len(labels), -1)
-            self._of_samples = read_labels(labels)[0]
-        return self._of_samples
+            self._sample_labels = read_labels(labels)[0]
+        return self._sample_labels
 
-    def _words(self, n_tokens: int, pool: str) -> Selection:
+    def _select_words(self, n_tokens: int, pool: str) -> Selection:
         key = ("words", n_tokens, pool)
         if key not in self._selections:
-            assert self._word_ids is not None, "callers look"
+            assert self._word_ids is not None, "callers check"
             self._selections[key] = select_words(self._labels, self._word_ids, n_tokens, pool)
         return self._selections[key]
 
-    def _tokens(self, x: Tensor, mask: Tensor | None) -> Selection:
+    def _select_tokens(self, x: Tensor, mask: Tensor | None) -> Selection:
         key = ("tokens", x.shape[1])
         if key not in self._selections:
-            left = np.ones(tuple(x.shape[:2]), bool) if mask is None else mask.cpu().numpy() != 0
-            if left.shape != tuple(x.shape[:2]):
-                raise DataError(f"attention_mask is {left.shape} for {tuple(x.shape[:2])} tokens")
-            self._selections[key] = select_tokens(self._labels, left)
+            shape = tuple(x.shape[:2])
+            counted = np.ones(shape, bool) if mask is None else mask.cpu().numpy() != 0
+            if counted.shape != shape:
+                raise DataError(f"attention_mask is {counted.shape} for {shape} tokens")
+            self._selections[key] = select_tokens(self._labels, counted)
         return self._selections[key]
 
-    def _positions(self, maps: Tensor) -> Selection:
+    def _select_positions(self, maps: Tensor) -> Selection:
         shape = (maps.shape[0], maps.shape[2], maps.shape[3])
         key = ("positions", *shape)
         if key not in self._selections:
-            plan = self._plan
+            options = self._options
             self._selections[key] = select_positions(
                 None if self._labels is None else as_array(self._labels, "labels")[0],
                 shape,
                 first=self._first,
-                n_positions=plan.positions,
-                seed=plan.seed,
-                ignore=plan.ignore,
+                n_positions=options.positions,
+                seed=options.seed,
+                ignore=options.ignore,
             )
         return self._selections[key]
 
-    def _selected(self, x: Tensor, selection: Selection) -> Taken:
+    def _gather(self, x: Tensor, selection: Selection) -> LayerBatch:
         labels = selection.labels
-        if labels is not None and self._plan.bio == "strip" and labels.size:
-            labels = strip_bio(labels, self._plan.tag_names)
+        if labels is not None and self._options.bio == "strip" and labels.size:
+            labels = strip_bio(labels, self._options.tag_names)
         groups = selection.samples + self._first
         if self._groups is not None:
             groups = self._groups[selection.samples]
-        return Taken(taken(x, selection), labels, groups, selection)
+        return LayerBatch(gather_rows(x, selection), labels, groups, selection)
 
 
-def averaged(taken: Mapping[str, Taken]) -> Taken:
-    """Give the mean of the rows of all layers."""
+def average_layers(taken: Mapping[str, LayerBatch]) -> LayerBatch:
+    """Average the rows of all layers."""
     first = next(iter(taken))
     for name, other in taken.items():
         if other.rows.shape != taken[first].rows.shape:

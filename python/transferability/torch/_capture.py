@@ -1,4 +1,4 @@
-"""Hooks that take what layers give, and the attention mask that goes with it."""
+"""Record layer outputs and attention masks with forward hooks."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from torch import Tensor, nn
 
 from .._metric.score import issue
 from ..errors import DataError
-from ._layers import Wanted, modules_of
-from ._tensors import main_tensor
+from ._layers import LayerRequest, named_modules
+from ._tensors import select_features
 
 __all__ = ["Capture"]
 
-#: What modules call their mask: 1 at tokens; or, torch's own, True (or -inf) at padding.
+#: Names of mask arguments: 1 at tokens in the first, True (or -inf) at padding in torch's own.
 _MASKS = ("attention_mask", "src_key_padding_mask", "tgt_key_padding_mask")
 
 
 class Capture:
-    """What the wanted layers gave in one forward pass.
+    """Record the outputs of layers in one forward pass.
 
     Parameters
     ----------
-    model : Module
-        Not wrapped.
-    wanted : sequence of Wanted
+    model : torch.nn.Module
+        The model, without wrappers.
+    wanted : sequence of LayerRequest
         The layers.
     stack : ExitStack
-        Removes the hooks at its end.
+        Receives the removal of the hooks.
     """
 
     def __init__(
-        self, model: nn.Module, wanted: Sequence[Wanted], stack: contextlib.ExitStack
+        self, model: nn.Module, wanted: Sequence[LayerRequest], stack: contextlib.ExitStack
     ) -> None:
-        #: What to make of a layer's tensor at once; None keeps it for later.
-        self.at_once: Callable[[Wanted, Tensor], Any] | None = None
+        #: Applied to the output of a layer within its hook; None keeps the output itself.
+        self.transform: Callable[[LayerRequest, Tensor], Any] | None = None
         self.output: Any = None
         self._wanted = wanted
         self._model = model
@@ -47,26 +47,26 @@ class Capture:
         self._versions: dict[str, int] = {}
         self._runs: dict[nn.Module, int] = {}
         self._masks: dict[str, Tensor | None] = {}
-        self._has_seen = False  # a module that takes a mask has been called
-        self._is_hidden = False  # the only masks that were seen are those of attention scores
-        # First: what else hangs on the model itself may be a layer already.
+        self._has_seen = False  # a module with a mask argument has run
+        self._is_hidden = False  # the first such module got a 4-D mask of attention scores
+        # Before all other hooks, since the model itself may be a layer.
         hooks = [model.register_forward_pre_hook(self._start, prepend=True)]
         for module in dict.fromkeys(layer.module for layer in wanted):
             hooks.append(module.register_forward_hook(self._take))
         seen: set[nn.Module] = set()
         outer = {model, *model.children()}
-        for path, module in modules_of(model).items():
+        for path, module in named_modules(model).items():
             place = _place_of_mask(module)
             if (place is not None or module in outer) and module not in seen:
                 seen.add(module)
                 watch = functools.partial(self._watch, path, place)
                 hooks.append(module.register_forward_pre_hook(watch, with_kwargs=True))
-        hooks.append(model.register_forward_hook(self._end))  # last: the model may be a layer too
+        hooks.append(model.register_forward_hook(self._end))  # after all other hooks
         for hook in hooks:
             stack.callback(hook.remove)
 
     def clear(self) -> None:
-        """Forget the forward pass."""
+        """Discard the recorded forward pass."""
         self._done, self.output = False, None
         self._found.clear()
         self._versions.clear()
@@ -74,13 +74,13 @@ class Capture:
         self._masks.clear()
         self._has_seen = self._is_hidden = False
 
-    def mask_of(self, layer: Wanted) -> Tensor | None:
-        """Give the attention mask that the innermost module around a layer was given.
+    def find_mask(self, layer: LayerRequest) -> Tensor | None:
+        """Return the attention mask of the innermost module around a layer that received one.
 
         Raises
         ------
         DataError
-            If there is one that cannot be seen.
+            If the model computes its mask itself, so that no module received it as (N, T).
         """
         around = [path for path in self._masks if _is_within(layer.path, path)]
         if self._is_hidden and not around:
@@ -91,13 +91,13 @@ class Capture:
             )
         return self._masks[max(around, key=len)] if around else None
 
-    def taken(self) -> dict[str, Any]:
-        """Give what every layer gave, by name.
+    def outputs(self) -> dict[str, Any]:
+        """Return the output of each layer by name, or what `transform` made of it.
 
         Raises
         ------
         DataError
-            If a layer did not run, or several times; or what it gave was overwritten since.
+            If a layer did not run, ran several times, or its output was overwritten in place.
         """
         for layer in self._wanted:
             runs, name = self._runs.get(layer.module, 0), layer.name
@@ -127,8 +127,8 @@ class Capture:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
     ) -> None:
-        """Note the mask of (samples, tokens) that a module is given."""
-        if place is None:  # sentence-transformers hands a mapping from module to module
+        """Record the mask (N, T) that a module receives."""
+        if place is None:  # modules of sentence-transformers receive a mapping
             mapping = args[0] if args and isinstance(args[0], Mapping) else {}
             index, name, mask = 0, "attention_mask", mapping.get("attention_mask")
         else:
@@ -138,7 +138,7 @@ class Capture:
         if isinstance(mask, Tensor) and mask.ndim == 2:
             self._masks[path] = mask if name == "attention_mask" else mask == 0
         elif mask is None and is_decoder:
-            self._masks[path] = None  # the encoder's mask says nothing of the decoder's tokens
+            self._masks[path] = None  # the encoder's mask is not that of the decoder's tokens
         elif place is not None and not self._has_seen:
             self._is_hidden = isinstance(mask, Tensor) and mask.ndim == 4
         self._has_seen |= place is not None
@@ -156,9 +156,9 @@ class Capture:
         self._runs[module] = run + 1
         for layer in self._wanted:
             if layer.module is module and (layer.run or 0) == run:
-                tensor = main_tensor(output, module)
-                if tensor is not None and self.at_once is not None:
-                    self._found[layer.name] = self.at_once(layer, tensor)
+                tensor = select_features(output, module)
+                if tensor is not None and self.transform is not None:
+                    self._found[layer.name] = self.transform(layer, tensor)
                 elif tensor is not None:
                     self._found[layer.name] = tensor.detach()
                     if not tensor.is_inference():
@@ -166,10 +166,10 @@ class Capture:
 
 
 def _place_of_mask(module: nn.Module) -> tuple[int, str] | None:
-    """Say which argument of a module is its mask, by place and name; None if it takes none."""
+    """Return the position and name of the mask argument of a module; None without one."""
     try:
         names = list(inspect.signature(module.forward).parameters)
-    except (TypeError, ValueError):  # written in C
+    except (TypeError, ValueError):  # implemented in C
         return None
     for name in _MASKS:
         if name in names:
@@ -181,7 +181,7 @@ def _is_within(path: str, of: str) -> bool:
     return not of or path == of or path.startswith(f"{of}.")
 
 
-def _did_not_run(layer: Wanted) -> str:
+def _did_not_run(layer: LayerRequest) -> str:
     inner = [f"{layer.path}.{name}".lstrip(".") for name, _ in layer.module.named_children()]
     text = f"layer {layer.name!r} ({type(layer.module).__name__}) did not run in this forward pass"
     if isinstance(layer.module, (nn.ModuleList, nn.ModuleDict)) and inner:

@@ -1,4 +1,4 @@
-"""Scores of one layer, from its statistics, its kept rows and the model's own outputs."""
+"""Score one layer from its statistics, its kept rows and the outputs of the model."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import to_probabilities
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import SETS, Score, Scores, issue
-from .._scoring import probabilities as _outputs
-from .._scoring.evaluate import score
+from .._scoring.score_features import score
 from .._stats.stats import Stats
 from ..errors import DataError, DtypeError
 from ._rows import LayerRows
 
-__all__ = ["compute_layer", "probabilities"]
+__all__ = ["score_layer", "to_class_probabilities"]
 
 _OF_STATS = {"stats", "class_scatters"}
 
 
-def compute_layer(
+def score_layer(
     rows: LayerRows,
     stats: Stats,
     outputs: NDArray[Any] | None,
     metrics: str | Sequence[str],
     options: Mapping[str, Any],
 ) -> Score | Scores:
-    """Score a layer: each metric from what is at hand for it, statistics first."""
+    """Score a layer: from statistics where a metric allows it, else from kept rows and outputs."""
     names = metric_names(metrics)
     if unknown := sorted(set(options) - {o for name in names for o in spec_of(name).option_names}):
         raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
@@ -42,8 +42,7 @@ def compute_layer(
     if others and (rows.has_features or outputs is not None):
         found = _with_rows(found, rows, stats, outputs, others, everything, options)
     elif others and not everything:
-        stats.score(others[0])  # says what it needs
-        raise DataError(f"{others[0]} needs outputs=True, or keep_features=True, in extract")
+        stats.score(others[0])  # raises: statistics alone do not serve this metric
     scores = {name: found[name] for name in names if name in found}
     if rows.is_constant:
         text = f"layer {rows.layer!r} is dead: it gives the same features for every sample"
@@ -63,14 +62,14 @@ def _with_rows(
     everything: bool,
     options: Mapping[str, Any],
 ) -> Scores:
-    """Add what statistics do not serve, from the kept features and the model's outputs."""
+    """Add the scores of metrics that need kept features or the outputs of the model."""
     features = rows.features() if rows.has_features else None
     if features is not None and features.dtype == np.float16:
         features = features.astype(np.float32)
     given: dict[str, Any] = {}
     of_classes = outputs is not None and outputs.shape[1] > 1
     if outputs is not None and (of_classes or not everything):
-        probs = probabilities(outputs)
+        probs = to_class_probabilities(outputs)
         given = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     labels = rows.labels()
     chosen = _taken(options, names)
@@ -94,8 +93,14 @@ def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Give outputs (n, K) as probabilities of at least two classes."""
+def to_class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return outputs (n, K) as probabilities of classes.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes.
+    """
     if outputs.shape[1] < 2:
         raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
-    return _outputs.probabilities(outputs)
+    return to_probabilities(outputs)

@@ -1,8 +1,8 @@
-"""Rows for positions of feature maps: labels of pixels brought to the map, a seeded sample of them.
+"""Dense prediction: positions of feature maps as rows, with labels of pixels.
 
-A map (N, C, h, w) has a row for each position. A position takes the label of the pixel at its
-centre, which is nearest-neighbour resampling: row ⌊(i + ½) H / h⌋ of the labels for row i of the
-map. The sample of an image depends on the seed and the image's number alone, not on the batches.
+A map (N, C, h, w) has a row for each position. Labels (N, H, W) are resampled to the map by nearest
+neighbour: row i of the map takes row ⌊(i + ½) H / h⌋ of the labels, and columns alike. A random
+sample of positions depends on the seed and on the number of the image, not on the batch size.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.labels import read_labels
-from .._inputs.tags import IGNORED
+from .._inputs.labels import IGNORED, read_labels
 from ..errors import DataError
 from ._tokens import Selection
 
-__all__ = ["resampled", "select_positions", "spread"]
+__all__ = ["flatten_maps", "resample_labels", "select_positions"]
 
 
-def spread(x: Tensor) -> Tensor:
-    """Give channel-first maps (N, C, h, w) as (N·h·w, C)."""
+def flatten_maps(x: Tensor) -> Tensor:
+    """Reshape channel-first maps (N, C, h, w) to rows (N·h·w, C)."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def resampled(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Give labels (N, H, W) at the positions of a map: (N, height, width)."""
+def resample_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Resample labels (N, H, W) to (N, height, width) by nearest neighbour."""
     rows, columns = (
         ((np.arange(n) + 0.5) * full / n).astype(np.int64)
         for n, full in ((height, labels.shape[1]), (width, labels.shape[2]))
@@ -45,22 +44,22 @@ def select_positions(
     seed: int,
     ignore: Collection[int],
 ) -> Selection:
-    """Select positions of the maps of a batch.
+    """Select the positions of a batch of maps that make rows.
 
     Parameters
     ----------
     labels : ndarray of shape (N, H, W), or None
-        Classes or real numbers of pixels; NaN, -100 and what `ignore` names make no row.
+        Classes or real numbers of pixels. Pixels with NaN, -100 or a label in `ignore` make no row.
     shape : (N, h, w)
-        Of the maps.
+        Shape of the maps, without channels.
     first : int
-        The number of the batch's first image in the whole pass.
+        Number of images before this batch.
     n_positions : int or None
-        At most so many of each image; None takes all.
+        Largest number of positions of an image, drawn without replacement; None takes all.
     seed : int
-        Of the sample.
+        Seed of the draw.
     ignore : collection of int
-        Labels to leave out, often 255.
+        Further labels without rows, often 255.
     """
     n_images, height, width = shape
     if labels is not None:
@@ -69,13 +68,13 @@ def select_positions(
                 f"labels has shape {labels.shape}, but the maps are {shape}: give (N, H, W), a "
                 f"label for each pixel of each of {n_images} images"
             )
-        labels = resampled(labels, height, width).reshape(n_images, -1)
+        labels = resample_labels(labels, height, width).reshape(n_images, -1)
     per_image = height * width
     places: list[NDArray[np.int64]] = []
     for image in range(n_images):
         here = np.arange(per_image)
         if labels is not None:
-            here = here[_counts(labels[image], ignore)]
+            here = here[_is_labelled(labels[image], ignore)]
         if n_positions is not None and len(here) > n_positions:
             chosen = np.random.default_rng([seed, first + image])
             here = np.sort(chosen.choice(here, n_positions, replace=False))
@@ -88,10 +87,10 @@ def select_positions(
     return Selection(flat[:, None], counted, found, flat // per_image)
 
 
-def _counts(labels: NDArray[Any], ignore: Collection[int]) -> NDArray[np.bool_]:
-    left = labels != IGNORED
+def _is_labelled(labels: NDArray[Any], ignore: Collection[int]) -> NDArray[np.bool_]:
+    labelled = labels != IGNORED
     if ignore:
-        left &= ~np.isin(labels, list(ignore))
+        labelled &= ~np.isin(labels, list(ignore))
     if labels.dtype.kind == "f":
-        left &= ~np.isnan(labels)
-    return np.asarray(left)
+        labelled &= ~np.isnan(labels)
+    return np.asarray(labelled)

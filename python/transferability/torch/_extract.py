@@ -1,4 +1,4 @@
-"""Take features at named layers while a model runs, straight into statistics."""
+"""Validate the arguments of feature extraction, and build its Extractor."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 from .._inputs.arrays import check_choice
 from .._inputs.target import TASKS
 from ..errors import DataError
-from ._batch import AVERAGE, Plan
+from ._batch import AVERAGE, RowOptions
 from ._extractor import Extractor
-from ._layers import resolve, unwrapped
+from ._layers import resolve_layers, unwrap
 from ._pooling import Pool, check_pool
 from ._rows import LayerRows
 
@@ -43,53 +43,54 @@ def extract(
     seed: int = 0,
     n_threads: int | None = None,
 ) -> Extractor:
-    """Take features at layers of a model while it runs; they go straight into statistics.
+    """Extract features at layers of a running model into statistics.
 
-    Nothing is kept but statistics of each layer, at most ``min(N, D) * D`` numbers, unless asked
-    for. Within the context the model is in evaluation mode and makes no gradients; its modes, its
-    device and its hooks are afterwards as they were, also after an error.
+    Forward hooks record the features. Only statistics of each layer are kept, at most
+    ``min(N, D) * D`` numbers, unless `keep_features` or `outputs` is given. Within the context the
+    model is in evaluation mode without gradients. Its modes, its device and its hooks are restored
+    at the end, also after an error.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any; wrapped by DataParallel or compiled, the module inside is used.
+        Any model. Of DataParallel, DistributedDataParallel or a compiled model, the module inside.
     layers : str or iterable of str, default=""
-        Names as in ``model.named_modules()``; :func:`list_layers` shows them. "" is the model's
-        own output, "name#2" the third run of a layer that runs several times.
+        Names as in ``model.named_modules()``; :func:`list_layers` lists them. "" is the output of
+        the model, "name#2" the third run of a layer that runs several times.
     pool : str, callable, None or mapping of layer to these, default="mean"
-        How a sample's tokens or map become one row, a key of :data:`POOLS`. 2-D features are left
-        as they are, and are all that None takes. A function gets (tensor, mask or None) and gives
-        a tensor, (N, D) or maps (N, C, H, W). "none" makes a row of each token or position.
+        How tokens or maps are pooled to one row for each sample: a key of :data:`POOLS`, or a
+        function of (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a
+        row of each token or position. None allows only 2-D features, which are never pooled.
     device : str or torch.device, optional
-        Where the model runs; default: where it is.
+        Where the model runs. Default: where it is.
     dtype : {"float32", "float64"}, optional
-        Of the products of features. Default: float64 on the CPU; on a GPU float32 without TF32,
-        added up in float64: right to 1e-6 but for metrics that divide by every variance
-        ("h_score"), which need float64 where variances differ by more than 1e6.
+        Precision of products of features. Default: float64 on the CPU; on a GPU float32 without
+        TF32, summed in float64. Scores then have errors of at most 1e-6. "h_score" divides by every
+        variance, and needs float64 where variances differ by more than 1e6.
     amp : {"bfloat16", "float16"}, optional
-        Automatic mixed precision. Features are pooled and added up in float32.
+        Automatic mixed precision. Features are pooled in float32.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are; "auto" decides on the first 512 rows.
+        Kind of the labels; "auto" infers it from the first 512 rows.
     keep_features : bool or {"float16", "float32", "float64"}, default=False
         Also keep the features, in :attr:`Extractor.features`; True is float32.
     class_scatters : bool, default=False
-        As in :class:`transferability.Stats`; rows then go to the host.
+        As in :class:`transferability.Stats`; statistics are then accumulated on the host.
     outputs : bool, default=False
-        Also keep what the model gives, for LEEP and NCE, in :attr:`Extractor.outputs`.
+        Also keep the outputs of the model, in :attr:`Extractor.outputs`, for LEEP and NCE.
     average : bool, default=False
-        Also take the mean of all layers' rows, which must have one width, as a layer "mean".
+        Also average the rows of all layers, which must have the same width, as a layer "mean".
     accumulate : {"auto", "host", "device"}, default="auto"
-        Where statistics are added up: "auto" is where the features are.
+        Where statistics are accumulated; "auto" is the device of the features.
     bio : {"keep", "strip"}, default="keep"
-        For labels of words: "strip" makes B-PER and I-PER one class, PER.
+        For labels of words: "strip" merges B-PER and I-PER to one class, PER.
     tag_names : sequence of str, optional
-        With ``bio="strip"``, the tag that each integer label stands for.
+        With ``bio="strip"``, the tag of each integer label.
     positions : int, optional
-        For maps with ``pool="none"``: at most so many positions of each image, drawn by `seed`.
+        For maps with ``pool="none"``: the largest number of positions of an image, drawn at random.
     ignore : collection of int, default=()
-        For labels of pixels: those to leave out, beside -100.
+        For labels of pixels: labels without rows, in addition to -100.
     seed : int, default=0
-        Of the sample of positions.
+        Seed of the draw of positions.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`.
 
@@ -101,7 +102,7 @@ def extract(
     Raises
     ------
     DataError, DtypeError
-        If an argument is wrong; a wrong layer's message offers the closest names.
+        If an argument is invalid. The message for an unknown layer suggests the closest names.
 
     Examples
     --------
@@ -118,8 +119,8 @@ def extract(
     >>> list(scores), bool(scores["0"] > -0.7)
     (['0', '1'], True)
     """
-    plain = unwrapped(model)
-    wanted = resolve(plain, layers)
+    plain = unwrap(model)
+    wanted = resolve_layers(plain, layers)
     names = [layer.name for layer in wanted]
     pools: dict[str, Pool] = dict.fromkeys(names, "mean")
     if isinstance(pool, Mapping):
@@ -154,5 +155,5 @@ def extract(
         )
         for name in (*names, *([AVERAGE] if average else []))
     }
-    plan = Plan(pools, bio, tag_names, positions, tuple(ignore), seed)
-    return Extractor(plain, wanted, rows, plan, device, amp, outputs)
+    options = RowOptions(pools, bio, tag_names, positions, tuple(ignore), seed)
+    return Extractor(plain, wanted, rows, options, device, amp, outputs)

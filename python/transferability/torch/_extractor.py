@@ -1,4 +1,4 @@
-"""Features at layers of a model, on their way into statistics."""
+"""Run a model on batches, and accumulate the features of its layers."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from torch import nn
 from .._metric.score import Score, Scores, issue
 from .._stats.stats import Stats
 from ..errors import DataError
-from ._batch import AVERAGE, Batch, Plan, Taken, averaged
+from ._batch import AVERAGE, Batch, LayerBatch, RowOptions, average_layers
 from ._capture import Capture
-from ._compute import compute_layer, probabilities
-from ._finite import FirstBad
-from ._layers import Wanted
+from ._compute import score_layer, to_class_probabilities
+from ._finite import FiniteCheck
+from ._layers import LayerRequest
 from ._rows import LayerRows
-from ._run import call, device_of, modes, moved
-from ._tensors import output_logits
+from ._run import call, evaluation_mode, find_device, move_batch
+from ._tensors import select_logits
 
 __all__ = ["Extractor"]
 
 
 class Extractor:
-    """Features at layers of a model, on their way into statistics: what :func:`extract` gives.
+    """Accumulate features at layers of a model into statistics; :func:`extract` makes one.
 
     Attributes
     ----------
     model : torch.nn.Module
         The model, without wrappers.
     layers : tuple of str
-        As they were named.
+        The names of the layers, as given.
     n_samples : int
-        Samples so far; a layer may have more rows, one for each token.
+        Number of samples so far. A layer may have more rows, such as one for each token.
     """
+
+    __module__ = "transferability.torch"
 
     def __init__(
         self,
         model: nn.Module,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[LayerRequest],
         rows: Mapping[str, LayerRows],
-        plan: Plan,
+        row_options: RowOptions,
         device: object,
         amp: str | None,
         outputs: bool,
@@ -53,29 +55,29 @@ class Extractor:
         self.n_samples = 0
         self._wanted = wanted
         self._rows = rows
-        self._plan = plan
+        self._row_options = row_options
         self._device = device
         self._amp = amp
         self._outputs: list[NDArray[Any]] | None = [] if outputs else None
         self._capture: Capture | None = None
-        self._finite = FirstBad()
+        self._finite = FiniteCheck()
         self._n_lost = 0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Extractor:
-        """Put hooks on the layers."""
+        """Prepare the model, and register the hooks."""
         if self._capture is not None:
             raise DataError("this extractor is open already")
         for rows in self._rows.values():
-            rows.part()
+            rows.detach()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(modes(self.model, device=self._device, amp=self._amp))
+            stack.enter_context(evaluation_mode(self.model, device=self._device, amp=self._amp))
             self._capture = Capture(self.model, self._wanted, stack)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Remove the hooks and leave the model as it was."""
+        """Remove the hooks, and restore the model."""
         self._capture = None
         self._stack.close()
         if error[0] is None:
@@ -96,43 +98,44 @@ class Extractor:
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
     ) -> Any:
-        """Run the model on a batch and take its features.
+        """Run the model on a batch, and add the features of its layers.
 
         Parameters
         ----------
         inputs : tensor, mapping or tuple
-            Moved to the model's device; a mapping is passed as keywords, a tuple as arguments.
+            Moved to the device of the model. A mapping is passed as keywords, a tuple as arguments.
         labels : array-like or list of lists, optional
-            For each sample a class or targets; with `word_ids` a list of labels of its words; for
-            maps with ``pool="none"`` labels of pixels, (N, H, W). None and -100 label no row.
+            A class or targets of each sample; with `word_ids`, a list of labels of its words; for
+            maps with ``pool="none"``, labels of pixels, (N, H, W). Words, tokens and pixels with
+            the label None or -100 make no row.
         attention_mask : tensor of shape (N, T), or mapping of layer to it, optional
-            Default: the one that the model is given.
+            Default: the mask that the model receives.
         word_ids : sequence of sequences, optional
-            For each sample and token the number of its word, or None.
+            The number of the word of each token of each sample; None for special tokens.
         groups : array-like of shape (N,), optional
-            An id of each sample, for resampling; default: its number, where a sample makes
-            several rows.
+            A group id of each sample, for resampling. Default: the number of the sample, if samples
+            make several rows.
 
         Returns
         -------
-        output
-            What the model returned.
+        output : object
+            The output of the model.
 
         Raises
         ------
         DataError
-            If features do not fit labels or pooling, or are NaN or infinite (on a GPU some
-            batches later). Nothing of this batch then counts.
+            If features do not fit labels or pooling, or are NaN or infinite (on a GPU, this is
+            found some batches later). On the CPU, no row of this batch is then added.
         """
         capture = self._open()
-        batch = Batch(self._plan, labels, attention_mask, word_ids, groups, self.n_samples)
+        batch = Batch(self._row_options, labels, attention_mask, word_ids, groups, self.n_samples)
         capture.clear()
-        capture.at_once = lambda layer, x: batch.take(layer, x, capture.mask_of)
+        capture.transform = lambda layer, x: batch.take(layer, x, capture.find_mask)
         try:
-            output = call(self.model, moved(inputs, device_of(self.model)))
-            self._add(batch, capture.taken(), output)
+            output = call(self.model, move_batch(inputs, find_device(self.model)))
+            self._add(batch, capture.outputs(), output)
         finally:
-            capture.at_once = None
+            capture.transform = None
             capture.clear()
         return output
 
@@ -143,29 +146,29 @@ class Extractor:
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
     ) -> None:
-        """Take the features of the forward pass that you just ran; parameters as for `update`."""
+        """Add the features of the last forward pass of the caller; parameters as for `update`."""
         capture = self._open()
-        batch = Batch(self._plan, labels, attention_mask, word_ids, groups, self.n_samples)
+        batch = Batch(self._row_options, labels, attention_mask, word_ids, groups, self.n_samples)
         try:
-            found = capture.taken()
+            found = capture.outputs()
             taken = {
-                layer.name: batch.take(layer, found[layer.name], capture.mask_of)
+                layer.name: batch.take(layer, found[layer.name], capture.find_mask)
                 for layer in self._wanted
             }
             self._add(batch, taken, capture.output)
         finally:
             capture.clear()
 
-    def _add(self, batch: Batch, taken: Mapping[str, Taken], output: Any) -> None:
-        """Add a batch to all layers, or to none if anything is wrong with it."""
+    def _add(self, batch: Batch, taken: Mapping[str, LayerBatch], output: Any) -> None:
+        """Add a batch to all layers, or to none if a check fails."""
         if AVERAGE in self._rows:
-            taken = {**taken, AVERAGE: averaged(taken)}
+            taken = {**taken, AVERAGE: average_layers(taken)}
         for name in self._rows:
             self._rows[name].check(taken[name].rows, taken[name].labels)
-            self._finite.see(name, taken[name].rows)
+            self._finite.inspect(name, taken[name].rows)
         self._finite.end_of_batch()
         if self._outputs is not None:
-            self._outputs.append(batch.outputs(output_logits(output), taken[self.layers[0]]))
+            self._outputs.append(batch.outputs(select_logits(output), taken[self.layers[0]]))
         for name in self._rows:
             self._rows[name].add(taken[name].rows, taken[name].labels, taken[name].groups)
         self._n_lost += taken[self.layers[0]].n_lost
@@ -178,7 +181,7 @@ class Extractor:
 
     @property
     def n_rows(self) -> dict[str, int]:
-        """The number of rows of each layer so far: samples, or tokens, or positions."""
+        """The number of rows of each layer so far: samples, tokens or positions."""
         return {name: rows.n_rows for name, rows in self._rows.items()}
 
     @property
@@ -186,22 +189,22 @@ class Extractor:
         """The statistics of each layer so far."""
         self._finite.check(None)
         found = {name: rows.stats() for name, rows in self._rows.items()}
-        # While more rows may come, what is given out must not change with them.
+        # While the context is open, further rows must not change statistics already returned.
         return found if self._capture is None else {k: v.copy() for k, v in found.items()}
 
     @property
     def features(self) -> dict[str, NDArray[Any]]:
-        """The features of each layer, (rows, D), if they were to be kept."""
+        """The features of each layer, (n_rows, D); needs ``keep_features``."""
         return {name: rows.features() for name, rows in self._rows.items()}
 
     @property
     def labels(self) -> dict[str, NDArray[Any] | None]:
-        """The label of each row of each layer, if features or outputs were to be kept."""
+        """The label of each row of each layer; None unless ``keep_features`` or ``outputs``."""
         return {name: rows.labels() for name, rows in self._rows.items()}
 
     @property
     def groups(self) -> dict[str, NDArray[Any] | None]:
-        """The sample, or the group that was given, of each row of each layer."""
+        """The group of each row of each layer, by default its sample; None without groups."""
         return {
             name: np.concatenate(rows.groups) if rows.groups else None
             for name, rows in self._rows.items()
@@ -209,13 +212,13 @@ class Extractor:
 
     @property
     def outputs(self) -> NDArray[Any] | None:
-        """What the model gave for each row, (rows, K), if asked for: logits, usually."""
+        """The outputs of the model, usually logits, for each row, (n_rows, K); None if not kept."""
         return np.concatenate(self._outputs) if self._outputs else None
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
-        """The softmax of the outputs; the outputs themselves if they are probabilities."""
-        return None if self.outputs is None else probabilities(self.outputs)
+        """The softmax of the outputs, or the outputs themselves if they are probabilities."""
+        return None if self.outputs is None else to_class_probabilities(self.outputs)
 
     def compute(
         self, metrics: str | Sequence[str] = "logme", **options: Any
@@ -225,20 +228,25 @@ class Extractor:
         Parameters
         ----------
         metrics : str or sequence of str, default="logme"
-            As :meth:`transferability.Stats.score`; with ``outputs=True`` also "leep" and "nce",
-            which are the same for every layer, with ``keep_features=True`` also those that need
-            the samples.
+            As :meth:`transferability.Stats.score` takes them. With ``outputs=True`` also "leep" and
+            "nce", which are the same for every layer. With ``keep_features=True`` also metrics that
+            need the samples.
         **options
             Options of the metrics.
 
         Returns
         -------
         scores : dict of str to Score, or to Scores for several metrics
-            By layer. The best of many layers is the best by chance as well; choose a layer on
-            other data than you compare models on.
+            By layer, higher is better. The maximum over many layers is biased upwards; choose a
+            layer on other data than those on which models are compared.
+
+        Raises
+        ------
+        DataError, DtypeError
+            If a metric does not apply, or an option is unknown.
         """
         outputs = self.outputs
         return {
-            name: compute_layer(self._rows[name], stats, outputs, metrics, options)
+            name: score_layer(self._rows[name], stats, outputs, metrics, options)
             for name, stats in self.stats.items()
         }

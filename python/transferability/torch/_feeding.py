@@ -1,7 +1,7 @@
-"""Every kind of model as a torch module with named layers, for ``extract``.
+"""Adapt every kind of model to a torch module with named layers, for ``extract``.
 
-Models that are no torch modules give arrays by layer. A module with one identity for each layer
-passes these on, so that pooling, words and statistics are the same code for all.
+A model that is not a torch module returns an array for each layer. It is wrapped in a module with
+one identity for each layer, so that pooling, selection of words and statistics share their code.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Feed", "opened"]
+__all__ = ["Feed", "open_feed"]
 
 
 @dataclass(frozen=True)
 class Feed:
-    """A module, what its layers are called in it, and the model that prepares its batches."""
+    """A module, the paths of its layers by name, and the model that preprocesses its batches."""
 
     model: Any
     module: nn.Module
@@ -31,31 +31,31 @@ class Feed:
         return self.model.collate(raw)
 
     def moved(self, batch: Any) -> Any:
-        """Give a batch where the module takes it."""
+        """Return a batch on the device of the module, ready for its forward pass."""
         return self.model.moved(batch) if self.model.module is not None else (batch,)
 
     def has_head(self, batch: Any) -> bool:
-        """Tell whether the model says something of classes of its own: logits, one row each."""
-        # Without a classifier, timm's models and others of its manners give their features instead.
+        """Return whether the model outputs logits of source classes, one row for each sample."""
+        # Without a classifier, timm and libraries like it set num_classes=0 and return features.
         if self.model.module is None or getattr(self.model.module, "num_classes", None) == 0:
             return False
         with torch.no_grad():
             output = self.model.run(batch)
-        if isinstance(output, Mapping):  # also what transformers return
+        if isinstance(output, Mapping):  # the ModelOutput of transformers is one too
             return isinstance(output.get("logits"), Tensor)
         return isinstance(output, Tensor) and output.ndim == 2
 
     def attention_mask(self, batch: Any) -> Any:
-        """Tell tokens from padding, where there are tokens."""
+        """Return the attention mask of a batch, or None without tokens."""
         return self.model.attention_mask(batch)
 
     def word_ids(self, batch: Any) -> Any:
-        """Tell which word each token is of."""
+        """Return the number of the word of each token."""
         return self.model.word_ids(batch)
 
 
-class _Passing(nn.Module):
-    """Arrays of a model by layer, through one identity each."""
+class _PassThrough(nn.Module):
+    """Pass the arrays of a model through one identity for each layer."""
 
     def __init__(self, model: Any, layers: Sequence[str]) -> None:
         super().__init__()
@@ -71,10 +71,10 @@ class _Passing(nn.Module):
 
 
 @contextmanager
-def opened(model: Any, layers: Sequence[str]) -> Iterator[Feed]:
-    """Give a model's module, or one that stands for it."""
+def open_feed(model: Any, layers: Sequence[str]) -> Iterator[Feed]:
+    """Open a model as a Feed: with its own module, or a wrapper around its arrays."""
     if model.module is not None:
         yield Feed(model, model.module, {layer: layer for layer in layers})
     else:
-        passing = _Passing(model, layers).eval()
+        passing = _PassThrough(model, layers).eval()
         yield Feed(model, passing, {layer: f"layer.{i}" for i, layer in enumerate(layers)})

@@ -1,4 +1,4 @@
-"""NaN and infinity in features, named by layer and batch, without making a device wait."""
+"""Check features for NaN and infinity without synchronising with the device at every batch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from ..errors import DataError
 
-__all__ = ["FirstBad"]
+__all__ = ["FiniteCheck"]
 
-#: Batches between looks at what a device found: each look waits for the device.
+#: Batches between two reads of the flags on a device; each read waits for the device.
 _PERIOD = 16
 _NEVER = 2**62
 
 
-class FirstBad:
-    """The first batch of each layer with features that are not finite.
+class FiniteCheck:
+    """Record the first batch of each layer with features that are not finite.
 
     Parameters
     ----------
-    later : bool
-        Treat the CPU like any device.
+    later : bool, default=False
+        Defer the check on the CPU too, as on any other device.
     """
 
     def __init__(self, *, later: bool = False) -> None:
@@ -30,8 +30,14 @@ class FirstBad:
         self._later = later
         self._found: dict[str, Tensor] = {}
 
-    def see(self, layer: str, rows: Tensor) -> None:
-        """Look at a batch of a layer's rows: at once on the CPU, later elsewhere."""
+    def inspect(self, layer: str, rows: Tensor) -> None:
+        """Check a batch of rows of a layer; on a device, only record the result there.
+
+        Raises
+        ------
+        DataError
+            On the CPU, if a value is not finite.
+        """
         bad = ~torch.isfinite(rows).all()
         if rows.device.type == "cpu" and not self._later:
             if bad:
@@ -42,12 +48,15 @@ class FirstBad:
         self._found[layer] = here if before is None else torch.minimum(before, here)
 
     def end_of_batch(self) -> None:
-        """Count a batch, and look now and then."""
+        """Count a batch; read the recorded results every 16 batches."""
         self._batch += 1
         self.check(_PERIOD)
 
     def check(self, period: int | None) -> None:
-        """Refuse what was found so far; with a period, look at every so many batches only."""
+        """Raise DataError if a recorded batch was not finite.
+
+        With a `period`, read the results only if the number of batches is a multiple of it.
+        """
         if not self._found or (period is not None and self._batch % period):
             return
         first = torch.stack(list(self._found.values())).cpu()

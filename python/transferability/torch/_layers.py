@@ -1,9 +1,8 @@
-"""Layers of a model by name: what there is, and what a name means.
+"""List the layers of a model, and resolve their names.
 
-Names are those of ``model.named_modules()``, without the prefixes that wrappers add
-(``module.`` of DataParallel, ``_orig_mod.`` of torch.compile); the empty name is the model itself.
-A layer that runs several times in one forward pass, because modules share it, has one name for
-each time: ``relu#0``, ``relu#1``, ….
+Names are those of ``model.named_modules()``, without the prefixes of wrappers (``module.`` of
+DataParallel, ``_orig_mod.`` of torch.compile). The empty name is the model itself. A module that
+runs several times in one forward pass has a name for each run: ``relu#0``, ``relu#1``, ….
 """
 
 from __future__ import annotations
@@ -16,18 +15,37 @@ from typing import Any
 from torch import nn
 
 from ..errors import DataError, DtypeError
-from ._run import call, device_of, modes, moved
-from ._tensors import main_tensor
+from ._run import call, evaluation_mode, find_device, move_batch
+from ._tensors import select_features
 
-__all__ = ["Layer", "Layers", "Wanted", "list_layers", "modules_of", "resolve", "unwrapped"]
+__all__ = [
+    "Layer",
+    "LayerRequest",
+    "Layers",
+    "list_layers",
+    "named_modules",
+    "resolve_layers",
+    "unwrap",
+]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer: its name, its module's type, the shape it gives and how often it runs.
+    """A layer of a model.
 
-    `shape` is None for what does not run, or gives no tensor.
+    Attributes
+    ----------
+    name : str
+        As :func:`extract` takes it.
+    type : str
+        The class of its module.
+    shape : tuple of int, or None
+        Shape of its output at the first run; None if it does not run or returns no tensor.
+    calls : int
+        Runs in one forward pass.
     """
+
+    __module__ = "transferability.torch"
 
     name: str
     type: str
@@ -36,8 +54,8 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A layer that is asked for: the name as given, its module and path, and which of its runs."""
+class LayerRequest:
+    """A requested layer: the name as given, the module, its path, and the index of the run."""
 
     name: str
     path: str
@@ -46,10 +64,12 @@ class Wanted:
 
 
 class Layers(list[Layer]):
-    """Layers in the order of the model's definition; prints as a table."""
+    """Layers in the order of their definition; prints as a table."""
+
+    __module__ = "transferability.torch"
 
     def __repr__(self) -> str:
-        """Show a line for each layer."""
+        """Return a table with a line for each layer."""
         rows = [("name", "type", "output shape")]
         for layer in self:
             shape = "does not run" if not layer.calls else str(layer.shape or "no tensor")
@@ -60,21 +80,20 @@ class Layers(list[Layer]):
 
 
 def list_layers(model: nn.Module, example: object) -> Layers:
-    """Give every layer with its type and the shape of its output.
+    """List the layers of a model with their types and output shapes.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Runs once on `example`, in evaluation mode and without gradients; its modes are as before
-        afterwards.
+        It runs once on `example`, in evaluation mode and without gradients. Its modes are restored.
     example : tensor, mapping, or tuple
-        One batch: a mapping is passed as keywords, a tuple as arguments.
+        One batch. A mapping is passed as keywords, a tuple as arguments.
 
     Returns
     -------
     layers : Layers
-        A list that prints as a table. The shape is that of the tensor that :func:`extract` would
-        take, with the batch first.
+        A list of :class:`Layer` that prints as a table. Shapes are those of the tensors that
+        :func:`extract` records, batch first.
 
     Examples
     --------
@@ -87,32 +106,32 @@ def list_layers(model: nn.Module, example: object) -> Layers:
     0               Linear      (2, 8)
     1               ReLU        (2, 8)
     """
-    model = unwrapped(model)
+    model = unwrap(model)
     shapes: dict[nn.Module, list[tuple[int, ...] | None]] = {}
 
     def note(module: nn.Module, args: object, output: object) -> None:
-        tensor = main_tensor(output, module)
+        tensor = select_features(output, module)
         shapes.setdefault(module, []).append(None if tensor is None else tuple(tensor.shape))
 
-    with modes(model, warn=False) as stack:
+    with evaluation_mode(model, warn=False) as stack:
         for module in model.modules():
             stack.callback(module.register_forward_hook(note).remove)
-        call(model, moved(example, device_of(model)))
+        call(model, move_batch(example, find_device(model)))
     first: dict[nn.Module, str] = {}
-    for name, module in modules_of(model).items():
+    for name, module in named_modules(model).items():
         first.setdefault(module, name)
     return Layers(
-        Layer(name, type(module).__name__, *_seen(shapes.get(module, [])))
+        Layer(name, type(module).__name__, *_first_shape(shapes.get(module, [])))
         for module, name in first.items()
     )
 
 
-def _seen(shapes: list[tuple[int, ...] | None]) -> tuple[tuple[int, ...] | None, int]:
+def _first_shape(shapes: list[tuple[int, ...] | None]) -> tuple[tuple[int, ...] | None, int]:
     return (shapes[0] if shapes else None), len(shapes)
 
 
-def unwrapped(model: object) -> nn.Module:
-    """Give the module inside DataParallel, DistributedDataParallel and torch.compile."""
+def unwrap(model: object) -> nn.Module:
+    """Return the module inside DataParallel, DistributedDataParallel and torch.compile."""
     if not isinstance(model, nn.Module):
         raise DtypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     inner: Any = model
@@ -125,21 +144,24 @@ def unwrapped(model: object) -> nn.Module:
             return inner
 
 
-def modules_of(model: nn.Module) -> dict[str, nn.Module]:
-    """Give all modules by name; shared ones by each of their names."""
+def named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return all modules by name; a shared module under each of its names."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        found.setdefault(_plain(name), module)
+        found.setdefault(_strip_wrappers(name), module)
     return found
 
 
-def resolve(model: nn.Module, layers: str | Iterable[str]) -> list[Wanted]:
+def resolve_layers(model: nn.Module, layers: str | Iterable[str]) -> list[LayerRequest]:
     """Find layers by name.
 
     Raises
     ------
     DataError
-        If there is no such layer; the message offers the closest names.
+        If there is no layer of a name (the message suggests the closest ones), or a name is given
+        twice.
+    DtypeError
+        If a name is not a string.
     """
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
@@ -148,26 +170,26 @@ def resolve(model: nn.Module, layers: str | Iterable[str]) -> list[Wanted]:
         raise DtypeError(f"layers must be names, got {names!r}")
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"layers names {repeated[0]!r} twice; name each layer once")
-    modules = modules_of(model)
-    found: list[Wanted] = []
+    modules = named_modules(model)
+    found: list[LayerRequest] = []
     for name in names:
         base, mark, run = name.rpartition("#")
         if not (mark and run.isdigit()):
             base, run = name, ""
-        path = _plain(base)
-        if path not in modules:  # as DataParallel's own modules are named
+        path = _strip_wrappers(base)
+        if path not in modules:  # the prefix of DataParallel
             path = path.removeprefix("module.")
         if path not in modules:
-            raise DataError(f"layers: the model has no layer {name!r}; {_advice(path, modules)}")
-        found.append(Wanted(name, path, modules[path], int(run) if run else None))
+            raise DataError(f"layers: the model has no layer {name!r}; {_suggest(path, modules)}")
+        found.append(LayerRequest(name, path, modules[path], int(run) if run else None))
     return found
 
 
-def _plain(name: str) -> str:
+def _strip_wrappers(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
-def _advice(name: str, modules: dict[str, Any]) -> str:
+def _suggest(name: str, modules: dict[str, Any]) -> str:
     close = difflib.get_close_matches(name, modules, n=3)
     ends = [known for known in modules if known.endswith(f".{name}")]
     offered = list(dict.fromkeys([*ends[:3], *close])) or [known for known in modules if known][:5]

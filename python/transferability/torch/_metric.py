@@ -1,16 +1,9 @@
-"""Transferability as a metric of torchmetrics: states that add up over batches and processes.
+"""Transferability as a torchmetrics metric: states that merge over batches and processes by sums.
 
-For rows x (D,) of the features about a shift s (D,) that all processes share:
-
-    sum = Σ (x − s)                 scatter = Σ (x − s)(x − s)ᵀ
-    cubic = Σ ‖x − s‖² (x − s)      quartic = Σ ‖x − s‖⁴
-
-with counts and sums of every class, or for targets y (K,) about a shift p (K,)
-
-    target_sum = Σ (y − p)   target_square = Σ (y − p)²   cross = Σ (x − s)(y − p)ᵀ.
-
-Everything is float64, on the module's device: O(B D²) time a batch and O(D²) memory in all. What
-no sum can tell, whether a column is exactly constant, the least and the largest value do.
+The states are the sums of ``_accumulate`` about a shift s (D,) of the features and a shift p (K,)
+of the targets, the same in all processes; the scatter Σ (x - s)(x - s)ᵀ; and the least and the
+largest value of each column, which show whether it is exactly constant. All are float64, on the
+device of the module. A batch takes O(B D²) time, and the states O(D²) memory.
 """
 
 from __future__ import annotations
@@ -32,8 +25,9 @@ from ..errors import (
     TransferabilityError,
     TransferabilityWarning,
 )
-from ._metric_batch import checked
-from ._metric_moments import digits_lost, moments_of
+from ._accumulate import add_classes, add_rows, add_targets, zero_sums
+from ._metric_batch import check_batch
+from ._metric_moments import convert_moments, describe_lost_digits
 
 __all__ = ["TransferabilityMetric"]
 
@@ -41,43 +35,45 @@ _Metric: Any = need("torchmetrics", extra="torch", what="TransferabilityMetric")
 
 
 class TransferabilityMetric(_Metric):
-    """Score features against labels, batch by batch, on one process or many.
+    """Compute transferability scores of batches of features and labels, in one process or several.
 
     Parameters
     ----------
     num_features : int
-        Columns of the features.
+        Number of columns of the features, D.
     num_classes, num_outputs, num_labels : int, optional
-        Exactly one: labels are classes 0 to ``num_classes - 1``, or ``num_outputs`` real targets,
-        or ``num_labels`` columns of 0 and 1.
+        Give exactly one. Labels are classes 0 to ``num_classes - 1``, or ``num_outputs`` real
+        targets, or ``num_labels`` columns of 0 and 1.
     metrics : str or sequence of str, default="logme"
-        Those that statistics alone serve.
+        Metrics that need only sufficient statistics.
     shift : array-like of shape (num_features,), optional
-        Subtracted from the features before they are multiplied; the same in every process.
-        Default: zeros, which is right for features whose mean is no more than some hundred
-        standard deviations from 0. For others take :meth:`shift_from` of one batch.
+        Subtracted from the features before products are summed; the same in every process.
+        Default: zeros, which suits features whose mean is within a few hundred standard deviations
+        of 0. For other features use :meth:`shift_from` of one batch.
     target_shift : array-like of shape (num_outputs,), optional
-        The same for targets.
+        Subtracted from the targets, likewise.
     options : mapping, optional
         Options of the metrics, for example ``{"intercept": True}``.
     **kwargs
-        As every ``torchmetrics.Metric`` takes them.
+        Arguments of ``torchmetrics.Metric``.
 
     Raises
     ------
     DataError, DtypeError
-        If the task is not given once, or the metrics or options do not apply. In ``update``, if
-        features or labels have another shape, a value that is not finite, or an unknown class;
-        the state is then as before.
+        If the task is not given exactly once, or metrics or options do not apply. In ``update``, if
+        features or labels have a wrong shape, a value that is not finite, or an unknown class; the
+        state is then unchanged.
 
     Notes
     -----
-    The state holds float64, which Apple's MPS lacks: keep the metric on the CPU there, ``update``
-    brings each batch to the metric's device.
+    Scores are those of the whole data, higher is better, not means over batches. The states are
+    float64, which Apple's MPS lacks: keep the metric on the CPU there. ``update`` moves each batch
+    to the device of the metric.
 
     Examples
     --------
     >>> import torch
+    >>> from transferability.torch import TransferabilityMetric
     >>> metric = TransferabilityMetric(num_features=4, num_classes=2, metrics="logme")
     >>> features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
     >>> for batch in features.split(20):
@@ -85,6 +81,8 @@ class TransferabilityMetric(_Metric):
     >>> metric.compute().shape, metric.stats.n_samples
     (torch.Size([]), 60)
     """
+
+    __module__ = "transferability.torch"
 
     full_state_update = False
     higher_is_better = True
@@ -117,67 +115,64 @@ class TransferabilityMetric(_Metric):
                 raise DataError(f"{name} is {size}; it must be at least 1")
         self.metrics = metrics if isinstance(metrics, str) else tuple(metrics)
         self.options = dict(options or {})
-        plan(self.metrics, self.task, self.options, {"stats"})  # refuses what does not apply
+        plan(self.metrics, self.task, self.options, {"stats"})  # raises if something does not apply
 
         d, k = num_features, self.width
-        sums = {"count": (), "sum": (d,), "scatter": (d, d), "cubic": (d,), "quartic": ()}
-        of_classes = {"class_counts": (k,), "class_sums": (k, d)}
-        of_targets = {"target_sum": (k,), "target_square": (k,), "cross": (d, k)}
-        sums |= of_classes if self.task == "classification" else of_targets
-        for name, shape in sums.items():
-            self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
+        of_classes = self.task == "classification"
+        sums = {"count": torch.zeros((), dtype=torch.float64)}
+        sums |= zero_sums(d, None if of_classes else k)
+        shapes = {"class_counts": (k,), "class_sums": (k, d)}
+        shapes = shapes if of_classes else {"target_sum": (k,), "target_square": (k,)}
+        sums |= {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        for name, zeros in sums.items():
+            self.add_state(name, zeros, dist_reduce_fx="sum")
         infinite = torch.full((d,), torch.inf, dtype=torch.float64)
         self.add_state("least", infinite, dist_reduce_fx="min")
         self.add_state("most", -infinite, dist_reduce_fx="max")
-        # The shift is a state twice: after a merge both are equal if all processes had the same.
-        about = _vector("shift", shift, d)
-        targets_about = _vector("target_shift", target_shift, k)
+        # Each shift is a state twice, merged by max and by min: if the processes had different
+        # shifts, the two differ after the merge.
+        about = _as_vector("shift", shift, d)
+        targets_about = _as_vector("target_shift", target_shift, k)
         for name, value in {"shift": about, "target_shift": targets_about}.items():
             self.add_state(name, value, dist_reduce_fx="max")
             self.add_state(f"{name}_again", value.clone(), dist_reduce_fx="min")
 
     @staticmethod
     def shift_from(features: torch.Tensor) -> torch.Tensor:
-        """Give a shift from the features, or targets, of one batch: their mean.
+        """Compute a shift from the features, or targets, of one batch: their mean.
 
-        Send that of one process to all others before they make their metrics, for example with
-        ``torch.distributed.broadcast``: processes with shifts of their own are refused.
+        Broadcast the shift of one process to all others before they construct their metrics, for
+        example with ``torch.distributed.broadcast``. Metrics with different shifts do not merge.
         """
         return features.detach().double().mean(dim=0)
 
     def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
         """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
         device = self.sum.device
-        x, y = checked(features, target, self.num_features, self.task, self.width, device)
+        x, y = check_batch(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
         self.most = torch.maximum(self.most, x.amax(dim=0))
         x = x - self.shift
-        square = (x * x).sum(dim=1)
+        sums = {name: getattr(self, name) for name in self._defaults}  # changed in place
         self.count += len(x)
-        self.sum += x.sum(dim=0)
         self.scatter += x.T @ x
-        self.cubic += square @ x
-        self.quartic += square @ square
+        add_rows(sums, x)
         if self.task == "classification":
-            # A product rather than index_add_, whose order on a GPU differs from run to run.
             one_hot = torch.nn.functional.one_hot(y, self.width).double()
             self.class_counts += one_hot.sum(dim=0)
-            self.class_sums += one_hot.T @ x
+            add_classes(sums, one_hot.T, x)
         else:
-            y = y - self.target_shift
-            self.target_sum += y.sum(dim=0)
-            self.target_square += (y * y).sum(dim=0)
-            self.cross += x.T @ y
+            add_targets(sums, x, y - self.target_shift)
 
     def set_dtype(self, dst_type: Any) -> Any:
-        """Refuse: sums of squares in fewer digits would be another score."""
+        """Raise DtypeError: the sums need float64."""
         raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a batch and give the score of that batch alone.
+        """Add a batch, and return the score of that batch alone.
 
-        It is NaN, with a warning that says why, where a batch alone has none: one of a single
-        class, for example. The batch counts all the same.
+        The score is NaN, with a warning, if the batch alone has none, for example with a single
+        class. The batch is added all the same.
         """
         self._in_forward = True
         try:
@@ -186,7 +181,7 @@ class TransferabilityMetric(_Metric):
             self._in_forward = False
 
     def compute(self) -> Any:
-        """Give the score of all batches, or a dict of scores by metric, as float64 tensors."""
+        """Return the score of all batches, or a dict of scores by metric, as float64 tensors."""
         try:
             found = self.stats.score(self.metrics, **self.options)
         except TransferabilityError as error:
@@ -209,9 +204,10 @@ class TransferabilityMetric(_Metric):
 
     @property
     def stats(self) -> Stats:
-        """The statistics so far: of this process, and within ``sync_context()`` of all.
+        """The statistics so far: of this process, or within ``sync_context()`` of all processes.
 
-        From them come full scores, other metrics, files, and sums with statistics from elsewhere.
+        :class:`transferability.Stats` have full scores and other metrics, can be merged with
+        statistics from elsewhere, and saved to a file.
         """
         for name in ("shift", "target_shift"):
             if not torch.equal(getattr(self, name), getattr(self, f"{name}_again")):
@@ -222,12 +218,12 @@ class TransferabilityMetric(_Metric):
         if not self.count:
             raise DataError("this metric holds no rows yet; call update first")
         held = {name: getattr(self, name).cpu().numpy().copy() for name in self._defaults}
-        if text := digits_lost(held):
+        if text := describe_lost_digits(held):
             warnings.warn(text, TransferabilityWarning, stacklevel=3)
-        return Stats.from_moments(moments_of(held, self.task))
+        return Stats.from_moments(convert_moments(held, self.task))
 
 
-def _vector(name: str, value: Any, size: int) -> torch.Tensor:
+def _as_vector(name: str, value: Any, size: int) -> torch.Tensor:
     if value is None:
         return torch.zeros(size, dtype=torch.float64)
     vector = torch.as_tensor(value).detach().double().cpu().clone()

@@ -1,4 +1,4 @@
-"""Check a batch of features and labels where it lies, before anything is added."""
+"""Validate a batch of features and labels of TransferabilityMetric on its device."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 from ..errors import DataError, DtypeError
 
-__all__ = ["checked"]
+__all__ = ["check_batch"]
 
 
-def checked(
+def check_batch(
     features: torch.Tensor,
     target: torch.Tensor,
     num_features: int,
@@ -17,9 +17,17 @@ def checked(
     width: int,
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring a batch to a device, features as float64, or say what is wrong with it.
+    """Move a batch to a device, with features in float64, and validate it.
 
-    `width` is the number of classes, targets or labels.
+    `width` is the number of classes, targets or labels. Returns features (B, num_features), and
+    classes (B,) in int64 or targets (B, width) in float64.
+
+    Raises
+    ------
+    DataError
+        If a shape, a value or a class does not fit.
+    DtypeError
+        If an argument is not a tensor, is complex, or holds classes in floating point.
     """
     for name, given in (("features", features), ("target", target)):
         if not isinstance(given, torch.Tensor):

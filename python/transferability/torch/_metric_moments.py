@@ -1,4 +1,4 @@
-"""Sums over rows about a common shift, as ``Stats.from_moments`` takes them."""
+"""Convert the states of TransferabilityMetric to moments, and report lost digits."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["digits_lost", "moments_of"]
+__all__ = ["convert_moments", "describe_lost_digits"]
 
-#: A ratio from which on its square takes more than 6 of 16 digits.
+#: Mean over standard deviation, above which cancellation loses more than 6 of 16 digits.
 _FAR = 1e3
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
-    """Turn what TransferabilityMetric holds into moments.
+def convert_moments(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
+    """Convert the states of a metric to moments, as ``Stats.from_moments`` takes them.
 
-    The shift of constant columns moves to their value, about which they are exactly zero. With k
-    the sum of their (x − s)², the same in every row, ‖x − s‖² loses k: Σ ‖x − s‖⁴ changes by
-    n k² − 2k Σ ‖x − s‖², and Σ ‖x − s‖² (x − s) by −k Σ (x − s).
+    The shift of constant columns becomes their value, so that their sums are exactly zero. Let k be
+    the sum of (x - s)² over the constant columns, which is the same in every row. Then ‖x - s‖²
+    decreases by k, so Σ ‖x - s‖⁴ changes by n k² - 2 k Σ ‖x - s‖², and Σ ‖x - s‖² (x - s) by
+    -k Σ (x - s).
     """
     n = int(held["count"])
     least, most = held["least"], held["most"]
@@ -50,21 +51,21 @@ def moments_of(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
     return moments
 
 
-def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
-    """Say what is lost where a shift is far from the mean, and what to do; else an empty text."""
+def describe_lost_digits(held: Mapping[str, NDArray[Any]]) -> str:
+    """Describe the digits lost because a shift is far from the mean, and the remedy; else ""."""
     n = held["count"]
     constant = held["least"] == held["most"]
     if constant.all():
-        return ""  # one row, or nothing that varies: there is nothing to lose
+        return ""  # one row, or no column that varies
     offset, variance = _spread(held["sum"] / n, np.diagonal(held["scatter"]) / n)
-    text = _far_column("features", np.where(constant, 0, offset), variance)  # those become exact
+    text = _far_column("features", np.where(constant, 0, offset), variance)  # these become exact
     if text:
         return f"{text}; {_advice('shift', 'features')}"
     if "target_sum" in held:
         moments = _spread(held["target_sum"] / n, held["target_square"] / n)
         if text := _far_column("target", *moments):
             return f"{text}; {_advice('target_shift', 'target')}"
-    # Fourth moments lose the square of what ‖x − s‖² has more than ‖x − mean‖².
+    # Fourth moments lose digits by the square of Σ ‖x − s‖² / Σ ‖x − mean‖².
     gained = float((offset**2).sum())
     more = gained / max(float(variance.sum()), gained * 1e-16, _TINY)
     if more > _FAR:
@@ -77,12 +78,12 @@ def digits_lost(held: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _spread(mean: NDArray[Any], square: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give how far the means are from the shift, and the variances."""
+    """Return the distance of the means from the shift, and the variances."""
     return np.abs(mean), np.maximum(square - mean**2, 0)
 
 
 def _far_column(name: str, offset: NDArray[Any], variance: NDArray[Any]) -> str:
-    # Beyond 1e7 standard deviations what is left of the variance is rounding.
+    # Beyond 1e7 standard deviations, the computed variance is only rounding error.
     ratio = offset / np.maximum(np.sqrt(variance), offset * 1e-8 + _TINY)
     column = int(ratio.argmax())
     if ratio[column] <= _FAR:

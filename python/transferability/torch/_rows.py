@@ -1,7 +1,7 @@
-"""One layer's rows on their way into statistics, and what of them is kept.
+"""Buffer the rows of one layer, and accumulate them into statistics in blocks.
 
-Rows go on in blocks of exactly `BLOCK`, whatever the batches were, so that results do not depend
-on the batch size, a task is never decided by the labels of a small batch, and products are large.
+Blocks have exactly `BLOCK` rows for any batch size. So results do not depend on the batch size, the
+task is not inferred from the labels of one small batch, and matrix products are large.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from ._device import DeviceMoments
 
 __all__ = ["BLOCK", "LayerRows"]
 
-#: Rows that go into the statistics together.
+#: Rows that are accumulated together.
 BLOCK = 512
 
 
 class LayerRows:
-    """The rows of one layer.
+    """The rows of one layer: their statistics, and the rows themselves on request.
 
     Parameters
     ----------
     layer : str
-        For messages.
+        Name of the layer, for messages.
     task, n_threads, class_scatters
         As in :class:`transferability.Stats`.
     accumulate : {"auto", "host", "device"}
-        "auto": on the device of the rows, unless that is the CPU, has no float64, or classes are
-        to be kept on their own.
-    dtype : str or None
-        Of products: "float32" or "float64"; None is float64 on the host, float32 on a device.
-    keep : torch.dtype or None
-        Also keep the rows, in this type, on the host.
-    keep_labels : bool
-        Also keep the labels.
+        "auto" is the device of the rows, except if that is the CPU or MPS (which has no float64),
+        or with `class_scatters`, which only the host has.
+    dtype : {"float32", "float64"}, optional
+        Precision of products. Default: float64 on the host, float32 on a device.
+    keep : torch.dtype, optional
+        Also keep the rows, on the host, in this dtype.
+    keep_labels : bool, default=False
+        Also keep the labels; implied by `keep`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LayerRows:
         self.layer = layer
         self.groups: list[NDArray[Any]] = []
         self.n_rows = 0
-        self.is_constant = True  # so far all rows are the same
+        self.is_constant = True  # all rows so far are equal
         self._task = task
         self._accumulate = accumulate
         self._dtype = dtype
@@ -73,10 +73,16 @@ class LayerRows:
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
         self._n_waiting = 0
         self._into: Stats | DeviceMoments | None = None
-        self._form: tuple[bool, int, int] | None = None  # of labels; columns of features
+        self._form: tuple[bool, int, int] | None = None  # named classes, label columns, features
 
     def check(self, rows: Tensor, labels: NDArray[Any] | None) -> None:
-        """Refuse rows that do not go with the labels, or with those before."""
+        """Check rows against their labels and against earlier batches.
+
+        Raises
+        ------
+        DataError
+            If the number of rows or columns, or the form of the labels, does not fit.
+        """
         if rows.ndim != 2:
             raise DataError(
                 f"layer {self.layer!r}: pool gave {tuple(rows.shape)}; it must give (n, D) rows"
@@ -86,17 +92,17 @@ class LayerRows:
                 f"labels has {len(labels)} entries but layer {self.layer!r} gives {len(rows)} "
                 f"rows; give one label for each row, the batch first"
             )
-        if not len(rows):  # no word with a label, which says nothing of the labels
+        if not len(rows):  # without labelled words, the labels have no form to compare
             return
         form = self._form_of(rows, labels)
         if self._form is not None and self._form != form:
             raise DataError(
                 f"layer {self.layer!r}: this batch has {form[2]} features and "
-                f"{_words(form)}, earlier ones {self._form[2]} and {_words(self._form)}"
+                f"{_describe(form)}, earlier ones {self._form[2]} and {_describe(self._form)}"
             )
 
     def add(self, rows: Tensor, labels: NDArray[Any] | None, groups: NDArray[Any] | None) -> None:
-        """Add rows that were checked."""
+        """Add rows that passed :meth:`check`."""
         if not len(rows):
             return
         self._form = self._form_of(rows, labels)
@@ -128,7 +134,7 @@ class LayerRows:
         for start in range(0, end, BLOCK):
             stop = min(start + BLOCK, end)
             self._push(rows[start:stop], None if labels is None else labels[start:stop])
-        # A copy, or the rest would hold on to all of it.
+        # A copy, since a view would keep all rows alive.
         rest = (rows[end:].clone(), None if labels is None else labels[end:].copy())
         self._waiting = [rest] if end < len(rows) else []
         self._n_waiting = len(rows) - end
@@ -154,13 +160,13 @@ class LayerRows:
         scatters = self._class_scatters
         return Stats(target.task, precision, self._n_threads, class_scatters=scatters)
 
-    def part(self) -> None:
-        """Part from statistics that were given out: what follows does not change them."""
+    def detach(self) -> None:
+        """Copy statistics on the host, so that further rows do not change those returned before."""
         if isinstance(self._into, Stats):
             self._into = self._into.copy()
 
     def stats(self) -> Stats:
-        """Give the statistics of all rows so far."""
+        """Return the statistics of all rows so far."""
         if self._n_waiting:
             self._flush(whole=False)
         if self._into is None:
@@ -171,11 +177,11 @@ class LayerRows:
 
     @property
     def has_features(self) -> bool:
-        """Whether the rows are kept."""
+        """Whether rows were kept."""
         return bool(self._kept)
 
     def features(self) -> NDArray[Any]:
-        """Give the rows, if they were kept."""
+        """Return the kept rows, (n_rows, D)."""
         if self._keep is None:
             raise DataError("features were not kept; use extract(…, keep_features=True)")
         if not self._kept:
@@ -184,11 +190,11 @@ class LayerRows:
         return features
 
     def labels(self) -> NDArray[Any] | None:
-        """Give the labels, if they were kept."""
+        """Return the kept labels; None without any."""
         return np.concatenate(self._labels) if self._labels else None
 
 
-def _words(form: tuple[bool, int, int]) -> str:
+def _describe(form: tuple[bool, int, int]) -> str:
     if form[1] < 0:
         return "no labels"
     columns = f"{form[1]} columns of " if form[1] else ""

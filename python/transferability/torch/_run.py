@@ -1,4 +1,4 @@
-"""Run a model as it should be run for features, and leave it as it was found."""
+"""Run a model in evaluation mode, and restore its modes and device afterwards."""
 
 from __future__ import annotations
 
@@ -13,22 +13,36 @@ from torch import Tensor, nn
 from .._metric.score import issue
 from ..errors import DataError
 
-__all__ = ["call", "device_of", "modes", "moved"]
+__all__ = ["call", "evaluation_mode", "find_device", "move_batch"]
 
 _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @contextlib.contextmanager
-def modes(
+def evaluation_mode(
     model: nn.Module, *, device: object = None, amp: str | None = None, warn: bool = True
 ) -> Iterator[contextlib.ExitStack]:
-    """Put a model in evaluation mode, without gradients, as asked; then all as it was before.
+    """Put a model in evaluation mode without gradients; restore it afterwards, also after an error.
 
-    Gives a stack for what else is to be undone at the end, an error or not.
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The mode of each of its modules is restored on its own.
+    device : str or torch.device, optional
+        Where the model runs within the context. Default: where it is.
+    amp : {"bfloat16", "float16"}, optional
+        Automatic mixed precision.
+    warn : bool, default=True
+        Warn if the model was in training mode.
+
+    Yields
+    ------
+    stack : ExitStack
+        For further callbacks that run at the end.
     """
     if amp is not None and amp not in _AMP:
         raise DataError(f"amp is {amp!r}; choose from None, 'bfloat16', 'float16'")
-    here = device_of(model)
+    here = find_device(model)
     there = here if device is None else torch.device(device)
     with contextlib.ExitStack() as stack:
         training = [module for module in model.modules() if module.training]
@@ -52,12 +66,12 @@ def modes(
 
 
 def _train(modules: list[nn.Module]) -> None:
-    for module in modules:  # not model.train(), which would put frozen parts in training mode too
+    for module in modules:  # model.train() would include frozen parts
         module.training = True
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Give the device of the model's first parameter or buffer."""
+def find_device(model: nn.Module) -> torch.device:
+    """Return the device of the first parameter or buffer of a model; the CPU without any."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.device.type == "meta":
             raise DataError("the model is on the meta device: it has no weights; load them first")
@@ -65,24 +79,24 @@ def device_of(model: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def moved(batch: Any, device: torch.device) -> Any:
-    """Give a batch on a device: tensors, also inside mappings, tuples and lists."""
+def move_batch(batch: Any, device: torch.device) -> Any:
+    """Move the tensors of a batch to a device, also those in mappings, tuples and lists."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, Mapping):
-        return {key: moved(value, device) for key, value in batch.items()}
+        return {key: move_batch(value, device) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)):
-        entries = [moved(entry, device) for entry in batch]
+        entries = [move_batch(entry, device) for entry in batch]
         return type(batch)(*entries) if hasattr(batch, "_fields") else type(batch)(entries)
     return batch
 
 
 def call(model: nn.Module, batch: Any) -> Any:
-    """Call a model on a batch: a mapping as keywords where they fit, a tuple as arguments."""
+    """Call a model on a batch: mappings as keywords if the signature fits, tuples as arguments."""
     if isinstance(batch, Mapping):
         try:
             inspect.signature(model.forward).bind(**batch)
         except TypeError:
-            return model(batch)  # sentence-transformers' models take the mapping itself
+            return model(batch)  # models of sentence-transformers take the mapping itself
         return model(**batch)
     return model(*batch) if isinstance(batch, tuple) else model(batch)

@@ -1,4 +1,4 @@
-"""The one tensor that is meant by what a module returns."""
+"""Select the tensor of features, or of logits, in the output of a module."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["main_tensor", "output_logits"]
+__all__ = ["select_features", "select_logits"]
 
-#: Of a mapping's entries, the first of these that is there.
+#: Keys of a mapping that may hold the features, in order of preference.
 _FEATURES = ("last_hidden_state", "sentence_embedding", "token_embeddings", "logits")
 
 
-def main_tensor(output: object, module: nn.Module | None = None) -> Tensor | None:
-    """Give the tensor of features in what a module returned, with the batch first.
+def select_features(output: object, module: nn.Module | None = None) -> Tensor | None:
+    """Return the tensor of features in the output of a module, batch first; None without one.
 
-    A tensor is itself; of a tuple or list (recurrent layers, blocks of transformers) the first
-    tensor of floating-point numbers; of a mapping (``ModelOutput``, sentence-transformers)
-    ``last_hidden_state``, ``sentence_embedding``, ``token_embeddings`` or ``logits``, or else its
-    first. Modules that say ``batch_first=False`` have it put first.
+    A tensor is returned itself. Of a tuple or list (recurrent layers, transformer blocks), the
+    first tensor of floating-point or complex numbers is returned. Of a mapping (``ModelOutput``,
+    sentence-transformers), ``last_hidden_state``, ``sentence_embedding``, ``token_embeddings`` or
+    ``logits`` is returned, or else its first such tensor. The batch axis of 3-D outputs of a module
+    with ``batch_first=False`` is moved to the front.
     """
     tensor = _first(output)
     if tensor is not None and tensor.ndim == 3 and getattr(module, "batch_first", True) is False:
@@ -42,9 +43,9 @@ def _first(output: object) -> Tensor | None:
     return None
 
 
-def output_logits(output: Any) -> Tensor | None:
-    """Give the logits in what a model returned: ``.logits``, ``["logits"]``, or its main tensor."""
+def select_logits(output: Any) -> Tensor | None:
+    """Return the logits in the output of a model: ``.logits``, ``["logits"]``, or its features."""
     logits = output.get("logits") if isinstance(output, Mapping) else None
     if not isinstance(logits, torch.Tensor):
         logits = getattr(output, "logits", None)
-    return logits if isinstance(logits, torch.Tensor) else main_tensor(output)
+    return logits if isinstance(logits, torch.Tensor) else select_features(output)

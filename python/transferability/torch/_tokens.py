@@ -1,13 +1,13 @@
-"""Rows for words and tokens: which positions of (N, T, D) features make a row, with which label.
+"""Token classification: words and tokens of (N, T, D) features as rows, with their labels.
 
-Labels are those of words, as users have them, a list for each sentence; `word_ids` says which word
-each sub-word belongs to, as fast tokenisers do. Without `word_ids` the labels are those of tokens.
-What is labelled None or -100 makes no row.
+Labels belong to words, a list for each sentence. `word_ids` maps each sub-word to its word, as fast
+tokenisers return it. Without `word_ids`, labels belong to tokens. Words and tokens with the label
+None or -100 make no row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,56 +17,64 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._inputs.arrays import as_array
-from .._inputs.labels import read_labels
-from .._inputs.tags import IGNORED, without_mark
+from .._inputs.labels import IGNORED, read_labels, strip_bio_prefix
 from ..errors import DataError
-from ._pooling import readable
+from ._pooling import as_float
 
-__all__ = ["Selection", "select_tokens", "select_words", "strip_bio", "taken"]
+__all__ = ["Selection", "gather_rows", "select_tokens", "select_words", "strip_bio"]
 
 WORD_POOLS = ("first_subword", "last_subword", "mean")
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Rows to make of the positions of a batch.
+    """The positions of a batch that make each of R rows.
 
-    `places` (R, S) numbers the positions, sample by sample; a row is the mean over its S places,
-    of which `counted` (R, S) says which are meant. `samples` (R,) says from which sample of the
-    batch a row is.
+    Attributes
+    ----------
+    places : ndarray of shape (R, S)
+        Positions of each row, as indices into features (N·T, D). A row is the mean over them.
+    counted : ndarray of bool, shape (R, S)
+        False where `places` is padding.
+    labels : ndarray of shape (R,), or None
+        The label of each row.
+    samples : ndarray of shape (R,)
+        The sample of the batch that each row comes from.
+    n_lost : int
+        Labelled words without tokens, because the text was truncated.
     """
 
     places: NDArray[np.int64]
     counted: NDArray[np.bool_]
     labels: NDArray[Any] | None
     samples: NDArray[np.int64]
-    n_lost: int = 0  # labelled words that were cut off with the end of the text
+    n_lost: int = 0
 
 
-def taken(x: Tensor, selection: Selection) -> Tensor:
-    """Give the rows of a selection from features (positions, D)."""
+def gather_rows(x: Tensor, selection: Selection) -> Tensor:
+    """Return the rows (R, D) of a selection, from features (positions, D)."""
     places = torch.from_numpy(selection.places).to(x.device)
     if selection.places.shape[1] == 1:
-        return readable(x[places[:, 0]])
+        return as_float(x[places[:, 0]])
     counted = torch.from_numpy(selection.counted).to(x.device)[..., None]
-    return torch.where(counted, readable(x[places]), 0).sum(1) / counted.sum(1)
+    return torch.where(counted, as_float(x[places]), 0).sum(1) / counted.sum(1)
 
 
 def select_words(
     labels: Sequence[Any] | None, word_ids: Sequence[Sequence[int | None]], n_tokens: int, pool: str
 ) -> Selection:
-    """Select the sub-words of each labelled word: the first, the last, or all for their mean.
+    """Select the sub-words of each labelled word: the first, the last, or all, to be averaged.
 
     Parameters
     ----------
     labels : sequence of sequences, or None
         A label for each word of each sentence. None: every word makes a row.
     word_ids : sequence of sequences
-        For each position of each sentence the number of its word, or None.
+        The number of the word at each position of each sentence; None for special tokens.
     n_tokens : int
-        Positions of each sentence, T.
+        Number of positions of each sentence, T.
     pool : {"first_subword", "last_subword", "mean"}
-        Which of a word's positions make its row.
+        Which positions of a word make its row.
     """
     if pool not in WORD_POOLS:
         raise DataError(
@@ -88,13 +96,15 @@ def select_words(
         for token, word in enumerate(ids):
             if word is not None:
                 of_word.setdefault(int(word), []).append(sample * n_tokens + token)
-        tags = None if labels is None else _listed(labels[sample])
+        tags = None if labels is None else _to_list(labels[sample])
         if tags is not None and of_word and max(of_word) >= len(tags):
             raise DataError(
                 f"labels[{sample}] has {len(tags)} entries but word_ids[{sample}] knows word "
                 f"{max(of_word)}; give one label for each word"
             )
-        words = of_word if tags is None else [w for w, tag in enumerate(tags) if not _ignored(tag)]
+        words: Iterable[int] = of_word
+        if tags is not None:
+            words = [word for word, tag in enumerate(tags) if not _is_ignored(tag)]
         for word in words:
             if word not in of_word:
                 n_lost += 1
@@ -103,11 +113,11 @@ def select_words(
             places.append({"first_subword": here[:1], "last_subword": here[-1:]}.get(pool, here))
             found.append(None if tags is None else tags[word])
             samples.append(sample)
-    return _selection(places, None if labels is None else found, samples, n_lost)
+    return _pad_selection(places, None if labels is None else found, samples, n_lost)
 
 
 def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Selection:
-    """Select tokens that the mask (N, T) leaves and that have a label."""
+    """Select the tokens where the mask (N, T) is True; with labels, the labelled ones of these."""
     places: list[list[int]] = []
     found: list[Any] = []
     samples: list[int] = []
@@ -115,7 +125,7 @@ def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Sele
     if labels is not None:
         _check_lengths(labels, n_samples, "features")
     for sample in range(n_samples):
-        tags = [0] * n_tokens if labels is None else _listed(labels[sample])
+        tags = [0] * n_tokens if labels is None else _to_list(labels[sample])
         if len(tags) != n_tokens:
             raise DataError(
                 f"labels[{sample}] has {len(tags)} entries but there are {n_tokens} tokens; give "
@@ -123,15 +133,15 @@ def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Sele
                 f"word"
             )
         for token in np.flatnonzero(mask[sample]).tolist():
-            if not _ignored(tags[token]):
+            if not _is_ignored(tags[token]):
                 places.append([sample * n_tokens + token])
                 found.append(tags[token])
                 samples.append(sample)
-    return _selection(places, None if labels is None else found, samples, 0)
+    return _pad_selection(places, None if labels is None else found, samples, 0)
 
 
 def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[Any]:
-    """Give tags without their position in a span: B-PER, I-PER, E-PER, S-PER become PER."""
+    """Remove the position in a span from tags: B-PER, I-PER, E-PER and S-PER become PER."""
     if tag_names is not None:
         if labels.dtype.kind not in "iu":
             raise DataError("tag_names is for labels that are integers, and these are not")
@@ -145,10 +155,10 @@ def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[
         raise DataError(
             "bio='strip' needs tags as strings, or tag_names, a list with the name of each integer"
         )
-    return np.array([without_mark(tag) for tag in labels.tolist()], str)
+    return np.array([strip_bio_prefix(tag) for tag in labels.tolist()], str)
 
 
-def _selection(
+def _pad_selection(
     places: list[list[int]], found: list[Any] | None, samples: list[int], n_lost: int
 ) -> Selection:
     width = max(map(len, places), default=1)
@@ -168,12 +178,12 @@ def _check_lengths(labels: Sequence[Any], n_samples: int, of: str) -> None:
         raise DataError(f"labels has {len(labels)} entries but {of} has {n_samples}")
 
 
-def _listed(labels: Any) -> list[Any]:
+def _to_list(labels: Any) -> list[Any]:
     if isinstance(labels, (list, tuple)):
         return list(labels)
     listed: list[Any] = as_array(labels, "labels")[0].tolist()
     return listed
 
 
-def _ignored(tag: Any) -> bool:
+def _is_ignored(tag: Any) -> bool:
     return tag is None or (not isinstance(tag, (str, list, tuple)) and bool(tag == IGNORED))

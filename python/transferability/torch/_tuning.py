@@ -1,4 +1,4 @@
-"""B-Tuning's regulariser for training; ``transferability.tuning`` says what it is."""
+"""The B-Tuning regulariser as a torch module; ``transferability.tuning`` has its equations."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ __all__ = ["BTuning"]
 
 
 class BTuning(nn.Module):
-    r"""Hold a student's features close to what the best models predict together.
+    r"""Regularise a student towards the mixed posterior predictive of its teachers (B-Tuning).
 
-    ``loss = criterion(head(f), labels) + tradeoff * regulariser(f, inputs)`` with ``f`` the
-    student's penultimate features.
+    ``loss = criterion(head(f), labels) + tradeoff * regulariser(f, inputs)``, where ``f`` are the
+    penultimate features of the student.
 
     Parameters
     ----------
     teachers : TeacherEnsemble
-        Of a ranking, ``ranking.teachers(k=3)``, or loaded from a file.
+        From a ranking, ``ranking.teachers(k=3)``, or loaded from a file.
     student : str
-        Name of the model that trains, which LogME was fitted to as well; it need not teach.
+        Name of the model to train. It needs a LogME head, but need not be a teacher.
     models : mapping of str to nn.Module or callable, optional
-        The teachers themselves, on the device where they run: each takes a batch of inputs and
-        gives (n_batch, n_features), those that LogME saw. A module, or a method of one, runs in
-        evaluation mode without gradients and gets its mode back; any other function must see to
-        evaluation mode itself. They are no part of this module. Of a student that also teaches,
-        and whose parameters train, a copy is made: it teaches with the weights of now.
+        The teachers, on the devices where they run. Each maps a batch of inputs to the features
+        (n_batch, n_features) on which its head was fitted. A module, or a method of one, runs in
+        evaluation mode without gradients, and its mode is restored; any other function must
+        ensure evaluation mode itself. The models are not submodules of this module. If the student
+        is also a teacher and has trainable parameters, a copy with its current weights teaches.
     tradeoff : float, default=100.0
-        How much the regulariser counts, for :meth:`penalty`. 100 is the paper's; choose by
-        validation among 10, 100 and 1000.
+        Weight of the regulariser in :meth:`penalty`, as in the paper. Choose it by validation
+        among 10, 100 and 1000.
     dtype : torch.dtype, optional
-        Of the heads and of the arithmetic here, whatever autocast says elsewhere; a floating
-        one. Default: torch's default.
+        Floating dtype of the heads and of the arithmetic of this module; autocast does not apply.
+        Default: ``torch.get_default_dtype()``.
 
     Attributes
     ----------
@@ -54,9 +54,10 @@ class BTuning(nn.Module):
     Raises
     ------
     DataError
-        If the student has no head, or a teacher has no model where models are given.
+        If the student has no head, `tradeoff` is negative or not finite, or a teacher is missing
+        among `models`.
     DtypeError
-        If something is of another kind than said here.
+        If an argument has a wrong type.
 
     References
     ----------
@@ -75,6 +76,8 @@ class BTuning(nn.Module):
     >>> regulariser(torch.randn(8, 6), features=batch).shape
     torch.Size([])
     """
+
+    __module__ = "transferability.torch"
 
     def __init__(
         self,
@@ -97,12 +100,12 @@ class BTuning(nn.Module):
         if not dtype.is_floating_point:
             raise DtypeError(f"dtype is {dtype}; it must be a floating one")
         self.student, self.names = student, teachers.names
-        # A plain dict: as submodules they would train, move and be saved with this.
-        self._models = {} if models is None else _chosen(models, teachers.names, student)
+        # A plain dict: submodules would be trained, moved and saved with this module.
+        self._models = {} if models is None else _select_teachers(models, teachers.names, student)
         head = teachers.head(student)
         self.register_buffer("student_coef", torch.tensor(head.coef, dtype=dtype))
         self.register_buffer("student_offset", torch.tensor(head.offset, dtype=dtype))
-        # A step of a small network takes milliseconds, so the teachers' weights are multiplied in.
+        # The teachers' weights are multiplied into their heads once, not at every step.
         offset = np.zeros(teachers.n_outputs)
         for i, (name, weight) in enumerate(zip(self.names, teachers.weights, strict=True)):
             head = teachers.head(name)
@@ -113,31 +116,38 @@ class BTuning(nn.Module):
     def predictive(
         self, inputs: Any = None, *, features: Mapping[str, Tensor | NDArray[Any]] | None = None
     ) -> Tensor:
-        """Mix the teachers' posterior predictives, without gradients.
+        """Compute the mixed posterior predictive of the teachers, without gradients.
 
         Parameters
         ----------
         inputs : object, optional
-            A batch for `models`, the student's own, augmented alike.
+            A batch for `models`: that of the student, with the same augmentation.
         features : mapping of str to Tensor or ndarray of shape (n_batch, n_features), optional
-            The teachers' features instead.
+            The features of each teacher, instead of `inputs`.
 
         Returns
         -------
         predictive : Tensor of shape (n_batch, n_outputs)
-            In this module's dtype.
+            In the dtype of this module.
+
+        Raises
+        ------
+        DataError
+            If a teacher is missing, rows or columns do not fit, or a value is not finite.
+        DtypeError
+            If features are not arrays of numbers.
         """
         with torch.no_grad():
-            given = self._run(inputs) if features is None else features
+            given = self._run_teachers(inputs) if features is None else features
             if not isinstance(given, Mapping):
                 raise DtypeError(f"features must be {{name: Tensor}}, got {type(given).__name__}")
             mixed, n_rows = self.teachers_offset, None
-            with self._own_precision():
+            with self._disable_autocast():
                 for i, name in enumerate(self.names):
                     if name not in given:
                         raise DataError(f"features has nothing of the teacher {name!r}")
                     coef = getattr(self, f"teacher{i}_coef")
-                    rows = _rows(given[name], coef, name)
+                    rows = _match_head(given[name], coef, name)
                     if n_rows is not None and len(rows) != n_rows:
                         raise DataError(
                             f"the features of {name!r} have {len(rows)} rows and those of "
@@ -158,7 +168,7 @@ class BTuning(nn.Module):
         features: Mapping[str, Tensor | NDArray[Any]] | None = None,
         predictive: Tensor | NDArray[Any] | None = None,
     ) -> Tensor:
-        """Give the regulariser of a batch; gradients flow through `student_features` only.
+        """Compute the regulariser of a batch; gradients flow through `student_features` only.
 
         Parameters
         ----------
@@ -169,7 +179,7 @@ class BTuning(nn.Module):
         features : mapping of str to Tensor or ndarray, optional
             The teachers' features of the same batch, instead of `inputs`.
         predictive : Tensor or ndarray of shape (n_batch, n_outputs), optional
-            What :meth:`predictive` or ``TeacherEnsemble.predictive`` gave for these rows, cached,
+            A cached result of :meth:`predictive` or ``TeacherEnsemble.predictive`` for these rows,
             instead of both.
 
         Returns
@@ -180,10 +190,10 @@ class BTuning(nn.Module):
         Raises
         ------
         DataError
-            Other rows or columns or none, NaN of teachers, or not exactly one of `inputs`,
-            `features` and `predictive`.
+            If not exactly one of `inputs`, `features` and `predictive` is given, rows or columns do
+            not fit, the batch is empty, or a value of the teachers is not finite.
         DtypeError
-            If something is no array of numbers.
+            If features are not arrays of numbers.
         """
         given = [inputs is not None, features is not None, predictive is not None]
         if sum(given) != 1:
@@ -191,10 +201,10 @@ class BTuning(nn.Module):
         if predictive is None:
             wanted = self.predictive(inputs, features=features)
         else:
-            wanted = _tensor(predictive, "predictive").detach()
+            wanted = _as_tensor(predictive, "predictive").detach()
             _check_finite(wanted, "predictive")
-        with self._own_precision():
-            rows = _rows(student_features, self.student_coef, self.student)
+        with self._disable_autocast():
+            rows = _match_head(student_features, self.student_coef, self.student)
             ours = nn.functional.linear(rows, self.student_coef, self.student_offset)
         if wanted.shape != ours.shape:
             raise DataError(
@@ -206,24 +216,24 @@ class BTuning(nn.Module):
         return (ours - wanted.to(ours)).square().mean()
 
     def penalty(self, student_features: Tensor, inputs: Any = None, **given: Any) -> Tensor:
-        """Give ``tradeoff * regulariser``, ready to be added to the loss."""
+        """Return ``tradeoff * regulariser``, to be added to the loss."""
         return self.tradeoff * self(student_features, inputs, **given)
 
     def extra_repr(self) -> str:
-        """Say who teaches whom."""
+        """Return the teachers, the student and the tradeoff."""
         return f"{', '.join(self.names)} -> {self.student}, tradeoff={self.tradeoff:g}"
 
-    def _own_precision(self) -> Any:
-        """Compute in this module's dtype, whatever autocast says elsewhere."""
+    def _disable_autocast(self) -> Any:
+        """Disable autocast within a context."""
         return torch.autocast(device_type=self.student_coef.device.type, enabled=False)
 
-    def _run(self, inputs: Any) -> dict[str, Tensor]:
-        """Run the teachers as they are, and give them their mode back."""
+    def _run_teachers(self, inputs: Any) -> dict[str, Tensor]:
+        """Run the teachers in evaluation mode, and restore their modes."""
         if not self._models:
             raise DataError("there are no models to run; give models= to BTuning, or features=")
         features = {}
         for name, model in self._models.items():
-            module = _module_of(model)
+            module = _find_module(model)
             training = [] if module is None else [m for m in module.modules() if m.training]
             for part in training:
                 part.training = False
@@ -235,8 +245,8 @@ class BTuning(nn.Module):
         return features
 
 
-def _chosen(models: Any, names: tuple[str, ...], student: str) -> dict[str, Any]:
-    """Take the teachers among the models; of the student a copy, if its weights will change."""
+def _select_teachers(models: Any, names: tuple[str, ...], student: str) -> dict[str, Any]:
+    """Select the teachers among the models, with a copy of the student if it is trainable."""
     if not isinstance(models, Mapping):
         raise DtypeError(f"models must be {{name: model}}, got {type(models).__name__}")
     for name in names:
@@ -245,21 +255,21 @@ def _chosen(models: Any, names: tuple[str, ...], student: str) -> dict[str, Any]
         if not callable(models[name]):
             raise DtypeError(f"models[{name!r}] cannot be called: {models[name]!r}")
     chosen = {name: models[name] for name in names}
-    module = _module_of(chosen.get(student))
+    module = _find_module(chosen.get(student))
     if module is not None and any(parameter.requires_grad for parameter in module.parameters()):
         chosen[student] = copy.deepcopy(chosen[student])
     return chosen
 
 
-def _module_of(model: object) -> nn.Module | None:
-    """Find the module behind a model, which may be a method of it."""
+def _find_module(model: object) -> nn.Module | None:
+    """Return the module of a model, which may be a method of it; None for other functions."""
     owner = getattr(model, "__self__", model)
     return owner if isinstance(owner, nn.Module) else None
 
 
-def _rows(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Tensor:
-    """Check a batch of features against a head, and give it in the head's dtype and place."""
-    rows = _tensor(features, f"the features of {name!r}")
+def _match_head(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Tensor:
+    """Validate a batch of features, and convert it to the dtype and device of a head."""
+    rows = _as_tensor(features, f"the features of {name!r}")
     if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
         raise DataError(
             f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
@@ -268,7 +278,7 @@ def _rows(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Tensor:
     return rows.to(coef)
 
 
-def _tensor(values: object, what: str) -> Tensor:
+def _as_tensor(values: object, what: str) -> Tensor:
     try:
         return values if isinstance(values, Tensor) else torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:

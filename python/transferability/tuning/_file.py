@@ -1,34 +1,33 @@
-"""A ``TeacherEnsemble`` as one .npz file: arrays, and a JSON text of everything else; no pickle."""
+"""Read and write heads and their ensemble as one .npz file: arrays and a JSON text, no pickle."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from .._util.atomic_file import read_bytes, write_bytes
+from .._util.atomic_file import write_bytes
 from ..errors import DataError
-from . import Head, TeacherEnsemble
+from ._head import Head
 
 __all__ = ["read", "write"]
 
 _FORMAT = "transferability teachers 1"
+T = TypeVar("T")
 
 
-def write(teachers: TeacherEnsemble, path: str | os.PathLike[str]) -> None:
-    """Write the file whole or not at all."""
-    facts = {
-        "format": _FORMAT,
-        "models": list(teachers.heads),
-        "teachers": list(teachers.names),
-        "temperature": teachers.temperature,
-        "targets": list(teachers.targets),
-    }
-    arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
-    for i, head in enumerate(teachers.heads.values()):
+def write(
+    path: str | os.PathLike[str], heads: Mapping[str, Head], facts: Mapping[str, Any]
+) -> None:
+    """Write heads, and facts that JSON can hold, by an atomic write."""
+    text = json.dumps({"format": _FORMAT, "models": list(heads), **facts})
+    arrays: dict[str, Any] = {"facts": np.array(text)}
+    for i, head in enumerate(heads.values()):
         arrays |= {f"score{i}": np.float64(head.score), f"coef{i}": head.coef}
         arrays[f"offset{i}"] = head.offset
     buffer = io.BytesIO()
@@ -36,10 +35,16 @@ def write(teachers: TeacherEnsemble, path: str | os.PathLike[str]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read(path: str | os.PathLike[str]) -> TeacherEnsemble:
-    """Read what :func:`write` wrote; anything else is a DataError."""
+def read(path: str | os.PathLike[str], build: Callable[..., T]) -> T:
+    """Read a file of :func:`write`, and return ``build(heads, teachers, temperature, targets)``.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, damaged or of another format.
+    """
     try:
-        data = read_bytes(path)
+        data = Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (OSError, TypeError) as error:
@@ -53,8 +58,8 @@ def read(path: str | os.PathLike[str]) -> TeacherEnsemble:
                 name: Head(float(arrays[f"score{i}"]), arrays[f"coef{i}"], arrays[f"offset{i}"])
                 for i, name in enumerate(facts["models"])
             }
-        return TeacherEnsemble(heads, facts["teachers"], facts["temperature"], facts["targets"])
+        return build(heads, facts["teachers"], facts["temperature"], facts["targets"])
     except DataError:
         raise
-    except Exception as error:  # a zip of arrays and JSON that is damaged fails in many ways
+    except Exception as error:  # a damaged zip of arrays and JSON fails in many ways
         raise DataError(f"{path} cannot be read as teachers: {error}") from error

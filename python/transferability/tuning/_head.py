@@ -1,4 +1,4 @@
-"""What LogME gives B-Tuning of one model: its linear head, and its weight among others."""
+"""The LogME head of a model, and the softmax weights of several."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_features
 from ..errors import DataError, DtypeError
 
-__all__ = ["Head", "checked", "teacher_weights"]
+__all__ = ["Head", "teacher_weights", "validate_head"]
 
 
 def teacher_weights(scores: object, temperature: float = 0.1) -> NDArray[np.float64]:
-    """Weigh models by their scores: softmax(scores / temperature).
+    """Compute the weights of teachers from their scores: softmax(scores / temperature).
 
     Parameters
     ----------
     scores : array-like of shape (n_models,)
         LogME of each model, higher is better.
     temperature : float, default=0.1
-        Above 0. Towards 0 the best model gets all the weight, towards infinity all the same;
-        0.1 is the paper's.
+        Positive. Towards 0 the best model has weight 1; towards infinity weights are equal. The
+        default is the paper's.
 
     Returns
     -------
     weights : ndarray of shape (n_models,)
-        Positive or zero, summing to 1.
+        Non-negative weights that sum to 1.
 
     Raises
     ------
     DataError
-        If `scores` is empty, not 1-D or not finite, or `temperature` is not above 0.
+        If `scores` is empty, not 1-D or not finite, or `temperature` is not positive and finite.
+    DtypeError
+        If `scores` or `temperature` are not numbers.
 
     Examples
     --------
@@ -53,23 +55,23 @@ def teacher_weights(scores: object, temperature: float = 0.1) -> NDArray[np.floa
         raise DataError(f"scores[{place}] is {values[place]}; a teacher needs a finite score")
     if not 0.0 < divisor < float("inf"):
         raise DataError(f"temperature is {temperature!r}; it must be above 0 and finite")
-    with np.errstate(over="ignore"):  # of far worse scores; their weight is 0
+    with np.errstate(over="ignore"):  # scores far below the best have weight 0
         powers = np.exp((values - values.max()) / divisor)
     return np.asarray(powers / powers.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A model's linear head by LogME: ``features @ coef.T + offset``.
+    """The linear head of a model, fitted by LogME: ``features @ coef.T + offset``.
 
     Attributes
     ----------
     score : float
-        LogME of the model.
+        LogME of the model, in nats per sample; higher is better.
     coef : ndarray of shape (n_outputs, n_features)
-        The posterior mean.
+        Posterior mean of the coefficients.
     offset : ndarray of shape (n_outputs,)
-        Zero without an intercept.
+        Intercepts; 0 without an intercept.
     """
 
     score: float
@@ -78,7 +80,7 @@ class Head:
 
     @classmethod
     def of(cls, estimator: Any) -> Head:
-        """Take the head of a fitted LogMEClassifier or LogMERegressor."""
+        """Return the head of a fitted LogMEClassifier or LogMERegressor."""
         try:
             coef = np.atleast_2d(estimator.coef_)
             offset = np.broadcast_to(estimator.intercept_, len(coef))
@@ -89,7 +91,7 @@ class Head:
             ) from None
 
     def __call__(self, features: object, name: str = "features") -> NDArray[np.float64]:
-        """Predict (n_samples, n_outputs) from (n_samples, n_features)."""
+        """Compute the predictions (n_samples, n_outputs) of features (n_samples, n_features)."""
         array, _ = as_features(features, name)
         if array.shape[1] != self.coef.shape[1]:
             raise DataError(
@@ -103,8 +105,16 @@ class Head:
         return product
 
 
-def checked(name: str, head: Head) -> Head:
-    """Give the head in float64 arrays that nobody changes, or refuse it."""
+def validate_head(name: str, head: Head) -> Head:
+    """Return a copy of a head with read-only float64 arrays.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit, or a coefficient is not finite.
+    DtypeError
+        If it is not a Head, or does not hold numbers.
+    """
     if not isinstance(head, Head):
         raise DtypeError(f"heads[{name!r}] must be a Head, got {type(head).__name__}")
     try:

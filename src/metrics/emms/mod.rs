@@ -35,7 +35,7 @@ use crate::decomp::Projection;
 use crate::error::Result;
 use crate::threads::Context;
 
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use simplex::least_on_simplex;
 use views::{View, problem, standardised};
 
@@ -51,12 +51,12 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("emms", &["ridge"])?;
-    let ridge = options.number("ridge").unwrap_or(0.0);
-    if !(0.0..=1e100).contains(&ridge) {
-        return Err(problem(format!("ridge is {ridge}; give a number from 0 to 1e100")));
-    }
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let ridge = options.read(|given| given.number("ridge", 0.0..=1e100))?.unwrap_or(0.0);
     let (prepared, samples) = (inputs.prepared()?, inputs.samples()?);
     if samples.weights.is_some() {
         return Err(problem("samples with weights are not supported; repeat rows instead".into()));

@@ -8,7 +8,7 @@ use crate::linalg::lapack::{Cholesky, MAX_ORDER, TridiagonalForm};
 use crate::linalg::memory::zeros;
 use crate::stats::{Second, Stats};
 
-use super::{Axes, NAME};
+use super::Axes;
 
 /// The least variance, in the features' own unit, as in the authors' code.
 const FLOOR: f64 = 1e-4;
@@ -23,20 +23,12 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn of_name(name: &str) -> Result<Self> {
-        match name {
-            "spherical" => Ok(Self::Spherical),
-            "diagonal" => Ok(Self::Diagonal),
-            "full" => Ok(Self::Full),
-            "google" => Ok(Self::Google),
-            other => Err(Error::Metric {
-                metric: NAME,
-                problem: format!(
-                    "covariance is {other:?}; choose \"spherical\", \"diagonal\", \"full\" or \"google\""
-                ),
-            }),
-        }
-    }
+    pub(super) const NAMES: [(&str, Self); 4] = [
+        ("spherical", Self::Spherical),
+        ("diagonal", Self::Diagonal),
+        ("full", Self::Full),
+        ("google", Self::Google),
+    ];
 }
 
 /// A Gaussian of k dimensions.

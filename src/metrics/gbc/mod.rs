@@ -34,7 +34,7 @@ use crate::stats::{Precision, Second};
 use crate::threads::Context;
 
 use self::gaussian::{Gaussian, Kind};
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "gbc";
 
@@ -56,17 +56,22 @@ pub(super) struct Axes {
     k: usize,
 }
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check(NAME, &["covariance", "n_components"])?;
-    let kind = Kind::of_name(options.text("covariance").unwrap_or("spherical"))?;
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (kind, n_components) = options.read(|given| {
+        let kind = given.choice("covariance", &Kind::NAMES)?.unwrap_or(Kind::Spherical);
+        Ok((kind, given.count("n_components", 1..)?))
+    })?;
     let prepared = inputs.prepared()?;
     let stats = prepared.stats;
     let Some(classes) = stats.by_class() else {
         return Err(Error::Missing { what: "statistics of every class" });
     };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count, from outside
-    let axes = match options.number("n_components") {
-        Some(asked) => principal(prepared, asked as usize, context)?,
+    let axes = match n_components {
+        Some(n_components) => principal(prepared, n_components, context)?,
         None => Axes { basis: None, k: stats.n_features() },
     };
     let gaussians =

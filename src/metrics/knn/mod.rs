@@ -33,7 +33,7 @@ use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::centred::lone_samples;
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use measure::Measure;
 use search::search;
 
@@ -49,18 +49,43 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("knn", &["k", "cosine", "vote", "influence"])?;
+/// The options.
+struct Knn {
+    /// The number of neighbours.
+    k: usize,
+    /// Distances 1 − cos, and not Euclidean.
+    cosine: bool,
+    /// Vote on 0/1 targets, and not average them.
+    vote: bool,
+    with_influence: bool,
+}
+
+impl Knn {
+    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
+        Ok(Self {
+            k: given.count("k", 1..)?.unwrap_or(5),
+            cosine: given.flag("cosine")?,
+            vote: given.flag("vote")?,
+            with_influence: given.flag("influence")?,
+        })
+    }
+}
+
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let Knn { k, cosine, vote, with_influence } = options.read(Knn::read)?;
     let features = inputs.samples()?.features;
     let n_rows = features.n_rows();
-    let k = options.count("k").unwrap_or(5);
-    if k == 0 || k >= n_rows {
+    if k >= n_rows {
         let others = n_rows.saturating_sub(1);
         let problem =
             format!("k is {k}, and each row has {others} other rows; k must be in 1..={others}");
         return Err(failed(problem));
     }
-    let measure = Measure::new(features, options.flag("cosine"), context)?;
+    let measure = Measure::new(features, cosine, context)?;
     let near = search(features, k, &measure, context)?;
     let mut warnings = Vec::new();
     if near.iter().all(|(distance, _)| *distance <= 0.0) {
@@ -72,7 +97,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
     }
     let mut details = Vec::new();
     let (value, per_target) = match inputs.targets() {
-        Ok(targets) if options.flag("vote") => {
+        Ok(targets) if vote => {
             let columns = targets.columns().into_iter().map(|column| {
                 let codes: Vec<u32> = column.iter().map(|y| u32::from(*y > 0.5)).collect();
                 let right = right(&near, &codes, k);
@@ -84,7 +109,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
         Err(_) => {
             let (codes, n_classes) = inputs.labels()?;
             let right = right(&near, &codes, k);
-            if options.flag("influence") && k + 1 < n_rows {
+            if with_influence && k + 1 < n_rows {
                 let wide = search(features, k + 1, &measure, context)?;
                 let moved = influence(&wide, &codes, &right, k);
                 details.push(("influence", Detail::Numbers(moved)));
@@ -178,4 +203,29 @@ fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Res
         Ok(1.0 - residual.sum::<f64>() / total)
     };
     targets.columns().into_iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_votes_go_to_the_nearer_class_then_the_first() {
+        let codes = [0, 1, 1, 0];
+        assert_eq!(elected(&[(1.0, 0), (2.0, 1), (3.0, 2)], &codes), Some(1));
+        assert_eq!(elected(&[(2.0, 1), (1.5, 0)], &codes), Some(0));
+        assert_eq!(elected(&[(1.0, 1), (1.0, 3)], &codes), Some(0));
+    }
+
+    #[test]
+    fn a_row_that_decides_a_vote_has_half_of_it() {
+        // One neighbour a row, and the next one; row 0 is right by row 1 alone.
+        let codes = [0, 0, 1];
+        let wide = [(1.0, 1), (2.0, 2), (1.0, 0), (3.0, 2), (2.0, 0), (3.0, 1)];
+        let right = [true, true, false];
+        let found = influence(&wide, &codes, &right, 1);
+        let mean = 2.0 / 3.0;
+        let expected = [1.0 - mean + 0.5, 1.0 - mean + 0.5, -mean];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{found:?}");
+    }
 }

@@ -61,17 +61,18 @@ pub(super) const METRIC: Metric = Metric {
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",
     source: "You et al., ICML 2021",
     compute: |inputs, options, context| {
-        options.check("logme", &["intercept", "keep_coef", "skip_constant", "influence"])?;
-        let logme = LogMe {
-            intercept: options.flag("intercept"),
-            keep_coef: options.flag("keep_coef"),
-            skip_constant: options.flag("skip_constant"),
-        };
+        let (logme, with_influence) = options.read(|given| {
+            let logme = LogMe {
+                intercept: given.flag("intercept")?,
+                keep_coef: given.flag("keep_coef")?,
+                skip_constant: given.flag("skip_constant")?,
+            };
+            Ok((logme, given.flag("influence")?))
+        })?;
         let prepared = inputs.prepared()?;
         let found = logme.find(prepared, context)?;
         let mut outcome = logme.outcome(prepared, &found, context)?;
-        let rows =
-            if options.flag("influence") { influence(inputs, &found, context)? } else { None };
+        let rows = if with_influence { influence(inputs, &found, context)? } else { None };
         outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
         Ok(outcome)
     },

@@ -29,7 +29,7 @@ use crate::linalg::memory::zeros;
 use crate::stats::Second;
 use crate::threads::Context;
 
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use discriminant::Discriminant;
 
 /// The row of the table.
@@ -47,15 +47,18 @@ pub(super) const METRIC: Metric = Metric {
 /// Rows a task of the second pass.
 const RUN: usize = 512;
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
     const LEAST: f64 = 1e-10;
     const SHRINKING: usize = 32;
-    options.check("ncti", &["n_components"])?;
+    let most = options.read(|given| given.count("n_components", 1..))?.unwrap_or(64);
     let (codes, n_classes) = inputs.labels()?;
     if n_classes < 2 {
         return Err(failed("labels hold a single class; give rows of two classes or more".into()));
     }
-    let most = options.count("n_components").unwrap_or(64);
     let features = inputs.samples()?.features;
     let (z, values) = components(inputs.prepared()?, features, most, context)?;
     let n = z.nrows();

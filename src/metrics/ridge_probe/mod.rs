@@ -23,12 +23,14 @@
 mod pass;
 mod sides;
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use crate::error::{Error, Result};
 use crate::stats::Held;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use pass::{Errors, leave_one_out};
 
 /// The row of the table.
@@ -46,12 +48,15 @@ pub(super) const METRIC: Metric = Metric {
 /// λ, without any given.
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check("ridge_probe", &["ridges", "influence"])?;
-    let ridges = match options.text("ridges") {
-        None => RIDGES.to_vec(),
-        Some(text) => read_ridges(text)?,
-    };
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (ridges, with_influence) = options.read(|given| {
+        let ridges = given.numbers("ridges", (Excluded(0.0), Unbounded))?;
+        Ok((ridges.unwrap_or_else(|| RIDGES.to_vec()), given.flag("influence")?))
+    })?;
     let stats = inputs.prepared()?.stats;
     let labels = match &stats.held {
         Held::Labels(labels) => Some(labels),
@@ -64,7 +69,7 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
         let (what, n_samples) = ("leaving one sample out", stats.n_samples);
         return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
     }
-    let errors = leave_one_out(inputs, &ridges, options.flag("influence"), context)?;
+    let errors = leave_one_out(inputs, &ridges, with_influence, context)?;
     let mut outcome = match labels {
         Some(labels) => {
             let order = labels.sorted();
@@ -146,14 +151,6 @@ fn best_of(squares: &[f64], n_targets: usize) -> usize {
 /// The place of the first least value.
 fn least(values: &[f64]) -> usize {
     (0..values.len()).fold(0, |best, i| if values[i] < values[best] { i } else { best })
-}
-
-fn read_ridges(text: &str) -> Result<Vec<f64>> {
-    let read = |word: &str| match word.trim().parse::<f64>() {
-        Ok(ridge) if ridge > 0.0 && ridge.is_finite() => Ok(ridge),
-        _ => Err(wrong(format!("ridges has {word:?}; every ridge must be above 0 and finite"))),
-    };
-    text.split(',').map(read).collect()
 }
 
 fn wrong(problem: String) -> Error {

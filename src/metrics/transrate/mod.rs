@@ -29,7 +29,7 @@ use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
 use self::rate::{About, Rate};
-use super::{Detail, Inputs, Metric, Needs, Options, Outcome};
+use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
 
@@ -44,6 +44,19 @@ pub(super) const METRIC: Metric = Metric {
     compute,
 };
 
+/// The version of the table above.
+#[derive(Clone, Copy)]
+enum Variant {
+    Paper,
+    Trace,
+    Official,
+}
+
+impl Variant {
+    const NAMES: [(&str, Self); 3] =
+        [("paper", Self::Paper), ("official", Self::Official), ("trace", Self::Trace)];
+}
+
 /// Statistics with a point that they are taken about, classes, their weights and divisors.
 struct Terms<'a> {
     stats: &'a Stats,
@@ -54,23 +67,28 @@ struct Terms<'a> {
     eps_tau: f64,
 }
 
-fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Result<Outcome> {
-    options.check(NAME, &["variant", "eps"])?;
-    let eps = options.number("eps").unwrap_or(1e-4);
-    let variant = options.text("variant").unwrap_or("paper");
+fn compute(
+    inputs: &Inputs<'_>,
+    options: OptionReader<'_>,
+    context: &Context<'_>,
+) -> Result<Outcome> {
+    let (variant, eps) = options.read(|given| {
+        let variant = given.choice("variant", &Variant::NAMES)?.unwrap_or(Variant::Paper);
+        Ok((variant, given.number("eps", 1e-30..=1e30)?.unwrap_or(1e-4)))
+    })?;
     let stats = inputs.prepared()?.stats;
     let to_mean = || stats.mean_about_shift().iter().map(|d| -d).collect();
     match variant {
-        "paper" => {
+        Variant::Paper => {
             Terms { stats, to_shift: to_mean(), plain_mean: true, eps_tau: eps }.outcome(1, context)
         }
-        "trace" => {
+        Variant::Trace => {
             let square = About { stats, to_shift: to_mean() }.square();
             let tau = if square > 0.0 { square } else { 1.0 };
             let eps_tau = eps * tau;
             Terms { stats, to_shift: to_mean(), plain_mean: false, eps_tau }.outcome(1, context)
         }
-        "official" => {
+        Variant::Official => {
             let stats = official::unit_rows(inputs, stats, context)?;
             let terms = Terms {
                 stats: &stats,
@@ -83,10 +101,6 @@ fn compute(inputs: &Inputs<'_>, options: &Options, context: &Context<'_>) -> Res
             outcome.details.push(("rank", Detail::Number(rank as f64)));
             Ok(outcome)
         }
-        other => Err(Error::Metric {
-            metric: NAME,
-            problem: format!("variant is {other:?}; choose \"paper\", \"official\" or \"trace\""),
-        }),
     }
 }
 

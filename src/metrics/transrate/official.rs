@@ -48,12 +48,10 @@ pub(super) fn unit_rows(
     stats: &Stats,
     context: &Context<'_>,
 ) -> Result<Stats> {
-    let samples = inputs.samples().map_err(|_| Error::Metric {
+    let samples = inputs.samples().map_err(|_| Error::NotInStatistics {
         metric: NAME,
-        problem:
-            "variant=\"official\" divides every row by its norm, which statistics do not hold; \
-                  call transferability.transrate with the features, or choose another variant"
-                .to_owned(),
+        problem: "variant \"official\" divides every row by its norm, which statistics do not hold \
+                  and variants \"paper\" and \"trace\" do not need",
     })?;
     if samples.n_samples() != stats.n_samples() {
         let (actual, expected) = (samples.n_samples(), stats.n_samples());

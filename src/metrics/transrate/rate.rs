@@ -166,3 +166,39 @@ impl About<'_> {
         if self.is_single() { f64::from(f32::EPSILON) } else { 2.0 * f64::EPSILON }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Block, Response};
+    use crate::threads::Context;
+    use ndarray::{ArrayView2, array};
+
+    fn stats(features: ArrayView2<'_, f64>) -> Stats {
+        let mut stats = Stats::empty(Precision::Double);
+        let block = Block::new(&features, Response::Nothing(features.nrows()), None).unwrap();
+        stats.push(&block, &Context::serial()).unwrap();
+        stats
+    }
+
+    /// ½ ln det(I + ZᵀZ/t) of two columns.
+    fn expected(features: ArrayView2<'_, f64>, t: f64) -> f64 {
+        let k = features.t().dot(&features) / t;
+        ((1.0 + k[[0, 0]]) * (1.0 + k[[1, 1]]) - k[[0, 1]] * k[[1, 0]]).ln() / 2.0
+    }
+
+    #[test]
+    fn rows_and_scatters_have_the_rate_of_the_definition() {
+        let tall = array![[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]];
+        for features in [tall.view(), tall.slice(ndarray::s![..2, ..])] {
+            let stats = stats(features);
+            let about = About { stats: &stats, to_shift: stats.shift.clone() }; // about zero
+            let t = 0.3 * features.nrows() as f64;
+            let rate = about.rate(0.3).unwrap();
+            assert!((rate.value - expected(features, t)).abs() < 1e-14);
+            assert!(rate.rounding < 1e-14);
+            let again = about.rate_by_singular_values(t).unwrap();
+            assert!((again.value - rate.value).abs() < 1e-14);
+        }
+    }
+}

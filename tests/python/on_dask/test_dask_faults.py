@@ -159,8 +159,7 @@ def test_workers_keep_to_one_thread(
         asked.append(n_threads)
         return 1
 
-    for module in ("stats", "sums"):
-        monkeypatch.setattr(f"transferability._stats.{module}.resolve_threads", resolve)
+    monkeypatch.setattr("transferability._stats.stats.resolve_threads", resolve)
     target, options = read_target(labels), {"precision": "double", "class_scatters": True}
     shards = _dask_tasks.find_shards([str(path) for path in models["first"][:2]])
     first = _dask_tasks.read_shard(shards[0], target.part(0, ROWS), options)
@@ -169,7 +168,7 @@ def test_workers_keep_to_one_thread(
     assert set(asked) == {1}
     there = [pickle.loads(pickle.dumps(state)) for state in (first, second)]
     asked.clear()
-    merged = _dask_tasks.merge_states(*there)
+    merged = _dask_tasks.merge_stats(*there)
     assert set(asked) == {1}
     merged = pickle.loads(pickle.dumps(merged))
     asked.clear()

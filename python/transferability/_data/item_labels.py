@@ -1,0 +1,138 @@
+"""Read the labels of items, words or pixels once, for all models and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._inputs.labels import IGNORED, strip_bio_prefix
+from .._inputs.target import Target, read_target
+from .._scoring.groups import Groups, read_groups
+from ..errors import DataError
+from .data import Data
+
+__all__ = ["SEGMENTATION", "LabelledData", "flatten_labels", "read_item_labels", "read_word_labels"]
+
+SEGMENTATION = "segmentation"
+
+
+class LabelledData(NamedTuple):
+    """Data with validated labels, and the prediction target that they define.
+
+    Attributes
+    ----------
+    data : Data
+        Its labels are converted, so that every batch is read as the same task.
+    target : Target
+        Of all rows; for segmentation, of the classes only.
+    n_rows : int or None
+        Number of rows of features: items or labelled words. None for segmentation, where it
+        depends on the size of the model's maps.
+    groups : Groups or None
+        For words, the text of each word: the unit of resampling.
+    """
+
+    data: Data
+    target: Target
+    n_rows: int | None
+    groups: Groups | None = None
+
+
+def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -> LabelledData:
+    """Read all labels, decide the task, and convert the labels of each item accordingly.
+
+    Parameters
+    ----------
+    data : Data
+        Items with raw labels.
+    task : str
+        "auto", "token", "segmentation", or a task of :func:`read_target`.
+    bio : {"strip", "keep"}
+        Whether BIO prefixes of token labels are removed.
+    ignore : collection of int
+        Labels of pixels to leave out, in addition to -100.
+
+    Returns
+    -------
+    labelled : LabelledData
+    """
+    if task == SEGMENTATION:
+        return LabelledData(data, _read_pixel_target(data, ignore), None)
+    if task == "token" or (task == "auto" and data.is_token):
+        words = [data.items[row] for row in range(len(data))]
+        tags = read_word_labels(words, data.labels, bio)
+        flat = flatten_labels(tags)
+        decided = "regression" if isinstance(flat[0], float) else "classification"
+        note = f"{decided} of words, by the labels of {len(flat):,} words"
+        target = replace(read_target(flat, decided), note=note)
+        counts = [sum(tag is not None for tag in of_text) for of_text in tags]
+        texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
+        return LabelledData(replace(data, labels=tags), target, len(flat), texts)
+    given = data.labels
+    if getattr(given, "ndim", 1) > 2:  # keypoints, boxes: each coordinate is a target
+        given = given.reshape(len(given), -1)
+    target = read_target(given, task).without_constant()
+    labels: Any = target.values
+    if target.ids is not None:
+        labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
+    return LabelledData(replace(data, labels=labels), target, target.n_samples)
+
+
+def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
+    """Build the target of pixel labels from the distinct values."""
+    values: set[Any] = set()
+    for row, labels in enumerate(data.labels):
+        array = np.asarray(labels)
+        if array.ndim != 2:
+            raise DataError(
+                f"labels[{row}] has shape {array.shape}; task='segmentation' needs (H, W), a label "
+                f"for each pixel"
+            )
+        if array.dtype.kind == "f":
+            found = read_target(np.array([0.5, 1.5]), "regression")
+            return replace(found, note="regression of positions, as their labels are real numbers")
+        values.update(np.unique(array).tolist())
+    values -= {IGNORED, *ignore}
+    if not values:
+        raise DataError("no pixel has a label: all are -100 or ignored")
+    found = read_target(sorted(values), "classification")
+    return replace(found, note=f"classification of positions into {len(values)} classes")
+
+
+def read_word_labels(
+    words: Sequence[Sequence[str]], labels: Sequence[Any], bio: str = "strip"
+) -> list[list[Any]]:
+    """Return a label for each word; None where it is None or −100, the ignored label."""
+    listed = []
+    for row, tags in enumerate(labels):
+        if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
+            raise DataError(
+                f"labels[{row}] is {tags!r}; labels of words must be lists, one for each word"
+            )
+        if len(tags) != len(words[row]):
+            raise DataError(
+                f"labels[{row}] has {len(tags)} entries for {len(words[row])} words; give one for "
+                f"each word, None where there is none"
+            )
+        tags = tags.tolist() if hasattr(tags, "tolist") else tags
+        listed.append([None if _is_ignored(tag) else _strip_prefix(tag, bio) for tag in tags])
+    return listed
+
+
+def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
+    """Return the labels of all labelled words, in order."""
+    flat = [tag for tags in labels for tag in tags if tag is not None]
+    if not flat:
+        raise DataError("no word has a label: all are None or -100")
+    return flat
+
+
+def _strip_prefix(tag: Any, bio: str) -> Any:
+    return strip_bio_prefix(tag) if bio == "strip" and isinstance(tag, str) else tag
+
+
+def _is_ignored(tag: Any) -> bool:
+    return tag is None or (not isinstance(tag, str) and bool(tag == IGNORED))

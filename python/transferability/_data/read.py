@@ -1,0 +1,134 @@
+"""Read data sets, tables, image folders and arrays as ``Data``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._inputs.arrays import as_array, instance_of
+from ..errors import DataError, DtypeError
+from . import tables
+from .data import Data, detect_kind
+
+__all__ = ["read_data"]
+
+
+def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto") -> Data:
+    """Read inputs and labels from any supported container.
+
+    Parameters
+    ----------
+    data : tuple, datasets.Dataset, torch Dataset, DataFrame, or path
+        (inputs, labels); a data set of (input, label); a table with named columns; a folder with
+        one subfolder of pictures for each class; a .csv, .tsv, .jsonl or .parquet file.
+    label, text : str or list of str, optional
+        Columns of a table. Two columns of text are a pair.
+    task : str
+        "token" requires lists of words.
+
+    Returns
+    -------
+    data : Data
+
+    Raises
+    ------
+    DataError, DtypeError
+        If there are no items, a column is missing or not determined, or a label is missing.
+    """
+    _check_columns(label=label, text=text)
+    if isinstance(data, Data):
+        found = data
+    elif isinstance(data, (str, os.PathLike)):
+        found = tables.read_path(os.fspath(data), label, text)
+    elif instance_of(data, "datasets", "Dataset"):
+        found = tables.read_dataset(data, label, text)
+    elif instance_of(data, "datasets", "DatasetDict"):
+        raise DataError(f"data has splits; pass one of them: data[{next(iter(data), 'train')!r}]")
+    elif instance_of(data, "pandas", "DataFrame"):
+        columns = {str(column): data[column].tolist() for column in data}
+        found = tables.read_columns(columns, label, text, "data")
+    elif isinstance(data, tuple) and len(data) == 2:
+        found = _read_arrays(*data)
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        found = _read_pairs(data)
+    else:
+        raise DtypeError(
+            f"data is of type {type(data).__name__}; give (inputs, labels), a data set with "
+            f"lengths and positions, a table, or the path of a folder of pictures or of a table"
+        )
+    if (label is not None or text is not None) and not found.is_table:
+        raise DataError("label and text name columns of a table, and these data have none")
+    if len(found) == 0:
+        raise DataError("data is empty; give at least a few labelled rows")
+    if len(found.labels) != len(found):
+        raise DataError(f"data has {len(found)} inputs but {len(found.labels)} labels")
+    if task == "token" and not found.is_token:
+        raise DataError("task='token' needs lists of words as inputs, with one tag for each word")
+    return found
+
+
+def _check_columns(**columns: Any) -> None:
+    for name, value in columns.items():
+        several = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+        if value is not None and not isinstance(value, str) and not several:
+            raise DtypeError(
+                f"{name} names a column of a table, got {type(value).__name__}; inputs and labels "
+                f"are one argument: data=(inputs, labels)"
+            )
+
+
+def _read_arrays(inputs: Any, labels: Any) -> Data:
+    for name, value in (("inputs", inputs), ("labels", labels)):
+        is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+        if not is_listed or isinstance(value, (str, bytes, Mapping)):
+            raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
+    if instance_of(labels, "torch", "Tensor"):
+        labels = labels.detach().cpu().numpy()
+    if instance_of(inputs, "pandas", "Series"):
+        inputs = inputs.tolist()
+    elif any(instance_of(inputs, library, "DataFrame") for library in ("pandas", "polars")):
+        inputs = as_array(inputs, "inputs")[0]
+    if hasattr(labels, "iloc"):  # rows match by position, whatever the index of a filtered frame
+        labels = labels.reset_index(drop=True)
+    return Data(detect_kind(inputs), inputs, labels)
+
+
+class _PairInputs:
+    """The inputs of a torch-style data set of (input, label)."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.dataset[i][0]
+
+
+def _read_pairs(dataset: Any) -> Data:
+    """Read a data set of (input, label); labels come from the pairs, so that transforms apply."""
+    labels: list[Any] = []
+    for i in range(len(dataset)):
+        pair = dataset[i]
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise DtypeError(
+                f"data[{i}] is of type {type(pair).__name__}; a data set must give (input, label)"
+            )
+        value = pair[1]
+        if instance_of(value, "torch", "Tensor"):
+            value = value.detach().cpu().numpy()
+        labels.append(value.item() if getattr(value, "ndim", 1) == 0 else value)
+    inputs = _PairInputs(dataset)
+    return Data(detect_kind(inputs), inputs, _stack(labels))
+
+
+def _stack(labels: list[Any]) -> list[Any] | NDArray[Any]:
+    """Stack rows of targets of one shape; other labels stay a list."""
+    arrays = all(hasattr(label, "shape") for label in labels)
+    same = arrays and len({label.shape for label in labels}) == 1
+    return np.stack(labels) if same else labels

@@ -1,0 +1,125 @@
+"""Validators for options of metrics: flag, choice, whole number, number in a range.
+
+Each returns the option as a built-in Python value. The error names the option, the value and the
+remedy. A Boolean is no number here, a number is no flag, and a string is neither.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TypeVar
+
+import numpy as np
+
+from ..errors import DataError, DtypeError, TransferabilityError
+
+__all__ = [
+    "ABOVE_ZERO",
+    "MOST_WHOLE",
+    "choice",
+    "flag",
+    "no_options",
+    "number",
+    "whole_number",
+]
+
+Known = TypeVar("Known", bound="str | None")
+
+#: The smallest positive float: a lower bound that excludes 0.
+ABOVE_ZERO = math.ulp(0.0)
+#: Up to here every whole number is a float64, which is how the native module reads options.
+MOST_WHOLE = 2**53
+
+
+def no_options(task: str) -> dict[str, object]:
+    """Return the kernel options of a metric that takes none."""
+    return {}
+
+
+def flag(name: str, value: object, choices: str = "True or False") -> bool:
+    """Return a Boolean.
+
+    Raises
+    ------
+    DataError
+        For anything else; its text offers `choices`.
+    """
+    if value is True or value is False:
+        return value
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise DataError(f"{name} is {value!r}; choose {choices}")
+
+
+def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
+    """Return the entry of `choices` that equals `value`.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    for known in choices:
+        if value == known:
+            return known
+    raise DataError(f"{name} is {value!r}; choose {', '.join(map(repr, choices))}")
+
+
+def whole_number(
+    name: str,
+    value: object,
+    least: int,
+    most: int = MOST_WHOLE,
+    *,
+    advice: str = "",
+    wrong_type: type[TransferabilityError] = DtypeError,
+) -> int:
+    """Return a whole number from `least` to `most`, as an int.
+
+    Raises
+    ------
+    DataError
+        If it is out of range.
+    DtypeError, or `wrong_type`
+        If it is not of an integer type. Both texts give `advice`.
+    """
+    advice = advice or f"a whole number of at least {least}"
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        count = None
+    if count is None:
+        raise wrong_type(f"{name} is {value!r}; give {advice}")
+    if not least <= count <= most:
+        bound = f", at most {most}" if count > most else ""
+        raise DataError(f"{name} is {count}; give {advice}{bound}")
+    return count
+
+
+def number(
+    name: str,
+    value: object,
+    advice: str,
+    within: tuple[float, float] | None = None,
+    *,
+    wrong_type: type[TransferabilityError] = DataError,
+) -> float:
+    """Return a number as a float; with `within`, from its first to its second entry.
+
+    Raises
+    ------
+    DataError
+        If it is out of range; NaN is in no range.
+    DataError, or `wrong_type`
+        If it is not a number. Both texts give `advice`.
+    """
+    try:
+        if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):  # type: ignore[arg-type]
+            raise TypeError
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise wrong_type(f"{name} is {value!r}; give {advice}") from None
+    if within is not None and not within[0] <= found <= within[1]:
+        raise DataError(f"{name} is {value!r}; give {advice}")
+    return found

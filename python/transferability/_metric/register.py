@@ -1,0 +1,306 @@
+"""Registration of metrics that users write in Python.
+
+:func:`register_metric` turns a function of features and labels, or of ``Stats``, into a
+``MetricSpec``. From there on it is a metric like any other.
+"""
+
+from __future__ import annotations
+
+import inspect
+import keyword
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._inputs.arrays import finite_floats
+from .._inputs.target import Target
+from ..errors import DataError, DtypeError
+from .options import choice, number
+from .registry import add_spec
+from .spec import MetricSpec
+
+__all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Columns of tables and attributes of rows, which a metric would hide.
+RESERVED_NAMES = frozenset(
+    {
+        *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
+        *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    }
+)
+#: Arguments of ``score`` and ``rank``, which would never reach a metric.
+RESERVED_OPTIONS = frozenset(
+    {
+        *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
+        *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
+        *("baselines", "prior", "progress", "options"),
+    }
+)
+_LABELLED = ("classification", "regression", "multilabel")
+#: What a metric may read, with the parameters of its function.
+_PARAMETERS = {
+    "samples": ("features", "labels"),
+    "stats": ("stats",),
+    "class_scatters": ("stats",),
+}
+
+
+@overload
+def register_metric(function: F, /) -> F: ...
+
+
+@overload
+def register_metric(
+    function: None = None,
+    /,
+    *,
+    name: str | None = None,
+    reads: str = "samples",
+    tasks: str | Iterable[str] = _LABELLED,
+    title: str = "",
+    summary: str = "",
+    when: str = "",
+    cost: str = "",
+    source: str = "",
+) -> Callable[[F], F]: ...
+
+
+def register_metric(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    reads: str = "samples",
+    tasks: str | Iterable[str] = _LABELLED,
+    title: str = "",
+    summary: str = "",
+    when: str = "",
+    cost: str = "",
+    source: str = "",
+) -> Any:
+    """Register a Python function as a metric, as a decorator with or without arguments.
+
+    The metric then works by its name wherever a built-in one does: ``score``, ``rank``,
+    ``rank_models``, ``Stats.score``, groups, ``Ranking.stability`` (by the jackknife), reports.
+    On the command line, in Dask workers and in other processes it is known if its module is an
+    entry point of the group ``transferability.metrics``, or is imported there.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(features, labels, *, option=default, ...)`` returns one real number, higher for
+        better features; NaN is an error. Keyword-only parameters are the options of the metric.
+
+        - `features` is a finite, read-only ndarray of shape (n_samples, n_features): float32 if
+          the user's are, else float64.
+        - `labels`, read-only too, has the user's own values. Classes have shape (n_samples,):
+          integers, strings or booleans. Targets are float64, of shape (n_samples,), or
+          (n_samples, n_targets) where there are several; multilabel targets are always 2-D.
+          None without labels.
+
+        With `reads` other than "samples" it is ``function(stats, *, option=default, ...)``, where
+        `stats` is a :class:`transferability.Stats` of all rows, not to be changed.
+    name : str, optional
+        Name of the metric. Default: that of the function.
+    reads : {"samples", "stats", "class_scatters"}, default="samples"
+        "samples" passes features and labels. "stats" passes statistics, so that the metric also
+        works for features that are streamed, merged or read from a file of statistics;
+        "class_scatters" passes statistics that hold the scatter matrix of every class.
+    tasks : str or iterable of str, default=("classification", "regression", "multilabel")
+        The tasks that it is for; "unlabelled" if it needs no labels.
+    title : str, optional
+        Name in tables and reports. Default: `name`.
+    summary : str, optional
+        What it measures. Default: the first line of the function's docstring.
+    when, cost, source : str, optional
+        When to use it, its time complexity, its publication, for listings.
+
+    Returns
+    -------
+    function : callable
+        The function itself, unchanged; or the decorator.
+
+    Raises
+    ------
+    DataError
+        If the name is taken or no identifier, the parameters of the function are not as above, or
+        `reads` or `tasks` has an unknown value.
+    DtypeError
+        If `function` is not callable.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> @tx.register_metric
+    ... def centroid_gap(features, labels, *, power=1.0):
+    ...     '''Largest distance of a class mean from the mean of all rows.'''
+    ...     classes = np.unique(labels)
+    ...     means = np.stack([features[labels == c].mean(axis=0) for c in classes])
+    ...     return np.linalg.norm(means - features.mean(axis=0), axis=1).max() ** power
+    >>> noise = np.random.default_rng(0).normal(size=(80, 6))
+    >>> labels = ["cat", "dog"] * 40
+    >>> good = noise + 2 * (np.array(labels) == "dog")[:, None]
+    >>> tx.rank({"noise": noise, "good": good}, labels, ["centroid_gap", "logme"], power=2).names
+    ('good', 'noise')
+
+    Statistics hold the class means already:
+
+    >>> @tx.register_metric(reads="stats", tasks="classification", title="Balance")
+    ... def balance(stats):
+    ...     return min(stats.class_counts) / max(stats.class_counts)
+    >>> print(tx.Stats().update(noise, labels).balance())
+    1.0
+    """
+    described = {"title": title, "summary": summary, "when": when, "cost": cost, "source": source}
+
+    def decorate(decorated: Any) -> Any:
+        add_spec(_make_spec(decorated, name, reads, tasks, described))
+        return decorated
+
+    return decorate if function is None else decorate(function)
+
+
+def _make_spec(
+    function: Any,
+    name: str | None,
+    reads: str,
+    tasks: str | Iterable[str],
+    described: Mapping[str, str],
+) -> MetricSpec:
+    """Validate what describes a metric, and wrap its function in the contract."""
+    if not callable(function):
+        raise DtypeError(f"function is {function!r}; give a function of features and labels")
+    name = _check_name(getattr(function, "__name__", "") if name is None else name)
+    reads = choice("reads", reads, tuple(_PARAMETERS))
+    defaults = _defaults_of(function, name, _PARAMETERS[reads])
+    origin = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
+    summary = described["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
+
+    def compute(inputs: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
+        given = (inputs,) if reads != "samples" else _arrays(inputs)
+        try:
+            found = function(*given, **options)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"{name} raised {type(error).__name__}: {error}; call {origin} directly to debug it"
+            ) from error
+        return {
+            "value": _as_value(name, found),
+            "per_target": np.empty(0),
+            "details": {},
+            "warnings": [],
+            "exact": True,
+        }
+
+    def explain(score: Any) -> list[str]:
+        text = summary.rstrip(".")
+        return [f"It is the value of the registered function {origin}{text and ': '}{text}."]
+
+    return MetricSpec(
+        name,
+        _options(defaults),
+        explain,
+        when=described["when"],
+        title=described["title"] or name,
+        summary=summary,
+        needs=("stats", "class_scatters") if reads == "class_scatters" else (reads,),
+        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        cost=described["cost"],
+        source=described["source"],
+        compute=compute,
+        origin=origin,
+    )
+
+
+def _check_name(name: object) -> str:
+    """Return a name that can be an attribute and a column; raise DataError for others."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise DataError(f"name is {name!r}; give the metric a name that is a Python identifier")
+    if name.startswith("_") or name in RESERVED_NAMES:
+        raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
+    return name
+
+
+def _defaults_of(function: Any, name: str, parameters: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a function with their defaults; refuse any other signature."""
+    wanted = f"{name}({', '.join(parameters)}, *, option=default)"
+    try:
+        found = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        raise DataError(f"{name} has no signature; wrap it in a function {wanted}") from None
+    options = {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY}
+    leading = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(leading) != len(parameters) or len(leading) + len(options) != len(found):
+        raise DataError(
+            f"{name} has the parameters ({', '.join(map(str, found))}); write it as {wanted}, with "
+            f"every option after the asterisk"
+        )
+    for option, default in options.items():
+        if default is inspect.Parameter.empty:
+            raise DataError(f"the option {option} of {name} has no default; give it one")
+        if option in RESERVED_OPTIONS:
+            raise DataError(
+                f"the option {option} of {name} is an argument of score and rank; rename it"
+            )
+    return options
+
+
+def _options(defaults: Mapping[str, Any]) -> Callable[..., dict[str, object]]:
+    """Return an options function with the user's keywords as its signature."""
+
+    def options(task: str, **given: Any) -> dict[str, object]:
+        return {**defaults, **given}
+
+    kinds = inspect.Parameter
+    options.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            kinds("task", kinds.POSITIONAL_OR_KEYWORD),
+            *(kinds(option, kinds.KEYWORD_ONLY, default=d) for option, d in defaults.items()),
+        ]
+    )
+    return options
+
+
+def _arrays(inputs: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return features and labels as read-only views: other metrics read the same memory."""
+    labels = _labels(inputs.target)
+    return _read_only(finite_floats(inputs.features)), None if labels is None else _read_only(
+        labels
+    )
+
+
+def _labels(target: Target) -> NDArray[Any] | None:
+    """Return labels in the user's own values, None without any."""
+    if target.values is not None:
+        single = target.task == "regression" and target.values.shape[1] == 1
+        return target.values[:, 0] if single else target.values
+    if target.ids is None:
+        return None
+    if target.names is not None:
+        return np.asarray(target.names)[target.ids]
+    return target.ids.astype(bool) if target.boolean else target.ids
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _as_value(name: str, found: object) -> float:
+    value = number(
+        f"the value of {name}", found, "one real number, higher for better features",
+        wrong_type=DtypeError,
+    )  # fmt: skip
+    if np.isnan(value):
+        raise DataError(
+            f"{name} returned NaN; return a number, or raise transferability.DataError with the "
+            f"reason why there is none"
+        )
+    return value

@@ -1,0 +1,235 @@
+"""One model of a ranking: its scores, or the reason why it has none.
+
+Every row is built here. Whatever goes wrong with one model becomes its row's reason, so that a bad
+model never loses a sweep. ``KeyboardInterrupt`` and other exceptions outside ``Exception`` pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._metric.registry import spec_of
+from .._metric.score import Score
+from ..errors import DataError, TransferabilityError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .._inputs.inputs import Inputs
+    from .._inputs.target import Target
+    from .._scoring.evaluate import Settings
+    from .._scoring.groups import Groups
+
+__all__ = [
+    "Row",
+    "RowBuilder",
+    "ScoringPlan",
+    "build_failed_row",
+    "describe_error",
+    "evaluate_available",
+]
+
+Requests = Mapping[str, dict[str, Any]]
+Outcomes = Mapping[str, Score | Exception]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model of a ranking; each score is also an attribute, as in ``row.logme``.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model.
+    scores : dict of str to Score
+        Scores by metric, without the metrics that failed.
+    n_samples, n_features : int or None
+        Shape of the features; None if they could not be read.
+    seconds : float
+        Wall time to read and score the model.
+    notes : tuple of str
+        Warnings about this model, and the reasons of metrics other than the first that failed.
+    error : str or None
+        Reason why the first metric could not be computed; None if it could.
+    rank : int
+        Position in the ranking, from 1.
+    layer : str or None
+        Layer that the scores are of, for rankings by :func:`transferability.rank_models`.
+    layers : dict of str to dict of str to Score
+        Scores by layer and metric, from the first layer to the last; empty for other rankings.
+    """
+
+    __module__ = "transferability"
+
+    name: str
+    scores: Mapping[str, Score]
+    n_samples: int | None
+    n_features: int | None
+    seconds: float
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    rank: int = 0
+    layer: str | None = None
+    layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    #: Reads the features again; not pickled.
+    inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def per_group(self) -> dict[str, Mapping[int | str, Score]]:
+        """Scores by metric and group of rows; empty without ``rank(..., groups=)``."""
+        found = {metric: score.details.get("per_group") for metric, score in self.scores.items()}
+        return {metric: scores for metric, scores in found.items() if scores is not None}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle, without the function that reads the features."""
+        return {**self.__dict__, "inputs": None}
+
+    def __getattr__(self, name: str) -> Score:
+        """Return the score of the metric `name`."""
+        try:
+            return self.__dict__["scores"][name]  # type: ignore[no-any-return]
+        except KeyError:
+            raise AttributeError(f"this row has no {name!r}") from None
+
+    def value(self, metric: str) -> float:
+        """Return a score as a plain float, NaN where the metric failed."""
+        return float(self.scores.get(metric, math.nan))
+
+    def to_dict(self, metrics: Iterable[str]) -> dict[str, Any]:
+        """Return the row as a dictionary, with the values of `metrics` and of the layers."""
+        facts: dict[str, Any] = {
+            "rank": self.rank,
+            "name": self.name,
+            "n_samples": self.n_samples,
+            "n_features": self.n_features,
+            "seconds": self.seconds,
+            "notes": self.notes,
+            "error": self.error,
+            "scores": {metric: self.value(metric) for metric in metrics},
+        }
+        if self.layer is not None:
+            facts["layer"] = self.layer
+            facts["layers"] = {
+                name: {metric: float(score) for metric, score in scores.items()}
+                for name, scores in self.layers.items()
+            }
+        return facts
+
+    def replace(self, **changes: Any) -> Row:
+        """Return a copy with the given attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringPlan:
+    """How every model of a ranking was scored; enough to score resamples of its rows.
+
+    `requests` has the native options by metric, `settings` how to compute them.
+    """
+
+    requests: Mapping[str, dict[str, Any]]
+    settings: Settings
+    groups: Groups | None
+    target: Target
+
+
+class RowBuilder:
+    """Build one model's row; an exception inside the ``with`` block becomes the row's reason.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    metrics : iterable of str
+        Requested metrics; the row has an error if the first one fails.
+    known_warnings : sequence of str
+        Warnings about the labels, which the ranking states once for all models.
+    """
+
+    def __init__(
+        self, name: str, metrics: Iterable[str], known_warnings: Sequence[str] = ()
+    ) -> None:
+        self._name, self._metrics, self._known = name, tuple(metrics), known_warnings
+        self._shape: tuple[int | None, int | None] = (None, None)
+        self._notes: Sequence[str] = ()
+        self._outcomes: Outcomes = {}
+        self._start, self._seconds = 0.0, 0.0
+
+    def __enter__(self) -> RowBuilder:
+        """Start the clock."""
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        """Stop the clock and keep an exception as the failure of every metric."""
+        self._seconds = time.perf_counter() - self._start
+        if isinstance(error, Exception):
+            self._outcomes = dict.fromkeys(self._metrics, error)
+        return isinstance(error, Exception)
+
+    def describe(self, n_samples: int, n_features: int | None, notes: Sequence[str] = ()) -> None:
+        """Set the shape of the features and the notes about them; both stay if scoring fails."""
+        self._shape, self._notes = (n_samples, n_features), notes
+
+    def add(self, outcomes: Outcomes) -> None:
+        """Add the score of each metric, or the exception that it failed with."""
+        self._outcomes = outcomes
+
+    def build(self) -> Row:
+        """Return the row."""
+        scores: dict[str, Score] = {}
+        failures: dict[str, str] = {}
+        for metric, outcome in self._outcomes.items():
+            if isinstance(outcome, Score):
+                scores[metric] = outcome
+            else:
+                failures[metric] = describe_error(outcome)
+        first = self._metrics[0]
+        warnings = [text for score in scores.values() for text in score.warnings]
+        notes = [text for text in warnings if text not in self._known] + [*self._notes]
+        if scores:
+            notes += [f"{m} failed: {text}" for m, text in failures.items() if m != first]
+        return Row(
+            name=self._name,
+            scores=scores,
+            n_samples=self._shape[0],
+            n_features=self._shape[1],
+            seconds=self._seconds,
+            notes=tuple(dict.fromkeys(notes)),
+            error=failures.get(first),
+        )
+
+
+def build_failed_row(name: str, error: Exception | str) -> Row:
+    """Return the row of a model that could not be scored at all."""
+    reason = error if isinstance(error, str) else describe_error(error)
+    return Row(name, {}, n_samples=None, n_features=None, seconds=0.0, error=reason)
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of an error, with its type unless it is an error of this package."""
+    text = str(error) or "no message"
+    return text if isinstance(error, TransferabilityError) else f"{type(error).__name__}: {text}"
+
+
+def evaluate_available(
+    given: Inputs, requests: Requests, evaluate: Callable[[Inputs, Requests], Outcomes]
+) -> dict[str, Score | Exception]:
+    """Evaluate the metrics whose inputs this model has; the others fail, naming the input."""
+    provided = given.provides()
+    missing = {metric: spec_of(metric).unmet(provided) for metric in requests}
+    outcomes: dict[str, Score | Exception] = {
+        metric: DataError(f"there is no {needs[0]} for this model")
+        for metric, needs in missing.items()
+        if needs
+    }
+    available = {metric: requests[metric] for metric in requests if metric not in outcomes}
+    outcomes |= evaluate(given, available)
+    return {metric: outcomes[metric] for metric in requests}

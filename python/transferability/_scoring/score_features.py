@@ -1,0 +1,130 @@
+"""Score features against labels: ``score``, which every metric's own function calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._inputs.inputs import read_inputs
+from .._metric.registry import plan, spec_of
+from .._metric.score import Score, collect
+from .evaluate import Settings, evaluate
+from .groups import evaluate_groups, read_groups
+from .null_scores import add_null_scores, check_reference
+
+__all__ = ["score", "score_one"]
+
+
+def score(
+    features: object,
+    labels: object,
+    metrics: str | Sequence[str] = "logme",
+    *,
+    task: str = "auto",
+    precision: str = "double",
+    method: str = "auto",
+    n_threads: int | None = None,
+    source_probs: object = None,
+    source_labels: object = None,
+    label_embeddings: object = None,
+    groups: object = None,
+    aggregate: str = "pooled",
+    reference: int = 0,
+    **options: Any,
+) -> Any:
+    """Compute one metric or several from one pass over the features.
+
+    Parameters
+    ----------
+    features : array-like of shape (n_samples, n_features), FeatureSource, or None
+        As in :func:`transferability.logme`. A source from
+        :func:`transferability.io.open_features` is read in blocks where statistics are enough.
+        None for metrics that read no features.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
+        As in :func:`transferability.logme`. None for the labels of a FeatureSource, and for
+        metrics that read no labels.
+    metrics : str or sequence of str, default="logme"
+        A name, several names, or "all" for every metric that applies.
+    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        What the labels are. "auto" decides; ``Score.task_note`` states the decision.
+    precision : {"double", "single"}, default="double"
+        Of the products of float32 features.
+    method : {"auto", "tridiagonal", "svd"}, default="auto"
+        As in :func:`transferability.logme`.
+    n_threads : int, optional
+        Default: :func:`transferability.get_num_threads`.
+    source_probs : array-like of shape (n_samples, n_source_classes), optional
+        Class probabilities from the source model's own head for the same rows.
+    source_labels : array-like of shape (n_samples,), optional
+        The class that the source model predicts for each row.
+    label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping, optional
+        Embeddings of each row's label by other models, or names and (n_samples, dimension)
+        arrays.
+    groups : array-like of shape (n_samples,), optional
+        The group of each row, such as its video, patient or domain: integers or strings. Every
+        group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
+        these scores; ``Score.left_out`` has the reason for each group without one.
+    aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
+        How the value is computed: the score of all rows together, or this statistic of the
+        groups' scores, with a number from 0 to 1 for q.
+    reference : int, default=0
+        Null baselines: also score this many random permutations of the labels, and features
+        that are the same in every row. ``Score.references`` has the results, and
+        ``Score.explain`` compares in words. Each costs about as much as the score itself.
+    **options
+        Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
+
+    Returns
+    -------
+    score : Score, or Scores
+        A Score for one name. For several names or "all" a mapping by name; its ``skipped`` has
+        the reason for each metric of "all" that did not apply or failed.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As :func:`transferability.logme`, and for unknown metrics and options.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> features = np.random.default_rng(0).normal(size=(60, 4))
+    >>> list(tx.score(features, features[:, 0] > 0, ["logme"]))
+    ['logme']
+    """
+    inputs = read_inputs(
+        features,
+        labels,
+        task,
+        source_probs=source_probs,
+        source_labels=source_labels,
+        label_embeddings=label_embeddings,
+    )
+    requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
+    settings = Settings(precision, method, n_threads)
+    grouping = read_groups(groups, inputs.target.n_samples, aggregate)
+    n_shuffles = check_reference(reference)
+    if n_shuffles:
+        inputs = inputs.in_memory()
+    run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
+    results = run(inputs, requests, settings)
+    if n_shuffles:
+        run = functools.partial(run, settings=settings)
+        results = add_null_scores(results, inputs, requests, run, n_shuffles)
+    for name, result in results.items():
+        if spec_of(name).pool is not None and isinstance(result, Score):
+            results[name] = result.with_warning(
+                f"{name} is NaN here, with its parts as attributes: it is defined among models, "
+                f"by rank"
+            )
+    return collect(results, metrics, skipped)
+
+
+def score_one(
+    metric: str, features: object, labels: object, options: Mapping[str, Any], **common: Any
+) -> Score:
+    """Compute one metric; every metric's own function calls this."""
+    result = score(features, labels, metric, **common, **options)
+    assert isinstance(result, Score)
+    return result

@@ -1,0 +1,99 @@
+"""Jackknife: scores with one resampling unit left out at a time, and influences from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._metric.registry import spec_of
+from .._metric.score import Score
+from .._scoring.evaluate import Settings, accumulate, evaluate
+from ..errors import DataError
+from .units import ResamplingUnits
+
+if TYPE_CHECKING:
+    from .._inputs.inputs import Inputs
+    from .._stats.stats import Stats
+
+__all__ = [
+    "collect_values",
+    "compute_jackknife_influences",
+    "score_left_out_stats",
+    "score_left_out_units",
+]
+
+Matrix = NDArray[np.float64]
+
+
+def score_left_out_units(
+    given: Inputs,
+    metric: str,
+    options: Mapping[str, Any],
+    settings: Settings,
+    units: ResamplingUnits,
+) -> list[Score | Exception]:
+    """Return the score without each unit in turn; from merged statistics where they suffice."""
+    request = {metric: dict(options)}
+    if spec_of(metric).reads_statistics_only:
+        parts = [
+            accumulate(given.take(units.find_rows(u)), request, settings)
+            for u in range(units.n_units)
+        ]
+        return score_left_out_stats(parts, lambda stats: stats.outcomes(request)[metric])
+    left = (given.take(np.flatnonzero(units.codes != u)) for u in range(units.n_units))
+    return [evaluate(part, request, settings)[metric] for part in left]
+
+
+def score_left_out_stats(
+    parts: Sequence[Stats], score: Callable[[Stats], Score | Exception]
+) -> list[Score | Exception]:
+    """Return the score of the sum of all statistics but one, for each of them.
+
+    The sums are formed in a tree: O(n log n) additions, and log2(n) sums in memory at a time.
+    """
+
+    def descend(start: int, end: int, outside: Stats | None) -> list[Score | Exception]:
+        """Return the scores without each part from `start` to `end`, given the sum of the rest."""
+        if end - start == 1:
+            return [DataError("nothing is left") if outside is None else score(outside)]
+        middle = (start + end) // 2
+        left, right = (
+            sum(parts[a + 1 : b], start=parts[a]) for a, b in ((start, middle), (middle, end))
+        )
+        return [
+            *descend(start, middle, right if outside is None else outside + right),
+            *descend(middle, end, left if outside is None else outside + left),
+        ]
+
+    return descend(0, len(parts), None)
+
+
+def collect_values(
+    metric: str, names: Sequence[str], scores: Sequence[Sequence[Score | Exception]]
+) -> Matrix:
+    """Return the values of the models' scores, (M, n); raise if one of them is an exception.
+
+    The values of a metric that is defined among models only are computed from all models' scores.
+    """
+    for name, own in zip(names, scores, strict=True):
+        for score in own:
+            if isinstance(score, Exception):
+                raise DataError(f"{name!r} without some of its rows: {score}") from score
+    pool = spec_of(metric).pool
+    if pool is None:
+        return np.array([[float(score) for score in own] for own in scores])  # type: ignore[arg-type]
+    return np.array([pool(column) for column in zip(*scores, strict=True)]).T
+
+
+def compute_jackknife_influences(values: Matrix) -> Matrix:
+    """Return influences divided by the number of units, (n_units, M), from left-out scores.
+
+    `values` (M, n_units) are the scores without each unit. Infinite ones count as 0.
+    """
+    n_units = values.shape[1]
+    finite = np.where(np.isfinite(values), values, 0.0)
+    influences: Matrix = (n_units - 1) / n_units * (finite.mean(axis=1, keepdims=True) - finite).T
+    return influences

@@ -1,0 +1,102 @@
+"""Delimited text, such as CSV and TSV: read rows and columns, parse numbers, write columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TextIO
+
+from ..errors import DataError
+
+__all__ = [
+    "MISSING",
+    "DelimitedTable",
+    "format_csv",
+    "is_number",
+    "open_text",
+    "parse_numbers",
+    "read_rows",
+    "read_table",
+]
+
+#: Cells that stand for a missing value.
+MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
+#: Stricter than int() and float(), which also accept names such as 1_0.
+_INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
+_REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+
+
+class DelimitedTable(NamedTuple):
+    """The cells of a file: the first row as header, every other row as long as it."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@contextmanager
+def open_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Open a UTF-8 file; errors of the file, its encoding and its ``csv`` syntax name it."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{path} cannot be read: {reason}") from error
+
+
+def read_rows(
+    path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
+) -> list[tuple[int, list[str]]]:
+    """Read the cells of every row, with the number of the line on which the row ends.
+
+    An empty line has no cells. Lines that start with `comment` are neither read nor counted.
+    """
+    with open_text(path) as file:
+        lines = (line for line in file if comment is None or not line.startswith(comment))
+        reader = csv.reader(lines, delimiter=delimiter)
+        return [(reader.line_num, row) for row in reader]
+
+
+def read_table(
+    path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
+) -> DelimitedTable:
+    """Read a header, whose names are stripped, and the rows below it; empty lines are skipped.
+
+    A row with more or fewer cells than the header is a ``DataError`` with the number of its line,
+    or in a file with comments of its entry, which counts neither comments nor empty lines.
+    """
+    found = read_rows(path, delimiter, comment)
+    header = [name.strip() for name in found[0][1]] if found else []
+    rows = [(line, row) for line, row in found[1:] if row]
+    for entry, (line, row) in enumerate(rows, start=2):
+        if len(row) != len(header):
+            where = f"line {line}" if comment is None else f"entry {entry}"
+            raise DataError(f"{path}, {where}: {len(row)} values for {len(header)} columns")
+    return DelimitedTable(header, [row for _, row in rows])
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a decimal number or an infinity."""
+    return _REAL.fullmatch(text) is not None
+
+
+def parse_numbers(texts: Sequence[str]) -> list[int] | list[float]:
+    """Parse numbers as integers if all of them are written as such, otherwise as floats."""
+    if all(_INTEGER.fullmatch(text) for text in texts):
+        return [int(text) for text in texts]
+    return [float(text) for text in texts]
+
+
+def format_csv(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns by name as CSV text."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue()

@@ -1,0 +1,55 @@
+"""Measure peak memory, recognise out-of-memory errors, and free memory: host and CUDA device.
+
+torch is consulted only where something else has imported it already.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+__all__ = ["free_memory", "is_out_of_memory", "peak_memory", "peak_memory_with_device"]
+
+#: Texts by which torch reports, as a RuntimeError, an allocation that failed.
+_MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+
+
+def peak_memory() -> int:
+    """Return the peak resident memory of this process, in bytes; 0 where it is unknown."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_memory_with_device() -> int:
+    """Return the larger of the peak memory of this process and of its CUDA device, in bytes."""
+    cuda = _cuda()
+    if cuda is None or not cuda.is_initialized():
+        return peak_memory()
+    return max(peak_memory(), int(cuda.max_memory_allocated()))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether the error reports a failed allocation, on the host or on a device."""
+    if isinstance(error, MemoryError):
+        return True
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
+
+
+def free_memory() -> None:
+    """Collect garbage and return torch's cached device memory to the device."""
+    gc.collect()
+    if (cuda := _cuda()) is not None:
+        cuda.empty_cache()
+
+
+def _cuda() -> Any:
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() else None

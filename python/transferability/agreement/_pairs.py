@@ -1,0 +1,99 @@
+"""Read pairs of scores and truth: matched by name, checked, and with NaN handled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._inputs.arrays import check_choice
+from .._metric.score import issue
+from ..errors import DataError, DtypeError
+
+__all__ = ["compute_dense_ranks", "read_pairs", "warn_if_constant"]
+
+Array = NDArray[np.float64]
+_NAN = ("raise", "omit", "last")
+
+
+def read_pairs(
+    scores: object,
+    truth: object,
+    nan: str,
+    *,
+    finite: bool = False,
+    finite_truth: bool = False,
+    extra: object = None,
+) -> tuple[Array, Array, Any]:
+    """Return scores and truth as float64 in the same order of models, and `extra` likewise.
+
+    Parameters
+    ----------
+    scores, truth : array-like of shape (n_models,), or mapping of str to float
+        Both mappings or neither; the order of `scores` counts.
+    nan : {"raise", "omit", "last"}
+        Raise an error, leave the model out, or put a model without a score last.
+    finite, finite_truth : bool
+        Whether infinite values are an error in both, or in the truth.
+    extra : array-like of shape (n_models,), optional
+        Groups or weights of the models.
+    """
+    check_choice("nan", nan, _NAN)
+    if isinstance(scores, Mapping) != isinstance(truth, Mapping):
+        raise DtypeError("give scores and truth both as mappings by model name, or neither")
+    if isinstance(scores, Mapping) and isinstance(truth, Mapping):
+        odd = sorted(map(str, set(scores) ^ set(truth)))
+        if odd:
+            raise DataError(
+                f"scores and truth must have the same models; {', '.join(odd[:5])} "
+                f"{'is' if len(odd) == 1 else 'are'} in one of them only"
+            )
+        scores, truth = [scores[m] for m in scores], [truth[m] for m in scores]
+    x, y = _read_numbers("scores", scores), _read_numbers("truth", truth)
+    if len(x) != len(y):
+        raise DataError(f"scores has {len(x)} models but truth has {len(y)}; give both for each")
+    others = None if extra is None else np.asarray(extra)
+    if others is not None and others.shape != x.shape:
+        raise DataError(f"there are {len(x)} models, but an array of shape {others.shape} for them")
+    missing = np.isnan(x) | np.isnan(y)
+    if missing.any():
+        first = int(np.flatnonzero(missing)[0])
+        if nan == "raise" or (nan == "last" and (finite or np.isnan(y).any())):
+            what = "truth" if np.isnan(y[first]) else "scores"
+            raise DataError(f'{what}[{first}] is NaN; nan="omit" leaves that model out')
+        if nan == "last":
+            x = np.where(np.isnan(x), -np.inf, x)
+        else:
+            x, y = x[~missing], y[~missing]
+            others = None if others is None else others[~missing]
+    if len(x) < 2:
+        raise DataError(f"agreement needs two models at least, there are {len(x)}")
+    if (finite and not np.isfinite(x).all()) or ((finite or finite_truth) and np.isinf(y).any()):
+        raise DataError("an infinite value has an order but no distance; use a rank correlation")
+    return x, y, others
+
+
+def _read_numbers(name: str, values: object) -> Array:
+    """Return values as a 1-D float64 array."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DtypeError(f"{name} must be numbers, one a model") from None
+    if array.ndim != 1:
+        raise DataError(f"{name} must have one number a model, got shape {array.shape}")
+    return array
+
+
+def warn_if_constant(*arrays: Array) -> bool:
+    """Return whether one of the arrays is constant and so has no order; warn if so."""
+    is_constant = any(bool((array == array[0]).all()) for array in arrays)
+    if is_constant:
+        issue(["all models have the same value: there is no order to agree with, so it is NaN"])
+    return is_constant
+
+
+def compute_dense_ranks(values: Array) -> Array:
+    """Return dense ranks from 0: the order of the values, with infinities made finite."""
+    return np.unique(values, return_inverse=True)[1].astype(np.float64)

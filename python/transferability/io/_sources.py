@@ -1,0 +1,210 @@
+"""Find the models of a ranking, and its labels, among the arrays of files and folders.
+
+Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D are
+never models; they are skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ._formats import (
+    TEXT_SUFFIXES,
+    array_names,
+    format_of,
+    name_array,
+    name_errors,
+    open_array,
+    split_key,
+    suffixes_of,
+)
+from ._labels import read_label_array
+from ._open import open_features
+from ._reader import Reader
+
+__all__ = [
+    "Source",
+    "find_arrays",
+    "find_models",
+    "load_labels",
+    "load_or_open",
+    "parse_label_source",
+    "parse_source",
+]
+
+_NOT_MODELS = ("labels", "images")
+#: Files of a folder that hold one model each; containers are given by their own name.
+_IN_FOLDERS = suffixes_of("array", "table")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One array in a file, loaded on demand; `member` is its name in a container or table."""
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        """Return the name that the command line takes."""
+        return name_array(self.path, self.member)
+
+    @property
+    def name(self) -> str:
+        """The name of a model in it."""
+        return self.member or self.path.stem
+
+    def load(self) -> NDArray[Any]:
+        """Read the array; an .npy file is mapped, and its rows are read when they are used."""
+        with name_errors(self.path), self._open() as reader:
+            return reader.load()
+
+    def header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Read shape and dtype, without the data."""
+        with self._open() as reader:
+            return reader.shape, reader.dtype
+
+    def _open(self) -> Reader:
+        return open_array(self.path, self.member)
+
+
+def parse_source(text: str | os.PathLike[str]) -> Source:
+    """Parse ``file`` or ``file:key``; the file need not exist."""
+    path, key = split_key(text)
+    if path.suffix.lower() == ".npz" and key is None:
+        raise DataError(f"{path} holds several arrays; name one as {path}:member")
+    format_of(path)
+    return Source(path, key)
+
+
+def load_or_open(model: Any) -> Any:
+    """Load the array of one file; open the shards of a folder, a pattern or a list."""
+    if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
+        path, _ = split_key(model)
+        if path.exists() or not glob.has_magic(str(path)):
+            return parse_source(model).load()
+    return open_features(model)
+
+
+def find_models(
+    paths: Iterable[str | os.PathLike[str]], labels: Source | None = None
+) -> tuple[dict[str, Source], list[str]]:
+    """Find the feature arrays of files and folders, one a model.
+
+    Parameters
+    ----------
+    paths : iterable of path
+        Files of one array, tables and folders of these; containers, each 2-D array of which is a
+        model; single arrays of these (``file:key``).
+    labels : Source, optional
+        The labels, which are never a model.
+
+    Returns
+    -------
+    models : dict of str to Source
+        By file or member name; of equal names also the folder or the file.
+    skipped : list of str
+        The arrays and files that were left out, each with its reason.
+    """
+    found: list[tuple[str, Source]] = []
+    skipped: list[str] = []
+    for path in map(Path, paths):
+        candidates, explicit = _list_candidates(path)
+        others = _list_other_files(path) if path.is_dir() else ""
+        if not candidates:
+            hint = f", only {others}; an .npz file is named itself" if others else ""
+            raise DataError(f"{path} holds no .npy files{hint}")
+        if others:
+            skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
+        for source in candidates:
+            name = source.name
+            if labels is not None and _is_same(source, labels):
+                skipped.append(f"{source} was skipped: it holds the labels")
+            elif name.startswith(_NOT_MODELS) and not (explicit and source.member):
+                skipped.append(f"{source} was skipped: by its name it is not a model")
+            elif not explicit and (reason := _find_reason_to_skip(source)):
+                skipped.append(f"{source} was skipped: {reason}")
+            else:
+                found.append((name, source))
+    names = [name for name, _ in found]
+    models: dict[str, Source] = {}
+    for name, source in found:
+        if names.count(name) > 1:
+            owner = source.path.stem if source.member else source.path.parent.name
+            name = f"{owner}/{name}"
+        if name in models:
+            raise DataError(f"two models are called {name!r}: {models[name]} and {source}")
+        models[name] = source
+    if not models:
+        raise DataError(f"no feature arrays found; {'; '.join(skipped) or 'give .npy files'}")
+    return models, skipped
+
+
+def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
+    """Return every array of a file or folder by its file or member name, whatever its shape."""
+    candidates, _ = _list_candidates(Path(path))
+    if not candidates:
+        raise DataError(f"{path} holds no .npy files")
+    return {source.name: source for source in candidates}
+
+
+def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
+    """Parse the name of a file of labels; None for text. The default of an .npz is ``labels``."""
+    path, key = split_key(spec)
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return None
+    if path.suffix.lower() == ".npz" and key is None:
+        return Source(path, "labels")
+    return parse_source(spec)
+
+
+def load_labels(spec: str | os.PathLike[str]) -> Any:
+    """Read labels from an array in a file, or from lines of text."""
+    source = parse_label_source(spec) or Source(Path(spec))
+    return read_label_array(source.path, source.member)
+
+
+def _list_candidates(path: Path) -> tuple[list[Source], bool]:
+    """List the arrays under a path, and whether the path names a single array."""
+    if path.is_dir():
+        files = (file for file in path.iterdir() if file.suffix.lower() in _IN_FOLDERS)
+        return [Source(file) for file in sorted(files) if not file.name.startswith(".")], False
+    if path.suffix.lower() in suffixes_of("container") and (names := array_names(path)):
+        return [Source(path, name) for name in names], False
+    return [parse_source(path)], True
+
+
+def _list_other_files(folder: Path) -> str:
+    """List the files of a folder that are not read; hidden files and folders are not listed."""
+    names = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.is_file()
+        and file.suffix.lower() not in _IN_FOLDERS
+        and not file.name.startswith(".")
+    )
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _find_reason_to_skip(source: Source) -> str | None:
+    """Return the reason why an array cannot hold features."""
+    try:
+        shape, dtype = source.header()
+    except DataError:
+        return None  # a damaged file is a model that fails with its reason; it is not skipped
+    if len(shape) != 2:
+        return f"its shape {shape} is not 2-D"
+    return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"
+
+
+def _is_same(source: Source, other: Source) -> bool:
+    same_file = source.path.exists() and other.path.exists() and source.path.samefile(other.path)
+    return same_file and source.member == other.member

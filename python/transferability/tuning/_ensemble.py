@@ -1,0 +1,225 @@
+"""Mix the posterior predictives of several LogME heads, weighted by their scores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, DtypeError
+from ._file import read, write
+from ._head import Head, teacher_weights, validate_head
+
+__all__ = ["TeacherEnsemble", "validate_k"]
+
+
+class TeacherEnsemble:
+    """LogME heads of ranked models, and the softmax weights of the teachers among them.
+
+    Parameters
+    ----------
+    heads : mapping of str to Head
+        Heads of all models that may be teachers or students, with the same outputs.
+    teachers : sequence of str
+        Names of the teachers.
+    temperature : float, default=0.1
+        As :func:`teacher_weights` takes it.
+    targets : sequence of int, str or bool, optional
+        Names of the outputs: classes, or columns of targets. Default: 0, 1, ….
+
+    Attributes
+    ----------
+    heads : dict of str to Head
+        The heads, with read-only float64 arrays.
+    names : tuple of str
+        The teachers.
+    weights : ndarray of shape (n_teachers,)
+        Weights of the teachers; they sum to 1.
+    temperature : float
+        As given.
+    targets : tuple
+        The names of the outputs.
+    n_outputs : int
+        The number of outputs.
+
+    Raises
+    ------
+    DataError
+        If a teacher has no head or no finite score, heads differ in outputs, or shapes do not fit.
+    DtypeError
+        If an argument has a wrong type.
+
+    Examples
+    --------
+    >>> import numpy as np, transferability as tx
+    >>> rng = np.random.default_rng(0)
+    >>> labels = rng.integers(0, 3, 90)
+    >>> models = {n: np.eye(3, 6)[labels] + rng.normal(size=(90, 6)) for n in "abc"}
+    >>> teachers = tx.rank(models, labels, keep_coef=True).teachers(k=2)
+    >>> teachers.predictive({name: models[name] for name in teachers.names}).shape
+    (90, 3)
+    """
+
+    def __init__(
+        self,
+        heads: Mapping[str, Head],
+        teachers: Sequence[str],
+        temperature: float = 0.1,
+        targets: Sequence[int | str] | None = None,
+    ) -> None:
+        if not isinstance(teachers, list | tuple) or not teachers:
+            raise DataError(f"teachers must name at least one model, in a list, got {teachers!r}")
+        if len(set(teachers)) < len(teachers):
+            raise DataError(f"teachers names a model twice: {', '.join(teachers)}")
+        self.heads = {name: validate_head(name, head) for name, head in heads.items()}
+        for name in teachers:
+            if not np.isfinite(self.head(name).score):
+                raise DataError(
+                    f"{name!r} has the score {heads[name].score}, which gives no weight among "
+                    f"others; leave it out (inf: its features fit the labels exactly)"
+                )
+        self.names = tuple(teachers)
+        self.weights = teacher_weights([heads[name].score for name in teachers], temperature)
+        self.weights.setflags(write=False)
+        self.temperature = float(temperature)
+        outputs = {name: len(head.coef) for name, head in self.heads.items()}
+        self.n_outputs = outputs[self.names[0]]
+        for name, count in outputs.items():
+            if count != self.n_outputs:
+                raise DataError(
+                    f"{name!r} has {count} outputs and {self.names[0]!r} {self.n_outputs}; rank "
+                    f"all models on the same labels"
+                )
+        self.targets = tuple(range(self.n_outputs)) if targets is None else tuple(targets)
+        if len(self.targets) != self.n_outputs:
+            raise DataError(f"targets names {len(self.targets)} of {self.n_outputs} outputs")
+
+    @classmethod
+    def from_estimators(
+        cls, estimators: Mapping[str, Any], k: int = 3, *, temperature: float = 0.1
+    ) -> TeacherEnsemble:
+        """Build an ensemble from fitted LogMEClassifier or LogMERegressor; the `k` best teach.
+
+        Parameters
+        ----------
+        estimators : mapping of str to estimator
+            An estimator for each model, fitted to the same rows and labels.
+        k, temperature
+            As in :meth:`Ranking.teachers`.
+
+        Returns
+        -------
+        teachers : TeacherEnsemble
+
+        Raises
+        ------
+        DataError
+            If estimators have different classes, or `k` or `temperature` is out of range.
+        DtypeError
+            If an estimator is not one of these, or is not fitted.
+        """
+        heads = {name: Head.of(estimator) for name, estimator in estimators.items()}
+        order = sorted(heads, key=lambda name: (-heads[name].score, name))
+        targets: list[int | str] | None = None
+        for name, estimator in estimators.items():
+            found = getattr(estimator, "classes_", None)
+            classes = None if found is None else found.tolist()
+            if name != next(iter(estimators)) and classes != targets:
+                raise DataError(
+                    f"{name!r} was fitted to the classes {classes}, {next(iter(estimators))!r} to "
+                    f"{targets}; fit all models to the same labels"
+                )
+            targets = classes
+        return cls(heads, order[: validate_k(k, len(order))], temperature, targets)
+
+    def head(self, name: str) -> Head:
+        """Return the head of a teacher or student.
+
+        Raises
+        ------
+        DataError
+            If there is no head of that name.
+        """
+        if name not in self.heads:
+            raise DataError(
+                f"LogME was not fitted to {name!r}, so it has no head here; there are "
+                f"{', '.join(self.heads)}: rank it with them"
+            )
+        return self.heads[name]
+
+    def predictive(self, features: Mapping[str, object]) -> NDArray[np.float64]:
+        """Compute the mixed posterior predictive of the teachers.
+
+        Parameters
+        ----------
+        features : mapping of str to array-like of shape (n_samples, n_features)
+            Features of each teacher, with the same rows.
+
+        Returns
+        -------
+        predictive : ndarray of shape (n_samples, n_outputs)
+            The target of the regulariser. It can be cached if rows are not augmented.
+
+        Raises
+        ------
+        DataError
+            If a teacher is missing, rows or columns do not fit, or a value is not finite.
+        DtypeError
+            If features are not a mapping.
+        """
+        if not isinstance(features, Mapping):
+            raise DtypeError(
+                f"features must be {{name: array}} of the teachers, got {type(features).__name__}"
+            )
+        total: NDArray[np.float64] | None = None
+        for name, weight in zip(self.names, self.weights, strict=True):
+            if name not in features:
+                raise DataError(f"features has nothing of the teacher {name!r}")
+            part = weight * self.heads[name](features[name], f"features[{name!r}]")
+            if total is not None and len(part) != len(total):
+                raise DataError(
+                    f"features[{name!r}] has {len(part)} rows and features[{self.names[0]!r}] "
+                    f"{len(total)}; give the same rows of every teacher"
+                )
+            total = part if total is None else total + part
+        assert total is not None, "there is at least one teacher"
+        return total
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the ensemble to one .npz file, without pickle, by an atomic write."""
+        facts = {
+            "teachers": list(self.names),
+            "temperature": self.temperature,
+            "targets": list(self.targets),
+        }
+        write(path, self.heads, facts)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TeacherEnsemble:
+        """Read a file of :meth:`save`.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged or of another format.
+        """
+        return read(path, cls)
+
+    def __repr__(self) -> str:
+        """Return the teachers with their weights."""
+        parts = ", ".join(
+            f"{name} {w:.3f}" for name, w in zip(self.names, self.weights, strict=True)
+        )
+        return f"TeacherEnsemble({parts}; {self.n_outputs} outputs, {len(self.heads)} heads)"
+
+
+def validate_k(k: int, n_models: int) -> int:
+    """Return the number of teachers as an int; raise DataError unless it is in 1 to n_models."""
+    if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
+        raise DataError(f"k is {k!r}; it must be a whole number of teachers, at least 1")
+    if k > n_models:
+        raise DataError(f"k is {k}, but LogME could score {n_models}")
+    return int(k)

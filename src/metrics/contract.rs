@@ -1,0 +1,194 @@
+//! The contract of a metric: its row in the table, what it may read, and what it returns.
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::decomp::Prepared;
+use crate::error::{Error, Result};
+use crate::input::{Block, Response, Rows};
+use crate::threads::Context;
+
+use super::options::OptionReader;
+
+/// An input that a metric reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Statistics of the features, [`crate::stats::Stats`], from one pass over the samples.
+    Stats,
+    /// Statistics that also hold the scatter of every class.
+    ClassScatters,
+    /// Statistics of the source model's outputs in place of the features.
+    SourceStats,
+    /// The features and labels, row by row.
+    Samples,
+    /// The source model's class probabilities of the samples.
+    SourceProbs,
+    /// The class that the source model predicts for each sample.
+    SourceLabels,
+    /// Embeddings of the labels by several models.
+    LabelEmbeddings,
+}
+
+impl Needs {
+    /// The name of the input in the table.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stats => "stats",
+            Self::ClassScatters => "class_scatters",
+            Self::SourceStats => "source_stats",
+            Self::Samples => "samples",
+            Self::SourceProbs => "source_probs",
+            Self::SourceLabels => "source_labels",
+            Self::LabelEmbeddings => "label_embeddings",
+        }
+    }
+}
+
+/// A metric: one row of the table.
+pub struct Metric {
+    /// The name by which it is requested.
+    pub name: &'static str,
+    /// The name in papers and reports.
+    pub title: &'static str,
+    /// What it measures, in one sentence.
+    pub summary: &'static str,
+    /// The inputs that it reads beside the labels.
+    pub needs: &'static [Needs],
+    /// Tasks it is defined for; "unlabelled" is one.
+    pub tasks: &'static [&'static str],
+    /// Time, for N samples, D features, C targets.
+    pub cost: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    /// The kernel: reads its options, then its inputs.
+    pub(super) compute: fn(&Inputs<'_>, OptionReader<'_>, &Context<'_>) -> Result<Outcome>,
+}
+
+/// The inputs of a call; [`Metric::needs`] lists those that a metric reads.
+#[derive(Clone, Copy, Default)]
+pub struct Inputs<'a> {
+    /// The statistics, with the decompositions made so far.
+    pub prepared: Option<&'a Prepared<'a>>,
+    /// The features, one row a sample.
+    pub samples: Option<&'a Block<'a>>,
+    /// The labels or targets.
+    pub response: Option<Response<'a>>,
+    /// The source model's class probabilities, (N, `C_source`).
+    pub source_probs: Option<&'a dyn Rows>,
+    /// The source model's predicted classes, (N,), from 0.
+    pub source_labels: Option<&'a [i64]>,
+    /// Label embeddings: names with (N, D2) matrices.
+    pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
+}
+
+impl<'a> Inputs<'a> {
+    /// The statistics.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], as of all these accessors.
+    pub fn prepared(&self) -> Result<&'a Prepared<'a>> {
+        self.prepared.ok_or(Error::Missing { what: "the statistics of the features" })
+    }
+
+    /// The samples.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn samples(&self) -> Result<&'a Block<'a>> {
+        self.samples.ok_or(Error::Missing { what: "the features themselves" })
+    }
+
+    /// The source model's probabilities, (N, `C_source`).
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_probs(&self) -> Result<&'a dyn Rows> {
+        self.source_probs.ok_or(Error::Missing { what: "source_probs" })
+    }
+
+    /// The source model's classes, (N,), from 0.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn source_labels(&self) -> Result<&'a [i64]> {
+        self.source_labels.ok_or(Error::Missing { what: "source_labels" })
+    }
+
+    /// The label views, (N, D2) each, with their names.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
+        if self.embeddings.is_empty() {
+            return Err(Error::Missing { what: "label_embeddings" });
+        }
+        Ok(self.embeddings)
+    }
+
+    /// The class of each row, numbered from 0 in sorted order of the classes that occur, and the
+    /// number of classes.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without labels.
+    pub fn labels(&self) -> Result<(Vec<u32>, usize)> {
+        let Some(Response::Labels { ids, names }) = self.response else {
+            return Err(Error::Missing { what: "class labels" });
+        };
+        let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
+        let mut classes: Vec<i64> = ids.to_vec();
+        classes.sort_unstable();
+        classes.dedup();
+        classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
+        let places: std::collections::HashMap<i64, u32> =
+            classes.iter().copied().zip(0..).collect();
+        Ok((ids.iter().map(|id| places[id]).collect(), classes.len()))
+    }
+
+    /// The targets, (N, K).
+    ///
+    /// # Errors
+    /// [`Error::Missing`] without targets.
+    pub fn targets(&self) -> Result<ArrayView2<'a, f64>> {
+        match self.response {
+            Some(Response::Targets(targets)) => Ok(targets),
+            _ => Err(Error::Missing { what: "targets" }),
+        }
+    }
+}
+
+/// The result of a metric.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The score; higher is better.
+    pub value: f64,
+    /// The parts of the score, one a class (sorted) or target column; empty for scores without parts.
+    pub per_target: Vec<f64>,
+    /// Further results of this metric, by name.
+    pub details: Vec<(&'static str, Detail)>,
+    /// Warnings to the user, in whole sentences.
+    pub warnings: Vec<String>,
+    /// Whether one-pass statistics carried enough digits. If not, a decomposition of the samples
+    /// carries more.
+    pub exact: bool,
+}
+
+/// One further result.
+#[derive(Debug, Clone)]
+pub enum Detail {
+    /// One number.
+    Number(f64),
+    /// One count.
+    Count(usize),
+    /// One flag.
+    Flag(bool),
+    /// One number a target.
+    Numbers(Vec<f64>),
+    /// One count a target.
+    Counts(Vec<usize>),
+    /// One flag a target.
+    Flags(Vec<bool>),
+    /// One row a target.
+    Matrix(Array2<f64>),
+    /// Numbers by name.
+    Named(Vec<(Box<str>, f64)>),
+}

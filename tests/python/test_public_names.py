@@ -1,0 +1,130 @@
+"""Public classes and functions name their public module, pickle by it, and their examples run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pickle
+import pkgutil
+import re
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import transferability as tx
+
+PRIVATE = re.compile(rb"transferability(\.\w+)*\._(?!core\b)\w+")
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """Import the public modules of the package; those that need torch only where it is."""
+    yield tx
+    for found in pkgutil.walk_packages(tx.__path__, "transferability."):
+        parts = found.name.split(".")
+        if not any(part.startswith("_") for part in parts) and "cli" not in parts:
+            yield importlib.import_module(found.name)
+
+
+def public_things() -> dict[str, Any]:
+    """Return the public classes and functions by the name under which users import them."""
+    things = {}
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            try:
+                thing = getattr(module, name)
+            except tx.MissingDependencyError:
+                continue
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                things[f"{module.__name__}.{name}"] = thing
+    return things
+
+
+THINGS = public_things()
+#: Packages that import their names lazily: --doctest-modules finds the examples of these names
+#: neither there nor in the private modules that define them.
+LAZY = ("transferability", "transferability.torch")
+UNFOUND = [name for name, thing in THINGS.items() if thing.__module__ in LAZY]
+NEED_TORCH = ("transferability.label_embeddings", "transferability.rank_models")
+
+
+@pytest.mark.parametrize("name", THINGS)
+def test_modules_of_public_names_are_public(name: str) -> None:
+    thing = THINGS[name]
+    assert not re.search(r"\._", thing.__module__), "see transferability/_util/public.py"
+    assert getattr(importlib.import_module(thing.__module__), thing.__qualname__) is thing
+
+
+def examples_of(name: str) -> list[doctest.DocTest]:
+    found = doctest.DocTestFinder().find(THINGS[name], name, module=False)  # type: ignore[arg-type]
+    return [test for test in found if test.examples]
+
+
+@pytest.mark.parametrize("name", UNFOUND)
+def test_examples_run(name: str) -> None:
+    if name in NEED_TORCH:
+        pytest.importorskip("torch")
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for test in examples_of(name):
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_there_are_examples() -> None:
+    found = {test.name for name in UNFOUND for test in examples_of(name)}
+    expected = (
+        "rank",
+        "score",
+        "Score",
+        "Score.replace",
+        "Stats",
+        "Stability.from_shards",
+        "Ranking.consensus",
+    )
+    assert {f"transferability.{name}" for name in expected} <= found
+
+
+def results() -> dict[str, Any]:
+    """Return one of everything that the package returns."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    models = {f"m{i}": rng.normal(size=(90, 5)) + i * np.eye(3, 5)[labels] for i in range(4)}
+    truth = {f"m{i}": 0.5 + i / 10 for i in range(4)}
+    ranking = tx.rank(models, labels, ["logme", "knn"], keep_coef=True, groups=np.arange(90) // 30)
+    stats = tx.Stats().update(models["m1"], labels)
+    sizes = [100, 200, 400, 800, 1600, 3200]
+    return {
+        "Score": ranking.best.logme,
+        "Scores": tx.score(models["m0"], labels, ["logme", "knn"]),
+        "Ranking": ranking,
+        "Row": ranking.best,
+        "consensus": ranking.consensus(),
+        "Stability": ranking.stability(n_boot=20),
+        "Evaluation": ranking.evaluate(truth),
+        "Comparison": ranking.evaluate(truth).compare("logme", "knn"),
+        "Stats": stats,
+        "TaskRanking": tx.compare_tasks(
+            {"near": {"source_labels": labels, "labels": labels}}, metrics="nce"
+        ),
+        "TeacherEnsemble": ranking.teachers(2),
+        "classifier": tx.LogMEClassifier().fit(models["m2"], labels),
+        "Curve": tx.forecast.curve(models["m1"], labels, "h_score", [30, 60, 90]),
+        "Forecast": tx.forecast.fit(sizes, [3 * n**-0.3 + 0.1 for n in sizes]),
+        "error": tx.DataError("text"),
+        "metric": tx.logme,
+        "function": tx.rank,
+    }
+
+
+def test_pickles_name_no_private_room() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = results()
+    for name, result in found.items():
+        data = pickle.dumps(result)
+        assert not PRIVATE.search(data), (name, PRIVATE.search(data))
+        assert type(pickle.loads(data)) is type(result)
