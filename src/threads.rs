@@ -86,38 +86,98 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Σ over parts i = 0..n of what `fill(i, …)` adds to a new or a reset one, added in this order.
-    ///
-    /// At most one part a thread and the total are alive at once.
+    /// Computes `total += part`, in parallel.
     ///
     /// # Errors
-    /// The error of the first part that failed.
-    pub fn sum<T: Send>(
+    /// [`Error::Interrupted`].
+    pub fn add(&self, part: &[f64], total: &mut [f64]) -> Result<()> {
+        const RUN: usize = 1 << 18;
+        let mut runs: Vec<(&mut [f64], &[f64])> =
+            total.chunks_mut(RUN).zip(part.chunks(RUN)).collect();
+        self.for_each_mut(&mut runs, |_, (total, part)| {
+            total.iter_mut().zip(*part).for_each(|(total, part)| *total += part);
+            Ok(())
+        })
+    }
+
+    /// Return the sum of n parts; `fill(i, …)` adds part i to a sum that is zero.
+    ///
+    /// Parts are added in the order of i. At most one part a thread and the total are alive at once;
+    /// `zero` makes each of them, and later parts reuse their memory.
+    ///
+    /// # Errors
+    /// The error of the first part that failed; [`Error::NoData`] for n = 0.
+    pub fn sum<T: PartialSum>(
         &self,
         n: usize,
-        new: impl Fn() -> Result<T>,
-        reset: impl Fn(&mut T) + Sync,
+        zero: impl Fn() -> Result<T>,
         fill: impl Fn(usize, &mut T) -> Result<()> + Sync,
-        add: impl Fn(&mut T, &T) -> Result<()>,
-    ) -> Result<Option<T>> {
+    ) -> Result<T> {
         let mut total: Option<T> = None;
         let mut parts: Vec<T> = Vec::new();
         for start in (0..n).step_by(self.n_threads()) {
             let width = self.n_threads().min(n - start);
             let used = parts.len();
             while parts.len() < width {
-                parts.push(new()?);
+                parts.push(zero()?);
             }
             self.for_each_mut(&mut parts[..width], |i, part| {
                 if i < used {
-                    reset(part);
+                    part.reset();
                 }
                 fill(start + i, part)
             })?;
             let rest = width - usize::from(total.is_none());
             let sum = total.get_or_insert_with(|| parts.remove(0));
-            parts[..rest].iter().try_for_each(|part| add(sum, part))?;
+            parts[..rest].iter().try_for_each(|part| sum.add(part, self))?;
         }
-        Ok(total)
+        total.ok_or(Error::NoData)
+    }
+}
+
+/// A sum over some of the rows, which can be added to that over others.
+pub trait PartialSum: Send {
+    /// Sets the sum to zero and keeps its memory.
+    fn reset(&mut self);
+
+    /// Adds the sum over other rows.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()>;
+}
+
+impl PartialSum for Vec<f64> {
+    fn reset(&mut self) {
+        self.fill(0.0);
+    }
+
+    fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
+        context.add(other, self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // exact values
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_reuse_memory_and_do_not_depend_on_the_number_of_threads() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let parallel = Context::new(Some(&pool), &|| false);
+        let sum = |context: &Context<'_>| {
+            let fill = |i: usize, part: &mut Vec<f64>| {
+                assert_eq!(part[1], 0.0, "a part starts from zero");
+                part[0] += 0.1_f64.powi(i32::try_from(i).unwrap());
+                part[1] += i as f64;
+                Ok(())
+            };
+            context.sum(8, || Ok(vec![0.0; 2]), fill).unwrap()
+        };
+        assert_eq!(sum(&Context::serial()), sum(&parallel));
+        assert_eq!(sum(&parallel)[1], 28.0);
+        let nothing = parallel.sum(0, || Ok(vec![0.0; 2]), |_, _| Ok(()));
+        assert_eq!(nothing, Err(Error::NoData));
     }
 }

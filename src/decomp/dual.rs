@@ -7,9 +7,9 @@
 //! that is solved for has a part. It is given the mean eigenvalue instead, so that K can be
 //! positive definite; [`Rows::gram`] returns it, to be left out of determinants.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 /// Held rows, (N, D), and the offset of their mean from the shift.
@@ -27,17 +27,14 @@ impl Rows<'_> {
         let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
         let count = if n_rows * n_rows * n_cols < SMALL { 1 } else { 2 * n_cols.div_ceil(4096) };
         let width = n_cols.div_ceil(count);
-        let gram = context.sum(
+        let mut gram = context.sum(
             count,
             || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
-            |gram| gram.fill(0.0),
             |i, gram| {
                 row_gram_add(self.values, n_cols, i * width..n_cols.min((i + 1) * width), gram);
                 Ok(())
             },
-            |total, part| crate::stats::add_into(total, part, context),
         )?;
-        let mut gram = gram.ok_or(Error::NoData)?;
         let along = self.along_offset();
         let d = dot(self.offset, self.offset);
         let root: Vec<f64> = self.weights.iter().map(|weight| weight.sqrt()).collect();

@@ -8,7 +8,8 @@
 
 use crate::error::Result;
 use crate::linalg::blas::dot;
-use crate::linalg::lapack::{PivotedCholesky, zeros};
+use crate::linalg::lapack::PivotedCholesky;
+use crate::linalg::memory::zeros;
 use crate::stats::Precision;
 
 /// The factor of a centred scatter.

@@ -25,14 +25,16 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot};
-use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
+use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm};
+use crate::linalg::memory::zeros;
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
 pub(crate) use factor::ScaledFactor;
-pub(crate) use fits::Fits;
+pub(crate) use fits::{Fit, Fits};
 pub(crate) use products::Spread;
 pub(crate) use projection::Projection;
+pub(crate) use shifted::Shifted;
 pub(crate) use spectrum::{Spectrum, rounding};
 pub(crate) use targets::CentredTargets;
 

@@ -1,4 +1,5 @@
-//! Any vectors with the features projected out, for metrics whose targets the statistics do not hold.
+//! Projection of any vectors on the span of the features, for metrics whose targets the statistics do
+//! not hold.
 //!
 //! With X̂ the features at mean 0 and variance 1 (constant columns are zero), P = X̂(X̂ᵀX̂ + NρI)⁺X̂ᵀ:
 //! the projection on their span for ρ = 0, else the hat matrix of a ridge of ρ a sample. A vector y
@@ -9,19 +10,20 @@
 //! - N ≤ D otherwise: by thin SVD X̂ = U diag(s) Vᵀ, s/√(s² + Nρ) Uᵀy.
 //! - N − 1 directions and ρ = 0: nothing is left of any centred y.
 //!
-//! Directions of less than the 1e-14 of a column's variance that a scatter resolves are none.
+//! A scatter resolves directions down to 1e-14 of a column's variance; smaller ones do not count.
 
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, product_into, scale};
-use crate::linalg::lapack::{PivotedCholesky, thin_svd, zeros};
+use crate::linalg::lapack::{PivotedCholesky, thin_svd};
+use crate::linalg::memory::zeros;
 use crate::stats::Second;
 use crate::threads::Context;
 
 use super::{Prepared, ScaledFactor, centred_scatter, dual};
 
-/// Coordinates of vectors along, or off, the features.
+/// A map from vectors to coordinates along, or off, the features.
 pub(crate) enum Projection {
     /// From b = Xᵀy: along the features.
     Products(ScaledFactor),
@@ -39,7 +41,7 @@ fn tolerance(order: usize) -> f64 {
 }
 
 impl Projection {
-    /// Of these features with this ridge.
+    /// Decompose these features with this ridge.
     pub(crate) fn new(prepared: &Prepared<'_>, ridge: f64, context: &Context<'_>) -> Result<Self> {
         let stats = prepared.stats;
         let offset = stats.mean_about_shift();
@@ -53,7 +55,7 @@ impl Projection {
             Second::Rows { values, weights } => (values, weights),
         };
         let n_rows = weights.len();
-        let rows = unit_columns(values, weights, &offset)?;
+        let rows = standardised_rows(values, weights, &offset)?;
         let none = vec![0.0; offset.len()];
         let unweighted = vec![1.0; n_rows];
         let rows_of = dual::Rows { values: &rows, weights: &unweighted, offset: &none };
@@ -90,7 +92,7 @@ impl Projection {
         Ok(if all { Self::Everything } else { Self::Basis(basis) })
     }
 
-    /// How many directions the features have, where the projection shows them.
+    /// The number of directions of the features; none where the projection does not show it.
     pub(crate) fn rank(&self, n_samples: usize) -> Option<usize> {
         match self {
             Self::Products(factor) => Some(factor.rank()),
@@ -100,7 +102,7 @@ impl Projection {
         }
     }
 
-    /// Coordinates of each of `vectors`, b (D,) or y (N,), one after the other.
+    /// Return the coordinates of each of `vectors`, b (D,) or y (N,), one after the other.
     pub(crate) fn coordinates(&self, vectors: &[f64], n_samples: usize) -> Result<Vec<f64>> {
         match self {
             Self::Products(factor) => factor.scores(vectors),
@@ -126,8 +128,8 @@ impl Projection {
     }
 }
 
-/// The rows about their mean, times √w, columns at variance 1; constant ones zero.
-fn unit_columns(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
+/// Return the rows about their mean, times √w, with columns at variance 1; constant ones zero.
+fn standardised_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
     let n_cols = offset.len();
     let mut rows = zeros(values.len(), "the standardised rows")?;
     rows.copy_from_slice(values);
@@ -144,4 +146,86 @@ fn unit_columns(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f
         row.iter_mut().zip(&factor).for_each(|(x, factor)| *x *= factor);
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // exact values
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+    use crate::input::{Block, Response};
+    use crate::linalg::blas::dot;
+    use crate::stats::{Precision, Stats};
+
+    fn stats(features: &Array2<f64>) -> Stats {
+        let view = features.view();
+        let block = Block::new(&view, Response::Nothing(features.nrows()), None).unwrap();
+        let mut stats = Stats::empty(Precision::Double);
+        stats.push(&block, &Context::serial()).unwrap();
+        stats
+    }
+
+    /// yᵀ(I − P)y from the coordinates of a centred y; on the primal side from b = Xᵀy.
+    fn left(features: &Array2<f64>, y: &[f64], ridge: f64) -> (f64, &'static str) {
+        let stats = stats(features);
+        let prepared = Prepared::new(&stats).unwrap();
+        let projection = Projection::new(&prepared, ridge, &Context::serial()).unwrap();
+        let coordinates = |v: &[f64]| projection.coordinates(v, features.nrows()).unwrap();
+        let along = |z: Vec<f64>| dot(y, y) - dot(&z, &z);
+        match &projection {
+            Projection::Products(_) => {
+                let b = features.t().dot(&ndarray::ArrayView1::from(y));
+                (along(coordinates(&b.to_vec())), "products")
+            }
+            Projection::Off(..) => {
+                let z = coordinates(y);
+                (dot(&z, &z), "off")
+            }
+            Projection::Basis(_) => (along(coordinates(y)), "basis"),
+            Projection::Everything => (0.0, "everything"),
+        }
+    }
+
+    /// Orthogonal centred columns, and y = x₁ + 3 x₂ + e with e ⊥ both, |e|² = 20.
+    fn known() -> (Array2<f64>, Vec<f64>) {
+        let features = array![[1.0, 3.0], [1.0, -3.0], [-1.0, 3.0], [-1.0, -3.0], [0.0, 0.0]];
+        let e = [1.0, 1.0, 1.0, 1.0, -4.0];
+        let y = (0..5).map(|i| features[[i, 0]] + 3.0 * features[[i, 1]] + e[i]).collect();
+        (features, y)
+    }
+
+    #[test]
+    fn few_and_many_rows_leave_the_same() {
+        // A ridge of ρ leaves Nρ/(N + Nρ) of the part along a standardised column.
+        let (features, y) = known();
+        let mut wide = Array2::zeros((5, 6)); // columns of zeros change nothing
+        wide.slice_mut(ndarray::s![.., 1..3]).assign(&features);
+        let inside = 4.0 + 9.0 * 36.0;
+        for (ridge, route) in [(0.0, "basis"), (1e-7, "basis"), (0.5, "off")] {
+            let expected = 20.0 + inside * ridge / (1.0 + ridge);
+            let (found, by) = left(&features, &y, ridge);
+            assert_eq!(by, "products");
+            assert!((found - expected).abs() < 1e-12 * inside, "{found} is not {expected}");
+            let (found, by) = left(&wide, &y, ridge);
+            assert_eq!(by, route);
+            assert!((found - expected).abs() < 1e-12 * inside, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_where_all_directions_are_the_features() {
+        let features = array![[1.0, 0.0, 2.0], [0.0, 1.0, -1.0], [3.0, 1.0, 0.5]];
+        let (found, by) = left(&features, &[1.0, 2.0, -3.0], 0.0);
+        assert_eq!((found, by), (0.0, "everything"));
+    }
+
+    #[test]
+    fn standardised_rows_have_variance_one_or_zero() {
+        let values = [2.0, 5.0, 4.0, 5.0, 9.0, 5.0];
+        let rows = standardised_rows(&values, &[1.0, 2.0, 1.0], &[4.75, 5.0]).unwrap();
+        let square = |j: usize| rows.iter().skip(j).step_by(2).map(|x| x * x).sum::<f64>();
+        assert!((square(0) - 4.0).abs() < 1e-14, "Σ w = 4 rows of variance 1");
+        assert_eq!(square(1), 0.0);
+    }
 }

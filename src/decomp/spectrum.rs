@@ -1,16 +1,34 @@
-//! Eigenvalues with the targets and the mean along the eigenvectors: X = U diag(√λ) Vᵀ, λ > 0.
+//! The spectrum X = U diag(√λ) Vᵀ, λ > 0, with the targets and the mean along the eigenvectors.
 //!
 //! By thin SVD of the rows themselves, held or given again, or of a factor of the scatter. It sees
 //! directions down to 1e-32 of the largest eigenvalue, where a tridiagonal form sees 1e-15, and
 //! costs several times as much; metrics ask for it only where that form cannot decide.
+//!
+//! Steps of its error analysis, with u the unit rounding of a decomposition ([`rounding`]) and s = √λ:
+//!
+//! 1. A singular value is noise up to max(N, D) ε s₁: [`rank`]. Directions that are lost because they
+//!    are small beside others, and not because they are none, are found at one scale of the columns:
+//!    [`scaled_rank`].
+//! 2. Singular vectors of samples are tilted by u s₁/s: [`tilt`]. The part |ỹ|² − |Uᵀỹ|² of a target is
+//!    computed as a sum of squares and moves by the square of what tilts: [`noise_of_samples`].
+//! 3. A factor knows b = Xᵀỹ to u |ỹ| E, for columns of sizes E, and x = vᵀb/s amplifies that by
+//!    a = |E v|/s: [`amplification`]. The part is a difference of squares: [`noise_of_factor`].
+//! 4. A part below its noise is exactly 0: [`unless_noise`].
+//! 5. Columns of very different sizes make the rows of a factor that; then its SVD may lose more than
+//!    step 3 allows for. The triangular factor itself does not, and its residual shows the loss:
+//!    [`misfit`], infinite where it leaves nothing but rounding of what the SVD does not explain. This
+//!    is stated as an error, and changes no value.
+//!
+//! `metrics/logme/rounding.rs` continues with the evidence.
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::error::{Error, Result};
 use crate::input::Block;
 use crate::linalg::blas::{axpy, product_into, scale};
-use crate::linalg::lapack::{thin_svd, zeros};
-use crate::stats::{Held, Second, Stats};
+use crate::linalg::lapack::thin_svd;
+use crate::linalg::memory::zeros;
+use crate::stats::{Held, Precision, Second, Stats};
 
 use super::targets::CentredTargets;
 use super::{Prepared, ScaledFactor};
@@ -31,6 +49,9 @@ pub(crate) struct Spectrum {
     /// Where scores are quotients of b, and `outside` a difference of squares: |E v|/√λ, (k,), for
     /// columns of sizes E. The rounding of b, relative to |ỹ| E, comes out that much larger.
     pub(crate) amplified: Option<Vec<f64>>,
+    /// How far `outside` is from the residual of the factor, beyond the noise of both, (C,); 0 for an SVD
+    /// of samples.
+    pub(crate) misfit: Vec<f64>,
     /// Vᵀμ, (k,).
     pub(crate) mean: Vec<f64>,
     /// |μ|² outside the span of V; exactly 0 where it is rounding noise.
@@ -39,9 +60,10 @@ pub(crate) struct Spectrum {
     basis: Vec<f64>,
 }
 
-/// Parts computed as a sum of squares of rounding errors are noise below this fraction.
+/// A sum of squares of rounding errors is below this fraction of the whole.
 const SQUARE_NOISE: f64 = 1e-26;
 
+/// Step 4.
 fn unless_noise(part: f64, noise: f64) -> f64 {
     if part <= noise { 0.0 } else { part }
 }
@@ -63,6 +85,9 @@ impl Spectrum {
         };
         let n_features = stats.n_features;
         let b = centred.primal(stats, &stats.mean_about_shift())?;
+        let residuals = centred.square.iter().zip(b.chunks_exact(n_features));
+        let residuals = residuals.map(|(square, b)| factor.residual(*square, b));
+        let residuals = residuals.collect::<Result<Vec<_>>>()?;
         let root = factor.root()?;
         let root = Array2::from_shape_vec((n_features, root.len() / n_features), root);
         let (v, s, _) = thin_svd(root.map_err(|_| Error::NoData)?)?;
@@ -71,26 +96,30 @@ impl Spectrum {
         let b =
             ArrayView2::from_shape((centred.len(), n_features), &b).map_err(|_| Error::NoData)?;
         let scores = b.dot(&v) / s.slice(ndarray::s![..rank]);
-        let reach = |(v, s): (ndarray::ArrayView1<'_, f64>, &f64)| {
-            v.iter().zip(factor.scale()).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
-        };
-        let amplified: Vec<f64> = v.columns().into_iter().zip(&s).map(reach).collect();
+        let amplified: Vec<f64> =
+            v.columns().into_iter().zip(&s).map(|(v, s)| amplification(v, factor, *s)).collect();
         let spanned = rank as u64 + 1 >= stats.n_samples;
-        let outside = scores.rows().into_iter().zip(&centred.square).map(|(x, square)| {
-            let of_scores = x.iter().zip(&amplified).map(|(x, a)| x.abs() * a).sum::<f64>();
-            let noise = rounding(rank) * (square.sqrt() + of_scores).powi(2);
+        let mut outside = Outside { dropped: rank < factor.rank(), ..Outside::default() };
+        let targets = scores.rows().into_iter().zip(&centred.square).zip(residuals);
+        for ((x, square), residual) in targets {
+            let noise = noise_of_factor(*square, x, &amplified);
             let part = square - x.dot(&x);
-            if spanned { (0.0, 0.0) } else { (unless_noise(part, noise), noise) }
-        });
-        let (parts, noise) = outside.unzip();
-        let dropped = rank < factor.rank();
-        let outside = Outside { parts, noise, dropped };
+            let misfit = match stats.precision {
+                Precision::Double => misfit(part, noise, residual),
+                Precision::Single => 0.0, // neither promises digits
+            };
+            if spanned {
+                outside.push(0.0, 0.0, 0.0);
+            } else {
+                outside.push(unless_noise(part, noise), noise, misfit);
+            }
+        }
         let amplified = amplified.into_iter().rev().collect();
         Ok(Self::new(stats, &s, &scores, outside, Some(amplified), &v.reversed_axes()))
     }
 
     /// From the samples given again.
-    fn of_samples(stats: &Stats, block: &Block<'_>) -> Result<Self> {
+    pub(crate) fn of_samples(stats: &Stats, block: &Block<'_>) -> Result<Self> {
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
         let offset = stats.mean_about_shift();
         let mut x = zeros(n_rows * n_cols, "the centred features in float64")?;
@@ -117,16 +146,17 @@ impl Spectrum {
         let scores = y.dot(&u);
         let spanned = rank + 1 >= n_rows;
         let residual = &y - &scores.dot(&u.t());
-        // Directions are tilted by the rounding of the largest, relative to their own size.
-        let tilt: Vec<f64> = s.iter().take(rank).map(|own| rounding(rank) * s[0] / own).collect();
+        let tilts: Vec<f64> = s.iter().take(rank).map(|own| tilt(rank, s[0], *own)).collect();
         let rows = residual.rows().into_iter().zip(y.rows()).zip(scores.rows());
-        let outside = rows.map(|((r, y), x)| {
-            let tilted: f64 = x.iter().zip(&tilt).map(|(x, tilt)| (x * tilt).abs()).sum();
-            let noise = (SQUARE_NOISE * y.dot(&y)).max(tilted * tilted);
-            if spanned { (0.0, 0.0) } else { (unless_noise(r.dot(&r), noise), noise) }
-        });
-        let (parts, noise) = outside.unzip();
-        let outside = Outside { parts, noise, dropped };
+        let mut outside = Outside { dropped, ..Outside::default() };
+        for ((r, y), x) in rows {
+            let noise = noise_of_samples(y.dot(&y), x, &tilts);
+            if spanned {
+                outside.push(0.0, 0.0, 0.0);
+            } else {
+                outside.push(unless_noise(r.dot(&r), noise), noise, 0.0);
+            }
+        }
         Ok(Self::new(stats, &s, &scores, outside, None, &vt.slice_move(ndarray::s![..rank, ..])))
     }
 
@@ -142,7 +172,7 @@ impl Spectrum {
         let mu = Array1::from(stats.mean());
         let mean = vt.dot(&mu);
         let rest = &mu - &mean.dot(vt);
-        let ascending = |row: ndarray::ArrayView1<'_, f64>| row.to_vec().into_iter().rev();
+        let ascending = |row: ArrayView1<'_, f64>| row.to_vec().into_iter().rev();
         Self {
             values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
             scores: scores.rows().into_iter().flat_map(ascending).collect(),
@@ -150,12 +180,39 @@ impl Spectrum {
             outside_noise: outside.noise,
             dropped: outside.dropped,
             amplified,
+            misfit: outside.misfit,
             mean: mean.iter().rev().copied().collect(),
             mean_outside: unless_noise(rest.dot(&rest), SQUARE_NOISE * mu.dot(&mu)),
             basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
         }
     }
 
+    /// V, (k, D).
+    pub(crate) fn basis(&self) -> &[f64] {
+        &self.basis
+    }
+
+    /// A spectrum with an identity for V, features of mean 0 and one target.
+    #[cfg(test)]
+    pub(crate) fn known(values: &[f64], scores: &[f64], outside: f64) -> Self {
+        let rank = values.len();
+        let mut basis = vec![0.0; rank * rank];
+        basis.iter_mut().step_by(rank + 1).for_each(|one| *one = 1.0);
+        Self {
+            values: values.to_vec(),
+            scores: scores.to_vec(),
+            outside: vec![outside],
+            outside_noise: vec![0.0],
+            dropped: false,
+            amplified: None,
+            misfit: vec![0.0],
+            mean: vec![0.0; rank],
+            mean_outside: 0.0,
+            basis,
+        }
+    }
+
+    /// Uᵀỹ of one target, (k,).
     pub(crate) fn target_scores(&self, target: usize) -> &[f64] {
         let rank = self.values.len();
         &self.scores[target * rank..(target + 1) * rank]
@@ -180,14 +237,25 @@ impl Spectrum {
     }
 }
 
-/// What the directions leave of the targets.
+/// The part of the targets outside the directions.
+#[derive(Default)]
 struct Outside {
     parts: Vec<f64>,
     noise: Vec<f64>,
+    misfit: Vec<f64>,
     dropped: bool,
 }
 
-/// The rank with all columns at one size, where they differ enough for small ones to be lost.
+impl Outside {
+    fn push(&mut self, part: f64, noise: f64, misfit: f64) {
+        self.parts.push(part);
+        self.noise.push(noise);
+        self.misfit.push(misfit);
+    }
+}
+
+/// Step 1: the rank with all columns at one size; none unless they differ enough for small ones to be
+/// lost.
 fn scaled_rank(x: &Array2<f64>) -> Result<Option<usize>> {
     const SPREAD: f64 = 1e6;
     let squares: Vec<f64> = x.columns().into_iter().map(|column| column.dot(&column)).collect();
@@ -207,12 +275,42 @@ fn scaled_rank(x: &Array2<f64>) -> Result<Option<usize>> {
     Ok(Some(rank(&s, x.nrows().max(x.ncols()))))
 }
 
-/// The relative rounding of a sum or a decomposition of this order.
+/// Step 2: u s₁/s.
+fn tilt(rank: usize, largest: f64, own: f64) -> f64 {
+    rounding(rank) * largest / own
+}
+
+/// Step 2: max(1e-26 |ỹ|², (Σ |x| u s₁/s)²), for |ỹ|² = `square`.
+fn noise_of_samples(square: f64, scores: ArrayView1<'_, f64>, tilts: &[f64]) -> f64 {
+    let tilted: f64 = scores.iter().zip(tilts).map(|(x, tilt)| (x * tilt).abs()).sum();
+    (SQUARE_NOISE * square).max(tilted * tilted)
+}
+
+/// Step 3: |E v|/s.
+fn amplification(v: ArrayView1<'_, f64>, factor: &ScaledFactor, s: f64) -> f64 {
+    v.iter().zip(factor.scale()).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
+}
+
+/// Step 5: how far a part is from the residual of the factor, beyond the noise of both.
+fn misfit(part: f64, noise: f64, (residual, residual_noise): (f64, f64)) -> f64 {
+    if part > noise && residual <= residual_noise {
+        return f64::INFINITY;
+    }
+    ((part - residual).abs() - noise - residual_noise).max(0.0)
+}
+
+/// Step 3: u (|ỹ| + Σ |x| a)².
+fn noise_of_factor(square: f64, scores: ArrayView1<'_, f64>, amplified: &[f64]) -> f64 {
+    let of_scores = scores.iter().zip(amplified).map(|(x, a)| x.abs() * a).sum::<f64>();
+    rounding(scores.len()) * (square.sqrt() + of_scores).powi(2)
+}
+
+/// u, the relative rounding of a sum or a decomposition of this order.
 pub(crate) fn rounding(order: usize) -> f64 {
     4.0 * f64::EPSILON * (order as f64 / 64.0).max(1.0).sqrt()
 }
 
-/// How many singular values are more than the rounding of the largest.
+/// Step 1: the number of singular values above max(N, D) ε s₁.
 fn rank(s: &Array1<f64>, longest: usize) -> usize {
     let tolerance = longest as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
     s.iter().take_while(|s| **s > tolerance).count()

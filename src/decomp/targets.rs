@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::axpy;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::stats::{Held, Second, Stats};
 
 /// Means and centred squares of the target columns, classes in sorted order.

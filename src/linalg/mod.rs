@@ -4,6 +4,7 @@
 
 pub(crate) mod blas;
 pub(crate) mod lapack;
+pub(crate) mod memory;
 mod openblas;
 
 pub use openblas::{OpenBlas, openblas, warm_up};

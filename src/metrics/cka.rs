@@ -18,7 +18,8 @@ use ndarray::ArrayView2;
 use crate::decomp::CentredTargets;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, gram_add, row_gram_add, scale};
-use crate::linalg::lapack::{MAX_ORDER, zeros};
+use crate::linalg::lapack::MAX_ORDER;
+use crate::linalg::memory::zeros;
 
 use super::{Inputs, Metric, Needs, Outcome};
 

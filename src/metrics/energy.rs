@@ -13,7 +13,7 @@ use std::ops::Bound::{Excluded, Included};
 
 use crate::error::Result;
 use crate::input::check_finite;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};

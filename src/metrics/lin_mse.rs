@@ -92,8 +92,7 @@ impl LinMse {
         let fits =
             if t > 0.0 { prepared.ridge(t, context)? } else { prepared.least_squares(context)? };
         let counted = if self.penalty { t } else { 0.0 };
-        let weights = fits.weight.iter().copied().chain(std::iter::repeat(0.0));
-        let errors = fits.error.iter().zip(weights).map(|(e, w)| (e + counted * w) / n);
+        let errors = fits.targets.iter().map(|fit| (fit.error + counted * fit.weight) / n);
         let errors: Vec<f64> = errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
         let kept = self.kept(prepared);
         if kept.is_empty() {
@@ -102,7 +101,7 @@ impl LinMse {
         let per_target: Vec<f64> = kept.iter().map(|k| errors[*k]).collect();
         let divisor = if self.sum { 1.0 } else { kept.len() as f64 };
         let value = per_target.iter().sum::<f64>() / divisor;
-        let rounding = kept.iter().map(|k| fits.rounding[*k]).sum::<f64>() / n / divisor;
+        let rounding = kept.iter().map(|k| fits.targets[*k].rounding).sum::<f64>() / n / divisor;
 
         let mut warnings = Vec::new();
         if fits.rank == Some(0) {

@@ -25,7 +25,8 @@ use ndarray::{Array2, Axis, s};
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{dot, row_gram_add, scale};
-use crate::linalg::lapack::{reserved, thin_svd, zeros};
+use crate::linalg::lapack::thin_svd;
+use crate::linalg::memory::{reserved, zeros};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};

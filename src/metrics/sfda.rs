@@ -19,7 +19,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, scale};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::discriminant::Problem;

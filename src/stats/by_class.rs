@@ -6,10 +6,10 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Label};
 use crate::linalg::blas::axpy;
-use crate::linalg::lapack::reserved;
+use crate::linalg::memory::reserved;
 use crate::threads::Context;
 
-use super::pass::{self, Pass, add_into};
+use super::pass::{self, Pass};
 use super::response::Labels;
 use super::{Held, Precision, Second, Stats};
 
@@ -52,7 +52,7 @@ pub(super) fn block_stats(
         match &mut total {
             None => total = Some(pass::Sums::of(stats, scatter)?),
             Some(total) => {
-                add_into(&mut total.scatter, scatter, context)?;
+                context.add(scatter, &mut total.scatter)?;
                 axpy(1.0, &stats.sum, &mut total.sum);
                 total.fourth.add(&stats.fourth);
                 total.largest = total.largest.max(stats.largest);

@@ -1,7 +1,7 @@
 //! Numbers to bytes and back, little-endian. The reader trusts no length.
 
 use crate::error::{Error, Result};
-use crate::linalg::lapack::reserved;
+use crate::linalg::memory::reserved;
 
 /// Appends numbers.
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);

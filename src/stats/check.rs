@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::lapack::{Cholesky, zeros};
+use crate::linalg::lapack::Cholesky;
+use crate::linalg::memory::zeros;
 
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;

@@ -19,7 +19,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::linalg::lapack::reserved;
+use crate::linalg::memory::reserved;
 
 use super::bytes::{Reader, Writer};
 use super::{Stats, fields};

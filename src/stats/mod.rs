@@ -35,11 +35,10 @@ use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
-use crate::linalg::lapack::reserved;
+use crate::linalg::memory::reserved;
 use crate::threads::Context;
 
 pub use moments::{Moments, Responses};
-pub(crate) use pass::add_into;
 pub(crate) use response::Held;
 
 /// Numbers held beside the features of the rows that are gone through at a time: 2 MB.

@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::input::Label;
-use crate::linalg::lapack::{MAX_ORDER, zeros};
+use crate::linalg::lapack::MAX_ORDER;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::check::TOLERANCE;

@@ -7,8 +7,9 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, gram_single, scale, transposed_product_add};
-use crate::linalg::lapack::{MAX_ORDER, zeros};
-use crate::threads::Context;
+use crate::linalg::lapack::MAX_ORDER;
+use crate::linalg::memory::zeros;
+use crate::threads::{Context, PartialSum};
 
 use super::fourth::Fourth;
 use super::{Held, Precision, Second, Stats};
@@ -126,14 +127,11 @@ impl Pass<'_> {
             return Err(Error::TooLarge { order: n_cols, limit: MAX_ORDER });
         }
         let chunks = chunks(self.rows.len(), n_cols);
-        let total = context.sum(
+        context.sum(
             chunks.len(),
             || Sums::new(n_cols, self.held.width()),
-            Sums::reset,
             |i, sums| self.add_chunk(sums, chunks[i].clone(), precision, context),
-            |total, part| total.add(part, context),
-        )?;
-        total.ok_or(Error::NoData)
+        )
     }
 
     fn add_chunk(
@@ -211,7 +209,9 @@ impl Sums {
             largest: 0.0,
         })
     }
+}
 
+impl PartialSum for Sums {
     fn reset(&mut self) {
         self.scatter.fill(0.0);
         self.cross.fill(0.0);
@@ -221,23 +221,13 @@ impl Sums {
     }
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
-        add_into(&mut self.scatter, &other.scatter, context)?;
+        context.add(&other.scatter, &mut self.scatter)?;
         axpy(1.0, &other.cross, &mut self.cross);
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);
         self.largest = self.largest.max(other.largest);
         Ok(())
     }
-}
-
-/// `total += part`, in parallel.
-pub(crate) fn add_into(total: &mut [f64], part: &[f64], context: &Context<'_>) -> Result<()> {
-    const RUN: usize = 1 << 18;
-    let mut runs: Vec<(&mut [f64], &[f64])> = total.chunks_mut(RUN).zip(part.chunks(RUN)).collect();
-    context.for_each_mut(&mut runs, |_, (total, part)| {
-        axpy(1.0, part, total);
-        Ok(())
-    })
 }
 
 /// Buffers for float32 products.

@@ -15,7 +15,6 @@ from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import plan
 from transferability._scoring.evaluate import Settings, evaluate
 from transferability._uncertainty.influence import compute_influence
-from transferability.metrics._influence import of_evidence
 
 Rows = NDArray[np.float64]
 STEP = 1e-5  # central differences: an error of STEP² times a third derivative of about 1
@@ -36,12 +35,11 @@ def influences(
     options = plan(metric, given.target.task, more, given.provides())[0][metric]
 
     def run(**native: Any) -> Any:
-        found = evaluate(given, {metric: {**options, **native}}, Settings())[metric]
+        settings = Settings(method="svd" if spectrum else "auto")
+        found = evaluate(given, {metric: {**options, **native}}, settings)[metric]
         assert not isinstance(found, Exception), found
         return found
 
-    if spectrum:
-        return float(run()), of_evidence(given, run())
     return float(run()), compute_influence(metric, given, options, run)
 
 
@@ -113,9 +111,9 @@ def test_logme(shape: tuple[int, int], kind: str) -> None:
     expected = differences(weighted, shape[0], rows)
     # The maximum is known to 1e-9 in ln t, the differences to 1e-11/STEP.
     assert found[rows] == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    if shape[0] > shape[1]:  # two ways to the same
+    if shape[0] > shape[1]:  # two ways to the same; at one t they agree to 1e-8 (influence.rs)
         again = influences("logme", x, labels, task, intercept=intercept, spectrum=True)[1]
-        assert again == pytest.approx(found, rel=1e-8, abs=1e-9)
+        assert again[rows] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def test_logme_where_the_features_say_nothing() -> None:

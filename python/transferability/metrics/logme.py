@@ -132,12 +132,10 @@ def options(
 
 
 def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row: from the native module, or from the samples' spectrum."""
-    from ._influence import native, of_evidence
+    """Return the influence of every row; None where the score has none."""
+    from ._influence import native
 
-    score = run(influence=True)
-    found = native(score)
-    return of_evidence(given, score) if found is None else found
+    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

@@ -5,7 +5,8 @@ use std::ffi::c_char;
 
 use crate::error::{Error, Result};
 
-use super::{MAX_ORDER, checked, int, zeros};
+use super::super::memory::zeros;
+use super::{MAX_ORDER, checked, int};
 
 /// Replaces every vector b (one after the other in `vectors`) by A⁻¹b for a positive definite A whose
 /// row-major upper triangle is given (`?posv`); `false`, with nothing solved, where A is not.

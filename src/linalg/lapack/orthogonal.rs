@@ -6,7 +6,8 @@ use ndarray_linalg::{JobSvd, SVDDC};
 
 use crate::error::{Error, Result};
 
-use super::{MAX_ORDER, checked, int, reserved, zeros};
+use super::super::memory::{reserved, zeros};
+use super::{MAX_ORDER, checked, int};
 
 /// The thin SVD a = U diag(s) Vᵀ: U (m, k), s (k,) descending, Vᵀ (k, n), k = min(m, n).
 ///

@@ -5,7 +5,8 @@ use std::ffi::c_char;
 
 use crate::error::{Error, Result};
 
-use super::{MAX_ORDER, checked, int, zeros};
+use super::super::memory::zeros;
+use super::{MAX_ORDER, checked, int};
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix (`?sytrd`), with Q kept as reflectors.
 pub(crate) struct TridiagonalForm {

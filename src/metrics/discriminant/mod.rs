@@ -20,7 +20,8 @@ mod table;
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, gram_add, scale};
-use crate::linalg::lapack::{row_coordinates, zeros};
+use crate::linalg::lapack::row_coordinates;
+use crate::linalg::memory::zeros;
 use crate::stats::{Held, Precision};
 use crate::threads::Context;
 
@@ -175,10 +176,9 @@ impl<'a> Problem<'a> {
     fn sum_means(&mut self, context: &Context<'_>) -> Result<()> {
         let (order, n_classes) = (self.order(), self.classes.counts.len());
         let parts = self.parts();
-        let sums = context.sum(
+        self.means = context.sum(
             parts.len(),
             || zeros::<f64>(n_classes * order, "the class means"),
-            |sums| sums.fill(0.0),
             |part, sums| {
                 let mut row = vec![0.0; order];
                 for i in parts[part].clone() {
@@ -189,9 +189,7 @@ impl<'a> Problem<'a> {
                 }
                 Ok(())
             },
-            |total, part| crate::stats::add_into(total, part, context),
         )?;
-        self.means = sums.ok_or(Error::NoData)?;
         Ok(())
     }
 
@@ -200,10 +198,9 @@ impl<'a> Problem<'a> {
         const PANEL: usize = 1 << 19; // 4 MB
         let order = self.order();
         let parts = self.parts();
-        let within = context.sum(
+        self.within = context.sum(
             parts.len(),
             || zeros::<f64>(order * order, "the scatter within classes"),
-            |within| within.fill(0.0),
             |part, within| {
                 for range in chunks(parts[part].len(), (PANEL / order).clamp(64, 1024)) {
                     context.check()?;
@@ -221,9 +218,7 @@ impl<'a> Problem<'a> {
                 }
                 Ok(())
             },
-            |total, part| crate::stats::add_into(total, part, context),
         )?;
-        self.within = within.ok_or(Error::NoData)?;
         self.difference = false;
         Ok(())
     }

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, product_into, scale};
-use crate::linalg::lapack::{solve_positive, zeros};
+use crate::linalg::lapack::solve_positive;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::{Problem, diagonal};

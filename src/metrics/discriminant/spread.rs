@@ -6,7 +6,8 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
-use crate::linalg::lapack::{TridiagonalForm, zeros};
+use crate::linalg::lapack::TridiagonalForm;
+use crate::linalg::memory::zeros;
 
 const STEPS: usize = 3;
 /// |A1| below this fraction of |A| is rounding.

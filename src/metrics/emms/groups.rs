@@ -11,10 +11,10 @@ use std::hash::{DefaultHasher, Hasher};
 use ndarray::Array2;
 
 use crate::decomp::Projection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::stats::Stats;
 use crate::threads::Context;
 
@@ -78,10 +78,9 @@ fn sums(
     let (n_rows, n_features) = (of_row.len(), stats.n_features);
     // By the shape alone, as in the statistics.
     let size = n_rows.div_ceil((2 * n_rows.div_ceil(5000)).clamp(2, 64));
-    let sums = context.sum(
+    let mut sums = context.sum(
         n_rows.div_ceil(size),
         || zeros::<f64>(counts.len() * n_features, "sums of the features by label"),
-        |sums| sums.fill(0.0),
         |i, sums| {
             let mut x = vec![0.0; n_features];
             for i in i * size..n_rows.min((i + 1) * size) {
@@ -91,12 +90,7 @@ fn sums(
             }
             context.check()
         },
-        |total, part| {
-            axpy(1.0, part, total);
-            Ok(())
-        },
     )?;
-    let mut sums = sums.ok_or(Error::NoData)?;
     let offset = stats.mean_about_shift();
     for (sum, count) in sums.chunks_exact_mut(n_features).zip(counts) {
         axpy(-count, &offset, sum);

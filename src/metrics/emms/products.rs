@@ -9,12 +9,12 @@ use std::ops::Range;
 use ndarray::Array2;
 
 use crate::decomp::Projection;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, row_gram_add, transposed_product_add};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::stats::Stats;
-use crate::threads::Context;
+use crate::threads::{Context, PartialSum};
 
 use super::groups;
 use super::views::View;
@@ -125,6 +125,21 @@ struct Sums {
     sum: Vec<f64>,
 }
 
+impl PartialSum for Sums {
+    fn reset(&mut self) {
+        self.products.fill(0.0);
+        self.gram.fill(0.0);
+        self.sum.fill(0.0);
+    }
+
+    fn add(&mut self, other: &Self, _: &Context<'_>) -> Result<()> {
+        axpy(1.0, &other.products, &mut self.products);
+        axpy(1.0, &other.gram, &mut self.gram);
+        axpy(1.0, &other.sum, &mut self.sum);
+        Ok(())
+    }
+}
+
 impl Panel<'_> {
     /// Over all rows, with the products those with the centred features.
     fn sums(&self, context: &Context<'_>) -> Result<Sums> {
@@ -136,26 +151,14 @@ impl Panel<'_> {
         let work = n_rows.saturating_mul(n_features).saturating_mul(n_vectors);
         let count = if work < SMALL { 1 } else { (2 * n_rows.div_ceil(CHUNK)).clamp(2, 64) };
         let size = n_rows.div_ceil(count);
-        let total = context.sum(
+        let mut total = context.sum(
             n_rows.div_ceil(size),
             || {
                 let products = zeros(n_vectors * n_features, "products with label embeddings")?;
                 Ok(Sums { products, gram: vec![0.0; n_views * n_views], sum: vec![0.0; n_vectors] })
             },
-            |part| {
-                part.products.fill(0.0);
-                part.gram.fill(0.0);
-                part.sum.fill(0.0);
-            },
             |i, part| self.add(part, i * size..n_rows.min((i + 1) * size), context),
-            |total, part| {
-                axpy(1.0, &part.products, &mut total.products);
-                axpy(1.0, &part.gram, &mut total.gram);
-                axpy(1.0, &part.sum, &mut total.sum);
-                Ok(())
-            },
         )?;
-        let mut total = total.ok_or(Error::NoData)?;
         let offset = self.stats.mean_about_shift();
         for (product, sum) in total.products.chunks_exact_mut(n_features).zip(&total.sum) {
             axpy(-sum, &offset, product);

@@ -4,7 +4,8 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{
     axpy, dot, gram_add, product_into, scale, symmetric_product_add, transposed_product_add,
 };
-use crate::linalg::lapack::{Cholesky, MAX_ORDER, TridiagonalForm, zeros};
+use crate::linalg::lapack::{Cholesky, MAX_ORDER, TridiagonalForm};
+use crate::linalg::memory::zeros;
 use crate::stats::{Second, Stats};
 
 use super::Axes;

@@ -28,7 +28,8 @@ mod gaussian;
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{row_gram_add, transposed_product_add};
-use crate::linalg::lapack::{TridiagonalForm, zeros};
+use crate::linalg::lapack::TridiagonalForm;
+use crate::linalg::memory::zeros;
 use crate::stats::{Precision, Second};
 use crate::threads::Context;
 

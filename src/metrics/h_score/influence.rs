@@ -14,7 +14,7 @@ use crate::decomp::{CentredTargets, Prepared};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, scale};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::super::Inputs;

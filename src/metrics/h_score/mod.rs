@@ -28,7 +28,7 @@
 
 mod influence;
 
-use crate::decomp::{Fits, Prepared, Spread};
+use crate::decomp::{Fit, Fits, Prepared, Spread};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
@@ -152,9 +152,10 @@ pub fn h_score(
         _ => n / (n - 1.0) * f64::from(u8::from(a < 1.0)),
     };
     let counts = classes.iter().map(|(_, count)| *count as f64);
-    let share = |(explained, count): (&f64, f64)| factor * explained.max(0.0) / count;
-    let per_target: Vec<f64> = fits.explained.iter().zip(counts.clone()).map(share).collect();
-    let rounding = fits.rounding.iter().zip(counts).map(|(r, count)| factor * r / count).sum();
+    let fitted = fits.targets.iter().zip(counts);
+    let share = |(fit, count): (&Fit, f64)| factor * fit.explained.max(0.0) / count;
+    let per_target: Vec<f64> = fitted.clone().map(share).collect();
+    let rounding = fitted.map(|(fit, count)| factor * fit.rounding / count).sum();
 
     let mut warnings = Vec::new();
     if classes.len() == 1 {

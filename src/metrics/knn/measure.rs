@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{axpy, dot, scale};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 /// Rows that are measured against all others together.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::Rows;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::measure::Measure;

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::outer_product_single;
-use crate::linalg::lapack::{reserved, zeros};
+use crate::linalg::memory::{reserved, zeros};
 use crate::threads::Context;
 
 use super::measure::{Measure, least, nearest_of_all};

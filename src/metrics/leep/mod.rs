@@ -32,7 +32,7 @@ use super::source_terms::{Classes, Normalize};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::linalg::blas::{dot, scale};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 use probabilities::Probabilities;
 

@@ -7,7 +7,7 @@ use super::sweeps::{
     Factors, LANES, Lanes, backward, dots, factorise, forward, forward_each, product, products,
 };
 
-/// A target and a t, for each lane; unused lanes repeat one.
+/// The column of a target and a t, for each lane; unused lanes repeat one.
 pub(super) type Pairs = [(usize, f64); LANES];
 
 /// Sums over all eigenvalues λ at one t.
@@ -21,7 +21,7 @@ pub(super) struct Sums {
     pub(super) dof: f64,
 }
 
-/// A decomposition, as the search over t sees it.
+/// A decomposition that gives the evidence at any t.
 pub(super) trait Curve: Sync {
     /// Sums over all eigenvalues at each t.
     fn sums_at(&self, ts: &Lanes) -> [Sums; LANES];
@@ -31,12 +31,12 @@ pub(super) trait Curve: Sync {
     fn noise(&self) -> Option<f64>;
     /// The rounding to expect in the evidence at the lower end t.
     fn blur(&self, t: f64) -> f64;
-    /// The sums and what the evidence itself needs, for each target at the same ts.
-    fn values_at(&self, ts: &Lanes, targets: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>);
+    /// Sums, and the inner products that the evidence needs, for each column at the same ts.
+    fn values_at(&self, ts: &Lanes, columns: &[usize]) -> ([Sums; LANES], Vec<[Point; LANES]>);
     /// All inner products and sums.
     fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES];
-    /// The posterior mean as coefficients of the basis and of μ.
-    fn posterior(&self, target: usize, t: f64, r: f64) -> (Vec<f64>, f64);
+    /// The posterior mean of a column, as coefficients of the basis and of μ.
+    fn posterior(&self, column: usize, t: f64, r: f64) -> (Vec<f64>, f64);
 }
 
 /// The tridiagonal form: an LDLᵀ factorisation of T + tI and two solves at each t.
@@ -223,7 +223,7 @@ impl Curve for Spectrum {
 
 impl Spectrum {
     /// All inner products of a target at one t.
-    fn point(&self, target: usize, t: f64) -> Point {
+    pub(super) fn point(&self, target: usize, t: f64) -> Point {
         let mut point = Point {
             residual: self.outside[target],
             mean_v: self.mean_outside / t,

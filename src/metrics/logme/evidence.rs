@@ -33,9 +33,11 @@ pub(super) struct Point {
     pub(super) mean_w_size: f64,
 }
 
-/// What a target is, apart from the features.
+/// One column of the labels or targets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
+    /// Its number among the columns.
+    pub(super) column: usize,
     /// N.
     pub(super) n_samples: f64,
     /// Whether an intercept with a flat prior is integrated out.
@@ -46,7 +48,7 @@ pub(super) struct Target {
     pub(super) square: f64,
 }
 
-/// The log evidence and what goes with it at one t.
+/// The log evidence and its parts at one t.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence {
     /// L(t), in nats per sample.
@@ -82,6 +84,7 @@ impl Target {
         (n * (n / q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln()) / (2.0 * n)
     }
 
+    /// L and its parts from the inner products and Σ ln(1 + λ/t) at one t.
     pub(super) fn evidence(&self, point: &Point, log_determinant: f64) -> Evidence {
         if self.intercept {
             let q = point.residual.max(0.0);

@@ -1,4 +1,4 @@
-//! How much each row moves the score: N times the derivative of LogME by the weight of the row.
+//! The influence function of LogME: N times the derivative of the score by the weight of a row.
 //!
 //! With weights w on the rows, n L is Σᵢ wᵢ ln N(yᵢ; xᵢᵀm, 1/β) plus terms in α and m, less half of
 //! ln det A, A = αI + β Σ wᵢ xᵢxᵢᵀ. At the maximum nothing moves to first order with α, β and m, so
@@ -11,37 +11,47 @@
 //!
 //!   hᵢ = zᵀ(S + tI)⁻¹z + 2 zᵀv + μᵀv − N (zᵀv + μᵀv)²/(1 + N μᵀv).
 //!
-//! (1/N) Σ (wᵢ − 1) ψᵢ is the change of the score to first order. Source: the influence function of
-//! Hampel, J. American Statistical Association 69, 1974, of a profiled likelihood. Only
-//! the mean over targets is asked for, and zᵀ(S + tI)⁻¹z is linear in its matrix: one sum of inverses, D²
-//! for each target, serves all rows by one triangular product, N D².
+//! The score moves by (1/N) Σ (wᵢ − 1) ψᵢ to first order. Source: the influence function of Hampel,
+//! J. American Statistical Association 69, 1974, of a profiled likelihood.
+//!
+//! Only the mean over targets is returned, and zᵀ(S + tI)⁻¹z is linear in its matrix, so that one sum of
+//! inverses serves all targets. It comes from one of two decompositions:
+//!
+//! - N > D, the tridiagonal form: D² for each target, and one triangular product, N D².
+//! - else, or where the form did not decide, the spectrum X = U diag(√λ) Vᵀ of the samples: the sum is
+//!   diagonal in the coordinates Vᵀz, N D min(N, D).
 
-use crate::decomp::Side;
+use std::ops::Range;
+
+use crate::decomp::{Shifted, Side, Spectrum};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, triangular_product};
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::super::Inputs;
 use super::super::centred::{Answers, CentredRows, chunks};
-use super::super::leverage::{Shifted, transposed, weighted_inverse};
+use super::super::leverage::{transposed, weighted_inverse};
 use super::curves::{Curve, Tridiagonal};
-use super::search::Place;
-use super::{Found, LogMe};
+use super::evidence::{Evidence, Target, log_determinant};
+use super::search::{Location, Optimum};
+use super::{Maximum, Source};
 
-/// What a target asks of the rows.
-struct Asked {
-    /// Its place among the columns of the labels or targets.
+/// Relative and absolute difference of two computations of one evidence; more, and influences from
+/// the one are not those of the other.
+const SAME: f64 = 1e-7;
+
+/// The constants of a target that all rows share.
+struct Terms {
+    /// Its number among the columns of the labels or targets.
     column: usize,
     intercept: bool,
-    /// T + tI; none where the features say nothing.
-    shifted: Option<Shifted>,
-    /// ȳ with an intercept, else μᵀm: what is added to zᵀm.
+    /// ȳ with an intercept, else μᵀm, which is added to zᵀm.
     level: f64,
     /// μᵀv.
     mean_v: f64,
-    /// 1/(1 + N μᵀv), times N.
+    /// N/(1 + N μᵀv).
     share: f64,
     beta: f64,
     value: f64,
@@ -49,113 +59,272 @@ struct Asked {
     scale: f64,
 }
 
-/// ψ of every row, the mean over targets; none where the tridiagonal form did not decide, or the
-/// maximum lies at no finite noise.
+impl Terms {
+    /// Those of features that say nothing: m = 0 and v = 0.
+    fn without_signal(Maximum { target, best, .. }: &Maximum) -> Self {
+        Self {
+            column: target.column,
+            intercept: target.intercept,
+            level: if target.intercept { target.mean } else { 0.0 },
+            mean_v: 0.0,
+            share: target.n_samples,
+            beta: target.effective() / best.evidence.q,
+            value: best.evidence.value,
+            scale: target.n_samples / target.effective(),
+        }
+    }
+
+    /// Those of an evidence, with μᵀm and μᵀv.
+    fn at(self, target: &Target, evidence: &Evidence, mean_m: f64, mean_v: f64) -> Self {
+        let (beta, value) = (target.effective() / evidence.q, evidence.value);
+        if self.intercept {
+            return Self { beta, value, ..self };
+        }
+        let (n, mean_v) = (target.n_samples, mean_v.max(0.0));
+        Self { beta, value, level: mean_m, mean_v, share: n / (1.0 + n * mean_v), ..self }
+    }
+}
+
+/// Coordinates of rows, and in them Σ over targets of N/(2 C n) (S + tI)⁻¹.
+enum Coordinates {
+    /// z itself, (D,), with the upper triangle (D, D) of U for which zᵀUz is the sum.
+    Features(Vec<f64>),
+    /// Vᵀz, (k,), with V, (D, k), and the diagonal of the sum, (k,).
+    Directions { basis: Vec<f64>, diagonal: Vec<f64> },
+}
+
+/// The posterior of all targets, ready for rows.
+struct Posterior {
+    coordinates: Coordinates,
+    /// m of every target, then v, in these coordinates, (order, 2 · targets).
+    solved: Vec<f64>,
+    terms: Vec<Terms>,
+}
+
+/// Return ψ of every row, the mean over targets.
+///
+/// None where a maximum lies at no finite noise, or where the spectrum of the samples gives another
+/// evidence than the score.
 pub(super) fn influence(
     inputs: &Inputs<'_>,
-    found: &Found,
-    logme: LogMe,
+    maxima: &[Maximum],
     context: &Context<'_>,
 ) -> Result<Option<Vec<f64>>> {
+    if !maxima.iter().all(|one| one.best.within()) {
+        return Ok(None);
+    }
+    let found = match of_form(inputs, maxima, context)? {
+        Some(found) => Some(found),
+        None => of_spectrum(inputs, maxima, context)?,
+    };
+    let Some(posterior) = found else { return Ok(None) };
+    let rows = CentredRows::new(inputs)?;
+    let answers = Answers::new(inputs, &rows)?;
+    let n_columns = inputs.prepared()?.stats.n_targets();
+    let chunks = chunks(rows.n_rows(), ((1 << 19) / rows.n_cols()).clamp(32, 256));
+    let parts = context.map(chunks.len(), |chunk| {
+        posterior.of_rows(&rows, chunks[chunk].clone(), &answers, n_columns)
+    })?;
+    Ok(Some(parts.into_iter().flatten().collect()))
+}
+
+/// From the tridiagonal form of S; none unless it decided all targets.
+fn of_form(
+    inputs: &Inputs<'_>,
+    maxima: &[Maximum],
+    context: &Context<'_>,
+) -> Result<Option<Posterior>> {
     let prepared = inputs.prepared()?;
-    let within = found.optima.iter().all(super::Optimum::within);
-    if prepared.from_samples || !found.by_spectrum.is_empty() || !within {
+    if prepared.from_samples || maxima.iter().any(|one| one.source == Source::Spectrum) {
         return Ok(None);
     }
     let decomp = prepared.decomp(context)?;
     if decomp.side == Side::Dual {
         return Ok(None);
     }
-    let (rows, order, n_targets) = (CentredRows::new(inputs)?, decomp.order(), found.targets.len());
+    let (order, n_targets) = (decomp.order(), maxima.len());
     let curve = Tridiagonal::new(decomp);
-    let mut asked = Vec::with_capacity(n_targets);
-    // (2 · targets, order): m of every target, then v.
+    let (mut terms, mut shifts) = (Vec::with_capacity(n_targets), Vec::new());
+    // (2 · targets, order).
     let mut solved = zeros::<f64>(order * 2 * n_targets, "the posterior means")?;
-    for (k, ((column, target), best)) in found.targets.iter().zip(&found.optima).enumerate() {
-        let n = target.n_samples;
-        let mut one = Asked {
-            column: *column,
-            intercept: logme.intercept,
-            shifted: None,
-            level: if logme.intercept { target.mean } else { 0.0 },
-            mean_v: 0.0,
-            share: n,
-            beta: target.effective() / best.evidence.q,
-            value: best.evidence.value,
-            scale: n / target.effective(),
-        };
-        if best.place != Place::NoSignal {
-            let shifted = Shifted::new(&decomp.form, best.t, 0.0);
-            let (m, _) = curve.posterior(*column, best.t, best.evidence.r);
+    for (k, one) in maxima.iter().enumerate() {
+        let (target, best) = (&one.target, &one.best);
+        let mut own = Terms::without_signal(one);
+        if best.location != Location::NoSignal {
+            let Optimum { t, evidence, .. } = best;
+            let Some(shifted) = Shifted::new(&decomp.form, *t, 0.0) else { return Ok(None) };
+            let (m, _) = curve.posterior(target.column, *t, evidence.r);
             let mut v = decomp.mean_vector().to_vec();
-            let Some(shifted) = shifted else { return Ok(None) };
             shifted.solve(&mut v);
-            if !logme.intercept {
-                one.level = dot(decomp.mean_vector(), &m);
-                one.mean_v = dot(decomp.mean_vector(), &v).max(0.0);
-                one.share = n / (1.0 + n * one.mean_v);
-            }
+            let along = |vector: &[f64]| dot(decomp.mean_vector(), vector);
+            own = own.at(target, evidence, along(&m), along(&v));
             solved[k * order..][..order].copy_from_slice(&m);
             solved[(n_targets + k) * order..][..order].copy_from_slice(&v);
-            one.shifted = Some(shifted);
+            shifts.push((shifted, own.scale / (2 * n_targets) as f64));
         }
-        asked.push(one);
+        terms.push(own);
     }
-    // m and v in the basis of the features, a column each.
     decomp.form.rotate_back(&mut solved)?;
     let solved = transposed(&solved, order)?;
-    let terms: Vec<(&Shifted, f64)> = asked
-        .iter()
-        .filter_map(|one| Some((one.shifted.as_ref()?, one.scale / (2 * n_targets) as f64)))
-        .collect();
-    let inverse = weighted_inverse(&decomp.form, &terms, context)?;
-    let answers = Answers::new(inputs, &rows)?;
-    let n_columns = prepared.stats.n_targets();
-    let chunks = chunks(rows.n_rows(), ((1 << 19) / order).clamp(32, 256));
-    let parts = context.map(chunks.len(), |chunk| {
-        of_rows(&rows, chunks[chunk].clone(), &inverse, &solved, &asked, &answers, n_columns)
-    })?;
-    Ok(Some(parts.into_iter().flatten().collect()))
+    let shifts: Vec<(&Shifted, f64)> = shifts.iter().map(|(one, weight)| (one, *weight)).collect();
+    let inverse = weighted_inverse(&decomp.form, &shifts, context)?;
+    Ok(Some(Posterior { coordinates: Coordinates::Features(inverse), solved, terms }))
 }
 
-fn of_rows(
-    rows: &CentredRows<'_>,
-    range: std::ops::Range<usize>,
-    inverse: &[f64],
-    solved: &[f64],
-    asked: &[Asked],
-    answers: &Answers<'_>,
-    n_columns: usize,
-) -> Result<Vec<f64>> {
-    let (n, order, n_targets) = (range.len(), inverse.len().isqrt(), asked.len());
-    let mut centred = zeros::<f64>(n * order, "a panel of rows")?;
-    for (i, row) in range.clone().zip(centred.chunks_exact_mut(order)) {
-        rows.read_row(i, row);
-    }
-    let mut along = zeros::<f64>(n * 2 * n_targets, "a panel of predictions")?;
-    product_into(&centred, solved, &mut along, n, 2 * n_targets);
-    let mut y = zeros::<f64>(n * n_columns, "a panel of targets")?;
-    for (i, y) in range.zip(y.chunks_exact_mut(n_columns)) {
-        answers.read(rows, i, y);
-    }
-    let mut reach = centred.clone();
-    triangular_product(&mut reach, inverse, order);
-    let rows = centred.chunks_exact(order).zip(reach.chunks_exact(order));
-    let mut total: Vec<f64> = rows.map(|(x, reach)| -dot(x, reach)).collect();
-    for (k, one) in asked.iter().enumerate() {
-        let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns));
-        for (total, (along, y)) in total.iter_mut().zip(found) {
-            let residual = y[one.column] - one.level - along[k];
-            let mut leverage = 0.0; // but for zᵀ(S + tI)⁻¹z, of which all have their sum
-            if !one.intercept {
-                let along_v = along[n_targets + k];
-                let both = along_v + one.mean_v;
-                leverage += along_v + both - one.share * both * both;
+/// From the spectrum of the samples; none where that gives another evidence.
+fn of_spectrum(
+    inputs: &Inputs<'_>,
+    maxima: &[Maximum],
+    context: &Context<'_>,
+) -> Result<Option<Posterior>> {
+    let prepared = inputs.prepared()?;
+    context.check()?;
+    let own;
+    let spectrum = if prepared.from_samples || prepared.stats.holds_rows() {
+        prepared.spectrum()?
+    } else {
+        own = Spectrum::of_samples(prepared.stats, inputs.samples()?)?;
+        &own
+    };
+    let (rank, n_targets) = (spectrum.values.len(), maxima.len());
+    let mut terms = Vec::with_capacity(n_targets);
+    let mut diagonal = vec![0.0; rank];
+    let mut solved = zeros::<f64>(rank * 2 * n_targets, "the posterior means")?;
+    for (k, one) in maxima.iter().enumerate() {
+        let (target, best) = (&one.target, &one.best);
+        let mut own = Terms::without_signal(one);
+        if best.location != Location::NoSignal {
+            let t = best.t;
+            let evidence = target
+                .evidence(&spectrum.point(target.column, t), log_determinant(&spectrum.values, t));
+            let difference = (evidence.value - best.evidence.value).abs();
+            if difference.is_nan() || difference > SAME * (1.0 + best.evidence.value.abs()) {
+                return Ok(None);
             }
-            let own = one.beta.ln() - std::f64::consts::TAU.ln();
-            let term = (own - one.beta * residual * residual - leverage) / 2.0 - one.value;
-            *total += one.scale * term / n_targets as f64;
+            let weight = own.scale / (2 * n_targets) as f64;
+            let along = spectrum.target_scores(target.column).iter().zip(&spectrum.mean);
+            let (mut mean_m, mut mean_v) =
+                (spectrum.mean_outside * evidence.r / t, spectrum.mean_outside / t);
+            for (i, (value, (x, u))) in spectrum.values.iter().zip(along).enumerate() {
+                let inverse = 1.0 / (value + t);
+                let (m, v) = ((value.sqrt() * x + evidence.r * u) * inverse, u * inverse);
+                mean_m += u * m;
+                mean_v += u * v;
+                diagonal[i] += weight * inverse;
+                solved[i * 2 * n_targets + k] = m;
+                solved[i * 2 * n_targets + n_targets + k] = v;
+            }
+            own = own.at(target, &evidence, mean_m, mean_v);
+        }
+        terms.push(own);
+    }
+    let basis = transposed(spectrum.basis(), prepared.stats.n_features)?;
+    let coordinates = Coordinates::Directions { basis, diagonal };
+    Ok(Some(Posterior { coordinates, solved, terms }))
+}
+
+impl Posterior {
+    /// ψ of the rows of a range, the mean over targets.
+    fn of_rows(
+        &self,
+        rows: &CentredRows<'_>,
+        range: Range<usize>,
+        answers: &Answers<'_>,
+        n_columns: usize,
+    ) -> Result<Vec<f64>> {
+        let (n, n_targets, n_features) = (range.len(), self.terms.len(), rows.n_cols());
+        let mut y = zeros::<f64>(n * n_columns, "a panel of targets")?;
+        for (i, y) in range.clone().zip(y.chunks_exact_mut(n_columns)) {
+            answers.read(rows, i, y);
+        }
+        let mut centred = zeros::<f64>(n * n_features, "a panel of rows")?;
+        for (i, row) in range.zip(centred.chunks_exact_mut(n_features)) {
+            rows.read_row(i, row);
+        }
+        let (along, mut total) = self.project(centred, n)?;
+        for (k, one) in self.terms.iter().enumerate() {
+            let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns));
+            for (total, (along, y)) in total.iter_mut().zip(found) {
+                let residual = y[one.column] - one.level - along[k];
+                let mut leverage = 0.0; // but for zᵀ(S + tI)⁻¹z, which `total` has for all targets
+                if !one.intercept {
+                    let along_v = along[n_targets + k];
+                    let both = along_v + one.mean_v;
+                    leverage += along_v + both - one.share * both * both;
+                }
+                let own = one.beta.ln() - std::f64::consts::TAU.ln();
+                let term = (own - one.beta * residual * residual - leverage) / 2.0 - one.value;
+                *total += one.scale * term / n_targets as f64;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Return zᵀm and zᵀv of every target, (n, 2 · targets), and −Σ N/(2 C n) zᵀ(S + tI)⁻¹z, (n,).
+    fn project(&self, centred: Vec<f64>, n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+        let n_columns = 2 * self.terms.len();
+        let mut along = zeros::<f64>(n * n_columns, "a panel of predictions")?;
+        let total = match &self.coordinates {
+            Coordinates::Features(inverse) => {
+                product_into(&centred, &self.solved, &mut along, n, n_columns);
+                let order = centred.len() / n;
+                let mut reach = centred.clone();
+                triangular_product(&mut reach, inverse, order);
+                let rows = centred.chunks_exact(order).zip(reach.chunks_exact(order));
+                rows.map(|(x, reach)| -dot(x, reach)).collect()
+            }
+            Coordinates::Directions { diagonal, .. } if diagonal.is_empty() => vec![0.0; n],
+            Coordinates::Directions { basis, diagonal } => {
+                let mut e = zeros::<f64>(n * diagonal.len(), "a panel of coordinates")?;
+                product_into(&centred, basis, &mut e, n, diagonal.len());
+                product_into(&e, &self.solved, &mut along, n, n_columns);
+                let square =
+                    |e: &[f64]| e.iter().zip(diagonal).map(|(e, d)| e * e * d).sum::<f64>();
+                e.chunks_exact(diagonal.len()).map(|e| -square(e)).collect()
+            }
+        };
+        Ok((along, total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+    use crate::decomp::Prepared;
+    use crate::input::{Block, Response};
+    use crate::metrics::logme::LogMe;
+    use crate::stats::{Precision, Stats};
+
+    #[test]
+    fn both_decompositions_give_the_same_influences() {
+        let context = Context::serial();
+        let next = |i: usize, j: usize| ((37 * i * i + 13 * i * j + 7 * j) as f64 * 0.618).sin();
+        let features = Array2::from_shape_fn((60, 5), |(i, j)| next(i, j) + 1.5);
+        let targets =
+            Array2::from_shape_fn((60, 2), |(i, k)| features[[i, k]] + 2.0 * next(i, 7 + k));
+        let view = features.view();
+        let block = Block::new(&view, Response::Targets(targets.view()), None).unwrap();
+        let mut stats = Stats::empty(Precision::Double);
+        stats.push(&block, &context).unwrap();
+        let prepared = Prepared::new(&stats).unwrap();
+        let inputs =
+            Inputs { prepared: Some(&prepared), samples: Some(&block), ..Inputs::default() };
+        let inputs = Inputs { response: Some(Response::Targets(targets.view())), ..inputs };
+        let rows = CentredRows::new(&inputs).unwrap();
+        let answers = Answers::new(&inputs, &rows).unwrap();
+        for intercept in [false, true] {
+            let logme = LogMe { intercept, ..LogMe::default() };
+            let maxima = logme.find(&prepared, &context).unwrap();
+            let [by_form, by_spectrum] = [of_form, of_spectrum].map(|posterior| {
+                let posterior = posterior(&inputs, &maxima, &context).unwrap().unwrap();
+                posterior.of_rows(&rows, 0..60, &answers, 2).unwrap()
+            });
+            for (a, b) in by_form.iter().zip(&by_spectrum) {
+                assert!((a - b).abs() <= 1e-9_f64.max(1e-8 * b.abs()), "{a} is not {b}");
+            }
+            assert!(by_form.iter().any(|a| a.abs() > 0.1));
         }
     }
-    Ok(total)
 }

@@ -24,19 +24,21 @@
 mod curves;
 mod decided;
 mod evidence;
+mod grid;
 mod influence;
 pub mod reference;
+mod roots;
 mod rounding;
 mod search;
 mod sweeps;
 mod warning;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2, ArrayView1};
 
 use crate::decomp::{CentredTargets, Prepared};
 use crate::error::{Error, Result};
 use crate::linalg::blas::dot;
-use crate::linalg::lapack::zeros;
+use crate::linalg::memory::zeros;
 use crate::stats::{Held, Precision};
 use crate::threads::Context;
 
@@ -46,7 +48,7 @@ use decided::decided;
 use evidence::Target;
 use influence::influence;
 use rounding::rounding;
-use search::{Optimum, Place, search};
+use search::{Location, Optimum, maximise};
 use warning::Warning;
 
 /// The row of the table.
@@ -70,7 +72,7 @@ pub(super) const METRIC: Metric = Metric {
         let prepared = inputs.prepared()?;
         let found = logme.find(prepared, context)?;
         let mut outcome = logme.outcome(prepared, &found, context)?;
-        let rows = if with_influence { influence(inputs, &found, logme, context)? } else { None };
+        let rows = if with_influence { influence(inputs, &found, context)? } else { None };
         outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
         Ok(outcome)
     },
@@ -98,91 +100,111 @@ impl LogMe {
         self.outcome(prepared, &self.find(prepared, context)?, context)
     }
 
-    /// The maximum for every target.
-    fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Found> {
+    /// Return the maximum for every target that is scored.
+    ///
+    /// The tridiagonal form is searched first. Where it cannot decide, the spectrum is, and has the
+    /// last word, unless its maximum lies within the range of the form, which has that one more
+    /// exactly.
+    fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Vec<Maximum>> {
         let targets = self.targets(prepared)?;
-        let n_targets = targets.len();
-        let mut optima = vec![None; n_targets];
-        let (mut by_form, mut lo) = (Vec::new(), 0.0);
-        if !prepared.from_samples {
-            let curve = Tridiagonal::new(prepared.decomp(context)?);
-            let range = self.range(prepared, &curve);
-            let found = search(&curve, &targets, range, context)?;
-            let decided = decided(prepared, &curve, &targets, &found, range.0)?;
-            optima = found.iter().zip(decided).map(|(best, yes)| yes.then_some(*best)).collect();
-            (by_form, lo) = (found, range.0);
-        }
-        // What the tridiagonal form could not decide, the spectrum does; where that lies within the
-        // form's range, the form has it more exactly.
-        let mut rest: Vec<usize> = (0..n_targets).filter(|i| optima[*i].is_none()).collect();
-        if !rest.is_empty() {
+        let (shown, lo) = self.search_form(prepared, &targets, context)?;
+        let open: Vec<Target> = targets
+            .iter()
+            .zip(&shown)
+            .filter(|(_, shown)| !matches!(shown, Shown::Maximum(_)))
+            .map(|(target, _)| *target)
+            .collect();
+        let mut by_spectrum = Vec::new().into_iter();
+        let mut dropped = false;
+        if !open.is_empty() {
             context.check()?;
             let curve = prepared.spectrum()?;
-            let chosen: Vec<_> = rest.iter().map(|i| targets[*i]).collect();
-            let found = search(curve, &chosen, self.range(prepared, curve), context)?;
-            let mut by_spectrum = Vec::new();
-            for (i, best) in rest.iter().zip(found) {
-                let of_form =
-                    by_form.get(*i).filter(|form| form.within() && best.t >= lo && !curve.dropped);
-                optima[*i] = Some(*of_form.unwrap_or(&best));
-                if of_form.is_none() {
-                    by_spectrum.push(*i);
-                }
-            }
-            rest = by_spectrum;
+            dropped = curve.dropped;
+            let range = self.range(prepared, curve);
+            by_spectrum = maximise(curve, &open, range, context)?.into_iter();
         }
-        let optima = optima.into_iter().flatten().collect();
-        Ok(Found { targets, optima, by_spectrum: rest })
+        let decide = |(target, shown): (Target, Shown)| {
+            let (best, source) = match shown {
+                Shown::Maximum(form) => (form, Source::Form),
+                Shown::Candidate(form) => {
+                    let best = by_spectrum.next()?;
+                    // Without signal both have the same limit, and the spectrum its error.
+                    let signal = best.location != Location::NoSignal;
+                    if form.within() && best.t >= lo && !dropped && signal {
+                        (form, Source::Form)
+                    } else {
+                        (best, Source::Spectrum)
+                    }
+                }
+                Shown::Nothing => (by_spectrum.next()?, Source::Spectrum),
+            };
+            Some(Maximum { target, best, source })
+        };
+        Ok(targets.into_iter().zip(shown).filter_map(decide).collect())
+    }
+
+    /// Return what the tridiagonal form shows of each target, and the least t that it was searched
+    /// for.
+    fn search_form(
+        self,
+        prepared: &Prepared<'_>,
+        targets: &[Target],
+        context: &Context<'_>,
+    ) -> Result<(Vec<Shown>, f64)> {
+        if prepared.from_samples {
+            return Ok((vec![Shown::Nothing; targets.len()], 0.0));
+        }
+        let curve = Tridiagonal::new(prepared.decomp(context)?);
+        let range = self.range(prepared, &curve);
+        let optima = maximise(&curve, targets, range, context)?;
+        let decided = decided(prepared, &curve, targets, &optima, range.0)?;
+        let shown = |(best, decided)| {
+            if decided { Shown::Maximum(best) } else { Shown::Candidate(best) }
+        };
+        Ok((optima.into_iter().zip(decided).map(shown).collect(), range.0))
     }
 
     fn outcome(
         self,
         prepared: &Prepared<'_>,
-        found: &Found,
+        maxima: &[Maximum],
         context: &Context<'_>,
     ) -> Result<Outcome> {
-        let Found { targets, optima, by_spectrum: rest } = found;
-        let n_targets = targets.len();
-        let rounding = rounding(prepared, targets, optima, rest, context)?;
-        let mut outcome = outcome(prepared, targets, optima, rounding);
+        let rounding = rounding(prepared, maxima, context)?;
+        let mut outcome = outcome(prepared, maxima, rounding);
         if self.keep_coef {
-            let coef = coefficients(prepared, targets, optima, rest, context)?;
-            let mean = ndarray::Array1::from(prepared.mean());
-            let offset = if self.intercept {
-                targets
-                    .iter()
-                    .zip(coef.rows())
-                    .map(|((_, target), m)| target.mean - m.dot(&mean))
-                    .collect()
-            } else {
-                vec![0.0; n_targets]
+            let coef = coefficients(prepared, maxima, context)?;
+            let mean = Array1::from(prepared.mean());
+            let offset = |(one, m): (&Maximum, ArrayView1<'_, f64>)| {
+                if self.intercept { one.target.mean - m.dot(&mean) } else { 0.0 }
             };
+            let offset = maxima.iter().zip(coef.rows()).map(offset).collect();
             outcome.details.push(("coef", Detail::Matrix(coef)));
             outcome.details.push(("offset", Detail::Numbers(offset)));
         }
-        let n_left_out = prepared.stats.n_targets() - n_targets;
+        let n_left_out = prepared.stats.n_targets() - maxima.len();
         if n_left_out > 0 {
-            let kept = targets.iter().map(|(number, _)| *number).collect();
+            let kept = maxima.iter().map(|one| one.target.column).collect();
             outcome.details.push(("kept", Detail::Counts(kept)));
             outcome.warnings.push(Warning::LeftOut { n_targets: n_left_out }.to_string());
         }
         Ok(outcome)
     }
 
-    /// The targets to score, with their numbers.
-    fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<(usize, Target)>> {
+    /// Return the targets to score.
+    fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<Target>> {
         let centred = CentredTargets::new(prepared.stats);
         let n_samples = prepared.stats.n_samples as f64;
         let columns = centred.mean.iter().zip(&centred.square).enumerate();
         let varies =
             |(_, (_, square)): &(usize, (&f64, &f64))| !self.skip_constant || **square > 0.0;
         let target = |(column, (mean, square)): (usize, (&f64, &f64))| {
-            let target =
-                Target { n_samples, intercept: self.intercept, mean: *mean, square: *square };
+            let (intercept, mean, square) = (self.intercept, *mean, *square);
+            let target = Target { column, n_samples, intercept, mean, square };
             if target.whole() > 0.0 {
-                Ok((column, target))
+                Ok(target)
             } else if self.intercept {
-                Err(Error::ConstantTarget { column, value: *mean })
+                Err(Error::ConstantTarget { column, value: mean })
             } else {
                 Err(Error::ZeroTarget { column })
             }
@@ -209,76 +231,91 @@ impl LogMe {
     }
 }
 
-/// The maximum of the evidence for every target.
-struct Found {
-    /// The targets that are scored, with their numbers.
-    targets: Vec<(usize, Target)>,
-    optima: Vec<Optimum>,
-    /// Places of those that the spectrum decided.
-    by_spectrum: Vec<usize>,
+/// What the tridiagonal form shows of a target.
+#[derive(Debug, Clone, Copy)]
+enum Shown {
+    /// Its maximum.
+    Maximum(Optimum),
+    /// A maximum that the spectrum has to confirm.
+    Candidate(Optimum),
+    /// Nothing: it was not searched.
+    Nothing,
 }
 
-/// The posterior means, (C, D); zero where the features say nothing.
+/// The decomposition that a maximum is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Form,
+    Spectrum,
+}
+
+/// The maximum of the evidence of one target.
+#[derive(Debug, Clone, Copy)]
+struct Maximum {
+    target: Target,
+    best: Optimum,
+    source: Source,
+}
+
+/// Return the posterior means, (C, D); zero where the features say nothing.
 fn coefficients(
     prepared: &Prepared<'_>,
-    targets: &[(usize, Target)],
-    optima: &[Optimum],
-    by_spectrum: &[usize],
+    maxima: &[Maximum],
     context: &Context<'_>,
 ) -> Result<Array2<f64>> {
     let n_features = prepared.stats.n_features;
-    let coef = zeros(optima.len() * n_features, "the coefficients")?;
+    let coef = zeros(maxima.len() * n_features, "the coefficients")?;
     let mut coef =
-        Array2::from_shape_vec((optima.len(), n_features), coef).map_err(|_| Error::NoData)?;
-    let informed = |i: &usize| optima[*i].place != Place::NoSignal;
-    let by_form: Vec<usize> =
-        (0..optima.len()).filter(|i| informed(i) && !by_spectrum.contains(i)).collect();
-    let by_spectrum: Vec<usize> = by_spectrum.iter().copied().filter(informed).collect();
-    let mut fill = |chosen: &[usize], means: Vec<f64>| {
-        for (i, m) in chosen.iter().zip(means.chunks_exact(n_features)) {
-            coef.row_mut(*i).assign(&ndarray::ArrayView1::from(m));
+        Array2::from_shape_vec((maxima.len(), n_features), coef).map_err(|_| Error::NoData)?;
+    for source in [Source::Form, Source::Spectrum] {
+        let chosen: Vec<usize> = (0..maxima.len())
+            .filter(|i| maxima[*i].source == source)
+            .filter(|i| maxima[*i].best.location != Location::NoSignal)
+            .collect();
+        if chosen.is_empty() {
+            continue;
         }
-    };
-    let posteriors = |curve: &dyn Curve, chosen: &[usize]| -> (Vec<f64>, Vec<f64>) {
-        let posterior = |i: &usize| {
-            let Optimum { t, evidence, .. } = optima[*i];
-            curve.posterior(targets[*i].0, t, evidence.r)
+        let posteriors = |curve: &dyn Curve| -> (Vec<f64>, Vec<f64>) {
+            let posterior = |i: &usize| {
+                let Maximum { target, best, .. } = &maxima[*i];
+                curve.posterior(target.column, best.t, best.evidence.r)
+            };
+            let (along, along_mean): (Vec<Vec<f64>>, _) = chosen.iter().map(posterior).unzip();
+            (along.concat(), along_mean)
         };
-        let (along, along_mean): (Vec<Vec<f64>>, _) = chosen.iter().map(posterior).unzip();
-        (along.concat(), along_mean)
-    };
-    if !by_form.is_empty() {
-        let decomp = prepared.decomp(context)?;
-        let curve = Tridiagonal::new(decomp);
-        let (along, along_mean) = posteriors(&curve, &by_form);
-        fill(&by_form, decomp.to_features(prepared.stats, along, &along_mean)?);
-    }
-    if !by_spectrum.is_empty() {
-        let spectrum = prepared.spectrum()?;
-        let (along, along_mean) = posteriors(spectrum, &by_spectrum);
-        fill(&by_spectrum, spectrum.to_features(prepared, &along, &along_mean)?);
+        let means = match source {
+            Source::Form => {
+                let decomp = prepared.decomp(context)?;
+                let (along, along_mean) = posteriors(&Tridiagonal::new(decomp));
+                decomp.to_features(prepared.stats, along, &along_mean)?
+            }
+            Source::Spectrum => {
+                let spectrum = prepared.spectrum()?;
+                let (along, along_mean) = posteriors(spectrum);
+                spectrum.to_features(prepared, &along, &along_mean)?
+            }
+        };
+        for (i, m) in chosen.iter().zip(means.chunks_exact(n_features)) {
+            coef.row_mut(*i).assign(&ArrayView1::from(m));
+        }
     }
     Ok(coef)
 }
 
-fn outcome(
-    prepared: &Prepared<'_>,
-    targets: &[(usize, Target)],
-    optima: &[Optimum],
-    rounding: Vec<f64>,
-) -> Outcome {
+fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> Outcome {
     const EXACT: f64 = 1e-9;
-    let count = |place| optima.iter().filter(|best| best.place == place).count();
-    let per_target: Vec<f64> = optima
-        .iter()
-        .map(|best| if best.place == Place::Rising { f64::INFINITY } else { best.evidence.value })
-        .collect();
-    let beta = targets.iter().zip(optima).map(|((_, target), best)| match best.place {
-        Place::LowerEnd | Place::Rising => f64::INFINITY,
+    let count = |location| maxima.iter().filter(|one| one.best.location == location).count();
+    let values = maxima.iter().map(|one| match one.best.location {
+        Location::Rising => f64::INFINITY,
+        _ => one.best.evidence.value,
+    });
+    let per_target: Vec<f64> = values.collect();
+    let beta = maxima.iter().map(|Maximum { target, best, .. }| match best.location {
+        Location::LowerEnd | Location::Rising => f64::INFINITY,
         _ => target.effective() / best.evidence.q,
     });
-    let alpha = targets.iter().zip(optima).map(|((_, target), best)| match best.place {
-        Place::NoSignal => f64::INFINITY,
+    let alpha = maxima.iter().map(|Maximum { target, best, .. }| match best.location {
+        Location::NoSignal => f64::INFINITY,
         _ => best.t * (target.effective() / best.evidence.q),
     });
     // Single precision is asked for, with its errors; only double promises digits.
@@ -291,8 +328,8 @@ fn outcome(
         warnings.push(Warning::SingleClass.to_string());
     }
     for (n_targets, warning) in [
-        (count(Place::Rising), Warning::Unbounded { n_targets: count(Place::Rising) }),
-        (count(Place::LowerEnd), Warning::Interpolates { n_targets: count(Place::LowerEnd) }),
+        (count(Location::Rising), Warning::Unbounded { n_targets: count(Location::Rising) }),
+        (count(Location::LowerEnd), Warning::Interpolates { n_targets: count(Location::LowerEnd) }),
         (lost, Warning::LostDigits { n_targets: lost }),
     ] {
         if n_targets > 0 {
@@ -306,7 +343,7 @@ fn outcome(
             ("beta", Detail::Numbers(beta.collect())),
             ("converged", Detail::Flags(per_target.iter().map(|v| v.is_finite()).collect())),
             ("rounding", Detail::Numbers(rounding)),
-            ("iterations", Detail::Counts(optima.iter().map(|best| best.evaluations).collect())),
+            ("iterations", Detail::Counts(maxima.iter().map(|one| one.best.evaluations).collect())),
         ],
         per_target,
         warnings,

@@ -1,8 +1,8 @@
-//! What LogME warns of.
+//! The warnings of LogME.
 
 use std::fmt;
 
-/// What the user should know before trusting a value.
+/// A reason to doubt a value that is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Warning {
     /// All labels are equal.
@@ -54,7 +54,8 @@ impl fmt::Display for Warning {
             Self::LostDigits { n_targets } => write!(
                 f,
                 "{n_targets} target(s) depend on directions or residuals that are resolved to a few \
-                 digits only (by method=\"svd\" to more than by one-pass statistics)"
+                 digits only (a singular value decomposition of the samples resolves more than \
+                 one-pass statistics)"
             ),
         }
     }

@@ -24,7 +24,8 @@ use crate::decomp::{Prepared, Side};
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, product_into, row_gram_add};
-use crate::linalg::lapack::{TridiagonalForm, thin_svd, zeros};
+use crate::linalg::lapack::{TridiagonalForm, thin_svd};
+use crate::linalg::memory::zeros;
 use crate::stats::Second;
 use crate::threads::Context;
 

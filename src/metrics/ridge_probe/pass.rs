@@ -8,17 +8,17 @@
 //!
 //! A row of weight w counts as √w times the row in K, and is left out once.
 
-use crate::decomp::CentredTargets;
-use crate::error::{Error, Result};
+use crate::decomp::{CentredTargets, Shifted};
+use crate::error::Result;
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, product_into, scale};
-use crate::linalg::lapack::zeros;
+use crate::linalg::blas::{product_into, scale};
+use crate::linalg::memory::zeros;
 use crate::stats::Precision;
 use crate::threads::Context;
 
 use super::super::Inputs;
 use super::super::centred::{Answers, CentredRows, chunks};
-use super::super::leverage::{Shifted, transposed};
+use super::super::leverage::transposed;
 use super::sides::Side;
 
 /// Sums over the rows, each left out once.
@@ -93,8 +93,6 @@ struct Pass<'a, 'b> {
     weights: Vec<Vec<f64>>,
 }
 
-type Sums = (Vec<f64>, Vec<f64>);
-
 impl Pass<'_, '_> {
     fn chunks(&self) -> Vec<std::ops::Range<usize>> {
         chunks(self.rows.n_rows(), ((1 << 19) / self.side.form.order()).clamp(32, 256))
@@ -117,27 +115,28 @@ impl Pass<'_, '_> {
         (largest == codes[i] as usize).then_some(largest)
     }
 
-    fn sums(&self, context: &Context<'_>) -> Result<Sums> {
+    /// Squares of errors and counts of right rows, (ridges, targets) each.
+    fn sums(&self, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
         let chunks = self.chunks();
         let len = self.ridges.len() * self.mean.len();
-        let sums = context.sum(
+        let mut squares = context.sum(
             chunks.len(),
-            || Ok((vec![0.0; len], vec![0.0; len])),
-            |(squares, right)| {
-                squares.fill(0.0);
-                right.fill(0.0);
-            },
-            |chunk, sums| self.add(chunks[chunk].clone(), sums),
-            |total, part| {
-                axpy(1.0, &part.0, &mut total.0);
-                axpy(1.0, &part.1, &mut total.1);
-                Ok(())
+            || Ok(vec![0.0; 2 * len]),
+            |chunk, sums| {
+                let (squares, right) = sums.split_at_mut(len);
+                self.add(chunks[chunk].clone(), squares, right)
             },
         )?;
-        sums.ok_or(Error::NoData)
+        let right = squares.split_off(len);
+        Ok((squares, right))
     }
 
-    fn add(&self, range: std::ops::Range<usize>, (squares, right): &mut Sums) -> Result<()> {
+    fn add(
+        &self,
+        range: std::ops::Range<usize>,
+        squares: &mut [f64],
+        right: &mut [f64],
+    ) -> Result<()> {
         let n_targets = self.mean.len();
         for (l, shifted) in self.shifted.iter().enumerate() {
             if shifted.is_none() {

@@ -1,14 +1,15 @@
 //! S = XᵀX of the standardised features or, for N ≤ D, K = XXᵀ + κ 11ᵀ/N, in tridiagonal form, with
 //! what is asked of it. κ, the mean eigenvalue, is for the vector of ones, which K does not see.
 
+use crate::decomp::Shifted;
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, row_gram_add, scale};
-use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm, zeros};
+use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm};
+use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::super::centred::{Answers, CentredRows, chunks};
-use super::super::leverage::Shifted;
 
 /// S or K in tridiagonal form, with what is asked of it.
 pub(super) struct Side {
@@ -81,17 +82,14 @@ impl Side {
             row.iter_mut().zip(&squares).for_each(|(x, inverse)| *x *= inverse);
         }
         let parts = chunks(n_cols, n_cols.div_ceil(8).max(4096));
-        let gram = context.sum(
+        let mut gram = context.sum(
             parts.len(),
             || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
-            |gram| gram.fill(0.0),
             |part, gram| {
                 row_gram_add(&x, n_cols, parts[part].clone(), gram);
                 Ok(())
             },
-            |total, part| crate::stats::add_into(total, part, context),
         )?;
-        let mut gram = gram.ok_or(Error::NoData)?;
         drop(x);
         let added = gram.iter().step_by(n_rows + 1).sum::<f64>() / n_rows as f64;
         let root: Vec<f64> = rows.weights.iter().map(|weight| weight.sqrt()).collect();

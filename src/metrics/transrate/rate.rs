@@ -15,7 +15,8 @@ use ndarray::Array2;
 use crate::decomp::ScaledFactor;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
-use crate::linalg::lapack::{Cholesky, MAX_ORDER, thin_svd, zeros};
+use crate::linalg::lapack::{Cholesky, MAX_ORDER, thin_svd};
+use crate::linalg::memory::zeros;
 use crate::stats::{Precision, Second, Stats};
 
 /// The rounding from where singular values are asked. They take about fifty times as long, so that

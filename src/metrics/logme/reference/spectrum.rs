@@ -5,7 +5,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use super::recipe::{Constants, Recipe, Start};
 use crate::error::{Error, Result};
 use crate::linalg::blas;
-use crate::linalg::lapack::{MAX_ORDER, thin_svd, zeros};
+use crate::linalg::lapack::{MAX_ORDER, thin_svd};
+use crate::linalg::memory::zeros;
 
 /// Singular values that `thuml/LogME` keeps where it takes them from `FᵀF`: absolute, not relative.
 const THUML_CUT: f64 = 1e-10;
