@@ -41,7 +41,7 @@ class RowOptions:
 
 @dataclass(frozen=True, eq=False)
 class LayerBatch:
-    """The rows of a layer with labels and groups; `selection` if a sample makes several rows."""
+    """Rows of a layer with labels and groups; a `selection` where rows are tokens or positions."""
 
     rows: Tensor
     labels: NDArray[Any] | None
@@ -57,14 +57,8 @@ class LayerBatch:
 class Batch:
     """The labels, masks and groups of a batch, and the conversion of its features to rows.
 
-    Parameters
-    ----------
-    options : RowOptions
-        Those of the extraction.
-    labels, attention_mask, word_ids, groups
-        As :meth:`Extractor.update` takes them.
-    first : int
-        Number of samples before this batch.
+    Labels, mask, words and groups are those of :meth:`Extractor.update`; `first` samples came
+    before this batch.
     """
 
     def __init__(
@@ -83,7 +77,7 @@ class Batch:
         self._groups = None if groups is None else as_array(groups, "groups")[0]
         self._first = first
         self._sample_labels: NDArray[Any] | None = None
-        self._selections: dict[tuple[Any, ...], Selection] = {}
+        self._selections: dict[tuple[Any, ...], Selection] = {}  # the same for layers of one shape
         self.n_samples = 0
 
     def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> LayerBatch:
@@ -95,14 +89,12 @@ class Batch:
             )
         with torch.autocast(x.device.type, enabled=False):
             self.n_samples = len(x)
-            mask = None
-            pool = self._options.pools[layer.name]
+            mask, pool = None, self._options.pools[layer.name]
             if x.ndim == 3 and self._word_ids is None and pool != "flatten":
                 mask = self._choose_mask(layer, find_mask)
-            return self._take(layer.name, x, mask)
+            return self._convert(layer.name, x, pool, mask)
 
-    def _take(self, layer: str, x: Tensor, mask: Tensor | None) -> LayerBatch:
-        pool = self._options.pools[layer]
+    def _convert(self, layer: str, x: Tensor, pool: Pool, mask: Tensor | None) -> LayerBatch:
         if callable(pool):
             x = pool(x, mask)
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
@@ -110,8 +102,10 @@ class Batch:
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
         check_real(x, layer)
         if self._word_ids is not None and x.ndim == 3:
-            selection = self._select_words(x.shape[1], str(pool))
-            return self._gather(x.flatten(0, 1), selection)
+            key = ("words", x.shape[1], str(pool))
+            if key not in self._selections:
+                self._selections[key] = select_words(self._labels, self._word_ids, *key[1:])
+            return self._gather(x.flatten(0, 1), self._selections[key])
         if pool in ("first_subword", "last_subword") or self._word_ids is not None:
             raise DataError(
                 f"layer {layer!r} gives {tuple(x.shape)}; rows of words need word_ids, and "
@@ -129,7 +123,7 @@ class Batch:
         return LayerBatch(rows, self._read_labels(), self._groups)
 
     def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
-        """Return the logits of the model for the same rows."""
+        """Convert the logits of the model to an array with the same rows as `like`."""
         if logits is None:
             raise DataError("outputs=True, but the model gave no tensor, or was not called itself")
         logits = as_float(logits)
@@ -145,12 +139,12 @@ class Batch:
         return np.array(logits.cpu().numpy())
 
     def _choose_mask(self, layer: LayerRequest, find_mask: FindMask) -> Tensor | None:
-        given = self._mask
-        if isinstance(given, Mapping):
-            given = given[layer.name] if layer.name in given else find_mask(layer)
-        elif given is None:
-            return find_mask(layer)
-        return given if given is None or isinstance(given, Tensor) else torch.as_tensor(given)
+        mask = self._mask
+        if isinstance(mask, Mapping) and layer.name in mask:
+            mask = mask[layer.name]
+        elif mask is None or isinstance(mask, Mapping):
+            mask = find_mask(layer)
+        return None if mask is None else torch.as_tensor(mask)
 
     def _read_labels(self) -> NDArray[Any] | None:
         if self._labels is not None and self._sample_labels is None:
@@ -160,13 +154,6 @@ class Batch:
                 labels = labels.reshape(len(labels), -1)
             self._sample_labels = read_labels(labels)[0]
         return self._sample_labels
-
-    def _select_words(self, n_tokens: int, pool: str) -> Selection:
-        key = ("words", n_tokens, pool)
-        if key not in self._selections:
-            assert self._word_ids is not None, "callers check"
-            self._selections[key] = select_words(self._labels, self._word_ids, n_tokens, pool)
-        return self._selections[key]
 
     def _select_tokens(self, x: Tensor, mask: Tensor | None) -> Selection:
         key = ("tokens", x.shape[1])
@@ -182,14 +169,10 @@ class Batch:
         shape = (maps.shape[0], maps.shape[2], maps.shape[3])
         key = ("positions", *shape)
         if key not in self._selections:
-            options = self._options
+            labels = None if self._labels is None else as_array(self._labels, "labels")[0]
+            n_positions, seed = self._options.positions, self._options.seed
             self._selections[key] = select_positions(
-                None if self._labels is None else as_array(self._labels, "labels")[0],
-                shape,
-                first=self._first,
-                n_positions=options.positions,
-                seed=options.seed,
-                ignore=options.ignore,
+                labels, shape, self._first, n_positions, seed, self._options.ignore
             )
         return self._selections[key]
 
@@ -204,14 +187,13 @@ class Batch:
 
 
 def average_layers(taken: Mapping[str, LayerBatch]) -> LayerBatch:
-    """Average the rows of all layers."""
-    first = next(iter(taken))
+    """Average the rows of all layers; raise DataError if their shapes differ."""
+    first, batch = next(iter(taken.items()))
     for name, other in taken.items():
-        if other.rows.shape != taken[first].rows.shape:
-            shapes = f"{tuple(taken[first].rows.shape)} and {tuple(other.rows.shape)}"
+        if other.rows.shape != batch.rows.shape:
             raise DataError(
-                f"layers {first!r} and {name!r} give rows of shape {shapes}, which have no mean; "
-                f"choose layers of one width"
+                f"layers {first!r} and {name!r} give rows of shape {tuple(batch.rows.shape)} and "
+                f"{tuple(other.rows.shape)}, which have no mean; choose layers of one width"
             )
-    rows = torch.stack([each.rows.to(taken[first].rows.device) for each in taken.values()]).mean(0)
-    return replace(taken[first], rows=rows)
+    rows = torch.stack([each.rows.to(batch.rows.device) for each in taken.values()])
+    return replace(batch, rows=rows.mean(0))

@@ -28,7 +28,7 @@ def score_layer(
     metrics: str | Sequence[str],
     options: Mapping[str, Any],
 ) -> Score | Scores:
-    """Score a layer: from statistics where a metric allows it, else from kept rows and outputs."""
+    """Score a layer from its statistics; metrics that need more use kept rows and outputs."""
     names = metric_names(metrics)
     if unknown := sorted(set(options) - {o for name in names for o in spec_of(name).option_names}):
         raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
@@ -38,7 +38,7 @@ def score_layer(
     found = Scores({}, {})
     if everything or by_stats:
         asked = metrics if everything else by_stats
-        found = stats.score(asked, **_taken(options, by_stats))
+        found = stats.score(asked, **_select_options(options, by_stats))
     if others and (rows.has_features or outputs is not None):
         found = _with_rows(found, rows, stats, outputs, others, everything, options)
     elif others and not everything:
@@ -67,18 +67,16 @@ def _with_rows(
     if features is not None and features.dtype == np.float16:
         features = features.astype(np.float32)
     given: dict[str, Any] = {}
-    of_classes = outputs is not None and outputs.shape[1] > 1
-    if outputs is not None and (of_classes or not everything):
+    if outputs is not None and (outputs.shape[1] > 1 or not everything):
         probs = to_class_probabilities(outputs)
         given = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
     labels = rows.labels()
-    chosen = _taken(options, names)
     scores, skipped = dict(found), dict(found.skipped)
     for name in names:
         try:
             scores[name] = score(
                 features, labels, name, task=stats.task if labels is not None else "auto",
-                **given, **{k: v for k, v in chosen.items() if k in spec_of(name).option_names},
+                **given, **_select_options(options, [name]),
             )  # fmt: skip
             skipped.pop(name, None)
         except (DataError, ImportError) as error:
@@ -88,19 +86,13 @@ def _with_rows(
     return Scores(scores, skipped)
 
 
-def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _select_options(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     known = {option for name in names for option in spec_of(name).option_names}
     return {name: value for name, value in options.items() if name in known}
 
 
 def to_class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return outputs (n, K) as probabilities of classes.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two classes.
-    """
+    """Return outputs (n, K) as probabilities of classes; raise DataError if K < 2."""
     if outputs.shape[1] < 2:
         raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
     return to_probabilities(outputs)

@@ -1,19 +1,18 @@
-"""Accumulate sufficient statistics on the device of the rows; O(D²) numbers come back to the host.
+"""Accumulate sufficient statistics on a device; only O(D²) numbers are copied to the host.
 
-The contents are those of the native statistics (see src/stats/mod.rs), in float64 on the device of
-the rows: the rows themselves while N ≤ D, afterwards moments about a shift s. The shift is the mean
-of the first block, and exactly the value of a column that is constant there. ``_accumulate`` has
-the sums, and compares them with those of TransferabilityMetric.
+The statistics are those of the native core (see src/stats/mod.rs), in float64: the rows themselves
+while N ≤ D, then moments about a shift s. The shift of a column is its mean in the first block;
+where the column is constant there, exactly its value. ``_accumulate`` defines the sums, and
+compares them with those of TransferabilityMetric.
 
-The scatter of a block is one product, in float32 or float64, added up in float64. In float32 the
-columns are first divided by powers of two near their largest value, which prevents overflow and
-underflow. The error of an entry S_ij is then about 1e-7·√(S_ii S_jj), as with
+The scatter of a block is one product, in float32 or float64; the scatters of blocks are added in
+float64. In float32 the columns are first divided by powers of two near their largest value, which
+prevents overflow and underflow. The error of an entry S_ij is then about 1e-7·√(S_ii S_jj), as with
 ``Stats(precision="single")``. LogME and metrics that shrink the covariance change by at most 1e-6.
-The plain H-score divides by every variance: it changes by 1e-5 where variances differ by 1e6, and
-by more where they differ by more.
+The plain H-score divides by every variance: it changes by 1e-5 where variances differ by a factor
+of 1e6, and by more beyond that.
 
-Memory: in float32, 8·D² bytes for the scatter and 4·D² for a product; in float64 the product is
-added to the scatter in place, 8·D².
+Memory: 8·D² bytes for the scatter and, in float32, 4·D² for a product.
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ __all__ = ["DeviceMoments"]
 class DeviceMoments:
     """Accumulate statistics of rows on their device; :meth:`to_stats` returns them as `Stats`.
 
-    Parameters
-    ----------
-    dtype : torch.dtype, default=torch.float32
-        Precision of the products that make the scatter: float32 or float64.
+    The scatter is a sum of products in `dtype`, float32 or float64.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
@@ -69,16 +65,15 @@ class DeviceMoments:
         self._n_features = d
         self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
         self._n += n
-        if self._held is not None:
-            self._held.append((rows, target))
-            if self._n <= d:
-                return
-            self._begin(self._held[0][0], self._held[0][1])
-            held, self._held = self._held, None
-            while held:
-                self._accumulate(*held.pop(0))
-        else:
+        if self._held is None:
             self._accumulate(rows, target)
+            return
+        self._held.append((rows, target))
+        if self._n > d:
+            held, self._held = self._held, None
+            self._begin(*held[0])
+            while held:
+                self._accumulate(*held.pop(0))  # frees each block
 
     def _begin(self, rows: Tensor, target: Target) -> None:
         """Choose the shift, and the scale of each column, from the first block."""
@@ -112,7 +107,7 @@ class DeviceMoments:
                 add_targets(sums, x, target.values - sums["target_shift"])
 
     def _add_classes(self, x: Tensor, labels: NDArray[Any], known: tuple[str, ...] | None) -> None:
-        """Add the rows of each class; a class that is new gets the next row of the table."""
+        """Add the sum of each class; a new class gets the next row of the table."""
         ids, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
         names = ids.tolist() if known is None else [known[i] for i in ids]
         for name in names:
@@ -122,15 +117,13 @@ class DeviceMoments:
         codes = np.array([self._codes[name] for name in names])
         for code, count in zip(codes, counts, strict=True):
             self._counts[code] += int(count)
-        members = places.reshape(1, -1) == np.arange(len(ids))[:, None]
+        members = (places.reshape(1, -1) == np.arange(len(ids))[:, None]).astype(np.float64)
         table = self._sums.get("class_sums", x.new_zeros(0, x.shape[1]))
         if len(table) < len(self._codes):
             room = max(len(self._codes), min(2 * len(table), len(table) + 1024))
             table = torch.cat([table, table.new_zeros(room - len(table), x.shape[1])])
         self._sums["class_sums"] = table
-        add_classes(
-            self._sums, send(members.astype(np.float64), x.device), x, send(codes, x.device)
-        )
+        add_classes(self._sums, send(members, x.device), x, send(codes, x.device))
 
     def to_stats(self, n_threads: int | None = None) -> Stats:
         """Return the statistics of all rows so far, on the host; more rows may follow."""

@@ -1,9 +1,9 @@
-"""Transferability as a torchmetrics metric: states that merge over batches and processes by sums.
+"""A torchmetrics metric of transferability: its states are sums, merged over batches and processes.
 
 The states are the sums of ``_accumulate`` about a shift s (D,) of the features and a shift p (K,)
 of the targets, the same in all processes; the scatter Σ (x - s)(x - s)ᵀ; and the least and the
-largest value of each column, which show whether it is exactly constant. All are float64, on the
-device of the module. A batch takes O(B D²) time, and the states O(D²) memory.
+largest value of each column, which are equal in a constant column. All are float64, on the device
+of the module. A batch takes O(B D²) time, and the states take O(D²) memory.
 """
 
 from __future__ import annotations
@@ -19,12 +19,7 @@ from .._metric.registry import metric_specs, plan
 from .._metric.score import Score
 from .._stats.stats import Stats
 from .._util.optional import need
-from ..errors import (
-    DataError,
-    DtypeError,
-    TransferabilityError,
-    TransferabilityWarning,
-)
+from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 from ._accumulate import add_classes, add_rows, add_targets, zero_sums
 from ._metric_batch import check_batch
 from ._metric_moments import convert_moments, describe_lost_digits
@@ -119,23 +114,23 @@ class TransferabilityMetric(_Metric):
 
         d, k = num_features, self.width
         of_classes = self.task == "classification"
-        sums = {"count": torch.zeros((), dtype=torch.float64)}
-        sums |= zero_sums(d, None if of_classes else k)
-        shapes = {"class_counts": (k,), "class_sums": (k, d)}
-        shapes = shapes if of_classes else {"target_sum": (k,), "target_square": (k,)}
-        sums |= {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        shapes: dict[str, tuple[int, ...]] = {"class_counts": (k,), "class_sums": (k, d)}
+        if not of_classes:
+            shapes = {"target_sum": (k,), "target_square": (k,)}
+        sums = zero_sums(d, None if of_classes else k)
+        for name, shape in {"count": (), **shapes}.items():
+            sums[name] = torch.zeros(shape, dtype=torch.float64)
         for name, zeros in sums.items():
             self.add_state(name, zeros, dist_reduce_fx="sum")
         infinite = torch.full((d,), torch.inf, dtype=torch.float64)
         self.add_state("least", infinite, dist_reduce_fx="min")
         self.add_state("most", -infinite, dist_reduce_fx="max")
-        # Each shift is a state twice, merged by max and by min: if the processes had different
-        # shifts, the two differ after the merge.
-        about = _as_vector("shift", shift, d)
-        targets_about = _as_vector("target_shift", target_shift, k)
-        for name, value in {"shift": about, "target_shift": targets_about}.items():
-            self.add_state(name, value, dist_reduce_fx="max")
-            self.add_state(f"{name}_again", value.clone(), dist_reduce_fx="min")
+        # Each shift is two states, merged by max and by min. After a merge, they differ if the
+        # shifts of the processes did.
+        for name, value, size in (("shift", shift, d), ("target_shift", target_shift, k)):
+            vector = _as_vector(name, value, size)
+            self.add_state(name, vector, dist_reduce_fx="max")
+            self.add_state(f"{name}_again", vector.clone(), dist_reduce_fx="min")
 
     @staticmethod
     def shift_from(features: torch.Tensor) -> torch.Tensor:
@@ -190,24 +185,24 @@ class TransferabilityMetric(_Metric):
             warnings.warn(
                 f"this batch has no score of its own: {error}", TransferabilityWarning, stacklevel=2
             )
-            nan = torch.tensor(torch.nan, dtype=torch.float64, device=self.sum.device)
+            nan = self._as_tensor(torch.nan)
             if self.metrics in metric_specs():
                 return nan
             return dict.fromkeys(plan(self.metrics, self.task, self.options, {"stats"})[0], nan)
 
-        def tensor(score: Score) -> torch.Tensor:
-            return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
-
         if isinstance(found, Score):
-            return tensor(found)
-        return {name: tensor(score) for name, score in found.items()}
+            return self._as_tensor(found)
+        return {name: self._as_tensor(score) for name, score in found.items()}
+
+    def _as_tensor(self, score: float) -> torch.Tensor:
+        return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
 
     @property
     def stats(self) -> Stats:
         """The statistics so far: of this process, or within ``sync_context()`` of all processes.
 
-        :class:`transferability.Stats` have full scores and other metrics, can be merged with
-        statistics from elsewhere, and saved to a file.
+        :class:`transferability.Stats` compute full scores and other metrics. They can be merged
+        with statistics from elsewhere, and saved to a file.
         """
         for name in ("shift", "target_shift"):
             if not torch.equal(getattr(self, name), getattr(self, f"{name}_again")):

@@ -17,17 +17,10 @@ def check_batch(
     width: int,
     device: torch.device,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Move a batch to a device, with features in float64, and validate it.
+    """Validate a batch, and move it to a device.
 
-    `width` is the number of classes, targets or labels. Returns features (B, num_features), and
-    classes (B,) in int64 or targets (B, width) in float64.
-
-    Raises
-    ------
-    DataError
-        If a shape, a value or a class does not fit.
-    DtypeError
-        If an argument is not a tensor, is complex, or holds classes in floating point.
+    Return features (B, num_features) in float64, with classes (B,) in int64 or targets (B, width)
+    in float64. `width` is the number of classes, targets or labels.
     """
     for name, given in (("features", features), ("target", target)):
         if not isinstance(given, torch.Tensor):
@@ -52,10 +45,9 @@ def check_batch(
         if y.is_floating_point():
             raise DtypeError(f"target holds classes and has dtype {y.dtype}; give integers")
         y = y.long()
-        if ((y < 0) | (y >= width)).any():
-            odd = int(y[(y < 0) | (y >= width)][0])
+        if len(odd := y[(y < 0) | (y >= width)]):
             raise DataError(
-                f"target holds class {odd}; num_classes={width} allows 0 to {width - 1}"
+                f"target holds class {int(odd[0])}; num_classes={width} allows 0 to {width - 1}"
             )
         return x, y
     y = y.double()

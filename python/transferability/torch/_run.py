@@ -24,21 +24,9 @@ def evaluation_mode(
 ) -> Iterator[contextlib.ExitStack]:
     """Put a model in evaluation mode without gradients; restore it afterwards, also after an error.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The mode of each of its modules is restored on its own.
-    device : str or torch.device, optional
-        Where the model runs within the context. Default: where it is.
-    amp : {"bfloat16", "float16"}, optional
-        Automatic mixed precision.
-    warn : bool, default=True
-        Warn if the model was in training mode.
-
-    Yields
-    ------
-    stack : ExitStack
-        For further callbacks that run at the end.
+    The mode of each module is restored on its own. The model runs on `device`, by default where it
+    is, in mixed precision with `amp`. `warn` reports a model in training mode. The stack that the
+    context yields takes further callbacks for its end.
     """
     if amp is not None and amp not in _AMP:
         raise DataError(f"amp is {amp!r}; choose from None, 'bfloat16', 'float16'")

@@ -28,27 +28,13 @@ WORD_POOLS = ("first_subword", "last_subword", "mean")
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The positions of a batch that make each of R rows.
+    """The positions of a batch that make each of R rows; a row is the mean over its positions."""
 
-    Attributes
-    ----------
-    places : ndarray of shape (R, S)
-        Positions of each row, as indices into features (N·T, D). A row is the mean over them.
-    counted : ndarray of bool, shape (R, S)
-        False where `places` is padding.
-    labels : ndarray of shape (R,), or None
-        The label of each row.
-    samples : ndarray of shape (R,)
-        The sample of the batch that each row comes from.
-    n_lost : int
-        Labelled words without tokens, because the text was truncated.
-    """
-
-    places: NDArray[np.int64]
-    counted: NDArray[np.bool_]
-    labels: NDArray[Any] | None
-    samples: NDArray[np.int64]
-    n_lost: int = 0
+    places: NDArray[np.int64]  # (R, S), indices into features (N·T, D)
+    counted: NDArray[np.bool_]  # (R, S), False where `places` is padding
+    labels: NDArray[Any] | None  # (R,)
+    samples: NDArray[np.int64]  # (R,), the sample of each row
+    n_lost: int = 0  # labelled words without tokens, because the text was truncated
 
 
 def gather_rows(x: Tensor, selection: Selection) -> Tensor:
@@ -63,18 +49,10 @@ def gather_rows(x: Tensor, selection: Selection) -> Tensor:
 def select_words(
     labels: Sequence[Any] | None, word_ids: Sequence[Sequence[int | None]], n_tokens: int, pool: str
 ) -> Selection:
-    """Select the sub-words of each labelled word: the first, the last, or all, to be averaged.
+    """Select the sub-words of each labelled word: the first, the last, or with "mean" all.
 
-    Parameters
-    ----------
-    labels : sequence of sequences, or None
-        A label for each word of each sentence. None: every word makes a row.
-    word_ids : sequence of sequences
-        The number of the word at each position of each sentence; None for special tokens.
-    n_tokens : int
-        Number of positions of each sentence, T.
-    pool : {"first_subword", "last_subword", "mean"}
-        Which positions of a word make its row.
+    `labels` has a label for each word of each sentence; without labels, every word makes a row.
+    `word_ids` has the index of the word at each of the T positions; None for special tokens.
     """
     if pool not in WORD_POOLS:
         raise DataError(

@@ -38,10 +38,8 @@ class TeacherEnsemble:
         The teachers.
     weights : ndarray of shape (n_teachers,)
         Weights of the teachers; they sum to 1.
-    temperature : float
-        As given.
-    targets : tuple
-        The names of the outputs.
+    temperature, targets
+        As given, or their defaults.
     n_outputs : int
         The number of outputs.
 
@@ -110,10 +108,6 @@ class TeacherEnsemble:
         k, temperature
             As in :meth:`Ranking.teachers`.
 
-        Returns
-        -------
-        teachers : TeacherEnsemble
-
         Raises
         ------
         DataError
@@ -123,26 +117,23 @@ class TeacherEnsemble:
         """
         heads = {name: Head.of(estimator) for name, estimator in estimators.items()}
         order = sorted(heads, key=lambda name: (-heads[name].score, name))
-        targets: list[int | str] | None = None
-        for name, estimator in estimators.items():
-            found = getattr(estimator, "classes_", None)
-            classes = None if found is None else found.tolist()
-            if name != next(iter(estimators)) and classes != targets:
+        classes = {
+            name: None
+            if (found := getattr(estimator, "classes_", None)) is None
+            else found.tolist()
+            for name, estimator in estimators.items()
+        }
+        first, targets = next(iter(classes.items()), ("", None))
+        for name, others in classes.items():
+            if others != targets:
                 raise DataError(
-                    f"{name!r} was fitted to the classes {classes}, {next(iter(estimators))!r} to "
-                    f"{targets}; fit all models to the same labels"
+                    f"{name!r} was fitted to the classes {others}, {first!r} to {targets}; fit "
+                    f"all models to the same labels"
                 )
-            targets = classes
         return cls(heads, order[: validate_k(k, len(order))], temperature, targets)
 
     def head(self, name: str) -> Head:
-        """Return the head of a teacher or student.
-
-        Raises
-        ------
-        DataError
-            If there is no head of that name.
-        """
+        """Return the head of a teacher or student; raise DataError if there is none."""
         if name not in self.heads:
             raise DataError(
                 f"LogME was not fitted to {name!r}, so it has no head here; there are "
@@ -190,22 +181,12 @@ class TeacherEnsemble:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to one .npz file, without pickle, by an atomic write."""
-        facts = {
-            "teachers": list(self.names),
-            "temperature": self.temperature,
-            "targets": list(self.targets),
-        }
+        facts = {"teachers": self.names, "temperature": self.temperature, "targets": self.targets}
         write(path, self.heads, facts)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TeacherEnsemble:
-        """Read a file of :meth:`save`.
-
-        Raises
-        ------
-        DataError
-            If the file is missing, damaged or of another format.
-        """
+        """Read a file of :meth:`save`; raise DataError if it is damaged or of another format."""
         return read(path, cls)
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 def write(
     path: str | os.PathLike[str], heads: Mapping[str, Head], facts: Mapping[str, Any]
 ) -> None:
-    """Write heads, and facts that JSON can hold, by an atomic write."""
+    """Write heads, with facts that JSON can hold, by an atomic write."""
     text = json.dumps({"format": _FORMAT, "models": list(heads), **facts})
     arrays: dict[str, Any] = {"facts": np.array(text)}
     for i, head in enumerate(heads.values()):
@@ -36,13 +36,7 @@ def write(
 
 
 def read(path: str | os.PathLike[str], build: Callable[..., T]) -> T:
-    """Read a file of :func:`write`, and return ``build(heads, teachers, temperature, targets)``.
-
-    Raises
-    ------
-    DataError
-        If the file is missing, damaged or of another format.
-    """
+    """Read a file of :func:`write`, and return ``build(heads, teachers, temperature, targets)``."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
