@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._inputs.target import TASKS
 from .._metric.registry import metric_specs, plan
@@ -21,7 +22,6 @@ from .._stats.stats import Stats
 from .._util.optional import need
 from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 from ._accumulate import add_classes, add_rows, add_targets, zero_sums
-from ._metric_batch import check_batch
 from ._metric_moments import convert_moments, describe_lost_digits
 
 __all__ = ["TransferabilityMetric"]
@@ -83,8 +83,8 @@ class TransferabilityMetric(_Metric):
     higher_is_better = True
     is_differentiable = False
 
-    least: torch.Tensor
-    most: torch.Tensor
+    least: Tensor
+    most: Tensor
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class TransferabilityMetric(_Metric):
             self.add_state(f"{name}_again", vector.clone(), dist_reduce_fx="min")
 
     @staticmethod
-    def shift_from(features: torch.Tensor) -> torch.Tensor:
+    def shift_from(features: Tensor) -> Tensor:
         """Compute a shift from the features, or targets, of one batch: their mean.
 
         Broadcast the shift of one process to all others before they construct their metrics, for
@@ -141,10 +141,10 @@ class TransferabilityMetric(_Metric):
         """
         return features.detach().double().mean(dim=0)
 
-    def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
+    def update(self, features: Tensor, target: Tensor) -> None:
         """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
         device = self.sum.device
-        x, y = check_batch(features, target, self.num_features, self.task, self.width, device)
+        x, y = _check_batch(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
         self.most = torch.maximum(self.most, x.amax(dim=0))
         x = x - self.shift
@@ -194,7 +194,7 @@ class TransferabilityMetric(_Metric):
             return self._as_tensor(found)
         return {name: self._as_tensor(score) for name, score in found.items()}
 
-    def _as_tensor(self, score: float) -> torch.Tensor:
+    def _as_tensor(self, score: float) -> Tensor:
         return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
 
     @property
@@ -218,10 +218,60 @@ class TransferabilityMetric(_Metric):
         return Stats.from_moments(convert_moments(held, self.task))
 
 
-def _as_vector(name: str, value: Any, size: int) -> torch.Tensor:
+def _as_vector(name: str, value: Any, size: int) -> Tensor:
     if value is None:
         return torch.zeros(size, dtype=torch.float64)
     vector = torch.as_tensor(value).detach().double().cpu().clone()
     if vector.shape != (size,) or not torch.isfinite(vector).all():
         raise DataError(f"{name} must be {size} finite values, got shape {tuple(vector.shape)}")
     return vector
+
+
+def _check_batch(
+    features: Tensor,
+    target: Tensor,
+    num_features: int,
+    task: str,
+    width: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Validate a batch, and move it to a device.
+
+    Return features (B, num_features) in float64, with classes (B,) in int64 or targets (B, width)
+    in float64. `width` is the number of classes, targets or labels.
+    """
+    for name, given in (("features", features), ("target", target)):
+        if not isinstance(given, Tensor):
+            raise DtypeError(f"{name} must be a tensor, not {type(given).__name__}")
+    if features.ndim != 2 or features.shape[1] != num_features:
+        raise DataError(f"features has shape {tuple(features.shape)}, expected (B, {num_features})")
+    if target.ndim == 1 and task != "classification" and width == 1:
+        target = target[:, None]
+    expected = (len(features),) + (() if task == "classification" else (width,))
+    if not len(features) or target.shape != expected:
+        raise DataError(
+            f"target has shape {tuple(target.shape)}, expected {expected} with at least one row"
+        )
+    if features.is_complex() or target.is_complex():
+        raise DtypeError("features and target must be real")
+    x = features.detach().to(device).double()
+    y = target.detach().to(device)
+    if not torch.isfinite(x).all():
+        row = int((~torch.isfinite(x)).any(dim=1).nonzero()[0])
+        raise DataError(f"features has a value that is not finite in row {row} of this batch")
+    if task == "classification":
+        if y.is_floating_point():
+            raise DtypeError(f"target holds classes and has dtype {y.dtype}; give integers")
+        y = y.long()
+        if len(odd := y[(y < 0) | (y >= width)]):
+            raise DataError(
+                f"target holds class {int(odd[0])}; num_classes={width} allows 0 to {width - 1}"
+            )
+        return x, y
+    y = y.double()
+    fine = torch.isfinite(y) if task == "regression" else (y == 0) | (y == 1)
+    if not fine.all():
+        row = int((~fine).any(dim=1).nonzero()[0])
+        needed = "finite values" if task == "regression" else "0 and 1"
+        raise DataError(f"target must hold {needed} only; row {row} of this batch does not")
+    return x, y

@@ -36,13 +36,13 @@ def evaluation_mode(
         training = [module for module in model.modules() if module.training]
         if training:
             if warn and model.training:
-                issue(
-                    [
-                        "the model was in training mode, where dropout and batch statistics make "
-                        "features random; it is in evaluation mode until the end of this pass"
-                    ]
+                text = (
+                    "the model was in training mode, where dropout and batch statistics make "
+                    "features random; it is in evaluation mode until the end of this pass"
                 )
-            stack.callback(_train, training)
+                issue([text])
+            for module in training:  # model.train() would include frozen parts
+                stack.callback(setattr, module, "training", True)
             model.eval()
         if there != here:
             stack.callback(model.to, here)
@@ -51,11 +51,6 @@ def evaluation_mode(
         if amp is not None:
             stack.enter_context(torch.autocast(there.type, dtype=_AMP[amp]))
         yield stack
-
-
-def _train(modules: list[nn.Module]) -> None:
-    for module in modules:  # model.train() would include frozen parts
-        module.training = True
 
 
 def find_device(model: nn.Module) -> torch.device:

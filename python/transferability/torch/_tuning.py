@@ -242,7 +242,7 @@ def _select_teachers(models: Any, names: tuple[str, ...], student: str) -> dict[
         raise DtypeError(f"models must be {{name: model}}, got {type(models).__name__}")
     for name in names:
         if name not in models:
-            raise DataError(f"models has no {name!r}, which teaches; give every teacher")
+            raise DataError(f"models has no {name!r}, which is a teacher; give every teacher")
         if not callable(models[name]):
             raise DtypeError(f"models[{name!r}] cannot be called: {models[name]!r}")
     chosen = {name: models[name] for name in names}
@@ -263,7 +263,7 @@ def _match_head(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Ten
     rows = _as_tensor(features, f"the features of {name!r}")
     if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
         raise DataError(
-            f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
+            f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as for its head, "
             f"got {tuple(rows.shape)}"
         )
     return rows.to(coef)
