@@ -17,9 +17,8 @@ TransferabilityMetric and DeviceMoments share these sums, and differ in the rest
   in-place product is summed in another order, so the two round differently.
 - *Classes*. 0 to C - 1 in the metric; names in order of appearance in DeviceMoments.
 - *Targets*. On the device in the metric; on the host in DeviceMoments.
-- *Range*. The metric holds the least and the largest value of each column, which show a constant
-  column under any shift. The shift of DeviceMoments makes constant columns exactly 0; it holds the
-  largest |x|.
+- *Range*. The least and the largest value of each column in the metric, equal in constant columns;
+  the largest |x| in DeviceMoments, whose shift makes constant columns exactly 0.
 
 Time: O(B D) for rows, O(B C D) for classes, O(B D K) for targets.
 """
@@ -71,7 +70,7 @@ def add_classes(
     `members` (n_classes, B) is 1 where a row belongs to a class, else 0. `places` (n_classes,) has
     the row of each class in `class_sums`, none twice; by default, all C in order.
     """
-    # A product, not index_add_ of the rows: on a GPU the order of its additions differs by run.
+    # A product, since index_add_ of rows adds them in another order in each run on a GPU.
     block = members @ x
     if places is None:
         sums["class_sums"] += block
@@ -87,7 +86,7 @@ def add_targets(sums: MutableMapping[str, Any], x: Tensor, y: Tensor | NDArray[A
 
 
 def send(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy a small array to a device: to a GPU from pinned memory, without waiting for it."""
+    """Copy a small array to a device; to a GPU asynchronously, from pinned memory."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ FindMask = Callable[[LayerRequest], Tensor | None]
 
 @dataclass(frozen=True)
 class RowOptions:
-    """Options that turn features into rows, the same for all batches."""
+    """Options of the conversion of features to rows, the same for all batches."""
 
     pools: Mapping[str, Pool]
     bio: str
@@ -48,11 +49,6 @@ class LayerBatch:
     groups: NDArray[Any] | None
     selection: Selection | None = None
 
-    @property
-    def n_lost(self) -> int:
-        """The number of labelled words that were truncated."""
-        return 0 if self.selection is None else self.selection.n_lost
-
 
 class Batch:
     """The labels, masks and groups of a batch, and the conversion of its features to rows.
@@ -64,11 +60,11 @@ class Batch:
     def __init__(
         self,
         options: RowOptions,
+        first: int,
         labels: Any,
         attention_mask: Any,
         word_ids: Sequence[Sequence[int | None]] | None,
         groups: Any,
-        first: int,
     ) -> None:
         self._options = options
         self._labels = labels
@@ -76,8 +72,7 @@ class Batch:
         self._word_ids = word_ids
         self._groups = None if groups is None else as_array(groups, "groups")[0]
         self._first = first
-        self._sample_labels: NDArray[Any] | None = None
-        self._selections: dict[tuple[Any, ...], Selection] = {}  # the same for layers of one shape
+        self._selections: dict[tuple[Any, ...], Selection] = {}
         self.n_samples = 0
 
     def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> LayerBatch:
@@ -102,10 +97,9 @@ class Batch:
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
         check_real(x, layer)
         if self._word_ids is not None and x.ndim == 3:
-            key = ("words", x.shape[1], str(pool))
-            if key not in self._selections:
-                self._selections[key] = select_words(self._labels, self._word_ids, *key[1:])
-            return self._gather(x.flatten(0, 1), self._selections[key])
+            words = partial(select_words, self._labels, self._word_ids, x.shape[1], str(pool))
+            selection = self._select(("words", x.shape[1], pool), words)
+            return self._gather(x.flatten(0, 1), selection)
         if pool in ("first_subword", "last_subword") or self._word_ids is not None:
             raise DataError(
                 f"layer {layer!r} gives {tuple(x.shape)}; rows of words need word_ids, and "
@@ -113,14 +107,16 @@ class Batch:
             )
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
-                return self._gather(x.flatten(0, 1), self._select_tokens(x, mask))
+                tokens = partial(select_tokens, self._labels, mask, tuple(x.shape[:2]))
+                selection = self._select(("tokens", x.shape[1]), tokens)
+                return self._gather(x.flatten(0, 1), selection)
             if x.ndim == 4:
                 maps = x.permute(0, 3, 1, 2) if pool == "nhwc_none" else x
                 return self._gather(flatten_maps(maps), self._select_positions(maps))
         rows = pool_rows(x, pool, mask, layer)
         if rows.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
-        return LayerBatch(rows, self._read_labels(), self._groups)
+        return LayerBatch(rows, self._sample_labels, self._groups)
 
     def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
         """Convert the logits of the model to an array with the same rows as `like`."""
@@ -146,35 +142,25 @@ class Batch:
             mask = find_mask(layer)
         return None if mask is None else torch.as_tensor(mask)
 
-    def _read_labels(self) -> NDArray[Any] | None:
-        if self._labels is not None and self._sample_labels is None:
-            labels = self._labels
-            if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
-                labels = as_array(labels, "labels")[0]
-                labels = labels.reshape(len(labels), -1)
-            self._sample_labels = read_labels(labels)[0]
-        return self._sample_labels
+    @cached_property
+    def _sample_labels(self) -> NDArray[Any] | None:
+        labels = self._labels
+        if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
+            labels = as_array(labels, "labels")[0]
+            labels = labels.reshape(len(labels), -1)
+        return None if labels is None else read_labels(labels)[0]
 
-    def _select_tokens(self, x: Tensor, mask: Tensor | None) -> Selection:
-        key = ("tokens", x.shape[1])
+    def _select(self, key: tuple[Any, ...], select: Callable[[], Selection]) -> Selection:
+        """Select rows once for all layers with the same key."""
         if key not in self._selections:
-            shape = tuple(x.shape[:2])
-            counted = np.ones(shape, bool) if mask is None else mask.cpu().numpy() != 0
-            if counted.shape != shape:
-                raise DataError(f"attention_mask is {counted.shape} for {shape} tokens")
-            self._selections[key] = select_tokens(self._labels, counted)
+            self._selections[key] = select()
         return self._selections[key]
 
     def _select_positions(self, maps: Tensor) -> Selection:
-        shape = (maps.shape[0], maps.shape[2], maps.shape[3])
-        key = ("positions", *shape)
-        if key not in self._selections:
-            labels = None if self._labels is None else as_array(self._labels, "labels")[0]
-            n_positions, seed = self._options.positions, self._options.seed
-            self._selections[key] = select_positions(
-                labels, shape, self._first, n_positions, seed, self._options.ignore
-            )
-        return self._selections[key]
+        labels, options = self._labels, self._options
+        shape = (len(maps), *maps.shape[2:])
+        draw = (self._first, options.positions, options.seed, options.ignore)
+        return self._select(("positions", shape), partial(select_positions, labels, shape, *draw))
 
     def _gather(self, x: Tensor, selection: Selection) -> LayerBatch:
         labels = selection.labels

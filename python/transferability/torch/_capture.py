@@ -18,7 +18,7 @@ from ._tensors import select_features
 
 __all__ = ["Capture"]
 
-#: Names of mask arguments: 1 at tokens in the first, True (or -inf) at padding in torch's own.
+#: Arguments that hold a mask. The first is 1 at tokens; those of torch are True or -inf at padding.
 _MASKS = ("attention_mask", "src_key_padding_mask", "tgt_key_padding_mask")
 
 
@@ -29,20 +29,20 @@ class _ForwardPass:
     is_done: bool = False
     output: Any = None  # of the model
     found: dict[str, Any] = field(default_factory=dict)  # outputs of layers
-    versions: dict[str, int] = field(default_factory=dict)  # of these tensors; in-place changes
+    versions: dict[str, int] = field(default_factory=dict)  # of these tensors; count changes
     n_runs: dict[nn.Module, int] = field(default_factory=dict)
-    masks: dict[str, Tensor | None] = field(default_factory=dict)  # by path of the module
+    masks: dict[str, Tensor | None] = field(default_factory=dict)  # (N, T), by path of the module
     has_seen: bool = False  # a module with a mask argument has run
     is_hidden: bool = False  # the first such module got a 4-D mask of attention scores
 
 
 class Capture:
-    """Record the outputs of the wanted layers of a model; `stack` removes the hooks at its end."""
+    """Record the outputs of the wanted layers of a model; leaving `stack` removes the hooks."""
 
     def __init__(
         self, model: nn.Module, wanted: Sequence[LayerRequest], stack: contextlib.ExitStack
     ) -> None:
-        #: Applied to the output of a layer within its hook; None keeps the output itself.
+        #: Applied to each output within the hook of the layer; None keeps the output itself.
         self.transform: Callable[[LayerRequest, Tensor], Any] | None = None
         self._wanted = wanted
         self._pass = _ForwardPass()
@@ -75,7 +75,7 @@ class Capture:
         Raise DataError if the model computes its mask itself, so that no module received (N, T).
         """
         masks = self._pass.masks
-        around = [path for path in masks if _is_within(layer.path, path)]
+        around = [path for path in masks if not path or f"{layer.path}.".startswith(f"{path}.")]
         if self._pass.is_hidden and not around:
             raise DataError(
                 f"layer {layer.name!r}: the attention mask is not among what the model was given; "
@@ -164,14 +164,7 @@ def _place_of_mask(module: nn.Module) -> tuple[int, str] | None:
         names = list(inspect.signature(module.forward).parameters)
     except (TypeError, ValueError):  # implemented in C
         return None
-    for name in _MASKS:
-        if name in names:
-            return names.index(name), name
-    return None
-
-
-def _is_within(path: str, of: str) -> bool:
-    return not of or path == of or path.startswith(f"{of}.")
+    return next(((names.index(name), name) for name in _MASKS if name in names), None)
 
 
 def _did_not_run(layer: LayerRequest) -> str:

@@ -17,6 +17,7 @@ Memory: 8·D² bytes for the scatter and, in float32, 4·D² for a product.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -46,34 +47,31 @@ class DeviceMoments:
         self._held: list[tuple[Tensor, Target]] | None = []  # rows while N ≤ D
         self._n = 0
         self._n_features = 0
-        self._codes: dict[int | str, int] = {}
-        self._counts: list[int] = []
+        self._codes: dict[int | str, int] = {}  # row of each class in `class_sums`
+        self._counts: Counter[int | str] = Counter()
         self._sums: dict[str, Any] = {}  # tensors on the device; of targets, arrays on the host
 
     def add(self, rows: Tensor, target: Target) -> None:
         """Add a block of rows, (n, D), with their labels or targets."""
         # Tensors made in inference mode cannot be changed in place outside of it.
         with torch.inference_mode(False), torch.no_grad():
-            self._add(rows, target)
-
-    def _add(self, rows: Tensor, target: Target) -> None:
-        n, d = rows.shape
-        if self._described is None:
-            self._described = target.without_rows()
-        elif self._n_features != d:
-            raise DataError(f"features has {d} columns, expected {self._n_features}")
-        self._n_features = d
-        self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
-        self._n += n
-        if self._held is None:
-            self._accumulate(rows, target)
-            return
-        self._held.append((rows, target))
-        if self._n > d:
-            held, self._held = self._held, None
-            self._begin(*held[0])
-            while held:
-                self._accumulate(*held.pop(0))  # frees each block
+            n, d = rows.shape
+            if self._described is None:
+                self._described = target.without_rows()
+            elif self._n_features != d:
+                raise DataError(f"features has {d} columns, expected {self._n_features}")
+            self._n_features = d
+            self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
+            self._n += n
+            if self._held is None:
+                self._accumulate(rows, target)
+                return
+            self._held.append((rows, target))
+            if self._n > d:
+                held, self._held = self._held, None
+                self._begin(*held[0])
+                while held:
+                    self._accumulate(*held.pop(0))  # frees each block
 
     def _begin(self, rows: Tensor, target: Target) -> None:
         """Choose the shift, and the scale of each column, from the first block."""
@@ -110,13 +108,8 @@ class DeviceMoments:
         """Add the sum of each class; a new class gets the next row of the table."""
         ids, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
         names = ids.tolist() if known is None else [known[i] for i in ids]
-        for name in names:
-            if name not in self._codes:
-                self._codes[name] = len(self._codes)
-                self._counts.append(0)
-        codes = np.array([self._codes[name] for name in names])
-        for code, count in zip(codes, counts, strict=True):
-            self._counts[code] += int(count)
+        codes = np.array([self._codes.setdefault(name, len(self._codes)) for name in names])
+        self._counts.update(dict(zip(names, counts.tolist(), strict=True)))
         members = (places.reshape(1, -1) == np.arange(len(ids))[:, None]).astype(np.float64)
         table = self._sums.get("class_sums", x.new_zeros(0, x.shape[1]))
         if len(table) < len(self._codes):
@@ -161,10 +154,9 @@ class DeviceMoments:
         }
         if self._codes:
             order = sorted(self._codes)  # all int or all str
-            codes = [self._codes[name] for name in order]
             found["classes"] = tuple(map(bool, order) if self._described.boolean else order)
-            found["class_counts"] = np.array(self._counts)[codes]
-            found["class_sums"] = sums[codes]
+            found["class_counts"] = np.array([self._counts[name] for name in order])
+            found["class_sums"] = sums[[self._codes[name] for name in order]]
         elif "cross" in host:
             found["columns"] = self._described.columns
         return found

@@ -42,7 +42,7 @@ class Layer:
     shape : tuple of int, or None
         Shape of its output at the first run; None if it does not run or returns no tensor.
     calls : int
-        Runs in one forward pass.
+        Number of runs in one forward pass.
     """
 
     __module__ = "transferability.torch"
@@ -55,7 +55,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A requested layer: the name as given, the module, its path, and the index of the run."""
+    """A requested layer: its name as given, its path and module, and the index of the run."""
 
     name: str
     path: str
@@ -64,7 +64,7 @@ class LayerRequest:
 
 
 class Layers(list[Layer]):
-    """Layers in the order of their definition; prints as a table."""
+    """A list of layers in the order of their definition, which prints as a table."""
 
     __module__ = "transferability.torch"
 
@@ -139,7 +139,7 @@ def unwrap(model: object) -> nn.Module:
 
 
 def _named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules by name; a shared module under each of its names."""
+    """Return all modules by name; a shared module has several."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         found.setdefault(_strip_wrappers(name), module)
@@ -147,7 +147,7 @@ def _named_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def first_names(model: nn.Module) -> dict[nn.Module, str]:
-    """Return the name of each module, the first one of a shared module."""
+    """Return the name of each module; of a shared module, the first."""
     found: dict[nn.Module, str] = {}
     for name, module in _named_modules(model).items():
         found.setdefault(module, name)

@@ -66,15 +66,13 @@ def as_float(x: Tensor) -> Tensor:
     return x if x.dtype is torch.float64 else x.float()
 
 
-def pool_rows(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
+def pool_rows(x: Tensor, pool: str | None, mask: Tensor | None, layer: str) -> Tensor:
     """Pool features (N, T, D) or (N, C, H, W) to rows (N, D), in float32 or float64.
 
     Features (N, D) are not pooled. The mask (N, T) is 1 at tokens; None counts every token. The row
     of a sample without tokens is NaN, or -inf with "max". Raise DataError if the pooling does not
     fit the shape.
     """
-    if callable(pool):
-        x, pool = pool(x, mask), None
     check_real(x, layer)
     if x.ndim <= 2:
         return as_float(x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1))
@@ -83,7 +81,6 @@ def pool_rows(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
             f"layer {layer!r} gives {x.ndim}-D features of shape {tuple(x.shape)}; pool first: "
             f"pool='mean'"
         )
-    assert isinstance(pool, str), "callables were applied above"
     if pool == "flatten":
         return as_float(x.flatten(1))
     if x.ndim > 3:

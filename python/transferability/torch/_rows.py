@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.target import UNLABELLED, Target, read_target, unlabelled
+from .._inputs.target import UNLABELLED, read_target, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._device import DeviceMoments
@@ -34,8 +34,8 @@ class AccumulationOptions:
     dtype: str | None  # of products; None: float64 on the host, float32 on a device
     class_scatters: bool  # only the host has them
     n_threads: int | None
-    keep: torch.dtype | None  # also keep the rows and their labels, on the host
-    keep_labels: bool
+    keep: torch.dtype | None  # also keep the rows, on the host
+    keep_labels: bool  # also keep the labels; implied by `keep`
 
 
 class LayerRows:
@@ -118,20 +118,20 @@ class LayerRows:
         target = unlabelled(len(rows)) if labels is None else read_target(labels, self._task)
         self._task = "auto" if target.task == UNLABELLED else target.task
         if self._into is None:
-            self._into = self._begin(rows, target)
+            self._into = self._begin(target.task, rows.device)
         if isinstance(self._into, DeviceMoments):
             self._into.add(rows, target)
         else:
             self._into.push(rows.cpu().numpy(), target)
 
-    def _begin(self, rows: Tensor, target: Target) -> Stats | DeviceMoments:
+    def _begin(self, task: str, device: torch.device) -> Stats | DeviceMoments:
         options, scatters = self._options, self._options.class_scatters
-        is_gpu = rows.device.type not in ("cpu", "mps")  # MPS has no float64
+        is_gpu = device.type not in ("cpu", "mps")  # MPS has no float64
         on_device = options.accumulate == "device" or (options.accumulate == "auto" and is_gpu)
         if on_device and not scatters:
             return DeviceMoments(torch.float64 if options.dtype == "float64" else torch.float32)
         precision = "single" if options.dtype == "float32" else "double"
-        return Stats(target.task, precision, options.n_threads, class_scatters=scatters)
+        return Stats(task, precision, options.n_threads, class_scatters=scatters)
 
     def detach(self) -> None:
         """Copy statistics on the host, so that further rows do not change those returned before."""
