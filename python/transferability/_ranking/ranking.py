@@ -118,7 +118,7 @@ class Ranking:
             If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
             `temperature` is out of range.
         """
-        from ..tuning._from_ranking import build_teachers
+        from ..tuning._ensemble import build_teachers
 
         return build_teachers(self, k, temperature)
 

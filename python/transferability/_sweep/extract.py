@@ -77,7 +77,7 @@ class ExtractionRun:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate(feed, [0]))
+                arguments["outputs"] = feed.has_head(self._collate([0]))
             with extract(feed.module, layers=list(layer_of), **arguments) as extractor:
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 while done < total:
@@ -98,12 +98,12 @@ class ExtractionRun:
     def _try_batch(self, extractor: Any, feed: Any, rows: range) -> bool:
         """Process a batch; if memory runs out, halve the batch size and return False."""
         try:
-            batch = self._collate(feed, rows)
+            batch = self._collate(rows)
             extractor.update(
                 feed.moved(batch),
                 self._data.labels[rows.start : rows.stop],
-                attention_mask=feed.attention_mask(batch),
-                word_ids=feed.word_ids(batch) if self._data.is_token else None,
+                attention_mask=self._model.attention_mask(batch),
+                word_ids=self._model.word_ids(batch) if self._data.is_token else None,
             )
         except Exception as error:
             if not is_out_of_memory(error) or self._batch_size == 1:
@@ -120,8 +120,8 @@ class ExtractionRun:
         free_memory()
         return False
 
-    def _collate(self, feed: Any, rows: Iterable[int]) -> Any:
-        return feed.collate([self._read_item(row) for row in rows])
+    def _collate(self, rows: Iterable[int]) -> Any:
+        return self._model.collate([self._read_item(row) for row in rows])
 
     def _read_item(self, row: int) -> Any:
         if self._model.kind == "saved":

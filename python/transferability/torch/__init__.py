@@ -1,4 +1,4 @@
-"""Extract features of torch models into statistics, and score or regularise during training.
+"""Feature extraction from torch models, and scores and a regulariser for training.
 
 :func:`extract` records features at named layers with forward hooks; :func:`list_layers` lists the
 layers of a model. :class:`TransferabilityMetric` is a torchmetrics metric for the batches of a
@@ -35,16 +35,7 @@ _HOME = {
     "list_layers": "_layers",
 }
 
-__all__ = [
-    "POOLS",
-    "BTuning",
-    "Extractor",
-    "Layer",
-    "Layers",
-    "TransferabilityMetric",
-    "extract",
-    "list_layers",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

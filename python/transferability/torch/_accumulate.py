@@ -1,6 +1,6 @@
-r"""Accumulate power sums of rows, of classes and of targets, one block of rows at a time.
+r"""Accumulate power sums of rows, classes and targets, a block of rows at a time.
 
-For shifted rows x (B, D) of a block, with its labels, or with shifted targets y (B, K):
+For shifted rows x (B, D) of a block, with labels or with shifted targets y (B, K):
 
     sum (D,) += Σ x                        target_sum (K,) += Σ y
     cubic (D,) += Σ ‖x‖² x                 target_square (K,) += Σ y²
@@ -8,21 +8,17 @@ For shifted rows x (B, D) of a block, with its labels, or with shifted targets y
     class_sums (C, D) += Σ of each class
 
 Everything is float64; the names are those of :meth:`transferability.Stats.from_moments`.
-TransferabilityMetric and DeviceMoments both hold these sums. They differ in the rest:
+TransferabilityMetric and DeviceMoments share these sums, and differ in the rest:
 
-- *Shift*. The metric takes it as an argument, because the sums of several processes can be merged
-  only about one shift. DeviceMoments takes the mean of its first block.
-- *Scatter*, Σ x xᵀ. The metric adds a float64 product. DeviceMoments multiplies in float32, of
-  columns scaled by powers of two and without TF32, or in float64 in place, to save D² numbers. A
-  product in place is summed in another order, so the two round differently.
-- *Classes*. The metric has 0 to C - 1. DeviceMoments has names in order of appearance, and a table
-  that grows.
-- *Targets*. On the device for the metric, on the host for DeviceMoments.
-- *Range*. The metric holds the least and the largest value of each column, from which constant
-  columns are found under any shift. DeviceMoments holds the largest |x|; its shift makes constant
-  columns exactly 0.
-- *State*. The metric holds tensors that torchmetrics resets, saves and merges. DeviceMoments holds
-  the rows themselves while N ≤ D.
+- *Shift*. An argument of the metric, because the sums of several processes can be merged only about
+  one shift. DeviceMoments takes the mean of its first block.
+- *Scatter*, Σ x xᵀ. The metric adds a float64 product. DeviceMoments multiplies in float32 without
+  TF32, with columns scaled by powers of two, or in float64 in place, which saves D² numbers. The
+  in-place product is summed in another order, so the two round differently.
+- *Classes*. 0 to C - 1 in the metric; names in order of appearance in DeviceMoments.
+- *Targets*. On the device in the metric; on the host in DeviceMoments.
+- *Range*. The least and the largest value of each column in the metric, equal in constant columns;
+  the largest |x| in DeviceMoments, whose shift makes constant columns exactly 0.
 
 Time: O(B D) for rows, O(B C D) for classes, O(B D K) for targets.
 """
@@ -69,25 +65,17 @@ def add_rows(sums: MutableMapping[str, Any], x: Tensor) -> None:
 def add_classes(
     sums: MutableMapping[str, Any], members: Tensor, x: Tensor, places: Tensor | None = None
 ) -> None:
-    """Add the sum of each class to `class_sums`, in place.
+    """Add the sum of each class over rows x (B, D) to `class_sums` (C, D), in place.
 
-    Parameters
-    ----------
-    sums : mapping
-        Holds `class_sums`, (C, D).
-    members : Tensor of shape (n_classes, B), float64
-        1 where a row belongs to a class, else 0.
-    x : Tensor of shape (B, D), float64
-        The rows.
-    places : Tensor of shape (n_classes,), optional
-        The row of `class_sums` of each class, none twice. Default: all rows in order.
+    `members` (n_classes, B) is 1 where a row belongs to a class, else 0. `places` (n_classes,) has
+    the row of each class in `class_sums`, none twice; by default, all C in order.
     """
-    # A product, not index_add_ of the rows: on a GPU the order of its additions differs by run.
-    of_classes = members @ x
+    # A product, since index_add_ of rows adds them in another order in each run on a GPU.
+    block = members @ x
     if places is None:
-        sums["class_sums"] += of_classes
+        sums["class_sums"] += block
     else:
-        sums["class_sums"].index_add_(0, places, of_classes)
+        sums["class_sums"].index_add_(0, places, block)
 
 
 def add_targets(sums: MutableMapping[str, Any], x: Tensor, y: Tensor | NDArray[Any]) -> None:
@@ -98,7 +86,7 @@ def add_targets(sums: MutableMapping[str, Any], x: Tensor, y: Tensor | NDArray[A
 
 
 def send(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy a small array to a device: to a GPU from pinned memory, without waiting for it."""
+    """Copy a small array to a device; to a GPU asynchronously, from pinned memory."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)

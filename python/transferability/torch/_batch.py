@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ FindMask = Callable[[LayerRequest], Tensor | None]
 
 @dataclass(frozen=True)
 class RowOptions:
-    """Options that turn features into rows, the same for all batches."""
+    """Options of the conversion of features to rows, the same for all batches."""
 
     pools: Mapping[str, Pool]
     bio: str
@@ -41,40 +42,29 @@ class RowOptions:
 
 @dataclass(frozen=True, eq=False)
 class LayerBatch:
-    """The rows of a layer with labels and groups; `selection` if a sample makes several rows."""
+    """Rows of a layer with labels and groups; a `selection` where rows are tokens or positions."""
 
     rows: Tensor
     labels: NDArray[Any] | None
     groups: NDArray[Any] | None
     selection: Selection | None = None
 
-    @property
-    def n_lost(self) -> int:
-        """The number of labelled words that were truncated."""
-        return 0 if self.selection is None else self.selection.n_lost
-
 
 class Batch:
     """The labels, masks and groups of a batch, and the conversion of its features to rows.
 
-    Parameters
-    ----------
-    options : RowOptions
-        Those of the extraction.
-    labels, attention_mask, word_ids, groups
-        As :meth:`Extractor.update` takes them.
-    first : int
-        Number of samples before this batch.
+    Labels, mask, words and groups are those of :meth:`Extractor.update`; `first` samples came
+    before this batch.
     """
 
     def __init__(
         self,
         options: RowOptions,
+        first: int,
         labels: Any,
         attention_mask: Any,
         word_ids: Sequence[Sequence[int | None]] | None,
         groups: Any,
-        first: int,
     ) -> None:
         self._options = options
         self._labels = labels
@@ -82,7 +72,6 @@ class Batch:
         self._word_ids = word_ids
         self._groups = None if groups is None else as_array(groups, "groups")[0]
         self._first = first
-        self._sample_labels: NDArray[Any] | None = None
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self.n_samples = 0
 
@@ -95,14 +84,12 @@ class Batch:
             )
         with torch.autocast(x.device.type, enabled=False):
             self.n_samples = len(x)
-            mask = None
-            pool = self._options.pools[layer.name]
+            mask, pool = None, self._options.pools[layer.name]
             if x.ndim == 3 and self._word_ids is None and pool != "flatten":
                 mask = self._choose_mask(layer, find_mask)
-            return self._take(layer.name, x, mask)
+            return self._convert(layer.name, x, pool, mask)
 
-    def _take(self, layer: str, x: Tensor, mask: Tensor | None) -> LayerBatch:
-        pool = self._options.pools[layer]
+    def _convert(self, layer: str, x: Tensor, pool: Pool, mask: Tensor | None) -> LayerBatch:
         if callable(pool):
             x = pool(x, mask)
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
@@ -110,7 +97,8 @@ class Batch:
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
         check_real(x, layer)
         if self._word_ids is not None and x.ndim == 3:
-            selection = self._select_words(x.shape[1], str(pool))
+            words = partial(select_words, self._labels, self._word_ids, x.shape[1], str(pool))
+            selection = self._select(("words", x.shape[1], pool), words)
             return self._gather(x.flatten(0, 1), selection)
         if pool in ("first_subword", "last_subword") or self._word_ids is not None:
             raise DataError(
@@ -119,17 +107,19 @@ class Batch:
             )
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
-                return self._gather(x.flatten(0, 1), self._select_tokens(x, mask))
+                tokens = partial(select_tokens, self._labels, mask, tuple(x.shape[:2]))
+                selection = self._select(("tokens", x.shape[1]), tokens)
+                return self._gather(x.flatten(0, 1), selection)
             if x.ndim == 4:
                 maps = x.permute(0, 3, 1, 2) if pool == "nhwc_none" else x
                 return self._gather(flatten_maps(maps), self._select_positions(maps))
         rows = pool_rows(x, pool, mask, layer)
         if rows.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
-        return LayerBatch(rows, self._read_labels(), self._groups)
+        return LayerBatch(rows, self._sample_labels, self._groups)
 
     def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
-        """Return the logits of the model for the same rows."""
+        """Convert the logits of the model to an array with the same rows as `like`."""
         if logits is None:
             raise DataError("outputs=True, but the model gave no tensor, or was not called itself")
         logits = as_float(logits)
@@ -145,53 +135,32 @@ class Batch:
         return np.array(logits.cpu().numpy())
 
     def _choose_mask(self, layer: LayerRequest, find_mask: FindMask) -> Tensor | None:
-        given = self._mask
-        if isinstance(given, Mapping):
-            given = given[layer.name] if layer.name in given else find_mask(layer)
-        elif given is None:
-            return find_mask(layer)
-        return given if given is None or isinstance(given, Tensor) else torch.as_tensor(given)
+        mask = self._mask
+        if isinstance(mask, Mapping) and layer.name in mask:
+            mask = mask[layer.name]
+        elif mask is None or isinstance(mask, Mapping):
+            mask = find_mask(layer)
+        return None if mask is None else torch.as_tensor(mask)
 
-    def _read_labels(self) -> NDArray[Any] | None:
-        if self._labels is not None and self._sample_labels is None:
-            labels = self._labels
-            if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
-                labels = as_array(labels, "labels")[0]
-                labels = labels.reshape(len(labels), -1)
-            self._sample_labels = read_labels(labels)[0]
-        return self._sample_labels
+    @cached_property
+    def _sample_labels(self) -> NDArray[Any] | None:
+        labels = self._labels
+        if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
+            labels = as_array(labels, "labels")[0]
+            labels = labels.reshape(len(labels), -1)
+        return None if labels is None else read_labels(labels)[0]
 
-    def _select_words(self, n_tokens: int, pool: str) -> Selection:
-        key = ("words", n_tokens, pool)
+    def _select(self, key: tuple[Any, ...], select: Callable[[], Selection]) -> Selection:
+        """Select rows once for all layers with the same key."""
         if key not in self._selections:
-            assert self._word_ids is not None, "callers check"
-            self._selections[key] = select_words(self._labels, self._word_ids, n_tokens, pool)
-        return self._selections[key]
-
-    def _select_tokens(self, x: Tensor, mask: Tensor | None) -> Selection:
-        key = ("tokens", x.shape[1])
-        if key not in self._selections:
-            shape = tuple(x.shape[:2])
-            counted = np.ones(shape, bool) if mask is None else mask.cpu().numpy() != 0
-            if counted.shape != shape:
-                raise DataError(f"attention_mask is {counted.shape} for {shape} tokens")
-            self._selections[key] = select_tokens(self._labels, counted)
+            self._selections[key] = select()
         return self._selections[key]
 
     def _select_positions(self, maps: Tensor) -> Selection:
-        shape = (maps.shape[0], maps.shape[2], maps.shape[3])
-        key = ("positions", *shape)
-        if key not in self._selections:
-            options = self._options
-            self._selections[key] = select_positions(
-                None if self._labels is None else as_array(self._labels, "labels")[0],
-                shape,
-                first=self._first,
-                n_positions=options.positions,
-                seed=options.seed,
-                ignore=options.ignore,
-            )
-        return self._selections[key]
+        labels, options = self._labels, self._options
+        shape = (len(maps), *maps.shape[2:])
+        draw = (self._first, options.positions, options.seed, options.ignore)
+        return self._select(("positions", shape), partial(select_positions, labels, shape, *draw))
 
     def _gather(self, x: Tensor, selection: Selection) -> LayerBatch:
         labels = selection.labels
@@ -204,14 +173,13 @@ class Batch:
 
 
 def average_layers(taken: Mapping[str, LayerBatch]) -> LayerBatch:
-    """Average the rows of all layers."""
-    first = next(iter(taken))
+    """Average the rows of all layers; raise DataError if their shapes differ."""
+    first, batch = next(iter(taken.items()))
     for name, other in taken.items():
-        if other.rows.shape != taken[first].rows.shape:
-            shapes = f"{tuple(taken[first].rows.shape)} and {tuple(other.rows.shape)}"
+        if other.rows.shape != batch.rows.shape:
             raise DataError(
-                f"layers {first!r} and {name!r} give rows of shape {shapes}, which have no mean; "
-                f"choose layers of one width"
+                f"layers {first!r} and {name!r} give rows of shape {tuple(batch.rows.shape)} and "
+                f"{tuple(other.rows.shape)}, which have no mean; choose layers of one width"
             )
-    rows = torch.stack([each.rows.to(taken[first].rows.device) for each in taken.values()]).mean(0)
-    return replace(taken[first], rows=rows)
+    rows = torch.stack([each.rows.to(batch.rows.device) for each in taken.values()])
+    return replace(batch, rows=rows.mean(0))

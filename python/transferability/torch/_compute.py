@@ -28,79 +28,63 @@ def score_layer(
     metrics: str | Sequence[str],
     options: Mapping[str, Any],
 ) -> Score | Scores:
-    """Score a layer: from statistics where a metric allows it, else from kept rows and outputs."""
+    """Score a layer from its statistics; metrics that need more use kept rows and outputs."""
     names = metric_names(metrics)
     if unknown := sorted(set(options) - {o for name in names for o in spec_of(name).option_names}):
         raise DtypeError(f"unknown option {unknown[0]!r}; none of {', '.join(names)} takes it")
     by_stats = [name for name in names if {*spec_of(name).needs} <= _OF_STATS]
     others = [name for name in names if name not in by_stats]
-    everything = isinstance(metrics, str) and metrics in SETS
-    found = Scores({}, {})
-    if everything or by_stats:
-        asked = metrics if everything else by_stats
-        found = stats.score(asked, **_taken(options, by_stats))
+    is_set = isinstance(metrics, str) and metrics in SETS
+    scores: dict[str, Score] = {}
+    skipped: dict[str, str] = {}
+    if is_set or by_stats:
+        found = stats.score(metrics if is_set else by_stats, **_select_options(options, by_stats))
+        scores, skipped = dict(found), dict(found.skipped)
     if others and (rows.has_features or outputs is not None):
-        found = _with_rows(found, rows, stats, outputs, others, everything, options)
-    elif others and not everything:
+        arguments = _row_arguments(rows, stats, outputs, is_set)
+        for name in others:
+            try:
+                chosen = _select_options(options, [name])
+                scores[name] = score(metrics=name, **arguments, **chosen)
+                skipped.pop(name, None)
+            except (DataError, ImportError) as error:
+                if not is_set:
+                    raise
+                skipped[name] = str(error)
+    elif others and not is_set:
         stats.score(others[0])  # raises: statistics alone do not serve this metric
-    scores = {name: found[name] for name in names if name in found}
+    scores = {name: scores[name] for name in names if name in scores}
     if rows.is_constant:
         text = f"layer {rows.layer!r} is dead: it gives the same features for every sample"
         issue([text])
         scores = {name: one.with_warning(text) for name, one in scores.items()}
-    if isinstance(metrics, str) and not everything:
+    if isinstance(metrics, str) and not is_set:
         return scores[metrics]
-    return Scores(scores, found.skipped)
-
-
-def _with_rows(
-    found: Scores,
-    rows: LayerRows,
-    stats: Stats,
-    outputs: NDArray[Any] | None,
-    names: Sequence[str],
-    everything: bool,
-    options: Mapping[str, Any],
-) -> Scores:
-    """Add the scores of metrics that need kept features or the outputs of the model."""
-    features = rows.features() if rows.has_features else None
-    if features is not None and features.dtype == np.float16:
-        features = features.astype(np.float32)
-    given: dict[str, Any] = {}
-    of_classes = outputs is not None and outputs.shape[1] > 1
-    if outputs is not None and (of_classes or not everything):
-        probs = to_class_probabilities(outputs)
-        given = {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
-    labels = rows.labels()
-    chosen = _taken(options, names)
-    scores, skipped = dict(found), dict(found.skipped)
-    for name in names:
-        try:
-            scores[name] = score(
-                features, labels, name, task=stats.task if labels is not None else "auto",
-                **given, **{k: v for k, v in chosen.items() if k in spec_of(name).option_names},
-            )  # fmt: skip
-            skipped.pop(name, None)
-        except (DataError, ImportError) as error:
-            if not everything:
-                raise
-            skipped[name] = str(error)
     return Scores(scores, skipped)
 
 
-def _taken(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _row_arguments(
+    rows: LayerRows, stats: Stats, outputs: NDArray[Any] | None, is_set: bool
+) -> dict[str, Any]:
+    """Return the kept features, labels and outputs as arguments of `score`."""
+    features, labels = rows.features() if rows.has_features else None, rows.labels()
+    if features is not None and features.dtype == np.float16:
+        features = features.astype(np.float32)
+    task = stats.task if labels is not None else "auto"
+    arguments = {"features": features, "labels": labels, "task": task}
+    if outputs is not None and (outputs.shape[1] > 1 or not is_set):
+        probs = to_class_probabilities(outputs)
+        arguments |= {"source_probs": probs, "source_labels": probs.argmax(axis=1)}
+    return arguments
+
+
+def _select_options(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     known = {option for name in names for option in spec_of(name).option_names}
     return {name: value for name, value in options.items() if name in known}
 
 
 def to_class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return outputs (n, K) as probabilities of classes.
-
-    Raises
-    ------
-    DataError
-        If there are fewer than two classes.
-    """
+    """Return outputs (n, K) as probabilities of classes; raise DataError if K < 2."""
     if outputs.shape[1] < 2:
         raise DataError(f"the model gives {outputs.shape[1]} output; classes need at least two")
     return to_probabilities(outputs)

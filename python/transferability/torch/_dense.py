@@ -1,8 +1,8 @@
 """Dense prediction: positions of feature maps as rows, with labels of pixels.
 
-A map (N, C, h, w) has a row for each position. Labels (N, H, W) are resampled to the map by nearest
-neighbour: row i of the map takes row ⌊(i + ½) H / h⌋ of the labels, and columns alike. A random
-sample of positions depends on the seed and on the number of the image, not on the batch size.
+Maps (N, C, h, w) have a row for each position. Labels (N, H, W) are resampled to the maps by
+nearest neighbour: row i of a map takes row ⌊(i + ½) H / h⌋ of the labels, and columns alike. The
+random sample of positions depends on the seed and the index of the image, not on the batch size.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._inputs.arrays import as_array
 from .._inputs.labels import IGNORED, read_labels
 from ..errors import DataError
 from ._tokens import Selection
@@ -36,61 +37,45 @@ def resample_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[An
 
 
 def select_positions(
-    labels: NDArray[Any] | None,
-    shape: tuple[int, int, int],
-    *,
+    labels: object,
+    shape: tuple[int, ...],
     first: int,
     n_positions: int | None,
     seed: int,
     ignore: Collection[int],
 ) -> Selection:
-    """Select the positions of a batch of maps that make rows.
+    """Select the positions of maps (N, h, w) that make rows, from labels of pixels (N, H, W).
 
-    Parameters
-    ----------
-    labels : ndarray of shape (N, H, W), or None
-        Classes or real numbers of pixels. Pixels with NaN, -100 or a label in `ignore` make no row.
-    shape : (N, h, w)
-        Shape of the maps, without channels.
-    first : int
-        Number of images before this batch.
-    n_positions : int or None
-        Largest number of positions of an image, drawn without replacement; None takes all.
-    seed : int
-        Seed of the draw.
-    ignore : collection of int
-        Further labels without rows, often 255.
+    Positions labelled NaN, -100 or with a label in `ignore` make no row. At most `n_positions` of
+    an image are drawn without replacement; None takes all. `first` images came before this batch.
     """
     n_images, height, width = shape
+    per_image = height * width
+    resampled: NDArray[Any] | None = None
+    is_labelled = np.ones((n_images, per_image), bool)
     if labels is not None:
-        if labels.ndim != 3 or len(labels) != n_images:
+        pixels, _ = as_array(labels, "labels")
+        if pixels.ndim != 3 or len(pixels) != n_images:
             raise DataError(
-                f"labels has shape {labels.shape}, but the maps are {shape}: give (N, H, W), a "
+                f"labels has shape {pixels.shape}, but the maps are {shape}: give (N, H, W), a "
                 f"label for each pixel of each of {n_images} images"
             )
-        labels = resample_labels(labels, height, width).reshape(n_images, -1)
-    per_image = height * width
-    places: list[NDArray[np.int64]] = []
+        resampled = resample_labels(pixels, height, width).reshape(n_images, -1)
+        is_labelled &= resampled != IGNORED
+        if ignore:
+            is_labelled &= ~np.isin(resampled, list(ignore))
+        if resampled.dtype.kind == "f":
+            is_labelled &= ~np.isnan(resampled)
+    places = [np.empty(0, np.int64)]
     for image in range(n_images):
-        here = np.arange(per_image)
-        if labels is not None:
-            here = here[_is_labelled(labels[image], ignore)]
+        here = np.flatnonzero(is_labelled[image])
         if n_positions is not None and len(here) > n_positions:
-            chosen = np.random.default_rng([seed, first + image])
-            here = np.sort(chosen.choice(here, n_positions, replace=False))
+            rng = np.random.default_rng([seed, first + image])
+            here = np.sort(rng.choice(here, n_positions, replace=False))
         places.append(here + image * per_image)
-    flat = np.concatenate(places) if places else np.empty(0, np.int64)
-    found = None if labels is None else labels.reshape(-1)[flat]
+    flat = np.concatenate(places)
+    found = None if resampled is None else resampled.reshape(-1)[flat]
     if found is not None and found.size:
         found = read_labels(found)[0]
     counted = np.ones((len(flat), 1), dtype=bool)
     return Selection(flat[:, None], counted, found, flat // per_image)
-
-
-def _is_labelled(labels: NDArray[Any], ignore: Collection[int]) -> NDArray[np.bool_]:
-    labelled = labels != IGNORED
-    if ignore:
-        labelled &= ~np.isin(labels, list(ignore))
-    if labels.dtype.kind == "f":
-        labelled &= ~np.isnan(labels)
-    return np.asarray(labelled)

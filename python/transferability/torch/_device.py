@@ -1,23 +1,23 @@
-"""Accumulate sufficient statistics on the device of the rows; O(D²) numbers come back to the host.
+"""Accumulate sufficient statistics on a device; only O(D²) numbers are copied to the host.
 
-The contents are those of the native statistics (see src/stats/mod.rs), in float64 on the device of
-the rows: the rows themselves while N ≤ D, afterwards moments about a shift s. The shift is the mean
-of the first block, and exactly the value of a column that is constant there. ``_accumulate`` has
-the sums, and compares them with those of TransferabilityMetric.
+The statistics are those of the native core (see src/stats/mod.rs), in float64: the rows themselves
+while N ≤ D, then moments about a shift s. The shift of a column is its mean in the first block;
+where the column is constant there, exactly its value. ``_accumulate`` defines the sums, and
+compares them with those of TransferabilityMetric.
 
-The scatter of a block is one product, in float32 or float64, added up in float64. In float32 the
-columns are first divided by powers of two near their largest value, which prevents overflow and
-underflow. The error of an entry S_ij is then about 1e-7·√(S_ii S_jj), as with
+The scatter of a block is one product, in float32 or float64; the scatters of blocks are added in
+float64. In float32 the columns are first divided by powers of two near their largest value, which
+prevents overflow and underflow. The error of an entry S_ij is then about 1e-7·√(S_ii S_jj), as with
 ``Stats(precision="single")``. LogME and metrics that shrink the covariance change by at most 1e-6.
-The plain H-score divides by every variance: it changes by 1e-5 where variances differ by 1e6, and
-by more where they differ by more.
+The plain H-score divides by every variance: it changes by 1e-5 where variances differ by a factor
+of 1e6, and by more beyond that.
 
-Memory: in float32, 8·D² bytes for the scatter and 4·D² for a product; in float64 the product is
-added to the scatter in place, 8·D².
+Memory: 8·D² bytes for the scatter and, in float32, 4·D² for a product.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,7 @@ __all__ = ["DeviceMoments"]
 class DeviceMoments:
     """Accumulate statistics of rows on their device; :meth:`to_stats` returns them as `Stats`.
 
-    Parameters
-    ----------
-    dtype : torch.dtype, default=torch.float32
-        Precision of the products that make the scatter: float32 or float64.
+    The scatter is a sum of products in `dtype`, float32 or float64.
     """
 
     def __init__(self, dtype: torch.dtype = torch.float32) -> None:
@@ -50,35 +47,31 @@ class DeviceMoments:
         self._held: list[tuple[Tensor, Target]] | None = []  # rows while N ≤ D
         self._n = 0
         self._n_features = 0
-        self._codes: dict[int | str, int] = {}
-        self._counts: list[int] = []
+        self._codes: dict[int | str, int] = {}  # row of each class in `class_sums`
+        self._counts: Counter[int | str] = Counter()
         self._sums: dict[str, Any] = {}  # tensors on the device; of targets, arrays on the host
 
     def add(self, rows: Tensor, target: Target) -> None:
         """Add a block of rows, (n, D), with their labels or targets."""
         # Tensors made in inference mode cannot be changed in place outside of it.
         with torch.inference_mode(False), torch.no_grad():
-            self._add(rows, target)
-
-    def _add(self, rows: Tensor, target: Target) -> None:
-        n, d = rows.shape
-        if self._described is None:
-            self._described = target.without_rows()
-        elif self._n_features != d:
-            raise DataError(f"features has {d} columns, expected {self._n_features}")
-        self._n_features = d
-        self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
-        self._n += n
-        if self._held is not None:
-            self._held.append((rows, target))
-            if self._n <= d:
+            n, d = rows.shape
+            if self._described is None:
+                self._described = target.without_rows()
+            elif self._n_features != d:
+                raise DataError(f"features has {d} columns, expected {self._n_features}")
+            self._n_features = d
+            self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
+            self._n += n
+            if self._held is None:
+                self._accumulate(rows, target)
                 return
-            self._begin(self._held[0][0], self._held[0][1])
-            held, self._held = self._held, None
-            while held:
-                self._accumulate(*held.pop(0))
-        else:
-            self._accumulate(rows, target)
+            self._held.append((rows, target))
+            if self._n > d:
+                held, self._held = self._held, None
+                self._begin(*held[0])
+                while held:
+                    self._accumulate(*held.pop(0))  # frees each block
 
     def _begin(self, rows: Tensor, target: Target) -> None:
         """Choose the shift, and the scale of each column, from the first block."""
@@ -112,25 +105,18 @@ class DeviceMoments:
                 add_targets(sums, x, target.values - sums["target_shift"])
 
     def _add_classes(self, x: Tensor, labels: NDArray[Any], known: tuple[str, ...] | None) -> None:
-        """Add the rows of each class; a class that is new gets the next row of the table."""
+        """Add the sum of each class; a new class gets the next row of the table."""
         ids, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
         names = ids.tolist() if known is None else [known[i] for i in ids]
-        for name in names:
-            if name not in self._codes:
-                self._codes[name] = len(self._codes)
-                self._counts.append(0)
-        codes = np.array([self._codes[name] for name in names])
-        for code, count in zip(codes, counts, strict=True):
-            self._counts[code] += int(count)
-        members = places.reshape(1, -1) == np.arange(len(ids))[:, None]
+        codes = np.array([self._codes.setdefault(name, len(self._codes)) for name in names])
+        self._counts.update(dict(zip(names, counts.tolist(), strict=True)))
+        members = (places.reshape(1, -1) == np.arange(len(ids))[:, None]).astype(np.float64)
         table = self._sums.get("class_sums", x.new_zeros(0, x.shape[1]))
         if len(table) < len(self._codes):
             room = max(len(self._codes), min(2 * len(table), len(table) + 1024))
             table = torch.cat([table, table.new_zeros(room - len(table), x.shape[1])])
         self._sums["class_sums"] = table
-        add_classes(
-            self._sums, send(members.astype(np.float64), x.device), x, send(codes, x.device)
-        )
+        add_classes(self._sums, send(members, x.device), x, send(codes, x.device))
 
     def to_stats(self, n_threads: int | None = None) -> Stats:
         """Return the statistics of all rows so far, on the host; more rows may follow."""
@@ -168,10 +154,9 @@ class DeviceMoments:
         }
         if self._codes:
             order = sorted(self._codes)  # all int or all str
-            codes = [self._codes[name] for name in order]
             found["classes"] = tuple(map(bool, order) if self._described.boolean else order)
-            found["class_counts"] = np.array(self._counts)[codes]
-            found["class_sums"] = sums[codes]
+            found["class_counts"] = np.array([self._counts[name] for name in order])
+            found["class_sums"] = sums[[self._codes[name] for name in order]]
         elif "cross" in host:
             found["columns"] = self._described.columns
         return found

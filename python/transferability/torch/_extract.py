@@ -14,7 +14,7 @@ from ._batch import AVERAGE, RowOptions
 from ._extractor import Extractor
 from ._layers import resolve_layers, unwrap
 from ._pooling import Pool, check_pool
-from ._rows import LayerRows
+from ._rows import AccumulationOptions, LayerRows
 
 __all__ = ["extract"]
 
@@ -47,16 +47,16 @@ def extract(
 
     Forward hooks record the features. Only statistics of each layer are kept, at most
     ``min(N, D) * D`` numbers, unless `keep_features` or `outputs` is given. Within the context the
-    model is in evaluation mode without gradients. Its modes, its device and its hooks are restored
-    at the end, also after an error.
+    model is in evaluation mode without gradients. At the end, also after an error, its modes and
+    its device are restored, and the hooks are removed.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Any model. Of DataParallel, DistributedDataParallel or a compiled model, the module inside.
+        Any model. DataParallel, DistributedDataParallel and torch.compile are unwrapped.
     layers : str or iterable of str, default=""
         Names as in ``model.named_modules()``; :func:`list_layers` lists them. "" is the output of
-        the model, "name#2" the third run of a layer that runs several times.
+        the model, and "name#2" is the third run of a layer that runs several times.
     pool : str, callable, None or mapping of layer to these, default="mean"
         How tokens or maps are pooled to one row for each sample: a key of :data:`POOLS`, or a
         function of (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a
@@ -66,7 +66,7 @@ def extract(
     dtype : {"float32", "float64"}, optional
         Precision of products of features. Default: float64 on the CPU; on a GPU float32 without
         TF32, summed in float64. Scores then have errors of at most 1e-6. "h_score" divides by every
-        variance, and needs float64 where variances differ by more than 1e6.
+        variance, and needs float64 where variances differ by a factor of more than 1e6.
     amp : {"bfloat16", "float16"}, optional
         Automatic mixed precision. Features are pooled in float32.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
@@ -122,13 +122,10 @@ def extract(
     plain = unwrap(model)
     wanted = resolve_layers(plain, layers)
     names = [layer.name for layer in wanted]
-    pools: dict[str, Pool] = dict.fromkeys(names, "mean")
-    if isinstance(pool, Mapping):
-        if extra := [name for name in pool if name not in pools]:
-            raise DataError(f"pool names {extra[0]!r}, which is not among layers {names}")
-        pools |= pool
-    else:
-        pools = dict.fromkeys(names, pool)
+    by_layer: Mapping[str, Pool] = pool if isinstance(pool, Mapping) else dict.fromkeys(names, pool)
+    if extra := [name for name in by_layer if name not in names]:
+        raise DataError(f"pool names {extra[0]!r}, which is not among layers {names}")
+    pools: dict[str, Pool] = {**dict.fromkeys(names, "mean"), **by_layer}
     for kind in pools.values():
         check_pool(kind)
     check_choice("task", task, ("auto", *TASKS))
@@ -142,18 +139,8 @@ def extract(
         raise DataError(f"positions is {positions}; give at least 1, or None for all")
     if average and AVERAGE in names:
         raise DataError(f"average=True makes a layer {AVERAGE!r}, and the model has one")
-    rows = {
-        name: LayerRows(
-            name,
-            task,
-            accumulate=accumulate,
-            dtype=dtype,
-            class_scatters=class_scatters,
-            n_threads=n_threads,
-            keep=_KEEP[keep_features] if keep_features else None,
-            keep_labels=outputs,
-        )
-        for name in (*names, *([AVERAGE] if average else []))
-    }
+    keep = _KEEP[keep_features] if keep_features else None
+    sums = AccumulationOptions(task, accumulate, dtype, class_scatters, n_threads, keep, outputs)
+    rows = {name: LayerRows(name, sums) for name in ([*names, AVERAGE] if average else names)}
     options = RowOptions(pools, bio, tag_names, positions, tuple(ignore), seed)
     return Extractor(plain, wanted, rows, options, device, amp, outputs)

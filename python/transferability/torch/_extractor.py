@@ -83,12 +83,11 @@ class Extractor:
         if error[0] is None:
             self._finite.check(None)
             if self._n_lost:
-                issue(
-                    [
-                        f"{self._n_lost} labelled words were cut off with the end of their texts "
-                        f"and do not count; raise the tokeniser's max_length"
-                    ]
+                text = (
+                    f"{self._n_lost} labelled words were cut off with the end of their texts and "
+                    f"do not count; raise the tokeniser's max_length"
                 )
+                issue([text])
 
     def update(
         self,
@@ -111,9 +110,9 @@ class Extractor:
         attention_mask : tensor of shape (N, T), or mapping of layer to it, optional
             Default: the mask that the model receives.
         word_ids : sequence of sequences, optional
-            The number of the word of each token of each sample; None for special tokens.
+            The index of the word of each token of each sample; None for special tokens.
         groups : array-like of shape (N,), optional
-            A group id of each sample, for resampling. Default: the number of the sample, if samples
+            A group id of each sample, for resampling. Default: the index of the sample, if samples
             make several rows.
 
         Returns
@@ -124,11 +123,10 @@ class Extractor:
         Raises
         ------
         DataError
-            If features do not fit labels or pooling, or are NaN or infinite (on a GPU, this is
-            found some batches later). On the CPU, no row of this batch is then added.
+            If features do not fit labels or pooling, or are NaN or infinite. On the CPU, no row of
+            this batch is then added. On a GPU, NaN and infinity are found some batches later.
         """
-        capture = self._open()
-        batch = Batch(self._row_options, labels, attention_mask, word_ids, groups, self.n_samples)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups)
         capture.clear()
         capture.transform = lambda layer, x: batch.take(layer, x, capture.find_mask)
         try:
@@ -147,8 +145,7 @@ class Extractor:
         groups: Any = None,
     ) -> None:
         """Add the features of the last forward pass of the caller; parameters as for `update`."""
-        capture = self._open()
-        batch = Batch(self._row_options, labels, attention_mask, word_ids, groups, self.n_samples)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups)
         try:
             found = capture.outputs()
             taken = {
@@ -171,13 +168,14 @@ class Extractor:
             self._outputs.append(batch.outputs(select_logits(output), taken[self.layers[0]]))
         for name in self._rows:
             self._rows[name].add(taken[name].rows, taken[name].labels, taken[name].groups)
-        self._n_lost += taken[self.layers[0]].n_lost
+        if (selection := taken[self.layers[0]].selection) is not None:
+            self._n_lost += selection.n_lost
         self.n_samples += batch.n_samples
 
-    def _open(self) -> Capture:
+    def _begin_batch(self, *given: Any) -> tuple[Capture, Batch]:
         if self._capture is None:
             raise DataError("use extract in a with statement: with extract(model, …) as ex:")
-        return self._capture
+        return self._capture, Batch(self._row_options, self.n_samples, *given)
 
     @property
     def n_rows(self) -> dict[str, int]:
@@ -237,8 +235,8 @@ class Extractor:
         Returns
         -------
         scores : dict of str to Score, or to Scores for several metrics
-            By layer, higher is better. The maximum over many layers is biased upwards; choose a
-            layer on other data than those on which models are compared.
+            By layer, higher is better. The maximum over many layers is biased upwards: choose the
+            layer on one part of the data, and compare models on another.
 
         Raises
         ------

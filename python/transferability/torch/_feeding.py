@@ -1,7 +1,7 @@
 """Adapt every kind of model to a torch module with named layers, for ``extract``.
 
-A model that is not a torch module returns an array for each layer. It is wrapped in a module with
-one identity for each layer, so that pooling, selection of words and statistics share their code.
+A model that is not a torch module returns an array for each layer. A module with an nn.Identity for
+each layer wraps it, so that pooling, selection of words and statistics are the same code.
 """
 
 from __future__ import annotations
@@ -20,15 +20,11 @@ __all__ = ["Feed", "open_feed"]
 
 @dataclass(frozen=True)
 class Feed:
-    """A module, the paths of its layers by name, and the model that preprocesses its batches."""
+    """A torch module, the path of each layer in it by name, and the model that it adapts."""
 
     model: Any
     module: nn.Module
     name_of: Mapping[str, str]
-
-    def collate(self, raw: Sequence[Any]) -> Any:
-        """Preprocess raw items."""
-        return self.model.collate(raw)
 
     def moved(self, batch: Any) -> Any:
         """Return a batch on the device of the module, ready for its forward pass."""
@@ -44,14 +40,6 @@ class Feed:
         if isinstance(output, Mapping):  # the ModelOutput of transformers is one too
             return isinstance(output.get("logits"), Tensor)
         return isinstance(output, Tensor) and output.ndim == 2
-
-    def attention_mask(self, batch: Any) -> Any:
-        """Return the attention mask of a batch, or None without tokens."""
-        return self.model.attention_mask(batch)
-
-    def word_ids(self, batch: Any) -> Any:
-        """Return the number of the word of each token."""
-        return self.model.word_ids(batch)
 
 
 class _PassThrough(nn.Module):
@@ -72,7 +60,7 @@ class _PassThrough(nn.Module):
 
 @contextmanager
 def open_feed(model: Any, layers: Sequence[str]) -> Iterator[Feed]:
-    """Open a model as a Feed: with its own module, or a wrapper around its arrays."""
+    """Adapt a model within a context: its own torch module, or a wrapper around its arrays."""
     if model.module is not None:
         yield Feed(model, model.module, {layer: layer for layer in layers})
     else:

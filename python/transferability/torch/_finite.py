@@ -17,12 +17,9 @@ _NEVER = 2**62
 
 
 class FiniteCheck:
-    """Record the first batch of each layer with features that are not finite.
+    """Record the first batch of each layer that holds NaN or infinity.
 
-    Parameters
-    ----------
-    later : bool, default=False
-        Defer the check on the CPU too, as on any other device.
+    The check is deferred on every device but the CPU; with `later`, on the CPU too.
     """
 
     def __init__(self, *, later: bool = False) -> None:
@@ -31,13 +28,7 @@ class FiniteCheck:
         self._found: dict[str, Tensor] = {}
 
     def inspect(self, layer: str, rows: Tensor) -> None:
-        """Check a batch of rows of a layer; on a device, only record the result there.
-
-        Raises
-        ------
-        DataError
-            On the CPU, if a value is not finite.
-        """
+        """Check rows; on the CPU raise DataError at once, on a device only record the result."""
         bad = ~torch.isfinite(rows).all()
         if rows.device.type == "cpu" and not self._later:
             if bad:
@@ -48,14 +39,14 @@ class FiniteCheck:
         self._found[layer] = here if before is None else torch.minimum(before, here)
 
     def end_of_batch(self) -> None:
-        """Count a batch; read the recorded results every 16 batches."""
+        """Count a batch; read the recorded flags every 16 batches."""
         self._batch += 1
         self.check(_PERIOD)
 
     def check(self, period: int | None) -> None:
         """Raise DataError if a recorded batch was not finite.
 
-        With a `period`, read the results only if the number of batches is a multiple of it.
+        With a `period`, read the flags only if the number of batches is a multiple of it.
         """
         if not self._found or (period is not None and self._batch % period):
             return

@@ -22,8 +22,8 @@ __all__ = [
     "Layer",
     "LayerRequest",
     "Layers",
+    "first_names",
     "list_layers",
-    "named_modules",
     "resolve_layers",
     "unwrap",
 ]
@@ -42,7 +42,7 @@ class Layer:
     shape : tuple of int, or None
         Shape of its output at the first run; None if it does not run or returns no tensor.
     calls : int
-        Runs in one forward pass.
+        Number of runs in one forward pass.
     """
 
     __module__ = "transferability.torch"
@@ -55,7 +55,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerRequest:
-    """A requested layer: the name as given, the module, its path, and the index of the run."""
+    """A requested layer: its name as given, its path and module, and the index of the run."""
 
     name: str
     path: str
@@ -64,7 +64,7 @@ class LayerRequest:
 
 
 class Layers(list[Layer]):
-    """Layers in the order of their definition; prints as a table."""
+    """A list of layers in the order of their definition, which prints as a table."""
 
     __module__ = "transferability.torch"
 
@@ -117,17 +117,11 @@ def list_layers(model: nn.Module, example: object) -> Layers:
         for module in model.modules():
             stack.callback(module.register_forward_hook(note).remove)
         call(model, move_batch(example, find_device(model)))
-    first: dict[nn.Module, str] = {}
-    for name, module in named_modules(model).items():
-        first.setdefault(module, name)
-    return Layers(
-        Layer(name, type(module).__name__, *_first_shape(shapes.get(module, [])))
-        for module, name in first.items()
-    )
-
-
-def _first_shape(shapes: list[tuple[int, ...] | None]) -> tuple[tuple[int, ...] | None, int]:
-    return (shapes[0] if shapes else None), len(shapes)
+    layers = Layers()
+    for module, name in first_names(model).items():
+        runs = shapes.get(module, [])
+        layers.append(Layer(name, type(module).__name__, runs[0] if runs else None, len(runs)))
+    return layers
 
 
 def unwrap(model: object) -> nn.Module:
@@ -144,25 +138,24 @@ def unwrap(model: object) -> nn.Module:
             return inner
 
 
-def named_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules by name; a shared module under each of its names."""
+def _named_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Return all modules by name; a shared module has several."""
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         found.setdefault(_strip_wrappers(name), module)
     return found
 
 
-def resolve_layers(model: nn.Module, layers: str | Iterable[str]) -> list[LayerRequest]:
-    """Find layers by name.
+def first_names(model: nn.Module) -> dict[nn.Module, str]:
+    """Return the name of each module; of a shared module, the first."""
+    found: dict[nn.Module, str] = {}
+    for name, module in _named_modules(model).items():
+        found.setdefault(module, name)
+    return found
 
-    Raises
-    ------
-    DataError
-        If there is no layer of a name (the message suggests the closest ones), or a name is given
-        twice.
-    DtypeError
-        If a name is not a string.
-    """
+
+def resolve_layers(model: nn.Module, layers: str | Iterable[str]) -> list[LayerRequest]:
+    """Find layers by name; the error for an unknown name suggests the closest ones."""
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise DataError("layers is empty; name at least one, '' is the model's own output")
@@ -170,7 +163,7 @@ def resolve_layers(model: nn.Module, layers: str | Iterable[str]) -> list[LayerR
         raise DtypeError(f"layers must be names, got {names!r}")
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"layers names {repeated[0]!r} twice; name each layer once")
-    modules = named_modules(model)
+    modules = _named_modules(model)
     found: list[LayerRequest] = []
     for name in names:
         base, mark, run = name.rpartition("#")
@@ -193,5 +186,5 @@ def _suggest(name: str, modules: dict[str, Any]) -> str:
     close = difflib.get_close_matches(name, modules, n=3)
     ends = [known for known in modules if known.endswith(f".{name}")]
     offered = list(dict.fromkeys([*ends[:3], *close])) or [known for known in modules if known][:5]
-    more = "list_layers(model, example) shows all"
-    return f"did you mean {' or '.join(map(repr, offered))}? {more}" if offered else more
+    asked = f"did you mean {' or '.join(map(repr, offered))}? " if offered else ""
+    return f"{asked}list_layers(model, example) shows all"

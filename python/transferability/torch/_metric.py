@@ -1,9 +1,9 @@
-"""Transferability as a torchmetrics metric: states that merge over batches and processes by sums.
+"""A torchmetrics metric of transferability: its states are sums, merged over batches and processes.
 
 The states are the sums of ``_accumulate`` about a shift s (D,) of the features and a shift p (K,)
 of the targets, the same in all processes; the scatter Σ (x - s)(x - s)ᵀ; and the least and the
-largest value of each column, which show whether it is exactly constant. All are float64, on the
-device of the module. A batch takes O(B D²) time, and the states O(D²) memory.
+largest value of each column, which are equal in a constant column. All are float64, on the device
+of the module. A batch takes O(B D²) time, and the states take O(D²) memory.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .._inputs.target import TASKS
 from .._metric.registry import metric_specs, plan
 from .._metric.score import Score
 from .._stats.stats import Stats
 from .._util.optional import need
-from ..errors import (
-    DataError,
-    DtypeError,
-    TransferabilityError,
-    TransferabilityWarning,
-)
+from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 from ._accumulate import add_classes, add_rows, add_targets, zero_sums
-from ._metric_batch import check_batch
 from ._metric_moments import convert_moments, describe_lost_digits
 
 __all__ = ["TransferabilityMetric"]
@@ -88,8 +83,8 @@ class TransferabilityMetric(_Metric):
     higher_is_better = True
     is_differentiable = False
 
-    least: torch.Tensor
-    most: torch.Tensor
+    least: Tensor
+    most: Tensor
 
     def __init__(
         self,
@@ -119,26 +114,26 @@ class TransferabilityMetric(_Metric):
 
         d, k = num_features, self.width
         of_classes = self.task == "classification"
-        sums = {"count": torch.zeros((), dtype=torch.float64)}
-        sums |= zero_sums(d, None if of_classes else k)
-        shapes = {"class_counts": (k,), "class_sums": (k, d)}
-        shapes = shapes if of_classes else {"target_sum": (k,), "target_square": (k,)}
-        sums |= {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        shapes: dict[str, tuple[int, ...]] = {"class_counts": (k,), "class_sums": (k, d)}
+        if not of_classes:
+            shapes = {"target_sum": (k,), "target_square": (k,)}
+        sums = zero_sums(d, None if of_classes else k)
+        for name, shape in {"count": (), **shapes}.items():
+            sums[name] = torch.zeros(shape, dtype=torch.float64)
         for name, zeros in sums.items():
             self.add_state(name, zeros, dist_reduce_fx="sum")
         infinite = torch.full((d,), torch.inf, dtype=torch.float64)
         self.add_state("least", infinite, dist_reduce_fx="min")
         self.add_state("most", -infinite, dist_reduce_fx="max")
-        # Each shift is a state twice, merged by max and by min: if the processes had different
-        # shifts, the two differ after the merge.
-        about = _as_vector("shift", shift, d)
-        targets_about = _as_vector("target_shift", target_shift, k)
-        for name, value in {"shift": about, "target_shift": targets_about}.items():
-            self.add_state(name, value, dist_reduce_fx="max")
-            self.add_state(f"{name}_again", value.clone(), dist_reduce_fx="min")
+        # Each shift is two states, merged by max and by min. After a merge, they differ if the
+        # shifts of the processes did.
+        for name, value, size in (("shift", shift, d), ("target_shift", target_shift, k)):
+            vector = _as_vector(name, value, size)
+            self.add_state(name, vector, dist_reduce_fx="max")
+            self.add_state(f"{name}_again", vector.clone(), dist_reduce_fx="min")
 
     @staticmethod
-    def shift_from(features: torch.Tensor) -> torch.Tensor:
+    def shift_from(features: Tensor) -> Tensor:
         """Compute a shift from the features, or targets, of one batch: their mean.
 
         Broadcast the shift of one process to all others before they construct their metrics, for
@@ -146,10 +141,10 @@ class TransferabilityMetric(_Metric):
         """
         return features.detach().double().mean(dim=0)
 
-    def update(self, features: torch.Tensor, target: torch.Tensor) -> None:
+    def update(self, features: Tensor, target: Tensor) -> None:
         """Add a batch: features (B, num_features), classes (B,) or targets (B, num_outputs)."""
         device = self.sum.device
-        x, y = check_batch(features, target, self.num_features, self.task, self.width, device)
+        x, y = _check_batch(features, target, self.num_features, self.task, self.width, device)
         self.least = torch.minimum(self.least, x.amin(dim=0))
         self.most = torch.maximum(self.most, x.amax(dim=0))
         x = x - self.shift
@@ -190,24 +185,24 @@ class TransferabilityMetric(_Metric):
             warnings.warn(
                 f"this batch has no score of its own: {error}", TransferabilityWarning, stacklevel=2
             )
-            nan = torch.tensor(torch.nan, dtype=torch.float64, device=self.sum.device)
+            nan = self._as_tensor(torch.nan)
             if self.metrics in metric_specs():
                 return nan
             return dict.fromkeys(plan(self.metrics, self.task, self.options, {"stats"})[0], nan)
 
-        def tensor(score: Score) -> torch.Tensor:
-            return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
-
         if isinstance(found, Score):
-            return tensor(found)
-        return {name: tensor(score) for name, score in found.items()}
+            return self._as_tensor(found)
+        return {name: self._as_tensor(score) for name, score in found.items()}
+
+    def _as_tensor(self, score: float) -> Tensor:
+        return torch.tensor(float(score), dtype=torch.float64, device=self.sum.device)
 
     @property
     def stats(self) -> Stats:
         """The statistics so far: of this process, or within ``sync_context()`` of all processes.
 
-        :class:`transferability.Stats` have full scores and other metrics, can be merged with
-        statistics from elsewhere, and saved to a file.
+        :class:`transferability.Stats` compute full scores and other metrics. They can be merged
+        with statistics from elsewhere, and saved to a file.
         """
         for name in ("shift", "target_shift"):
             if not torch.equal(getattr(self, name), getattr(self, f"{name}_again")):
@@ -223,10 +218,60 @@ class TransferabilityMetric(_Metric):
         return Stats.from_moments(convert_moments(held, self.task))
 
 
-def _as_vector(name: str, value: Any, size: int) -> torch.Tensor:
+def _as_vector(name: str, value: Any, size: int) -> Tensor:
     if value is None:
         return torch.zeros(size, dtype=torch.float64)
     vector = torch.as_tensor(value).detach().double().cpu().clone()
     if vector.shape != (size,) or not torch.isfinite(vector).all():
         raise DataError(f"{name} must be {size} finite values, got shape {tuple(vector.shape)}")
     return vector
+
+
+def _check_batch(
+    features: Tensor,
+    target: Tensor,
+    num_features: int,
+    task: str,
+    width: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Validate a batch, and move it to a device.
+
+    Return features (B, num_features) in float64, with classes (B,) in int64 or targets (B, width)
+    in float64. `width` is the number of classes, targets or labels.
+    """
+    for name, given in (("features", features), ("target", target)):
+        if not isinstance(given, Tensor):
+            raise DtypeError(f"{name} must be a tensor, not {type(given).__name__}")
+    if features.ndim != 2 or features.shape[1] != num_features:
+        raise DataError(f"features has shape {tuple(features.shape)}, expected (B, {num_features})")
+    if target.ndim == 1 and task != "classification" and width == 1:
+        target = target[:, None]
+    expected = (len(features),) + (() if task == "classification" else (width,))
+    if not len(features) or target.shape != expected:
+        raise DataError(
+            f"target has shape {tuple(target.shape)}, expected {expected} with at least one row"
+        )
+    if features.is_complex() or target.is_complex():
+        raise DtypeError("features and target must be real")
+    x = features.detach().to(device).double()
+    y = target.detach().to(device)
+    if not torch.isfinite(x).all():
+        row = int((~torch.isfinite(x)).any(dim=1).nonzero()[0])
+        raise DataError(f"features has a value that is not finite in row {row} of this batch")
+    if task == "classification":
+        if y.is_floating_point():
+            raise DtypeError(f"target holds classes and has dtype {y.dtype}; give integers")
+        y = y.long()
+        if len(odd := y[(y < 0) | (y >= width)]):
+            raise DataError(
+                f"target holds class {int(odd[0])}; num_classes={width} allows 0 to {width - 1}"
+            )
+        return x, y
+    y = y.double()
+    fine = torch.isfinite(y) if task == "regression" else (y == 0) | (y == 1)
+    if not fine.all():
+        row = int((~fine).any(dim=1).nonzero()[0])
+        needed = "finite values" if task == "regression" else "0 and 1"
+        raise DataError(f"target must hold {needed} only; row {row} of this batch does not")
+    return x, y

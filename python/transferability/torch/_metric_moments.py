@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 __all__ = ["convert_moments", "describe_lost_digits"]
 
-#: Mean over standard deviation, above which cancellation loses more than 6 of 16 digits.
+#: Ratio of mean to standard deviation above which cancellation loses more than 6 of 16 digits.
 _FAR = 1e3
 _TINY = float(np.finfo(np.float64).tiny)
+_ADVICE = "give {}=TransferabilityMetric.shift_from({}) of one batch, the same everywhere"
 
 
 def convert_moments(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, Any]:
@@ -57,44 +58,40 @@ def describe_lost_digits(held: Mapping[str, NDArray[Any]]) -> str:
     constant = held["least"] == held["most"]
     if constant.all():
         return ""  # one row, or no column that varies
-    offset, variance = _spread(held["sum"] / n, np.diagonal(held["scatter"]) / n)
-    text = _far_column("features", np.where(constant, 0, offset), variance)  # these become exact
+    mean, square = held["sum"] / n, np.diagonal(held["scatter"]) / n
+    # Constant columns lose no digits: convert_moments makes their shift exact.
+    text = _describe_far_column("features", "shift", np.where(constant, 0, mean), square)
+    if not text and "target_sum" in held:
+        of_targets = held["target_sum"] / n, held["target_square"] / n
+        text = _describe_far_column("target", "target_shift", *of_targets)
     if text:
-        return f"{text}; {_advice('shift', 'features')}"
-    if "target_sum" in held:
-        moments = _spread(held["target_sum"] / n, held["target_square"] / n)
-        if text := _far_column("target", *moments):
-            return f"{text}; {_advice('target_shift', 'target')}"
+        return text
     # Fourth moments lose digits by the square of Σ ‖x − s‖² / Σ ‖x − mean‖².
-    gained = float((offset**2).sum())
-    more = gained / max(float(variance.sum()), gained * 1e-16, _TINY)
+    gained = float((mean**2).sum())
+    variance = float(np.maximum(square - mean**2, 0).sum())
+    more = gained / max(variance, gained * 1e-16, _TINY)
     if more > _FAR:
         return (
             f"the mean of the features is {np.sqrt(more):.1e} standard deviations from the shift, "
             f"so about {2 * np.log10(more):.0f} of 16 digits of the fourth moments are lost, from "
-            f"which shrinkage is estimated; {_advice('shift', 'features')}"
+            f"which shrinkage is estimated; {_ADVICE.format('shift', 'features')}"
         )
     return ""
 
 
-def _spread(mean: NDArray[Any], square: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the distance of the means from the shift, and the variances."""
-    return np.abs(mean), np.maximum(square - mean**2, 0)
+def _describe_far_column(of: str, argument: str, mean: NDArray[Any], square: NDArray[Any]) -> str:
+    """Describe the column whose mean is the farthest from its shift, if too far; else "".
 
-
-def _far_column(name: str, offset: NDArray[Any], variance: NDArray[Any]) -> str:
+    `mean` and `square` are those of shifted values, x - s and (x - s)².
+    """
+    offset, variance = np.abs(mean), np.maximum(square - mean**2, 0)
     # Beyond 1e7 standard deviations, the computed variance is only rounding error.
     ratio = offset / np.maximum(np.sqrt(variance), offset * 1e-8 + _TINY)
     column = int(ratio.argmax())
     if ratio[column] <= _FAR:
         return ""
     return (
-        f"column {column} of the {name} is {ratio[column]:.1e} standard deviations from the shift, "
-        f"so about {2 * np.log10(ratio[column]):.0f} of 16 digits of its variance are lost"
-    )
-
-
-def _advice(argument: str, of: str) -> str:
-    return (
-        f"give {argument}=TransferabilityMetric.shift_from({of}) of one batch, the same everywhere"
+        f"column {column} of the {of} is {ratio[column]:.1e} standard deviations from the shift, "
+        f"so about {2 * np.log10(ratio[column]):.0f} of 16 digits of its variance are lost; "
+        f"{_ADVICE.format(argument, of)}"
     )

@@ -10,8 +10,8 @@ For tokens x (N, T, D) with the attention mask m (N, T), 1 at tokens and 0 at pa
 | max | the largest, over tokens |
 | cls, lasttoken | x at the first, the last token, with padding on either side |
 
-Names and results are those of sentence-transformers. `mean` and `max` of maps (N, C, H, W), with
-any number of spatial axes, are over space. Half precision is summed in float32.
+Names and results are those of sentence-transformers. Maps (N, C, H, W), with any number of spatial
+axes, are pooled over space. Half precision is summed in float32.
 """
 
 from __future__ import annotations
@@ -66,34 +66,13 @@ def as_float(x: Tensor) -> Tensor:
     return x if x.dtype is torch.float64 else x.float()
 
 
-def pool_rows(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
-    """Pool features to one row for each sample.
+def pool_rows(x: Tensor, pool: str | None, mask: Tensor | None, layer: str) -> Tensor:
+    """Pool features (N, T, D) or (N, C, H, W) to rows (N, D), in float32 or float64.
 
-    Parameters
-    ----------
-    x : Tensor of shape (N, D), (N, T, D) or (N, C, H, W)
-        2-D features are not pooled.
-    pool : str, callable or None
-        A name in POOLS, or a function of `x` and the mask.
-    mask : Tensor of shape (N, T), or None
-        The attention mask; None counts every token.
-    layer : str
-        Name of the layer, for messages.
-
-    Returns
-    -------
-    rows : Tensor of shape (N, D), float32 or float64
-        The row of a sample without tokens is NaN, or -inf with "max".
-
-    Raises
-    ------
-    DataError
-        If the pooling does not fit the shape.
-    DtypeError
-        If the features are complex.
+    Features (N, D) are not pooled. The mask (N, T) is 1 at tokens; None counts every token. The row
+    of a sample without tokens is NaN, or -inf with "max". Raise DataError if the pooling does not
+    fit the shape.
     """
-    if callable(pool):
-        x, pool = pool(x, mask), None
     check_real(x, layer)
     if x.ndim <= 2:
         return as_float(x.reshape(len(x), -1) if x.ndim else x.reshape(1, 1))
@@ -102,7 +81,6 @@ def pool_rows(x: Tensor, pool: Pool, mask: Tensor | None, layer: str) -> Tensor:
             f"layer {layer!r} gives {x.ndim}-D features of shape {tuple(x.shape)}; pool first: "
             f"pool='mean'"
         )
-    assert isinstance(pool, str), "callables were applied above"
     if pool == "flatten":
         return as_float(x.flatten(1))
     if x.ndim > 3:
@@ -135,7 +113,7 @@ def _mismatch(layer: str, x: Tensor, pool: str, fit: str) -> DataError:
 
 
 def _sum_dtype(x: Tensor) -> torch.dtype:
-    """Return the dtype of sums over `x`; torch converts within the sum, without a copy."""
+    """Return the dtype in which `x` is summed; torch converts within the sum, without a copy."""
     return torch.float64 if x.dtype is torch.float64 else torch.float32
 
 

@@ -1,11 +1,12 @@
-"""Buffer the rows of one layer, and accumulate them into statistics in blocks.
+"""Buffer the rows of one layer, and accumulate them into statistics in blocks of `BLOCK` rows.
 
-Blocks have exactly `BLOCK` rows for any batch size. So results do not depend on the batch size, the
-task is not inferred from the labels of one small batch, and matrix products are large.
+With fixed blocks, results do not depend on the batch size, the task is not inferred from the labels
+of one small batch, and matrix products are large.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,61 +14,41 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.target import UNLABELLED, Target, read_target, unlabelled
+from .._inputs.target import UNLABELLED, read_target, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._device import DeviceMoments
 
-__all__ = ["BLOCK", "LayerRows"]
+__all__ = ["BLOCK", "AccumulationOptions", "LayerRows"]
 
 #: Rows that are accumulated together.
 BLOCK = 512
 
 
+@dataclass(frozen=True)
+class AccumulationOptions:
+    """How the rows of every layer are accumulated and kept."""
+
+    task: str
+    accumulate: str  # "host", "device", or "auto": on a GPU if the rows are there
+    dtype: str | None  # of products; None: float64 on the host, float32 on a device
+    class_scatters: bool  # only the host has them
+    n_threads: int | None
+    keep: torch.dtype | None  # also keep the rows, on the host
+    keep_labels: bool  # also keep the labels; implied by `keep`
+
+
 class LayerRows:
-    """The rows of one layer: their statistics, and the rows themselves on request.
+    """The rows of one layer: their statistics, and the rows themselves on request."""
 
-    Parameters
-    ----------
-    layer : str
-        Name of the layer, for messages.
-    task, n_threads, class_scatters
-        As in :class:`transferability.Stats`.
-    accumulate : {"auto", "host", "device"}
-        "auto" is the device of the rows, except if that is the CPU or MPS (which has no float64),
-        or with `class_scatters`, which only the host has.
-    dtype : {"float32", "float64"}, optional
-        Precision of products. Default: float64 on the host, float32 on a device.
-    keep : torch.dtype, optional
-        Also keep the rows, on the host, in this dtype.
-    keep_labels : bool, default=False
-        Also keep the labels; implied by `keep`.
-    """
-
-    def __init__(
-        self,
-        layer: str,
-        task: str,
-        *,
-        accumulate: str = "auto",
-        dtype: str | None = None,
-        class_scatters: bool = False,
-        n_threads: int | None = None,
-        keep: torch.dtype | None = None,
-        keep_labels: bool = False,
-    ) -> None:
+    def __init__(self, layer: str, options: AccumulationOptions) -> None:
         self.layer = layer
         self.groups: list[NDArray[Any]] = []
         self.n_rows = 0
         self.is_constant = True  # all rows so far are equal
-        self._task = task
-        self._accumulate = accumulate
-        self._dtype = dtype
-        self._class_scatters = class_scatters
-        self._n_threads = n_threads
+        self._options = options
+        self._task = options.task
         self._first: Tensor | None = None
-        self._keep = keep
-        self._keep_labels = keep_labels or keep is not None
         self._kept: list[Tensor] = []
         self._labels: list[NDArray[Any]] = []
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
@@ -76,13 +57,7 @@ class LayerRows:
         self._form: tuple[bool, int, int] | None = None  # named classes, label columns, features
 
     def check(self, rows: Tensor, labels: NDArray[Any] | None) -> None:
-        """Check rows against their labels and against earlier batches.
-
-        Raises
-        ------
-        DataError
-            If the number of rows or columns, or the form of the labels, does not fit.
-        """
+        """Raise DataError unless rows fit their labels and earlier batches."""
         if rows.ndim != 2:
             raise DataError(
                 f"layer {self.layer!r}: pool gave {tuple(rows.shape)}; it must give (n, D) rows"
@@ -112,9 +87,9 @@ class LayerRows:
             self.is_constant = bool((rows == self._first).all())
         if groups is not None:
             self.groups.append(groups)
-        if self._keep is not None:
-            self._kept.append(rows.to("cpu", self._keep))
-        if self._keep_labels and labels is not None:
+        if self._options.keep is not None:
+            self._kept.append(rows.to("cpu", self._options.keep))
+        if labels is not None and (self._options.keep_labels or self._options.keep is not None):
             self._labels.append(labels)
         self._waiting.append((rows, labels))
         self._n_waiting += len(rows)
@@ -143,22 +118,20 @@ class LayerRows:
         target = unlabelled(len(rows)) if labels is None else read_target(labels, self._task)
         self._task = "auto" if target.task == UNLABELLED else target.task
         if self._into is None:
-            self._into = self._begin(rows, target)
+            self._into = self._begin(target.task, rows.device)
         if isinstance(self._into, DeviceMoments):
             self._into.add(rows, target)
         else:
             self._into.push(rows.cpu().numpy(), target)
 
-    def _begin(self, rows: Tensor, target: Target) -> Stats | DeviceMoments:
-        kind = rows.device.type
-        on_device = self._accumulate == "device" or (
-            self._accumulate == "auto" and kind not in ("cpu", "mps") and not self._class_scatters
-        )
-        if on_device and not self._class_scatters:
-            return DeviceMoments(torch.float64 if self._dtype == "float64" else torch.float32)
-        precision = "single" if self._dtype == "float32" else "double"
-        scatters = self._class_scatters
-        return Stats(target.task, precision, self._n_threads, class_scatters=scatters)
+    def _begin(self, task: str, device: torch.device) -> Stats | DeviceMoments:
+        options, scatters = self._options, self._options.class_scatters
+        is_gpu = device.type not in ("cpu", "mps")  # MPS has no float64
+        on_device = options.accumulate == "device" or (options.accumulate == "auto" and is_gpu)
+        if on_device and not scatters:
+            return DeviceMoments(torch.float64 if options.dtype == "float64" else torch.float32)
+        precision = "single" if options.dtype == "float32" else "double"
+        return Stats(task, precision, options.n_threads, class_scatters=scatters)
 
     def detach(self) -> None:
         """Copy statistics on the host, so that further rows do not change those returned before."""
@@ -172,7 +145,7 @@ class LayerRows:
         if self._into is None:
             raise DataError(f"layer {self.layer!r} has no rows yet; call update first")
         if isinstance(self._into, DeviceMoments):
-            return self._into.to_stats(self._n_threads)
+            return self._into.to_stats(self._options.n_threads)
         return self._into
 
     @property
@@ -182,7 +155,7 @@ class LayerRows:
 
     def features(self) -> NDArray[Any]:
         """Return the kept rows, (n_rows, D)."""
-        if self._keep is None:
+        if self._options.keep is None:
             raise DataError("features were not kept; use extract(…, keep_features=True)")
         if not self._kept:
             raise DataError(f"layer {self.layer!r} has no rows yet; call update first")

@@ -24,21 +24,9 @@ def evaluation_mode(
 ) -> Iterator[contextlib.ExitStack]:
     """Put a model in evaluation mode without gradients; restore it afterwards, also after an error.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        The mode of each of its modules is restored on its own.
-    device : str or torch.device, optional
-        Where the model runs within the context. Default: where it is.
-    amp : {"bfloat16", "float16"}, optional
-        Automatic mixed precision.
-    warn : bool, default=True
-        Warn if the model was in training mode.
-
-    Yields
-    ------
-    stack : ExitStack
-        For further callbacks that run at the end.
+    The mode of each module is restored on its own. The model runs on `device`, by default where it
+    is, in mixed precision with `amp`. `warn` reports a model in training mode. The stack that the
+    context yields takes further callbacks for its end.
     """
     if amp is not None and amp not in _AMP:
         raise DataError(f"amp is {amp!r}; choose from None, 'bfloat16', 'float16'")
@@ -48,13 +36,13 @@ def evaluation_mode(
         training = [module for module in model.modules() if module.training]
         if training:
             if warn and model.training:
-                issue(
-                    [
-                        "the model was in training mode, where dropout and batch statistics make "
-                        "features random; it is in evaluation mode until the end of this pass"
-                    ]
+                text = (
+                    "the model was in training mode, where dropout and batch statistics make "
+                    "features random; it is in evaluation mode until the end of this pass"
                 )
-            stack.callback(_train, training)
+                issue([text])
+            for module in training:  # model.train() would include frozen parts
+                stack.callback(setattr, module, "training", True)
             model.eval()
         if there != here:
             stack.callback(model.to, here)
@@ -63,11 +51,6 @@ def evaluation_mode(
         if amp is not None:
             stack.enter_context(torch.autocast(there.type, dtype=_AMP[amp]))
         yield stack
-
-
-def _train(modules: list[nn.Module]) -> None:
-    for module in modules:  # model.train() would include frozen parts
-        module.training = True
 
 
 def find_device(model: nn.Module) -> torch.device:

@@ -24,31 +24,18 @@ from ._pooling import as_float
 __all__ = ["Selection", "gather_rows", "select_tokens", "select_words", "strip_bio"]
 
 WORD_POOLS = ("first_subword", "last_subword", "mean")
+_Row = tuple[list[int], Any, int]  # positions, label, sample
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The positions of a batch that make each of R rows.
+    """The positions of a batch that make each of R rows; a row is the mean over its positions."""
 
-    Attributes
-    ----------
-    places : ndarray of shape (R, S)
-        Positions of each row, as indices into features (N·T, D). A row is the mean over them.
-    counted : ndarray of bool, shape (R, S)
-        False where `places` is padding.
-    labels : ndarray of shape (R,), or None
-        The label of each row.
-    samples : ndarray of shape (R,)
-        The sample of the batch that each row comes from.
-    n_lost : int
-        Labelled words without tokens, because the text was truncated.
-    """
-
-    places: NDArray[np.int64]
-    counted: NDArray[np.bool_]
-    labels: NDArray[Any] | None
-    samples: NDArray[np.int64]
-    n_lost: int = 0
+    places: NDArray[np.int64]  # (R, S), indices into features (N·T, D)
+    counted: NDArray[np.bool_]  # (R, S), False where `places` is padding
+    labels: NDArray[Any] | None  # (R,)
+    samples: NDArray[np.int64]  # (R,), the sample of each row
+    n_lost: int = 0  # labelled words without tokens, because the text was truncated
 
 
 def gather_rows(x: Tensor, selection: Selection) -> Tensor:
@@ -63,18 +50,10 @@ def gather_rows(x: Tensor, selection: Selection) -> Tensor:
 def select_words(
     labels: Sequence[Any] | None, word_ids: Sequence[Sequence[int | None]], n_tokens: int, pool: str
 ) -> Selection:
-    """Select the sub-words of each labelled word: the first, the last, or all, to be averaged.
+    """Select the sub-words of each labelled word: the first, the last, or with "mean" all.
 
-    Parameters
-    ----------
-    labels : sequence of sequences, or None
-        A label for each word of each sentence. None: every word makes a row.
-    word_ids : sequence of sequences
-        The number of the word at each position of each sentence; None for special tokens.
-    n_tokens : int
-        Number of positions of each sentence, T.
-    pool : {"first_subword", "last_subword", "mean"}
-        Which positions of a word make its row.
+    `labels` has a label for each word of each sentence; without labels, every word makes a row.
+    `word_ids` has the index of the word at each of the T positions; None for special tokens.
     """
     if pool not in WORD_POOLS:
         raise DataError(
@@ -83,9 +62,7 @@ def select_words(
         )
     if labels is not None:
         _check_lengths(labels, len(word_ids), "word_ids")
-    places: list[list[int]] = []
-    found: list[Any] = []
-    samples: list[int] = []
+    rows: list[_Row] = []
     n_lost = 0
     for sample, ids in enumerate(word_ids):
         if len(ids) != n_tokens:
@@ -110,18 +87,20 @@ def select_words(
                 n_lost += 1
                 continue
             here = of_word[word]
-            places.append({"first_subword": here[:1], "last_subword": here[-1:]}.get(pool, here))
-            found.append(None if tags is None else tags[word])
-            samples.append(sample)
-    return _pad_selection(places, None if labels is None else found, samples, n_lost)
+            here = {"first_subword": here[:1], "last_subword": here[-1:]}.get(pool, here)
+            rows.append((here, None if tags is None else tags[word], sample))
+    return _pad_selection(rows, labels is not None, n_lost)
 
 
-def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Selection:
-    """Select the tokens where the mask (N, T) is True; with labels, the labelled ones of these."""
-    places: list[list[int]] = []
-    found: list[Any] = []
-    samples: list[int] = []
-    n_samples, n_tokens = mask.shape
+def select_tokens(
+    labels: Sequence[Any] | None, mask: Tensor | None, shape: tuple[int, ...]
+) -> Selection:
+    """Select the tokens where the mask (N, T) is not 0; with labels, only labelled tokens."""
+    n_samples, n_tokens = shape
+    is_token = np.ones(shape, bool) if mask is None else mask.cpu().numpy() != 0
+    if is_token.shape != shape:
+        raise DataError(f"attention_mask is {is_token.shape} for {shape} tokens")
+    rows: list[_Row] = []
     if labels is not None:
         _check_lengths(labels, n_samples, "features")
     for sample in range(n_samples):
@@ -132,16 +111,14 @@ def select_tokens(labels: Sequence[Any] | None, mask: NDArray[np.bool_]) -> Sele
                 f"one for each token, -100 where it does not count, or word_ids and one for each "
                 f"word"
             )
-        for token in np.flatnonzero(mask[sample]).tolist():
+        for token in np.flatnonzero(is_token[sample]).tolist():
             if not _is_ignored(tags[token]):
-                places.append([sample * n_tokens + token])
-                found.append(tags[token])
-                samples.append(sample)
-    return _pad_selection(places, None if labels is None else found, samples, 0)
+                rows.append(([sample * n_tokens + token], tags[token], sample))
+    return _pad_selection(rows, labels is not None)
 
 
 def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[Any]:
-    """Remove the position in a span from tags: B-PER, I-PER, E-PER and S-PER become PER."""
+    """Remove BIO prefixes from tags: B-PER, I-PER, E-PER and S-PER become PER."""
     if tag_names is not None:
         if labels.dtype.kind not in "iu":
             raise DataError("tag_names is for labels that are integers, and these are not")
@@ -158,19 +135,16 @@ def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[
     return np.array([strip_bio_prefix(tag) for tag in labels.tolist()], str)
 
 
-def _pad_selection(
-    places: list[list[int]], found: list[Any] | None, samples: list[int], n_lost: int
-) -> Selection:
-    width = max(map(len, places), default=1)
-    counted = np.array([len(row) for row in places])[:, None] > np.arange(width)
-    padded = np.array([row + row[:1] * (width - len(row)) for row in places], dtype=np.int64)
-    labels = None
-    if found is not None:
-        labels = read_labels(found)[0] if found else np.empty(0, dtype=np.int64)
-    shape = (len(places), width)
-    return Selection(
-        padded.reshape(shape), counted.reshape(shape), labels, np.array(samples, np.int64), n_lost
-    )
+def _pad_selection(rows: list[_Row], is_labelled: bool, n_lost: int = 0) -> Selection:
+    width = max((len(here) for here, _, _ in rows), default=1)
+    counted = np.array([len(here) for here, _, _ in rows])[:, None] > np.arange(width)
+    padded = np.array([here + here[:1] * (width - len(here)) for here, _, _ in rows], np.int64)
+    samples = np.array([sample for _, _, sample in rows], np.int64)
+    labels = np.empty(0, np.int64) if is_labelled else None
+    if is_labelled and rows:
+        labels = read_labels([tag for _, tag, _ in rows])[0]
+    shape = (len(rows), width)
+    return Selection(padded.reshape(shape), counted.reshape(shape), labels, samples, n_lost)
 
 
 def _check_lengths(labels: Sequence[Any], n_samples: int, of: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import DataError, DtypeError
 from ..tuning import TeacherEnsemble
+from ._run import evaluation_mode
 
 __all__ = ["BTuning"]
 
@@ -44,9 +46,7 @@ class BTuning(nn.Module):
 
     Attributes
     ----------
-    tradeoff : float
-        As given.
-    student : str
+    tradeoff, student
         As given.
     names : tuple of str
         The teachers.
@@ -174,13 +174,11 @@ class BTuning(nn.Module):
         ----------
         student_features : Tensor of shape (n_batch, n_features)
             The student's penultimate features.
-        inputs : object, optional
-            The batch, for `models`.
-        features : mapping of str to Tensor or ndarray, optional
-            The teachers' features of the same batch, instead of `inputs`.
+        inputs, features
+            The same batch for the teachers, as in :meth:`predictive`.
         predictive : Tensor or ndarray of shape (n_batch, n_outputs), optional
-            A cached result of :meth:`predictive` or ``TeacherEnsemble.predictive`` for these rows,
-            instead of both.
+            Instead of both, a cached result of :meth:`predictive` or
+            ``TeacherEnsemble.predictive`` for these rows.
 
         Returns
         -------
@@ -223,8 +221,7 @@ class BTuning(nn.Module):
         """Return the teachers, the student and the tradeoff."""
         return f"{', '.join(self.names)} -> {self.student}, tradeoff={self.tradeoff:g}"
 
-    def _disable_autocast(self) -> Any:
-        """Disable autocast within a context."""
+    def _disable_autocast(self) -> torch.autocast:
         return torch.autocast(device_type=self.student_coef.device.type, enabled=False)
 
     def _run_teachers(self, inputs: Any) -> dict[str, Tensor]:
@@ -234,14 +231,8 @@ class BTuning(nn.Module):
         features = {}
         for name, model in self._models.items():
             module = _find_module(model)
-            training = [] if module is None else [m for m in module.modules() if m.training]
-            for part in training:
-                part.training = False
-            try:
+            with nullcontext() if module is None else evaluation_mode(module, warn=False):
                 features[name] = model(inputs)
-            finally:
-                for part in training:
-                    part.training = True
         return features
 
 
@@ -251,7 +242,7 @@ def _select_teachers(models: Any, names: tuple[str, ...], student: str) -> dict[
         raise DtypeError(f"models must be {{name: model}}, got {type(models).__name__}")
     for name in names:
         if name not in models:
-            raise DataError(f"models has no {name!r}, which teaches; give every teacher")
+            raise DataError(f"models has no {name!r}, which is a teacher; give every teacher")
         if not callable(models[name]):
             raise DtypeError(f"models[{name!r}] cannot be called: {models[name]!r}")
     chosen = {name: models[name] for name in names}
@@ -272,7 +263,7 @@ def _match_head(features: Tensor | NDArray[Any], coef: Tensor, name: str) -> Ten
     rows = _as_tensor(features, f"the features of {name!r}")
     if rows.ndim != 2 or rows.shape[1] != coef.shape[1]:
         raise DataError(
-            f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as LogME saw them, "
+            f"the features of {name!r} must be (n_batch, {coef.shape[1]}), as for its head, "
             f"got {tuple(rows.shape)}"
         )
     return rows.to(coef)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.atomic_file import write_bytes
 from ..errors import DataError, DtypeError
-from ._file import read, write
 from ._head import Head, teacher_weights, validate_head
 
-__all__ = ["TeacherEnsemble", "validate_k"]
+if TYPE_CHECKING:
+    from .._ranking.ranking import Ranking
+
+__all__ = ["TeacherEnsemble", "build_teachers"]
+
+_FORMAT = "transferability teachers 1"
 
 
 class TeacherEnsemble:
@@ -38,10 +46,8 @@ class TeacherEnsemble:
         The teachers.
     weights : ndarray of shape (n_teachers,)
         Weights of the teachers; they sum to 1.
-    temperature : float
-        As given.
-    targets : tuple
-        The names of the outputs.
+    temperature, targets
+        As given, or their defaults.
     n_outputs : int
         The number of outputs.
 
@@ -101,18 +107,14 @@ class TeacherEnsemble:
     def from_estimators(
         cls, estimators: Mapping[str, Any], k: int = 3, *, temperature: float = 0.1
     ) -> TeacherEnsemble:
-        """Build an ensemble from fitted LogMEClassifier or LogMERegressor; the `k` best teach.
+        """Build an ensemble from fitted estimators; the `k` with the best scores are the teachers.
 
         Parameters
         ----------
-        estimators : mapping of str to estimator
+        estimators : mapping of str to LogMEClassifier or LogMERegressor
             An estimator for each model, fitted to the same rows and labels.
         k, temperature
             As in :meth:`Ranking.teachers`.
-
-        Returns
-        -------
-        teachers : TeacherEnsemble
 
         Raises
         ------
@@ -123,26 +125,21 @@ class TeacherEnsemble:
         """
         heads = {name: Head.of(estimator) for name, estimator in estimators.items()}
         order = sorted(heads, key=lambda name: (-heads[name].score, name))
-        targets: list[int | str] | None = None
-        for name, estimator in estimators.items():
-            found = getattr(estimator, "classes_", None)
-            classes = None if found is None else found.tolist()
-            if name != next(iter(estimators)) and classes != targets:
+        classes = {  # None for a regressor
+            name: np.asarray(getattr(estimator, "classes_", None)).tolist()
+            for name, estimator in estimators.items()
+        }
+        first, targets = next(iter(classes.items()), ("", None))
+        for name, others in classes.items():
+            if others != targets:
                 raise DataError(
-                    f"{name!r} was fitted to the classes {classes}, {next(iter(estimators))!r} to "
-                    f"{targets}; fit all models to the same labels"
+                    f"{name!r} was fitted to the classes {others}, {first!r} to {targets}; fit "
+                    f"all models to the same labels"
                 )
-            targets = classes
-        return cls(heads, order[: validate_k(k, len(order))], temperature, targets)
+        return cls(heads, order[: _validate_k(k, len(order))], temperature, targets)
 
     def head(self, name: str) -> Head:
-        """Return the head of a teacher or student.
-
-        Raises
-        ------
-        DataError
-            If there is no head of that name.
-        """
+        """Return the head of a teacher or student; raise DataError if there is none."""
         if name not in self.heads:
             raise DataError(
                 f"LogME was not fitted to {name!r}, so it has no head here; there are "
@@ -190,23 +187,39 @@ class TeacherEnsemble:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to one .npz file, without pickle, by an atomic write."""
-        facts = {
-            "teachers": list(self.names),
-            "temperature": self.temperature,
-            "targets": list(self.targets),
-        }
-        write(path, self.heads, facts)
+        facts = {"teachers": self.names, "temperature": self.temperature, "targets": self.targets}
+        text = json.dumps({"format": _FORMAT, "models": list(self.heads), **facts})
+        arrays: dict[str, Any] = {"facts": np.array(text)}
+        for i, head in enumerate(self.heads.values()):
+            arrays |= {f"score{i}": np.float64(head.score), f"coef{i}": head.coef}
+            arrays[f"offset{i}"] = head.offset
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_bytes(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> TeacherEnsemble:
-        """Read a file of :meth:`save`.
-
-        Raises
-        ------
-        DataError
-            If the file is missing, damaged or of another format.
-        """
-        return read(path, cls)
+        """Read a saved file; raise DataError if it is missing, damaged or of another format."""
+        try:
+            data = Path(path).read_bytes()
+        except FileNotFoundError:
+            raise DataError(f"there is no file {path}") from None
+        except (OSError, TypeError) as error:
+            raise DataError(f"{path} cannot be read as teachers: {error}") from error
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                facts = json.loads(str(arrays["facts"]))
+                if facts["format"] != _FORMAT:
+                    raise DataError(f"{path} is of another version: {facts['format']!r}")
+                heads = {
+                    name: Head(float(arrays[f"score{i}"]), arrays[f"coef{i}"], arrays[f"offset{i}"])
+                    for i, name in enumerate(facts["models"])
+                }
+            return cls(heads, facts["teachers"], facts["temperature"], facts["targets"])
+        except DataError:
+            raise
+        except Exception as error:  # a damaged zip of arrays and JSON fails in many ways
+            raise DataError(f"{path} cannot be read as teachers: {error}") from error
 
     def __repr__(self) -> str:
         """Return the teachers with their weights."""
@@ -216,7 +229,33 @@ class TeacherEnsemble:
         return f"TeacherEnsemble({parts}; {self.n_outputs} outputs, {len(self.heads)} heads)"
 
 
-def validate_k(k: int, n_models: int) -> int:
+def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
+    """Build the ensemble of the first `k` models of a ranking; see ``Ranking.teachers``."""
+    heads: dict[str, Head] = {}
+    targets: tuple[int | str, ...] | None = None
+    for row in ranking.rows:
+        score = row.scores.get("logme")
+        if score is None or row.error is not None:
+            continue
+        if "coef" not in score.details:
+            if score.details.get("aggregate", "pooled") == "pooled":
+                raise DataError(
+                    "the ranking kept no heads; rank with logme among the metrics and "
+                    "keep_coef=True"
+                )
+            raise DataError(
+                "each group of rows has a head of its own, and the model none; rank once more "
+                "without aggregate=, with keep_coef=True, for its teachers"
+            )
+        heads[row.name] = Head(float(score), score.coef, score.offset)
+        targets = score.targets
+    if not heads:
+        reason = ranking.rows[0].error or "rank with logme among the metrics"
+        raise DataError(f"no model of this ranking has a LogME score: {reason}")
+    return TeacherEnsemble(heads, list(heads)[: _validate_k(k, len(heads))], temperature, targets)
+
+
+def _validate_k(k: int, n_models: int) -> int:
     """Return the number of teachers as an int; raise DataError unless it is in 1 to n_models."""
     if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
         raise DataError(f"k is {k!r}; it must be a whole number of teachers, at least 1")

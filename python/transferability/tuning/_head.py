@@ -1,4 +1,4 @@
-"""The LogME head of a model, and the softmax weights of several."""
+"""The linear head that LogME fits to a model, and softmax weights of teachers from their scores."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Head:
 
     @classmethod
     def of(cls, estimator: Any) -> Head:
-        """Return the head of a fitted LogMEClassifier or LogMERegressor."""
+        """Read the head of a fitted LogMEClassifier or LogMERegressor."""
         try:
             coef = np.atleast_2d(estimator.coef_)
             offset = np.broadcast_to(estimator.intercept_, len(coef))
@@ -106,15 +106,7 @@ class Head:
 
 
 def validate_head(name: str, head: Head) -> Head:
-    """Return a copy of a head with read-only float64 arrays.
-
-    Raises
-    ------
-    DataError
-        If shapes do not fit, or a coefficient is not finite.
-    DtypeError
-        If it is not a Head, or does not hold numbers.
-    """
+    """Validate a head, and return a copy with read-only float64 arrays."""
     if not isinstance(head, Head):
         raise DtypeError(f"heads[{name!r}] must be a Head, got {type(head).__name__}")
     try:
