@@ -119,6 +119,18 @@ def test_labels_of_tokens_without_words() -> None:
         ex.update(x, [[1, 2, 3], [1, 2, 3]])
 
 
+def test_each_layer_keeps_the_tokens_of_its_own_mask() -> None:
+    """As in an encoder and a decoder whose sequences have one length."""
+    model = nn.Sequential(nn.Identity(), nn.Identity()).eval()
+    masks = {"0": torch.tensor([[1, 1, 0], [1, 0, 0]]), "1": torch.tensor([[1, 0, 0], [1, 1, 1]])}
+    x = torch.randn(2, 3, 4)
+    with extract(model, ["0", "1"], pool="none", keep_features=True) as ex:
+        ex.update(x, torch.tensor([[1, 2, 3], [4, 5, 6]]), attention_mask=masks)
+    assert ex.labels["0"].tolist() == [1, 2, 4]
+    assert ex.labels["1"].tolist() == [1, 4, 5, 6]
+    np.testing.assert_array_equal(ex.features["1"], x[masks["1"].bool()])
+
+
 def test_real_word_ids_of_a_fast_tokeniser(minilm: Any) -> None:
     words = [["unbelievably", "good"], ["a", "transferability", "score", "of", "0.5"]]
     tokenizer = minilm.tokenizer

@@ -73,6 +73,7 @@ class Batch:
         self._groups = None if groups is None else as_array(groups, "groups")[0]
         self._first = first
         self._selections: dict[tuple[Any, ...], Selection] = {}
+        self._masks: list[Tensor | None] = []
         self.n_samples = 0
 
     def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> LayerBatch:
@@ -108,7 +109,8 @@ class Batch:
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
                 tokens = partial(select_tokens, self._labels, mask, tuple(x.shape[:2]))
-                selection = self._select(("tokens", x.shape[1]), tokens)
+                self._masks.append(mask)  # alive, so that the identity of each is its own
+                selection = self._select(("tokens", x.shape[1], id(mask)), tokens)
                 return self._gather(x.flatten(0, 1), selection)
             if x.ndim == 4:
                 maps = x.permute(0, 3, 1, 2) if pool == "nhwc_none" else x
