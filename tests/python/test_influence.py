@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import transferability as tx
 from transferability._inputs.inputs import read_inputs
-from transferability._metric.registry import plan
+from transferability._metric.plan import plan
 from transferability._scoring.evaluate import Settings, evaluate
 from transferability._uncertainty.influence import compute_influence
 from transferability.metrics._influence import of_evidence
