@@ -161,7 +161,7 @@ def register_metric(
 
 
 def _make_spec(
-    function: Any, name: str | None, reads: str, tasks: str | Iterable[str], texts: dict[str, str]
+    function: Any, name: str | None, reads: str, tasks: str | Iterable[str], texts: dict[str, Any]
 ) -> MetricSpec:
     """Validate the arguments of `register_metric`, and return the specification."""
     if not callable(function):
@@ -173,7 +173,7 @@ def _make_spec(
     summary = texts["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
 
     def compute(inputs: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-        given = (inputs,)
+        given: tuple[Any, ...] = (inputs,)
         if reads == "samples":  # read-only views: other metrics read the same memory
             arrays = finite_floats(inputs.features), _labels(inputs.target)
             given = tuple(None if array is None else _read_only(array) for array in arrays)

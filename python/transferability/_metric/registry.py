@@ -38,7 +38,9 @@ def _built_in() -> Mapping[str, MetricSpec]:
         spec: MetricSpec = importlib.import_module(f"..metrics.{name}", __package__).SPEC
         if row := rows.get(name):
             several = {"needs": tuple(row["needs"]), "tasks": tuple(row["tasks"])}
-            texts = {key: row[key] for key in ("title", "summary", "cost", "source")}
+            texts: dict[str, Any] = {
+                key: row[key] for key in ("title", "summary", "cost", "source")
+            }
             spec = replace(spec, **several, **texts)
         found[name] = spec
     _specs.update(found)

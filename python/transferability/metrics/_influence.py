@@ -4,14 +4,14 @@ The influence of row i is N times the derivative of the score by the weight of t
 of one: with weights w the score is, to first order, its value plus (1/N) Σ (w_i - 1) influence_i.
 The kernels compute influences with their option ``influence``; their headers derive the formulas.
 
-The module of such a metric has a function ``influence(given, options, run)``, where ``run(**more)``
-computes the score with more kernel options. It returns None where the score has no influences.
+``influence(inputs, options, run)`` computes the score by ``run(influence=True)``; it returns None
+where the score has no influences.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from .._inputs.inputs import Inputs
     from .._metric.score import Score
 
-__all__ = [
-    "native",
-    "of_evidence",
-]
+__all__ = ["influence", "native", "of_evidence"]
 
 Rows = NDArray[np.float64]
 #: The evidence from the samples' spectrum is that of the score, or its influences are not used.
 _SAME = 1e-7
+
+
+def influence(inputs: Any, options: Any, run: Any) -> Rows | None:
+    """Return the influences that the kernel computes, (n_samples,), or None."""
+    return native(run(influence=True))
 
 
 def native(score: Score) -> Rows | None:

@@ -35,31 +35,28 @@ def emms(
         (n_samples, dimension), the same for all. Any real numbers; columns are standardised
         as they are read. Neither changed nor copied.
     ridge : float, default=0.0
-        Penalty on the squared coefficients of the standardised features, a sample; at least 0.
-        With as many features as samples, above 0, or every score is 0.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        Penalty per sample on the squared coefficients of the standardised features; at least 0.
+        With as many features as samples every score is 0 unless the ridge is positive.
+    n_threads
+        As in :func:`transferability.logme`.
 
     Returns
     -------
     score : Score
-        Minus the mean squared error per entry of the standardised mixture, and with `ridge` the
-        penalty; from about -1 (features that know nothing of a single view; mixtures of unlike
-        views have less to explain) to 0; higher is better. Its details are
+        Minus the mean squared error per entry of the standardised mixture, with `ridge` less the
+        penalty; at most 0, about -1 for uninformative features and a single view (mixtures of
+        unlike views have a smaller variance); higher is better. Its details are
 
         - ``weights``, the share of each view by its name ("0", "1", … for an array);
-        - ``alone``, the score of each view on its own, by name: the score is at least the best;
+        - ``alone``, the score of each view by itself, by name, at most the score;
         - ``saturated``, whether the features have a direction for every sample, as they do with
           ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
-        - ``rank``, the directions of the features, where they were counted.
+        - ``rank``, the number of independent directions of the features, where it was counted.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a view that is the same in all rows,
-        a negative ridge.
-    DtypeError
-        Arrays that do not hold real numbers; a ridge that is no number.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a view that is the same in all rows, a negative ridge.
 
     Warns
     -----
@@ -103,13 +100,9 @@ def emms(
     """
     if label_embeddings is None:
         raise DataError("label_embeddings is None; give the embeddings of the labels")
+    asked = {"ridge": ridge}
     return score_one(
-        "emms",
-        features,
-        None,
-        {"ridge": ridge},
-        label_embeddings=label_embeddings,
-        n_threads=n_threads,
+        "emms", features, None, asked, label_embeddings=label_embeddings, n_threads=n_threads
     )
 
 

@@ -28,22 +28,20 @@ def energy(
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`; one row is enough. ETran takes features, not logits.
     labels : array-like, optional
-        Not read; only described in the result.
+        Not read; only described in the result, by `task`.
     share : float, default=0.005
-        Of the rows, above 0 and at most 1: ``max(1, floor(share * n_samples))`` are averaged. The
-        authors' code is called with 0.5 and averages ``int(0.5 * 10) * n_samples // 1000`` rows,
-        which is half a percent, not half; below 200 rows that is none, and NaN.
+        Share of the rows to average, above 0 and at most 1: ``max(1, floor(share * n_samples))``
+        rows. The authors call their code with 0.5, but it averages
+        ``int(0.5 * 10) * n_samples // 1000`` rows: half a percent, and NaN below 200 rows.
     tail : {"low", "high"}, default="low"
-        Which rows: those of lowest energy, as in ETran, or of highest.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What `labels` are, if given.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        The rows to average: those of lowest energy, as in ETran, or of highest.
+    task, n_threads
+        As in :func:`transferability.logme`.
 
     Returns
     -------
     score : Score
-        In nats; higher is better, as ETran uses it. `n_rows` says how many rows were averaged;
+        In nats; higher is better, as ETran uses it. `n_rows` is the number of averaged rows;
         `per_target` is empty.
 
     Raises
@@ -74,16 +72,16 @@ def energy(
 
 def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, object]:
     """Validate the options and return those of the kernel."""
-    part = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
-    return {"share": part, "highest": choice("tail", tail, ("low", "high")) == "high"}
+    share = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
+    return {"share": share, "highest": choice("tail", tail, ("low", "high")) == "high"}
 
 
 def explain(score: Any) -> list[str]:
     """Return sentences that interpret the score."""
-    which = "highest" if score.highest else "lowest"
+    tail = "highest" if score.highest else "lowest"
     return [
         f"It is the energy, ln sum exp over the features, averaged over the {int(score.n_rows)} "
-        f"row(s) where it is {which}; it grows with the width and scale of the features."
+        f"row(s) where it is {tail}; it grows with the width and scale of the features."
     ]
 
 

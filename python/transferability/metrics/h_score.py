@@ -8,9 +8,9 @@ from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
+from ._influence import influence
 
 __all__ = ["h_score"]
-
 
 _NAMED = ("ledoit-wolf", "oas")
 
@@ -29,44 +29,34 @@ def h_score(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
     shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
         Shrinkage of the features' covariance to a multiple of the identity: none, as estimated by
         Ledoit and Wolf or by Chen et al. (oracle approximating shrinkage), or this number.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, method, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        Without unit; higher is better. Without shrinkage between 0 and the number of classes
-        less one; with it at most n_samples / (n_samples - 1) times that. Its `per_target` has
-        the part of each class, which add up to it; `shrinkage` is what was used; `saturated`
-        says that there is a direction for every sample; `rounding` bounds the rounding error.
-        Without shrinkage `rank` is the number of independent directions.
+        Without unit, from 0 to n_classes - 1 (with shrinkage to n_samples / (n_samples - 1) times
+        that); higher is better. It is the sum of `per_target`, the parts of the classes.
+        `shrinkage` is the value used; `saturated` is true if there is a direction for every
+        sample; `rounding` bounds the rounding error. Without shrinkage `rank` is the number of
+        independent directions.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a shrinkage outside [0, 1].
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a shrinkage outside [0, 1].
 
     Warns
     -----
     TransferabilityWarning
-        With one class or constant features, where the score is 0, and without shrinkage where
-        features have a direction for every sample: it is the number of classes less one then,
-        whatever the labels. Use `shrinkage` there.
+        With one class or constant features, where the score is 0. Without shrinkage also where
+        features have a direction for every sample: the score is then n_classes - 1, whatever the
+        labels. Use `shrinkage` there.
 
     Notes
     -----
@@ -101,16 +91,9 @@ def h_score(
     >>> tx.h_score(features, labels, shrinkage=0.1).shrinkage
     0.1
     """
-    return score_one(
-        "h_score",
-        features,
-        labels,
-        {"shrinkage": shrinkage},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    asked = {"shrinkage": shrinkage}
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("h_score", features, labels, asked, task=task, **settings)
 
 
 def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
@@ -119,13 +102,6 @@ def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, obj
         return {"shrinkage": shrinkage}
     advice = "None, 'ledoit-wolf', 'oas' or a number between 0 and 1"
     return {"shrinkage": number("shrinkage", shrinkage, advice, (0, 1))}
-
-
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Return the influence of every row; None with shrinkage or for singular features."""
-    from ._influence import native
-
-    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

@@ -8,6 +8,7 @@ from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
+from ._influence import influence
 
 __all__ = ["knn"]
 
@@ -25,18 +26,14 @@ def knn(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples[, n_targets])
         As in :func:`transferability.logme`; at least k + 1 rows.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Classes, real-valued targets, or 0/1 columns (multilabel).
     k : int, default=5
-        Neighbours that vote, from 1 to n_samples - 1.
+        Number of neighbours that vote, from 1 to n_samples - 1.
     metric : {"l2", "cosine"}, default="l2"
         Euclidean distance, or one minus the cosine of the angle.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+    task, n_threads
         As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
 
     Returns
     -------
@@ -44,15 +41,13 @@ def knn(
         Classes: the share of rows whose neighbours vote for the row's own class, in [0, 1].
         `per_target` has that share for each class; the value is their mean weighted by
         `class_counts`. Targets: the mean over columns of R², at most 1. Multilabel: the mean
-        over columns of the share of rows that are voted right. Higher is better.
+        over columns of the share of correct votes. Higher is better.
 
     Raises
     ------
-    DataError
+    DataError, DtypeError
         As :func:`transferability.logme`; `k` not below the number of rows; a target that is
         constant; a row of zeros with ``metric="cosine"``.
-    DtypeError
-        As :func:`transferability.logme`; `k` not a whole number.
 
     Notes
     -----
@@ -92,13 +87,6 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
         "cosine": choice("metric", metric, ("l2", "cosine")) == "cosine",
         "vote": task == "multilabel",
     }
-
-
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row on classes: by itself, and as a neighbour of others."""
-    from ._influence import native
-
-    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:

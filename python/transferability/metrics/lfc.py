@@ -24,33 +24,21 @@ def lfc(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans; at least two of them.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only, at least two of them.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        A correlation, from -1 to 1; higher is better. It has no `per_target`.
+        A correlation, from -1 to 1; higher is better; 0, with a warning, where no feature varies.
+        It has no `per_target`.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a single class.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where no feature varies; the score is 0 then.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a single class.
 
     Notes
     -----

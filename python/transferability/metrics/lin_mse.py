@@ -33,36 +33,28 @@ def lin_mse(
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
     ridge : float, default=0.0
-        The weight of the penalty, 0 or more; its unit is that of a squared feature.
+        The weight of the penalty, from 0 to 1e100; its unit is that of a squared feature.
     penalty : bool, default=False
-        Whether the score includes the penalty, as in the paper; it does not in its code.
+        Whether the score includes the penalty: the paper includes it, its code does not.
     outputs : {"mean", "sum"}, default="mean"
         Whether the errors of several targets are averaged, as in the code, or summed, as in the
         paper.
-    task : {"auto", "regression", "multilabel"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, method, n_threads
+        As in :func:`transferability.logme`; `task` is "auto", "regression" or "multilabel".
 
     Returns
     -------
     score : Score
-        In squared units of the targets, at most 0; higher is better. Its `per_target` has minus
-        the error of each target, with the penalty if that counts, of which it is the mean or the
-        sum; `saturated` says that the features have a direction for every sample, so that the
-        fit is exact whatever the targets; `rounding` bounds the rounding error. Without ridge
-        `rank` is the number of independent directions.
+        In squared units of the targets, at most 0; higher is better. It is the mean or the sum of
+        `per_target`, which has minus the error of each target, less the penalty if that counts.
+        `saturated` is true if the features have a direction for every sample, so that the fit is
+        exact whatever the targets; `rounding` bounds the rounding error. Without ridge `rank` is
+        the number of independent directions.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), classes, a negative ridge.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
+    DataError, DtypeError
+        As :func:`transferability.logme`; classes, a negative ridge.
 
     Warns
     -----
@@ -92,16 +84,9 @@ def lin_mse(
     >>> 0 > tx.lin_mse(features, targets) > tx.lin_mse(noise, targets)
     True
     """
-    return score_one(
-        "lin_mse",
-        features,
-        targets,
-        {"ridge": ridge, "penalty": penalty, "outputs": outputs},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("lin_mse", features, targets, asked, task=task, **settings)
 
 
 def options(

@@ -31,36 +31,25 @@ def ncti(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes; two at least.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least two classes.
     n_components : int, default=64
         Principal components, 1 or more; fewer where the features vary along fewer directions.
-    task : {"auto", "classification"}, default="auto"
-        Classification only.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        NaN, with the parts `spread` (more is better), `posterior` in [0, 1] (more is better) and
-        `within` (less is better), and `shrinkage` in [0, 1]. In a ranking the value is in
-        [-1, 2]; higher is better. `per_target` is empty.
+        NaN, with a warning, and the parts `spread` (more is better), `posterior` in [0, 1] (more
+        is better) and `within` (less is better), and `shrinkage` in [0, 1]. In a ranking the
+        value is in [-1, 2]; higher is better. `per_target` is empty.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; a single class; features that do not vary; as many
         classes as rows.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Always, because the value is NaN.
 
     Notes
     -----
@@ -89,14 +78,9 @@ def ncti(
     >>> ranking.names
     ('good', 'noise')
     """
+    asked = {"n_components": n_components}
     return score_one(
-        "ncti",
-        features,
-        labels,
-        {"n_components": n_components},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "ncti", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 

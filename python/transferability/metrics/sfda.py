@@ -25,39 +25,23 @@ def sfda(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`; at least 3 rows. Never changed (the authors'
-        code changes them).
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans, at least two of them.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        Of the products of float32 features; the covariance within classes is summed again
-        in float64 for "single".
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least 3 rows; at least two classes.
+        Never changed (the authors' code changes features).
+    task, precision, n_threads
+        As in :func:`transferability.lda`.
 
     Returns
     -------
     score : Score
-        A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
-        of each class; the value is their mean weighted by `class_counts`. `shrinkage` is that
-        of both fits, `certainty` the mean of how much of each row was kept, `saturated` says
-        by class whether the posterior is 1 to nine digits.
+        A mean probability in (0, 1]; higher is better. `per_target`, `saturated` and the warnings
+        are as in :func:`transferability.lda`; `shrinkage` is that of both fits, `certainty` the
+        mean over rows of the share of each row that was kept.
 
     Raises
     ------
-    DataError
-        One class, fewer than 3 samples, and as :func:`transferability.logme`.
-    DtypeError
-        Features that are no numbers.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the posterior is 1 everywhere (the rule when there are fewer samples than
-        features), where features do not vary within classes, and for classes of one sample.
+    DataError, DtypeError
+        As :func:`transferability.logme`; one class, fewer than 3 samples.
 
     Notes
     -----

@@ -13,7 +13,6 @@ from ..errors import DataError
 
 __all__ = ["transrate"]
 
-
 VARIANTS = ("paper", "official", "trace")
 
 
@@ -31,10 +30,8 @@ def transrate(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
     variant : {"paper", "official", "trace"}, default="paper"
         "paper" is the paper's listing and tllib: features as they are, the plain mean over
         classes. "official" is the authors' repository: rows of unit norm about the mean, classes
@@ -42,14 +39,11 @@ def transrate(
         of their sum of squares and weights classes by their rows. Values of different variants
         do not compare.
     eps : float, default=1e-4
-        Distortion, positive; directions of less variance hardly count. The authors of "official"
-        set it between 1e-5 and 1e-1 by data set.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`; "official" multiplies in double.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        Distortion, from 1e-30 to 1e30; directions of less variance hardly count. The authors of
+        "official" set it between 1e-5 and 1e-1 by data set.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
+        "official" multiplies in double precision.
 
     Returns
     -------
@@ -62,12 +56,9 @@ def transrate(
 
     Raises
     ------
-    DataError
-        As :func:`transferability.logme`; for targets that are not classes, an unknown variant,
-        eps that is not positive, statistics that do not fit into memory (C D² numbers where
-        classes have more rows than features).
-    DtypeError
-        As :func:`transferability.logme`.
+    DataError, DtypeError
+        As :func:`transferability.logme`; options out of range; statistics that do not fit into
+        memory (C D² numbers where classes have more rows than features).
 
     Warns
     -----
@@ -107,14 +98,9 @@ def transrate(
     >>> bool(np.isclose(score, score.rate - score.weights @ score.per_target))
     True
     """
+    asked = {"variant": variant, "eps": eps}
     return score_one(
-        "transrate",
-        features,
-        labels,
-        {"variant": variant, "eps": eps},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "transrate", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 
