@@ -26,20 +26,16 @@ __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Columns of tables and attributes of rows, which are no names for metrics.
-RESERVED_NAMES = frozenset(
-    {
-        *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
-        *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
-    }
-)
+RESERVED_NAMES = {
+    *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
+    *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+}
 #: Arguments of ``score`` and ``rank``, which are no names for options.
-RESERVED_OPTIONS = frozenset(
-    {
-        *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
-        *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
-        *("baselines", "prior", "progress", "options"),
-    }
-)
+RESERVED_OPTIONS = {
+    *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
+    *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
+    *("baselines", "prior", "progress", "options"),
+}
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.
 _PARAMETERS = {"samples": ("features", "labels"), "stats": ("stats",), "class_scatters": ("stats",)}
@@ -166,7 +162,11 @@ def _make_spec(
     """Validate the arguments of `register_metric`, and return the specification."""
     if not callable(function):
         raise DtypeError(f"function is {function!r}; give a function of features and labels")
-    name = _check_name(getattr(function, "__name__", "") if name is None else name)
+    name = getattr(function, "__name__", "") if name is None else name
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise DataError(f"name is {name!r}; give the metric a name that is a Python identifier")
+    if name.startswith("_") or name in RESERVED_NAMES:
+        raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
     reads = choice("reads", reads, tuple(_PARAMETERS))
     defaults = _defaults_of(function, name, _PARAMETERS[reads])
     origin = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
@@ -202,15 +202,6 @@ def _make_spec(
         compute=compute,
         origin=origin,
     )
-
-
-def _check_name(name: object) -> str:
-    """Return a name that can be an attribute and a column; DataError for others."""
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise DataError(f"name is {name!r}; give the metric a name that is a Python identifier")
-    if name.startswith("_") or name in RESERVED_NAMES:
-        raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
-    return name
 
 
 def _defaults_of(function: Any, name: str, parameters: tuple[str, ...]) -> dict[str, Any]:

@@ -37,11 +37,9 @@ def _built_in() -> Mapping[str, MetricSpec]:
     for name in dict.fromkeys((*rows, *modules.__all__)):
         spec: MetricSpec = importlib.import_module(f"..metrics.{name}", __package__).SPEC
         if row := rows.get(name):
-            several = {"needs": tuple(row["needs"]), "tasks": tuple(row["tasks"])}
-            texts: dict[str, Any] = {
-                key: row[key] for key in ("title", "summary", "cost", "source")
-            }
-            spec = replace(spec, **several, **texts)
+            lists = {"needs": tuple(row["needs"]), "tasks": tuple(row["tasks"])}
+            fields: dict[str, Any] = {**row, **lists}
+            spec = replace(spec, **fields)
         found[name] = spec
     _specs.update(found)
     return found

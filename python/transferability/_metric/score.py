@@ -135,17 +135,7 @@ class Score(float):
         Parameters
         ----------
         **changes
-            ``value``, or any of the attributes listed above.
-
-        Returns
-        -------
-        score : Score
-            A new object; this one does not change.
-
-        Raises
-        ------
-        TypeError
-            For a name that is no attribute of a score.
+            ``value``, or any of the attributes listed above; TypeError for other names.
 
         Examples
         --------

@@ -36,61 +36,47 @@ class MetricSpec:
 
     The module of a built-in metric defines one instance, ``SPEC``. For a metric of the native core
     the native table supplies title, summary, needs, tasks, cost and source.
-
-    Attributes
-    ----------
-    name : str
-        Name, as ``score(metrics=...)`` takes it.
-    options : callable
-        ``options(task, *, ...)`` validates the user's options, its keywords, and returns those of
-        the kernel.
-    explain : callable
-        ``explain(score)`` returns sentences that interpret a score.
-    when : str
-        When to use the metric, in one sentence.
-    title, summary, cost, source : str
-        Name in tables, description, time complexity, publication.
-    needs : tuple of str
-        Keys of ``NEEDS``.
-    tasks : tuple of str
-        Entries of ``TASKS_OF_METRICS``.
-    requires : str, optional
-        The optional package that `compute` imports.
-    recommended : mapping, optional
-        Options as a member of ``metrics="recommended"``; None for other metrics.
-    baseline : bool
-        Whether ``baselines=True`` adds it to a ranking.
-    pool : callable, optional
-        ``pool(scores)`` returns the values of all models of a ranking, for a metric that is
-        defined relative to the other models.
-    influence : callable, optional
-        ``influence(inputs, options, run)`` returns the influence function at every row,
-        (n_samples,), or None where it is unknown for these options; ``run(**more)`` computes the
-        score with more kernel options.
-    compute : callable, optional
-        ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which
-        computes the metric if this is None. `inputs` is ``Stats`` where the needs are statistics
-        only, else ``Inputs``.
-    origin : str
-        Module and name of a registered function; empty for built-in metrics.
     """
 
+    #: Name, as ``score(metrics=...)`` takes it.
     name: str
+    #: ``options(task, *, ...)`` validates the user's options, its keywords, and returns those of
+    #: the kernel.
     options: Callable[..., dict[str, object]]
+    #: ``explain(score)`` returns sentences that interpret a score.
     explain: Callable[[Score], list[str]]
+    #: When to use the metric, in one sentence.
     when: str = ""
+    #: Name in tables.
     title: str = ""
+    #: Description in one line.
     summary: str = ""
+    #: Keys of `NEEDS`.
     needs: tuple[str, ...] = ()
+    #: Entries of `TASKS_OF_METRICS`.
     tasks: tuple[str, ...] = ()
+    #: Time complexity.
     cost: str = ""
+    #: Publication.
     source: str = ""
+    #: The optional package that `compute` imports.
     requires: str | None = None
+    #: Options as a member of ``metrics="recommended"``; None for other metrics.
     recommended: Mapping[str, object] | None = None
+    #: Whether ``baselines=True`` adds it to a ranking.
     baseline: bool = False
+    #: ``pool(scores)`` returns the values of all models of a ranking, for a metric that is defined
+    #: relative to the other models.
     pool: Callable[[Sequence[Any]], list[float]] | None = None
+    #: ``influence(inputs, options, run)`` returns the influence function at every row,
+    #: (n_samples,), or None where it is unknown for these options; ``run(**more)`` computes the
+    #: score with more kernel options.
     influence: Callable[[Any, Mapping[str, Any], Callable[..., Score]], Any] | None = None
+    #: ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which
+    #: computes the metric if this is None. `inputs` is ``Stats`` where the needs are statistics
+    #: only, else ``Inputs``.
     compute: Callable[[Any, Mapping[str, Any], int], Mapping[str, Any]] | None = None
+    #: Module and name of a registered function; empty for built-in metrics.
     origin: str = ""
 
     def __post_init__(self) -> None:

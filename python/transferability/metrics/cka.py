@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -69,7 +67,7 @@ def cka(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     kind = "targets" if score.classes is None else "classes"
     return [

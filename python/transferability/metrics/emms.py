@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -53,15 +51,12 @@ def emms(
           ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
         - ``rank``, the number of independent directions of the features, where it was counted.
 
+        Warnings state also if there is a single view, or columns of a view hardly vary.
+
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; a view that is the same in all rows, a negative ridge.
-
-    Warns
-    -----
-    TransferabilityWarning
-        For saturated features, a single view, columns of a view that do not vary or hardly do.
 
     See Also
     --------
@@ -112,7 +107,7 @@ def options(task: str, *, ridge: float = 0.0) -> dict[str, object]:
     return {"ridge": number("ridge", ridge, advice, (0, 1e100), wrong_type=DtypeError)}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     weights = sorted(score.weights.items(), key=lambda item: -item[1])
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights[:5])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import ABOVE_ZERO, choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -76,7 +74,7 @@ def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, 
     return {"share": share, "highest": choice("tail", tail, ("low", "high")) == "high"}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     tail = "highest" if score.highest else "lowest"
     return [

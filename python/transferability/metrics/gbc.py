@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -11,8 +9,6 @@ from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["gbc"]
-
-COVARIANCES = ("spherical", "diagonal", "full", "google")
 
 
 def gbc(
@@ -45,18 +41,14 @@ def gbc(
     score : Score
         From -C(C - 1), where all classes coincide, to 0, where they are far apart; higher is
         better. `per_target` is the overlap of each class with all others, times -1; the score is
-        the sum. `n_components` is the number of components used.
+        the sum. `n_components` is the number of components used. Warnings state if
+        there is one class (the score is 0), a class has one row or the features do not vary.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; options out of range; statistics that do not fit into
         memory (C D² numbers where classes have more rows than features).
-
-    Warns
-    -----
-    TransferabilityWarning
-        With one class (the score is 0), classes of one row, features that do not vary.
 
     Notes
     -----
@@ -95,7 +87,8 @@ def options(
     task: str, *, covariance: str = "spherical", n_components: int | None = 64
 ) -> dict[str, object]:
     """Validate the options and return those of the kernel; no projection without `n_components`."""
-    found: dict[str, object] = {"covariance": choice("covariance", covariance, COVARIANCES)}
+    known = ("spherical", "diagonal", "full", "google")
+    found: dict[str, object] = {"covariance": choice("covariance", covariance, known)}
     if n_components is not None:
         advice = "a whole number of at least 1, or None"
         size = whole_number("n_components", n_components, 1, advice=advice, wrong_type=DataError)
@@ -103,7 +96,7 @@ def options(
     return found
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     if score.classes is None or len(score.classes) < 2:
         return ["There is a single class, so no pair of classes can overlap."]

@@ -12,8 +12,6 @@ from ._influence import influence
 
 __all__ = ["h_score"]
 
-_NAMED = ("ledoit-wolf", "oas")
-
 
 def h_score(
     features: object,
@@ -41,22 +39,16 @@ def h_score(
     -------
     score : Score
         Without unit, from 0 to n_classes - 1 (with shrinkage to n_samples / (n_samples - 1) times
-        that); higher is better. It is the sum of `per_target`, the parts of the classes.
-        `shrinkage` is the value used; `saturated` is true if there is a direction for every
-        sample; `rounding` bounds the rounding error. Without shrinkage `rank` is the number of
-        independent directions.
+        that); higher is better; 0, with a warning, for one class or constant features. It is the
+        sum of `per_target`, the parts of the classes. `shrinkage` is the value used; `saturated`
+        is true if features have a direction for every sample: without shrinkage the score is then
+        n_classes - 1 whatever the labels, with a warning. `rounding` bounds the rounding error.
+        Without shrinkage `rank` is the number of independent directions.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; a shrinkage outside [0, 1].
-
-    Warns
-    -----
-    TransferabilityWarning
-        With one class or constant features, where the score is 0. Without shrinkage also where
-        features have a direction for every sample: the score is then n_classes - 1, whatever the
-        labels. Use `shrinkage` there.
 
     Notes
     -----
@@ -98,7 +90,7 @@ def h_score(
 
 def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
     """Validate the shrinkage and return the kernel options."""
-    if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in _NAMED):
+    if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in ("ledoit-wolf", "oas")):
         return {"shrinkage": shrinkage}
     advice = "None, 'ledoit-wolf', 'oas' or a number between 0 and 1"
     return {"shrinkage": number("shrinkage", shrinkage, advice, (0, 1))}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -89,10 +87,10 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with guessing."""
     k = int(score.k)
-    if score.classes is None:
+    if score.class_counts is None:
         if score.task == "regression":
             return [
                 f"It is the R² of predicting each row by the mean of its {k} nearest neighbours: 1 "

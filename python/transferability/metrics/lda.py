@@ -46,19 +46,15 @@ def lda(
     score : Score
         A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
         of each class; the value is their mean weighted by `class_counts`. `shrinkage` is the value
-        used, `saturated` states by class whether the posterior is 1 to nine digits.
+        used, `saturated` states by class whether the posterior is 1 to nine digits. Warnings state
+        if it is 1 for all (the rule with fewer samples than features), features do not vary within
+        classes, or a class has one sample.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; one class, fewer than 3 samples, a shrinkage outside
         (0, 1].
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the posterior is 1 everywhere (the rule when there are fewer samples than
-        features), where features do not vary within classes, and for classes of one sample.
 
     Notes
     -----

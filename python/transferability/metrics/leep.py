@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -49,19 +47,14 @@ def leep(
         above, where rows sum to more than 1); higher is better. `per_target` is the mean over the
         rows of each class; the value is their mean weighted by `class_counts`. Details:
         `label_entropy`, H(Y) in nats; `n_source_classes`, the number of source classes with mass
-        in some row; `from_logits`, `normalize`.
+        in some row; `from_logits`, `normalize`. With a single class of labels, or a single source
+        class that has mass, the value is uninformative, with a warning.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.nce`; rows that do not sum to 1 (with row and sum), negative,
         infinite or NaN entries (with row and column).
-
-    Warns
-    -----
-    TransferabilityWarning
-        With a single class of labels, or a single source class that has mass: the value is
-        defined but uninformative.
 
     Notes
     -----
@@ -104,7 +97,7 @@ def options(
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the share of the labels' entropy that the probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"
     return entropy_lines(score, what)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -66,7 +64,7 @@ def lfc(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         "It is the correlation, over all pairs of samples, of the inner product of their features "

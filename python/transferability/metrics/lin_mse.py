@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -47,20 +45,15 @@ def lin_mse(
     score : Score
         In squared units of the targets, at most 0; higher is better. It is the mean or the sum of
         `per_target`, which has minus the error of each target, less the penalty if that counts.
-        `saturated` is true if the features have a direction for every sample, so that the fit is
-        exact whatever the targets; `rounding` bounds the rounding error. Without ridge `rank` is
-        the number of independent directions.
+        `saturated` is true, with a warning, if the features have a direction for every sample (as
+        a rule with n_features >= n_samples - 1), so that without ridge the fit is exact whatever
+        the targets. `rounding` bounds the rounding error. Without ridge `rank` is the number of
+        independent directions. A warning states if no feature varies.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; classes, a negative ridge.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the fit is saturated (without ridge, from about as many features as samples on),
-        and where no feature varies.
 
     Notes
     -----
@@ -101,7 +94,7 @@ def options(
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     ridge = score.details.get("ridge", 0.0)
     fit = f"ridge fit (penalty {ridge:g})" if ridge > 0 else "least-squares fit"

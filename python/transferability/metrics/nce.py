@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -48,18 +46,14 @@ def nce(
         In nats per sample, from -H(Y), where the source classes are uninformative, to 0; higher is
         better. `per_target` is the mean over the rows of each class; the value is their mean
         weighted by `class_counts`. Details: `label_entropy`, H(Y) in nats; `n_source_classes`,
-        the number of source classes that occur; `normalize`.
+        the number of source classes that occur; `normalize`. With a single class of labels or
+        source labels the value is uninformative, with a warning.
 
     Raises
     ------
     DataError, DtypeError
         Different numbers of rows, missing labels, labels that are not classes; an unknown
         `normalize`, or "entropy_ratio" with a single class of labels.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With a single class of labels or source labels: the value is defined but uninformative.
 
     Notes
     -----
@@ -97,12 +91,12 @@ def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
     return {"normalize": choice("normalize", normalize, NORMALIZE)}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the share of the labels' entropy that the source classes explain."""
     return entropy_lines(score, "minus the entropy of the labels given the source model's classes")
 
 
-def entropy_lines(score: Any, what: str) -> list[str]:
+def entropy_lines(score: Score, what: str) -> list[str]:
     """Return sentences that compare NCE or LEEP with the entropy of the labels."""
     entropy, n_source = score.label_entropy, int(score.n_source_classes)
     normalize = score.details.get("normalize")

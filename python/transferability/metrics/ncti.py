@@ -101,7 +101,7 @@ def pool(scores: Sequence[Any]) -> list[float]:
     return [spread + posterior - within for spread, posterior, within in parts]
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the parts, and on the value if there is one."""
     parts = (
         f"spread {score.spread:.4f} and posterior {score.posterior:.4f} (more is better), within "

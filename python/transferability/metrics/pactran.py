@@ -136,7 +136,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     return {"value": value, **rest}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "

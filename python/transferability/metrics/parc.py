@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -92,7 +90,7 @@ def options(
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, of the "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
@@ -106,9 +105,9 @@ def options(task: str, *, ridges: Sequence[float] | None = None) -> dict[str, ob
     return {"ridges": values}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with chance."""
-    if score.classes is None:
+    if score.class_counts is None:
         return [
             f"It is the R² of predictions of rows that were left out, the mean over "
             f"{len(score.targets)} targets; features that know nothing get about 0."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -72,7 +70,7 @@ def sfda(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant gives to the true classes after "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from .._metric.options import choice, number
 from .._metric.score import Score
@@ -12,8 +11,6 @@ from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["transrate"]
-
-VARIANTS = ("paper", "official", "trace")
 
 
 def transrate(
@@ -52,19 +49,14 @@ def transrate(
         "trace", possibly below for "paper". Its `rate` is the coding rate of all rows,
         `per_target` that of each class and `weights` its share, so that the score is
         ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly; "official"
-        has the `rank`.
+        has the `rank`. Warnings state if the value may mislead: one class, classes of one row,
+        features that do not vary, digits lost to large features.
 
     Raises
     ------
     DataError, DtypeError
         As :func:`transferability.logme`; options out of range; statistics that do not fit into
         memory (C D² numbers where classes have more rows than features).
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the value is defined but may mislead: one class, classes of one row,
-        features that do not vary, digits lost to large features.
 
     Notes
     -----
@@ -110,10 +102,11 @@ def options(task: str, *, variant: str = "paper", eps: float = 1e-4) -> dict[str
     if not 1e-30 <= distortion <= 1e30:
         problem = "is not a number" if math.isnan(distortion) else "is outside [1e-30, 1e30]"
         raise DataError(f"eps {problem}, got {eps!r}; the usual value is 1e-4")
-    return {"variant": choice("variant", variant, VARIANTS), "eps": distortion}
+    variant = choice("variant", variant, ("paper", "official", "trace"))
+    return {"variant": variant, "eps": distortion}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     within = score.rate - float(score)
     lines = [
