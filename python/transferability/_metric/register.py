@@ -174,9 +174,9 @@ def _make_spec(
 
     def compute(inputs: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
         given: tuple[Any, ...] = (inputs,)
-        if reads == "samples":  # read-only views: other metrics read the same memory
-            arrays = finite_floats(inputs.features), _labels(inputs.target)
-            given = tuple(None if array is None else _read_only(array) for array in arrays)
+        if reads == "samples":
+            features, labels = finite_floats(inputs.features), _labels(inputs.target)
+            given = _read_only(features), None if labels is None else _read_only(labels)
         try:
             found = function(*given, **options)
         except MemoryError:
@@ -185,8 +185,15 @@ def _make_spec(
             raise DataError(
                 f"{name} raised {type(error).__name__}: {error}; call {origin} directly to debug it"
             ) from error
+        advice = "one real number, higher for better features"
+        value = number(f"the value of {name}", found, advice, wrong_type=DtypeError)
+        if np.isnan(value):
+            raise DataError(
+                f"{name} returned NaN; return a number, or raise transferability.DataError with "
+                f"the reason why there is none"
+            )
         rest = {"per_target": np.empty(0), "details": {}, "warnings": [], "exact": True}
-        return {"value": _as_value(name, found), **rest}
+        return {"value": value, **rest}
 
     def explain(score: Any) -> list[str]:
         text = summary.rstrip(".")
@@ -254,18 +261,7 @@ def _labels(target: Target) -> NDArray[Any] | None:
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view: other metrics read the same memory."""
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _as_value(name: str, found: object) -> float:
-    """Return the result of a metric as a float: DtypeError for others, DataError for NaN."""
-    advice = "one real number, higher for better features"
-    value = number(f"the value of {name}", found, advice, wrong_type=DtypeError)
-    if np.isnan(value):
-        raise DataError(
-            f"{name} returned NaN; return a number, or raise transferability.DataError with the "
-            f"reason why there is none"
-        )
-    return value

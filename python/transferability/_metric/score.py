@@ -151,23 +151,14 @@ class Score(float):
         return Score(value, **{**self.__dict__, **changes})
 
     def with_warning(self, text: str) -> Score:
-        """Return a copy with one more warning.
-
-        Parameters
-        ----------
-        text : str
-            A whole sentence.
-        """
+        """Return a copy with one more warning; `text` is a whole sentence."""
         return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
         """Return an interpretation of the score in plain words.
 
-        Returns
-        -------
-        text : str
-            Lines on the metric, the groups, the null baselines (with ``score(..., reference=)``),
-            the data and the caveats.
+        It has lines on the metric, the groups, the null baselines (with ``score(...,
+        reference=)``), the data and the caveats.
         """
         from .explain import explain
 
@@ -176,10 +167,7 @@ class Score(float):
     def to_dict(self) -> dict[str, Any]:
         """Return the value and all attributes as plain Python, ready for ``json.dumps``.
 
-        Returns
-        -------
-        facts : dict
-            NaN becomes None; infinities become the strings "inf" and "-inf".
+        NaN becomes None; infinities become the strings "inf" and "-inf".
         """
         facts = {"value": float(self), **self.__dict__}
         return {key: json_ready(value) for key, value in facts.items()}

@@ -34,7 +34,8 @@ TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
 class MetricSpec:
     """Specification of one metric.
 
-    The module of a built-in metric defines one instance, ``SPEC``. For a metric of the native core
+    The module of a built-in metric defines one instance, ``SPEC``, of its functions ``options``
+    and ``explain`` and its text ``WHEN``. For a metric of the native core
     the native table supplies title, summary, needs, tasks, cost and source.
     """
 
@@ -82,12 +83,10 @@ class MetricSpec:
     def __post_init__(self) -> None:
         """Validate needs and tasks."""
         for kind, known in (("needs", tuple(NEEDS)), ("tasks", TASKS_OF_METRICS)):
-            for entry in getattr(self, kind):
-                if entry not in known:
-                    raise DataError(
-                        f"{kind} of metric {self.name!r} has {entry!r}; choose from "
-                        f"{', '.join(known)}"
-                    )
+            if odd := [entry for entry in getattr(self, kind) if entry not in known]:
+                raise DataError(
+                    f"{kind} of metric {self.name!r} has {odd[0]!r}; choose from {', '.join(known)}"
+                )
 
     @property
     def is_native(self) -> bool:

@@ -76,9 +76,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="cka",
-    options=no_options,
-    explain=explain,
-    when="How much of the labels' similarity the features share; rotation and scale do not matter.",
-)
+WHEN = "How much of the labels' similarity the features share; rotation and scale do not matter."
+SPEC = MetricSpec("cka", no_options, explain, WHEN)

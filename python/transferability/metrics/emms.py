@@ -125,12 +125,8 @@ def explain(score: Score) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="emms",
-    options=options,
-    explain=explain,
-    when=(
-        "For labels with a meaning that other models can embed (class names, captions, answers), "
-        "with more samples than features or a ridge."
-    ),
+WHEN = (
+    "For labels with a meaning that other models can embed (class names, captions, answers), "
+    "with more samples than features or a ridge."
 )
+SPEC = MetricSpec("emms", options, explain, WHEN)

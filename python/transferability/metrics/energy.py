@@ -83,9 +83,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="energy",
-    options=options,
-    explain=explain,
-    when="Without any labels; models of one width and scale only, and seldom by itself.",
-)
+WHEN = "Without any labels; models of one width and scale only, and seldom by itself."
+SPEC = MetricSpec("energy", options, explain, WHEN)

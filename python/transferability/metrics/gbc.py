@@ -110,9 +110,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="gbc",
-    options=options,
-    explain=explain,
-    when="Overlap of classes as Gaussians; useful where a few classes are confused.",
-)
+WHEN = "Overlap of classes as Gaussians; useful where a few classes are confused."
+SPEC = MetricSpec("gbc", options, explain, WHEN)

@@ -127,10 +127,5 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="h_score",
-    options=options,
-    explain=explain,
-    when="Class separation at a glance; compare models of similar width, since it grows with D/N.",
-    influence=influence,
-)
+WHEN = "Class separation at a glance; compare models of similar width, since it grows with D/N."
+SPEC = MetricSpec("h_score", options, explain, WHEN, influence=influence)

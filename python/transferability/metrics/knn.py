@@ -106,11 +106,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="knn",
-    options=options,
-    explain=explain,
-    when="Often the best predictor where time allows N² comparisons; assumes no linear head.",
-    baseline=True,
-    influence=influence,
-)
+WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
+SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=influence)

@@ -77,9 +77,5 @@ def lab_mse(
     )
 
 
-SPEC = MetricSpec(
-    name="lab_mse",
-    options=options,
-    explain=explain,
-    when="Regression, where the source model's own outputs are at hand.",
-)
+WHEN = "Regression, where the source model's own outputs are at hand."
+SPEC = MetricSpec("lab_mse", options, explain, WHEN)

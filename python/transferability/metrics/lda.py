@@ -117,9 +117,5 @@ def compared(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="lda",
-    options=options,
-    explain=explain,
-    when="A linear classifier's confidence without training: the classification part of ETran.",
-)
+WHEN = "A linear classifier's confidence without training: the classification part of ETran."
+SPEC = MetricSpec("lda", options, explain, WHEN)

@@ -103,13 +103,8 @@ def explain(score: Score) -> list[str]:
     return entropy_lines(score, what)
 
 
-SPEC = MetricSpec(
-    name="leep",
-    options=options,
-    explain=explain,
-    when=(
-        "Where the source model's own head is at hand and its classes are related to yours; "
-        "cheaper than any metric of features."
-    ),
-    influence=influence,
+WHEN = (
+    "Where the source model's own head is at hand and its classes are related to yours; "
+    "cheaper than any metric of features."
 )
+SPEC = MetricSpec("leep", options, explain, WHEN, influence=influence)

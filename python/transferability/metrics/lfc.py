@@ -73,9 +73,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="lfc",
-    options=no_options,
-    explain=explain,
-    when="A quick check whether equal labels have similar features; weak as a ranking on its own.",
-)
+WHEN = "A quick check whether equal labels have similar features; weak as a ranking on its own."
+SPEC = MetricSpec("lfc", no_options, explain, WHEN)

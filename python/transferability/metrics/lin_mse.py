@@ -112,9 +112,5 @@ def explain(score: Score) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="lin_mse",
-    options=options,
-    explain=explain,
-    when="Regression with more samples than features; with few, give it a ridge.",
-)
+WHEN = "Regression with more samples than features; with few, give it a ridge."
+SPEC = MetricSpec("lin_mse", options, explain, WHEN)

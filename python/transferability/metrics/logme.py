@@ -155,11 +155,7 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
+WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
 SPEC = MetricSpec(
-    name="logme",
-    options=options,
-    explain=explain,
-    when="First choice: one pass over the features, nothing to tune, classes and targets alike.",
-    recommended={"intercept": True},
-    influence=influence,
+    "logme", options, explain, WHEN, recommended={"intercept": True}, influence=influence
 )

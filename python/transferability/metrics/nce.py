@@ -114,13 +114,8 @@ def entropy_lines(score: Score, what: str) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="nce",
-    options=options,
-    explain=explain,
-    when=(
-        "Where the source model's predicted classes are all there is; rough, and higher by chance "
-        "the more source classes there are for the rows."
-    ),
-    influence=influence,
+WHEN = (
+    "Where the source model's predicted classes are all there is; rough, and higher by chance "
+    "the more source classes there are for the rows."
 )
+SPEC = MetricSpec("nce", options, explain, WHEN, influence=influence)

@@ -112,10 +112,5 @@ def explain(score: Score) -> list[str]:
     return [f"Each of its parts is scaled to [0, 1] over the models of the ranking: {parts}."]
 
 
-SPEC = MetricSpec(
-    name="ncti",
-    options=options,
-    explain=explain,
-    when="In rankings of supervised encoders; values change with the models that are compared.",
-    pool=pool,
-)
+WHEN = "In rankings of supervised encoders; values change with the models that are compared."
+SPEC = MetricSpec("ncti", options, explain, WHEN, pool=pool)

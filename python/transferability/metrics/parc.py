@@ -98,9 +98,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="parc",
-    options=options,
-    explain=explain,
-    when="A quick look at few rows; noisy, so compare several seeds before small differences.",
-)
+WHEN = "A quick look at few rows; noisy, so compare several seeds before small differences."
+SPEC = MetricSpec("parc", options, explain, WHEN)

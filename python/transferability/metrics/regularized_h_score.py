@@ -69,9 +69,5 @@ def regularized_h_score(
     return score_one("regularized_h_score", features, labels, {}, task=task, **settings)
 
 
-SPEC = MetricSpec(
-    name="regularized_h_score",
-    options=no_options,
-    explain=explain,
-    when="H-score for many features or few samples: shrinkage keeps it from saturating.",
-)
+WHEN = "H-score for many features or few samples: shrinkage keeps it from saturating."
+SPEC = MetricSpec("regularized_h_score", no_options, explain, WHEN)

@@ -120,12 +120,7 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
 SPEC = MetricSpec(
-    name="ridge_probe",
-    options=options,
-    explain=explain,
-    when="The closest to training a linear probe, by leave-one-out; the baseline others must beat.",
-    recommended={},
-    baseline=True,
-    influence=influence,
+    "ridge_probe", options, explain, WHEN, recommended={}, baseline=True, influence=influence
 )

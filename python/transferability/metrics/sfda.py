@@ -79,9 +79,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="sfda",
-    options=no_options,
-    explain=explain,
-    when="Classification after fine-tuning that separates classes further; saturates for N <= D.",
-)
+WHEN = "Classification after fine-tuning that separates classes further; saturates for N <= D."
+SPEC = MetricSpec("sfda", no_options, explain, WHEN)

@@ -121,9 +121,5 @@ def explain(score: Score) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="transrate",
-    options=options,
-    explain=explain,
-    when="Trade-off of separation and completeness; scale matters, so compare one kind of model.",
-)
+WHEN = "Trade-off of separation and completeness; scale matters, so compare one kind of model."
+SPEC = MetricSpec("transrate", options, explain, WHEN)
