@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
+#: The module of each name that is imported lazily.
 _HOME = {
     "Comparison": "agreement._evaluation",
     "Evaluation": "agreement._evaluation",

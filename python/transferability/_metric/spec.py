@@ -34,9 +34,9 @@ TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
 class MetricSpec:
     """Specification of one metric.
 
-    The module of a built-in metric defines one instance, ``SPEC``, of its functions ``options``
-    and ``explain`` and its text ``WHEN``. For a metric of the native core
-    the native table supplies title, summary, needs, tasks, cost and source.
+    The module of a built-in metric defines one instance, ``SPEC``, with its functions ``options``
+    and ``explain`` and its text ``WHEN``. For a metric of the native core the native table
+    supplies title, summary, needs, tasks, cost and source.
     """
 
     #: Name, as ``score(metrics=...)`` takes it.

@@ -20,9 +20,9 @@ def emms(
 ) -> Score:
     r"""Compute EMMS, the efficient multi-task model selector: regression on label embeddings.
 
-    For labels that other models can embed: class names, captions, answers. A *view* is the
-    embedding of the labels by one model. The score is the error of the best linear map from the
-    features to a mixture of the views, with the weights of the mixture chosen to minimise it.
+    It applies to labels that other models can embed: class names, captions, answers. A *view* is
+    the embedding of the labels by one model. The score is minus the error of the best linear map
+    from the features to a mixture of the views, whose weights minimise that error.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def emms(
               M_{kl} = \langle E_k, (I - P) E_l \rangle,
 
     P being the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`; the
-    simplex :math:`\Delta` is all weights of at least 0 with sum 1. It is solved exactly, where the
-    authors' code stops after one round of an alternation. Where several weights are equally good,
-    the ones nearest to equal are taken.
+    simplex :math:`\Delta` is all weights of at least 0 with sum 1. The minimum is exact; the
+    authors' code stops after one round of an alternation. Of several minimisers, the weights
+    nearest to equal ones are returned.
 
     References
     ----------

@@ -19,7 +19,7 @@ def energy(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Compute the mean energy of the rows with the lowest energy: the label-free part of ETran.
+    r"""Compute the mean energy of the rows with the lowest energy, the label-free part of ETran.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def energy(
     Notes
     -----
     The energy of a row f is :math:`\ln \sum_j e^{f_j}`, with the sign of ETran. It grows with
-    the scale and the number of the features, so compare models of one width only. ETran adds
-    0.15 times it to 0.85 times the mean posterior of linear discriminant analysis, both scaled
-    to [0, 1] over the models that are compared.
+    the scale and the number of the features, so compare models of one width only. The ETran score
+    is 0.85 times the mean posterior of :func:`transferability.lda` plus 0.15 times the energy,
+    both scaled to [0, 1] over the models that are compared.
 
     References
     ----------

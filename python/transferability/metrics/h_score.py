@@ -59,10 +59,10 @@ def h_score(
               \operatorname{cov}(\operatorname E[f \mid y])\right)
               = \sum_c n_c\, \delta_c^\top S^+ \delta_c.
 
-    It depends only on the space that the centred features span, not on their units. Directions
-    count from :math:`8 D \varepsilon` of the variance on, at unit variance of each feature. With
-    shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and the sum
-    is multiplied by :math:`N/(N-1)`, as its authors divide the two covariances.
+    It depends only on the space that the centred features span, not on their units. Directions of
+    less than :math:`8 D \varepsilon` of the variance, at unit variance of each feature, are left
+    out. With shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and
+    the sum is multiplied by :math:`N/(N-1)`, as its authors normalise the two covariances.
 
     References
     ----------

@@ -66,8 +66,8 @@ def lda(
               (x - \mu_c)\bigr),
 
     and the score is the mean of :math:`p(y_i \mid x_i)` over the samples that the model was
-    fitted to. ETran's published code loses :math:`\Sigma` to an eigensolver that expects a
-    symmetric matrix, and so scores distances to class means; this is the formula of the paper.
+    fitted to, as in the paper. ETran's published code passes a matrix that is not symmetric to a
+    symmetric eigensolver; this loses :math:`\Sigma`, so that it scores distances to class means.
 
     References
     ----------

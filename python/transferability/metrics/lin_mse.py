@@ -61,8 +61,8 @@ def lin_mse(
 
     .. math:: -\min_{W, v} \tfrac1N \sum_i |y_i - W^\top f_i - v|^2 + \lambda |W|^2,
 
-    less the penalty and over the number of targets by default. Without ridge it does not depend
-    on the units of the features; with it, it does.
+    by default without the penalty, and divided by the number of targets. It depends on the units
+    of the features only with a ridge.
 
     References
     ----------

@@ -78,7 +78,7 @@ def n_leep(
     .. math:: \frac1N \sum_i \ln \sum_z \hat p(y_i | z) P_{iz}.
 
     Expectation maximisation finds a local optimum that depends on the seed and, a little, on the
-    version of scikit-learn: average over seeds before reading much into a difference.
+    version of scikit-learn: average over seeds before you compare scores.
 
     References
     ----------
@@ -166,7 +166,7 @@ def explain(score: Any) -> list[str]:
     return [
         f"It is the mean log probability of each row's class given which of {score.n_mixture_used} "
         f"Gaussians it is in, in {score.n_components_used} principal components.",
-        f"A single Gaussian, which tells nothing, would get {chance:.4f}; perfect is 0.",
+        f"A single Gaussian, which is uninformative, would get {chance:.4f}; perfect is 0.",
     ]
 
 

@@ -87,7 +87,7 @@ def nce(
 
 
 def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
-    """Validate the option and return it."""
+    """Validate the option and return those of the kernel."""
     return {"normalize": choice("normalize", normalize, NORMALIZE)}
 
 
@@ -115,7 +115,7 @@ def entropy_lines(score: Score, what: str) -> list[str]:
 
 
 WHEN = (
-    "Where the source model's predicted classes are all there is; rough, and higher by chance "
+    "Where only the source model's predicted classes are known; rough, and higher by chance "
     "the more source classes there are for the rows."
 )
 SPEC = MetricSpec("nce", options, explain, WHEN, influence=influence)

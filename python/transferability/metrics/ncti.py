@@ -53,15 +53,15 @@ def ncti(
 
     Notes
     -----
-    With Z the principal components, A the discriminant directions of a linear discriminant
-    analysis shrunk by exp(-sum of the first 32 variances) (not at all from 1e-10 on, where it is
-    by whitening), P its posteriors and m scaling to [0, 1] over the models,
+    With Z the principal components, A the directions of a linear discriminant analysis of them, P
+    its posteriors and m the scaling to [0, 1] over the models,
 
     .. math:: m(\|ZA\|_*) + m\Big(\tfrac1N \sum_i P_{i y_i}\Big)
               - m\Big(\ln \sum_c \|P_c\|_*\Big).
 
-    A part that is equal for all models is scaled to 0. The discriminants depend on the scale of
-    the features through the shrinkage.
+    A part that is equal for all models is scaled to 0. The shrinkage is exp(-sum of the first 32
+    variances of Z), or none, by whitening, where that is at most 1e-10. Through it the score
+    depends on the scale of the features.
 
     References
     ----------
@@ -90,7 +90,7 @@ def options(task: str, *, n_components: int = 64) -> dict[str, object]:
 
 
 def pool(scores: Sequence[Any]) -> list[float]:
-    """Return the values of models that are ranked together."""
+    """Return the values of models that are ranked together, from their min-max scaled parts."""
 
     def scaled(part: str) -> list[float]:
         parts = [float(getattr(score, part)) for score in scores]

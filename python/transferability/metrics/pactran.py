@@ -68,8 +68,8 @@ def pactran(
               \Big[\sum_{jc} h_{jc} + \frac{C D}{\lambda N}\Big]\Big)
 
     with σ² = `variance`, as in google-research/pactran_metrics, which also weighs the summed h,
-    not their mean, against the prior. There the minimum is sought for 100 iterations from a
-    random start; here until it converges. Classes are those that occur.
+    not their mean, against the prior. There the minimisation stops after 100 iterations from a
+    random start; here it runs until it converges. Classes are those that occur.
 
     References
     ----------
@@ -89,7 +89,7 @@ def pactran(
 
 
 def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[str, object]:
-    """Validate the options."""
+    """Validate the options and return those of `compute`."""
     advice, within = "a number from 1e-100 to 1e100", (1e-100, 1e100)
     return {
         "prior": number("prior", prior, advice, within),
@@ -130,7 +130,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
             f"mean; scale them to about 1, or choose a prior and a variance nearer to 1"
         )
     if not x.any():
-        notes.insert(0, "every feature is the same in all rows: this says nothing of them")
+        notes.insert(0, "every feature is the same in all rows: the score is uninformative")
     details = {"loss": float(loss), "flatness": float(flatness)}
     rest = {"per_target": np.empty(0), "details": details, "warnings": notes, "exact": True}
     return {"value": value, **rest}

@@ -63,8 +63,8 @@ def ridge_probe(
 
     .. math:: e_i = (y_i - \hat y_i) / (1 - h_i).
 
-    The ridge minimises :math:`\sum e^2`, over all classes together or for each
-    target. A row's class is that of its largest prediction, the first of equal ones. R² is
+    The ridge minimises :math:`\sum e^2`, over all classes together or for each target. A row's
+    class is that of its largest prediction, the first of equal ones. R² is
     :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less
     than 0. Means, scales and N are those of all rows.
 

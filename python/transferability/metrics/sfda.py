@@ -44,12 +44,12 @@ def sfda(
     Notes
     -----
     A discriminant as in :func:`transferability.lda` is fitted at the shrinkage
-    :math:`a = \max(e^{-5\sigma}, 10^{-10})`, :math:`\sigma` being three double steps of the
-    power method on the covariance within classes. With p the softmax of the posteriors of a
-    row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, with the mean
-    of the means of the other classes. A second discriminant is fitted to these at the same
-    shrinkage, and the score is its mean posterior of the true class, without a logarithm.
-    Values are those of the authors' code. They depend on the scale of the features.
+    :math:`a = \max(e^{-5\sigma}, 10^{-10})`, where three double steps of the power method on the
+    covariance within classes estimate :math:`\sigma`. With p the softmax of the posteriors of a
+    row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, where
+    :math:`\bar\mu_c` is the mean of the other classes' means. A second discriminant is fitted to
+    these rows at the same shrinkage. The score is its mean posterior of the true class, without a
+    logarithm. Values are those of the authors' code and depend on the scale of the features.
 
     References
     ----------

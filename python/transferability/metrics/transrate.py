@@ -65,8 +65,8 @@ def transrate(
 
     .. math:: \mathrm{TrR} = R(F) - \sum_c v_c R(F_c), \quad v_c = 1/C \text{ or } n_c/N.
 
-    Two classes of equal size and spread score about 0 wherever their means are: about the mean of
-    all, which lies halfway, both have the same products. Trust it with many classes only.
+    Use it with many classes only: two classes of equal size and spread score about 0 wherever
+    their means are, since the mean of all lies halfway between them.
 
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
