@@ -1,9 +1,8 @@
-"""Write what follows from the metrics: the list of their modules, and the README's table.
+"""Generate ``metrics/__init__.py`` and the README's table of metrics.
 
-A metric is a module in ``python/transferability/metrics`` and, if the native core computes it, a
-row of the native table. From these follow ``metrics/__init__.py`` and the README's lines between
-the two markers. ``make derive`` writes both; with ``--check`` nothing is written, and the exit code
-is 1 if one of them is out of date.
+The sources are the modules in ``python/transferability/metrics`` and the native table of metrics.
+``make derive`` writes both files; with ``--check`` nothing is written, and the exit code is 1 if
+one of them is out of date.
 
 Usage: python ci/derive.py [--check]
 """
@@ -24,7 +23,7 @@ MODULES = ROOT / "python/transferability/metrics"
 README = ROOT / "README.md"
 START, END = "<!-- metrics: derived by make derive -->", "<!-- end of metrics -->"
 
-#: What metrics read, from the least to the most, as the table names it.
+#: Labels of the table's rows by the needs of metrics, from the least to the most.
 SOURCES = {
     frozenset({"stats"}): "one pass (`Stats`)",
     frozenset({"stats", "class_scatters"}): "one pass that keeps every class",
@@ -38,7 +37,7 @@ def module_list(names: list[str]) -> str:
     """Return the text of ``metrics/__init__.py``."""
     imports = "\n".join(f"from .{name} import {name}" for name in names)
     listed = "\n".join(f'    "{name}",' for name in names)
-    return f'''"""The metrics: a module each, which holds the function of the same name.
+    return f'''"""The metrics: one module each, with the function of the same name.
 
 Written by ``make derive``. A new module is a new metric.
 """
@@ -54,14 +53,12 @@ __all__ = [
 
 
 def table(specs: Mapping[str, MetricSpec]) -> str:
-    """Return the README's table: a row for everything that metrics may read."""
+    """Return the README's table of metrics: one row for each entry of `SOURCES`."""
     rows: dict[str, dict[str, list[str]]] = {label: {} for label in SOURCES.values()}
     for name, spec in specs.items():
         needs = {"source" if need.startswith("source_") else need for need in spec.needs}
-        beside = ""
-        if spec.requires == "sklearn":
-            beside = "through scikit-learn "
-        elif "label_embeddings" in needs:
+        beside = "through scikit-learn " if spec.requires == "sklearn" else ""
+        if "label_embeddings" in needs:
             beside = "with label embeddings "
         label = SOURCES[frozenset(needs - {"label_embeddings"})]
         rows[label].setdefault(beside, []).append(f"`{name}`")
@@ -73,9 +70,9 @@ def table(specs: Mapping[str, MetricSpec]) -> str:
 
 
 def derived() -> Iterator[tuple[Path, str]]:
-    """Iterate over the files that follow from the metrics, with their text."""
+    """Iterate over the generated files, with their text."""
     yield MODULES / "__init__.py", module_list(sorted(p.stem for p in MODULES.glob("[a-z]*.py")))
-    # Imported once the list above is written, which the registry reads.
+    # The registry reads the list above, which the caller has written by now.
     from transferability._metric.registry import metric_specs
 
     built_in = {name: spec for name, spec in metric_specs().items() if not spec.origin}
@@ -89,7 +86,7 @@ def derived() -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
-    """Write or compare the files."""
+    """Write the files that are out of date, or with ``--check`` only name them."""
     only_check, stale = "--check" in sys.argv, False
     for path, text in derived():
         if path.read_text("utf-8") != text:

@@ -4,7 +4,7 @@ Transferability metrics score a model's features against labels without training
 ranked by these scores. Start with :func:`rank`, or with :func:`logme` for a single model; see
 :class:`Stats` for features that come in blocks.
 
-Names are imported lazily, when first used: ``import transferability`` imports no NumPy.
+Names are imported lazily, at their first use: ``import transferability`` does not import NumPy.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
+#: The module of each name that is imported lazily.
 _HOME = {
     "Comparison": "agreement._evaluation",
     "Evaluation": "agreement._evaluation",
@@ -77,18 +78,8 @@ _HOME = {
     "show_config": "_core",
 }
 _SUBMODULES = (
-    "agreement",
-    "compat",
-    "dask",
-    "forecast",
-    "io",
-    "metrics",
-    "models",
-    "plot",
-    "report",
-    "sklearn",
-    "torch",
-    "tuning",
+    *("agreement", "compat", "dask", "forecast", "io", "metrics"),
+    *("models", "plot", "report", "sklearn", "torch", "tuning"),
 )
 
 
@@ -117,6 +108,6 @@ def __dir__() -> list[str]:
 
 
 def _metrics() -> list[str]:
-    """Return the names of the metrics, each of which is a function."""
+    """Return the names of the metrics, which are those of their functions."""
     names: list[str] = importlib.import_module(".metrics", __name__).__all__
     return names

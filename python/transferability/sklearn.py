@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ._inputs.arrays import as_features
 from ._inputs.inputs import Inputs
 from ._inputs.target import Target
-from ._metric.registry import plan
+from ._metric.plan import plan
 from ._metric.score import issue
 from ._scoring.evaluate import Settings, evaluate
 from .errors import DataError, MissingDependencyError

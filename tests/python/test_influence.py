@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import transferability as tx
 from transferability._inputs.inputs import read_inputs
-from transferability._metric.registry import plan
+from transferability._metric.plan import plan
 from transferability._scoring.evaluate import Settings, evaluate
 from transferability._uncertainty.influence import compute_influence
 
@@ -40,7 +40,7 @@ def influences(
         assert not isinstance(found, Exception), found
         return found
 
-    return float(run()), compute_influence(metric, given, options, run)
+    return float(run()), compute_influence(metric, run)
 
 
 def differences(value: Callable[[Rows], float], n: int, rows: Any) -> list[float]:

@@ -1,7 +1,7 @@
 """Derived columns of a ranking: the Borda consensus of several metrics, and the user's prior.
 
-``score`` does not compute them and no features are read for them: rankings fill them in. They are
-specified here so that tables, reports and ``Score.explain`` treat them like metrics.
+Rankings compute them; ``score`` does not. Tables, reports and ``Score.explain`` treat them like
+metrics.
 """
 
 from __future__ import annotations
@@ -42,6 +42,6 @@ DERIVED = {
         no_options,
         _explain_prior,
         title="Prior",
-        summary="what was known of a model before, as given",
+        summary="prior knowledge of a model, as given",
     ),
 }

@@ -1,4 +1,4 @@
-"""Interpretation of a score in sentences: the metric, null baselines, the data, caveats."""
+"""Interpretation of a score in sentences: the metric, groups, null baselines, data, caveats."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["explain"]
 
-#: Rows for each feature below which a fit to the labels is optimistic.
-_FEW = 10
+#: With fewer rows per feature, a linear fit to the labels is optimistic.
+_ENOUGH_ROWS = 10
 
 
 def explain(score: Score) -> list[str]:
@@ -37,7 +37,7 @@ def explain(score: Score) -> list[str]:
 
 
 def _groups(score: Score) -> list[str]:
-    """Return the range of the scores of groups of rows."""
+    """Return a sentence with the lowest and the highest score of a group of rows."""
     per_group = score.details.get("per_group")
     if not per_group:
         return []
@@ -59,12 +59,12 @@ def _reference(score: Score) -> list[str]:
     lines = []
     mean, spread = found["shuffled"], found["shuffled_sd"]
     if math.isfinite(mean):
-        gap = float(score) - mean
+        side = "above" if float(score) >= mean else "below"
+        gap = abs(float(score) - mean)
         times = f", {gap / spread:.1f} standard deviations" if spread > 0 else ""
-        side = "above" if gap >= 0 else "below"
         lines.append(
             f"With the labels in random order the same data get {mean:.4f} ± {spread:.4f} "
-            f"({found['shuffles']} orders): this is {abs(gap):.4f} {side}{times.replace('-', '')}."
+            f"({found['shuffles']} orders): this is {gap:.4f} {side}{times}."
         )
     if math.isfinite(found["constant"]):
         lines.append(f"A model that says the same of every row gets {found['constant']:.4f}.")
@@ -72,18 +72,19 @@ def _reference(score: Score) -> list[str]:
 
 
 def _data(score: Score, of_features: bool) -> str:
-    kind = f"{len(score.targets)} targets"
+    """Return a sentence with the size of the data and the task."""
+    labels = f"{len(score.targets)} targets"
     if score.n_classes is not None:
-        kind = f"{score.n_classes} classes"
+        labels = f"{score.n_classes} classes"
     columns = ""
     if of_features:
         share = score.n_samples / score.n_features
         columns = f" x {score.n_features} features ({share:.3g} rows for each)"
-    return f"Data: {score.n_samples} rows{columns}, {kind}; {score.task_note}."
+    return f"Data: {score.n_samples} rows{columns}, {labels}; {score.task_note}."
 
 
 def _watch(score: Score, of_features: bool) -> list[str]:
-    """Return caveats of the data and the fit."""
+    """Return caveats: few rows, constant features, an unbounded fit."""
     lines = []
     n_samples, n_features = score.n_samples, score.n_features
     if of_features and n_features >= n_samples - 1:
@@ -91,10 +92,10 @@ def _watch(score: Score, of_features: bool) -> list[str]:
             "There are no more rows than features, which can then fit any labels: measures of fit "
             "alone, such as the H-score without shrinkage, are saturated."
         )
-    elif of_features and n_samples < _FEW * n_features:
+    elif of_features and n_samples < _ENOUGH_ROWS * n_features:
         lines.append(
-            f"With fewer than {_FEW} rows for each feature, part of the fit may be chance: see "
-            "what random labels get (reference=5)."
+            f"With fewer than {_ENOUGH_ROWS} rows for each feature, part of the fit may be chance: "
+            "see what random labels get (reference=5)."
         )
     dead = score.details.get("references", {}).get("dead_columns", 0)
     if dead:

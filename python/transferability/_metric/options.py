@@ -1,7 +1,7 @@
 """Validators for options of metrics: flag, choice, whole number, number in a range.
 
 Each returns the option as a built-in Python value. The error names the option, the value and the
-remedy. A Boolean is no number here, a number is no flag, and a string is neither.
+remedy. Booleans are not accepted as numbers, numbers not as flags, strings as neither.
 """
 
 from __future__ import annotations
@@ -14,22 +14,14 @@ import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = [
-    "ABOVE_ZERO",
-    "MOST_WHOLE",
-    "choice",
-    "flag",
-    "no_options",
-    "number",
-    "whole_number",
-]
+__all__ = ["ABOVE_ZERO", "choice", "flag", "no_options", "number", "whole_number"]
 
 Known = TypeVar("Known", bound="str | None")
 
 #: The smallest positive float: a lower bound that excludes 0.
 ABOVE_ZERO = math.ulp(0.0)
-#: Up to here every whole number is a float64, which is how the native module reads options.
-MOST_WHOLE = 2**53
+#: The native module reads options as float64, which holds every whole number up to this one.
+_MOST_WHOLE = 2**53
 
 
 def no_options(task: str) -> dict[str, object]:
@@ -38,28 +30,14 @@ def no_options(task: str) -> dict[str, object]:
 
 
 def flag(name: str, value: object, choices: str = "True or False") -> bool:
-    """Return a Boolean.
-
-    Raises
-    ------
-    DataError
-        For anything else; its text offers `choices`.
-    """
-    if value is True or value is False:
-        return value
-    if isinstance(value, np.bool_):
+    """Return a Boolean; DataError for anything else, with `choices` in its text."""
+    if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise DataError(f"{name} is {value!r}; choose {choices}")
 
 
 def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
-    """Return the entry of `choices` that equals `value`.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
+    """Return the entry of `choices` that equals `value`; DataError if there is none."""
     for known in choices:
         if value == known:
             return known
@@ -70,19 +48,15 @@ def whole_number(
     name: str,
     value: object,
     least: int,
-    most: int = MOST_WHOLE,
+    most: int = _MOST_WHOLE,
     *,
     advice: str = "",
     wrong_type: type[TransferabilityError] = DtypeError,
 ) -> int:
     """Return a whole number from `least` to `most`, as an int.
 
-    Raises
-    ------
-    DataError
-        If it is out of range.
-    DtypeError, or `wrong_type`
-        If it is not of an integer type. Both texts give `advice`.
+    Raises DataError if it is out of range, `wrong_type` if it is not of an integer type. Both
+    texts have the `advice`.
     """
     advice = advice or f"a whole number of at least {least}"
     try:
@@ -105,14 +79,10 @@ def number(
     *,
     wrong_type: type[TransferabilityError] = DataError,
 ) -> float:
-    """Return a number as a float; with `within`, from its first to its second entry.
+    """Return a number, in the closed interval `within` if there is one, as a float.
 
-    Raises
-    ------
-    DataError
-        If it is out of range; NaN is in no range.
-    DataError, or `wrong_type`
-        If it is not a number. Both texts give `advice`.
+    Raises DataError if it is outside (NaN always is), `wrong_type` if it is not a number. Both
+    texts have the `advice`.
     """
     try:
         if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Registration of metrics that users write in Python.
 
-:func:`register_metric` turns a function of features and labels, or of ``Stats``, into a
-``MetricSpec``. From there on it is a metric like any other.
+:func:`register_metric` makes the ``MetricSpec`` of a function of features and labels, or of
+``Stats``, and adds it to the registry.
 """
 
 from __future__ import annotations
@@ -25,28 +25,20 @@ __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Columns of tables and attributes of rows, which a metric would hide.
-RESERVED_NAMES = frozenset(
-    {
-        *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
-        *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
-    }
-)
-#: Arguments of ``score`` and ``rank``, which would never reach a metric.
-RESERVED_OPTIONS = frozenset(
-    {
-        *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
-        *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
-        *("baselines", "prior", "progress", "options"),
-    }
-)
-_LABELLED = ("classification", "regression", "multilabel")
-#: What a metric may read, with the parameters of its function.
-_PARAMETERS = {
-    "samples": ("features", "labels"),
-    "stats": ("stats",),
-    "class_scatters": ("stats",),
+#: Columns of tables and attributes of rows, which are no names for metrics.
+RESERVED_NAMES = {
+    *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
+    *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
 }
+#: Arguments of ``score`` and ``rank``, which are no names for options.
+RESERVED_OPTIONS = {
+    *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
+    *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
+    *("baselines", "prior", "progress", "options"),
+}
+_LABELLED = ("classification", "regression", "multilabel")
+#: Values of `reads`, with the positional parameters of the function.
+_PARAMETERS = {"samples": ("features", "labels"), "stats": ("stats",), "class_scatters": ("stats",)}
 
 
 @overload
@@ -84,10 +76,10 @@ def register_metric(
 ) -> Any:
     """Register a Python function as a metric, as a decorator with or without arguments.
 
-    The metric then works by its name wherever a built-in one does: ``score``, ``rank``,
+    The metric then works by its name like a built-in one: in ``score``, ``rank``,
     ``rank_models``, ``Stats.score``, groups, ``Ranking.stability`` (by the jackknife), reports.
-    On the command line, in Dask workers and in other processes it is known if its module is an
-    entry point of the group ``transferability.metrics``, or is imported there.
+    On the command line, in Dask workers and in other processes it is known if its module is
+    imported there, or is an entry point of the group ``transferability.metrics``.
 
     Parameters
     ----------
@@ -111,11 +103,11 @@ def register_metric(
         works for features that are streamed, merged or read from a file of statistics;
         "class_scatters" passes statistics that hold the scatter matrix of every class.
     tasks : str or iterable of str, default=("classification", "regression", "multilabel")
-        The tasks that it is for; "unlabelled" if it needs no labels.
+        The tasks that it applies to; "unlabelled" if it needs no labels.
     title : str, optional
         Name in tables and reports. Default: `name`.
     summary : str, optional
-        What it measures. Default: the first line of the function's docstring.
+        Description. Default: the first line of the function's docstring.
     when, cost, source : str, optional
         When to use it, its time complexity, its publication, for listings.
 
@@ -155,33 +147,36 @@ def register_metric(
     >>> print(tx.Stats().update(noise, labels).balance())
     1.0
     """
-    described = {"title": title, "summary": summary, "when": when, "cost": cost, "source": source}
+    texts = {"title": title, "summary": summary, "when": when, "cost": cost, "source": source}
 
     def decorate(decorated: Any) -> Any:
-        add_spec(_make_spec(decorated, name, reads, tasks, described))
+        add_spec(_make_spec(decorated, name, reads, tasks, texts))
         return decorated
 
     return decorate if function is None else decorate(function)
 
 
 def _make_spec(
-    function: Any,
-    name: str | None,
-    reads: str,
-    tasks: str | Iterable[str],
-    described: Mapping[str, str],
+    function: Any, name: str | None, reads: str, tasks: str | Iterable[str], texts: dict[str, Any]
 ) -> MetricSpec:
-    """Validate what describes a metric, and wrap its function in the contract."""
+    """Validate the arguments of `register_metric`, and return the specification."""
     if not callable(function):
         raise DtypeError(f"function is {function!r}; give a function of features and labels")
-    name = _check_name(getattr(function, "__name__", "") if name is None else name)
+    name = getattr(function, "__name__", "") if name is None else name
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise DataError(f"name is {name!r}; give the metric a name that is a Python identifier")
+    if name.startswith("_") or name in RESERVED_NAMES:
+        raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
     reads = choice("reads", reads, tuple(_PARAMETERS))
     defaults = _defaults_of(function, name, _PARAMETERS[reads])
     origin = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
-    summary = described["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
+    summary = texts["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
 
     def compute(inputs: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-        given = (inputs,) if reads != "samples" else _arrays(inputs)
+        given: tuple[Any, ...] = (inputs,)
+        if reads == "samples":
+            features, labels = finite_floats(inputs.features), _labels(inputs.target)
+            given = _read_only(features), None if labels is None else _read_only(labels)
         try:
             found = function(*given, **options)
         except MemoryError:
@@ -190,13 +185,15 @@ def _make_spec(
             raise DataError(
                 f"{name} raised {type(error).__name__}: {error}; call {origin} directly to debug it"
             ) from error
-        return {
-            "value": _as_value(name, found),
-            "per_target": np.empty(0),
-            "details": {},
-            "warnings": [],
-            "exact": True,
-        }
+        advice = "one real number, higher for better features"
+        value = number(f"the value of {name}", found, advice, wrong_type=DtypeError)
+        if np.isnan(value):
+            raise DataError(
+                f"{name} returned NaN; return a number, or raise transferability.DataError with "
+                f"the reason why there is none"
+            )
+        rest = {"per_target": np.empty(0), "details": {}, "warnings": [], "exact": True}
+        return {"value": value, **rest}
 
     def explain(score: Any) -> list[str]:
         text = summary.rstrip(".")
@@ -206,29 +203,16 @@ def _make_spec(
         name,
         _options(defaults),
         explain,
-        when=described["when"],
-        title=described["title"] or name,
-        summary=summary,
+        **{**texts, "title": texts["title"] or name, "summary": summary},
         needs=("stats", "class_scatters") if reads == "class_scatters" else (reads,),
         tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
-        cost=described["cost"],
-        source=described["source"],
         compute=compute,
         origin=origin,
     )
 
 
-def _check_name(name: object) -> str:
-    """Return a name that can be an attribute and a column; raise DataError for others."""
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
-        raise DataError(f"name is {name!r}; give the metric a name that is a Python identifier")
-    if name.startswith("_") or name in RESERVED_NAMES:
-        raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
-    return name
-
-
 def _defaults_of(function: Any, name: str, parameters: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of a function with their defaults; refuse any other signature."""
+    """Return the options of a function with their defaults; DataError for other signatures."""
     wanted = f"{name}({', '.join(parameters)}, *, option=default)"
     try:
         found = [*inspect.signature(function).parameters.values()]
@@ -252,27 +236,16 @@ def _defaults_of(function: Any, name: str, parameters: tuple[str, ...]) -> dict[
 
 
 def _options(defaults: Mapping[str, Any]) -> Callable[..., dict[str, object]]:
-    """Return an options function with the user's keywords as its signature."""
+    """Return the ``options`` function of a specification, with `defaults` in its signature."""
 
     def options(task: str, **given: Any) -> dict[str, object]:
         return {**defaults, **given}
 
-    kinds = inspect.Parameter
-    options.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            kinds("task", kinds.POSITIONAL_OR_KEYWORD),
-            *(kinds(option, kinds.KEYWORD_ONLY, default=d) for option, d in defaults.items()),
-        ]
-    )
+    parameter, kind = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+    named = [parameter(option, kind, default=default) for option, default in defaults.items()]
+    task_first = [parameter("task", parameter.POSITIONAL_OR_KEYWORD), *named]
+    options.__signature__ = inspect.Signature(task_first)  # type: ignore[attr-defined]
     return options
-
-
-def _arrays(inputs: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Return features and labels as read-only views: other metrics read the same memory."""
-    labels = _labels(inputs.target)
-    return _read_only(finite_floats(inputs.features)), None if labels is None else _read_only(
-        labels
-    )
 
 
 def _labels(target: Target) -> NDArray[Any] | None:
@@ -288,19 +261,7 @@ def _labels(target: Target) -> NDArray[Any] | None:
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only view: other metrics read the same memory."""
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _as_value(name: str, found: object) -> float:
-    value = number(
-        f"the value of {name}", found, "one real number, higher for better features",
-        wrong_type=DtypeError,
-    )  # fmt: skip
-    if np.isnan(value):
-        raise DataError(
-            f"{name} returned NaN; return a number, or raise transferability.DataError with the "
-            f"reason why there is none"
-        )
-    return value

@@ -34,7 +34,7 @@ class Score(float):
     task : {"classification", "regression", "multilabel"}
         The task that the labels describe.
     task_note : str
-        How the task was decided, in words.
+        The decision on the task, in words.
     n_samples, n_features : int
         Rows and columns of the features.
     n_classes : int or None
@@ -135,17 +135,7 @@ class Score(float):
         Parameters
         ----------
         **changes
-            ``value``, or any of the attributes listed above.
-
-        Returns
-        -------
-        score : Score
-            A new object; this one does not change.
-
-        Raises
-        ------
-        TypeError
-            For a name that is no attribute of a score.
+            ``value``, or any of the attributes listed above; TypeError for other names.
 
         Examples
         --------
@@ -161,28 +151,14 @@ class Score(float):
         return Score(value, **{**self.__dict__, **changes})
 
     def with_warning(self, text: str) -> Score:
-        """Return a copy with one more warning.
-
-        Parameters
-        ----------
-        text : str
-            A whole sentence.
-
-        Returns
-        -------
-        score : Score
-            A new object.
-        """
+        """Return a copy with one more warning; `text` is a whole sentence."""
         return self.replace(warnings=(*self.warnings, text))
 
     def explain(self) -> str:
         """Return an interpretation of the score in plain words.
 
-        Returns
-        -------
-        text : str
-            Lines on the metric, the data, the null baselines (with ``score(..., reference=)``)
-            and the caveats.
+        It has lines on the metric, the groups, the null baselines (with ``score(...,
+        reference=)``), the data and the caveats.
         """
         from .explain import explain
 
@@ -191,10 +167,7 @@ class Score(float):
     def to_dict(self) -> dict[str, Any]:
         """Return the value and all attributes as plain Python, ready for ``json.dumps``.
 
-        Returns
-        -------
-        facts : dict
-            NaN becomes None; infinities become the strings "inf" and "-inf".
+        NaN becomes None; infinities become the strings "inf" and "-inf".
         """
         facts = {"value": float(self), **self.__dict__}
         return {key: json_ready(value) for key, value in facts.items()}
@@ -236,26 +209,25 @@ def make_scores(
     notes: Sequence[str],
 ) -> dict[str, Score | Exception]:
     """Convert native outcomes to scores, and keep the exceptions among them."""
-    return {
-        name: outcome
-        if isinstance(outcome := outcomes[name], Exception)
-        else Score(
+    scores: dict[str, Score | Exception] = {}
+    for name, chosen in options.items():
+        outcome = outcomes[name]
+        if isinstance(outcome, Exception):
+            scores[name] = outcome
+            continue
+        details, per_target = outcome["details"], outcome["per_target"]
+        targets = facts["targets"] if len(per_target) else ()
+        if "kept" in details:
+            targets = tuple(facts["targets"][i] for i in details["kept"])
+        scores[name] = Score(
             outcome["value"],
             metric=name,
-            **dict(facts) | _kept(facts, outcome["details"], len(outcome["per_target"])),
-            per_target=outcome["per_target"],
+            **{**facts, "targets": targets},
+            per_target=per_target,
             warnings=(*notes, *outcome["warnings"]),
-            details={**chosen, **outcome["details"]},
+            details={**chosen, **details},
         )
-        for name, chosen in options.items()
-    }
-
-
-def _kept(facts: Mapping[str, Any], details: Mapping[str, Any], n_parts: int) -> dict[str, Any]:
-    """Return the targets that a metric kept; none where it has no parts."""
-    if "kept" in details:
-        return {"targets": tuple(facts["targets"][i] for i in details["kept"])}
-    return {} if n_parts else {"targets": ()}
+    return scores
 
 
 def collect(
@@ -275,7 +247,7 @@ def collect(
 
 
 def issue(texts: Iterable[str]) -> None:
-    """Issue each warning once, pointing to where the user called this package."""
+    """Issue each warning once, at the line that called this package."""
     package, level, frame = __name__.partition(".")[0], 1, sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         level, frame = level + 1, frame.f_back

@@ -1,4 +1,4 @@
-"""The contract of a metric: a frozen dataclass with everything that the package knows of it."""
+"""The specification of a metric: a frozen dataclass with all its functions and texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec"]
 
-#: What a metric may read, as listings print it.
+#: The inputs that a metric may read, with their descriptions in listings.
 NEEDS = {
     "stats": "statistics of the features (one pass, shared)",
     "class_scatters": "statistics of every class (the same pass)",
@@ -34,72 +34,55 @@ TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
 class MetricSpec:
     """Specification of one metric.
 
-    The module of a built-in metric defines one instance, ``SPEC``. Where the native core computes
-    the metric, its row of the native table supplies title, summary, needs, tasks, cost and source.
-
-    Attributes
-    ----------
-    name : str
-        Name, as ``score(metrics=...)`` takes it.
-    options : callable
-        ``options(task, *, ...)`` validates the user's options, which are its keywords, and returns
-        the options of the kernel.
-    explain : callable
-        ``explain(score)`` returns sentences that interpret a score.
-    when : str
-        When to use the metric, in one sentence.
-    title, summary, cost, source : str
-        Name in tables, what it measures, time complexity, publication.
-    needs : tuple of str
-        Keys of ``NEEDS``.
-    tasks : tuple of str
-        Entries of ``TASKS_OF_METRICS``.
-    requires : str, optional
-        The optional package that `compute` imports.
-    recommended : mapping, optional
-        Options as a member of ``metrics="recommended"``; None for other metrics.
-    baseline : bool
-        Whether ``baselines=True`` adds it to a ranking.
-    pool : callable, optional
-        ``pool(scores)`` returns the values of all models of a ranking, for a metric that is
-        defined relative to the other models.
-    influence : callable, optional
-        ``influence(inputs, options, run)`` returns the influence function at every row, or None
-        where it is unknown for these options; ``run(**more)`` computes the score with more kernel
-        options.
-    compute : callable, optional
-        ``compute(inputs, options, n_threads)`` returns an outcome as the native module does. It
-        gets ``Stats`` in place of ``Inputs`` where the needs are statistics only. None: the native
-        module computes the metric.
-    origin : str
-        Module and name of a registered function; empty for built-in metrics.
+    The module of a built-in metric defines one instance, ``SPEC``, with its functions ``options``
+    and ``explain`` and its text ``WHEN``. For a metric of the native core the native table
+    supplies title, summary, needs, tasks, cost and source.
     """
 
+    #: Name, as ``score(metrics=...)`` takes it.
     name: str
+    #: ``options(task, *, ...)`` validates the user's options, its keywords, and returns those of
+    #: the kernel.
     options: Callable[..., dict[str, object]]
+    #: ``explain(score)`` returns sentences that interpret a score.
     explain: Callable[[Score], list[str]]
+    #: When to use the metric, in one sentence.
     when: str = ""
+    #: Name in tables.
     title: str = ""
+    #: Description in one line.
     summary: str = ""
+    #: Keys of `NEEDS`.
     needs: tuple[str, ...] = ()
+    #: Entries of `TASKS_OF_METRICS`.
     tasks: tuple[str, ...] = ()
+    #: Time complexity.
     cost: str = ""
+    #: Publication.
     source: str = ""
+    #: The optional package that `compute` imports.
     requires: str | None = None
+    #: Options as a member of ``metrics="recommended"``; None for other metrics.
     recommended: Mapping[str, object] | None = None
+    #: Whether ``baselines=True`` adds it to a ranking.
     baseline: bool = False
+    #: ``pool(scores)`` returns the values of all models of a ranking, for a metric that is defined
+    #: relative to the other models.
     pool: Callable[[Sequence[Any]], list[float]] | None = None
-    influence: Callable[[Any, Mapping[str, Any], Callable[..., Score]], Any] | None = None
+    #: Whether the kernel has the option ``influence``: the influence function at every row, as
+    #: the detail of that name, where it is defined.
+    influence: bool = False
+    #: ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which
+    #: computes the metric if this is None. `inputs` is ``Stats`` where the needs are statistics
+    #: only, else ``Inputs``.
     compute: Callable[[Any, Mapping[str, Any], int], Mapping[str, Any]] | None = None
+    #: Module and name of a registered function; empty for built-in metrics.
     origin: str = ""
 
     def __post_init__(self) -> None:
         """Validate needs and tasks."""
-        for kind, given, known in (
-            ("needs", self.needs, tuple(NEEDS)),
-            ("tasks", self.tasks, TASKS_OF_METRICS),
-        ):
-            if odd := [entry for entry in given if entry not in known]:
+        for kind, known in (("needs", tuple(NEEDS)), ("tasks", TASKS_OF_METRICS)):
+            if odd := [entry for entry in getattr(self, kind) if entry not in known]:
                 raise DataError(
                     f"{kind} of metric {self.name!r} has {odd[0]!r}; choose from {', '.join(known)}"
                 )
@@ -127,21 +110,13 @@ class MetricSpec:
         self, inputs: Any, options: Mapping[str, Any], n_threads: int
     ) -> Mapping[str, Any] | Exception:
         """Call `compute`, and return an error of the data or of memory as the outcome."""
-        assert self.compute is not None, "the native module computes the others"
+        assert self.compute is not None, "not a native metric"
         try:
             return self.compute(inputs, options, n_threads)
         except (TransferabilityError, MemoryError) as error:
             return error
 
     def facts(self) -> dict[str, Any]:
-        """Return the fields that listings print, as plain Python."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "summary": self.summary,
-            "needs": list(self.needs),
-            "tasks": list(self.tasks),
-            "cost": self.cost,
-            "source": self.source,
-            "when": self.when,
-        }
+        """Return the fields that listings print."""
+        fields = ("name", "title", "summary", "needs", "tasks", "cost", "source", "when")
+        return {field: getattr(self, field) for field in fields}

@@ -13,7 +13,8 @@ from .. import _core
 from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.derived import PRIOR
-from .._metric.registry import Plan, metric_names, plan
+from .._metric.plan import Plan, plan
+from .._metric.registry import metric_names
 from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import Groups, evaluate_groups, read_groups
 from .._stats.stats import Stats

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._inputs.inputs import Inputs
-from .._metric.registry import plan, spec_of
+from .._metric.plan import plan
+from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import Settings, evaluate
 from .._stats.stats import Stats

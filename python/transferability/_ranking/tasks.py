@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._inputs.inputs import read_inputs
-from .._metric.registry import metric_names, plan, spec_of
+from .._metric.plan import plan
+from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
 from .ranking import Ranking

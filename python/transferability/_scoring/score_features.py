@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._inputs.inputs import read_inputs
-from .._metric.registry import plan, spec_of
+from .._metric.plan import plan
+from .._metric.registry import spec_of
 from .._metric.score import Score, collect
 from .evaluate import Settings, evaluate
 from .groups import evaluate_groups, read_groups

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
 from .._inputs.target import TASKS, UNLABELLED, Target, read_target
-from .._metric.registry import metric_specs, plan, spec_of
+from .._metric.plan import plan
+from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads

@@ -8,7 +8,8 @@ from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
-from .._metric.registry import Plan, metric_names, plan, spec_of
+from .._metric.plan import Plan, plan
+from .._metric.registry import metric_names, spec_of
 from ..errors import DataError, DtypeError
 from .options import ExtractionOptions
 

@@ -1,7 +1,7 @@
 """Influence functions: the first-order effect of each row's weight on a score.
 
 The influence of row i is n times the derivative of the score with respect to the weight of row i.
-``metrics/_influence.py`` has the formulas.
+The kernels compute it; their headers derive the formulas.
 """
 
 from __future__ import annotations
@@ -59,19 +59,18 @@ def compute_weight_derivatives(
         )
 
     try:
-        found = compute_influence(metric, given, options, run)
+        found = compute_influence(metric, run)
     except _NoInfluenceError:
         return None
     return None if found is None else found / given.target.n_samples
 
 
-def compute_influence(
-    metric: str, given: Inputs, options: Mapping[str, Any], run: Callable[..., Score]
-) -> Rows | None:
+def compute_influence(metric: str, run: Callable[..., Score]) -> Rows | None:
     """Return the influence of every row on a metric, (n_samples,); None where it has none."""
-    influence = spec_of(metric).influence
-    found = None if influence is None else influence(given, options, run)
-    return found if found is not None and bool(np.isfinite(found).all()) else None
+    if not spec_of(metric).influence:
+        return None
+    found = run(influence=True).details["influence"]  # without influences, the option itself
+    return found if isinstance(found, np.ndarray) and bool(np.isfinite(found).all()) else None
 
 
 def _is_close(score: Score, value: float) -> bool:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
 from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import plan, title_of
+from .._metric.plan import plan
+from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores

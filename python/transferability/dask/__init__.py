@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
-from .._metric.registry import plan, spec_of
+from .._metric.plan import plan
+from .._metric.registry import spec_of
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, check_models, compute_digest
 from .._ranking.ranking import Ranking

@@ -1,4 +1,4 @@
-"""The metrics: a module each, which holds the function of the same name.
+"""The metrics: one module each, with the function of the same name.
 
 Written by ``make derive``. A new module is a new metric.
 """

@@ -1,9 +1,12 @@
-"""Shared by the metrics that use scikit-learn: its import, finite features, class indices."""
+"""Shared by the metrics that use scikit-learn: its import, inputs and warnings."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +14,14 @@ from numpy.typing import NDArray
 from .._inputs.arrays import finite_floats
 from ..errors import DataError, MissingDependencyError
 
-__all__ = ["checked_float64", "class_codes", "scikit_learn"]
+if TYPE_CHECKING:
+    from .._inputs.inputs import Inputs
+
+__all__ = ["read_classes", "record_warnings", "scikit_learn"]
 
 
 def scikit_learn(module: str, metric: str) -> Any:
-    """Import a module of scikit-learn.
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed.
-    """
+    """Import a module of scikit-learn; MissingDependencyError if it is not installed."""
     try:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:
@@ -30,26 +30,29 @@ def scikit_learn(module: str, metric: str) -> Any:
         ) from error
 
 
-def checked_float64(features: NDArray[Any]) -> NDArray[np.float64]:
-    """Return features as finite float64, copied only from another dtype.
+def read_classes(inputs: Inputs, metric: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return features as finite float64, and each row's index among the classes that occur, sorted.
 
     Raises
     ------
     DataError
-        If a value is NaN or infinite.
+        If a feature is NaN or infinite, or there is a single class.
     """
-    return finite_floats(features).astype(np.float64, copy=False)
-
-
-def class_codes(ids: NDArray[np.int64], metric: str) -> NDArray[np.int64]:
-    """Return for each row the index of its class among the classes that occur, sorted.
-
-    Raises
-    ------
-    DataError
-        If there is a single class.
-    """
-    classes, codes = np.unique(ids, return_inverse=True)
+    assert inputs.features is not None
+    assert inputs.target.ids is not None
+    features = finite_floats(inputs.features).astype(np.float64, copy=False)
+    classes, codes = np.unique(inputs.target.ids, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"{metric}: labels hold a single class; give rows of two classes or more")
-    return codes.reshape(-1).astype(np.int64)
+    return features, codes.reshape(-1)
+
+
+@contextmanager
+def record_warnings(metric: str) -> Iterator[list[str]]:
+    """Catch warnings of scikit-learn; on exit the list has their texts, each once."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    lines = (" ".join(str(warning.message).split()) for warning in caught)
+    texts += dict.fromkeys(f"{metric}, from scikit-learn: {line}" for line in lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -24,34 +22,22 @@ def cka(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples[, n_targets])
         As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Classes, real-valued targets, or 0/1 columns (multilabel).
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+    task, precision, n_threads
         As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
 
     Returns
     -------
     score : Score
-        From 0 to 1; higher is better. It has no `per_target`.
+        From 0 to 1; higher is better; 0, with a warning, where no feature varies. It has no
+        `per_target`.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a single class, targets that do not
-        vary; from ``Stats.score``, several targets, whose products statistics do not hold.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where no feature varies; the score is 0 then.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a single class, targets that do not vary; from
+        ``Stats.score``, several targets, whose products statistics do not hold.
 
     Notes
     -----
@@ -81,7 +67,7 @@ def cka(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     kind = "targets" if score.classes is None else "classes"
     return [
@@ -90,9 +76,5 @@ def explain(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="cka",
-    options=no_options,
-    explain=explain,
-    when="How much of the labels' similarity the features share; rotation and scale do not matter.",
-)
+WHEN = "How much of the labels' similarity the features share; rotation and scale do not matter."
+SPEC = MetricSpec("cka", no_options, explain, WHEN)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -22,9 +20,9 @@ def emms(
 ) -> Score:
     r"""Compute EMMS, the efficient multi-task model selector: regression on label embeddings.
 
-    For labels that other models can embed: class names, captions, answers. A *view* is the
-    embedding of the labels by one model. The score is the error of the best linear map from the
-    features to a mixture of the views, with the weights of the mixture chosen to minimise it.
+    It applies to labels that other models can embed: class names, captions, answers. A *view* is
+    the embedding of the labels by one model. The score is minus the error of the best linear map
+    from the features to a mixture of the views, whose weights minimise that error.
 
     Parameters
     ----------
@@ -35,36 +33,30 @@ def emms(
         (n_samples, dimension), the same for all. Any real numbers; columns are standardised
         as they are read. Neither changed nor copied.
     ridge : float, default=0.0
-        Penalty on the squared coefficients of the standardised features, a sample; at least 0.
-        With as many features as samples, above 0, or every score is 0.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        Penalty per sample on the squared coefficients of the standardised features; at least 0.
+        With as many features as samples every score is 0 unless the ridge is positive.
+    n_threads
+        As in :func:`transferability.logme`.
 
     Returns
     -------
     score : Score
-        Minus the mean squared error per entry of the standardised mixture, and with `ridge` the
-        penalty; from about -1 (features that know nothing of a single view; mixtures of unlike
-        views have less to explain) to 0; higher is better. Its details are
+        Minus the mean squared error per entry of the standardised mixture, with `ridge` less the
+        penalty; at most 0, about -1 for uninformative features and a single view (mixtures of
+        unlike views have a smaller variance); higher is better. Its details are
 
         - ``weights``, the share of each view by its name ("0", "1", … for an array);
-        - ``alone``, the score of each view on its own, by name: the score is at least the best;
+        - ``alone``, the score of each view by itself, by name, at most the score;
         - ``saturated``, whether the features have a direction for every sample, as they do with
           ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
-        - ``rank``, the directions of the features, where they were counted.
+        - ``rank``, the number of independent directions of the features, where it was counted.
+
+        Warnings state also if there is a single view, or columns of a view hardly vary.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a view that is the same in all rows,
-        a negative ridge.
-    DtypeError
-        Arrays that do not hold real numbers; a ridge that is no number.
-
-    Warns
-    -----
-    TransferabilityWarning
-        For saturated features, a single view, columns of a view that do not vary or hardly do.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a view that is the same in all rows, a negative ridge.
 
     See Also
     --------
@@ -81,9 +73,9 @@ def emms(
               M_{kl} = \langle E_k, (I - P) E_l \rangle,
 
     P being the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`; the
-    simplex :math:`\Delta` is all weights of at least 0 with sum 1. It is solved exactly, where the
-    authors' code stops after one round of an alternation. Where several weights are equally good,
-    the ones nearest to equal are taken.
+    simplex :math:`\Delta` is all weights of at least 0 with sum 1. The minimum is exact; the
+    authors' code stops after one round of an alternation. Of several minimisers, the weights
+    nearest to equal ones are returned.
 
     References
     ----------
@@ -103,13 +95,9 @@ def emms(
     """
     if label_embeddings is None:
         raise DataError("label_embeddings is None; give the embeddings of the labels")
+    asked = {"ridge": ridge}
     return score_one(
-        "emms",
-        features,
-        None,
-        {"ridge": ridge},
-        label_embeddings=label_embeddings,
-        n_threads=n_threads,
+        "emms", features, None, asked, label_embeddings=label_embeddings, n_threads=n_threads
     )
 
 
@@ -119,7 +107,7 @@ def options(task: str, *, ridge: float = 0.0) -> dict[str, object]:
     return {"ridge": number("ridge", ridge, advice, (0, 1e100), wrong_type=DtypeError)}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     weights = sorted(score.weights.items(), key=lambda item: -item[1])
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights[:5])
@@ -137,12 +125,8 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="emms",
-    options=options,
-    explain=explain,
-    when=(
-        "For labels with a meaning that other models can embed (class names, captions, answers), "
-        "with more samples than features or a ridge."
-    ),
+WHEN = (
+    "For labels with a meaning that other models can embed (class names, captions, answers), "
+    "with more samples than features or a ridge."
 )
+SPEC = MetricSpec("emms", options, explain, WHEN)

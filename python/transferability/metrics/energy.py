@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import ABOVE_ZERO, choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -21,29 +19,27 @@ def energy(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Compute the mean energy of the rows with the lowest energy: the label-free part of ETran.
+    r"""Compute the mean energy of the rows with the lowest energy, the label-free part of ETran.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`; one row is enough. ETran takes features, not logits.
     labels : array-like, optional
-        Not read; only described in the result.
+        Not read; only described in the result, by `task`.
     share : float, default=0.005
-        Of the rows, above 0 and at most 1: ``max(1, floor(share * n_samples))`` are averaged. The
-        authors' code is called with 0.5 and averages ``int(0.5 * 10) * n_samples // 1000`` rows,
-        which is half a percent, not half; below 200 rows that is none, and NaN.
+        Share of the rows to average, above 0 and at most 1: ``max(1, floor(share * n_samples))``
+        rows. The authors call their code with 0.5, but it averages
+        ``int(0.5 * 10) * n_samples // 1000`` rows: half a percent, and NaN below 200 rows.
     tail : {"low", "high"}, default="low"
-        Which rows: those of lowest energy, as in ETran, or of highest.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What `labels` are, if given.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        The rows to average: those of lowest energy, as in ETran, or of highest.
+    task, n_threads
+        As in :func:`transferability.logme`.
 
     Returns
     -------
     score : Score
-        In nats; higher is better, as ETran uses it. `n_rows` says how many rows were averaged;
+        In nats; higher is better, as ETran uses it. `n_rows` is the number of averaged rows;
         `per_target` is empty.
 
     Raises
@@ -54,9 +50,9 @@ def energy(
     Notes
     -----
     The energy of a row f is :math:`\ln \sum_j e^{f_j}`, with the sign of ETran. It grows with
-    the scale and the number of the features, so compare models of one width only. ETran adds
-    0.15 times it to 0.85 times the mean posterior of linear discriminant analysis, both scaled
-    to [0, 1] over the models that are compared.
+    the scale and the number of the features, so compare models of one width only. The ETran score
+    is 0.85 times the mean posterior of :func:`transferability.lda` plus 0.15 times the energy,
+    both scaled to [0, 1] over the models that are compared.
 
     References
     ----------
@@ -74,22 +70,18 @@ def energy(
 
 def options(task: str, *, share: float = 0.005, tail: str = "low") -> dict[str, object]:
     """Validate the options and return those of the kernel."""
-    part = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
-    return {"share": part, "highest": choice("tail", tail, ("low", "high")) == "high"}
+    share = number("share", share, "a share of the rows above 0, at most 1", (ABOVE_ZERO, 1))
+    return {"share": share, "highest": choice("tail", tail, ("low", "high")) == "high"}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
-    which = "highest" if score.highest else "lowest"
+    tail = "highest" if score.highest else "lowest"
     return [
         f"It is the energy, ln sum exp over the features, averaged over the {int(score.n_rows)} "
-        f"row(s) where it is {which}; it grows with the width and scale of the features."
+        f"row(s) where it is {tail}; it grows with the width and scale of the features."
     ]
 
 
-SPEC = MetricSpec(
-    name="energy",
-    options=options,
-    explain=explain,
-    when="Without any labels; models of one width and scale only, and seldom by itself.",
-)
+WHEN = "Without any labels; models of one width and scale only, and seldom by itself."
+SPEC = MetricSpec("energy", options, explain, WHEN)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -11,9 +9,6 @@ from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["gbc"]
-
-
-COVARIANCES = ("spherical", "diagonal", "full", "google")
 
 
 def gbc(
@@ -30,43 +25,30 @@ def gbc(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
     covariance : {"spherical", "diagonal", "full", "google"}, default="spherical"
-        Of the Gaussian of each class. "google" is the spherical form of the authors' code, which
-        counts the logarithm of a class's variance once and not once a component.
+        Form of the covariance of each class. "google" is the spherical form of the authors' code,
+        which counts the logarithm of a class's variance once, not once per component.
     n_components : int or None, default=64
-        How many principal components of all rows are compared; those of a variance below 1e-12
+        Number of principal components of all rows to project on; those of a variance below 1e-12
         of the largest (1e-6 in single precision) are left out. None: the features themselves.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        Between -C(C - 1), where all classes coincide, and 0, where they are far apart; higher is
-        better. `per_target` is each class's overlap with all others, and the score is their sum.
-        `n_components` is how many components were compared.
+        From -C(C - 1), where all classes coincide, to 0, where they are far apart; higher is
+        better. `per_target` is the overlap of each class with all others, times -1; the score is
+        the sum. `n_components` is the number of components used. Warnings state if
+        there is one class (the score is 0), a class has one row or the features do not vary.
 
     Raises
     ------
-    DataError
-        As :func:`transferability.logme`; for targets that are not classes, an unknown covariance,
-        n_components below 1, statistics that do not fit into memory (C D² numbers where classes
-        have more rows than features).
-    DtypeError
-        As :func:`transferability.logme`.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With one class (the score is 0), classes of one row, features that do not vary.
+    DataError, DtypeError
+        As :func:`transferability.logme`; options out of range; statistics that do not fit into
+        memory (C D² numbers where classes have more rows than features).
 
     Notes
     -----
@@ -95,50 +77,38 @@ def gbc(
     >>> -2 <= tx.gbc(noise, labels) < tx.gbc(noise + 3 * labels[:, None], labels) <= 0
     True
     """
+    asked = {"covariance": covariance, "n_components": n_components}
     return score_one(
-        "gbc",
-        features,
-        labels,
-        {"covariance": covariance, "n_components": n_components},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "gbc", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 
 def options(
     task: str, *, covariance: str = "spherical", n_components: int | None = 64
 ) -> dict[str, object]:
-    """Validate the options and return those of the kernel; no `n_components`, no projection."""
-    found: dict[str, object] = {"covariance": choice("covariance", covariance, COVARIANCES)}
+    """Validate the options and return those of the kernel; no projection without `n_components`."""
+    known = ("spherical", "diagonal", "full", "google")
+    found: dict[str, object] = {"covariance": choice("covariance", covariance, known)}
     if n_components is not None:
         advice = "a whole number of at least 1, or None"
-        found["n_components"] = float(
-            whole_number("n_components", n_components, 1, advice=advice, wrong_type=DataError)
-        )
+        size = whole_number("n_components", n_components, 1, advice=advice, wrong_type=DataError)
+        found["n_components"] = float(size)
     return found
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     if score.classes is None or len(score.classes) < 2:
         return ["There is a single class, so no pair of classes can overlap."]
     n_pairs = len(score.classes) * (len(score.classes) - 1)
-    lines = [
-        f"Pairs of classes overlap by {-float(score) / n_pairs:.4f} on average, where 1 is two "
-        f"equal Gaussians and 0 two far apart (along {int(score.n_components)} components)."
-    ]
     worst = min(range(len(score.per_target)), key=lambda i: float(score.per_target[i]))
-    lines.append(
+    return [
+        f"Pairs of classes overlap by {-float(score) / n_pairs:.4f} on average, where 1 is two "
+        f"equal Gaussians and 0 two far apart (along {int(score.n_components)} components).",
         f"Class {score.classes[worst]} overlaps most with the others, "
-        f"{-float(score.per_target[worst]):.4f} in all."
-    )
-    return lines
+        f"{-float(score.per_target[worst]):.4f} in all.",
+    ]
 
 
-SPEC = MetricSpec(
-    name="gbc",
-    options=options,
-    explain=explain,
-    when="Overlap of classes as Gaussians; useful where a few classes are confused.",
-)
+WHEN = "Overlap of classes as Gaussians; useful where a few classes are confused."
+SPEC = MetricSpec("gbc", options, explain, WHEN)

@@ -12,9 +12,6 @@ from .._scoring.score_features import score_one
 __all__ = ["h_score"]
 
 
-_NAMED = ("ledoit-wolf", "oas")
-
-
 def h_score(
     features: object,
     labels: object,
@@ -29,44 +26,28 @@ def h_score(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
     shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
         Shrinkage of the features' covariance to a multiple of the identity: none, as estimated by
         Ledoit and Wolf or by Chen et al. (oracle approximating shrinkage), or this number.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, method, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        Without unit; higher is better. Without shrinkage between 0 and the number of classes
-        less one; with it at most n_samples / (n_samples - 1) times that. Its `per_target` has
-        the part of each class, which add up to it; `shrinkage` is what was used; `saturated`
-        says that there is a direction for every sample; `rounding` bounds the rounding error.
+        Without unit, from 0 to n_classes - 1 (with shrinkage to n_samples / (n_samples - 1) times
+        that); higher is better; 0, with a warning, for one class or constant features. It is the
+        sum of `per_target`, the parts of the classes. `shrinkage` is the value used; `saturated`
+        is true if features have a direction for every sample: without shrinkage the score is then
+        n_classes - 1 whatever the labels, with a warning. `rounding` bounds the rounding error.
         Without shrinkage `rank` is the number of independent directions.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a shrinkage outside [0, 1].
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With one class or constant features, where the score is 0, and without shrinkage where
-        features have a direction for every sample: it is the number of classes less one then,
-        whatever the labels. Use `shrinkage` there.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a shrinkage outside [0, 1].
 
     Notes
     -----
@@ -77,10 +58,10 @@ def h_score(
               \operatorname{cov}(\operatorname E[f \mid y])\right)
               = \sum_c n_c\, \delta_c^\top S^+ \delta_c.
 
-    It depends only on the space that the centred features span, not on their units. Directions
-    count from :math:`8 D \varepsilon` of the variance on, at unit variance of each feature. With
-    shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and the sum
-    is multiplied by :math:`N/(N-1)`, as its authors divide the two covariances.
+    It depends only on the space that the centred features span, not on their units. Directions of
+    less than :math:`8 D \varepsilon` of the variance, at unit variance of each feature, are left
+    out. With shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and
+    the sum is multiplied by :math:`N/(N-1)`, as its authors normalise the two covariances.
 
     References
     ----------
@@ -101,31 +82,17 @@ def h_score(
     >>> tx.h_score(features, labels, shrinkage=0.1).shrinkage
     0.1
     """
-    return score_one(
-        "h_score",
-        features,
-        labels,
-        {"shrinkage": shrinkage},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    asked = {"shrinkage": shrinkage}
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("h_score", features, labels, asked, task=task, **settings)
 
 
 def options(task: str, *, shrinkage: float | str | None = None) -> dict[str, object]:
     """Validate the shrinkage and return the kernel options."""
-    if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in _NAMED):
+    if shrinkage is None or (isinstance(shrinkage, str) and shrinkage in ("ledoit-wolf", "oas")):
         return {"shrinkage": shrinkage}
     advice = "None, 'ledoit-wolf', 'oas' or a number between 0 and 1"
     return {"shrinkage": number("shrinkage", shrinkage, advice, (0, 1))}
-
-
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Return the influence of every row; None with shrinkage or for singular features."""
-    from ._influence import native
-
-    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
@@ -159,10 +126,5 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="h_score",
-    options=options,
-    explain=explain,
-    when="Class separation at a glance; compare models of similar width, since it grows with D/N.",
-    influence=influence,
-)
+WHEN = "Class separation at a glance; compare models of similar width, since it grows with D/N."
+SPEC = MetricSpec("h_score", options, explain, WHEN, influence=True)

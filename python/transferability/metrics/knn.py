@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -25,18 +23,14 @@ def knn(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples[, n_targets])
         As in :func:`transferability.logme`; at least k + 1 rows.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Classes, real-valued targets, or 0/1 columns (multilabel).
     k : int, default=5
-        Neighbours that vote, from 1 to n_samples - 1.
+        Number of neighbours that vote, from 1 to n_samples - 1.
     metric : {"l2", "cosine"}, default="l2"
         Euclidean distance, or one minus the cosine of the angle.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+    task, n_threads
         As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
 
     Returns
     -------
@@ -44,15 +38,13 @@ def knn(
         Classes: the share of rows whose neighbours vote for the row's own class, in [0, 1].
         `per_target` has that share for each class; the value is their mean weighted by
         `class_counts`. Targets: the mean over columns of R², at most 1. Multilabel: the mean
-        over columns of the share of rows that are voted right. Higher is better.
+        over columns of the share of correct votes. Higher is better.
 
     Raises
     ------
-    DataError
+    DataError, DtypeError
         As :func:`transferability.logme`; `k` not below the number of rows; a target that is
         constant; a row of zeros with ``metric="cosine"``.
-    DtypeError
-        As :func:`transferability.logme`; `k` not a whole number.
 
     Notes
     -----
@@ -94,17 +86,10 @@ def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
     }
 
 
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Give the influence of every row on classes: by itself, and as a neighbour of others."""
-    from ._influence import native
-
-    return native(run(influence=True))
-
-
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with guessing."""
     k = int(score.k)
-    if score.classes is None:
+    if score.class_counts is None:
         if score.task == "regression":
             return [
                 f"It is the R² of predicting each row by the mean of its {k} nearest neighbours: 1 "
@@ -120,11 +105,5 @@ def explain(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="knn",
-    options=options,
-    explain=explain,
-    when="Often the best predictor where time allows N² comparisons; assumes no linear head.",
-    baseline=True,
-    influence=influence,
-)
+WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
+SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True)

@@ -29,37 +29,22 @@ def lab_mse(
     Parameters
     ----------
     source_outputs : array-like of shape (n_samples, n_outputs)
-        Outputs of the source model's own head, real numbers of any kind. Source labels go in
-        as 0/1 columns, one for each source class: ids are names, not quantities.
+        Outputs of the source model's own head, real numbers of any kind. Pass source classes as
+        0/1 columns, one for each class: ids are names, not quantities.
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
-    ridge : float, default=0.0
-        The weight of the penalty, 0 or more; its unit is that of a squared output.
-    penalty : bool, default=False
-        As in :func:`transferability.lin_mse`.
-    outputs : {"mean", "sum"}, default="mean"
-        As in :func:`transferability.lin_mse`; of the targets.
-    task : {"auto", "regression", "multilabel"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    ridge, penalty, outputs, task, precision, n_threads
+        As in :func:`transferability.lin_mse`; the unit of `ridge` is that of a squared output.
 
     Returns
     -------
     score : Score
-        In squared units of the targets, at most 0; higher is better. Parts and details are those
-        of :func:`transferability.lin_mse`.
+        In squared units of the targets, at most 0; higher is better. Parts, details and warnings
+        are those of :func:`transferability.lin_mse`.
 
     Raises
     ------
     DataError, DtypeError
-        As :func:`transferability.lin_mse`.
-
-    Warns
-    -----
-    TransferabilityWarning
         As :func:`transferability.lin_mse`.
 
     Notes
@@ -79,11 +64,12 @@ def lab_mse(
     >>> -0.0002 < tx.lab_mse(source_outputs, targets) < 0
     True
     """
+    asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
     return score_one(
         "lab_mse",
         None,
         targets,
-        {"ridge": ridge, "penalty": penalty, "outputs": outputs},
+        asked,
         source_probs=source_outputs,
         task=task,
         precision=precision,
@@ -91,9 +77,5 @@ def lab_mse(
     )
 
 
-SPEC = MetricSpec(
-    name="lab_mse",
-    options=options,
-    explain=explain,
-    when="Regression, where the source model's own outputs are at hand.",
-)
+WHEN = "Regression, where the source model's own outputs are at hand."
+SPEC = MetricSpec("lab_mse", options, explain, WHEN)

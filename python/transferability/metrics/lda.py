@@ -24,47 +24,37 @@ def lda(
 ) -> Score:
     r"""Compute the mean posterior of the true class under linear discriminant analysis (LDA).
 
-    The classification part of ETran.
+    This is the classification part of ETran.
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`; at least 3 rows.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans, at least two of them.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least 3 rows; at least two classes.
     shrinkage : float, optional
-        In (0, 1]: the share of the within-class covariance that is replaced by its mean variance.
-        Default: ``max(exp(-5 s), 1e-10)``, s being the spread of that covariance (about its
-        largest eigenvalue), as SFDA and ETran have it. That depends on the scale of the
-        features; with a number the score does not.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
+        Share, in (0, 1], of the within-class covariance that is replaced by its mean variance.
+        Default: ``max(exp(-5 s), 1e-10)`` as in SFDA and ETran, s being the spread of that
+        covariance (about its largest eigenvalue). With the default the score depends on the scale
+        of the features; with a number it does not.
+    task, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
     precision : {"double", "single"}, default="double"
-        Of the products of float32 features; the covariance within classes is summed again
-        in float64 for "single".
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
+        Of the products of float32 features; with "single" the covariance within classes is summed
+        again in float64.
 
     Returns
     -------
     score : Score
         A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
-        of each class; the value is their mean weighted by `class_counts`. `shrinkage` is what
-        was used, `saturated` says by class whether the posterior is 1 to nine digits.
+        of each class; the value is their mean weighted by `class_counts`. `shrinkage` is the value
+        used, `saturated` states by class whether the posterior is 1 to nine digits. Warnings state
+        if it is 1 for all (the rule with fewer samples than features), features do not vary within
+        classes, or a class has one sample.
 
     Raises
     ------
-    DataError
-        One class, fewer than 3 samples, a shrinkage outside (0, 1], and as
-        :func:`transferability.logme`.
-    DtypeError
-        Features that are no numbers, a shrinkage that is none.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the posterior is 1 everywhere (the rule when there are fewer samples than
-        features), where features do not vary within classes, and for classes of one sample.
+    DataError, DtypeError
+        As :func:`transferability.logme`; one class, fewer than 3 samples, a shrinkage outside
+        (0, 1].
 
     Notes
     -----
@@ -76,8 +66,8 @@ def lda(
               (x - \mu_c)\bigr),
 
     and the score is the mean of :math:`p(y_i \mid x_i)` over the samples that the model was
-    fitted to. ETran's published code loses :math:`\Sigma` to an eigensolver that expects a
-    symmetric matrix, and so scores distances to class means; this is the formula of the paper.
+    fitted to, as in the paper. ETran's published code passes a matrix that is not symmetric to a
+    symmetric eigensolver; this loses :math:`\Sigma`, so that it scores distances to class means.
 
     References
     ----------
@@ -93,25 +83,18 @@ def lda(
     >>> tx.lda(features, labels) > tx.lda(noise, labels)
     True
     """
+    asked = {"shrinkage": shrinkage}
     return score_one(
-        "lda",
-        features,
-        labels,
-        {"shrinkage": shrinkage},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "lda", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 
 def options(task: str, *, shrinkage: float | None = None) -> dict[str, object]:
     """Validate the shrinkage and return the kernel options."""
-    if shrinkage is None:
-        return {"shrinkage": None}
-    advice = "None or a number with 0 < shrinkage <= 1"
-    return {
-        "shrinkage": number("shrinkage", shrinkage, advice, (ABOVE_ZERO, 1), wrong_type=DtypeError)
-    }
+    if shrinkage is not None:
+        advice, within = "None or a number with 0 < shrinkage <= 1", (ABOVE_ZERO, 1)
+        shrinkage = number("shrinkage", shrinkage, advice, within, wrong_type=DtypeError)
+    return {"shrinkage": shrinkage}
 
 
 def explain(score: Any) -> list[str]:
@@ -126,16 +109,13 @@ def explain(score: Any) -> list[str]:
 def compared(score: Any) -> list[str]:
     """Return sentences that compare a mean posterior with that of uninformative features."""
     share = sum((count / score.n_samples) ** 2 for count in score.class_counts)
-    lines = [f"Features that know nothing would get {share:.4f}; shrinkage {score.shrinkage:.3g}."]
     order = sorted(range(len(score.classes)), key=lambda i: float(score.per_target[i]))
     worst, best = (f"{score.classes[i]} ({score.per_target[i]:.4f})" for i in (order[0], order[-1]))
-    lines.append(f"The posterior is highest for class {best} and lowest for class {worst}.")
-    return lines
+    return [
+        f"Features that know nothing would get {share:.4f}; shrinkage {score.shrinkage:.3g}.",
+        f"The posterior is highest for class {best} and lowest for class {worst}.",
+    ]
 
 
-SPEC = MetricSpec(
-    name="lda",
-    options=options,
-    explain=explain,
-    when="A linear classifier's confidence without training: the classification part of ETran.",
-)
+WHEN = "A linear classifier's confidence without training: the classification part of ETran."
+SPEC = MetricSpec("lda", options, explain, WHEN)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -27,22 +25,19 @@ def leep(
     Parameters
     ----------
     source_probs : array-like of shape (n_samples, n_source_classes), float
-        Probabilities that the source model's own head gives its classes for each row. Rows sum
-        to 1 within 1e-5 (3.5e-4 for float32, 3.1e-2 for float16: the root of their precision),
-        and are used as they are. Computed on in float64.
+        Probabilities of the source classes from the source model's own head, used as they are, in
+        float64. Rows sum to 1 within 1e-5 (3.5e-4 for float32, 3.1e-2 for float16: the root of
+        their precision).
     labels : array-like of shape (n_samples,), int, bool or str
         Classes of the target task; any ids or names.
     from_logits : bool, default=False
         Whether `source_probs` holds logits, or log probabilities, which then go through a softmax
         in float64; -inf is a probability of zero.
     normalize : {None, "entropy_sum", "entropy_ratio"}, default=None
-        How to take out the part that the labels' entropy H(Y) alone decides, for comparing target
-        tasks of other labels: the value plus H(Y), in nats, from 0 to H(Y); or one plus their
-        ratio, from 0 to 1.
-    task : {"classification", "auto"}, default="classification"
-        What the labels are; "auto" asks where they may be counts or targets.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        As in :func:`transferability.nce`: the value plus H(Y), from 0 to H(Y) nats; or one plus
+        their ratio, from 0 to 1.
+    task, n_threads
+        As in :func:`transferability.nce`.
 
     Returns
     -------
@@ -50,23 +45,15 @@ def leep(
         In nats per sample, from -H(Y), where the probabilities are uninformative, to 0 (and
         above, where rows sum to more than 1); higher is better. `per_target` is the mean over the
         rows of each class; the value is their mean weighted by `class_counts`. Details:
-        `label_entropy`, H(Y) in nats; `n_source_classes`, how many have mass in some row;
-        `from_logits`, `normalize`.
+        `label_entropy`, H(Y) in nats; `n_source_classes`, the number of source classes with mass
+        in some row; `from_logits`, `normalize`. With a single class of labels, or a single source
+        class that has mass, the value is uninformative, with a warning.
 
     Raises
     ------
-    DataError
-        Rows that do not sum to 1 (with row and sum), negative, infinite or NaN entries (with row
-        and column), other numbers of rows, labels that are no classes, an unknown `normalize`;
-        "entropy_ratio" with a single class of labels.
-    DtypeError
-        Types that are no numbers.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With a single class of labels, or a single source class that has mass: the value is
-        defined and says nothing.
+    DataError, DtypeError
+        As :func:`transferability.nce`; rows that do not sum to 1 (with row and sum), negative,
+        infinite or NaN entries (with row and column).
 
     Notes
     -----
@@ -93,14 +80,9 @@ def leep(
     >>> round(tx.leep(np.log(probs) + 7, ["cat", "dog", "cat"], from_logits=True), 4)
     -0.4087
     """
+    asked = {"from_logits": from_logits, "normalize": normalize}
     return score_one(
-        "leep",
-        None,
-        labels,
-        {"from_logits": from_logits, "normalize": normalize},
-        source_probs=source_probs,
-        task=task,
-        n_threads=n_threads,
+        "leep", None, labels, asked, source_probs=source_probs, task=task, n_threads=n_threads
     )
 
 
@@ -114,26 +96,14 @@ def options(
     }
 
 
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Return the influence of every row; None where the value is normalised."""
-    from ._influence import native
-
-    return native(run(influence=True))
-
-
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the share of the labels' entropy that the probabilities explain."""
     what = "the mean log probability of the labels, through the source model's classes"
     return entropy_lines(score, what)
 
 
-SPEC = MetricSpec(
-    name="leep",
-    options=options,
-    explain=explain,
-    when=(
-        "Where the source model's own head is at hand and its classes are related to yours; "
-        "cheaper than any metric of features."
-    ),
-    influence=influence,
+WHEN = (
+    "Where the source model's own head is at hand and its classes are related to yours; "
+    "cheaper than any metric of features."
 )
+SPEC = MetricSpec("leep", options, explain, WHEN, influence=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -24,33 +22,21 @@ def lfc(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans; at least two of them.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only, at least two of them.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        A correlation, from -1 to 1; higher is better. It has no `per_target`.
+        A correlation, from -1 to 1; higher is better; 0, with a warning, where no feature varies.
+        It has no `per_target`.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), a single class.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where no feature varies; the score is 0 then.
+    DataError, DtypeError
+        As :func:`transferability.logme`; a single class.
 
     Notes
     -----
@@ -78,7 +64,7 @@ def lfc(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         "It is the correlation, over all pairs of samples, of the inner product of their features "
@@ -87,9 +73,5 @@ def explain(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="lfc",
-    options=no_options,
-    explain=explain,
-    when="A quick check whether equal labels have similar features; weak as a ranking on its own.",
-)
+WHEN = "A quick check whether equal labels have similar features; weak as a ranking on its own."
+SPEC = MetricSpec("lfc", no_options, explain, WHEN)

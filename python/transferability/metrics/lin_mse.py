@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -33,42 +31,29 @@ def lin_mse(
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
     ridge : float, default=0.0
-        The weight of the penalty, 0 or more; its unit is that of a squared feature.
+        The weight of the penalty, from 0 to 1e100; its unit is that of a squared feature.
     penalty : bool, default=False
-        Whether the score includes the penalty, as in the paper; it does not in its code.
+        Whether the score includes the penalty: the paper includes it, its code does not.
     outputs : {"mean", "sum"}, default="mean"
         Whether the errors of several targets are averaged, as in the code, or summed, as in the
         paper.
-    task : {"auto", "regression", "multilabel"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, method, n_threads
+        As in :func:`transferability.logme`; `task` is "auto", "regression" or "multilabel".
 
     Returns
     -------
     score : Score
-        In squared units of the targets, at most 0; higher is better. Its `per_target` has minus
-        the error of each target, with the penalty if that counts, of which it is the mean or the
-        sum; `saturated` says that the features have a direction for every sample, so that the
-        fit is exact whatever the targets; `rounding` bounds the rounding error. Without ridge
-        `rank` is the number of independent directions.
+        In squared units of the targets, at most 0; higher is better. It is the mean or the sum of
+        `per_target`, which has minus the error of each target, less the penalty if that counts.
+        `saturated` is true, with a warning, if the features have a direction for every sample (as
+        a rule with n_features >= n_samples - 1), so that without ridge the fit is exact whatever
+        the targets. `rounding` bounds the rounding error. Without ridge `rank` is the number of
+        independent directions. A warning states if no feature varies.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), classes, a negative ridge.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the fit is saturated (without ridge, from about as many features as samples on),
-        and where no feature varies.
+    DataError, DtypeError
+        As :func:`transferability.logme`; classes, a negative ridge.
 
     Notes
     -----
@@ -76,8 +61,8 @@ def lin_mse(
 
     .. math:: -\min_{W, v} \tfrac1N \sum_i |y_i - W^\top f_i - v|^2 + \lambda |W|^2,
 
-    less the penalty and over the number of targets by default. Without ridge it does not depend
-    on the units of the features; with it, it does.
+    by default without the penalty, and divided by the number of targets. It depends on the units
+    of the features only with a ridge.
 
     References
     ----------
@@ -92,16 +77,9 @@ def lin_mse(
     >>> 0 > tx.lin_mse(features, targets) > tx.lin_mse(noise, targets)
     True
     """
-    return score_one(
-        "lin_mse",
-        features,
-        targets,
-        {"ridge": ridge, "penalty": penalty, "outputs": outputs},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("lin_mse", features, targets, asked, task=task, **settings)
 
 
 def options(
@@ -116,7 +94,7 @@ def options(
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     ridge = score.details.get("ridge", 0.0)
     fit = f"ridge fit (penalty {ridge:g})" if ridge > 0 else "least-squares fit"
@@ -134,9 +112,5 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="lin_mse",
-    options=options,
-    explain=explain,
-    when="Regression with more samples than features; with few, give it a ridge.",
-)
+WHEN = "Regression with more samples than features; with few, give it a ridge."
+SPEC = MetricSpec("lin_mse", options, explain, WHEN)

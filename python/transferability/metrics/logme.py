@@ -24,23 +24,23 @@ def logme(
     method: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""Compute LogME, the log maximum evidence of features for labels or targets.
+    r"""Compute LogME, the log maximum evidence of a Bayesian linear model of the labels.
 
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
         float16, float32, float64, integer or boolean, at least 2 rows; NumPy arrays in any
         memory layout, read-only and memory-mapped ones, torch tensors, pandas and polars
-        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Never
-        copied whole, except for foreign byte orders and unaligned data, and to float64 for
-        long doubles, frames of mixed or nullable columns, and where `method` says so.
+        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Copied whole
+        only if the bytes are swapped or unaligned, and to float64 for long doubles, frames of
+        mixed or nullable columns, and as described for `method`.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto": strings, booleans and integers are classes; real numbers are targets, unless
         all are whole with at most 50 distinct values and 5 rows each on average; a 2-D array
-        of 0 and 1 is multilabel. ``Score.task_note`` says what was decided; integers and
-        strings of which most occur once are an error that asks.
+        of 0 and 1 is multilabel. ``Score.task_note`` states the decision. Integers and strings
+        of which most occur once are an error: pass `task` there.
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
@@ -51,10 +51,9 @@ def logme(
         about twice as fast, and inexact for ill-conditioned features.
     method : {"auto", "tridiagonal", "svd"}, default="auto"
         "tridiagonal" is the fast path over mergeable statistics. "svd" decomposes a float64
-        copy of the features, which takes that memory and is slower. "auto" is the first, and
-        the second, copy included, where statistics carry less than nine digits (almost exact
-        fits, features whose directions differ in scale by many orders) and it takes about a
-        second at most.
+        copy of the features, which takes that memory and is slower. "auto" is "tridiagonal", but
+        "svd" where statistics carry less than nine digits (almost exact fits, features whose
+        directions differ in scale by many orders) and "svd" takes about a second at most.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
 
@@ -62,7 +61,7 @@ def logme(
     -------
     score : Score
         Mean over classes or targets of the log evidence per sample, in nats; higher is better.
-        Its `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
+        `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
         +inf, with a warning, where the features reproduce the targets exactly with fewer
         directions than samples: the evidence is unbounded there.
 
@@ -88,7 +87,7 @@ def logme(
               y \sim \mathcal N(Fw, \beta^{-1}I), \quad w \sim \mathcal N(0, \alpha^{-1}I).
 
     It does not change when the features are scaled or rotated. Classes are those that occur.
-    Without any signal the maximum is the limit :math:`\alpha \to \infty`, returned as such.
+    Without any signal the maximum is the limit :math:`\alpha \to \infty`, and `alpha` is inf.
     Implementations in papers iterate a fixed point a few times and differ from the maximum;
     ``transferability.compat`` has their numbers.
 
@@ -106,16 +105,9 @@ def logme(
     >>> tx.logme(features, labels) > tx.logme(noise, labels)
     True
     """
-    return score_one(
-        "logme",
-        features,
-        labels,
-        {"intercept": intercept, "keep_coef": keep_coef},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    asked = {"intercept": intercept, "keep_coef": keep_coef}
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("logme", features, labels, asked, task=task, **settings)
 
 
 def options(
@@ -129,13 +121,6 @@ def options(
         "keep_coef": flag("keep_coef", keep_coef),
         "skip_constant": task == "multilabel",
     }
-
-
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Return the influence of every row; None where the score has none."""
-    from ._influence import native
-
-    return native(run(influence=True))
 
 
 def explain(score: Any) -> list[str]:
@@ -161,11 +146,5 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="logme",
-    options=options,
-    explain=explain,
-    when="First choice: one pass over the features, nothing to tune, classes and targets alike.",
-    recommended={"intercept": True},
-    influence=influence,
-)
+WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
+SPEC = MetricSpec("logme", options, explain, WHEN, recommended={"intercept": True}, influence=True)

@@ -5,16 +5,19 @@ scikit-learn fits the mixture; the kernel of LEEP scores its responsibilities.
 
 from __future__ import annotations
 
-import operator
-import warnings
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .. import _core
+from .._metric.options import ABOVE_ZERO, choice, number, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
-from ..errors import DataError, DtypeError
+from ..errors import DataError
+from ._sklearn import read_classes, record_warnings, scikit_learn
 
 __all__ = ["n_leep"]
 
@@ -30,50 +33,42 @@ def n_leep(
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
-    r"""N-LEEP: LEEP of a Gaussian mixture that is fitted to the features.
+    r"""Compute N-LEEP: LEEP of a Gaussian mixture that is fitted to the features.
 
     Needs scikit-learn (``pip install transferability[sklearn]``).
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`; copied to float64 where they are not.
-    labels : array-like of shape (n_samples,)
-        Classes; two at least.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; copied to float64. At least two classes.
     n_components : float, int or None, default=0.8
         Principal components: a share of variance in (0, 1), a number of 1 or more, or None for
         the features as they are.
     n_mixture : int, optional
-        Number of Gaussians in the mixture. Default: five a class, at most one a row.
+        Number of Gaussians in the mixture. Default: five per class, at most one per row.
     covariance : {"full", "diag", "spherical"}, default="full"
         Covariance of each Gaussian; papers differ.
     seed : int, default=0
-        Seed of the start of expectation maximisation.
-    task : {"auto", "classification"}, default="auto"
-        Classification only.
-    n_threads : int, optional
-        Threads of the LEEP step; the fit follows the settings of scikit-learn.
+        Seed of the start of expectation maximisation, below 2**32.
+    task, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
+        `n_threads` applies to the LEEP step; the fit follows the settings of scikit-learn.
 
     Returns
     -------
     score : Score
-        Mean log of the expected empirical prediction, in nats a sample, at most 0; higher is
+        Mean log of the expected empirical prediction, in nats per sample, at most 0; higher is
         better. `per_target` has the mean of each class; the value is their mean weighted by
-        `class_counts`. `n_mixture_used` and `n_components_used` are the sizes of
-        the fit.
+        `class_counts`. `n_mixture_used` and `n_components_used` are the sizes of the fit. A
+        warning states if the mixture has not converged after scikit-learn's 100 iterations.
 
     Raises
     ------
     MissingDependencyError
         If scikit-learn is not installed.
-    DataError
-        As :func:`transferability.logme`; for options out of range, a single class, and a mixture
-        that cannot be fitted.
-
-    Warns
-    -----
-    TransferabilityWarning
-        If the mixture has not converged after scikit-learn's 100 iterations.
+    DataError, DtypeError
+        As :func:`transferability.logme`; options out of range, a single class, a mixture that
+        cannot be fitted.
 
     Notes
     -----
@@ -83,7 +78,7 @@ def n_leep(
     .. math:: \frac1N \sum_i \ln \sum_z \hat p(y_i | z) P_{iz}.
 
     Expectation maximisation finds a local optimum that depends on the seed and, a little, on the
-    version of scikit-learn: average over seeds before reading much into a difference.
+    version of scikit-learn: average over seeds before you compare scores.
 
     References
     ----------
@@ -116,67 +111,39 @@ def options(
     seed: int = 0,
 ) -> dict[str, object]:
     """Validate the options and return those of `compute`."""
-    if covariance not in ("full", "diag", "spherical"):
-        raise DataError(f"covariance is {covariance!r}; choose 'full', 'diag' or 'spherical'")
-    size = None if n_mixture is None else _whole("n_mixture", n_mixture, 1)
-    share: float | None = None
-    if n_components is not None:
-        try:
-            share = operator.index(n_components)  # type: ignore[arg-type]
-        except TypeError:
-            share = n_components
-        if not isinstance(share, (int, float)):
-            raise DtypeError(f"n_components is {n_components!r}; give a number, or None")
-        if not (share >= 1 if isinstance(share, int) else 0 < share < 1):
-            raise DataError(
-                f"n_components is {n_components}; give a share of variance in (0, 1), a number of "
-                f"components, or None"
-            )
+    size: Any = n_components
+    advice = "a share of variance in (0, 1), a number of components, or None"
+    if isinstance(size, float):
+        size = number("n_components", size, advice, (ABOVE_ZERO, math.nextafter(1, 0)))
+    elif size is not None:
+        size = whole_number("n_components", size, 1, advice=advice)
     return {
-        "n_components": share,
-        "n_mixture": size,
-        "covariance": covariance,
-        "seed": _whole("seed", seed, 0),
+        "n_components": size,
+        "n_mixture": None if n_mixture is None else whole_number("n_mixture", n_mixture, 1),
+        "covariance": choice("covariance", covariance, ("full", "diag", "spherical")),
+        "seed": whole_number("seed", seed, 0, 2**32 - 1),
     }
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise DtypeError(f"{name} is {value!r}; give a whole number") from None
-    if not least <= number < 2**32:
-        raise DataError(f"{name} is {value}; give {least} or more, below 2**32")
-    return number
 
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
     """Fit the mixture, and compute LEEP with its responsibilities as source probabilities."""
-    import numpy as np
-
-    from ._sklearn import checked_float64, class_codes, scikit_learn
-
     decomposition = scikit_learn("decomposition", "n_leep")
     mixture = scikit_learn("mixture", "n_leep")
-    x, codes = checked_float64(given.features), class_codes(given.target.ids, "n_leep")
-    counts = np.bincount(codes)
-    n_samples, size = len(x), options["n_mixture"]
+    x, codes = read_classes(given, "n_leep")
+    n_samples, size, asked = len(x), options["n_mixture"], options["n_components"]
     if size is None:
-        size = min(5 * len(counts), n_samples)
+        size = min(5 * (int(codes.max()) + 1), n_samples)
     if size > n_samples:
         raise DataError(f"n_leep: n_mixture is {size}, but there are {n_samples} rows")
-    asked = options["n_components"]
     if not (x != x[0]).any():
         raise DataError("n_leep: all rows of the features are equal, so no mixture can be fitted")
-    texts: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with record_warnings("n_leep") as notes:
         try:
             if asked is not None:
-                fitted = asked if asked < 1 else min(int(asked), *x.shape)
+                fitted = asked if asked < 1 else min(asked, *x.shape)
                 x = decomposition.PCA(fitted, svd_solver="full").fit_transform(x)
             model = mixture.GaussianMixture(
-                int(size), covariance_type=options["covariance"], random_state=options["seed"]
+                size, covariance_type=options["covariance"], random_state=options["seed"]
             )
             probs = model.fit(x).predict_proba(x)
         except (ValueError, np.linalg.LinAlgError) as error:
@@ -184,26 +151,22 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
                 f"n_leep: the mixture could not be fitted ({error}); use fewer Gaussians, or "
                 f"covariance='spherical'"
             ) from error
-    for warning in caught:
-        texts.append(f"n_leep, from scikit-learn: {' '.join(str(warning.message).split())}")
     responsibilities = {"source_probs": probs, "labels": codes}
     (leep,) = _core.compute([("leep", {})], n_threads, responsibilities, None)
     if isinstance(leep, Exception):
         raise leep
-    details = {"n_mixture_used": int(size), "n_components_used": int(x.shape[1])}
-    return {**leep, "details": details, "warnings": list(dict.fromkeys(texts))}
+    details = {"n_mixture_used": size, "n_components_used": x.shape[1]}
+    return {**leep, "details": details, "warnings": notes}
 
 
 def explain(score: Any) -> list[str]:
     """Return sentences on the score and on that of uninformative features."""
-    import math
-
     shares = [count / score.n_samples for count in score.class_counts]
     chance = sum(share * math.log(share) for share in shares)
     return [
         f"It is the mean log probability of each row's class given which of {score.n_mixture_used} "
         f"Gaussians it is in, in {score.n_components_used} principal components.",
-        f"A single Gaussian, which tells nothing, would get {chance:.4f}; perfect is 0.",
+        f"A single Gaussian, which is uninformative, would get {chance:.4f}; perfect is 0.",
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -27,19 +25,19 @@ def nce(
     Parameters
     ----------
     source_labels : array-like of shape (n_samples,), int or str
-        The class that the source model gives each row, for example
-        ``source_probs.argmax(axis=1)``; any ids or names.
+        The source model's class of each row, for example ``source_probs.argmax(axis=1)``; any ids
+        or names.
     labels : array-like of shape (n_samples,), int, bool or str
         Classes of the target task; any ids or names.
     normalize : {None, "entropy_sum", "entropy_ratio"}, default=None
-        How to take out the part that the labels' entropy alone decides, for comparing target
-        tasks of other labels: the value plus the entropy H(Y), which is the mutual information
-        in nats, from 0 to H(Y); or one plus their ratio, the share of the entropy that the
-        source classes explain, from 0 to 1.
+        Removal of the part that the labels' entropy H(Y) decides alone, for comparing target
+        tasks with different labels: "entropy_sum" adds H(Y), which gives the mutual information
+        in nats, from 0 to H(Y); "entropy_ratio" adds one to the ratio of the value and H(Y),
+        which gives the share of the entropy that the source classes explain, from 0 to 1.
     task : {"classification", "auto"}, default="classification"
-        What the labels are; "auto" asks where they may be counts or targets.
-    n_threads : int, optional
-        As everywhere; the work here is one sort of the rows, on one thread.
+        With "auto", labels that may be counts or targets are an error.
+    n_threads
+        As in :func:`transferability.logme`.
 
     Returns
     -------
@@ -47,20 +45,14 @@ def nce(
         In nats per sample, from -H(Y), where the source classes are uninformative, to 0; higher is
         better. `per_target` is the mean over the rows of each class; the value is their mean
         weighted by `class_counts`. Details: `label_entropy`, H(Y) in nats; `n_source_classes`,
-        how many occur; `normalize`.
+        the number of source classes that occur; `normalize`. With a single class of labels or
+        source labels the value is uninformative, with a warning.
 
     Raises
     ------
-    DataError
-        Other numbers of rows, missing labels, labels that are no classes, an unknown `normalize`;
-        "entropy_ratio" with a single class of labels.
-    DtypeError
-        Labels of a type that cannot name classes.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With a single class of labels, or of source labels: the value is defined and says nothing.
+    DataError, DtypeError
+        Different numbers of rows, missing labels, labels that are not classes; an unknown
+        `normalize`, or "entropy_ratio" with a single class of labels.
 
     Notes
     -----
@@ -69,8 +61,8 @@ def nce(
     .. math:: \mathrm{NCE} = -H(Y \mid Z) = \sum_{y, z} \hat p(y, z) \ln \hat p(y \mid z).
 
     It is not symmetric: source labels come first. It does not depend on how classes are named. The
-    more source classes there are for the number of rows, the higher it is by chance. `leep` is
-    the same for probabilities, and equals it where each is 0 or 1.
+    more source classes there are for the number of rows, the higher it is by chance. It equals
+    :func:`transferability.leep` of probabilities that are 0 or 1.
 
     References
     ----------
@@ -87,50 +79,32 @@ def nce(
     >>> float(tx.nce(["feline", "feline", "canine", "canine"], labels, normalize="entropy_ratio"))
     1.0
     """
+    asked = {"normalize": normalize}
     return score_one(
-        "nce",
-        None,
-        labels,
-        {"normalize": normalize},
-        source_labels=source_labels,
-        task=task,
-        n_threads=n_threads,
+        "nce", None, labels, asked, source_labels=source_labels, task=task, n_threads=n_threads
     )
 
 
 def options(task: str, *, normalize: str | None = None) -> dict[str, object]:
-    """Validate the option and return it."""
+    """Validate the option and return those of the kernel."""
     return {"normalize": choice("normalize", normalize, NORMALIZE)}
 
 
-def influence(given: Any, options: Any, run: Any) -> Any:
-    """Return the influence of every row; None where the value is normalised."""
-    from ._influence import native
-
-    return native(run(influence=True))
-
-
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the share of the labels' entropy that the source classes explain."""
-    what = "minus the entropy of the labels given the source model's classes"
-    return entropy_lines(score, what)
+    return entropy_lines(score, "minus the entropy of the labels given the source model's classes")
 
 
-def entropy_lines(score: Any, what: str) -> list[str]:
+def entropy_lines(score: Score, what: str) -> list[str]:
     """Return sentences that compare NCE or LEEP with the entropy of the labels."""
     entropy, n_source = score.label_entropy, int(score.n_source_classes)
     normalize = score.details.get("normalize")
-    unit = {
-        None: f"It is {what}, in nats per row.",
-        "entropy_sum": f"It is {what}, plus the labels' own entropy, in nats per row.",
-        "entropy_ratio": f"It is {what}, divided by the labels' own entropy, plus 1.",
+    unit, known = {
+        None: ("in nats per row", score + entropy),
+        "entropy_sum": ("plus the labels' own entropy, in nats per row", float(score)),
+        "entropy_ratio": ("divided by the labels' own entropy, plus 1", score * entropy),
     }[normalize]
-    known = {
-        None: float(score) + entropy,
-        "entropy_sum": float(score),
-        "entropy_ratio": float(score) * entropy,
-    }[normalize]
-    lines = [unit]
+    lines = [f"It is {what}, {unit}."]
     if entropy > 0:
         lines.append(
             f"The labels have an entropy of {entropy:.4f} nats, of which {n_source} source classes "
@@ -139,13 +113,8 @@ def entropy_lines(score: Any, what: str) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="nce",
-    options=options,
-    explain=explain,
-    when=(
-        "Where the source model's predicted classes are all there is; rough, and higher by chance "
-        "the more source classes there are for the rows."
-    ),
-    influence=influence,
+WHEN = (
+    "Where only the source model's predicted classes are known; rough, and higher by chance "
+    "the more source classes there are for the rows."
 )
+SPEC = MetricSpec("nce", options, explain, WHEN, influence=True)

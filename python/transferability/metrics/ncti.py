@@ -31,25 +31,19 @@ def ncti(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes; two at least.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least two classes.
     n_components : int, default=64
         Principal components, 1 or more; fewer where the features vary along fewer directions.
-    task : {"auto", "classification"}, default="auto"
-        Classification only.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        NaN, with the parts `spread` (more is better), `posterior` in [0, 1] (more is better) and
-        `within` (less is better), and `shrinkage` in [0, 1]. In a ranking the value is in
-        [-1, 2]; higher is better. `per_target` is empty.
+        NaN, with a warning, and the parts `spread` (more is better), `posterior` in [0, 1] (more
+        is better) and `within` (less is better), and `shrinkage` in [0, 1]. In a ranking the
+        value is in [-1, 2]; higher is better. `per_target` is empty.
 
     Raises
     ------
@@ -57,22 +51,17 @@ def ncti(
         As :func:`transferability.logme`; a single class; features that do not vary; as many
         classes as rows.
 
-    Warns
-    -----
-    TransferabilityWarning
-        Always, because the value is NaN.
-
     Notes
     -----
-    With Z the principal components, A the discriminant directions of a linear discriminant
-    analysis shrunk by exp(-sum of the first 32 variances) (not at all from 1e-10 on, where it is
-    by whitening), P its posteriors and m scaling to [0, 1] over the models,
+    With Z the principal components, A the directions of a linear discriminant analysis of them, P
+    its posteriors and m the scaling to [0, 1] over the models,
 
     .. math:: m(\|ZA\|_*) + m\Big(\tfrac1N \sum_i P_{i y_i}\Big)
               - m\Big(\ln \sum_c \|P_c\|_*\Big).
 
-    A part that is equal for all models is scaled to 0. The discriminants depend on the scale of
-    the features through the shrinkage.
+    A part that is equal for all models is scaled to 0. The shrinkage is exp(-sum of the first 32
+    variances of Z), or none, by whitening, where that is at most 1e-10. Through it the score
+    depends on the scale of the features.
 
     References
     ----------
@@ -89,14 +78,9 @@ def ncti(
     >>> ranking.names
     ('good', 'noise')
     """
+    asked = {"n_components": n_components}
     return score_one(
-        "ncti",
-        features,
-        labels,
-        {"n_components": n_components},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "ncti", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 
@@ -106,7 +90,7 @@ def options(task: str, *, n_components: int = 64) -> dict[str, object]:
 
 
 def pool(scores: Sequence[Any]) -> list[float]:
-    """Return the values of models that are ranked together."""
+    """Return the values of models that are ranked together, from their min-max scaled parts."""
 
     def scaled(part: str) -> list[float]:
         parts = [float(getattr(score, part)) for score in scores]
@@ -117,7 +101,7 @@ def pool(scores: Sequence[Any]) -> list[float]:
     return [spread + posterior - within for spread, posterior, within in parts]
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences on the parts, and on the value if there is one."""
     parts = (
         f"spread {score.spread:.4f} and posterior {score.posterior:.4f} (more is better), within "
@@ -128,10 +112,5 @@ def explain(score: Any) -> list[str]:
     return [f"Each of its parts is scaled to [0, 1] over the models of the ranking: {parts}."]
 
 
-SPEC = MetricSpec(
-    name="ncti",
-    options=options,
-    explain=explain,
-    when="In rankings of supervised encoders; values change with the models that are compared.",
-    pool=pool,
-)
+WHEN = "In rankings of supervised encoders; values change with the models that are compared."
+SPEC = MetricSpec("ncti", options, explain, WHEN, pool=pool)

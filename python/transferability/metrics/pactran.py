@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
 from ..errors import DataError
+from ._sklearn import read_classes, record_warnings, scikit_learn
 
 __all__ = ["pactran"]
 
@@ -31,37 +33,30 @@ def pactran(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`; copied to float64.
-    labels : array-like of shape (n_samples,)
-        Classes; two at least.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; copied to float64. At least two classes.
     prior : float, default=1.0
         λ, the weight of the data against the prior; the authors try 10, 1 and 0.1.
     variance : float, default=100.0
-        Of the prior, times n_features; the authors try 100 and 10 with λ = 1, and ten times or a
-        tenth of these with λ = 10 or 0.1.
-    task : {"auto", "classification"}, default="auto"
-        Classification only.
-    n_threads : int, optional
-        Without effect: scikit-learn follows its own settings.
+        Variance of the prior, times n_features; the authors try 100 and 10 with λ = 1, and ten
+        times or a tenth of these with λ = 10 or 0.1.
+    task, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
+        `n_threads` has no effect: scikit-learn follows its own settings.
 
     Returns
     -------
     score : Score
-        Minus the bound, in nats a sample; higher is better. `loss` is the part of the fitted
-        classifier, `flatness` the other; `per_target` is empty.
+        Minus the bound, in nats per sample; higher is better. The bound is `loss`, the regularised
+        log loss of the fitted classifier, plus `flatness`. `per_target` is empty. A warning states
+        if the logistic regression has not converged.
 
     Raises
     ------
     MissingDependencyError
-        Without scikit-learn.
-    DataError
+        If scikit-learn is not installed.
+    DataError, DtypeError
         As :func:`transferability.logme`; options that are not positive; a single class.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the regression has not converged.
 
     Notes
     -----
@@ -73,8 +68,8 @@ def pactran(
               \Big[\sum_{jc} h_{jc} + \frac{C D}{\lambda N}\Big]\Big)
 
     with σ² = `variance`, as in google-research/pactran_metrics, which also weighs the summed h,
-    not their mean, against the prior. There the minimum is sought for 100 iterations from a
-    random start; here until it converges. Classes are those that occur.
+    not their mean, against the prior. There the minimisation stops after 100 iterations from a
+    random start; here it runs until it converges. Classes are those that occur.
 
     References
     ----------
@@ -94,7 +89,7 @@ def pactran(
 
 
 def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[str, object]:
-    """Validate the options."""
+    """Validate the options and return those of `compute`."""
     advice, within = "a number from 1e-100 to 1e100", (1e-100, 1e100)
     return {
         "prior": number("prior", prior, advice, within),
@@ -104,19 +99,14 @@ def options(task: str, *, prior: float = 1.0, variance: float = 100.0) -> dict[s
 
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
     """Fit the classifier and compute the PAC-Bayes bound from the curvature of its loss."""
-    import numpy as np
-
-    from ._sklearn import checked_float64, class_codes, scikit_learn
-
     linear = scikit_learn("linear_model", "pactran")
-    x, codes = checked_float64(given.features), class_codes(given.target.ids, "pactran")
+    x, codes = read_classes(given, "pactran")
     x = x - x.mean(axis=0)
     (n_samples, n_features), n_classes = x.shape, int(codes.max()) + 1
     weight = options["prior"]
     # With two classes scikit-learn has one column v, which stands for w = (-v/2, v/2).
     scale = 2.0 if n_classes == 2 else 1.0
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with record_warnings("pactran") as notes:
         model = linear.LogisticRegression(
             C=scale * weight, solver="newton-cg", tol=1e-9, max_iter=1000
         ).fit(x, codes)
@@ -139,18 +129,14 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
             f"pactran: the bound is {value} on features of up to {np.abs(x).max():g} about their "
             f"mean; scale them to about 1, or choose a prior and a variance nearer to 1"
         )
-    notes = [] if x.any() else ["every feature is the same in all rows: this says nothing of them"]
-    return {
-        "value": value,
-        "per_target": np.empty(0),
-        "details": {"loss": float(loss), "flatness": float(flatness)},
-        "warnings": notes
-        + [f"pactran, from scikit-learn: {' '.join(str(w.message).split())}" for w in caught],
-        "exact": True,
-    }
+    if not x.any():
+        notes.insert(0, "every feature is the same in all rows: the score is uninformative")
+    details = {"loss": float(loss), "flatness": float(flatness)}
+    rest = {"per_target": np.empty(0), "details": details, "warnings": notes, "exact": True}
+    return {"value": value, **rest}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         f"It is minus a bound on the log loss of a linear classifier: {score.loss:.4f} for the "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -26,41 +24,31 @@ def parc(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes; at least two, and one of them with two rows.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least two classes, one of them with two rows.
     n_components : int, default=32
-        Principal components that rows are compared in, 2 or more; fewer where the features vary
+        Number of principal components to compare rows in, 2 or more; fewer where the features vary
         along fewer directions.
     max_samples : int, default=500
-        Rows that are compared, 3 or more, drawn by `seed` where there are more: memory and time
-        grow with its square.
+        Number of rows to compare, 3 or more, drawn by `seed` from more rows. Memory and time grow
+        with its square.
     seed : int, default=0
-        Of the draw, from 0 to 2**53; without effect where all rows are compared.
-    task : {"auto", "classification"}, default="auto"
-        Classification only.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. It hardly changes the time.
+        Seed of the draw, from 0 to 2**53; without effect where all rows are compared.
+    task, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
     Returns
     -------
     score : Score
-        100 times a rank correlation, in [-100, 100]; higher is better. `rows` are the numbers of
-        the rows compared, `n_components` how many components; `per_target` is empty.
+        100 times a rank correlation, in [-100, 100]; higher is better. `rows` are the indices of
+        the compared rows, `n_components` is the number of components; `per_target` is empty. A
+        warning counts rows without a direction in the components, which correlate with no other.
 
     Raises
     ------
-    DataError
+    DataError, DtypeError
         As :func:`transferability.logme`; one class only, or no two rows of one class among those
         compared; features that vary along fewer than two directions.
-    DtypeError
-        As :func:`transferability.logme`; options that are not whole numbers.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where rows have no direction in the components; they correlate with no other.
 
     Notes
     -----
@@ -102,7 +90,7 @@ def options(
     }
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         f"It is 100 times the rank correlation, over pairs of {len(score.rows)} rows, of the "
@@ -110,9 +98,5 @@ def explain(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="parc",
-    options=options,
-    explain=explain,
-    when="A quick look at few rows; noisy, so compare several seeds before small differences.",
-)
+WHEN = "A quick look at few rows; noisy, so compare several seeds before small differences."
+SPEC = MetricSpec("parc", options, explain, WHEN)

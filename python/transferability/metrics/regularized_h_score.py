@@ -26,38 +26,22 @@ def regularized_h_score(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
+    task, precision, method, n_threads
+        As in :func:`transferability.h_score`.
 
     Returns
     -------
     score : Score
-        Without unit, from 0 to (n_classes - 1) n_samples / (n_samples - 1); higher is better.
-        Its `per_target` has the part of each class, which add up to it; `shrinkage` is the
-        estimate, from 0 to 1.
+        Without unit, from 0 to (n_classes - 1) n_samples / (n_samples - 1); higher is better; 0,
+        with a warning, for one class or constant features. It is the sum of `per_target`, the
+        parts of the classes. `shrinkage` is the estimate, from 0 to 1.
 
     Raises
     ------
-    DataError
-        Wrong shapes, NaN or infinity (with row and column), features whose fourth powers leave
-        the range of float64.
-    DtypeError
-        Object, string or complex features, sparse or masked arrays.
-
-    Warns
-    -----
-    TransferabilityWarning
-        With one class or constant features, where the score is 0.
+    DataError, DtypeError
+        As :func:`transferability.logme`; features whose fourth powers overflow float64.
 
     Notes
     -----
@@ -81,21 +65,9 @@ def regularized_h_score(
     >>> 0 < score < 2 and 0 < score.shrinkage < 1
     True
     """
-    return score_one(
-        "regularized_h_score",
-        features,
-        labels,
-        {},
-        task=task,
-        precision=precision,
-        method=method,
-        n_threads=n_threads,
-    )
+    settings = {"precision": precision, "method": method, "n_threads": n_threads}
+    return score_one("regularized_h_score", features, labels, {}, task=task, **settings)
 
 
-SPEC = MetricSpec(
-    name="regularized_h_score",
-    options=no_options,
-    explain=explain,
-    when="H-score for many features or few samples: shrinkage keeps it from saturating.",
-)
+WHEN = "H-score for many features or few samples: shrinkage keeps it from saturating."
+SPEC = MetricSpec("regularized_h_score", no_options, explain, WHEN)

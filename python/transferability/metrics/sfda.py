@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -25,49 +23,33 @@ def sfda(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`; at least 3 rows. Never changed (the authors'
-        code changes them).
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans, at least two of them.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        Of the products of float32 features; the covariance within classes is summed again
-        in float64 for "single".
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; at least 3 rows; at least two classes.
+        Never changed (the authors' code changes features).
+    task, precision, n_threads
+        As in :func:`transferability.lda`.
 
     Returns
     -------
     score : Score
-        A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
-        of each class; the value is their mean weighted by `class_counts`. `shrinkage` is that
-        of both fits, `certainty` the mean of how much of each row was kept, `saturated` says
-        by class whether the posterior is 1 to nine digits.
+        A mean probability in (0, 1]; higher is better. `per_target`, `saturated` and the warnings
+        are as in :func:`transferability.lda`; `shrinkage` is that of both fits, `certainty` the
+        mean over rows of the share of each row that was kept.
 
     Raises
     ------
-    DataError
-        One class, fewer than 3 samples, and as :func:`transferability.logme`.
-    DtypeError
-        Features that are no numbers.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the posterior is 1 everywhere (the rule when there are fewer samples than
-        features), where features do not vary within classes, and for classes of one sample.
+    DataError, DtypeError
+        As :func:`transferability.logme`; one class, fewer than 3 samples.
 
     Notes
     -----
     A discriminant as in :func:`transferability.lda` is fitted at the shrinkage
-    :math:`a = \max(e^{-5\sigma}, 10^{-10})`, :math:`\sigma` being three double steps of the
-    power method on the covariance within classes. With p the softmax of the posteriors of a
-    row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, with the mean
-    of the means of the other classes. A second discriminant is fitted to these at the same
-    shrinkage, and the score is its mean posterior of the true class, without a logarithm.
-    Values are those of the authors' code. They depend on the scale of the features.
+    :math:`a = \max(e^{-5\sigma}, 10^{-10})`, where three double steps of the power method on the
+    covariance within classes estimate :math:`\sigma`. With p the softmax of the posteriors of a
+    row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, where
+    :math:`\bar\mu_c` is the mean of the other classes' means. A second discriminant is fitted to
+    these rows at the same shrinkage. The score is its mean posterior of the true class, without a
+    logarithm. Values are those of the authors' code and depend on the scale of the features.
 
     References
     ----------
@@ -88,7 +70,7 @@ def sfda(
     )
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with chance."""
     return [
         "It is the mean probability that a linear discriminant gives to the true classes after "
@@ -97,9 +79,5 @@ def explain(score: Any) -> list[str]:
     ]
 
 
-SPEC = MetricSpec(
-    name="sfda",
-    options=no_options,
-    explain=explain,
-    when="Classification after fine-tuning that separates classes further; saturates for N <= D.",
-)
+WHEN = "Classification after fine-tuning that separates classes further; saturates for N <= D."
+SPEC = MetricSpec("sfda", no_options, explain, WHEN)

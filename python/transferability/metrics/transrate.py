@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from .._metric.options import choice, number
 from .._metric.score import Score
@@ -12,9 +11,6 @@ from .._scoring.score_features import score_one
 from ..errors import DataError
 
 __all__ = ["transrate"]
-
-
-VARIANTS = ("paper", "official", "trace")
 
 
 def transrate(
@@ -31,10 +27,8 @@ def transrate(
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,)
-        Classes: integers, strings or booleans.
+    features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
+        As in :func:`transferability.logme`; classes only.
     variant : {"paper", "official", "trace"}, default="paper"
         "paper" is the paper's listing and tllib: features as they are, the plain mean over
         classes. "official" is the authors' repository: rows of unit norm about the mean, classes
@@ -42,14 +36,11 @@ def transrate(
         of their sum of squares and weights classes by their rows. Values of different variants
         do not compare.
     eps : float, default=1e-4
-        Distortion, positive; directions of less variance hardly count. The authors of "official"
-        set it between 1e-5 and 1e-1 by data set.
-    task : {"auto", "classification"}, default="auto"
-        As in :func:`transferability.logme`.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`; "official" multiplies in double.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. The result does not depend on it.
+        Distortion, from 1e-30 to 1e30; directions of less variance hardly count. The authors of
+        "official" set it between 1e-5 and 1e-1 by data set.
+    task, precision, n_threads
+        As in :func:`transferability.logme`; `task` is "auto" or "classification".
+        "official" multiplies in double precision.
 
     Returns
     -------
@@ -58,22 +49,14 @@ def transrate(
         "trace", possibly below for "paper". Its `rate` is the coding rate of all rows,
         `per_target` that of each class and `weights` its share, so that the score is
         ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly; "official"
-        has the `rank`.
+        has the `rank`. Warnings state if the value may mislead: one class, classes of one row,
+        features that do not vary, digits lost to large features.
 
     Raises
     ------
-    DataError
-        As :func:`transferability.logme`; for targets that are not classes, an unknown variant,
-        eps that is not positive, statistics that do not fit into memory (C D² numbers where
-        classes have more rows than features).
-    DtypeError
-        As :func:`transferability.logme`.
-
-    Warns
-    -----
-    TransferabilityWarning
-        Where the value is defined but may mislead: one class, classes of one row,
-        features that do not vary, digits lost to large features.
+    DataError, DtypeError
+        As :func:`transferability.logme`; options out of range; statistics that do not fit into
+        memory (C D² numbers where classes have more rows than features).
 
     Notes
     -----
@@ -82,8 +65,8 @@ def transrate(
 
     .. math:: \mathrm{TrR} = R(F) - \sum_c v_c R(F_c), \quad v_c = 1/C \text{ or } n_c/N.
 
-    Two classes of equal size and spread score about 0 wherever their means are: about the mean of
-    all, which lies halfway, both have the same products. Trust it with many classes only.
+    Use it with many classes only: two classes of equal size and spread score about 0 wherever
+    their means are, since the mean of all lies halfway between them.
 
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
@@ -107,14 +90,9 @@ def transrate(
     >>> bool(np.isclose(score, score.rate - score.weights @ score.per_target))
     True
     """
+    asked = {"variant": variant, "eps": eps}
     return score_one(
-        "transrate",
-        features,
-        labels,
-        {"variant": variant, "eps": eps},
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
+        "transrate", features, labels, asked, task=task, precision=precision, n_threads=n_threads
     )
 
 
@@ -124,10 +102,11 @@ def options(task: str, *, variant: str = "paper", eps: float = 1e-4) -> dict[str
     if not 1e-30 <= distortion <= 1e30:
         problem = "is not a number" if math.isnan(distortion) else "is outside [1e-30, 1e30]"
         raise DataError(f"eps {problem}, got {eps!r}; the usual value is 1e-4")
-    return {"variant": choice("variant", variant, VARIANTS), "eps": distortion}
+    variant = choice("variant", variant, ("paper", "official", "trace"))
+    return {"variant": variant, "eps": distortion}
 
 
-def explain(score: Any) -> list[str]:
+def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     within = score.rate - float(score)
     lines = [
@@ -142,9 +121,5 @@ def explain(score: Any) -> list[str]:
     return lines
 
 
-SPEC = MetricSpec(
-    name="transrate",
-    options=options,
-    explain=explain,
-    when="Trade-off of separation and completeness; scale matters, so compare one kind of model.",
-)
+WHEN = "Trade-off of separation and completeness; scale matters, so compare one kind of model."
+SPEC = MetricSpec("transrate", options, explain, WHEN)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .._inputs.target import TASKS
-from .._metric.registry import metric_specs, plan
+from .._metric.plan import plan
+from .._metric.registry import metric_specs
 from .._metric.score import Score
 from .._stats.stats import Stats
 from .._util.optional import need
