@@ -1,8 +1,8 @@
-"""Raw items with labels, as models with their own preprocessing read them.
+"""Raw items with labels, which models read with their own preprocessing.
 
-A ``Data`` is sent to the subprocess of every model, so its items must pickle; an image folder
-sends its paths. Its digest is a hash of the content: it is the same after files are moved, copied
-or touched, and differs after a change of one pixel, one letter or the order of the rows.
+A ``Data`` is pickled for the subprocess of every model; an image folder is pickled as paths. Its
+digest is a hash of the content. It stays the same when files are moved, copied or touched, and
+changes with one pixel, one letter or the order of the rows.
 """
 
 from __future__ import annotations
@@ -24,24 +24,16 @@ __all__ = ["Data", "Subset", "detect_kind"]
 class Data:
     """Items that a model can read, and their labels.
 
-    Attributes
-    ----------
-    kind : {"text", "image", "array"}
-        Type of an item: a str, a pair of str or a list of words; a picture; anything else.
-    items : sequence
-        Items by position. Its method ``content(i)``, where there is one, returns the value to
-        hash in place of the item.
-    labels : sequence
-        An entry for each item: one label, a row of targets, a list (a tag for each word) or an
-        array (a label for each pixel).
-    is_table : bool
-        Whether inputs and labels were selected among named columns.
+    An item of kind "text" is a str, a pair of str or a list of words; of kind "image" a picture; of
+    kind "array" anything else. `items` is a sequence; if it has a method ``content(i)``, that
+    returns the value to hash in place of item i. `labels` has an entry for each item: one label, a
+    row of targets, a list with a tag for each word, or an array with a label for each pixel.
     """
 
     kind: str
     items: Any
     labels: Any
-    is_table: bool = False
+    is_table: bool = False  # whether inputs and labels were selected among named columns
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -62,7 +54,7 @@ class Data:
         return self.items.rows[row] if isinstance(self.items, Subset) else row
 
     def sample(self, max_samples: int | None, seed: int) -> Data:
-        """Draw at most `max_samples` rows without replacement; they keep their order."""
+        """Draw a random subset of at most `max_samples` rows, without replacement, in order."""
         if max_samples is None or max_samples >= len(self):
             return self
         drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
@@ -107,7 +99,7 @@ class Subset:
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of inputs, "text", "image" or "array", by the first of them."""
+    """Return the kind of the first input: "text", "image" or "array"."""
     first = inputs[0] if len(inputs) else None
     words = isinstance(first, (list, tuple)) and first and isinstance(first[0], str)
     if isinstance(first, str) or words:

@@ -15,22 +15,11 @@ __all__ = ["update_hash"]
 
 
 def update_hash(state: Any, value: Any) -> None:
-    """Add a value to a hash, prefixed by its kind and length.
+    """Add a value to a ``hashlib`` hash, prefixed by its kind and length.
 
-    The prefix keeps two sequences of values apart whose concatenations are equal. A path stands
-    for the bytes of its file.
-
-    Parameters
-    ----------
-    state : hashlib hash
-        Updated in place.
-    value : object
-        A number, text, bytes, path, PIL image, array, tensor, or a list or mapping of these.
-
-    Raises
-    ------
-    DtypeError
-        If the value has no content to hash.
+    The value is a number, text, bytes, PIL image, array, tensor, a path (hashed as the bytes of
+    its file), or a list or mapping of these; others raise DtypeError. The prefix distinguishes
+    sequences whose concatenated contents are equal.
     """
     if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
         value = value.item() if isinstance(value, np.generic) else value

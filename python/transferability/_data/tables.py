@@ -134,7 +134,7 @@ def _read_folder(folder: Path) -> Data:
 def _select_columns(
     columns: Iterable[str], asked: Any, usual: Sequence[str], argument: str, name: str
 ) -> list[str]:
-    """Return the requested columns, or by default the first with a usual name or the only one."""
+    """Return the requested columns, or by default the first with a usual name, or the only one."""
     there = list(columns)
     wanted = [asked] if isinstance(asked, str) else list(asked or ())
     missing = [column for column in wanted if column not in there]

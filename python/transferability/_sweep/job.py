@@ -1,4 +1,4 @@
-"""The work on one model of a sweep, and its result, as they are sent between processes."""
+"""The job of one model in a sweep and its result, which are pickled between processes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._data.data import Data
-from .options import ExtractionOptions
+from .extraction_options import ExtractionOptions
 
 __all__ = ["FEATURES", "MEAN", "OUTPUTS", "STATS", "Job", "JobResult", "Report"]
 
@@ -21,45 +21,22 @@ Report = Callable[[str, int, int, float, int], object]
 
 @dataclass(frozen=True)
 class Job:
-    """One model to extract features from. Every attribute can be pickled.
+    """One model to extract features from. Every attribute can be pickled."""
 
-    Attributes
-    ----------
-    name : str
-        Name in the ranking.
-    model : str or object
-        As ``transferability.models.open_model`` takes it.
-    data : Data
-        Items with converted labels.
-    digest : str
-        Hash of the data.
-    options : ExtractionOptions
-        How features are computed.
-    cache : str
-        Folder of the cache.
-    is_kept : bool
-        Whether the cache persists after the sweep.
-    resume : bool
-        Whether entries of the cache are used.
-    n_rows : int or None
-        Expected number of rows; None if it depends on the model.
-    """
-
-    name: str
-    model: Any
-    data: Data
-    digest: str
+    name: str  # in the ranking
+    model: Any  # as ``transferability.models.open_model`` takes it
+    data: Data  # items with converted labels
+    digest: str  # hash of the data
     options: ExtractionOptions
-    cache: str
-    is_kept: bool = True
-    resume: bool = True
-    n_rows: int | None = None
+    cache: str  # folder of the cache
+    is_kept: bool = True  # whether the cache persists after the sweep
+    resume: bool = True  # whether entries of the cache are used
+    n_rows: int | None = None  # expected rows of features; None if it depends on the model
 
     def needed_files(self) -> tuple[str, ...]:
         """Return the names of the files that a cache entry must have."""
-        options = self.options
-        features = (FEATURES,) if options.keep_features else ()
-        return (STATS, *features, *((OUTPUTS,) if options.outputs else ()))
+        features = (FEATURES,) if self.options.keep_features else ()
+        return (STATS, *features, *((OUTPUTS,) if self.options.outputs else ()))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Rank models by running them: from models and data to a table."""
+"""Rank models on raw data: extract features in subprocesses, cache statistics, score layers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
+from .._inputs.inputs import read_inputs
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking
@@ -20,10 +21,10 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
 from ..errors import MissingDependencyError
+from .extraction_options import ExtractionOptions, check_counts, check_layers
 from .job import Job
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
-from .options import ExtractionOptions, check_counts, check_layers
-from .plan import expand_models, plan_sweep, read_shared_inputs
+from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
 from .worker import run_job, run_job_in_subprocess
@@ -100,11 +101,11 @@ def rank_models(
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own.
     metrics : str or sequence of str, default="logme"
-        Metrics to compute; the first one sorts. "all" are all metrics that apply; those that
-        read samples or the models' own classes only with `keep_features` or `outputs`.
-        "recommended" as in :func:`transferability.rank`.
+        Metrics to compute; the first one sorts. "all" selects the metrics that apply; it includes
+        metrics of samples only with `keep_features`, and metrics of the models' own classes only
+        with `outputs`. "recommended" as in :func:`transferability.rank`.
     batch_size : int, default=32
-        Items in a batch, halved while memory does not suffice.
+        Maximum number of items in a batch; halved when memory runs out.
     device : str, optional
         Where models run. Default: the GPU if there is one, else the CPU.
     dtype : {"float32", "float64", "float16", "bfloat16"}, optional
@@ -206,7 +207,7 @@ def rank_models(
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore)
     target, n_rows = labelled.target, labelled.n_rows
-    shared = read_shared_inputs(label_embeddings, target)
+    shared = read_inputs(None, None, label_embeddings=label_embeddings, target=target)
     (requests, skipped), extraction = plan_sweep(
         metrics, options, shared, extraction, has_rows=n_rows is not None
     )
@@ -216,8 +217,8 @@ def rank_models(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
         else:
             folder = os.fspath(Cache(None if cache is True else cache).root)
-        sweep = stack.enter_context(Sweep(progress, tuple(named)))
-        sweep.reading(len(drawn))
+        sweep = stack.enter_context(Sweep(progress, len(named)))
+        sweep.report("reading", 0, len(drawn))
         digest = labelled.data.digest()
         jobs = [
             Job(
@@ -253,13 +254,13 @@ def rank_models(
 def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
     start = time.perf_counter()
-    report = sweep.model(job.name)
+    sweep.start_model(job.name)
     try:
         if isolate:
-            result = run_isolated(run_job_in_subprocess, job, report)
+            result = run_isolated(run_job_in_subprocess, job, sweep.report)
         else:
-            result = run_job(job, report)
-        report("scoring", len(job.data), len(job.data), 0.0, 0)
+            result = run_job(job, sweep.report)
+        sweep.report("scoring", len(job.data), len(job.data))
         row = score_layers(job, result, scoring)
     except ProcessDied as error:
         row = build_failed_row(job.name, f"{error}, {sweep.where()}")
@@ -267,5 +268,5 @@ def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) 
         row = build_failed_row(job.name, str(error))
     except Exception as error:  # a failing model does not stop the sweep
         row = build_failed_row(job.name, " ".join(describe_error(error).split()))
-    sweep.done()
+    sweep.finish_model()
     return row.replace(seconds=time.perf_counter() - start)

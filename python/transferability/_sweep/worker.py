@@ -1,6 +1,6 @@
 """Run one model of a sweep: load it, extract features, and store their statistics in the cache.
 
-Statistics reach the parent process through the cache. A sweep that is killed therefore loses only
+The parent process reads the statistics from the cache. A sweep that is killed therefore loses only
 the model that is running.
 """
 
@@ -19,12 +19,12 @@ from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import ExtractionRun
+from .extraction_options import ExtractionOptions
 from .job import MEAN, Job, JobResult, Report
-from .options import ExtractionOptions
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
-#: Part of every key. Raise it when equal inputs give other statistics than in earlier versions.
+#: Part of every cache key. Increment it when statistics of equal inputs change between versions.
 _FORMAT = 1
 
 
@@ -45,7 +45,10 @@ def run_job(job: Job, report: Report) -> JobResult:
     start = time.perf_counter()
     with _collect_warnings() as notes:
         report("loading", 0, len(job.data), 0.0, peak_memory_with_device())
-        model = open_model(job.model, **job.options.loading_arguments())
+        options = job.options
+        model = open_model(
+            job.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+        )
         try:
             _check_fit(model, job.data)
             return _complete_cache(job, model, report, notes, start)

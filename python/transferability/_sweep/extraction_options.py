@@ -15,63 +15,32 @@ __all__ = ["ExtractionOptions", "check_counts", "check_layers"]
 class ExtractionOptions:
     """How the features of every model are computed.
 
-    Attributes
-    ----------
-    layers : {"default", "last", "all"} or tuple of str
-        Layers to read. Resolved to names when a model is open.
-    average : bool
-        Whether the mean of these layers is a layer too.
-    pool : str or None
-        Pooling of tokens or positions; None for the model's own. Resolved when a model is open.
-    batch_size : int
-        Items in a batch, at most.
-    device, dtype, amp : str or None
-        Device, number format of the weights, and format of automatic mixed precision.
-    max_length : int or None
-        Maximum number of tokens of a text.
-    task : str
-        Task of the labels: "classification", "regression" or "multilabel".
-    class_scatters : bool
-        Whether the statistics hold the scatter of every class.
-    keep_features, outputs : bool
-        Whether features, and outputs of the model's head, are stored beside the statistics.
-    positions : int or None
-        For segmentation, the maximum number of positions of an image; None for other tasks.
-    ignore : tuple of int
-        For segmentation, labels to leave out, in addition to -100.
-    seed : int
-        For segmentation, seed of the sample of positions.
-    n_threads : int or None
-        Number of threads; None for the default.
+    `layers` and `pool` are resolved to names when a model is open. `positions`, `ignore` and `seed`
+    concern segmentation only.
     """
 
-    layers: str | tuple[str, ...] = "default"
-    average: bool = False
-    pool: str | None = None
-    batch_size: int = 32
+    layers: str | tuple[str, ...] = "default"  # "default", "last", "all", or names
+    average: bool = False  # whether the mean of these layers is a layer too
+    pool: str | None = None  # pooling of tokens or positions; None for the model's own
+    batch_size: int = 32  # maximum number of items in a batch
     device: str | None = None
-    dtype: str | None = None
-    amp: str | None = None
-    max_length: int | None = None
-    task: str = "auto"
-    class_scatters: bool = False
-    keep_features: bool = False
-    outputs: bool = False
-    positions: int | None = None
-    ignore: tuple[int, ...] = ()
-    seed: int = 0
+    dtype: str | None = None  # number format of the weights
+    amp: str | None = None  # number format of automatic mixed precision
+    max_length: int | None = None  # maximum number of tokens of a text
+    task: str = "auto"  # "classification", "regression" or "multilabel" once labels are read
+    class_scatters: bool = False  # whether the statistics hold the scatter of every class
+    keep_features: bool = False  # whether features are stored beside the statistics
+    outputs: bool = False  # whether outputs of the model's head are stored
+    positions: int | None = None  # maximum number of positions of an image; None for other tasks
+    ignore: tuple[int, ...] = ()  # labels to leave out in addition to -100
+    seed: int = 0  # of the sample of positions
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
         """Validate counts and the seed."""
-        check_counts(
-            batch_size=self.batch_size, max_length=self.max_length, positions=self.positions
-        )
+        check_counts(batch_size=self.batch_size, max_length=self.max_length)
+        check_counts(positions=self.positions)
         check_counts(least=0, seed=self.seed)
-
-    def loading_arguments(self) -> dict[str, Any]:
-        """Return the keyword arguments of ``transferability.models.open_model``."""
-        return {"device": self.device, "dtype": self.dtype, "max_length": self.max_length}
 
     def extraction_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of ``transferability.torch.extract``, without layers."""
@@ -86,8 +55,9 @@ class ExtractionOptions:
         return {name: repr(getattr(self, name)) for name in names}
 
 
-#: Layers have a key each. The others change no number, or (`device`) only the rounding. An entry
-#: with kept features or outputs also serves sweeps that do not need these.
+#: Fields that are not part of a cache key. Each layer has a key of its own. The device changes only
+#: the rounding, and the batch size and number of threads nothing. An entry with features or
+#: outputs also serves sweeps that do not need these.
 _NOT_IN_KEYS = frozenset(
     {*("layers", "average", "batch_size", "device", "keep_features", "outputs", "n_threads")}
 )
@@ -95,7 +65,7 @@ _OF_POSITIONS = frozenset({"positions", "ignore", "seed"})
 
 
 def check_layers(layers: object) -> str | tuple[str, ...]:
-    """Validate the argument `layers`: a name, or a sequence of names as a tuple."""
+    """Validate the argument `layers`; return a name, or a tuple of names."""
     if isinstance(layers, str):
         return layers
     names = tuple(layers) if isinstance(layers, Sequence) else (layers,)
