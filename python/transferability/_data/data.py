@@ -8,16 +8,17 @@ changes with one pixel, one letter or the order of the rows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import instance_of
-from .hashing import update_hash
+from ..errors import DtypeError
 
-__all__ = ["Data", "Subset", "detect_kind"]
+__all__ = ["Data", "LazyItems", "Subset", "detect_kind"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,30 @@ class Data:
         state = hashlib.blake2b(f"{self.kind}|{len(self)}|".encode(), digest_size=20)
         content = getattr(self.items, "content", self.items.__getitem__)
         for row in range(len(self)):
-            update_hash(state, content(row))
+            _update_hash(state, content(row))
         labels = self.labels
-        update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
+        _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
         return state.hexdigest()
+
+
+class LazyItems:
+    """Items that are computed on access, as ``read(source[i])``, and can be pickled."""
+
+    def __init__(self, source: Any, read: Callable[[Any], Any]) -> None:
+        self.source, self.read = source, read
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> Any:
+        """Read an item."""
+        return self.read(self.source[i])
+
+    def content(self, i: int) -> Any:
+        """Return the value that identifies an item: the path of a file, whose bytes are hashed."""
+        entry = self.source[i]
+        return entry if isinstance(entry, os.PathLike) else self.read(entry)
 
 
 class Subset:
@@ -105,3 +126,53 @@ def detect_kind(inputs: Any) -> str:
     if isinstance(first, str) or words:
         return "text"
     return "image" if instance_of(first, "PIL.Image", "Image") else "array"
+
+
+def _update_hash(state: Any, value: Any) -> None:
+    """Add a value to a ``hashlib`` hash, prefixed by its kind and length.
+
+    The value is a number, text, bytes, PIL image, array, tensor, a path (hashed as the bytes of
+    its file), or a list or mapping of these; others raise DtypeError. The prefix distinguishes
+    sequences whose concatenated contents are equal.
+    """
+    if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
+        value = value.item() if isinstance(value, np.generic) else value
+        _update(state, type(value).__name__, repr(value).encode())
+    elif isinstance(value, str):
+        _update(state, "str", value.encode("utf-8", "surrogatepass"))
+    elif isinstance(value, (bytes, bytearray)):
+        _update(state, "bytes", bytes(value))
+    elif isinstance(value, Mapping):
+        _update(state, "dict", str(len(value)).encode())
+        for key in sorted(value, key=str):
+            _update_hash(state, str(key))
+            _update_hash(state, value[key])
+    elif isinstance(value, (list, tuple)):
+        _update(state, "list", str(len(value)).encode())
+        for entry in value:
+            _update_hash(state, entry)
+    elif isinstance(value, os.PathLike):
+        with open(value, "rb") as file:
+            _update(state, "bytes", file.read())
+    elif instance_of(value, "PIL.Image", "Image"):
+        _update(state, f"image|{value.mode}|{value.size}", value.tobytes())
+    else:
+        if instance_of(value, "torch", "Tensor"):
+            value = value.detach().cpu().numpy()
+        array = np.asarray(value)
+        if array.dtype.kind != "O":
+            content = np.ascontiguousarray(array).data
+            _update(state, f"array|{array.dtype.str}|{array.shape}", content)
+        elif array.ndim:
+            _update_hash(state, [array.shape, *array.ravel().tolist()])
+        else:
+            raise DtypeError(
+                f"data has an item of type {type(value).__name__}, which cannot be told from "
+                f"others by its content; give texts, pictures or arrays"
+            )
+
+
+def _update(state: Any, kind: str, content: Any) -> None:
+    size = content.nbytes if isinstance(content, memoryview) else len(content)
+    state.update(f"{kind}:{size}:".encode())
+    state.update(content)

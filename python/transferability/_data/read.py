@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from .._inputs.arrays import as_array, instance_of
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, detect_kind
+from .data import Data, LazyItems, detect_kind
 
 __all__ = ["read_data"]
 
@@ -76,19 +77,6 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
     return Data(detect_kind(inputs), inputs, labels)
 
 
-class _PairInputs:
-    """The inputs of a torch data set of (input, label)."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, i: int) -> Any:
-        return self.dataset[i][0]
-
-
 def _read_pairs(dataset: Any) -> Data:
     """Read a data set of (input, label), with its transforms of labels applied."""
     labels: list[Any] = []
@@ -105,5 +93,5 @@ def _read_pairs(dataset: Any) -> Data:
     # Rows of targets of one shape are stacked; other labels stay a list.
     shapes = {getattr(label, "shape", None) for label in labels}
     is_stacked = len(shapes) == 1 and None not in shapes
-    inputs = _PairInputs(dataset)
+    inputs = LazyItems(dataset, operator.itemgetter(0))
     return Data(detect_kind(inputs), inputs, np.stack(labels) if is_stacked else labels)

@@ -11,8 +11,7 @@ import numpy as np
 from .._data.data import Data
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError
-from .extraction_options import ExtractionOptions
-from .job import FEATURES, OUTPUTS, STATS, Report
+from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
 __all__ = ["ExtractedLayer", "ExtractionRun"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from .._inputs.inputs import Inputs
 from .._metric.registry import Plan, metric_names, plan, spec_of
 from ..errors import DataError, DtypeError
-from .extraction_options import ExtractionOptions
+from .job import ExtractionOptions
 
 __all__ = ["expand_models", "plan_sweep"]
 

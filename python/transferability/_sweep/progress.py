@@ -15,33 +15,19 @@ __all__ = ["Sweep", "SweepProgress", "SweepState"]
 class SweepState:
     """The state of a sweep, which is passed to a progress function.
 
-    Attributes
-    ----------
-    model : str
-        Name of the current model; "" while the data are read.
-    index, n_models : int
-        Number of the current model, from 1, and number of models.
-    stage : {"reading", "loading", "extracting", "saving", "scoring", "done"}
-        The current step for this model.
-    done, total : int
-        Rows of the data.
-    rows_per_second : float
-        Speed for this model so far; 0 if unknown.
-    seconds_left : float or None
-        Estimate for all models, from the mean time of finished ones; None at first.
-    peak_bytes : int
-        Peak memory of the model's process, or of its device; 0 if unknown.
+    The stages of a model are "loading", "extracting", "saving", "scoring" and "done", after the
+    stage "reading" of the data. Unknown speed and memory are 0.
     """
 
-    model: str
-    index: int
+    model: str  # name of the current model; "" while the data are read
+    index: int  # number of the current model, from 1
     n_models: int
     stage: str
-    done: int = 0
+    done: int = 0  # rows of the data
     total: int = 0
-    rows_per_second: float = 0.0
-    seconds_left: float | None = None
-    peak_bytes: int = 0
+    rows_per_second: float = 0.0  # for this model so far
+    seconds_left: float | None = None  # for all models, from the mean time of finished ones
+    peak_bytes: int = 0  # peak memory of the model's process, or of its device
 
     def __str__(self) -> str:
         """Return the state as one line."""
@@ -71,12 +57,8 @@ class Sweep:
         self._state = SweepState("", 0, n_models, "reading")
         self._finished: list[float] = []  # seconds of every finished model
 
-    def __enter__(self) -> Sweep:
-        """Return the display; the end of the block removes its line."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Remove the line."""
+    def close(self) -> None:
+        """Remove the tqdm line."""
         if self._bar is not None:
             self._bar.close()
 

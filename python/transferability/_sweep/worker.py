@@ -19,8 +19,7 @@ from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import ExtractionRun
-from .extraction_options import ExtractionOptions
-from .job import MEAN, Job, JobResult, Report
+from .job import MEAN, ExtractionOptions, Job, JobResult, Report
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
@@ -61,12 +60,8 @@ def _complete_cache(
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
     options = _resolve_options(model, job)
-    facts = {
-        "format": _FORMAT,
-        "model": model.fingerprint(),
-        "data": job.digest,
-        **options.key_facts(),
-    }
+    facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
+    facts |= options.key_facts()
     keys = {layer: compute_key({**facts, "layer": layer}) for layer in options.layers}
     if options.average:  # the mean depends on the set of layers
         keys[MEAN] = compute_key({**facts, "layers": options.layers})
@@ -110,13 +105,9 @@ def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -
     if is_token:  # an embedding of the sentence has no row for each word
         known = tuple(name for name in known if not name.endswith("sentence_embedding"))
         default = default if default in known or default not in model.layers else known[-1]
-    if layers == "default":
-        return (default,)
-    if layers == "last":
-        return known[-1:]
-    if layers == "all":
-        return known
-    return (layers,) if isinstance(layers, str) else layers
+    if not isinstance(layers, str):
+        return layers
+    return {"default": (default,), "last": known[-1:], "all": known}.get(layers, (layers,))
 
 
 def _check_fit(model: Any, data: Data) -> None:
