@@ -72,7 +72,7 @@ def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
                 f"for each pixel"
             )
         if array.dtype.kind == "f":
-            found = read_target(np.array([0.5, 1.5]), "regression")
+            found = read_target(np.array([0.5, 1.5]), "regression")  # a placeholder: only the task
             return replace(found, note="regression of positions, as their labels are real numbers")
         values.update(np.unique(array).tolist())
     values -= {IGNORED, *ignore}
@@ -95,7 +95,7 @@ def read_word_labels(
         if len(tags) != len(words[row]):
             raise DataError(
                 f"labels[{row}] has {len(tags)} entries for {len(words[row])} words; give one for "
-                f"each word, None where there is none"
+                f"each word, None for a word without a label"
             )
         tags = tags.tolist() if hasattr(tags, "tolist") else tags
         listed.append([_read_tag(tag, bio) for tag in tags])

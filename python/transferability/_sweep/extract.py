@@ -93,7 +93,7 @@ class ExtractionRun:
             reason = " ".join(str(error).split())[:100] or "out of memory"
         else:
             return True
-        # Outside the except clause, where the traceback would keep the batch's tensors alive.
+        # After the except clause, so that no traceback keeps the tensors of the batch alive.
         self._batch_size = max(1, self._batch_size // 2)
         self._notes[:] = [note for note in self._notes if not note.startswith("batches of ")]
         self._notes.append(f"batches of {self._batch_size} rows, for lack of memory ({reason})")

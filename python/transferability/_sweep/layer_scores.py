@@ -38,7 +38,7 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
     for layer, key in result.keys.items():
         entry = cache.get(key, job.needed_files())
         if entry is None:
-            raise DataError(f"the cache lost what was just written to it; is {cache.root} full?")
+            raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
     layer, notes = _select_layer(rows, tuple(plan.requests), plan.aggregate)
     row = rows[layer]

@@ -169,8 +169,8 @@ def _pickle_task(task: Any) -> tuple[str | None, bytes]:
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script is None or not os.path.exists(script):
         raise TaskFailed(
-            "it was defined at a prompt or in a notebook, which a process of its own cannot "
-            "import; define it in a module, or pass isolate=False"
+            "it was defined at a prompt or in a notebook, which a subprocess cannot import; define "
+            "it in a module, or pass isolate=False"
         )
     return script, buffer.getvalue()
 

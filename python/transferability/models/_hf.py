@@ -54,8 +54,10 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if config.model_type == "albert":  # its blocks share one module, which runs repeatedly
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
-    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
-    layers, pool = [*first, *blocks[:-1], last], _choose_pool(transformers, config, kind, backbone)
+    layers, pool = (
+        [*taps.on_first_input(blocks), *blocks[:-1], last],
+        _choose_pool(transformers, config, kind, backbone),
+    )
     facts = {
         "versions": _fingerprint.package_versions("torch", "transformers"),
         "config": _fingerprint.strip_origin(config),

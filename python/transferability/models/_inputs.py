@@ -91,8 +91,8 @@ class Texts:
         """Return the prefix of each word: a blank for byte-level tokenisers, else nothing."""
         if not self.tokenizer.is_fast:
             raise DataError(
-                f"the tokeniser {type(self.tokenizer).__name__} cannot say which word a token is "
-                f"of, which lists of words need; choose a model with a fast tokeniser"
+                f"the tokeniser {type(self.tokenizer).__name__} does not map tokens to words, as "
+                f"lists of words need; choose a model with a fast tokeniser"
             )
         if self._prefix is None:
             splitter = self.tokenizer.backend_tokenizer.pre_tokenizer

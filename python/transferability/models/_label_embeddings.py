@@ -232,7 +232,7 @@ def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64
     if bare := [item for item in items if not isinstance(item, (str, tuple))]:
         raise DataError(
             f"labels hold {bare[0]!r}, which means nothing to an encoder; give texts, or "
-            f"names=[...] with what each class is called"
+            f"names=[...] with the name of each class"
         )
     places: dict[Any, int] = {}
     index = np.array([places.setdefault(item, len(places)) for item in items], dtype=np.int64)

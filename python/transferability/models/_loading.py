@@ -78,8 +78,8 @@ def _advice(spec: ModelSpec, error: Exception) -> str:
         return "" if path.exists() else f"; there is no such path{suggest_path(path)}"
     if is_offline():
         return (
-            "; HF_HUB_OFFLINE is set, so only what is on this machine is used: give a folder, "
-            "download the model before, or unset it"
+            "; HF_HUB_OFFLINE is set, so nothing is downloaded: give a folder, download the model "
+            "before, or unset it"
         )
     cause: BaseException | None = error
     while cause is not None:

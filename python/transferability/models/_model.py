@@ -23,10 +23,8 @@ class Model:
 
     Attributes
     ----------
-    spec : str
-        Name that opens the model again.
-    name : str
-        Name in a ranking: `spec` without its options.
+    spec, name : str
+        Name that opens the model again, and the same without options, for rankings.
     kind : {"image", "text", "array", "saved"}
         Type of raw items: images (files, PIL images, arrays of bytes), texts (str, pairs of str
         as tuples, lists of words), arrays of numbers, or row numbers of saved features.
@@ -34,10 +32,9 @@ class Model:
         Module whose layers are read by hooks; None if :meth:`features` returns the features.
     layers : tuple of str
         The layers of ``layers="all"``: the output of the stem or embeddings, and of each block.
-    default_layer : str
-        The layer that is scored by default: the input of the classifier, or the last layer.
-    default_pool : str
-        Default pooling: the one of training, if known. Two-dimensional outputs are not pooled.
+    default_layer, default_pool : str
+        The layer to score by default, the input of the classifier or the last layer, and its
+        pooling, that of training if known. Two-dimensional outputs are not pooled.
     inputs : Preprocessing
         Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
     facts : dict

@@ -35,9 +35,9 @@ class OnnxModel(Model):
     """
 
     def __init__(self, spec: str, path: Path, inputs: Any, device: Any = None) -> None:
-        runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
+        self._runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
         self._path = path
-        self._providers = runtime.get_available_providers()
+        self._providers = self._runtime.get_available_providers()
         if device is not None and str(device).startswith("cpu"):
             self._providers = ["CPUExecutionProvider"]
         self._sessions: dict[tuple[str, ...], Any] = {}
@@ -56,9 +56,9 @@ class OnnxModel(Model):
 
     def _session(self, inner: tuple[str, ...]) -> Any:
         if inner not in self._sessions:
-            runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
             source = str(self._path) if not inner else _add_outputs(self.spec, self._path, inner)
-            self._sessions[inner] = runtime.InferenceSession(source, providers=self._providers)
+            session = self._runtime.InferenceSession(source, providers=self._providers)
+            self._sessions[inner] = session
         return self._sessions[inner]
 
     def hash_content(self) -> str:

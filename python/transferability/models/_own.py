@@ -93,7 +93,7 @@ def _open_module(
     module = module.eval().to(dtype=parse_dtype(dtype))
     classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, find_blocks(module) or find_stages(module, classifier))
+    layers = taps.with_stem(find_blocks(module) or find_stages(module, classifier))
     if classifier is None:
         default = taps.on_output(module, "output", lambda output: output)
     else:

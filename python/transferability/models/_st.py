@@ -37,7 +37,6 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if longest is not None:
         module.max_seq_length = min(longest, module.max_seq_length or longest)
     blocks, taps = find_blocks(module), Taps(module)
-    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
     sentence = taps.on_output(module[-1], "sentence_embedding", lambda f: f["sentence_embedding"])
     facts = {
         "versions": _fingerprint.package_versions(*_PACKAGES),
@@ -48,7 +47,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         str(spec),
         module,
         _Preprocessing(module),
-        [*first, *blocks, sentence],
+        [*taps.on_first_input(blocks), *blocks, sentence],
         sentence,
         _choose_pool(module),
         facts,

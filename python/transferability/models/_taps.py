@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = ["Taps", "find_blocks", "find_last_linear", "find_stages"]
 
+#: Prefixes of children that are no stages.
 _NO_PARTS = ("aux", "classifier", "head", "fc")
 
 
@@ -20,6 +21,7 @@ class Taps:
     """The taps inserted into one model."""
 
     def __init__(self, root: Any) -> None:
+        self._root = root
         self._names = {id(module): name for name, module in root.named_modules()}
         self._handles: list[Any] = []
         self._owners: list[tuple[Any, str]] = []
@@ -46,12 +48,15 @@ class Taps:
         self._handles.append(module.register_forward_hook(pass_on))
         return name
 
-    def with_stem(self, root: Any, parts: list[str]) -> list[str]:
+    def on_first_input(self, parts: list[str]) -> list[str]:
+        """Insert a tap on the input of the first of these modules; return its name, if any."""
+        return [self.on_input(self._root.get_submodule(name)) for name in parts[:1]]
+
+    def with_stem(self, parts: list[str]) -> list[str]:
         """Prepend a tap on the input of the first part, if parameters precede that part."""
-        begins = next((name for name, _ in root.named_parameters()), "")
-        if not parts or begins.startswith(f"{parts[0]}."):
-            return parts
-        return [self.on_input(root.get_submodule(parts[0])), *parts]
+        begins = next((name for name, _ in self._root.named_parameters()), "")
+        has_stem = bool(parts) and not begins.startswith(f"{parts[0]}.")
+        return [*self.on_first_input(parts), *parts] if has_stem else parts
 
     def remove(self) -> None:
         """Remove all taps."""

@@ -43,7 +43,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if isinstance(classifier, tuple):  # distilled models have two, whose outputs are averaged
         classifier = classifier[0]
     taps = Taps(module)
-    layers = taps.with_stem(module, _find_layers(module, classifier))
+    layers = taps.with_stem(_find_layers(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     pool, mode = _choose_pool(module), "L" if config["input_size"][0] == 1 else "RGB"
     transform = timm.data.create_transform(**config, is_training=False)

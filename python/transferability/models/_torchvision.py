@@ -48,7 +48,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     transform = (weights or enum["DEFAULT"]).transforms()
     classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, find_stages(module, classifier))
+    layers = taps.with_stem(find_stages(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
     inputs = Images(stack_transformed(transform), {"transform": repr(transform)})
     facts = {"versions": _fingerprint.package_versions("torch", "torchvision")}
