@@ -80,15 +80,13 @@ def rank_models(
         frame; a folder with one subfolder of pictures for each class; a .csv, .tsv, .jsonl or
         .parquet file of texts. Inputs are texts, pairs of texts, lists of words, pictures or
         arrays.
-    label : str or sequence of str, optional
-        Label column of a table; several for several targets. Default: "label" or another usual
-        name.
+    label, text : str or sequence of str, optional
+        Columns of a table: the label, or several targets; the text, or two for pairs of texts.
+        Default: "label" and "text", or other usual names.
     task : str, default="auto"
         Task of the labels: "classification", "regression" (also with several targets, such as
         keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
         of words), or "segmentation" (a class or a number for each pixel).
-    text : str or pair of str, optional
-        Text column of a table, or two for pairs of texts. Default: "text" or another usual name.
     layers : {"default", "last", "all"} or sequence of str, default="default"
         Layers to score. "default" is the layer of the features of the model's library, and "all"
         are the stem and the blocks.
@@ -108,14 +106,13 @@ def rank_models(
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
         Number format of automatic mixed precision. Default: none.
-    max_samples : int, optional
-        Maximum number of rows, drawn at random with `seed`, the same for all models. Default: all.
-    seed : int, default=0
-        Seed of that draw, and of `positions`.
+    max_samples, seed : int
+        Maximum number of rows, the same for all models, drawn at random by `seed`. Default: all
+        rows; 0.
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
     positions : int, default=64
-        For segmentation, the maximum number of positions of each picture, drawn with `seed`.
+        For segmentation, the maximum number of positions of each picture, drawn by `seed`.
     ignore : collection of int, default=()
         For segmentation, labels of pixels to leave out in addition to -100; often 255.
     label_embeddings : array-like or mapping, optional

@@ -54,10 +54,8 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if config.model_type == "albert":  # its blocks share one module, which runs repeatedly
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
-    layers, pool = (
-        [*taps.on_first_input(blocks), *blocks[:-1], last],
-        _choose_pool(transformers, config, kind, backbone),
-    )
+    layers = [*taps.on_first_input(blocks), *blocks[:-1], last]
+    pool = _choose_pool(transformers, config, kind, backbone)
     facts = {
         "versions": _fingerprint.package_versions("torch", "transformers"),
         "config": _fingerprint.strip_origin(config),

@@ -45,8 +45,9 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     taps = Taps(module)
     layers = taps.with_stem(_find_layers(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
-    pool, mode = _choose_pool(module), "L" if config["input_size"][0] == 1 else "RGB"
+    pool = _choose_pool(module)
     transform = timm.data.create_transform(**config, is_training=False)
+    mode = "L" if config["input_size"][0] == 1 else "RGB"
     inputs = Images(stack_transformed(transform), config, mode)
     versions = _fingerprint.package_versions("torch", "timm")
     facts = {"versions": versions, "class": type(module).__name__}
