@@ -25,8 +25,9 @@ __all__ += ["hash_values", "package_versions", "strip_origin"]
 #: Packages whose code is identified by their version; the source of other code is hashed.
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_CHUNK = 1 << 24
+_CHUNK = 1 << 24  # bytes of a file that are read at once
 _PLAIN = (bool, int, float, str, bytes, type(None))
+#: Folders of installed code.
 _INSTALLED = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
@@ -181,13 +182,13 @@ def _collect_source(*things: Any) -> list[str]:
     while waiting:
         thing = waiting.pop()
         name = f"{thing.__module__}.{thing.__qualname__}"
-        text = f"{name}{_source(thing)}"
+        text = f"{name}{_read_source(thing)}"
         if text in found:
             continue
         found.add(text)
         if isinstance(thing, type):
             waiting += [base for base in thing.__mro__[1:] if _is_user_code(base)]
-        for function in _functions(thing):
+        for function in _list_functions(thing):
             for place, value in _iter_globals_read(function):
                 if isinstance(value, (type, FunctionType)) and _is_user_code(value):
                     waiting.append(value)
@@ -207,16 +208,16 @@ def _is_package_code(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).partition(".")[0] == "transferability"
 
 
-def _source(thing: Any) -> str:
+def _read_source(thing: Any) -> str:
     """Return the source of a class or function; if there is none, a hash of its bytecode."""
     try:
         return inspect.getsource(thing)
     except (OSError, TypeError):
-        code = [marshal.dumps(function.__code__) for function in _functions(thing)]
+        code = [marshal.dumps(function.__code__) for function in _list_functions(thing)]
         return sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
 
 
-def _functions(thing: Any) -> list[Any]:
+def _list_functions(thing: Any) -> list[Any]:
     """Return a function itself, or the functions of a class."""
     if not isinstance(thing, type):
         thing = getattr(thing, "__func__", thing)
