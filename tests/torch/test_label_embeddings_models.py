@@ -71,12 +71,12 @@ def test_vision_encoders_embed_images(tmp_path: Path) -> None:
 def test_the_cache_knows_encoder_and_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transferability.models import _encode
+    from transferability.models import _label_embeddings
 
     runs: list[int] = []
-    encode = _encode.encode
+    encode = _label_embeddings.encode
     monkeypatch.setattr(
-        _encode, "encode", lambda m, raw, n: runs.append(len(raw)) or encode(m, raw, n)
+        _label_embeddings, "encode", lambda m, raw, n: runs.append(len(raw)) or encode(m, raw, n)
     )
     first, second = tiny.bert(tmp_path / "a"), tiny.roberta(tmp_path / "b")
     cache = tmp_path / "cache"

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from transferability import DataError, DtypeError, models
-from transferability.models._encode import encode
+from transferability.models._label_embeddings import encode
 from transferability.models._taps import find_last_linear, find_stages
 from transferability.torch._pooling import pool_rows
 from transferability.torch._tensors import select_features

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from transferability import DataError, DtypeError, models
-from transferability.models._encode import encode
+from transferability.models._label_embeddings import encode
 from transferability.models._onnx import OnnxModel
 
 MAKERS = """

@@ -1,47 +1,40 @@
-"""Raw items with labels, as models with their own preprocessing read them.
+"""Raw items with labels, which models read with their own preprocessing.
 
-A ``Data`` is sent to the subprocess of every model, so its items must pickle; an image folder
-sends its paths. Its digest is a hash of the content: it is the same after files are moved, copied
-or touched, and differs after a change of one pixel, one letter or the order of the rows.
+A ``Data`` is pickled for the subprocess of every model; an image folder is pickled as paths. Its
+digest is a hash of the content. It stays the same when files are moved, copied or touched, and
+changes with one pixel, one letter or the order of the rows.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import instance_of
-from .hashing import update_hash
+from ..errors import DtypeError
 
-__all__ = ["Data", "Subset", "detect_kind"]
+__all__ = ["Data", "LazyItems", "Subset", "detect_kind"]
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """Items that a model can read, and their labels.
 
-    Attributes
-    ----------
-    kind : {"text", "image", "array"}
-        Type of an item: a str, a pair of str or a list of words; a picture; anything else.
-    items : sequence
-        Items by position. Its method ``content(i)``, where there is one, returns the value to
-        hash in place of the item.
-    labels : sequence
-        An entry for each item: one label, a row of targets, a list (a tag for each word) or an
-        array (a label for each pixel).
-    is_table : bool
-        Whether inputs and labels were selected among named columns.
+    An item of kind "text" is a str, a pair of str or a list of words; of kind "image" a picture; of
+    kind "array" anything else. `items` is a sequence; if it has a method ``content(i)``, that
+    returns the value to hash in place of item i. `labels` has an entry for each item: one label, a
+    row of targets, a list with a tag for each word, or an array with a label for each pixel.
     """
 
     kind: str
     items: Any
     labels: Any
-    is_table: bool = False
+    is_table: bool = False  # whether inputs and labels were selected among named columns
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -62,7 +55,7 @@ class Data:
         return self.items.rows[row] if isinstance(self.items, Subset) else row
 
     def sample(self, max_samples: int | None, seed: int) -> Data:
-        """Draw at most `max_samples` rows without replacement; they keep their order."""
+        """Draw a random subset of at most `max_samples` rows, without replacement, in order."""
         if max_samples is None or max_samples >= len(self):
             return self
         drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
@@ -81,10 +74,30 @@ class Data:
         state = hashlib.blake2b(f"{self.kind}|{len(self)}|".encode(), digest_size=20)
         content = getattr(self.items, "content", self.items.__getitem__)
         for row in range(len(self)):
-            update_hash(state, content(row))
+            _update_hash(state, content(row))
         labels = self.labels
-        update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
+        _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
         return state.hexdigest()
+
+
+class LazyItems:
+    """Items that are computed on access, as ``read(source[i])``, and can be pickled."""
+
+    def __init__(self, source: Any, read: Callable[[Any], Any]) -> None:
+        self.source, self.read = source, read
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.source)
+
+    def __getitem__(self, i: int) -> Any:
+        """Read an item."""
+        return self.read(self.source[i])
+
+    def content(self, i: int) -> Any:
+        """Return the value that identifies an item: the path of a file, whose bytes are hashed."""
+        entry = self.source[i]
+        return entry if isinstance(entry, os.PathLike) else self.read(entry)
 
 
 class Subset:
@@ -107,9 +120,59 @@ class Subset:
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of inputs, "text", "image" or "array", by the first of them."""
+    """Return the kind of the first input: "text", "image" or "array"."""
     first = inputs[0] if len(inputs) else None
     words = isinstance(first, (list, tuple)) and first and isinstance(first[0], str)
     if isinstance(first, str) or words:
         return "text"
     return "image" if instance_of(first, "PIL.Image", "Image") else "array"
+
+
+def _update_hash(state: Any, value: Any) -> None:
+    """Add a value to a ``hashlib`` hash, prefixed by its kind and length.
+
+    The value is a number, text, bytes, PIL image, array, tensor, a path (hashed as the bytes of
+    its file), or a list or mapping of these; others raise DtypeError. The prefix distinguishes
+    sequences whose concatenated contents are equal.
+    """
+    if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
+        value = value.item() if isinstance(value, np.generic) else value
+        _update(state, type(value).__name__, repr(value).encode())
+    elif isinstance(value, str):
+        _update(state, "str", value.encode("utf-8", "surrogatepass"))
+    elif isinstance(value, (bytes, bytearray)):
+        _update(state, "bytes", bytes(value))
+    elif isinstance(value, Mapping):
+        _update(state, "dict", str(len(value)).encode())
+        for key in sorted(value, key=str):
+            _update_hash(state, str(key))
+            _update_hash(state, value[key])
+    elif isinstance(value, (list, tuple)):
+        _update(state, "list", str(len(value)).encode())
+        for entry in value:
+            _update_hash(state, entry)
+    elif isinstance(value, os.PathLike):
+        with open(value, "rb") as file:
+            _update(state, "bytes", file.read())
+    elif instance_of(value, "PIL.Image", "Image"):
+        _update(state, f"image|{value.mode}|{value.size}", value.tobytes())
+    else:
+        if instance_of(value, "torch", "Tensor"):
+            value = value.detach().cpu().numpy()
+        array = np.asarray(value)
+        if array.dtype.kind != "O":
+            content = np.ascontiguousarray(array).data
+            _update(state, f"array|{array.dtype.str}|{array.shape}", content)
+        elif array.ndim:
+            _update_hash(state, [array.shape, *array.ravel().tolist()])
+        else:
+            raise DtypeError(
+                f"data has an item of type {type(value).__name__}, which cannot be told from "
+                f"others by its content; give texts, pictures or arrays"
+            )
+
+
+def _update(state: Any, kind: str, content: Any) -> None:
+    size = content.nbytes if isinstance(content, memoryview) else len(content)
+    state.update(f"{kind}:{size}:".encode())
+    state.update(content)

@@ -22,42 +22,22 @@ SEGMENTATION = "segmentation"
 class LabelledData(NamedTuple):
     """Data with validated labels, and the prediction target that they define.
 
-    Attributes
-    ----------
-    data : Data
-        Its labels are converted, so that every batch is read as the same task.
-    target : Target
-        Of all rows; for segmentation, of the classes only.
-    n_rows : int or None
-        Number of rows of features: items or labelled words. None for segmentation, where it
-        depends on the size of the model's maps.
-    groups : Groups or None
-        For words, the text of each word: the unit of resampling.
+    `n_rows` is the number of rows of features: items or labelled words. It is None for
+    segmentation, where it depends on the size of the model's maps.
     """
 
-    data: Data
-    target: Target
+    data: Data  # its labels are converted, so that every batch is read as the same task
+    target: Target  # of all rows; for segmentation, of the distinct classes
     n_rows: int | None
-    groups: Groups | None = None
+    groups: Groups | None = None  # for words, the text of each word: the unit of resampling
 
 
 def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -> LabelledData:
     """Read all labels, decide the task, and convert the labels of each item accordingly.
 
-    Parameters
-    ----------
-    data : Data
-        Items with raw labels.
-    task : str
-        "auto", "token", "segmentation", or a task of :func:`read_target`.
-    bio : {"strip", "keep"}
-        Whether BIO prefixes of token labels are removed.
-    ignore : collection of int
-        Labels of pixels to leave out, in addition to -100.
-
-    Returns
-    -------
-    labelled : LabelledData
+    `task` is "auto", "token", "segmentation", or a task of :func:`read_target`. `bio` is "strip"
+    or "keep", for the BIO prefixes of token labels. `ignore` lists labels of pixels to leave out
+    in addition to -100.
     """
     if task == SEGMENTATION:
         return LabelledData(data, _read_pixel_target(data, ignore), None)
@@ -92,7 +72,7 @@ def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
                 f"for each pixel"
             )
         if array.dtype.kind == "f":
-            found = read_target(np.array([0.5, 1.5]), "regression")
+            found = read_target(np.array([0.5, 1.5]), "regression")  # a placeholder: only the task
             return replace(found, note="regression of positions, as their labels are real numbers")
         values.update(np.unique(array).tolist())
     values -= {IGNORED, *ignore}
@@ -105,7 +85,7 @@ def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
 def read_word_labels(
     words: Sequence[Sequence[str]], labels: Sequence[Any], bio: str = "strip"
 ) -> list[list[Any]]:
-    """Return a label for each word; None where it is None or −100, the ignored label."""
+    """Return a label for each word; ignored labels, None and -100, become None."""
     listed = []
     for row, tags in enumerate(labels):
         if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
@@ -115,10 +95,10 @@ def read_word_labels(
         if len(tags) != len(words[row]):
             raise DataError(
                 f"labels[{row}] has {len(tags)} entries for {len(words[row])} words; give one for "
-                f"each word, None where there is none"
+                f"each word, None for a word without a label"
             )
         tags = tags.tolist() if hasattr(tags, "tolist") else tags
-        listed.append([None if _is_ignored(tag) else _strip_prefix(tag, bio) for tag in tags])
+        listed.append([_read_tag(tag, bio) for tag in tags])
     return listed
 
 
@@ -130,9 +110,7 @@ def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
     return flat
 
 
-def _strip_prefix(tag: Any, bio: str) -> Any:
-    return strip_bio_prefix(tag) if bio == "strip" and isinstance(tag, str) else tag
-
-
-def _is_ignored(tag: Any) -> bool:
-    return tag is None or (not isinstance(tag, str) and bool(tag == IGNORED))
+def _read_tag(tag: Any, bio: str) -> Any:
+    if isinstance(tag, str):
+        return strip_bio_prefix(tag) if bio == "strip" else tag
+    return None if tag is None or tag == IGNORED else tag

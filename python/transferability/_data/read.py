@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array, instance_of
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, detect_kind
+from .data import Data, LazyItems, detect_kind
 
 __all__ = ["read_data"]
 
 
 def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto") -> Data:
-    """Read inputs and labels from any supported container.
+    """Read inputs and labels from a container, as :func:`transferability.rank_models` takes it.
 
-    Parameters
-    ----------
-    data : tuple, datasets.Dataset, torch Dataset, DataFrame, or path
-        (inputs, labels); a data set of (input, label); a table with named columns; a folder with
-        one subfolder of pictures for each class; a .csv, .tsv, .jsonl or .parquet file.
-    label, text : str or list of str, optional
-        Columns of a table. Two columns of text are a pair.
-    task : str
-        "token" requires lists of words.
-
-    Returns
-    -------
-    data : Data
-
-    Raises
-    ------
-    DataError, DtypeError
-        If there are no items, a column is missing or not determined, or a label is missing.
+    `label` and `text` name columns of a table; two columns of text are a pair. The task "token"
+    requires lists of words.
     """
-    _check_columns(label=label, text=text)
+    for argument, value in (("label", label), ("text", text)):
+        several = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
+        if value is not None and not isinstance(value, str) and not several:
+            raise DtypeError(
+                f"{argument} names a column of a table, got {type(value).__name__}; inputs and "
+                f"labels are one argument: data=(inputs, labels)"
+            )
     if isinstance(data, Data):
         found = data
     elif isinstance(data, (str, os.PathLike)):
@@ -71,16 +61,6 @@ def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto"
     return found
 
 
-def _check_columns(**columns: Any) -> None:
-    for name, value in columns.items():
-        several = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
-        if value is not None and not isinstance(value, str) and not several:
-            raise DtypeError(
-                f"{name} names a column of a table, got {type(value).__name__}; inputs and labels "
-                f"are one argument: data=(inputs, labels)"
-            )
-
-
 def _read_arrays(inputs: Any, labels: Any) -> Data:
     for name, value in (("inputs", inputs), ("labels", labels)):
         is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
@@ -97,21 +77,8 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
     return Data(detect_kind(inputs), inputs, labels)
 
 
-class _PairInputs:
-    """The inputs of a torch-style data set of (input, label)."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, i: int) -> Any:
-        return self.dataset[i][0]
-
-
 def _read_pairs(dataset: Any) -> Data:
-    """Read a data set of (input, label); labels come from the pairs, so that transforms apply."""
+    """Read a data set of (input, label), with its transforms of labels applied."""
     labels: list[Any] = []
     for i in range(len(dataset)):
         pair = dataset[i]
@@ -123,12 +90,8 @@ def _read_pairs(dataset: Any) -> Data:
         if instance_of(value, "torch", "Tensor"):
             value = value.detach().cpu().numpy()
         labels.append(value.item() if getattr(value, "ndim", 1) == 0 else value)
-    inputs = _PairInputs(dataset)
-    return Data(detect_kind(inputs), inputs, _stack(labels))
-
-
-def _stack(labels: list[Any]) -> list[Any] | NDArray[Any]:
-    """Stack rows of targets of one shape; other labels stay a list."""
-    arrays = all(hasattr(label, "shape") for label in labels)
-    same = arrays and len({label.shape for label in labels}) == 1
-    return np.stack(labels) if same else labels
+    # Rows of targets of one shape are stacked; other labels stay a list.
+    shapes = {getattr(label, "shape", None) for label in labels}
+    is_stacked = len(shapes) == 1 and None not in shapes
+    inputs = LazyItems(dataset, operator.itemgetter(0))
+    return Data(detect_kind(inputs), inputs, np.stack(labels) if is_stacked else labels)

@@ -14,7 +14,7 @@ import numpy as np
 from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
 from .._util.optional import need
 from ..errors import DataError
-from .data import Data, detect_kind
+from .data import Data, LazyItems, detect_kind
 
 __all__ = ["TABLES", "read_columns", "read_dataset", "read_path"]
 
@@ -24,43 +24,6 @@ Columns: TypeAlias = dict[str, list[Any]]
 _PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
 _INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
-
-
-class _ImageFiles:
-    """Picture files, opened on access and converted to RGB."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, i: int) -> Any:
-        from PIL import Image
-
-        try:
-            with Image.open(self.paths[i]) as picture:
-                return picture.convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise DataError(f"{self.paths[i]} cannot be read: {error}") from error
-
-    def content(self, i: int) -> Path:
-        """Return the file, whose bytes are hashed."""
-        return self.paths[i]
-
-
-class _DatasetColumns:
-    """The input columns of a Hugging Face data set, one item a row."""
-
-    def __init__(self, dataset: Any, names: Sequence[str]) -> None:
-        self.dataset, self.names = dataset.select_columns(list(names)), names
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, i: int) -> Any:
-        row = self.dataset[i]
-        return _join_parts([row[name] for name in self.names])
 
 
 def read_path(path: str, label: Any, text: Any) -> Data:
@@ -110,7 +73,7 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
         columns = [np.column_stack([np.asarray(column) for column in columns])]
-    items = _DatasetColumns(dataset, inputs)
+    items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
     kind = "image" if inputs[0] in pictures else detect_kind(items)
     return Data(kind, items, columns[0], is_table=True)
 
@@ -128,13 +91,23 @@ def _read_folder(folder: Path) -> Data:
             f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
             f"as the class"
         )
-    return Data("image", _ImageFiles(paths), labels)
+    return Data("image", LazyItems(paths, _open_picture), labels)
+
+
+def _open_picture(path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _select_columns(
     columns: Iterable[str], asked: Any, usual: Sequence[str], argument: str, name: str
 ) -> list[str]:
-    """Return the requested columns, or by default the first with a usual name or the only one."""
+    """Return the requested columns, or by default the first with a usual name, or the only one."""
     there = list(columns)
     wanted = [asked] if isinstance(asked, str) else list(asked or ())
     missing = [column for column in wanted if column not in there]
@@ -153,6 +126,10 @@ def _select_columns(
 
 def _join_parts(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
+
+
+def _join_row(columns: Sequence[str], row: Mapping[str, Any]) -> Any:
+    return _join_parts([row[column] for column in columns])
 
 
 def _name_classes(values: Any, kind: Any, column: str) -> Any:

@@ -1,4 +1,4 @@
-"""Extract features of all data in one pass over a model; batches that do not fit are halved."""
+"""Extract features of all data with one model; halve the batch size when memory runs out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy as np
 from .._data.data import Data
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError
-from .job import FEATURES, OUTPUTS, STATS, Report
-from .options import ExtractionOptions
+from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
 __all__ = ["ExtractedLayer", "ExtractionRun"]
 
@@ -21,35 +20,17 @@ _REPORT_INTERVAL = 0.1
 
 
 class ExtractedLayer(NamedTuple):
-    """The cache entry of one layer.
+    """The cache entry of one layer."""
 
-    Attributes
-    ----------
-    files : dict of str to bytes or ndarray
-        Statistics, and features and outputs if they are kept.
-    facts : dict
-        Shape, task and number of constant columns.
-    """
-
-    files: dict[str, Any]
-    facts: dict[str, Any]
+    files: dict[str, Any]  # statistics as bytes; features and outputs as arrays if they are kept
+    facts: dict[str, Any]  # shape, task and number of constant columns
 
 
 class ExtractionRun:
-    """One pass of the data through a model, with a batch size that fits into memory.
+    """One pass of the data through an open model, with a batch size that fits into memory.
 
-    Parameters
-    ----------
-    model : Model
-        An open model.
-    data : Data
-        Items and labels.
-    options : ExtractionOptions
-        With the names of layers and pooling.
-    report : callable
-        Progress callback.
-    notes : list of str
-        Gets a note if the batch size was reduced.
+    The options name the layers and the pooling. If the batch size is reduced, a note is appended
+    to `notes`.
     """
 
     def __init__(
@@ -61,13 +42,12 @@ class ExtractionRun:
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
-        while True:
-            found = self._try_pass()
-            if found is not None:
-                return found
+        while (found := self._try_pass()) is None:
+            pass
+        return found
 
     def _try_pass(self) -> dict[str, ExtractedLayer] | None:
-        """Extract all layers; None if a batch failed after its rows were counted in some layers."""
+        """Extract all layers; return None if a failed batch was already counted in some layers."""
         from ..torch import extract
         from ..torch._feeding import open_feed
 
@@ -108,12 +88,12 @@ class ExtractionRun:
         except Exception as error:
             if not is_out_of_memory(error) or self._batch_size == 1:
                 raise
-            if isinstance(error, OutOfMemoryError):  # of the statistics, at any batch size
+            if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
                 raise
             reason = " ".join(str(error).split())[:100] or "out of memory"
         else:
             return True
-        # Outside the except clause, where the traceback would keep the batch's tensors alive.
+        # After the except clause, so that no traceback keeps the tensors of the batch alive.
         self._batch_size = max(1, self._batch_size // 2)
         self._notes[:] = [note for note in self._notes if not note.startswith("batches of ")]
         self._notes.append(f"batches of {self._batch_size} rows, for lack of memory ({reason})")

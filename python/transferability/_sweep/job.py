@@ -1,15 +1,16 @@
-"""The work on one model of a sweep, and its result, as they are sent between processes."""
+"""The job of one model in a sweep, its options and its result: values that are pickled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .._data.data import Data
-from .options import ExtractionOptions
+from ..errors import DataError, DtypeError
 
-__all__ = ["FEATURES", "MEAN", "OUTPUTS", "STATS", "Job", "JobResult", "Report"]
+__all__ = ["FEATURES", "MEAN", "OUTPUTS", "STATS", "ExtractionOptions", "Job", "JobResult"]
+__all__ += ["Report", "check_counts", "check_layers"]
 
 #: Files of a cache entry.
 STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
@@ -17,49 +18,76 @@ STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
 MEAN = "mean"
 #: Progress callback: (stage, rows done, rows in all, rows per second, peak memory in bytes).
 Report = Callable[[str, int, int, float, int], object]
+_STORED = ("keep_features", "outputs")
+#: Fields that are not part of a cache key. Each layer has a key of its own. The device changes only
+#: the rounding, and the batch size and number of threads nothing. An entry with features or
+#: outputs also serves sweeps that do not need these.
+_NOT_IN_KEYS = ("layers", "average", "batch_size", "device", "n_threads", *_STORED)
+_OF_POSITIONS = ("positions", "ignore", "seed")
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """How the features of every model are computed.
+
+    `layers` and `pool` are resolved to names when a model is open. `positions`, `ignore` and `seed`
+    concern segmentation only.
+    """
+
+    layers: str | tuple[str, ...] = "default"  # "default", "last", "all", or names
+    average: bool = False  # whether the mean of these layers is a layer too
+    pool: str | None = None  # pooling of tokens or positions; None for the model's own
+    batch_size: int = 32  # maximum number of items in a batch
+    device: str | None = None
+    dtype: str | None = None  # number format of the weights
+    amp: str | None = None  # number format of automatic mixed precision
+    max_length: int | None = None  # maximum number of tokens of a text
+    task: str = "auto"  # "classification", "regression" or "multilabel" once labels are read
+    class_scatters: bool = False  # whether the statistics hold the scatter of every class
+    keep_features: bool = False  # whether features are stored beside the statistics
+    outputs: bool = False  # whether outputs of the model's head are stored
+    positions: int | None = None  # maximum number of positions of an image; None for other tasks
+    ignore: tuple[int, ...] = ()  # labels to leave out in addition to -100
+    seed: int = 0  # of the sample of positions
+    n_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Validate counts and the seed."""
+        check_counts(batch_size=self.batch_size, max_length=self.max_length)
+        check_counts(positions=self.positions)
+        check_counts(least=0, seed=self.seed)
+
+    def extraction_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``transferability.torch.extract``, without layers."""
+        names = ("pool", "amp", "task", "class_scatters", "keep_features", "outputs", "average")
+        more = _OF_POSITIONS if self.positions is not None else ()
+        return {name: getattr(self, name) for name in (*names, *more, "n_threads")}
+
+    def key_facts(self) -> dict[str, str]:
+        """Return the fields that determine the statistics of a layer, for a cache key."""
+        left_out = _NOT_IN_KEYS + (_OF_POSITIONS if self.positions is None else ())
+        names = (field.name for field in fields(self) if field.name not in left_out)
+        return {name: repr(getattr(self, name)) for name in names}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model to extract features from. Every attribute can be pickled.
+    """One model to extract features from. Every attribute can be pickled."""
 
-    Attributes
-    ----------
-    name : str
-        Name in the ranking.
-    model : str or object
-        As ``transferability.models.open_model`` takes it.
-    data : Data
-        Items with converted labels.
-    digest : str
-        Hash of the data.
-    options : ExtractionOptions
-        How features are computed.
-    cache : str
-        Folder of the cache.
-    is_kept : bool
-        Whether the cache persists after the sweep.
-    resume : bool
-        Whether entries of the cache are used.
-    n_rows : int or None
-        Expected number of rows; None if it depends on the model.
-    """
-
-    name: str
-    model: Any
-    data: Data
-    digest: str
+    name: str  # in the ranking
+    model: Any  # as ``transferability.models.open_model`` takes it
+    data: Data  # items with converted labels
+    digest: str  # hash of the data
     options: ExtractionOptions
-    cache: str
-    is_kept: bool = True
-    resume: bool = True
-    n_rows: int | None = None
+    cache: str  # folder of the cache
+    is_kept: bool = True  # whether the cache persists after the sweep
+    resume: bool = True  # whether entries of the cache are used
+    n_rows: int | None = None  # expected rows of features; None if it depends on the model
 
     def needed_files(self) -> tuple[str, ...]:
         """Return the names of the files that a cache entry must have."""
-        options = self.options
-        features = (FEATURES,) if options.keep_features else ()
-        return (STATS, *features, *((OUTPUTS,) if options.outputs else ()))
+        features = (FEATURES,) if self.options.keep_features else ()
+        return (STATS, *features, *((OUTPUTS,) if self.options.outputs else ()))
 
 
 @dataclass(frozen=True)
@@ -68,3 +96,26 @@ class JobResult:
 
     keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
+
+
+def check_layers(layers: object) -> str | tuple[str, ...]:
+    """Validate the argument `layers`; return a name, or a tuple of names."""
+    if isinstance(layers, str):
+        return layers
+    names = tuple(layers) if isinstance(layers, Sequence) else (layers,)
+    if not all(isinstance(name, str) for name in names):
+        raise DtypeError(
+            f"layers is {layers!r}; give 'default', 'last', 'all', or a list of names of layers"
+        )
+    if not names:
+        raise DataError("layers is empty; name at least one, or give 'default', 'last' or 'all'")
+    return names
+
+
+def check_counts(least: int = 1, **counts: object) -> None:
+    """Raise an error if a value is neither None nor an integer of at least `least`."""
+    for name, value in counts.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise DtypeError(f"{name} must be a whole number, got {value!r}")
+        if isinstance(value, int) and value < least:
+            raise DataError(f"{name} must be at least {least}, got {value}")

@@ -24,21 +24,11 @@ AGGREGATES = ("last", "mean", "best")
 
 @dataclass(frozen=True)
 class LayerScoringPlan:
-    """How the layers of every model are scored.
+    """How the layers of every model are scored."""
 
-    Attributes
-    ----------
-    requests : mapping of str to dict
-        Native options by metric; the first metric sorts.
-    shared : Inputs
-        Labels and label embeddings, which all models share.
-    aggregate : {"last", "mean", "best"}
-        Which layer's scores a model's row has.
-    """
-
-    requests: Mapping[str, dict[str, Any]]
-    shared: Inputs
-    aggregate: str
+    requests: Mapping[str, dict[str, Any]]  # native options by metric; the first metric sorts
+    shared: Inputs  # labels and label embeddings, which all models share
+    aggregate: str  # one of AGGREGATES: the layer whose scores a model's row has
 
 
 def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
@@ -48,7 +38,7 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
     for layer, key in result.keys.items():
         entry = cache.get(key, job.needed_files())
         if entry is None:
-            raise DataError(f"the cache lost what was just written to it; is {cache.root} full?")
+            raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
     layer, notes = _select_layer(rows, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
@@ -73,14 +63,13 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     else:
         inputs = _read_stored_inputs(entry, plan.shared)
     row = build_stats_row(job.name, stats, plan.requests, inputs, job.options.n_threads)
-    # The statistics were given the task; how it was decided is known from all labels.
+    # Statistics store the task only; the note on how it was decided is that of all labels.
     note = plan.shared.target.note
     scores = {name: score.replace(task_note=note) for name, score in row.scores.items()}
-    reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
-    can_reload = inputs.features is not None and job.is_kept
-    return row.replace(
-        scores=scores, notes=(*notes, *row.notes), inputs=reload if can_reload else None
-    )
+    reload = None
+    if inputs.features is not None and job.is_kept:
+        reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
+    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload)
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:

@@ -1,4 +1,4 @@
-"""Plan a sweep: which models, which metrics, and which data the metrics need of every model."""
+"""Plan a sweep: expand the models, select metrics, and extract only the data that they need."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .._inputs.inputs import Inputs, read_inputs
-from .._inputs.target import Target
+from .._inputs.inputs import Inputs
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from ..errors import DataError, DtypeError
-from .options import ExtractionOptions
+from .job import ExtractionOptions
 
-__all__ = ["expand_models", "plan_sweep", "read_shared_inputs"]
+__all__ = ["expand_models", "plan_sweep"]
 
+#: Inputs of metrics that are computed from the outputs of a model's own head.
 _OF_HEADS = frozenset({"source_probs", "source_stats", "source_labels"})
 
 
@@ -38,13 +38,6 @@ def expand_models(models: object) -> dict[str, Any]:
     return named
 
 
-def read_shared_inputs(label_embeddings: object, target: Target) -> Inputs:
-    """Validate the inputs that all models share: labels and label embeddings."""
-    if label_embeddings is None:
-        return Inputs(target)
-    return read_inputs(None, None, label_embeddings=label_embeddings, target=target)
-
-
 def plan_sweep(
     metrics: str | Sequence[str],
     metric_options: Mapping[str, object],
@@ -52,27 +45,11 @@ def plan_sweep(
     extraction: ExtractionOptions,
     has_rows: bool,
 ) -> tuple[Plan, ExtractionOptions]:
-    """Select the metrics to compute, and extend the extraction options by what they need.
+    """Select the metrics to compute, and extend the extraction options by their needs.
 
-    Parameters
-    ----------
-    metrics : str or sequence of str
-        Names, "all" or "recommended".
-    metric_options : mapping
-        The user's options of metrics.
-    shared : Inputs
-        Labels and label embeddings.
-    extraction : ExtractionOptions
-        As the user set them.
-    has_rows : bool
-        Whether all models have the same rows, so that metrics may read samples and outputs.
-
-    Returns
-    -------
-    plan : Plan
-        Metrics with validated options, and metrics that do not apply with the reason.
-    extraction : ExtractionOptions
-        With the task, and class scatters, features and outputs if a metric needs them.
+    `shared` holds the labels and label embeddings; `has_rows` is true if all models have the same
+    rows, so that metrics may read samples and outputs. The returned options have the task, and
+    switch on class scatters, features and outputs if a metric needs them.
     """
     task = shared.target.task
     names = [] if metrics == "all" else metric_names(metrics)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from .._util.progress import open_bar
 
@@ -14,35 +13,21 @@ __all__ = ["Sweep", "SweepProgress", "SweepState"]
 
 @dataclass(frozen=True)
 class SweepState:
-    """The state of a sweep, as a progress function gets it.
+    """The state of a sweep, which is passed to a progress function.
 
-    Attributes
-    ----------
-    model : str
-        Name of the current model; "" while the data are read.
-    index, n_models : int
-        Number of the current model, from 1, and number of models.
-    stage : {"reading", "loading", "extracting", "saving", "scoring", "done"}
-        The current step for this model.
-    done, total : int
-        Rows of the data.
-    rows_per_second : float
-        Speed for this model so far; 0 where unknown.
-    seconds_left : float or None
-        Estimate for all models, from the mean time of the models so far; None at first.
-    peak_bytes : int
-        Peak memory of the model's process, or of its device; 0 where unknown.
+    The stages of a model are "loading", "extracting", "saving", "scoring" and "done", after the
+    stage "reading" of the data. Unknown speed and memory are 0.
     """
 
-    model: str
-    index: int
+    model: str  # name of the current model; "" while the data are read
+    index: int  # number of the current model, from 1
     n_models: int
     stage: str
-    done: int = 0
+    done: int = 0  # rows of the data
     total: int = 0
-    rows_per_second: float = 0.0
-    seconds_left: float | None = None
-    peak_bytes: int = 0
+    rows_per_second: float = 0.0  # for this model so far
+    seconds_left: float | None = None  # for all models, from the mean time of finished ones
+    peak_bytes: int = 0  # peak memory of the model's process, or of its device
 
     def __str__(self) -> str:
         """Return the state as one line."""
@@ -58,89 +43,70 @@ class SweepState:
         return of + ", ".join(parts)
 
 
-#: None: a line on a terminal if tqdm is installed; True, False: always, never; or a function.
+#: None shows a line on a terminal if tqdm is installed, True always, False never; or a function.
 SweepProgress = bool | Callable[[SweepState], object] | None
 
 
 class Sweep:
     """The display of a sweep: reports states to a function, a tqdm line, or nowhere."""
 
-    def __init__(self, progress: SweepProgress, names: Sequence[str]) -> None:
-        self._names, self._index = names, 0
+    def __init__(self, progress: SweepProgress, n_models: int) -> None:
         self._progress = progress
         self._bar = None if callable(progress) else open_bar(progress, bar_format="{desc}")
         self._start = time.perf_counter()
-        self._state = SweepState("", 0, len(names), "reading")
-        self._finished: list[float] = []
+        self._state = SweepState("", 0, n_models, "reading")
+        self._finished: list[float] = []  # seconds of every finished model
 
-    def __enter__(self) -> Sweep:
-        """Return the display; the end of the block removes its line."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        """Remove the line."""
+    def close(self) -> None:
+        """Remove the tqdm line."""
         if self._bar is not None:
             self._bar.close()
 
-    def reading(self, total: int) -> None:
-        """Report that the data are being read."""
-        self._report(SweepState("", 0, len(self._names), "reading", 0, total))
-
-    def model(self, name: str) -> Callable[[str, int, int, float, int], None]:
-        """Start a model; return the function that its process reports to."""
-        self._index += 1
+    def start_model(self, name: str) -> None:
+        """Report that a model is being loaded."""
+        self._state = replace(self._state, model=name, index=self._state.index + 1)
         self._start = time.perf_counter()
-        index, n_models = self._index, len(self._names)
-        self._report(SweepState(name, index, n_models, "loading", seconds_left=self._left(0, 0)))
+        self.report("loading")
 
-        def report(stage: str, done: int, total: int, rate: float, peak: int) -> None:
-            left = self._left(done if stage == "extracting" else 0, total)
-            self._report(SweepState(name, index, n_models, stage, done, total, rate, left, peak))
-
-        return report
-
-    def done(self) -> None:
+    def finish_model(self) -> None:
         """Report that the current model is done."""
         self._finished.append(time.perf_counter() - self._start)
-        state = self._state
-        left = self._left(0, 0) if self._index < len(self._names) else 0.0
-        self._report(
-            SweepState(state.model, state.index, state.n_models, "done", seconds_left=left)
-        )
+        self.report("done")
 
-    def where(self) -> str:
-        """Return the current stage in words, for a model whose process died."""
-        state = self._state
-        at = (
-            f", after {state.done:,} of {state.total:,} rows" if state.stage == "extracting" else ""
-        )
-        return f"while {state.stage}{at}"
-
-    def _left(self, done: int, total: int) -> float | None:
-        """Estimate the seconds left: of this model from its rows, of others from the mean."""
-        spent = time.perf_counter() - self._start
-        this = spent * (total - done) / done if done else None
-        each = sum(self._finished) / len(self._finished) if self._finished else None
-        if each is None:
-            each = None if this is None else spent + this
-        if each is None:
-            return None
-        now = max(each - spent, 0.0) if this is None else this
-        if len(self._finished) == self._index:  # between models
-            now = 0.0
-        return now + each * (len(self._names) - self._index)
-
-    def _report(self, state: SweepState) -> None:
+    def report(
+        self, stage: str, done: int = 0, total: int = 0, rate: float = 0.0, peak: int = 0
+    ) -> None:
+        """Report the progress of the current model: the ``Report`` callback of its job."""
+        model, index, n_models = self._state.model, self._state.index, self._state.n_models
+        left = self._estimate_left(done if stage == "extracting" else 0, total)
+        state = SweepState(model, index, n_models, stage, done, total, rate, left, peak)
         self._state = state
         if callable(self._progress):
             self._progress(state)
         elif self._bar is not None:
             self._bar.set_description_str(str(state))
+
+    def where(self) -> str:
+        """Describe the current stage, for the error of a model whose process died."""
+        state = self._state
+        if state.stage != "extracting":
+            return f"while {state.stage}"
+        return f"while extracting, after {state.done:,} of {state.total:,} rows"
+
+    def _estimate_left(self, done: int, total: int) -> float | None:
+        """Estimate the seconds left from this model's rows and the mean time of finished ones."""
+        spent = time.perf_counter() - self._start
+        this = spent * (total - done) / done if done else None
+        if self._finished:
+            each = sum(self._finished) / len(self._finished)
+        elif this is not None:
+            each = spent + this
+        else:
+            return None
+        now = max(each - spent, 0.0) if this is None else this
+        if len(self._finished) == self._state.index:  # between models
+            now = 0.0
+        return now + each * (self._state.n_models - self._state.index)
 
 
 def _clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Rank models by running them: from models and data to a table."""
+"""Rank models on raw data: extract features in subprocesses, cache statistics, score layers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import tempfile
 import time
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from typing import Any
 
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
+from .._inputs.inputs import read_inputs
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking
@@ -20,10 +21,9 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
 from ..errors import MissingDependencyError
-from .job import Job
+from .job import ExtractionOptions, Job, check_counts, check_layers
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
-from .options import ExtractionOptions, check_counts, check_layers
-from .plan import expand_models, plan_sweep, read_shared_inputs
+from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
 from .worker import run_job, run_job_in_subprocess
@@ -66,71 +66,61 @@ def rank_models(
 
     Every model runs in a subprocess and stores the statistics of its features in a
     content-addressed cache. A model that crashes, runs out of memory or cannot be loaded becomes a
-    row with the reason. The same call after an interruption, even by ``kill -9``, computes only
-    what the cache lacks.
+    row with the reason. If a call is interrupted, even by ``kill -9``, the same call resumes from
+    the cache.
 
     Parameters
     ----------
     models : str, sequence of str, or mapping of str to model
-        Names as :func:`transferability.models.open_model` takes them, also with wildcards, such as
-        "timm:vit_*", "hf:bert-base-uncased" or "module:function"; ``help(transferability.models)``
-        lists the sources. The values of a mapping may also be torch modules and functions.
+        Names such as "timm:vit_*", "hf:bert-base-uncased" or "module:function", also with
+        wildcards; ``help(transferability.models)`` lists the sources. The values of a mapping are
+        models as :func:`transferability.models.open_model` takes them.
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas
         frame; a folder with one subfolder of pictures for each class; a .csv, .tsv, .jsonl or
         .parquet file of texts. Inputs are texts, pairs of texts, lists of words, pictures or
         arrays.
-    label : str or sequence of str, optional
-        Label column of a table; several for several targets. Default: "label" or another usual
-        name.
+    label, text : str or sequence of str, optional
+        Columns of a table: the label, or several targets; the text, or two for pairs of texts.
+        Default: "label" and "text", or other usual names.
     task : str, default="auto"
         Task of the labels: "classification", "regression" (also with several targets, such as
         keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
         of words), or "segmentation" (a class or a number for each pixel).
-    text : str or pair of str, optional
-        Text column of a table, or two for pairs of texts. Default: "text" or another usual name.
     layers : {"default", "last", "all"} or sequence of str, default="default"
-        Layers to score. "default" is the layer that the model's library takes features from,
-        "all" are the stem and the blocks.
+        Layers to score. "default" is the layer of the features of the model's library, and "all"
+        are the stem and the blocks.
     aggregate : {"last", "mean", "best"}, default="last"
-        Scores of a model's row if several layers are scored: those of the last layer, of the mean
-        of the layers' features (which must have one width), or of the layer where the first
-        metric is highest.
+        Scores of the row of a model with several layers: those of the last layer, of the mean of
+        the layers' features (of one width), or of the layer where the first metric is highest.
     pool : str, optional
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own.
     metrics : str or sequence of str, default="logme"
-        Metrics to compute; the first one sorts. "all" are all metrics that apply; those that
-        read samples or the models' own classes only with `keep_features` or `outputs`.
-        "recommended" as in :func:`transferability.rank`.
+        Metrics to compute; the first one sorts. "all" selects the metrics that apply; it includes
+        metrics of samples only with `keep_features`, and metrics of the models' own classes only
+        with `outputs`. "recommended" as in :func:`transferability.rank`.
     batch_size : int, default=32
-        Items in a batch, halved while memory does not suffice.
-    device : str, optional
-        Where models run. Default: the GPU if there is one, else the CPU.
-    dtype : {"float32", "float64", "float16", "bfloat16"}, optional
-        Number format of the weights. Default: as the model's library loads them.
+        Maximum number of items in a batch; halved when memory runs out.
+    device, dtype, max_length : optional
+        As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
         Number format of automatic mixed precision. Default: none.
-    max_length : int, optional
-        Maximum number of tokens of a text. Default: each model's own limit.
-    max_samples : int, optional
-        Maximum number of rows, drawn at random with `seed`, the same for all models. Default: all.
-    seed : int, default=0
-        Seed of that draw, and of the positions of segmentation.
+    max_samples, seed : int
+        Maximum number of rows, the same for all models, drawn at random by `seed`. Default: all
+        rows; 0.
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
     positions : int, default=64
-        For segmentation, the maximum number of positions of each picture, drawn with `seed`.
+        For segmentation, the maximum number of positions of each picture, drawn by `seed`.
     ignore : collection of int, default=()
         For segmentation, labels of pixels to leave out in addition to -100; often 255.
     label_embeddings : array-like or mapping, optional
         As in :func:`transferability.rank`.
-    outputs : bool, default=False
-        Whether to store the outputs of each model's own head. Switched on by metrics that need
-        them.
-    keep_features : bool, default=False
-        Whether to store the features in the cache, also for :meth:`Ranking.stability`, which
-        resamples the words of a text together. Switched on by metrics that need the samples.
+    outputs, keep_features : bool, default=False
+        Whether to store the outputs of each model's own head, and the features, in the cache.
+        Metrics that need them switch them on. :meth:`Ranking.stability` needs the features, and
+        resamples the words of a text together.
     cache : bool or path, default=True
         Folder of the cache. True: TRANSFERABILITY_CACHE, else ``transferability`` in the user's
         cache folder. False: a temporary folder.
@@ -138,7 +128,7 @@ def rank_models(
         Whether to use entries of the cache. Keys are hashes of the model's weights, code and
         preprocessing, of layer, pooling and options, and of every input and label.
     isolate : bool, default=True
-        Whether models run in subprocesses; False runs them in this process.
+        Whether models run in subprocesses.
     progress : bool or callable, optional
         None: a line on a terminal if tqdm is installed. A callable gets a ``SweepState``: model
         i of m, stage, rows per second, time left, peak memory.
@@ -162,8 +152,8 @@ def rank_models(
 
     Notes
     -----
-    With ``aggregate="best"`` a row has the maximum over layers, which is biased upwards, the more
-    so the more layers a model has. A note in the row has the number of layers.
+    With ``aggregate="best"`` a row has the maximum over layers. It is biased upwards, and the bias
+    grows with the number of layers, which a note in the row states.
 
     Examples
     --------
@@ -206,7 +196,7 @@ def rank_models(
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore)
     target, n_rows = labelled.target, labelled.n_rows
-    shared = read_shared_inputs(label_embeddings, target)
+    shared = read_inputs(None, None, label_embeddings=label_embeddings, target=target)
     (requests, skipped), extraction = plan_sweep(
         metrics, options, shared, extraction, has_rows=n_rows is not None
     )
@@ -216,8 +206,8 @@ def rank_models(
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
         else:
             folder = os.fspath(Cache(None if cache is True else cache).root)
-        sweep = stack.enter_context(Sweep(progress, tuple(named)))
-        sweep.reading(len(drawn))
+        sweep = stack.enter_context(closing(Sweep(progress, len(named))))
+        sweep.report("reading", 0, len(drawn))
         digest = labelled.data.digest()
         jobs = [
             Job(
@@ -253,13 +243,13 @@ def rank_models(
 def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
     start = time.perf_counter()
-    report = sweep.model(job.name)
+    sweep.start_model(job.name)
     try:
         if isolate:
-            result = run_isolated(run_job_in_subprocess, job, report)
+            result = run_isolated(run_job_in_subprocess, job, sweep.report)
         else:
-            result = run_job(job, report)
-        report("scoring", len(job.data), len(job.data), 0.0, 0)
+            result = run_job(job, sweep.report)
+        sweep.report("scoring", len(job.data), len(job.data))
         row = score_layers(job, result, scoring)
     except ProcessDied as error:
         row = build_failed_row(job.name, f"{error}, {sweep.where()}")
@@ -267,5 +257,5 @@ def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) 
         row = build_failed_row(job.name, str(error))
     except Exception as error:  # a failing model does not stop the sweep
         row = build_failed_row(job.name, " ".join(describe_error(error).split()))
-    sweep.done()
+    sweep.finish_model()
     return row.replace(seconds=time.perf_counter() - start)

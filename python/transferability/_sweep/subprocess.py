@@ -1,8 +1,9 @@
 """Run a function in a subprocess; a crash or kill is raised as an exception.
 
-The pools of ``multiprocessing`` are unsuitable here: they lose the task of a worker that is killed,
-and import every script again that has no ``if __name__ == "__main__"``. This module imports the
-script in the subprocess only if the function or its argument was defined in the script.
+The pools of ``multiprocessing`` are unsuitable here. They lose the task of a worker that is killed,
+and they import the main script again, which runs it if it lacks ``if __name__ == "__main__"``.
+This module imports the script in the subprocess only if the function or its argument was defined
+there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..errors import DataError, TransferabilityError
 
 __all__ = ["ProcessDied", "TaskFailed", "raise_if_importing_script", "run_isolated", "serve_task"]
 
+#: Program of the subprocess.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from transferability._sweep.subprocess import serve_task; "
@@ -51,24 +53,10 @@ class ProcessDied(Exception):
 def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[..., object]) -> Any:
     """Return ``function(argument, report)``, computed in a new process.
 
-    The subprocess ends when this process ends, in whatever way. Its output is discarded, except
-    the last line on standard error of a process that died.
-
-    Parameters
-    ----------
-    function : callable
-        Can be pickled, as can its result.
-    argument : object
-        Can be pickled.
-    report : callable
-        Called in this process with the arguments that the function calls its `report` with.
-
-    Raises
-    ------
-    TaskFailed
-        If the function raises.
-    ProcessDied
-        If the process crashes, is killed or exits.
+    Function, argument and result are pickled; the function's calls of `report` are forwarded to
+    this process. TaskFailed is raised if the function raises, ProcessDied if the process crashes,
+    is killed or exits. The subprocess ends when this process ends, even if this process is killed.
+    Its output is discarded; ProcessDied has the last line that it wrote on standard error.
     """
     script, task = _pickle_task((function, argument))
     ours, theirs = Pipe()
@@ -99,7 +87,7 @@ def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[.
 def _wait_for_result(
     pipe: Connection, process: subprocess.Popen[bytes], report: Callable[..., object]
 ) -> tuple[str, Any]:
-    """Pass reports on until the message "done" or "failed" arrives, and return it."""
+    """Forward reports until the message "done" or "failed" arrives, and return it."""
     while True:
         # A child of the subprocess may outlive it and hold the pipe open, so EOF is not enough.
         while not pipe.poll(_POLL_INTERVAL):
@@ -155,7 +143,7 @@ def _exit_with_parent(pipe: Connection) -> None:
 
 
 class _Pickler(pickle.Pickler):
-    """A pickler that records whether anything was defined in the script."""
+    """A pickler that records whether a pickled class or function was defined in the script."""
 
     uses_script = False
 
@@ -166,7 +154,7 @@ class _Pickler(pickle.Pickler):
 
 
 def _pickle_task(task: Any) -> tuple[str | None, bytes]:
-    """Pickle a task; return the path of the script if it must be imported first, and the bytes."""
+    """Pickle a task; return the path of the script to import first, if any, and the bytes."""
     buffer = io.BytesIO()
     try:
         pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
@@ -181,8 +169,8 @@ def _pickle_task(task: Any) -> tuple[str | None, bytes]:
     script = getattr(sys.modules["__main__"], "__file__", None)
     if script is None or not os.path.exists(script):
         raise TaskFailed(
-            "it was defined at a prompt or in a notebook, which a process of its own cannot "
-            "import; define it in a module, or pass isolate=False"
+            "it was defined at a prompt or in a notebook, which a subprocess cannot import; define "
+            "it in a module, or pass isolate=False"
         )
     return script, buffer.getvalue()
 

@@ -1,6 +1,6 @@
 """Run one model of a sweep: load it, extract features, and store their statistics in the cache.
 
-Statistics reach the parent process through the cache. A sweep that is killed therefore loses only
+The parent process reads the statistics from the cache. A sweep that is killed therefore loses only
 the model that is running.
 """
 
@@ -19,12 +19,11 @@ from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import ExtractionRun
-from .job import MEAN, Job, JobResult, Report
-from .options import ExtractionOptions
+from .job import MEAN, ExtractionOptions, Job, JobResult, Report
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
-#: Part of every key. Raise it when equal inputs give other statistics than in earlier versions.
+#: Part of every cache key. Increment it when statistics of equal inputs change between versions.
 _FORMAT = 1
 
 
@@ -45,7 +44,10 @@ def run_job(job: Job, report: Report) -> JobResult:
     start = time.perf_counter()
     with _collect_warnings() as notes:
         report("loading", 0, len(job.data), 0.0, peak_memory_with_device())
-        model = open_model(job.model, **job.options.loading_arguments())
+        options = job.options
+        model = open_model(
+            job.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+        )
         try:
             _check_fit(model, job.data)
             return _complete_cache(job, model, report, notes, start)
@@ -58,12 +60,8 @@ def _complete_cache(
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
     options = _resolve_options(model, job)
-    facts = {
-        "format": _FORMAT,
-        "model": model.fingerprint(),
-        "data": job.digest,
-        **options.key_facts(),
-    }
+    facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
+    facts |= options.key_facts()
     keys = {layer: compute_key({**facts, "layer": layer}) for layer in options.layers}
     if options.average:  # the mean depends on the set of layers
         keys[MEAN] = compute_key({**facts, "layers": options.layers})
@@ -107,13 +105,9 @@ def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -
     if is_token:  # an embedding of the sentence has no row for each word
         known = tuple(name for name in known if not name.endswith("sentence_embedding"))
         default = default if default in known or default not in model.layers else known[-1]
-    if layers == "default":
-        return (default,)
-    if layers == "last":
-        return known[-1:]
-    if layers == "all":
-        return known
-    return (layers,) if isinstance(layers, str) else layers
+    if not isinstance(layers, str):
+        return layers
+    return {"default": (default,), "last": known[-1:], "all": known}.get(layers, (layers,))
 
 
 def _check_fit(model: Any, data: Data) -> None:

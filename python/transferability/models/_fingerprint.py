@@ -1,50 +1,51 @@
-"""Hash everything that a model's outputs depend on: weights, structure, code, preprocessing."""
+"""Fingerprints of models: hash weights, structure, source code and preprocessing."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import importlib.metadata
+import inspect
 import json
+import marshal
 import re
-from collections.abc import Mapping
-from types import BuiltinFunctionType, FunctionType, MethodType
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import instance_of
-from ._code import collect_source, is_package_code
 
-__all__ = [
-    "hash_callable",
-    "hash_file",
-    "hash_module",
-    "hash_values",
-    "package_versions",
-    "strip_origin",
-]
+__all__ = ["hash_callable", "hash_file", "hash_module"]
+__all__ += ["hash_values", "package_versions", "strip_origin"]
 
-#: Packages whose versions stand for their code; the source of all other code is hashed.
+#: Packages whose code is identified by their version; the source of other code is hashed.
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_CHUNK = 1 << 24
-_PLAIN = (bool, int, float, str, type(None))
+_CHUNK = 1 << 24  # bytes of a file that are read at once
+_PLAIN = (bool, int, float, str, bytes, type(None))
+#: Folders of installed code.
+_INSTALLED = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 
 
 def hash_values(*parts: object) -> str:
-    """Hash values as JSON with sorted keys; values that JSON cannot hold by their repr."""
+    """Hash values as JSON with sorted keys, with the repr of values that are not JSON."""
     text = json.dumps(parts, sort_keys=True, default=_plain_repr, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def hash_module(module: Any) -> str:
-    """Hash a torch module: its tensors by name, its structure and its code.
+    """Hash a torch module: its tensors by name, its structure, its hooks and its code.
 
-    For modules of the user all attributes and their source are hashed. For modules of a library
-    these are hashed: their printed settings, attributes that are numbers, texts or functions
-    (such as activations), and configurations of transformers. Hooks of others are hashed too.
+    Of a user's modules, all attributes and the source code are hashed. Of a library's modules,
+    the hash covers printed settings, attributes that are numbers, texts or functions (such as
+    activations), and the configuration of transformers. Hooks of this package are left out.
 
     Time: about a second per gigabyte of weights. Memory: a copy of the largest tensor if the
     module is not on the CPU.
@@ -53,17 +54,17 @@ def hash_module(module: Any) -> str:
     content = [(name, _describe(tensors[name])) for name in sorted(tensors)]
     parts = [(name, m) for name, m in module.named_modules() if not hasattr(m, "is_tap")]
     structure = [(name, _structure(m)) for name, m in parts]
-    own = [(name, m) for name, m in parts if not _is_library(type(m))]
-    code = collect_source(*{type(m) for _, m in own})
+    own = [(n, m) for n, m in parts if type(m).__module__.partition(".")[0] not in _LIBRARIES]
+    code = _collect_source(*{type(m) for _, m in own})
     return hash_values(content, structure, code, [(name, _attributes(m)) for name, m in own])
 
 
 def hash_callable(function: Any) -> str:
     """Hash a function by its attribute ``fingerprint``, or else by its code.
 
-    Arguments bound by ``functools.partial``, defaults and closure variables are hashed as far as
-    they are plain values. Files and global state that the function reads are not: give the
-    function an attribute ``fingerprint`` if these may change.
+    Plain values are hashed too that ``functools.partial`` binds, or that are defaults or closure
+    variables. Files and global state that the function reads are not hashed: a function whose
+    files may change needs an attribute ``fingerprint``.
     """
     own = getattr(function, "fingerprint", None)
     if own is not None:
@@ -93,31 +94,22 @@ def strip_origin(config: Any) -> object:
     return {key: value for key, value in config.to_dict().items() if key not in away}
 
 
-def _is_library(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in _LIBRARIES
-
-
 def _structure(module: Any) -> list[object]:
     cls = type(module)
     config = strip_origin(module.config) if hasattr(module, "config") else None
     printed = _plain_repr(module.extra_repr())
-    hooks = [
-        _describe(hook)
-        for kind in ("_forward_pre_hooks", "_forward_hooks")
-        for hook in vars(module).get(kind, {}).values()
-        if not is_package_code(hook)
-    ]
-    named = f"{cls.__module__}.{cls.__qualname__}"
-    return [named, printed, _settings(module), hooks, config]
-
-
-def _settings(module: Any) -> list[tuple[str, object]]:
-    """Describe the public attributes of a library's module that are plain values or functions."""
-    return [
+    settings = [  # public attributes that are plain values or functions
         (name, _describe(value))
         for name, value in sorted(vars(module).items())
         if name[0] != "_" and "name_or_path" not in name and _is_setting(value)
     ]
+    hooks = [
+        _describe(hook)
+        for kind in ("_forward_pre_hooks", "_forward_hooks")
+        for hook in vars(module).get(kind, {}).values()
+        if not _is_package_code(hook)
+    ]
+    return [f"{cls.__module__}.{cls.__qualname__}", printed, settings, hooks, config]
 
 
 def _is_setting(value: Any) -> bool:
@@ -126,13 +118,10 @@ def _is_setting(value: Any) -> bool:
     return type(value) in _PLAIN or isinstance(value, _FUNCTIONS)
 
 
-def _attributes(thing: Any) -> dict[str, object]:
-    """Describe the public attributes of an object, without torch's internal state."""
-    return {
-        name: _describe(value)
-        for name, value in sorted(vars(thing).items())
-        if not name.startswith("_") and name != "training"
-    }
+def _attributes(module: Any) -> dict[str, object]:
+    """Describe the public attributes of a module."""
+    public = {k: v for k, v in sorted(vars(module).items()) if k[0] != "_" and k != "training"}
+    return {name: _describe(value) for name, value in public.items()}
 
 
 def _describe(value: Any, depth: int = 4) -> object:
@@ -148,16 +137,12 @@ def _describe(value: Any, depth: int = 4) -> object:
     if depth and hasattr(value, "func") and hasattr(value, "keywords"):  # functools.partial
         return [_describe(v, depth - 1) for v in (value.func, value.args, value.keywords)]
     if depth and hasattr(value, "__code__"):
-        cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-        return [
-            collect_source(value),
-            [_describe(v, depth - 1) for v in (*cells, value.__defaults__)],
-        ]
+        bound = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
+        bound.append(value.__defaults__)
+        return [_collect_source(value), [_describe(v, depth - 1) for v in bound]]
     if depth and callable(value) and hasattr(value, "__dict__") and not isinstance(value, type):
-        return [
-            collect_source(type(value)),
-            [[k, _describe(v, depth - 1)] for k, v in vars(value).items()],
-        ]
+        own = [[name, _describe(v, depth - 1)] for name, v in vars(value).items()]
+        return [_collect_source(type(value)), own]
     return _plain_repr(value)
 
 
@@ -183,3 +168,95 @@ def _is_full(cell: Any) -> bool:
 
 def _plain_repr(value: object) -> str:
     return _ADDRESS.sub("", repr(value))
+
+
+def _collect_source(*things: Any) -> list[str]:
+    """Return the source of classes and functions and of the code that they refer to, sorted.
+
+    The code of installed libraries is left out, as their versions identify it. References to other
+    code are followed by name: bases of classes, functions that are called, and plain constants of
+    modules. Dynamic access, such as ``getattr`` and data files, is not followed.
+    """
+    found: set[str] = set()
+    waiting = list(things)
+    while waiting:
+        thing = waiting.pop()
+        name = f"{thing.__module__}.{thing.__qualname__}"
+        text = f"{name}{_read_source(thing)}"
+        if text in found:
+            continue
+        found.add(text)
+        if isinstance(thing, type):
+            waiting += [base for base in thing.__mro__[1:] if _is_user_code(base)]
+        for function in _list_functions(thing):
+            for place, value in _iter_globals_read(function):
+                if isinstance(value, (type, FunctionType)) and _is_user_code(value):
+                    waiting.append(value)
+                elif _is_plain(value):
+                    found.add(f"{name} {place}={value!r}")
+    return sorted(found)
+
+
+def _is_user_code(thing: Any) -> bool:
+    """Return whether a class or function is neither installed nor of this package."""
+    module = sys.modules.get(getattr(thing, "__module__", None) or "")
+    return module is not None and not _is_package_code(thing) and _is_user_module(module)
+
+
+def _is_package_code(thing: Any) -> bool:
+    """Return whether a class or function is of this package, such as a hook of a tap."""
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == "transferability"
+
+
+def _read_source(thing: Any) -> str:
+    """Return the source of a class or function; if there is none, a hash of its bytecode."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        code = [marshal.dumps(function.__code__) for function in _list_functions(thing)]
+        return sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
+
+
+def _list_functions(thing: Any) -> list[Any]:
+    """Return a function itself, or the functions of a class."""
+    if not isinstance(thing, type):
+        thing = getattr(thing, "__func__", thing)
+        return [thing] if hasattr(thing, "__code__") else []
+    found = []
+    for value in vars(thing).values():
+        inner = [getattr(value, name, None) for name in ("__func__", "fget", "fset")]
+        found += [f for f in (value, *inner) if isinstance(f, FunctionType)]
+    return found
+
+
+def _iter_globals_read(function: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the globals that a function reads, also through modules that it names."""
+    names: set[str] = set()
+    waiting = [function.__code__]
+    while waiting:  # nested functions too
+        code = waiting.pop()
+        names |= {*code.co_names}
+        waiting += [part for part in code.co_consts if isinstance(part, CodeType)]
+    for name in sorted(names):
+        value = function.__globals__.get(name)
+        if isinstance(value, ModuleType):
+            if _is_user_module(value):
+                known = vars(value)
+                yield from ((f"{name}.{n}", known[n]) for n in sorted(names & known.keys()))
+        elif name in function.__globals__:
+            yield name, value
+
+
+def _is_user_module(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    if file is None:  # a prompt or a notebook; other modules without a file are built in
+        return module.__name__ == "__main__"
+    return not file.startswith(_INSTALLED)
+
+
+def _is_plain(value: Any, depth: int = 2) -> bool:
+    if depth and isinstance(value, (tuple, list)):
+        return all(_is_plain(entry, depth - 1) for entry in value)
+    if depth and isinstance(value, Mapping):
+        return all(_is_plain(entry, depth - 1) for entry in (*value.keys(), *value.values()))
+    return type(value) in _PLAIN

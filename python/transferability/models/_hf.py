@@ -1,4 +1,4 @@
-"""Models of transformers: encoders, the encoder of encoder–decoders, decoders, vision models."""
+"""Models of transformers: encoders, decoders, encoders of encoder–decoders, vision models."""
 
 from __future__ import annotations
 
@@ -12,24 +12,18 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, Texts
-from ._loading import is_offline, list_local_folders, loading, parse_dtype
+from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
-from ._source import SourceSpec
-from ._spec import ModelSpec
+from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_blocks
 
-__all__ = ["SOURCE", "hide_progress_bars", "resolve_max_length"]
+__all__ = ["SOURCE", "hide_progress_bars", "load_image_processor", "resolve_max_length"]
 
 _TOWERS = ("text", "vision")
-#: Maximum number of tokens where neither the tokeniser nor the positions set a limit (T5).
+#: Maximum number of tokens if neither the tokeniser nor the positions set a limit (T5).
 _LONGEST = 512
 #: Model types whose positions start after the padding index: two entries are never used.
 _SHIFTED = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "xmod")
-
-
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the local folders that a wildcard matches; the hub is not searched."""
-    return list_local_folders(spec.name, "config.json")
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -54,32 +48,33 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         kind, backbone, module = _select_parts(spec, config, whole)
         inputs = _load_preprocessing(transformers, spec, config, kind, backbone, arguments)
     module = module.to(dtype=parse_dtype(dtype)).eval()
-    if hasattr(module, "config") and hasattr(module.config, "use_cache"):
+    if hasattr(getattr(module, "config", None), "use_cache"):
         module.config.use_cache = False  # keys and values are for generation only
     blocks, taps = find_blocks(module), Taps(module)
     if config.model_type == "albert":  # its blocks share one module, which runs repeatedly
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
-    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
+    layers = [*taps.on_first_input(blocks), *blocks[:-1], last]
+    pool = _choose_pool(transformers, config, kind, backbone)
+    facts = {
+        "versions": _fingerprint.package_versions("torch", "transformers"),
+        "config": _fingerprint.strip_origin(config),
+        "revision": getattr(config, "_commit_hash", None) or spec.revision,
+    }
     return TorchModel(
-        str(spec),
-        module,
-        inputs,
-        [*first, *blocks[:-1], last],
-        last,
-        _choose_pool(transformers, config, kind, backbone),
-        {
-            "versions": _fingerprint.package_versions("torch", "transformers"),
-            "config": _fingerprint.strip_origin(config),
-            "revision": getattr(config, "_commit_hash", None) or spec.revision,
-        },
-        taps=taps,
-        device=device,
+        str(spec), module, inputs, layers, last, pool, facts, taps=taps, device=device
     )
 
 
+def load_image_processor(transformers: Any, name: Any, **arguments: Any) -> Images:
+    """Load the preprocessing of images."""
+    processor = transformers.AutoImageProcessor.from_pretrained(name, **arguments)
+    config = {k: v for k, v in processor.to_dict().items() if "name_or_path" not in k}
+    return Images(lambda images: processor(images, return_tensors="pt"), config)
+
+
 def resolve_max_length(tokenizer: Any, config: Any, asked: int | None) -> int:
-    """Return the smallest limit on tokens: of the tokeniser, the positions and the user."""
+    """Return the smallest limit on tokens: of the tokeniser, the position embeddings, the user."""
     limits = [tokenizer.model_max_length if tokenizer.model_max_length < 10**6 else None, asked]
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
@@ -105,16 +100,14 @@ def hide_progress_bars(transformers: Any) -> Iterator[None]:
 def _select_auto_class(transformers: Any, spec: ModelSpec, config: Any) -> Any:
     if not spec.flag("head", False):
         return transformers.AutoModel
-    vision = type(config) in transformers.AutoModelForImageClassification._model_mapping
-    return (
-        transformers.AutoModelForImageClassification
-        if vision
-        else transformers.AutoModelForSequenceClassification
-    )
+    vision = transformers.AutoModelForImageClassification
+    is_vision = type(config) in vision._model_mapping
+    return vision if is_vision else transformers.AutoModelForSequenceClassification
 
 
 def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
-    """Warn of weights that a checkpoint lacks, except poolers, which are not used."""
+    """Warn of weights that a checkpoint lacks; raise DataError if the requested head lacks them."""
+    # Poolers are not used.
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if not missing:
         return
@@ -125,7 +118,7 @@ def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
 
 
 def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
-    """Return the kind of inputs, the part whose last hidden state is scored, and the part run."""
+    """Return the kind of inputs, the backbone whose features are scored, and the module to run."""
     tower = spec.text("tower")
     if hasattr(whole, "text_model") and hasattr(whole, "vision_model"):
         if tower not in _TOWERS:
@@ -150,25 +143,17 @@ def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, A
 
 
 def _load_preprocessing(
-    transformers: Any,
-    spec: ModelSpec,
-    config: Any,
-    kind: str,
-    module: Any,
-    arguments: dict[str, Any],
+    transformers: Any, spec: ModelSpec, config: Any, kind: str, module: Any, arguments: Any
 ) -> Texts | Images:
     if kind == "image":
-        processor = transformers.AutoImageProcessor.from_pretrained(spec.name, **arguments)
-        described = {k: v for k, v in processor.to_dict().items() if "name_or_path" not in k}
-        return Images(lambda images: processor(images, return_tensors="pt"), described)
+        return load_image_processor(transformers, spec.name, **arguments)
     tokenizer = transformers.AutoTokenizer.from_pretrained(spec.name, **arguments)
     side = spec.text("padding_side") or tokenizer.padding_side
     if side not in ("left", "right"):
         raise DataError(f"{spec}: padding_side is {side!r}; give left or right")
     tokenizer.padding_side = side
-    limit = resolve_max_length(
-        tokenizer, getattr(module, "config", config), spec.count("max_length")
-    )
+    config = getattr(module, "config", config)
+    limit = resolve_max_length(tokenizer, config, spec.count("max_length"))
     return Texts(tokenizer, limit, tuple(inspect.signature(module.forward).parameters))
 
 
@@ -178,9 +163,8 @@ def _choose_pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
         names = [name.rpartition(".")[2] for name, _ in module.named_parameters()]
         return "cls" if {"cls_token", "class_embedding"} & {*names} else "mean"
     auto = transformers.models.auto.modeling_auto
-    type_ = config.model_type
-    causal = type_ in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    masked = type_ in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    causal = config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    masked = config.model_type in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
     decoder = causal and not masked and not config.is_encoder_decoder
     return "lasttoken" if decoder or hasattr(config, "text_config") else "mean"
 
@@ -195,7 +179,7 @@ SOURCE = SourceSpec(
     metavar="NAME",
     summary="transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: list_paths(spec.name, "config.json"),
     options=("head", "max_length", "padding_side", "tower", "trust_remote_code"),
     hint="; wildcards match folders on this machine that hold a config.json",
     has_revisions=True,

@@ -12,11 +12,11 @@ import numpy as np
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 
-__all__ = ["Arrays", "Images", "Preprocessing", "Texts", "to_image"]
+__all__ = ["Arrays", "Images", "Preprocessing", "Texts", "stack_transformed", "to_image"]
 
 
 class Preprocessing(Protocol):
-    """What a model does to raw items before its forward pass."""
+    """Convert raw items to batches of a model."""
 
     @property
     def kind(self) -> str:
@@ -32,14 +32,8 @@ class Preprocessing(Protocol):
 class Texts:
     """Tokenise texts, pairs of texts (tuples) or lists of words with a transformers tokeniser.
 
-    Parameters
-    ----------
-    tokenizer : transformers tokeniser
-        Gets a padding token if it has none.
-    max_length : int or None
-        Maximum number of tokens; longer texts are truncated.
-    accepts : sequence of str, optional
-        Arguments of the model; other entries of a batch are dropped.
+    A tokeniser without a padding token gets one. Texts are truncated to `max_length` tokens.
+    Entries of a batch that are not among `accepts`, the arguments of the model, are dropped.
     """
 
     kind = "text"
@@ -67,12 +61,18 @@ class Texts:
             batch = self.tokenizer(firsts, seconds, **options)
         else:
             batch = self.tokenizer([str(text) for text in raw], **options)
-        self._refuse_empty(batch, raw)
+        mask = batch["attention_mask"]
+        empty = (mask.sum(dim=1) == 0).nonzero().flatten().tolist() if mask.ndim == 2 else []
+        if empty:
+            raise DataError(
+                f"text {empty[0]} of the batch, {raw[empty[0]]!r}, has no tokens for this model; "
+                f"drop empty texts"
+            )
         if self.accepts is not None:
             for key in [key for key in batch if key not in self.accepts]:
                 del batch[key]
             if self.tokenizer.padding_side == "left" and "position_ids" in self.accepts:
-                # Positions count from the first token of a text, after the padding.
+                # Padding on the left must not shift the positions of a text.
                 batch["position_ids"] = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
         return batch
 
@@ -87,28 +87,19 @@ class Texts:
             "pad_token": str(self.tokenizer.pad_token),
         }
 
-    def _refuse_empty(self, batch: Any, raw: Sequence[Any]) -> None:
-        mask = batch["attention_mask"]
-        empty = (mask.sum(dim=1) == 0).nonzero().flatten().tolist() if mask.ndim == 2 else []
-        if empty:
-            raise DataError(
-                f"text {empty[0]} of the batch, {raw[empty[0]]!r}, has no tokens for this model; "
-                f"drop empty texts"
-            )
-
     def _word_prefix(self) -> str:
         """Return the prefix of each word: a blank for byte-level tokenisers, else nothing."""
         if not self.tokenizer.is_fast:
             raise DataError(
-                f"the tokeniser {type(self.tokenizer).__name__} cannot say which word a token is "
-                f"of, which lists of words need; choose a model with a fast tokeniser"
+                f"the tokeniser {type(self.tokenizer).__name__} does not map tokens to words, as "
+                f"lists of words need; choose a model with a fast tokeniser"
             )
         if self._prefix is None:
             splitter = self.tokenizer.backend_tokenizer.pre_tokenizer
             state = splitter.__getstate__() if splitter is not None else b""
             bytewise = b"ByteLevel" in state and b'"add_prefix_space":true' not in state
             self._prefix = " " if bytewise else ""
-            if bytewise:  # required by older versions of transformers
+            if bytewise:  # older versions of transformers require it
                 self.tokenizer.add_prefix_space = True
         return self._prefix
 
@@ -132,6 +123,13 @@ class Images:
         return {**self._config, "mode": self._mode}
 
 
+def stack_transformed(transform: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
+    """Return a function that transforms images one by one and stacks the tensors to a batch."""
+    import torch
+
+    return lambda images: torch.stack([transform(image) for image in images])
+
+
 class Arrays:
     """Stack arrays of numbers without other preprocessing."""
 
@@ -152,14 +150,15 @@ class Arrays:
         return torch.stack([torch.as_tensor(item) for item in items])
 
     def config(self) -> dict[str, object]:
-        """Return that there is no preprocessing, for the fingerprint."""
+        """Return a constant, for the fingerprint."""
         return {"preprocessing": "none"}
 
 
 def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
-    """Convert a file, a PIL image, or bytes of shape (H, W) or (H, W, 3) to a PIL image.
+    """Convert a file, a PIL image, or bytes to a PIL image.
 
-    A tensor of bytes has shape (C, H, W), as torchvision reads images.
+    Arrays of bytes have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), and tensors (C, H, W) as
+    torchvision reads images.
     """
     image = need("PIL.Image", extra="hub", what="reading images")
     if isinstance(item, (str, os.PathLike)):
@@ -186,24 +185,23 @@ def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
 
 def _text_shape(raw: Sequence[Any]) -> str:
     """Return "text", "pair" or "words"; raise DataError if items differ in that."""
-    shapes = {_shape_of(item, i) for i, item in enumerate(raw)}
+    shapes = set()
+    for i, item in enumerate(raw):
+        if isinstance(item, str):
+            shapes.add("text")
+        elif isinstance(item, tuple) and len(item) == 2 and all(isinstance(t, str) for t in item):
+            shapes.add("pair")
+        elif isinstance(item, (list, np.ndarray)) and all(isinstance(word, str) for word in item):
+            shapes.add("words")
+        else:
+            raise DtypeError(
+                f"text {i} of the batch is {type(item).__name__}; give a str, a pair (str, str), "
+                f"or a list of words"
+            )
     if len(shapes) != 1:
         found = ", ".join(sorted(shapes)) or "none"
         raise DataError(f"texts of one batch must be alike, and these are: {found}")
     return shapes.pop()
-
-
-def _shape_of(item: Any, index: int) -> str:
-    if isinstance(item, str):
-        return "text"
-    if isinstance(item, tuple) and len(item) == 2 and all(isinstance(t, str) for t in item):
-        return "pair"
-    if isinstance(item, (list, np.ndarray)) and all(isinstance(word, str) for word in item):
-        return "words"
-    raise DtypeError(
-        f"text {index} of the batch is {type(item).__name__}; give a str, a pair (str, str), or a "
-        f"list of words"
-    )
 
 
 def _tokenizer_state(tokenizer: Any) -> object:

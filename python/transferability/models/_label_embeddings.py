@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_array
 from .._util.cache import Cache, compute_key
 from ..errors import DataError, DtypeError
-from . import _encode, open_model
+from . import open_model
 from ._fingerprint import hash_values
+from ._model import Model
 
-__all__ = ["label_embeddings"]
+__all__ = ["encode", "label_embeddings"]
 
 #: Seed of the random projections that reduce views to one width.
 _SEED = 20230810
@@ -55,7 +56,7 @@ def label_embeddings(
     batch_size : int, default=32
         Number of labels that are encoded at once.
     device : str or torch.device, optional
-        Where encoders run. Default: the GPU if there is one, else the CPU.
+        As in :func:`transferability.models.open_model`.
     cache : path or Cache, optional
         Content-addressed cache of embeddings, keyed by the encoder's fingerprint and the labels.
 
@@ -75,11 +76,10 @@ def label_embeddings(
     Notes
     -----
     Every distinct label is encoded once. EMMS combines views entry by entry, so all views need
-    one width. Wider views are reduced by a random projection: they are multiplied by a matrix with
-    orthonormal columns whose seed depends on the two widths only. The projection preserves inner
-    products approximately and does not depend on the labels. Principal components are unsuitable:
-    C classes have at most C - 1 of them, and EMMS would standardise the remaining columns, which
-    are rounding noise, to unit variance.
+    one width. Wider views are reduced by a random projection on orthonormal columns, whose seed
+    depends on the two widths only. It preserves inner products approximately. Principal components
+    are unsuitable: C classes have at most C - 1 of them, and EMMS would standardise the remaining
+    columns, which are rounding noise, to unit variance.
 
     References
     ----------
@@ -100,20 +100,82 @@ def label_embeddings(
     if batch_size < 1:
         raise DataError(f"batch_size is {batch_size}; give at least 1")
     distinct, index = _find_distinct(labels, names)
-    found: dict[str, NDArray[Any]] = {}
-    for name, encoder in _name_encoders(encoders).items():
-        if name in found:
-            raise DataError(f"two encoders are called {name!r}; name them with a mapping")
-        found[name] = _embed(encoder, name, distinct, template, batch_size, device, cache)
+    found = {
+        name: _embed(encoder, name, distinct, template, batch_size, device, cache)
+        for name, encoder in _name_encoders(encoders).items()
+    }
     widths = {name: view.shape[1] for name, view in found.items()}
     width = min(widths.values()) if size is None else size
-    narrow = [name for name in widths if widths[name] < width]
-    if narrow or width < 1:
+    if width < 1 or min(widths.values()) < width:
+        name = next((name for name in widths if widths[name] < width), next(iter(widths)))
         raise DataError(
-            f"size is {size}, but the view {(narrow or [*widths])[0]!r} has "
-            f"{widths[(narrow or [*widths])[0]]} columns; give at most {min(widths.values())}"
+            f"size is {size}, but the view {name!r} has {widths[name]} columns; give at most "
+            f"{min(widths.values())}"
         )
     return {name: _project(view, width)[index] for name, view in found.items()}
+
+
+def encode(model: Model, raw: Sequence[Any], batch_size: int = 32) -> NDArray[Any]:
+    """Return a row of features for each item, from the default layer by the default pooling.
+
+    The rows have shape (n_items, n_features), float32 or float64. Texts are sorted by length
+    before batching, which reduces padding.
+    """
+    order = np.arange(len(raw))
+    if model.kind == "text":
+        order = np.argsort([len(str(item)) for item in raw], kind="stable")
+    parts = []
+    for start in range(0, len(order), batch_size):
+        batch = model.collate([raw[i] for i in order[start : start + batch_size]])
+        parts.append(_encode_batch(model, batch))
+    found = np.concatenate(parts)
+    if found.ndim != 2 or len(found) != len(raw):
+        raise DataError(
+            f"{model.spec} gave rows of shape {found.shape} for {len(raw)} items; one row for each "
+            f"is needed"
+        )
+    rows = np.empty_like(found)
+    rows[order] = found
+    return rows
+
+
+def _encode_batch(model: Model, batch: Any) -> NDArray[Any]:
+    layer, mask = model.default_layer, model.attention_mask(batch)
+    if model.module is None:
+        array = model.features(batch, [layer])[layer]
+        if array.ndim == 2:
+            return np.asarray(array)
+        import torch
+
+        output: Any = torch.as_tensor(array)
+    else:
+        output = _run_with_hook(model, layer, batch)
+    from ..torch._pooling import pool_rows
+
+    rows: NDArray[Any] = pool_rows(output, model.default_pool, mask, layer).cpu().numpy()
+    return rows
+
+
+def _run_with_hook(model: Model, layer: str, batch: Any) -> Any:
+    """Run a torch module, and return the output of a layer from a forward hook."""
+    import torch
+
+    from ..torch._tensors import select_features
+
+    seen: list[Any] = []
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        seen.append(select_features(output, module))
+
+    handle = model.module.get_submodule(layer).register_forward_hook(note)
+    try:
+        with torch.no_grad():
+            model.run(batch)
+    finally:
+        handle.remove()
+    if len(seen) != 1 or seen[0] is None:
+        raise DataError(f"layer {layer!r} of {model.spec} ran {len(seen)} times; it must run once")
+    return seen[0]
 
 
 def _embed(
@@ -125,11 +187,11 @@ def _embed(
     device: object,
     cache: object,
 ) -> NDArray[Any]:
-    """Return the embeddings of distinct labels, from the cache if there is one."""
+    """Return a row of the encoder's embedding for each label, from the cache if it has them."""
     model = open_model(encoder, device=device)
     raw = [_format_label(label, template) for label in labels] if model.kind == "text" else labels
     if cache is None:
-        view = _encode.encode(model, raw, batch_size)
+        view = encode(model, raw, batch_size)
     else:
         store = cache if isinstance(cache, Cache) else Cache(cache)  # type: ignore[arg-type]
         facts = {
@@ -137,12 +199,12 @@ def _embed(
             "model": model.fingerprint(),
             "layer": model.default_layer,
             "pool": model.default_pool,
-            "labels": hash_values([_to_plain(item) for item in raw]),
+            "labels": hash_values([r if isinstance(r, str) else [*map(float, r)] for r in raw]),
         }
         key = compute_key(facts)
         entry = store.get(key, ("embeddings.npy",))
         if entry is None:
-            view = _encode.encode(model, raw, batch_size)
+            view = encode(model, raw, batch_size)
             entry = store.put(key, {**facts, "name": model.name}, {"embeddings.npy": view})
         view = np.asarray(entry.array("embeddings.npy"))
     if not np.isfinite(view).all():
@@ -153,8 +215,7 @@ def _embed(
 
 def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
     """Return the distinct labels by first occurrence, and the index of each sample's label."""
-    is_texts = not hasattr(labels, "dtype") and _is_sequence(labels)
-    if is_texts and len(labels) and all(isinstance(label, (str, os.PathLike)) for label in labels):
+    if _is_sequence(labels) and labels and all(isinstance(x, (str, os.PathLike)) for x in labels):
         items: list[Any] = [os.fspath(label) for label in labels]
     else:
         array, _ = as_array(labels, "labels")
@@ -168,11 +229,10 @@ def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64
         raise DataError("labels is empty; give a label for each sample")
     if names is not None:
         items = [_lookup_name(item, names) for item in items]
-    bare = [item for item in items if not isinstance(item, (str, tuple))]
-    if bare:
+    if bare := [item for item in items if not isinstance(item, (str, tuple))]:
         raise DataError(
             f"labels hold {bare[0]!r}, which means nothing to an encoder; give texts, or "
-            f"names=[...] with what each class is called"
+            f"names=[...] with the name of each class"
         )
     places: dict[Any, int] = {}
     index = np.array([places.setdefault(item, len(places)) for item in items], dtype=np.int64)
@@ -192,12 +252,11 @@ def _lookup_name(label: Any, names: Any) -> str:
 def _name_encoders(encoders: Any) -> dict[str, Any]:
     if isinstance(encoders, Mapping):
         named = {str(name): encoder for name, encoder in encoders.items()}
-    elif isinstance(encoders, str) or not _is_sequence(encoders):
+    elif not _is_sequence(encoders):
         raise DtypeError("encoders must be a list of encoders, or a mapping of names to them")
     else:
         called = [_name_of(encoder) for encoder in encoders]
-        twice = [name for name in called if called.count(name) > 1]
-        if twice:
+        if twice := [name for name in called if called.count(name) > 1]:
             raise DataError(f"two encoders are called {twice[0]!r}; name them with a mapping")
         named = dict(zip(called, encoders, strict=True))
     if not named:
@@ -214,10 +273,6 @@ def _name_of(encoder: Any) -> str:
 def _format_label(label: Any, template: str) -> str:
     text = label if isinstance(label, str) else ", ".join(f"{number:.3f}" for number in label)
     return template.replace("{}", text)
-
-
-def _to_plain(item: Any) -> object:
-    return item if isinstance(item, str) else [float(number) for number in item]
 
 
 def _project(view: NDArray[Any], width: int) -> NDArray[Any]:

@@ -11,11 +11,13 @@ from typing import Any
 from ..errors import DataError, TransferabilityError
 from ._spec import ModelSpec, suggest
 
-__all__ = ["is_offline", "list_local_folders", "loading", "parse_dtype"]
+__all__ = ["is_offline", "list_paths", "loading", "parse_dtype", "suggest_path"]
 
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
-#: Errors that libraries raise where weights cannot be loaded; other errors pass through.
+#: Errors that libraries raise if weights cannot be loaded; other errors are not converted.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
+#: Names of errors of the hub's client if a file is neither cached nor reachable.
+_UNREACHABLE = ("LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError")
 
 
 def is_offline() -> bool:
@@ -27,17 +29,11 @@ def is_offline() -> bool:
 
 @contextmanager
 def loading(spec: ModelSpec, quiet: Any = None) -> Iterator[None]:
-    """Turn an error while weights are loaded into a DataError that names the model.
+    """Convert an error of loading weights to a DataError that names the model.
 
-    Weights that are drawn at random, because none are requested or a checkpoint lacks some, are
-    drawn with a fixed seed; the state of torch's generator is restored afterwards.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The model that is loaded.
-    quiet : context manager, optional
-        Entered while weights are loaded, to hide the library's progress bars.
+    Random weights, of untrained models and of parts that a checkpoint lacks, are drawn with a fixed
+    seed; the state of torch's generator is restored afterwards. `quiet` is a context manager that
+    hides the library's progress bars.
     """
     import torch
 
@@ -63,36 +59,32 @@ def parse_dtype(name: str | None) -> Any:
     return None if name is None else getattr(torch, name)
 
 
-def list_local_folders(pattern: str, marker: str) -> list[str]:
-    """List the folders that a wildcard matches and that contain a file named `marker`."""
-    path = Path(pattern)
-    root = Path(path.anchor) if path.is_absolute() else Path()
-    relative = str(path.relative_to(path.anchor)) if path.is_absolute() else pattern
-    found = [folder for folder in root.glob(relative) if (folder / marker).is_file()]
-    return [str(folder) for folder in sorted(found)]
+def list_paths(pattern: str, marker: str = "") -> list[str]:
+    """List the paths that a wildcard matches; with `marker`, the folders that have such a file."""
+    root = Path(Path(pattern).anchor)
+    found = sorted(root.glob(str(Path(pattern).relative_to(root))))
+    return [str(path) for path in found if not marker or (path / marker).is_file()]
+
+
+def suggest_path(path: Path, pattern: str = "*") -> str:
+    """Return " (did you mean …?)" with similar names in the folder of a path that is not there."""
+    return suggest(path.name, [sibling.name for sibling in path.parent.glob(pattern)])
 
 
 def _advice(spec: ModelSpec, error: Exception) -> str:
     """Return a remedy for the error, as the end of its message."""
-    names = {type(e).__name__ for e in _chain(error)}
-    unreachable = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError"}
-    text = " ".join(str(e) for e in _chain(error)).lower()
-    is_away = bool(names & unreachable) or "connect" in text or "offline" in text
     path = Path(spec.name)
     if path.is_absolute() or spec.name.startswith("."):
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        return "" if path.exists() else f"; there is no such path{suggest(path.name, siblings)}"
+        return "" if path.exists() else f"; there is no such path{suggest_path(path)}"
     if is_offline():
         return (
-            "; HF_HUB_OFFLINE is set, so only what is on this machine is used: give a folder, "
-            "download the model before, or unset it"
+            "; HF_HUB_OFFLINE is set, so nothing is downloaded: give a folder, download the model "
+            "before, or unset it"
         )
-    if is_away:
-        return "; the hub cannot be reached: give a folder, or download the model before"
+    cause: BaseException | None = error
+    while cause is not None:
+        text = str(cause).lower()
+        if type(cause).__name__ in _UNREACHABLE or "connect" in text or "offline" in text:
+            return "; the hub cannot be reached: give a folder, or download the model before"
+        cause = cause.__cause__ or cause.__context__
     return ""
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Preprocessing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["Model", "TorchModel", "choose_device"]
 
@@ -24,23 +23,18 @@ class Model:
 
     Attributes
     ----------
-    spec : str
-        Name that opens the model again.
-    name : str
-        Name in a ranking: `spec` without its options.
+    spec, name : str
+        Name that opens the model again, and the same without options, for rankings.
     kind : {"image", "text", "array", "saved"}
         Type of raw items: images (files, PIL images, arrays of bytes), texts (str, pairs of str
         as tuples, lists of words), arrays of numbers, or row numbers of saved features.
     module : torch.nn.Module or None
         Module whose layers are read by hooks; None if :meth:`features` returns the features.
     layers : tuple of str
-        The layers that ``layers="all"`` means: the output of the stem or embeddings, and of each
-        block.
-    default_layer : str
-        The layer that is scored by default: the input of the classifier, or the last layer.
-    default_pool : str
-        Default pooling: the one that the model was trained with, where it is known. Outputs with
-        two dimensions are not pooled.
+        The layers of ``layers="all"``: the output of the stem or embeddings, and of each block.
+    default_layer, default_pool : str
+        The layer to score by default, the input of the classifier or the last layer, and its
+        pooling, that of training if known. Two-dimensional outputs are not pooled.
     inputs : Preprocessing
         Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
     facts : dict
@@ -73,16 +67,9 @@ class Model:
         return getattr(self.inputs, "max_length", None)
 
     def collate(self, raw: Sequence[Any]) -> Any:
-        """Preprocess raw items to a batch on the CPU, as the model's library does.
+        """Preprocess one or more raw items of :attr:`kind` to a batch on the CPU.
 
-        Parameters
-        ----------
-        raw : sequence
-            At least one item of :attr:`kind`.
-
-        Returns
-        -------
-        batch : mapping of str to Tensor, or Tensor
+        A batch is a Tensor or a mapping of str to Tensor; for user functions, any object.
         """
         if len(raw) == 0:
             raise DataError("a batch has no items; give at least one")
@@ -103,41 +90,28 @@ class Model:
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Compute the unpooled outputs of layers, for a model that is not a torch module.
 
-        Parameters
-        ----------
-        batch : object
-            From :meth:`collate`.
-        layers : sequence of str
-            Names from :attr:`layers`, or others that the source knows.
-
-        Returns
-        -------
-        features : dict of str to ndarray of shape (n_samples, ...)
+        `batch` is from :meth:`collate`; `layers` are names from :attr:`layers`, or others that the
+        source knows. The arrays by layer have shape (n_samples, ...).
         """
         raise DataError(f"{self.spec} is a torch module; take its features with hooks")
 
     def attention_mask(self, batch: Any) -> Any:
         """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens."""
-        return None
+        return batch.get("attention_mask") if isinstance(batch, Mapping) else None
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
         """Return the index of each token's word, None for special tokens; None without words."""
         return None
 
     def fingerprint(self) -> str:
-        """Hash everything that the model's outputs depend on.
+        """Return a hash of the model's weights, structure, code, preprocessing and libraries.
 
-        The digest covers weights, structure, code, preprocessing and library versions. It does
-        not depend on names and paths.
-
-        Returns
-        -------
-        digest : str
+        It does not depend on names and paths.
         """
         return self._digest
 
     def close(self) -> None:
-        """Remove everything that was added to the module; the model cannot be used afterwards."""
+        """Remove the taps from the module; the model cannot be used afterwards."""
 
     @cached_property
     def _digest(self) -> str:
@@ -156,16 +130,11 @@ class Model:
 
 
 class TorchModel(Model):
-    """A model that is a torch module; hooks read its features.
+    """A model that is a torch module; forward hooks read its features.
 
-    Parameters
-    ----------
-    packed : bool, default=False
-        Whether the module takes a batch that is a mapping as one argument, not as keywords.
-    taps : Taps, optional
-        Taps inserted into the module, which :meth:`close` removes.
-    device : str or torch.device, optional
-        Where the module is moved to. Default: the GPU if there is one, else the CPU.
+    If `packed`, the module takes a batch that is a mapping as one argument, not as keywords.
+    :meth:`close` removes the `taps`. The module is moved to `device`, by default the GPU if there
+    is one.
     """
 
     def __init__(
@@ -205,19 +174,13 @@ class TorchModel(Model):
             return self.module(*inputs)
         return self.module(**inputs) if isinstance(inputs, Mapping) else self.module(inputs)
 
-    def attention_mask(self, batch: Any) -> Any:
-        """Return 1 for tokens and 0 for padding, (n_samples, length); None without tokens."""
-        return batch.get("attention_mask") if isinstance(batch, Mapping) else None
-
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
         """Return the index of each token's word, None for special tokens; None without words."""
         encodings = getattr(batch, "encodings", None)
-        if not encodings:
-            return None
-        return [batch.word_ids(i) for i in range(len(encodings))]
+        return [batch.word_ids(i) for i in range(len(encodings))] if encodings else None
 
     def close(self) -> None:
-        """Remove everything that was added to the module; the model cannot be used afterwards."""
+        """Remove the taps from the module; the model cannot be used afterwards."""
         if self._taps is not None:
             self._taps.remove()
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
-from ._hf import resolve_max_length
-from ._inputs import Arrays, Images, Texts
-from ._loading import loading
+from ._hf import load_image_processor, resolve_max_length
+from ._inputs import Arrays, Texts
+from ._loading import list_paths, loading, suggest_path
 from ._model import Model
-from ._source import SourceSpec
-from ._spec import ModelSpec, suggest
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ._spec import ModelSpec, SourceSpec, suggest
 
 __all__ = ["SOURCE", "OnnxModel"]
 
-_TEXTS = ("tokenizer_config.json", "tokenizer.json")
-_IMAGES = ("preprocessor_config.json",)
+#: Files beside a graph that describe its preprocessing, by the kind of items.
+_CONFIGS = {
+    "text": ("tokenizer_config.json", "tokenizer.json"),
+    "image": ("preprocessor_config.json",),
+}
 
 
 class OnnxModel(Model):
@@ -35,9 +35,9 @@ class OnnxModel(Model):
     """
 
     def __init__(self, spec: str, path: Path, inputs: Any, device: Any = None) -> None:
-        runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
+        self._runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
         self._path = path
-        self._providers = runtime.get_available_providers()
+        self._providers = self._runtime.get_available_providers()
         if device is not None and str(device).startswith("cpu"):
             self._providers = ["CPUExecutionProvider"]
         self._sessions: dict[tuple[str, ...], Any] = {}
@@ -54,15 +54,11 @@ class OnnxModel(Model):
         feed = _make_feed(self.spec, session.get_inputs(), batch)
         return dict(zip(layers, session.run(list(layers), feed), strict=True))
 
-    def attention_mask(self, batch: Any) -> Any:
-        """Return 1 for tokens and 0 for padding, for texts; else None."""
-        return batch.get("attention_mask") if hasattr(batch, "get") else None
-
     def _session(self, inner: tuple[str, ...]) -> Any:
         if inner not in self._sessions:
-            runtime = need("onnxruntime", extra="hub", what="a model in ONNX")
             source = str(self._path) if not inner else _add_outputs(self.spec, self._path, inner)
-            self._sessions[inner] = runtime.InferenceSession(source, providers=self._providers)
+            session = self._runtime.InferenceSession(source, providers=self._providers)
+            self._sessions[inner] = session
         return self._sessions[inner]
 
     def hash_content(self) -> str:
@@ -71,33 +67,24 @@ class OnnxModel(Model):
         return "".join(map(_fingerprint.hash_file, [self._path, *beside]))
 
 
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the files that a wildcard matches."""
-    root = Path(Path(spec.name).anchor)
-    return [str(path) for path in sorted(root.glob(str(Path(spec.name).relative_to(root))))]
-
-
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
     """Open a file, with the tokeniser or image processor beside it if there is one."""
     path = Path(spec.name)
     if not path.is_file():
-        there = [p.name for p in path.parent.glob("*.onnx")] if path.parent.is_dir() else []
-        raise DataError(f"there is no file {path}{suggest(path.name, there)}")
+        raise DataError(f"there is no file {path}{suggest_path(path, '*.onnx')}")
     with loading(spec):
         return OnnxModel(str(spec), path, _load_preprocessing(spec, path.parent), device)
 
 
 def _load_preprocessing(spec: ModelSpec, folder: Path) -> Any:
-    has = {"text": _TEXTS, "image": _IMAGES}
-    kinds = [kind for kind, files in has.items() if any((folder / f).is_file() for f in files)]
+    kinds = [kind for kind, files in _CONFIGS.items() if any((folder / f).is_file() for f in files)]
     if not kinds:
         return Arrays()
     transformers = need("transformers", extra="hub", what="preprocessing for ONNX")
     if kinds[0] == "text":
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return Texts(tokenizer, resolve_max_length(tokenizer, None, spec.count("max_length")))
-    processor = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
-    return Images(lambda images: processor(images, return_tensors="pt"), processor.to_dict())
+    return load_image_processor(transformers, folder, local_files_only=True)
 
 
 def _make_feed(spec: str, wanted: Sequence[Any], batch: Any) -> dict[str, NDArray[Any]]:
@@ -155,7 +142,7 @@ SOURCE = SourceSpec(
     metavar="FILE",
     summary="a file, run by onnxruntime",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: list_paths(spec.name),
     options=("max_length",),
     suffixes=(".onnx",),
 )

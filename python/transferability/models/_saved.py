@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError
 from . import _fingerprint
+from ._loading import list_paths, suggest_path
 from ._model import Model
-from ._source import SourceSpec
-from ._spec import ModelSpec, suggest
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ._spec import ModelSpec, SourceSpec
 
 __all__ = ["SOURCE", "SavedModel"]
 
 
 class SavedModel(Model):
-    """Rows of features in files that :mod:`transferability.io` reads, in their order.
+    """Rows of features in files that :mod:`transferability.io` reads.
 
     Raw items are row numbers, as in ``collate([0, 1, 2])``. Ascending numbers are read in one
-    pass; a smaller number than before begins another.
+    pass over the files; a number smaller than the one before starts another pass.
     """
 
     def __init__(self, spec: str, path: str, key: str | None) -> None:
@@ -32,8 +30,8 @@ class SavedModel(Model):
 
         self.source = open_features(path, key=key)
         super().__init__(spec, _RowNumbers(self.source.n_samples), ("features",), "features")
-        self._blocks: Iterator[tuple[int, NDArray[Any]]] | None = None
-        self._start, self._block = 0, np.empty((0, 0))
+        self._blocks: Iterator[Any] | None = None
+        self._start, self._block = 0, np.empty((0, 0))  # first row of the current block; its rows
 
     @property
     def n_samples(self) -> int:
@@ -42,26 +40,19 @@ class SavedModel(Model):
 
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Read rows by their numbers."""
-        unknown = [layer for layer in layers if layer not in self.layers]
-        if unknown:
+        if unknown := [layer for layer in layers if layer not in self.layers]:
             raise DataError(f"{self.spec} has no layer {unknown[0]!r}; it has 'features'")
-        rows = np.asarray(batch, dtype=np.int64)
-        parts = [self._row(int(row)) for row in rows]
-        return {layer: np.stack(parts) for layer in layers}
+        rows = np.stack([self._row(int(row)) for row in batch])
+        return dict.fromkeys(layers, rows)
 
     def _row(self, row: int) -> NDArray[Any]:
         if self._blocks is None or row < self._start:
-            self._blocks, self._start, self._block = self._read(), 0, np.empty((0, 0))
+            self._blocks, self._start, self._block = iter(self.source), 0, np.empty((0, 0))
         while row >= self._start + len(self._block):
-            self._start, self._block = next(self._blocks)
+            self._start += len(self._block)
+            self._block, _, _ = next(self._blocks)
         found: NDArray[Any] = self._block[row - self._start]
         return found
-
-    def _read(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        start = 0
-        for features, _, _ in self.source:
-            yield start, features
-            start += len(features)
 
     def hash_content(self) -> str:
         """Hash the files."""
@@ -71,7 +62,7 @@ class SavedModel(Model):
 
 
 class _RowNumbers:
-    """Preprocessing of row numbers: validate them."""
+    """Validate row numbers: the preprocessing of saved features."""
 
     kind = "saved"
 
@@ -91,19 +82,11 @@ class _RowNumbers:
         return {}
 
 
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the files and folders that a wildcard matches."""
-    path = Path(spec.name)
-    root = Path(path.anchor)
-    return [str(found) for found in sorted(root.glob(str(path.relative_to(root))))]
-
-
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
     """Open a file, or a folder whose files are shards of one model's features."""
     path = Path(spec.name.partition(":")[0])
     if not path.exists():
-        there = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise DataError(f"there is no file or folder {path}{suggest(path.name, there)}")
+        raise DataError(f"there is no file or folder {path}{suggest_path(path)}")
     return SavedModel(str(spec), spec.name, spec.text("key"))
 
 
@@ -113,6 +96,6 @@ SOURCE = SourceSpec(
     metavar="PATH",
     summary="features saved before: a file, or a folder of shards",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: list_paths(spec.name),
     options=("key",),
 )

@@ -1,40 +1,92 @@
-"""The registered sources of models, by scheme."""
+"""The registered sources of models, and the one without a scheme: ``module:function``."""
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
+from typing import Any
 
-from ._source import SourceSpec
+from ..errors import DataError, DtypeError
+from ._model import Model
+from ._own import open_own
+from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec, suggest
 
-__all__ = ["DEFAULT_SCHEME", "SCHEMES", "guess_scheme"]
+__all__ = ["SCHEMES", "SOURCES", "find_source"]
 
 #: Modules of this package with an instance ``SOURCE``. A new source is its file and a name here.
 _MODULES = ("_saved", "_hf", "_onnx", "_st", "_timm", "_torchvision")
 
-#: The sources by scheme, without ``module:function``, which has none.
+#: The sources by scheme.
 SCHEMES: Mapping[str, SourceSpec] = {
     source.scheme: source
     for source in (importlib.import_module(f".{name}", __package__).SOURCE for name in _MODULES)
 }
-#: The source of paths without a scheme whose suffix no source claims.
-DEFAULT_SCHEME = "features"
 
 
-def guess_scheme(path: str) -> str:
-    """Return the scheme of a path that is given without one, by its suffix.
+def find_source(text: str) -> tuple[ModelSpec, SourceSpec]:
+    """Parse the name of a model and find its source.
 
-    Parameters
-    ----------
-    path : str
-        An existing file or folder.
-
-    Returns
-    -------
-    scheme : str
-        Of the source that claims the suffix, else ``DEFAULT_SCHEME``.
+    An existing path without a scheme belongs to the source that claims its suffix, or else to
+    "features".
     """
-    for scheme, source in SCHEMES.items():
-        if path.endswith(source.suffixes):
-            return scheme
-    return DEFAULT_SCHEME
+    spec = parse_spec(text, SCHEMES)
+    if not spec.scheme and os.path.exists(spec.name):
+        claims = (key for key, source in SCHEMES.items() if spec.name.endswith(source.suffixes))
+        spec = ModelSpec(next(claims, "features"), spec.name, None, spec.options)
+    if spec.scheme:
+        return spec, SCHEMES[spec.scheme]
+    module, colon, function = spec.name.partition(":")
+    if colon and all(part.isidentifier() for part in (*module.split("."), function)):
+        return spec, _FUNCTION
+    near = suggest(module, SCHEMES) if colon else ""
+    raise DataError(
+        f"{str(spec)!r} names no source of models that is known{near}; write scheme:name with a "
+        f"scheme among {', '.join(SCHEMES)}, or module:function for a function of your own"
+    )
+
+
+def _refuse_wildcard(spec: ModelSpec) -> list[str]:
+    raise DataError(f"{spec}: a function is named in full, without wildcards")
+
+
+def _call_function(spec: ModelSpec, device: Any, dtype: str | None) -> Model:
+    """Call a user's function with the options as keyword arguments, all of them str.
+
+    It returns a value that :func:`open_own` opens.
+    """
+    path, _, name = spec.name.partition(":")
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not path.startswith(error.name):
+            raise
+        raise DataError(
+            f"{spec}: there is neither a Python module {path!r} to import nor such a source of "
+            f"models{suggest(path, SCHEMES)}; sources are {', '.join(SCHEMES)}"
+        ) from error
+    make = getattr(module, name, None)
+    if not callable(make):
+        known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise DataError(f"{spec}: {path} has no function {name!r}{suggest(name, known)}")
+    made = make(**{key: value for key, value in spec.options.items() if key not in COMMON_OPTIONS})
+    model = open_own(made, str(spec), device=device, dtype=dtype)
+    if model is None:
+        raise DtypeError(
+            f"{spec} returned {type(made).__name__}; return a torch module, a pair of one and a "
+            f"function that preprocesses, or a callable from items to features"
+        )
+    return model
+
+
+_FUNCTION = SourceSpec(
+    scheme="",
+    example="my_module:make_model",
+    metavar="module:function",
+    summary="a function of your own that returns a module or a callable; it gets the options",
+    open=_call_function,
+    list_names=_refuse_wildcard,
+    options=None,
+)
+#: All sources.
+SOURCES = (*SCHEMES.values(), _FUNCTION)

@@ -9,21 +9,15 @@ from .._util.optional import need
 from . import _fingerprint
 from ._hf import hide_progress_bars, resolve_max_length
 from ._inputs import Texts, to_image
-from ._loading import is_offline, list_local_folders, loading, parse_dtype
+from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
-from ._source import SourceSpec
-from ._spec import ModelSpec
+from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_blocks
 
 __all__ = ["SOURCE"]
 
 _PACKAGES = ("torch", "transformers", "sentence-transformers")
 _POOLS = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
-
-
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the local folders that a wildcard matches; the hub is not searched."""
-    return list_local_folders(spec.name, "modules.json")
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -43,22 +37,20 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if longest is not None:
         module.max_seq_length = min(longest, module.max_seq_length or longest)
     blocks, taps = find_blocks(module), Taps(module)
-    first = [taps.on_input(module.get_submodule(blocks[0]))] if blocks else []
     sentence = taps.on_output(module[-1], "sentence_embedding", lambda f: f["sentence_embedding"])
+    facts = {
+        "versions": _fingerprint.package_versions(*_PACKAGES),
+        "modules": [part.get_config_dict() for part in module if hasattr(part, "config_keys")],
+        "revision": spec.revision,
+    }
     return TorchModel(
         str(spec),
         module,
         _Preprocessing(module),
-        [*first, *blocks, sentence],
+        [*taps.on_first_input(blocks), *blocks, sentence],
         sentence,
         _choose_pool(module),
-        {
-            "versions": _fingerprint.package_versions(
-                "torch", "transformers", "sentence-transformers"
-            ),
-            "modules": [part.get_config_dict() for part in module if hasattr(part, "config_keys")],
-            "revision": spec.revision,
-        },
+        facts,
         packed=True,
         taps=taps,
         device=device,
@@ -80,7 +72,7 @@ class _Preprocessing:
             raw = [to_image(item, index=i) for i, item in enumerate(raw)]
         elif isinstance(raw[0], list):
             return self._texts()(raw)
-        # Newer versions have preprocess, for any modality; older ones tokenize.
+        # Newer versions of the library have ``preprocess``, older ones ``tokenize``.
         return getattr(self._module, "preprocess", self._module.tokenize)(list(raw))
 
     def config(self) -> dict[str, object]:
@@ -97,7 +89,7 @@ class _Preprocessing:
 
 
 def _choose_pool(module: Any) -> str:
-    """Return the pooling that the model was trained with; other layers are pooled by it."""
+    """Return the pooling that the model was trained with, for layers other than its embedding."""
     for part in module:
         mode = getattr(part, "pooling_mode", None)
         if mode is None and hasattr(part, "get_pooling_mode_str"):
@@ -113,7 +105,7 @@ SOURCE = SourceSpec(
     metavar="NAME",
     summary="sentence-transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: list_paths(spec.name, "modules.json"),
     options=("max_length", "trust_remote_code"),
     hint="; wildcards match folders on this machine that hold a modules.json",
     has_revisions=True,

@@ -1,9 +1,9 @@
 """Insert taps: make a module's input, or one field of its output, readable as a layer.
 
-Forward hooks see only the outputs of modules, but features are also wanted from the input of a
-classifier, the input of the first block and a field of a model's output. A tap is an
-``nn.Identity`` that is added to a module as a child and called with the value: ``fc.input`` is
-the input of ``fc``. It has no parameters and does not change the forward pass.
+Features are read by forward hooks, which receive the outputs of modules. A tap makes other values
+readable: the input of a classifier or of the first block, or a field of a model's output. It is an
+``nn.Identity`` that is added to a module as a child and called with the value: ``fc.input`` is the
+input of ``fc``. It has no parameters and does not change the forward pass.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = ["Taps", "find_blocks", "find_last_linear", "find_stages"]
 
+#: Prefixes of children that are no stages.
 _NO_PARTS = ("aux", "classifier", "head", "fc")
 
 
@@ -20,6 +21,7 @@ class Taps:
     """The taps inserted into one model."""
 
     def __init__(self, root: Any) -> None:
+        self._root = root
         self._names = {id(module): name for name, module in root.named_modules()}
         self._handles: list[Any] = []
         self._owners: list[tuple[Any, str]] = []
@@ -46,14 +48,15 @@ class Taps:
         self._handles.append(module.register_forward_hook(pass_on))
         return name
 
-    def with_stem(self, root: Any, parts: list[str]) -> list[str]:
+    def on_first_input(self, parts: list[str]) -> list[str]:
+        """Insert a tap on the input of the first of these modules; return its name, if any."""
+        return [self.on_input(self._root.get_submodule(name)) for name in parts[:1]]
+
+    def with_stem(self, parts: list[str]) -> list[str]:
         """Prepend a tap on the input of the first part, if parameters precede that part."""
-        if not parts:
-            return parts
-        begins = next((name for name, _ in root.named_parameters()), "")
-        if begins.startswith(f"{parts[0]}."):
-            return parts
-        return [self.on_input(root.get_submodule(parts[0])), *parts]
+        begins = next((name for name, _ in self._root.named_parameters()), "")
+        has_stem = bool(parts) and not begins.startswith(f"{parts[0]}.")
+        return [*self.on_first_input(parts), *parts] if has_stem else parts
 
     def remove(self) -> None:
         """Remove all taps."""
@@ -80,8 +83,8 @@ def find_stages(module: Any, skip: Any = None) -> list[str]:
     """Return the names of the stages of a network, in the order of definition.
 
     Stages are children that have children themselves. A child with nine tenths of the weights is
-    replaced by its own stages. The child that contains `skip`, the classifier, is left out, and
-    so are other heads, since auxiliary heads do not run in evaluation mode.
+    replaced by its own stages. The child that contains `skip`, the classifier, is left out, as
+    are children named like heads: auxiliary heads do not run in evaluation mode.
     """
     parts = [
         (name, child)
@@ -115,8 +118,7 @@ def find_last_linear(module: Any) -> Any:
     """Return the last linear layer, the presumed classifier; None if there is none."""
     from torch import nn
 
-    found = [m for m in module.modules() if isinstance(m, nn.Linear)]
-    return found[-1] if found else None
+    return next((m for m in reversed([*module.modules()]) if isinstance(m, nn.Linear)), None)
 
 
 def _end(module: Any, which: int) -> Any:

@@ -7,24 +7,16 @@ from typing import Any
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
-from ._inputs import Images
+from ._inputs import Images, stack_transformed
 from ._loading import loading, parse_dtype
 from ._model import TorchModel
-from ._source import SourceSpec
-from ._spec import ModelSpec, suggest
+from ._spec import ModelSpec, SourceSpec, suggest
 from ._taps import Taps, find_stages
 
 __all__ = ["SOURCE"]
 
 #: Prefixes by which timm loads models from outside its registry.
 _ELSEWHERE = ("hf-hub:", "hf_hub:", "local-dir:")
-
-
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the models that a wildcard matches, one name for each set of weights."""
-    timm = _timm()
-    found: list[str] = timm.list_models(spec.name, pretrained=spec.flag("pretrained", True))
-    return found
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -51,28 +43,21 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
     if isinstance(classifier, tuple):  # distilled models have two, whose outputs are averaged
         classifier = classifier[0]
     taps = Taps(module)
-    layers = taps.with_stem(module, _find_layers(module, classifier))
+    layers = taps.with_stem(_find_layers(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
+    pool = _choose_pool(module)
+    transform = timm.data.create_transform(**config, is_training=False)
+    mode = "L" if config["input_size"][0] == 1 else "RGB"
+    inputs = Images(stack_transformed(transform), config, mode)
+    versions = _fingerprint.package_versions("torch", "timm")
+    facts = {"versions": versions, "class": type(module).__name__}
     return TorchModel(
-        str(spec),
-        module,
-        Images(
-            _make_transform(timm, config), config, "L" if config["input_size"][0] == 1 else "RGB"
-        ),
-        layers,
-        default,
-        _choose_pool(module),
-        {
-            "versions": _fingerprint.package_versions("torch", "timm"),
-            "class": type(module).__name__,
-        },
-        taps=taps,
-        device=device,
+        str(spec), module, inputs, layers, default, pool, facts, taps=taps, device=device
     )
 
 
 def _find_layers(module: Any, classifier: Any) -> list[str]:
-    """Return the names of the blocks of a transformer, or of the stages of other networks."""
+    """Return the names of the blocks of a vision transformer, or of the stages of a CNN."""
     names = dict(module.named_modules())
     blocks = [name for name, _ in getattr(module, "blocks", module).named_children()]
     if hasattr(module, "patch_embed") and hasattr(module, "blocks") and blocks:
@@ -89,13 +74,6 @@ def _choose_pool(module: Any) -> str:
     return "cls" if getattr(module, "global_pool", None) == "token" else "mean"
 
 
-def _make_transform(timm: Any, config: dict[str, Any]) -> Any:
-    import torch
-
-    transform = timm.data.create_transform(**config, is_training=False)
-    return lambda images: torch.stack([transform(image) for image in images])
-
-
 def _timm() -> Any:
     return need("timm", extra="hub", what="a model of timm")
 
@@ -106,7 +84,9 @@ SOURCE = SourceSpec(
     metavar="NAME",
     summary="timm, with wildcards: ``timm:vit_tiny*``",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: _timm().list_models(  # one name for each set of weights
+        spec.name, pretrained=spec.flag("pretrained", True)
+    ),
     options=("pretrained", "checkpoint", "image_size"),
     hint="; timm.list_models() has their names, with weights only if pretrained is not false",
 )

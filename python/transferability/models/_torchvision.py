@@ -8,21 +8,13 @@ from typing import Any
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
-from ._inputs import Images
+from ._inputs import Images, stack_transformed
 from ._loading import is_offline, loading, parse_dtype
 from ._model import TorchModel
-from ._source import SourceSpec
-from ._spec import ModelSpec, suggest
+from ._spec import ModelSpec, SourceSpec, suggest
 from ._taps import Taps, find_last_linear, find_stages
 
 __all__ = ["SOURCE"]
-
-
-def _list_names(spec: ModelSpec) -> list[str]:
-    """List the image classifiers that a wildcard matches."""
-    models = _models()
-    found: list[str] = models.list_models(module=models, include=spec.name)
-    return found
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -52,30 +44,22 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         if path is not None:
             module.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     module = module.to(dtype=parse_dtype(dtype)).eval()
-    # Random weights have no preprocessing of their own: they get that of the default weights.
+    # Random weights have no preprocessing of their own; that of the default weights is used.
     transform = (weights or enum["DEFAULT"]).transforms()
     classifier = find_last_linear(module)
     taps = Taps(module)
-    layers = taps.with_stem(module, find_stages(module, classifier))
+    layers = taps.with_stem(find_stages(module, classifier))
     default = layers[-1] if classifier is None else taps.on_input(classifier)
+    inputs = Images(stack_transformed(transform), {"transform": repr(transform)})
+    facts = {"versions": _fingerprint.package_versions("torch", "torchvision")}
+    pool = _choose_pool(module)
     return TorchModel(
-        str(spec),
-        module,
-        Images(
-            lambda images: torch.stack([transform(image) for image in images]),
-            {"transform": repr(transform)},
-        ),
-        layers,
-        default,
-        _choose_pool(module),
-        {"versions": _fingerprint.package_versions("torch", "torchvision")},
-        taps=taps,
-        device=device,
+        str(spec), module, inputs, layers, default, pool, facts, taps=taps, device=device
     )
 
 
 def _check_downloaded(spec: ModelSpec, weights: Any) -> None:
-    """Raise DataError if weights would be downloaded although downloads are switched off."""
+    """Raise DataError if weights are not on this machine; for offline mode."""
     import torch
 
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rpartition("/")[2]
@@ -103,7 +87,7 @@ SOURCE = SourceSpec(
     metavar="NAME",
     summary="torchvision, with wildcards",
     open=_open,
-    list_names=_list_names,
+    list_names=lambda spec: _models().list_models(module=_models(), include=spec.name),
     options=("weights", "checkpoint", "num_classes"),
     hint="; torchvision.models.list_models() has their names",
 )
