@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from .._metric.registry import title_of
 from .row import Row
 
-__all__ = ["Table", "columns", "make_table", "percent", "printable"]
+__all__ = ["Table", "align_columns", "columns", "make_table", "percent", "printable"]
 
 _NOTE_WIDTH = 60  # the text table cuts longer notes
 
@@ -27,15 +27,7 @@ class Table:
     def to_text(self) -> str:
         """Return the table for a terminal, with aligned columns."""
         lines = [[*line[:-1], _cut(line[-1])] for line in (self.header, *self.body)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        left = {1, len(self.header) - 1}  # model and notes; numbers are aligned to the right
-        rows = [
-            "  ".join(
-                cell.ljust(width) if i in left else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        rows = align_columns(lines, left={1, len(self.header) - 1})  # model and notes
         return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
 
     def to_markdown(self) -> str:
@@ -105,6 +97,18 @@ def printable(text: str) -> str:
 def percent(share: float) -> str:
     """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
     return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
+def align_columns(lines: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+    """Return lines of cells as text: columns in `left` aligned to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def _cells(row: Row, metrics: Sequence[str]) -> list[str]:

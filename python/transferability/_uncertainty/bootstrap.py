@@ -1,6 +1,6 @@
 """Bootstrap of the scores of ranked models over their shared rows.
 
-Every resample is the same for all models. Three methods: to first order, by the influence function
+All models share the resamples. There are three methods: to first order, by the influence function
 of the score at every row; exactly, with a new score for every resample; and by the jackknife, for
 metrics without influence functions.
 """
@@ -35,8 +35,8 @@ __all__ = ["METHODS", "BootstrapResult", "resample_linearly", "resample_scores"]
 Matrix = NDArray[np.float64]
 METHODS = ("first-order", "exact", "jackknife")
 _N_CHECKS = 4  # exact resamples of the two best models, to check the first-order ones
-_FAR = 0.5  # tolerated error of the first order on these, relative to the standard error
-_MANY = 20  # rows per feature from which on the first order needs no check
+_FAR = 0.5  # tolerated error of the first-order gaps on these, in standard errors of the gap
+_MANY = 20  # rows per feature from which the first order needs no check
 _ROUGH = (
     "on a few exact resamples the gap of the two best models came out unlike that to first order, "
     "as with few rows for the features: take probabilities and errors as rough"
@@ -45,32 +45,15 @@ _ROUGH = (
 
 @dataclass(frozen=True, eq=False)
 class BootstrapResult:
-    """Resampled scores of M models.
+    """Resampled scores of M models."""
 
-    Attributes
-    ----------
-    scores : ndarray of shape (M,)
-        Scores on all rows.
-    noise : ndarray of shape (n_boot, M)
-        Resampled scores minus their mean.
-    covariance : ndarray of shape (M, M)
-        Covariance of the scores.
-    bias : ndarray of shape (M,)
-        Mean of the resampled scores minus the scores; 0 to first order.
-    method : str
-        One of METHODS, or "groups" for scores that are aggregates over groups.
-    units : ResamplingUnits
-    notes : tuple of str
-        Warnings, in whole sentences.
-    """
-
-    scores: Matrix
-    noise: Matrix
-    covariance: Matrix
-    bias: Matrix
-    method: str
+    scores: Matrix  # on all rows, (M,)
+    noise: Matrix  # resampled scores minus their mean, (n_boot, M)
+    covariance: Matrix  # of the scores, (M, M)
+    bias: Matrix  # mean of the resampled scores minus the scores, (M,); 0 to first order
+    method: str  # one of METHODS, or "groups" for scores aggregated over groups
     units: ResamplingUnits
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # warnings, in whole sentences
 
 
 def resample_scores(
@@ -82,7 +65,7 @@ def resample_scores(
     method: str,
     seed: int,
 ) -> BootstrapResult:
-    """Resample one metric of ranked models; `plan` says how they were scored.
+    """Resample one metric of ranked models, which were scored as in `plan`.
 
     "first-order" falls back to the jackknife for metrics without influence functions.
     """
@@ -105,9 +88,7 @@ def resample_scores(
     else:
         units = ResamplingUnits(chosen.codes, len(chosen.names), "groups")
     _check_units(units)
-    stop = _core.Stop()
-    settings = replace(plan.settings, stop=stop)
-    resampler = _Resampler(plan, rows, metric, settings, stop, n_boot, seed)
+    resampler = _Resampler(plan, rows, metric, _core.Stop(), n_boot, seed)
     if method == "first-order" and spec_of(metric).pool is None:
         found = resampler.resample_to_first_order(units)
         if found is not None:
@@ -145,10 +126,14 @@ class _Resampler:
     plan: ScoringPlan
     rows: Sequence[Row]
     metric: str
-    settings: Settings
     stop: _core.Stop
     n_boot: int
     seed: int
+
+    @property
+    def settings(self) -> Settings:
+        """How to compute the scores, interrupted by `stop`."""
+        return replace(self.plan.settings, stop=self.stop)
 
     @property
     def scores(self) -> Matrix:
@@ -171,9 +156,8 @@ class _Resampler:
             value = row.value(self.metric)
             if not math.isfinite(value):
                 return np.zeros(n_samples)
-            return compute_weight_derivatives(
-                given, self.metric, self.options, self.settings, value
-            )
+            request = (self.metric, self.options, self.settings)
+            return compute_weight_derivatives(given, *request, value)
 
         found = self._map(influence, self.rows)
         if any(one is None for one in found):
@@ -183,11 +167,9 @@ class _Resampler:
         widest = max(row.n_features or 1 for row in self.rows[:2])
         if "samples" in spec_of(self.metric).needs or n_samples >= _MANY * widest:
             return result
-        seed = self.seed + 1
-        exact = self._map(
-            lambda row, given: self._rescore(given, units, _N_CHECKS, seed), self.rows[:2]
-        )
-        counts = np.stack([*units.draw_counts(_N_CHECKS, seed)])
+        check = (units, _N_CHECKS, self.seed + 1)
+        exact = self._map(lambda row, given: self._rescore(given, *check), self.rows[:2])
+        counts = np.stack([*units.draw_counts(*check[1:])])
         notes = _compare_gaps(exact, (counts - 1) @ influences[:, :2], result.covariance)
         return replace(result, notes=notes)
 
@@ -195,24 +177,17 @@ class _Resampler:
         """Resample by influences from the jackknife; single rows are merged into blocks."""
         if units.kind == "rows":
             units = make_blocks(self.plan.target, self.seed)
-        left = self._map(
-            lambda row, given: score_left_out_units(
-                given, self.metric, self.options, self.settings, units
-            ),
-            self.rows,
-        )
+        request = (self.metric, self.options, self.settings, units)
+        left = self._map(lambda row, given: score_left_out_units(given, *request), self.rows)
         values = collect_values(self.metric, [row.name for row in self.rows], left)
-        influences = compute_jackknife_influences(values)
-        return resample_linearly(
-            self.scores, influences, units, self.n_boot, self.seed, "jackknife"
-        )
+        parts = (self.scores, compute_jackknife_influences(values), units)
+        return resample_linearly(*parts, self.n_boot, self.seed, "jackknife")
 
     def resample_exactly(self, units: ResamplingUnits) -> BootstrapResult:
         """Compute the scores of every resample; resamples without a score are left out."""
         n_boot, scores = self.n_boot, self.scores
-        again = self._map(
-            lambda row, given: self._rescore(given, units, n_boot, self.seed), self.rows
-        )
+        request = (units, n_boot, self.seed)
+        again = self._map(lambda row, given: self._rescore(given, *request), self.rows)
         failed: dict[int, str] = {}
         for own, whole in zip(again, scores, strict=True):
             for b, score in enumerate(own):

@@ -1,4 +1,4 @@
-"""Influence functions: the first-order effect of each row's weight on a score.
+"""Influence functions: the first-order effect of the weight of each row on a score.
 
 The influence of row i is n times the derivative of the score with respect to the weight of row i.
 ``metrics/_influence.py`` has the formulas.
@@ -27,7 +27,7 @@ Rows = NDArray[np.float64]
 
 
 class _NoInfluenceError(Exception):
-    """The score did not come from statistics, which influence functions refer to."""
+    """The score cannot be reproduced from statistics, which influence functions need."""
 
 
 def compute_weight_derivatives(
@@ -35,17 +35,15 @@ def compute_weight_derivatives(
 ) -> Rows | None:
     """Return the influence of every row divided by their number, (n_samples,); None without any.
 
-    Raises
-    ------
-    DataError
-        If the score of `given` is no longer `value`.
+    Raise DataError if the score of `given` is no longer `value`.
     """
 
     def rescore(more: Mapping[str, Any], settings: Settings) -> Score | Exception:
         return evaluate(given, {metric: {**options, **more}}, settings)[metric]
 
     def run(**more: Any) -> Score:
-        # Influence functions are derived for statistics. Where those lack digits, there are none.
+        # Influence functions are derived for scores from statistics ("tridiagonal"). A score that
+        # only an SVD can compute in enough digits has none.
         found = rescore(more, replace(settings, method="tridiagonal"))
         if isinstance(found, Score) and _is_close(found, value):
             return found

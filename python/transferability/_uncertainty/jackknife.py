@@ -1,4 +1,4 @@
-"""Jackknife: scores with one resampling unit left out at a time, and influences from them."""
+"""Jackknife: leave out one resampling unit at a time; compute scores, and influences from them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def score_left_out_units(
     request = {metric: dict(options)}
     if spec_of(metric).reads_statistics_only:
         parts = [
-            accumulate(given.take(units.find_rows(u)), request, settings)
+            accumulate(given.take(np.flatnonzero(units.codes == u)), request, settings)
             for u in range(units.n_units)
         ]
         return score_left_out_stats(parts, lambda stats: stats.outcomes(request)[metric])
@@ -56,7 +56,7 @@ def score_left_out_stats(
     """
 
     def descend(start: int, end: int, outside: Stats | None) -> list[Score | Exception]:
-        """Return the scores without each part from `start` to `end`, given the sum of the rest."""
+        """Return the scores without each part of start:end; `outside` is the sum of the others."""
         if end - start == 1:
             return [DataError("nothing is left") if outside is None else score(outside)]
         middle = (start + end) // 2
@@ -76,7 +76,7 @@ def collect_values(
 ) -> Matrix:
     """Return the values of the models' scores, (M, n); raise if one of them is an exception.
 
-    The values of a metric that is defined among models only are computed from all models' scores.
+    The values of a pooled metric are computed from the scores of all models.
     """
     for name, own in zip(names, scores, strict=True):
         for score in own:

@@ -2,19 +2,17 @@
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
 known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
-posterior on a grid, so τ is learnt from the scores.
+posterior on a grid, given the scores.
 
-Why shrink: the model with the best score owes it partly to luck, more so if the models are close.
-The plain bootstrap ignores this, because it takes every gap between scores at face value. If the
-models are far apart, τ is large and their gaps stay. If they are within the noise, τ is small and
-they become about equally likely to be the best.
+Luck contributes to the best score, more so if the models are close. The bootstrap alone ignores
+this selection effect. If the models are far apart, τ is large and their gaps stay. If they are
+within the noise, τ is small and they become about equally likely to be the best. Clusters of models
+that are separated by a gap far beyond the noise have separate priors, so that a few poor models do
+not influence τ of the good ones.
 
-Clusters: models that are separated by a gap far beyond the noise have separate priors. A few poor
-models then have no influence on τ of the good ones.
-
-Only differences of scores matter. The computation uses contrasts, which cancel μ and any noise that
-all models share. Draws follow Matheron's rule: with f from the prior and e from the noise,
-f + K (s - f - e) with K = τ²(τ² + Σ)⁻¹ is a draw from the posterior.
+The computation uses contrasts of scores, which cancel μ and any noise that all models share. Draws
+follow Matheron's rule: with f from the prior and e from the noise, f + K (s - f - e) with
+K = τ²(τ² + Σ)⁻¹ is a draw from the posterior.
 
 Sources: Efron and Morris, J. American Statistical Association 68, 1973, for the prior; Journel and
 Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
@@ -32,10 +30,8 @@ __all__ = ["sample_posterior"]
 Matrix = NDArray[np.float64]
 #: Grid of widths τ: their number, and the ends relative to the noise and to the scores.
 _N_WIDTHS, _NARROW, _WIDE = 60, 0.05, 20.0
-#: Adjacent models further apart than so many standard errors of their difference share no prior.
-_APART = 5.0
-#: Differences that count as rounding errors, relative to the largest value.
-_ROUNDING = 1e-11
+_APART = 5.0  # gap between clusters, in standard errors of the difference of adjacent models
+_ROUNDING = 1e-11  # relative to the largest value; smaller differences count as rounding errors
 
 
 def sample_posterior(
@@ -43,20 +39,9 @@ def sample_posterior(
 ) -> Matrix:
     """Draw the true scores of M models from their posterior, (n_draws, M).
 
-    Each draw is determined up to a constant that its models share.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (M,)
-        Finite scores.
-    noise : ndarray of shape (n_boot, M)
-        Resampled scores minus their mean.
-    covariance : ndarray of shape (M, M)
-        Covariance of the scores.
-    n_units : int
-        Number of independent units that the covariance was estimated from.
-    n_draws, seed : int
-        Number of draws, and the seed.
+    `scores` (M,) are finite, `noise` (n_boot, M) holds resampled scores minus their mean, and
+    `covariance` (M, M) was estimated from `n_units` independent units. Each draw is determined up
+    to a constant that its models share.
     """
     rng = np.random.default_rng(seed)
     # The variance is estimated from n_units units, so the noise has Student's t distribution.

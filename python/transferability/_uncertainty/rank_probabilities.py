@@ -1,68 +1,43 @@
-"""Posterior probabilities of ranks, by sampling from the empirical Bayes posterior of true scores.
-
-The true scores are drawn many times given the resampled ones, and the ranks in the draws are
-counted.
-"""
+"""Posterior probabilities of ranks, counted in draws from the empirical Bayes posterior."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._ranking.extra_columns import borda_shares, compute_ranks
 from .bootstrap import BootstrapResult
 from .posterior import sample_posterior
 
 __all__ = [
-    "RankProbabilities",
     "average_votes",
-    "compute_ranks",
+    "compute_rank_intervals",
     "count_wins",
     "draw_true_scores",
-    "estimate_rank_probabilities",
+    "group_ties",
 ]
 
 Matrix = NDArray[np.float64]
 _N_DRAWS = 4000  # draws of the true scores: a standard error of a probability of 0.8 % at most
 
 
-@dataclass(frozen=True, eq=False)
-class RankProbabilities:
-    """Posterior of the ranks of M models, which are given best first.
-
-    Attributes
-    ----------
-    first : ndarray of shape (M,)
-        Probability of being the best.
-    pairwise : ndarray of shape (M, M)
-        Probability that the model of the row is better than the model of the column.
-    ranks : ndarray of shape (M, 2), int
-        Credible interval of the rank.
-    ties : list of list of int
-        Positions of the models, grouped with the first model that does not beat them for sure.
-    """
-
-    first: Matrix
-    pairwise: Matrix
-    ranks: NDArray[np.int64]
-    ties: list[list[int]]
-
-
-def estimate_rank_probabilities(draws: Matrix, level: float) -> RankProbabilities:
-    """Count the ranks in draws (n_draws, M) of the true scores of models, best first."""
-    first, pairwise = count_wins(draws)
-    tails = ((1 - level) / 2, (1 + level) / 2)
+def compute_rank_intervals(draws: Matrix, tails: tuple[float, float]) -> NDArray[np.int64]:
+    """Return the credible interval of each model's rank, (M, 2), between two probabilities."""
     low, high = np.quantile(compute_ranks(draws), tails, axis=0, method="inverted_cdf")
-    ties: list[list[int]] = []
-    for i in range(draws.shape[1]):
-        if ties and pairwise[ties[-1][0], i] < level:
-            ties[-1].append(i)
+    return np.stack([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
+
+
+def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tuple[str, ...], ...]:
+    """Group models, given best first: the first of a group beats no other one at this level."""
+    groups: list[list[int]] = []
+    for i in range(len(names)):
+        if groups and pairwise[groups[-1][0], i] < level:
+            groups[-1].append(i)
         else:
-            ties.append([i])
-    ranks = np.stack([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
-    return RankProbabilities(first, pairwise, ranks, ties)
+            groups.append([i])
+    return tuple(tuple(names[i] for i in group) for group in groups)
 
 
 def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
@@ -82,22 +57,9 @@ def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
 
 
 def average_votes(members: Sequence[Matrix]) -> Matrix:
-    """Return the Borda consensus of the members' scores, row by row; each is (n, M).
-
-    It is the mean over the members of the share of the other models that a model beats.
-    """
-    n_others = members[0].shape[1] - 1
-    shares = [(n_others + 1 - compute_ranks(scores)) / n_others for scores in members]
-    votes: Matrix = np.mean(shares, axis=0)
+    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
+    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
     return votes
-
-
-def compute_ranks(draws: Matrix) -> Matrix:
-    """Return the rank of each model in each draw, 1 for the best; ties share their mean rank."""
-    ranks = np.full(draws.shape, 0.5)
-    for other in draws.T[:, :, None]:
-        ranks += (other > draws) + 0.5 * (other == draws)
-    return ranks
 
 
 def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:
