@@ -1,4 +1,4 @@
-"""Prepare a ranking for reports and plots: match analyses to it, and tabulate its groups."""
+"""Prepare a ranking for reports and plots: check that analyses match it, tabulate its groups."""
 
 from __future__ import annotations
 
@@ -20,16 +20,8 @@ def check_scores(
 ) -> None:
     """Raise DataError if an analysis was computed from the scores of another ranking.
 
-    Parameters
-    ----------
-    ranking : Ranking
-        The ranking to show.
-    source : str
-        Name of the analysis, for messages, such as "stability".
-    models : sequence of str
-        The models of the analysis.
-    scores : mapping of str to iterable of float
-        Its scores of these models, by metric.
+    `source` names the analysis in messages, such as "stability". `scores` has its scores of
+    `models` by metric.
     """
     advice = f"{source} is of another ranking; make it from this one"
     for metric, values in scores.items():
@@ -47,9 +39,9 @@ def check_scores(
 def tabulate_groups(
     ranking: Ranking, metric: str
 ) -> tuple[list[int | str], dict[str, list[float]]]:
-    """Return the groups of rows, and the scores of each model in this order.
+    """Return the groups of rows, and each model's scores in their order; NaN where one is missing.
 
-    A group without a score is NaN. Models without any are left out.
+    Models without scores of groups are left out.
     """
     found = {row.name: row.per_group.get(metric, {}) for row in ranking.rows}
     groups = list(dict.fromkeys(group for scores in found.values() for group in scores))

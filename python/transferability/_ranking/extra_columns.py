@@ -4,7 +4,7 @@ Borda consensus: the vote of a metric for a model is the share of the other mode
 tie counts half. The consensus is the mean vote, (M - mean rank) / (M - 1) for M models. It depends
 on ranks alone, so metrics of any scale combine.
 
-A pooled metric is defined among models only, such as EMMS: its values are computed from the parts
+A pooled metric is defined among models only, such as NCTI: its values are computed from the parts
 of all models. A prior is a number known for each model before any features are read.
 """
 

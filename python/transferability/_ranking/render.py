@@ -1,4 +1,4 @@
-"""Tables of a ranking: plain text, HTML, Markdown, CSV, and columns for data frames."""
+"""Tables of a ranking: plain text, HTML, Markdown, and columns for CSV and data frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from .._metric.registry import title_of
 from .row import Row
 
-__all__ = ["Table", "align_columns", "columns", "make_table", "percent", "printable"]
+__all__ = ["Table", "align_columns", "columns", "make_table", "percent", "printable", "shorten"]
 
 _NOTE_WIDTH = 60  # the text table cuts longer notes
 
@@ -26,7 +26,7 @@ class Table:
 
     def to_text(self) -> str:
         """Return the table for a terminal, with aligned columns."""
-        lines = [[*line[:-1], _cut(line[-1])] for line in (self.header, *self.body)]
+        lines = [[*line[:-1], shorten(line[-1], _NOTE_WIDTH)] for line in (self.header, *self.body)]
         rows = align_columns(lines, left={1, len(self.header) - 1})  # model and notes
         return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
 
@@ -94,6 +94,11 @@ def printable(text: str) -> str:
     )
 
 
+def shorten(text: str, most: int) -> str:
+    """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def percent(share: float) -> str:
     """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
     return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
@@ -120,7 +125,3 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
         f"{row.seconds:.3f}",
         printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
     ]
-
-
-def _cut(note: str) -> str:
-    return note if len(note) <= _NOTE_WIDTH else note[: _NOTE_WIDTH - 1] + "…"

@@ -1,7 +1,7 @@
-"""One model of a ranking: its scores, or the reason why it has none.
+"""Row: one model of a ranking, with its scores, or the reason why it has none.
 
-Every row is built here. Whatever goes wrong with one model becomes its row's reason, so that a bad
-model never loses a sweep. ``KeyboardInterrupt`` and other exceptions outside ``Exception`` pass.
+Every row is built here. An ``Exception`` from one model becomes the reason in its row, so that the
+other models are still scored; ``KeyboardInterrupt`` and the like are not caught.
 """
 
 from __future__ import annotations
@@ -102,16 +102,9 @@ class Row:
 
     def to_dict(self, metrics: Iterable[str]) -> dict[str, Any]:
         """Return the row as a dictionary, with the values of `metrics` and of the layers."""
-        facts: dict[str, Any] = {
-            "rank": self.rank,
-            "name": self.name,
-            "n_samples": self.n_samples,
-            "n_features": self.n_features,
-            "seconds": self.seconds,
-            "notes": self.notes,
-            "error": self.error,
-            "scores": {metric: self.value(metric) for metric in metrics},
-        }
+        keys = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
+        facts: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        facts["scores"] = {metric: self.value(metric) for metric in metrics}
         if self.layer is not None:
             facts["layer"] = self.layer
             facts["layers"] = {
@@ -127,28 +120,19 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class ScoringPlan:
-    """How every model of a ranking was scored; enough to score resamples of its rows.
+    """How every model of a ranking was scored, to score resamples of its rows alike."""
 
-    `requests` has the native options by metric, `settings` how to compute them.
-    """
-
-    requests: Mapping[str, dict[str, Any]]
+    requests: Requests  # kernel options by metric
     settings: Settings
     groups: Groups | None
     target: Target
 
 
 class RowBuilder:
-    """Build one model's row; an exception inside the ``with`` block becomes the row's reason.
+    """Build one model's row; an exception inside the ``with`` block becomes its error.
 
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    metrics : iterable of str
-        Requested metrics; the row has an error if the first one fails.
-    known_warnings : sequence of str
-        Warnings about the labels, which the ranking states once for all models.
+    The row has an error if the first of `metrics` fails. Its notes omit `known_warnings`, those
+    about the labels, which the ranking states once for all models.
     """
 
     def __init__(
@@ -158,7 +142,7 @@ class RowBuilder:
         self._shape: tuple[int | None, int | None] = (None, None)
         self._notes: Sequence[str] = ()
         self._outcomes: Outcomes = {}
-        self._start, self._seconds = 0.0, 0.0
+        self._seconds = 0.0
 
     def __enter__(self) -> RowBuilder:
         """Start the clock."""
@@ -179,18 +163,14 @@ class RowBuilder:
         self._shape, self._notes = (n_samples, n_features), notes
 
     def add(self, outcomes: Outcomes) -> None:
-        """Add the score of each metric, or the exception that it failed with."""
+        """Add the score of each metric, or its exception."""
         self._outcomes = outcomes
 
     def build(self) -> Row:
         """Return the row."""
-        scores: dict[str, Score] = {}
-        failures: dict[str, str] = {}
-        for metric, outcome in self._outcomes.items():
-            if isinstance(outcome, Score):
-                scores[metric] = outcome
-            else:
-                failures[metric] = describe_error(outcome)
+        found = self._outcomes.items()
+        scores = {metric: score for metric, score in found if isinstance(score, Score)}
+        failures = {m: describe_error(e) for m, e in found if isinstance(e, Exception)}
         first = self._metrics[0]
         warnings = [text for score in scores.values() for text in score.warnings]
         notes = [text for text in warnings if text not in self._known] + [*self._notes]
@@ -225,11 +205,8 @@ def evaluate_available(
     """Evaluate the metrics whose inputs this model has; the others fail, naming the input."""
     provided = given.provides()
     missing = {metric: spec_of(metric).unmet(provided) for metric in requests}
-    outcomes: dict[str, Score | Exception] = {
-        metric: DataError(f"there is no {needs[0]} for this model")
+    outcomes = evaluate(given, {m: requests[m] for m in requests if not missing[m]})
+    return {
+        metric: DataError(f"there is no {needs[0]} for this model") if needs else outcomes[metric]
         for metric, needs in missing.items()
-        if needs
     }
-    available = {metric: requests[metric] for metric in requests if metric not in outcomes}
-    outcomes |= evaluate(given, available)
-    return {metric: outcomes[metric] for metric in requests}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from .._ranking.render import shorten
 from ._page import text
 
 __all__ = ["Axis", "draw_axis", "draw_interval", "draw_scatter"]
@@ -109,7 +110,7 @@ def draw_scatter(
             side, shift = ("end", 5) if at > 50 else ("start", -5)
             beside += (
                 f'<text class="name" x="{at}%" y="{up - 9:.1f}" dx="{shift}" text-anchor="{side}">'
-                f"{text(name if len(name) <= 24 else name[:23] + '…')}</text>"
+                f"{text(shorten(name, 24))}</text>"
             )
     about = f"{y_title} (upwards) against {x_title} (rightwards)"
     return (
