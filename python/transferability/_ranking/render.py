@@ -1,16 +1,31 @@
-"""Tables of a ranking: plain text, HTML, Markdown, and columns for CSV and data frames."""
+"""Tables of a ranking: text, HTML, Markdown, columns for CSV and data frames, groups of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
+
+from .._metric.derived import CONSENSUS
 from .._metric.registry import title_of
+from ..errors import DataError
 from .row import Row
 
-__all__ = ["Table", "align_columns", "columns", "make_table", "percent", "printable", "shorten"]
+__all__ = [
+    "Table",
+    "align_columns",
+    "check_scores",
+    "columns",
+    "make_table",
+    "percent",
+    "printable",
+    "shorten",
+    "tabulate_groups",
+]
 
 _NOTE_WIDTH = 60  # the text table cuts longer notes
 
@@ -102,6 +117,47 @@ def shorten(text: str, most: int) -> str:
 def percent(share: float) -> str:
     """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
     return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
+def check_scores(
+    rows: Iterable[Row],
+    metrics: Sequence[str],
+    source: str,
+    models: Sequence[str],
+    scores: Mapping[str, Iterable[float]],
+) -> None:
+    """Raise DataError if an analysis was computed from the scores of another ranking.
+
+    `source` names the analysis, such as "stability"; `scores` has its scores of `models` by metric.
+    """
+    advice = f"{source} is of another ranking; make it from this one"
+    own = {row.name: row for row in rows}
+    for metric, values in scores.items():
+        if metric not in metrics:
+            raise DataError(f"{advice}: it has {metric}, this one {', '.join(metrics)}")
+        for name, value in zip(models, values, strict=True):
+            if name not in own:
+                raise DataError(f"{advice}: it has a model {name!r}, this one has not")
+            here = own[name].value(metric)
+            # A consensus depends on the models compared, and an analysis may leave out some.
+            if metric != CONSENSUS and not np.array_equal(here, value, equal_nan=True):
+                raise DataError(f"{advice}: {metric} of {name!r} is {value} there and {here} here")
+
+
+def tabulate_groups(
+    rows: Iterable[Row], metric: str
+) -> tuple[list[int | str], dict[str, list[float]]]:
+    """Return the groups of rows, and each model's scores in their order; NaN where one is missing.
+
+    Models without scores of groups are left out.
+    """
+    found = {row.name: row.per_group.get(metric, {}) for row in rows}
+    groups = list(dict.fromkeys(group for scores in found.values() for group in scores))
+    return groups, {
+        name: [float(scores.get(group, math.nan)) for group in groups]
+        for name, scores in found.items()
+        if scores
+    }
 
 
 def align_columns(lines: Sequence[Sequence[str]], left: Container[int]) -> list[str]:

@@ -22,8 +22,12 @@ from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import read_groups, summary
 from .._util.parallel import map_in_threads
 from ..errors import DataError
-from .influence import compute_weight_derivatives
-from .jackknife import collect_values, compute_jackknife_influences, score_left_out_units
+from .influence import (
+    collect_values,
+    compute_jackknife_influences,
+    compute_weight_derivatives,
+    score_left_out_units,
+)
 from .units import ResamplingUnits, make_blocks
 
 if TYPE_CHECKING:

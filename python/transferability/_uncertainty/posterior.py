@@ -1,4 +1,4 @@
-"""Empirical Bayes shrinkage of scores: draws of the true scores from their posterior.
+"""Empirical Bayes shrinkage of scores: posterior draws of true scores, probabilities of ranks.
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
 known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
@@ -21,17 +21,45 @@ Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["sample_posterior"]
+from .._ranking.extra_columns import borda_shares, compute_ranks
+from .bootstrap import BootstrapResult
+
+__all__ = [
+    "average_votes",
+    "compute_rank_intervals",
+    "count_wins",
+    "draw_true_scores",
+    "group_ties",
+    "sample_posterior",
+]
 
 Matrix = NDArray[np.float64]
+_N_DRAWS = 4000  # draws of the true scores: a standard error of a probability of 0.8 % at most
 #: Grid of widths τ: their number, and the ends relative to the noise and to the scores.
 _N_WIDTHS, _NARROW, _WIDE = 60, 0.05, 20.0
 _APART = 5.0  # gap between clusters, in standard errors of the difference of adjacent models
 _ROUNDING = 1e-11  # relative to the largest value; smaller differences count as rounding errors
+
+
+def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
+    """Draw the true scores from their posterior, (n_draws, M); infinite scores are kept."""
+    draws = np.tile(result.scores, (max(_N_DRAWS, len(result.noise)), 1))
+    finite = np.flatnonzero(np.isfinite(result.scores))
+    if len(finite) > 1:
+        draws[:, finite] = sample_posterior(
+            result.scores[finite],
+            result.noise[:, finite],
+            result.covariance[np.ix_(finite, finite)],
+            result.units.n_units,
+            len(draws),
+            seed,
+        )
+    return draws
 
 
 def sample_posterior(
@@ -104,3 +132,37 @@ def _make_contrasts(n: int) -> Matrix:
     rows = np.eye(n)[1:] - 1 / n
     basis: Matrix = np.linalg.qr(rows.T)[0].T
     return basis
+
+
+def compute_rank_intervals(draws: Matrix, tails: tuple[float, float]) -> NDArray[np.int64]:
+    """Return the credible interval of each model's rank, (M, 2), between two probabilities."""
+    low, high = np.quantile(compute_ranks(draws), tails, axis=0, method="inverted_cdf")
+    return np.stack([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
+
+
+def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tuple[str, ...], ...]:
+    """Group models, given best first: the first of a group beats no other one at this level."""
+    groups: list[list[int]] = []
+    for i in range(len(names)):
+        if groups and pairwise[groups[-1][0], i] < level:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return tuple(tuple(names[i] for i in group) for group in groups)
+
+
+def average_votes(members: Sequence[Matrix]) -> Matrix:
+    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
+    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
+    return votes
+
+
+def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:
+    """Return how often each model is the best, (M,), and how often row beats column, (M, M).
+
+    Both are shares of the draws; ties are divided equally.
+    """
+    best = draws == draws.max(axis=1, keepdims=True)
+    first: Matrix = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+    over = [((own > draws) + 0.5 * (own == draws)).mean(axis=0) for own in draws.T[:, :, None]]
+    return first, np.stack(over)

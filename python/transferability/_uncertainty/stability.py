@@ -18,8 +18,8 @@ from .._metric.score import issue, json_ready
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
-from .jackknife import collect_values, compute_jackknife_influences, score_left_out_stats
-from .rank_probabilities import (
+from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
+from .posterior import (
     average_votes,
     compute_rank_intervals,
     count_wins,

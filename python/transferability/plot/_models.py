@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
-from .._ranking.display import check_scores
-from .._ranking.render import percent
+from .._ranking.render import check_scores, percent
 from ..errors import DataError, DtypeError
 from ._axes import format_name, get_axes, resolve_metric, select_finite
 
@@ -74,7 +73,8 @@ def ranking(
     ['a', 'b']
     """
     if stability is not None:
-        check_scores(ranking, "stability", stability.names, {stability.metric: stability.scores})
+        scores = {stability.metric: stability.scores}
+        check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
         if metric not in (None, stability.metric):
             raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
         metric = stability.metric

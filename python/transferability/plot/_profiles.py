@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._metric.registry import title_of
-from .._ranking.display import tabulate_groups
 from .._ranking.ranking import Ranking
+from .._ranking.render import tabulate_groups
 from .._ranking.row import Row
 from ..errors import DataError, DtypeError
 from ._axes import format_name, get_axes, resolve_metric
@@ -64,10 +64,10 @@ def layers(
     if isinstance(profile, Mapping):
         models = {"": profile}
     elif isinstance(profile, Ranking):
-        models = {row.name: getattr(row, "layers", {}) for row in profile.rows}
+        models = {row.name: row.layers for row in profile.rows}
         metric = resolve_metric(profile, metric)
     elif isinstance(profile, Row):
-        models = {profile.name: getattr(profile, "layers", {})}
+        models = {profile.name: profile.layers}
     else:
         raise DtypeError(
             f"profile must be a row, a ranking or scores by layer, not {type(profile)}"
@@ -138,7 +138,7 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     (2, 2)
     """
     metric = resolve_metric(ranking, metric)
-    names, found = tabulate_groups(ranking, metric)
+    names, found = tabulate_groups(ranking.rows, metric)
     if not names:
         raise DataError("this ranking has no groups; make it by rank(..., groups=...)")
     values = np.array(list(found.values()))
