@@ -55,10 +55,10 @@ def rank(
     ----------
     models : mapping of str to array-like, path, FeatureSource or Stats
         Features of each model, (n_samples, n_features): an array as in
-        :func:`transferability.logme`, or a source as in :func:`transferability.io.open_features`:
-        a file, also ``file.npz:member``, or a folder, pattern or list of shards. A source is read
-        when its model is scored, block by block if it is large and the metrics need no more than
-        statistics. Alternatively the :class:`Stats` of every model, for metrics that need no more.
+        :func:`transferability.logme`, or a source as in :func:`transferability.io.open_features`,
+        also ``file.npz:member``. A source is read when its model is scored, block by block if it
+        is large and the metrics need no more than statistics. Alternatively the :class:`Stats` of
+        every model, for metrics that need no more.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
@@ -66,9 +66,7 @@ def rank(
         consensus of a few metrics that agree with real accuracies, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
-    precision : {"double", "single"}, default="double"
-        Precision of the products of float32 features.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
+    precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
         None: a tqdm bar on a terminal where tqdm is installed. A callable gets (models done,
@@ -78,16 +76,14 @@ def rank(
         that many threads; the scores do not depend on it.
     source_probs, source_labels : mapping of str to array-like, optional
         Predictions of each model's own head for the rows, as in :func:`transferability.score`.
-    label_embeddings : array-like or mapping, optional
-        Shared by all models, as in :func:`transferability.score`.
-    groups, aggregate : optional
-        Score every group of rows (video, patient, domain) separately and aggregate the scores,
-        as in :func:`transferability.score`; ``Row.per_group`` has the scores of the groups.
+    label_embeddings, groups, aggregate : optional
+        As in :func:`transferability.score`, shared by all models. ``Row.per_group`` has the scores
+        of the groups of rows.
     baselines : bool, default=False
-        Also compute the baseline metrics that others should beat, as the last columns.
+        Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
-        A number known for each model, higher for better, such as an accuracy on another task or
-        the number of parameters. It becomes a column, to compare with and for ``consensus``.
+        A number known for each model, higher for better, such as an accuracy on another task. It
+        becomes a column, which ``consensus`` can include.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -100,7 +96,7 @@ def rank(
     Raises
     ------
     DataError, DtypeError
-        If the labels, the metrics or the options are wrong, which concerns all models.
+        Invalid labels, metrics or options, which concern all models.
 
     Examples
     --------
@@ -145,17 +141,19 @@ def rank(
             given = _read_model(models[name], own, shared)
             builder.describe(*given.shape, given.notes)
             builder.add(evaluate_available(given, planned[0], run))
-        inputs = functools.partial(_read_again, models, name, own, shared)
-        return builder.build().replace(inputs=inputs)
+        return builder.build().replace(inputs=functools.partial(read_again, name, own))
+
+    def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
+        if name not in models:
+            raise DataError(f"{name!r} is no longer among the models that were ranked")
+        return _read_model(models[name], own, shared).in_memory()
 
     with progress_bar(progress, len(models)) as advance:
-        rows = map_in_threads(
-            score,
-            models,
-            settings.threads,
-            stop,
-            lambda done, name: advance(done, len(models), name),
-        )
+
+        def report(n_done: int, name: str) -> None:
+            advance(n_done, len(models), name)
+
+        rows = map_in_threads(score, models, settings.threads, stop, report)
     ranking = Ranking(
         pool_rows(rows, planned[0]),
         metrics=tuple(planned[0]),
@@ -191,15 +189,6 @@ def _read_model(features: object, own: Mapping[str, Any], shared: Inputs) -> Inp
         features = load_or_open(features)
     given = read_inputs(features, None, target=shared.target, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
-
-
-def _read_again(
-    models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Inputs
-) -> Inputs:
-    """Read a model's inputs again, for resampling a ranking."""
-    if name not in models:
-        raise DataError(f"{name!r} is no longer among the models that were ranked")
-    return _read_model(models[name], own, shared).in_memory()
 
 
 def check_models(models: object) -> None:

@@ -1,4 +1,4 @@
-"""Rank models by statistics collected before: in blocks, on other machines, or on a device."""
+"""Rank models by sufficient statistics, which may come from blocks or from other machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from .._inputs.inputs import Inputs
 from .._metric.registry import plan, spec_of
-from .._metric.score import Score
 from .._scoring.evaluate import Settings, evaluate
 from .._stats.stats import Stats
 from ..errors import DataError
@@ -57,29 +56,21 @@ def build_stats_row(
 
     Metrics that need more than statistics are computed from `given`, the inputs for the same rows.
     """
-    with RowBuilder(name, requests) as builder:
-        builder.describe(stats.n_samples, stats.n_features)
-        builder.add(_evaluate_stats(stats, requests, given, n_threads))
-    return builder.build()
-
-
-def _evaluate_stats(
-    stats: Stats, requests: Requests, given: Inputs | None, n_threads: int | None
-) -> dict[str, Score | Exception]:
-    served = {"stats", "class_scatters"} if given is not None else None
-    of_stats = {
-        name: options
-        for name, options in requests.items()
-        if served is None or served.issuperset(spec_of(name).needs)
-    }
     if n_threads is not None:
         stats._n_threads = n_threads
-    outcomes = stats.outcomes(of_stats) if of_stats else {}
+    rest: Requests = {}
     if given is not None:
-        rest = {name: options for name, options in requests.items() if name not in of_stats}
-        run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
-        outcomes |= evaluate_available(given, rest, run)
-    return {name: outcomes[name] for name in requests}
+        served = {"stats", "class_scatters"}
+        rest = {m: options for m, options in requests.items() if not served >= {*spec_of(m).needs}}
+    with RowBuilder(name, requests) as builder:
+        builder.describe(stats.n_samples, stats.n_features)
+        of_stats = {metric: options for metric, options in requests.items() if metric not in rest}
+        outcomes = stats.outcomes(of_stats) if of_stats else {}
+        if given is not None:
+            run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
+            outcomes |= evaluate_available(given, rest, run)
+        builder.add({metric: outcomes[metric] for metric in requests})
+    return builder.build()
 
 
 def _check_same_rows(models: Mapping[str, Stats]) -> None:
@@ -101,9 +92,5 @@ def _check_same_rows(models: Mapping[str, Stats]) -> None:
 
 def _describe_rows(stats: Stats) -> dict[str, Any]:
     """Return the facts about rows and labels that statistics keep."""
-    return {
-        "task": stats.task,
-        "n_samples": stats.n_samples,
-        "classes": stats.classes,
-        "class_counts": stats.class_counts,
-    }
+    keys = ("task", "n_samples", "classes", "class_counts")
+    return {key: getattr(stats, key) for key in keys}

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["TaskRanking", "compare_tasks"]
 
 _ENTRIES = ("features", "labels", "source_probs", "source_labels", "task")
-#: Value of `normalize` that corrects NCE and LEEP for the entropy of the labels.
-_CORRECTED = "entropy_ratio"
 
 
 class TaskRanking(Ranking):
@@ -44,10 +42,9 @@ class TaskRanking(Ranking):
         truth : mapping of str to float
             True performance by task, higher is better; accuracies if `baseline` is given.
         baseline : mapping of str to float, optional
-            Accuracy of each task without transfer. The truth is then the relative accuracy,
-            see :func:`transferability.agreement.relative_accuracy`.
+            Accuracy of each task without transfer. The truth is then the relative accuracy.
         kind : {"gain", "headroom"}, default="gain"
-            Kind of relative accuracy.
+            As in :func:`transferability.agreement.relative_accuracy`.
         **options
             As in :meth:`transferability.Ranking.evaluate`.
 
@@ -61,10 +58,7 @@ class TaskRanking(Ranking):
             missing = [name for name in truth if name not in baseline]
             if missing:
                 raise DataError(f"there is no baseline for {', '.join(missing)}")
-            truth = {
-                name: relative_accuracy(value, baseline[name], kind)
-                for name, value in truth.items()
-            }
+            truth = {k: relative_accuracy(v, baseline[k], kind) for k, v in truth.items()}
         return super().evaluate(truth, **options)
 
 
@@ -78,10 +72,10 @@ def compare_tasks(
 ) -> TaskRanking:
     """Rank target tasks by how well one model transfers to each.
 
-    Scores of different tasks differ by their labels alone: with more classes LEEP and NCE are
-    lower and H-scores higher, whatever the model. LEEP and NCE are therefore corrected here for
-    the entropy of the labels. They then run from 0 for a model without information about the
-    labels to 1. Other metrics have no such correction, and a warning says so.
+    Scores depend on the labels of a task: with more classes LEEP and NCE are lower and H-scores
+    higher for any model. LEEP and NCE are therefore corrected for the entropy of the labels, and
+    then run from 0, no information about the labels, to 1. Other metrics have no such correction,
+    and a warning says so.
 
     Parameters
     ----------
@@ -101,8 +95,7 @@ def compare_tasks(
     Returns
     -------
     ranking : TaskRanking
-        A task that fails is a row at the end, with its reason. Its ``evaluate`` takes a baseline,
-        for the relative accuracy.
+        A task that fails is a row at the end, with its reason.
 
     Raises
     ------
@@ -128,33 +121,27 @@ def compare_tasks(
     settings = Settings(n_threads=n_threads)
     names = metric_names(metrics if isinstance(metrics, str) else list(metrics))
     corrected = [name for name in names if "normalize" in spec_of(name).option_names]
-    if corrected and "normalize" not in options:
-        options["normalize"] = _CORRECTED
+    if corrected:
+        options.setdefault("normalize", "entropy_ratio")
     if not tasks:
         raise DataError("tasks is empty; give at least one target task by name")
-    rows: list[Row] = []
-    kinds: dict[str, str] = {}
+    found: dict[str, tuple[Row, str | None]] = {}
     for name, given in tasks.items():
-        row, kind = _score_task(
-            str(name), _read_entries(name, given, task), names, options, settings
-        )
-        rows.append(row)
-        if kind is not None:
-            kinds[str(name)] = kind
-    others = [name for name in names if name not in corrected]
-    warnings = []
-    if others:
-        warnings.append(
-            f"{', '.join(others)}: part of the differences between tasks is that of their labels "
-            f"(classes, entropy, units), which no correction takes out"
-        )
+        entries = _read_entries(name, given, task)
+        found[str(name)] = _score_task(str(name), entries, names, options, settings)
+    kinds = {name: kind for name, (_, kind) in found.items() if kind is not None}
+    others = ", ".join(name for name in names if name not in corrected)
+    warning = (
+        f"{others}: part of the differences between tasks is that of their labels "
+        f"(classes, entropy, units), which no correction takes out"
+    )
     return TaskRanking(
-        tuple(rows),
+        tuple(row for row, _ in found.values()),
         metrics=tuple(names),
         task=", ".join(dict.fromkeys(kinds.values())) or task,
         task_note="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
         digest="",
-        warnings=tuple(warnings),
+        warnings=(warning,) if others else (),
     )
 
 
