@@ -82,9 +82,8 @@ def resample_scores(
     n_samples = plan.target.n_samples
     if plan.groups is not None and plan.groups.aggregate != "pooled":
         if groups is not None:
-            raise DataError(
-                "groups: these scores are aggregates over groups already, and those are resampled"
-            )
+            reason = "these scores are aggregates over groups already, and those are resampled"
+            raise DataError(f"groups: {reason}")
         return _resample_groups(rows, metric, plan.groups.aggregate, n_boot, seed)
     chosen = read_groups(groups, n_samples) or plan.groups
     if chosen is None:
@@ -111,12 +110,10 @@ def resample_linearly(
     method: str = "first-order",
 ) -> BootstrapResult:
     """Resample scores (M,) to first order, from the influences (n_units, M) of the units."""
-    n = units.n_units
-    # The variance of units drawn from n is (n - 1)/n of the variance in the population.
-    scale = math.sqrt(n / (n - 1))
-    noise = np.empty((n_boot, len(scores)))
-    for b, count in enumerate(units.draw_counts(n_boot, seed)):
-        noise[b] = scale * ((count - 1) @ influences)
+    scale = _inflation(units)
+    noise = np.array(
+        [scale * ((count - 1) @ influences) for count in units.draw_counts(n_boot, seed)]
+    )
     noise -= noise.mean(axis=0)
     centred = scale * (influences - influences.mean(axis=0))
     bias = np.zeros(len(scores))
@@ -136,7 +133,7 @@ class _Resampler:
 
     @property
     def settings(self) -> Settings:
-        """How to compute the scores, interrupted by `stop`."""
+        """Settings of the ranking, with `stop` to interrupt the native code."""
         return replace(self.plan.settings, stop=self.stop)
 
     @property
@@ -262,7 +259,7 @@ def _centre(
     """Return resampled scores (n_boot, M) as noise about their mean, and their bias."""
     values = np.where(np.isfinite(scores), values, 0.0)
     mean = values.mean(axis=0)
-    noise = math.sqrt(units.n_units / (units.n_units - 1)) * (values - mean)
+    noise = _inflation(units) * (values - mean)
     bias = np.where(np.isfinite(scores), mean - scores, 0.0)
     covariance = np.atleast_2d(np.cov(noise.T))
     return BootstrapResult(scores, noise, covariance, bias, method, units, notes)
@@ -283,6 +280,11 @@ def _compare_gaps(
     off = np.diff(values, axis=0)[0] - np.diff(linear.T, axis=0)[0]
     spread = math.sqrt(max(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), 0.0))
     return () if off.std(ddof=1) <= _FAR * spread else (_ROUGH,)
+
+
+def _inflation(units: ResamplingUnits) -> float:
+    """Return the factor that makes bootstrap variances, (n - 1)/n of the true ones, unbiased."""
+    return math.sqrt(units.n_units / (units.n_units - 1))
 
 
 def _check_units(units: ResamplingUnits) -> None:

@@ -119,10 +119,8 @@ class Stability:
             ones in the same order for all models.
         metric : str, default="logme"
             A metric that needs no more than statistics.
-        n_boot, level, seed
-            As in :meth:`Ranking.stability`.
-        **options
-            Options of the metric.
+        n_boot, level, seed, **options
+            As in :meth:`Ranking.stability`, and options of the metric.
 
         Returns
         -------
@@ -131,7 +129,7 @@ class Stability:
         Raises
         ------
         DataError
-            For fewer than two models or three shards, or shards of different rows.
+            Fewer than two models or three shards, or shards of different rows.
 
         Examples
         --------
@@ -171,14 +169,9 @@ class Stability:
         order = sorted(range(len(models)), key=lambda i: (-values[i, 0], models[i]))
         values = values[order]
         n_units = min(counts)
-        result = resample_linearly(
-            values[:, 0],
-            compute_jackknife_influences(values[:, 1:]),
-            ResamplingUnits(np.arange(n_units), n_units, "groups"),
-            n_boot,
-            seed,
-            "jackknife",
-        )
+        units = ResamplingUnits(np.arange(n_units), n_units, "groups")
+        influences = compute_jackknife_influences(values[:, 1:])
+        result = resample_linearly(values[:, 0], influences, units, n_boot, seed, "jackknife")
         draws = draw_true_scores(result, seed)
         return _build([models[i] for i in order], metric, result, draws, level)
 
@@ -244,10 +237,8 @@ def assess_ranking(
     rows = sorted(scored, key=lambda row: (-row.value(metric), row.name))
     if len(rows) < 2:
         raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
-    results = [
-        resample_scores(ranking.plan, rows, member, n_boot, groups, method, seed)
-        for member in members
-    ]
+    request = (n_boot, groups, method, seed)
+    results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
     draws = [draw_true_scores(result, seed) for result in results]
     names = [row.name for row in rows]
     if metric != CONSENSUS:
@@ -281,11 +272,9 @@ def _build(
     first, pairwise = count_wins(draws)
     tails = ((1 - level) / 2, (1 + level) / 2)
     notes = list(result.notes)
-    if result.units.n_units < _FEW_UNITS:
-        notes.append(
-            f"{result.units.n_units} {result.units.kind} are few to tell how much scores vary from "
-            f"one to the next"
-        )
+    n_units, unit = result.units.n_units, result.units.kind
+    if n_units < _FEW_UNITS:
+        notes.append(f"{n_units} {unit} are few to tell how much scores vary from one to the next")
     issue(notes)
     return Stability(
         names=tuple(names),
@@ -300,8 +289,8 @@ def _build(
         replicates=result.scores + result.noise,
         bias=result.bias,
         method=result.method,
-        unit=result.units.kind,
-        n_units=result.units.n_units,
+        unit=unit,
+        n_units=n_units,
         level=level,
         warnings=tuple(notes),
     )

@@ -64,8 +64,9 @@ def layers(
     elif isinstance(profile, Row):
         models = {profile.name: profile.layers}
     else:
-        expected = "a row, a ranking or scores by layer"
-        raise DtypeError(f"profile must be {expected}, not {type(profile)}")
+        raise DtypeError(
+            f"profile must be a row, a ranking or scores by layer, not {type(profile)}"
+        )
     metric = metric or _find_metric(models.values())
     lines = {name: _to_numbers(scores, metric) for name, scores in models.items()}
     lines = {name: line for name, line in lines.items() if len(line) > 1}

@@ -44,23 +44,20 @@ _OTHERS = (
 
 
 def format_heading(ranking: Ranking) -> str:
-    """Return the number of models, and the metric."""
+    """Return the default heading: the number of models, and the metric."""
     count = f"1 {ranking.unit}" if len(ranking) == 1 else f"{len(ranking)} {ranking.unit}s"
     return f"{count} by {title_of(ranking.metrics[0])}"
 
 
 def render_lead(ranking: Ranking, stability: Stability | None) -> str:
-    """Render the best model, the probability that it is the best, and a description of the data."""
+    """Render the lead: the best model, the probability that it is the best, and the data."""
     scored = [row for row in ranking.rows if row.error is None]
     if not scored:
         return paragraph("None of them could be scored; the reasons are below.", "lead")
     best = scored[0]
     words = f"{best.name} scores highest."
-    if (
-        stability is not None
-        and stability.metric == ranking.metrics[0]
-        and best.name in stability.first
-    ):
+    same = stability is not None and stability.metric == ranking.metrics[0]
+    if stability is not None and same and best.name in stability.first:
         tie = next(tie for tie in stability.ties if best.name in tie)
         others = [name for name in tie if name != best.name]
         chance = percent(stability.first[best.name])
@@ -84,9 +81,7 @@ def render_lead(ranking: Ranking, stability: Stability | None) -> str:
 
 def render_order(ranking: Ranking, stability: Stability | None) -> str:
     """Render the models in order as a dot chart, with intervals if stability is given."""
-    metric = ranking.metrics[0]
-    known = {}
-    tied, cut = set(), set()
+    metric, known, tied, cut = ranking.metrics[0], {}, set(), set()
     if stability is not None:
         metric = stability.metric
         known = {name: i for i, name in enumerate(stability.names)}
@@ -102,21 +97,19 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     items = ""
     for place, (row, value) in enumerate(zip(rows, values, strict=True), start=1):
         i = known.get(row.name)
-        low, high = (
-            (math.nan, math.nan) if stability is None or i is None else stability.intervals[i]
-        )
+        interval = () if stability is None or i is None else stability.intervals[i]
         kinds = [name for name, models in (("tied", tied), ("cut", cut)) if row.name in models]
         items += chart_item(
             row.name,
-            draw_interval(axis, value, low, high),
+            draw_interval(axis, value, *interval),
             f"{value:.4f}",
             rank=str(place),
             sure=None if stability is None else _describe_ranks(stability, i),
             attributes=f' class="{" ".join(kinds or ["plain"] * (stability is None))}"',
         )
     plain = "" if stability is not None else " plain"
-    ticks = draw_axis(axis, title_of(metric))
-    chart = chart_list(items, ticks, f' class="ticks{plain}" aria-hidden="true"')
+    attributes = f' class="ticks{plain}" aria-hidden="true"'
+    chart = chart_list(items, draw_axis(axis, title_of(metric)), attributes)
     below = "To see how sure this order is, pass stability=ranking.stability()."
     if stability is not None:
         below = (
@@ -146,9 +139,10 @@ def _list_names(names: Sequence[str]) -> str:
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
     """Render the table of all scores."""
     header = [ranking.unit, *map(title_of, ranking.metrics)]
-    known = {} if stability is None else {name: i for i, name in enumerate(stability.names)}
+    errors: dict[str, float] = {}
     if stability is not None:
         header.insert(2 + ranking.metrics.index(stability.metric), "± s.e.")
+        errors = dict(zip(stability.names, stability.standard_errors, strict=True))
     header += ["features", "seconds"]
     rows = []
     for row in ranking.rows:
@@ -158,8 +152,7 @@ def render_scores(ranking: Ranking, stability: Stability | None) -> str:
         for metric in ranking.metrics:
             cells.append(f"{row.value(metric):.4f}")
             if stability is not None and metric == stability.metric:
-                i = known.get(row.name)
-                cells.append("" if i is None else f"{stability.standard_errors[i]:.4f}")
+                cells.append(f"{errors[row.name]:.4f}" if row.name in errors else "")
         cells += ["" if row.n_features is None else f"{row.n_features:,}", f"{row.seconds:.2f}"]
         rows.append(cells)
     return section("All numbers", table("All numbers", header, rows)) if rows else ""
@@ -196,7 +189,7 @@ def render_groups(ranking: Ranking) -> str:
 
 
 def render_layers(ranking: Ranking) -> str:
-    """Render the scores of all layers, by the metric that sorts, of models with several layers."""
+    """Render the scores of all layers by the metric that sorts, for models with several layers."""
     metric = ranking.metrics[0]
     parts = []
     for row in ranking.rows:
@@ -238,8 +231,8 @@ def render_agreement(evaluation: Evaluation) -> str:
     first = evaluation.metrics[0]
     scores, truth = evaluation.scores[first].tolist(), evaluation.truth.tolist()
     ranked = [i for i, score in enumerate(scores) if math.isfinite(score)]
-    best = {max(ranked, key=scores.__getitem__)} if ranked else set()
-    best.add(truth.index(max(truth)))
+    best = {truth.index(max(truth)), *sorted(ranked, key=lambda i: -scores[i])[:1]}
+    names = [evaluation.models[i] for i in best]
     below = (
         f"Weighted tau is 1 for the same order and -1 for the opposite order; the best models have "
         f"the largest weights. Bars are {percent(facts['level'])} bootstrap intervals from "
@@ -251,14 +244,7 @@ def render_agreement(evaluation: Evaluation) -> str:
         chart_list(items, ticks, ' class="ticks"'),
         paragraph(below, "soft"),
         bullets(comparison["text"] for comparison in facts["comparisons"]),
-        draw_scatter(
-            evaluation.models,
-            scores,
-            truth,
-            title_of(first),
-            "truth",
-            [evaluation.models[i] for i in best],
-        ),
+        draw_scatter(evaluation.models, scores, truth, title_of(first), "truth", names),
         table("Measures of agreement", header, rows),
         bullets(evaluation.notes),
     )
