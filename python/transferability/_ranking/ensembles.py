@@ -5,9 +5,8 @@ members: (1/N) Σ_i ln (1/S) Σ_s Σ_z P_s(y_i | z) θ_s(x_i)_z, with the class 
 source model and the conditional frequencies P_s(y | z) of the labels, as in LEEP. It rewards
 members that make different errors.
 
-Source: Agostinelli, Uijlings, Mensink, Ferrari (2022). Transferability Metrics for Selecting Source
-Model Ensembles. CVPR, eq. (3) to (5) in content. Departure: their IoU variants for segmentation are
-not implemented.
+Source: Agostinelli et al. (2022), see :func:`rank_ensembles`; eq. (3) to (5) in content. Departure:
+their IoU variants for segmentation are not implemented.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rank models by the scores of their features for the same labels."""
+"""Rank models by the scores of their features, or of their statistics, for the same labels."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ from ..errors import DataError, DtypeError
 from ..io._paths import is_paths
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, pool_rows, read_prior
-from .rank_stats import rank_stats
 from .ranking import Ranking
-from .row import Row, RowBuilder, ScoringPlan, evaluate_available
+from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
 __all__ = ["add_columns", "check_models", "compute_digest", "rank"]
 
@@ -116,7 +115,7 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
-        ranking = rank_stats(_check_all_stats(models, others), metrics, options)
+        ranking = _rank_stats(_check_all_stats(models, others), metrics, options)
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
@@ -165,6 +164,30 @@ def rank(
         plan=ScoringPlan(planned[0], settings, parts, target),
     )
     return add_columns(ranking, metrics, prior)
+
+
+def _rank_stats(
+    models: Mapping[str, Stats], metrics: str | Sequence[str], options: Mapping[str, Any]
+) -> Ranking:
+    """Rank the statistics of models for the same rows and labels."""
+    _check_same_rows(models)
+    first = next(iter(models.values()))
+    provided = {"pool", "stats"}
+    if all(stats.class_scatters for stats in models.values()):
+        provided.add("class_scatters")
+    requests, skipped = plan(metrics, first.task, options, provided)
+    if not requests:
+        raise DataError(f"no metric applies to a {first.task} task")
+    rows = [build_stats_row(name, stats, requests) for name, stats in models.items()]
+    facts = f"{_describe_rows(first)}{requests}"
+    return Ranking(
+        pool_rows(rows, requests),
+        metrics=tuple(requests),
+        task=first.task,
+        task_note=first.task_note,
+        digest=hashlib.blake2b(facts.encode(), digest_size=16).hexdigest(),
+        skipped=skipped,
+    )
 
 
 def add_columns(
@@ -230,3 +253,26 @@ def compute_digest(
     if groups is not None:
         text += f"{groups.aggregate}{groups.names}{groups.codes.tolist()}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _check_same_rows(models: Mapping[str, Stats]) -> None:
+    """Raise unless all statistics are of the same rows and labels."""
+    names = iter(models)
+    first = next(names)
+    for name, stats in models.items():
+        if stats.task == "auto":
+            raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
+    for name in names:
+        ours, theirs = _describe_rows(models[first]), _describe_rows(models[name])
+        for what, value in ours.items():
+            if theirs[what] != value:
+                raise DataError(
+                    f"the statistics of {first!r} and {name!r} are not of the same rows and "
+                    f"labels: {what} is {value} and {theirs[what]}; collect both from the same data"
+                )
+
+
+def _describe_rows(stats: Stats) -> dict[str, Any]:
+    """Return the facts about rows and labels that statistics keep."""
+    keys = ("task", "n_samples", "classes", "class_counts")
+    return {key: getattr(stats, key) for key in keys}

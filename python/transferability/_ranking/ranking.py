@@ -253,10 +253,6 @@ class Ranking:
         level : float, default=0.9
             Level of the intervals, and the probability below which models count as tied.
 
-        Returns
-        -------
-        stability : Stability
-
         Raises
         ------
         DataError

@@ -7,6 +7,7 @@ other models are still scored; ``KeyboardInterrupt`` and the like are not caught
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import spec_of
 from .._metric.score import Score
+from .._scoring.evaluate import Requests, Settings, evaluate
 from ..errors import DataError, TransferabilityError
 
 if TYPE_CHECKING:
@@ -22,19 +24,19 @@ if TYPE_CHECKING:
 
     from .._inputs.inputs import Inputs
     from .._inputs.target import Target
-    from .._scoring.evaluate import Settings
     from .._scoring.groups import Groups
+    from .._stats.stats import Stats
 
 __all__ = [
     "Row",
     "RowBuilder",
     "ScoringPlan",
     "build_failed_row",
+    "build_stats_row",
     "describe_error",
     "evaluate_available",
 ]
 
-Requests = Mapping[str, dict[str, Any]]
 Outcomes = Mapping[str, Score | Exception]
 
 
@@ -210,3 +212,31 @@ def evaluate_available(
         metric: DataError(f"there is no {needs[0]} for this model") if needs else outcomes[metric]
         for metric, needs in missing.items()
     }
+
+
+def build_stats_row(
+    name: str,
+    stats: Stats,
+    requests: Requests,
+    given: Inputs | None = None,
+    n_threads: int | None = None,
+) -> Row:
+    """Score one model's statistics.
+
+    Metrics that need more than statistics are computed from `given`, the inputs for the same rows.
+    """
+    if n_threads is not None:
+        stats._n_threads = n_threads
+    rest: Requests = {}
+    if given is not None:
+        served = {"stats", "class_scatters"}
+        rest = {m: options for m, options in requests.items() if not served >= {*spec_of(m).needs}}
+    with RowBuilder(name, requests) as builder:
+        builder.describe(stats.n_samples, stats.n_features)
+        of_stats = {metric: options for metric, options in requests.items() if metric not in rest}
+        outcomes = stats.outcomes(of_stats) if of_stats else {}
+        if given is not None:
+            run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
+            outcomes |= evaluate_available(given, rest, run)
+        builder.add({metric: outcomes[metric] for metric in requests})
+    return builder.build()

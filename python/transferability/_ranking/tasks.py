@@ -47,10 +47,6 @@ class TaskRanking(Ranking):
             As in :func:`transferability.agreement.relative_accuracy`.
         **options
             As in :meth:`transferability.Ranking.evaluate`.
-
-        Returns
-        -------
-        evaluation : Evaluation
         """
         if baseline is not None:
             from ..agreement import relative_accuracy

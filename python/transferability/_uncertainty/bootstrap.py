@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,14 +91,12 @@ def resample_scores(
     else:
         units = ResamplingUnits(chosen.codes, len(chosen.names), "groups")
     _check_units(units)
-    resampler = _Resampler(plan, rows, metric, _core.Stop(), n_boot, seed)
-    if method == "first-order" and spec_of(metric).pool is None:
-        found = resampler.resample_to_first_order(units)
-        if found is not None:
-            return found
+    resampler = _Resampler(plan, rows, metric, units, n_boot, seed)
     if method == "exact":
-        return resampler.resample_exactly(units)
-    return resampler.resample_by_jackknife(units)
+        return resampler.resample_exactly()
+    linear = method == "first-order" and spec_of(metric).pool is None
+    found = resampler.resample_to_first_order() if linear else None
+    return resampler.resample_by_jackknife() if found is None else found
 
 
 def resample_linearly(
@@ -127,14 +125,10 @@ class _Resampler:
     plan: ScoringPlan
     rows: Sequence[Row]
     metric: str
-    stop: _core.Stop
+    units: ResamplingUnits
     n_boot: int
     seed: int
-
-    @property
-    def settings(self) -> Settings:
-        """Settings of the ranking, with `stop` to interrupt the native code."""
-        return replace(self.plan.settings, stop=self.stop)
+    stop: _core.Stop = field(default_factory=_core.Stop)
 
     @property
     def scores(self) -> Matrix:
@@ -142,11 +136,12 @@ class _Resampler:
         return np.array([row.value(self.metric) for row in self.rows])
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """Native options of the metric."""
-        return self.plan.requests[self.metric]
+    def request(self) -> tuple[str, Mapping[str, Any], Settings]:
+        """The metric, its kernel options, and the settings of the ranking with `stop`."""
+        settings = replace(self.plan.settings, stop=self.stop)
+        return self.metric, self.plan.requests[self.metric], settings
 
-    def resample_to_first_order(self, units: ResamplingUnits) -> BootstrapResult | None:
+    def resample_to_first_order(self) -> BootstrapResult | None:
         """Resample by influence functions; None if the score of a model has none.
 
         With few rows per feature the result is checked against a few exact resamples.
@@ -157,38 +152,37 @@ class _Resampler:
             value = row.value(self.metric)
             if not math.isfinite(value):
                 return np.zeros(n_samples)
-            request = (self.metric, self.options, self.settings)
-            return compute_weight_derivatives(given, *request, value)
+            return compute_weight_derivatives(given, *self.request, value)
 
         found = self._map(influence, self.rows)
         if any(one is None for one in found):
             return None
-        influences = np.stack([units.sum_rows(one) for one in found], axis=1)
-        result = resample_linearly(self.scores, influences, units, self.n_boot, self.seed)
+        influences = np.stack([self.units.sum_rows(one) for one in found], axis=1)
+        result = resample_linearly(self.scores, influences, self.units, self.n_boot, self.seed)
         widest = max(row.n_features or 1 for row in self.rows[:2])
         if "samples" in spec_of(self.metric).needs or n_samples >= _MANY * widest:
             return result
-        check = (units, _N_CHECKS, self.seed + 1)
+        check = (_N_CHECKS, self.seed + 1)
         exact = self._map(lambda row, given: self._rescore(given, *check), self.rows[:2])
-        counts = np.stack([*units.draw_counts(*check[1:])])
+        counts = np.stack([*self.units.draw_counts(*check)])
         notes = _compare_gaps(exact, (counts - 1) @ influences[:, :2], result.covariance)
         return replace(result, notes=notes)
 
-    def resample_by_jackknife(self, units: ResamplingUnits) -> BootstrapResult:
+    def resample_by_jackknife(self) -> BootstrapResult:
         """Resample by influences from the jackknife; single rows are merged into blocks."""
+        units = self.units
         if units.kind == "rows":
             units = make_blocks(self.plan.target, self.seed)
-        request = (self.metric, self.options, self.settings, units)
+        request = (*self.request, units)
         left = self._map(lambda row, given: score_left_out_units(given, *request), self.rows)
         values = collect_values(self.metric, [row.name for row in self.rows], left)
         parts = (self.scores, compute_jackknife_influences(values), units)
         return resample_linearly(*parts, self.n_boot, self.seed, "jackknife")
 
-    def resample_exactly(self, units: ResamplingUnits) -> BootstrapResult:
+    def resample_exactly(self) -> BootstrapResult:
         """Compute the scores of every resample; resamples without a score are left out."""
         n_boot, scores = self.n_boot, self.scores
-        request = (units, n_boot, self.seed)
-        again = self._map(lambda row, given: self._rescore(given, *request), self.rows)
+        again = self._map(lambda row, given: self._rescore(given, n_boot, self.seed), self.rows)
         failed: dict[int, str] = {}
         for own, whole in zip(again, scores, strict=True):
             for b, score in enumerate(own):
@@ -202,12 +196,10 @@ class _Resampler:
                 f"{len(failed)} of {n_boot} exact resamples have no finite score (such as: "
                 f'{next(iter(failed.values()))}); use method="first-order"'
             )
-        notes: tuple[str, ...] = ()
-        if failed:
-            notes = (f"{len(failed)} of {n_boot} resamples have no score and were left out",)
+        note = f"{len(failed)} of {n_boot} resamples have no score and were left out"
         names = [row.name for row in self.rows]
         values = collect_values(self.metric, names, [[own[b] for b in usable] for own in again])
-        return _centre(scores, values.T, units, "exact", notes)
+        return _centre(scores, values.T, self.units, "exact", (note,) if failed else ())
 
     def _map(self, function: Callable[[Row, Inputs], Any], rows: Sequence[Row]) -> list[Any]:
         """Return the results of `function` for each row and its inputs, in parallel."""
@@ -216,20 +208,18 @@ class _Resampler:
             assert row.inputs is not None, "resample_scores has checked"
             return function(row, row.inputs())
 
-        return map_in_threads(call, rows, self.settings.threads, self.stop)
+        return map_in_threads(call, rows, self.plan.settings.threads, self.stop)
 
-    def _rescore(
-        self, given: Inputs, units: ResamplingUnits, n_boot: int, seed: int
-    ) -> list[Score | Exception]:
+    def _rescore(self, given: Inputs, n_boot: int, seed: int) -> list[Score | Exception]:
         """Return the score on each resample, with its rows repeated."""
-        halves = "samples" in spec_of(self.metric).needs
+        metric, options, settings = self.request
+        halves = "samples" in spec_of(metric).needs
         positions = np.arange(given.target.n_samples)
-        request = {self.metric: dict(self.options)}
         found = []
-        for count in units.draw_counts(n_boot, seed, halves):
+        for count in self.units.draw_counts(n_boot, seed, halves):
             repeats = np.minimum(count, 1) if halves else count
-            part = given.take(np.repeat(positions, repeats[units.codes]))
-            found.append(evaluate(part, request, self.settings)[self.metric])
+            part = given.take(np.repeat(positions, repeats[self.units.codes]))
+            found.append(evaluate(part, {metric: {**options}}, settings)[metric])
         return found
 
 
@@ -246,11 +236,9 @@ def _resample_groups(
     drawn = [np.repeat(np.arange(len(names)), count) for count in units.draw_counts(n_boot, seed)]
     again = np.array([[total(own[chosen].tolist()) for own in values] for chosen in drawn])
     most = max(len(own) for own in each)
-    notes: tuple[str, ...] = ()
-    if len(names) < most:
-        notes = (f"{most - len(names)} of {most} groups have no {metric} for every model",)
+    note = f"{most - len(names)} of {most} groups have no {metric} for every model"
     scores = np.array([row.value(metric) for row in rows])
-    return _centre(scores, again, units, "groups", notes)
+    return _centre(scores, again, units, "groups", (note,) if len(names) < most else ())
 
 
 def _centre(

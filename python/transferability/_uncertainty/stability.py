@@ -122,10 +122,6 @@ class Stability:
         n_boot, level, seed, **options
             As in :meth:`Ranking.stability`, and options of the metric.
 
-        Returns
-        -------
-        stability : Stability
-
         Raises
         ------
         DataError
