@@ -12,20 +12,17 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
+from .._inputs.inputs import Inputs
+from .._inputs.target import Target
 from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import Requests, Settings, evaluate
+from .._scoring.groups import Groups
+from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from .._inputs.inputs import Inputs
-    from .._inputs.target import Target
-    from .._scoring.groups import Groups
-    from .._stats.stats import Stats
 
 __all__ = [
     "Row",

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._inputs.inputs import Inputs
 from .._metric.registry import spec_of
 from .._metric.score import Score
+from .._ranking.row import Row, ScoringPlan
 from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import read_groups, summary
 from .._util.parallel import map_in_threads
@@ -29,10 +31,6 @@ from .influence import (
     score_left_out_units,
 )
 from .units import ResamplingUnits, make_blocks
-
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-    from .._ranking.row import Row, ScoringPlan
 
 __all__ = ["METHODS", "BootstrapResult", "resample_linearly", "resample_scores"]
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.inputs import Inputs
 from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import Settings, accumulate, evaluate
+from .._stats.stats import Stats
 from ..errors import DataError
 from .units import ResamplingUnits
-
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-    from .._stats.stats import Stats
 
 __all__ = [
     "collect_values",

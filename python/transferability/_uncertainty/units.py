@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .._inputs.target import Target
+from .._inputs.target import Target
 
 __all__ = ["ResamplingUnits", "make_blocks"]
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._ranking.ranking import Ranking
 from .._ranking.render import printable
 from .._util.optional import need
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._ranking.ranking import Ranking
 
 __all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
 
