@@ -134,7 +134,7 @@ def _combine_rows(
     failed = next((row for row in rows if row.error is not None), None)
     row = rows[0].replace(
         name=" + ".join(subset),
-        n_features=sum(row.n_features or 0 for row in rows) if predicted is None else None,
+        n_features=sum(m.n_features or 0 for m in rows) if predicted is None else None,
         seconds=sum(member.seconds for member in rows),
         notes=tuple(dict.fromkeys(note for member in rows for note in member.notes)),
     )

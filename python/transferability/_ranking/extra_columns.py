@@ -123,7 +123,7 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
 
 
 def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:
-    """Return a derived column's score, with the facts about the data from a metric's score."""
+    """Return the score of a derived column; the facts about the data are those of `score`."""
     return score.replace(
         value=value, metric=metric, targets=(), per_target=np.empty(0), warnings=(), details=details
     )

@@ -61,8 +61,8 @@ def rank(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that applies; "recommended" the Borda
-        consensus of a few metrics that agree with real accuracies, see :meth:`Ranking.consensus`.
+        The first one sorts. "all" takes every metric that applies. "recommended" takes the Borda
+        consensus of a few metrics that agree with fine-tuning, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
     precision, method : str, default="double" and "auto"
@@ -138,8 +138,8 @@ def rank(
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
         with RowBuilder(name, planned[0], target.warnings) as builder:
             given = _read_model(models[name], own, shared)
-            builder.describe(*given.shape, given.notes)
-            builder.add(evaluate_available(given, planned[0], run))
+            builder.shape, builder.notes = given.shape, given.notes
+            builder.outcomes = evaluate_available(given, planned[0], run)
         return builder.build().replace(inputs=functools.partial(read_again, name, own))
 
     def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
@@ -257,18 +257,17 @@ def compute_digest(
 
 def _check_same_rows(models: Mapping[str, Stats]) -> None:
     """Raise unless all statistics are of the same rows and labels."""
-    names = iter(models)
-    first = next(names)
     for name, stats in models.items():
         if stats.task == "auto":
             raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
-    for name in names:
-        ours, theirs = _describe_rows(models[first]), _describe_rows(models[name])
-        for what, value in ours.items():
-            if theirs[what] != value:
+    first, *others = models
+    ours = _describe_rows(models[first])
+    for name in others:
+        for what, theirs in _describe_rows(models[name]).items():
+            if ours[what] != theirs:
                 raise DataError(
                     f"the statistics of {first!r} and {name!r} are not of the same rows and "
-                    f"labels: {what} is {value} and {theirs[what]}; collect both from the same data"
+                    f"labels: {what} is {ours[what]} and {theirs}; collect both from the same data"
                 )
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -127,6 +127,7 @@ class ScoringPlan:
     target: Target
 
 
+@dataclass(eq=False)
 class RowBuilder:
     """Build one model's row; an exception inside the ``with`` block becomes its error.
 
@@ -134,14 +135,13 @@ class RowBuilder:
     about the labels, which the ranking states once for all models.
     """
 
-    def __init__(
-        self, name: str, metrics: Iterable[str], known_warnings: Sequence[str] = ()
-    ) -> None:
-        self._name, self._metrics, self._known = name, tuple(metrics), known_warnings
-        self._shape: tuple[int | None, int | None] = (None, None)
-        self._notes: Sequence[str] = ()
-        self._outcomes: Outcomes = {}
-        self._seconds = 0.0
+    name: str
+    metrics: Collection[str]
+    known_warnings: Sequence[str] = ()
+    shape: tuple[int | None, int | None] = (None, None)  # of the features; kept if scoring fails
+    notes: Sequence[str] = ()  # about the features; kept if scoring fails
+    outcomes: Outcomes = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __enter__(self) -> RowBuilder:
         """Start the clock."""
@@ -152,35 +152,27 @@ class RowBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         """Stop the clock and keep an exception as the failure of every metric."""
-        self._seconds = time.perf_counter() - self._start
+        self.seconds = time.perf_counter() - self._start
         if isinstance(error, Exception):
-            self._outcomes = dict.fromkeys(self._metrics, error)
+            self.outcomes = dict.fromkeys(self.metrics, error)
         return isinstance(error, Exception)
-
-    def describe(self, n_samples: int, n_features: int | None, notes: Sequence[str] = ()) -> None:
-        """Set the shape of the features and the notes about them; both stay if scoring fails."""
-        self._shape, self._notes = (n_samples, n_features), notes
-
-    def add(self, outcomes: Outcomes) -> None:
-        """Add the score of each metric, or its exception."""
-        self._outcomes = outcomes
 
     def build(self) -> Row:
         """Return the row."""
-        found = self._outcomes.items()
+        found = self.outcomes.items()
         scores = {metric: score for metric, score in found if isinstance(score, Score)}
         failures = {m: describe_error(e) for m, e in found if isinstance(e, Exception)}
-        first = self._metrics[0]
+        first = next(iter(self.metrics))
         warnings = [text for score in scores.values() for text in score.warnings]
-        notes = [text for text in warnings if text not in self._known] + [*self._notes]
+        notes = [text for text in warnings if text not in self.known_warnings] + [*self.notes]
         if scores:
             notes += [f"{m} failed: {text}" for m, text in failures.items() if m != first]
         return Row(
-            name=self._name,
+            name=self.name,
             scores=scores,
-            n_samples=self._shape[0],
-            n_features=self._shape[1],
-            seconds=self._seconds,
+            n_samples=self.shape[0],
+            n_features=self.shape[1],
+            seconds=self.seconds,
             notes=tuple(dict.fromkeys(notes)),
             error=failures.get(first),
         )
@@ -229,11 +221,11 @@ def build_stats_row(
         served = {"stats", "class_scatters"}
         rest = {m: options for m, options in requests.items() if not served >= {*spec_of(m).needs}}
     with RowBuilder(name, requests) as builder:
-        builder.describe(stats.n_samples, stats.n_features)
+        builder.shape = (stats.n_samples, stats.n_features)
         of_stats = {metric: options for metric, options in requests.items() if metric not in rest}
         outcomes = stats.outcomes(of_stats) if of_stats else {}
         if given is not None:
             run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
             outcomes |= evaluate_available(given, rest, run)
-        builder.add({metric: outcomes[metric] for metric in requests})
+        builder.outcomes = {metric: outcomes[metric] for metric in requests}
     return builder.build()

@@ -10,7 +10,7 @@ from .._metric.registry import metric_names, plan, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
 from .ranking import Ranking
-from .row import Row, RowBuilder
+from .row import RowBuilder
 
 if TYPE_CHECKING:
     from ..agreement._evaluation import Evaluation
@@ -121,18 +121,24 @@ def compare_tasks(
         options.setdefault("normalize", "entropy_ratio")
     if not tasks:
         raise DataError("tasks is empty; give at least one target task by name")
-    found: dict[str, tuple[Row, str | None]] = {}
+    rows, kinds = [], {}
     for name, given in tasks.items():
         entries = _read_entries(name, given, task)
-        found[str(name)] = _score_task(str(name), entries, names, options, settings)
-    kinds = {name: kind for name, (_, kind) in found.items() if kind is not None}
+        with RowBuilder(str(name), names) as builder:
+            inputs = read_inputs(entries.pop("features"), entries.pop("labels"), **entries)
+            kinds[str(name)] = inputs.target.task
+            width = None if inputs.features is None else inputs.features.shape[1]
+            builder.shape, builder.notes = (inputs.target.n_samples, width), inputs.notes
+            requests, _ = plan(names, inputs.target.task, options, inputs.provides())
+            builder.outcomes = evaluate(inputs, requests, settings)
+        rows.append(builder.build())
     others = ", ".join(name for name in names if name not in corrected)
     warning = (
         f"{others}: part of the differences between tasks is that of their labels "
         f"(classes, entropy, units), which no correction takes out"
     )
     return TaskRanking(
-        tuple(row for row, _ in found.values()),
+        tuple(rows),
         metrics=tuple(names),
         task=", ".join(dict.fromkeys(kinds.values())) or task,
         task_note="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
@@ -152,22 +158,3 @@ def _read_entries(name: str, given: object, task: str) -> dict[str, Any]:
         what = f"has {odd[0]!r}" if odd else "has no 'labels'"
         raise DataError(f"task {name!r} {what}; its entries may be {', '.join(_ENTRIES)}")
     return {"task": task, "features": None, **given}
-
-
-def _score_task(
-    name: str,
-    entries: dict[str, Any],
-    metrics: list[str],
-    options: dict[str, Any],
-    settings: Settings,
-) -> tuple[Row, str | None]:
-    """Return the row of one task and the kind of its labels, None if they cannot be read."""
-    kind = None
-    with RowBuilder(name, metrics) as builder:
-        given = read_inputs(entries.pop("features"), entries.pop("labels"), **entries)
-        kind = given.target.task
-        width = None if given.features is None else given.features.shape[1]
-        builder.describe(given.target.n_samples, width, given.notes)
-        requests, _ = plan(metrics, kind, options, given.provides())
-        builder.add(evaluate(given, requests, settings))
-    return builder.build(), kind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -300,5 +299,5 @@ def _check(n_boot: object, level: object, seed: object) -> None:
             raise DtypeError(f"{name} is {value!r}; give a whole number") from None
         if number < least:
             raise DataError(f"{name} is {number}; give at least {least}")
-    if not isinstance(level, (int, float)) or not 0.5 <= level < 1 or math.isnan(level):
+    if not isinstance(level, (int, float)) or not 0.5 <= level < 1:
         raise DataError(f"level is {level!r}; give a number from 0.5 to below 1, such as 0.9")

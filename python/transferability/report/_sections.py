@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._metric.registry import spec_of, title_of
@@ -62,8 +61,10 @@ def render_lead(ranking: Ranking, stability: Stability | None) -> str:
         others = [name for name in tie if name != best.name]
         chance = percent(stability.first[best.name])
         if others:
+            more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+            listed = ", ".join(others[:_NAMED]) + more
             words += (
-                f" It is not told apart from {_list_names(others)}: it is truly the first of these "
+                f" It is not told apart from {listed}: it is truly the first of these "
                 f"{len(stability.names)} with a probability of {chance}."
             )
         else:
@@ -97,14 +98,19 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     items = ""
     for place, (row, value) in enumerate(zip(rows, values, strict=True), start=1):
         i = known.get(row.name)
-        interval = () if stability is None or i is None else stability.intervals[i]
+        interval, sure = (), None if stability is None else ""
+        if stability is not None and i is not None:
+            interval = stability.intervals[i]
+            low, high = stability.ranks[i]
+            ranks = f"rank {low}" if low == high else f"rank {low}–{high}"
+            sure = f"{ranks}, first {percent(stability.first[row.name])}"
         kinds = [name for name, models in (("tied", tied), ("cut", cut)) if row.name in models]
         items += chart_item(
             row.name,
             draw_interval(axis, value, *interval),
             f"{value:.4f}",
             rank=str(place),
-            sure=None if stability is None else _describe_ranks(stability, i),
+            sure=sure,
             attributes=f' class="{" ".join(kinds or ["plain"] * (stability is None))}"',
         )
     plain = "" if stability is not None else " plain"
@@ -119,21 +125,6 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
             f"that are tied at {percent(stability.level)}."
         )
     return section("Order", chart, paragraph(below, "soft"))
-
-
-def _describe_ranks(stability: Stability, i: int | None) -> str:
-    if i is None:
-        return ""
-    low, high = stability.ranks[i]
-    ranks = f"rank {low}" if low == high else f"rank {low}–{high}"
-    return f"{ranks}, first {percent(stability.first[stability.names[i]])}"
-
-
-def _list_names(names: Sequence[str]) -> str:
-    """List the first names, and count the others."""
-    more = len(names) - _NAMED
-    shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
@@ -266,7 +257,8 @@ def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
         spec = spec_of(metric)
         if spec.summary:
-            parts.append(paragraph(f"{_sentence(spec.summary)} {spec.when}"))
+            summary = f"{spec.summary[:1].upper()}{spec.summary[1:].rstrip('.')}."
+            parts.append(paragraph(f"{summary} {spec.when}"))
         row = next((row for row in ranking.rows if metric in row.scores), None)
         if row is not None:
             lines = row.scores[metric].explain().splitlines()
@@ -284,8 +276,3 @@ def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
             ),
         ]
     return section("What the numbers mean", *parts)
-
-
-def _sentence(words: str) -> str:
-    """Return text with a capital at the start and a full stop at the end."""
-    return f"{words[:1].upper()}{words[1:].rstrip('.')}."
