@@ -115,7 +115,7 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
-        ranking = _rank_stats(_check_all_stats(models, others), metrics, options)
+        ranking = _rank_stats(_read_stats(models, others), metrics, options)
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
@@ -170,7 +170,6 @@ def _rank_stats(
     models: Mapping[str, Stats], metrics: str | Sequence[str], options: Mapping[str, Any]
 ) -> Ranking:
     """Rank the statistics of models for the same rows and labels."""
-    _check_same_rows(models)
     first = next(iter(models.values()))
     provided = {"pool", "stats"}
     if all(stats.class_scatters for stats in models.values()):
@@ -225,10 +224,8 @@ def check_models(models: object) -> None:
             raise DtypeError(f"model names must be strings, got {name!r}")
 
 
-def _check_all_stats(
-    models: Mapping[str, object], others: Mapping[str, object]
-) -> dict[str, Stats]:
-    """Return the models if all are Stats; raise if any is not, or if other inputs are given."""
+def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> dict[str, Stats]:
+    """Return the models as Stats; raise unless all are, of the same rows, without other inputs."""
     states = {name: model for name, model in models.items() if isinstance(model, Stats)}
     for name in models:
         if name not in states:
@@ -239,7 +236,25 @@ def _check_all_stats(
     for name, value in others.items():
         if value is not None:
             raise DataError(f"models holds Stats, which have their labels; leave out {name}")
+    for name, stats in states.items():
+        if stats.task == "auto":
+            raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
+    first, *rest = states
+    ours = _describe_rows(states[first])
+    for name in rest:
+        for what, theirs in _describe_rows(states[name]).items():
+            if ours[what] != theirs:
+                raise DataError(
+                    f"the statistics of {first!r} and {name!r} are not of the same rows and "
+                    f"labels: {what} is {ours[what]} and {theirs}; collect both from the same data"
+                )
     return states
+
+
+def _describe_rows(stats: Stats) -> dict[str, Any]:
+    """Return the facts about rows and labels that statistics keep."""
+    keys = ("task", "n_samples", "classes", "class_counts")
+    return {key: getattr(stats, key) for key in keys}
 
 
 def compute_digest(
@@ -253,25 +268,3 @@ def compute_digest(
     if groups is not None:
         text += f"{groups.aggregate}{groups.names}{groups.codes.tolist()}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _check_same_rows(models: Mapping[str, Stats]) -> None:
-    """Raise unless all statistics are of the same rows and labels."""
-    for name, stats in models.items():
-        if stats.task == "auto":
-            raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
-    first, *others = models
-    ours = _describe_rows(models[first])
-    for name in others:
-        for what, theirs in _describe_rows(models[name]).items():
-            if ours[what] != theirs:
-                raise DataError(
-                    f"the statistics of {first!r} and {name!r} are not of the same rows and "
-                    f"labels: {what} is {ours[what]} and {theirs}; collect both from the same data"
-                )
-
-
-def _describe_rows(stats: Stats) -> dict[str, Any]:
-    """Return the facts about rows and labels that statistics keep."""
-    keys = ("task", "n_samples", "classes", "class_counts")
-    return {key: getattr(stats, key) for key in keys}

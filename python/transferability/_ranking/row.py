@@ -43,8 +43,8 @@ class Row:
 
     Attributes
     ----------
-    name : str
-        Name of the model.
+    name, rank : str, int
+        Name of the model, and its position in the ranking, from 1.
     scores : dict of str to Score
         Scores by metric, without the metrics that failed.
     n_samples, n_features : int or None
@@ -55,12 +55,9 @@ class Row:
         Warnings about this model, and the reasons of metrics other than the first that failed.
     error : str or None
         Reason why the first metric could not be computed; None if it could.
-    rank : int
-        Position in the ranking, from 1.
-    layer : str or None
-        Layer that the scores are of, for rankings by :func:`transferability.rank_models`.
-    layers : dict of str to dict of str to Score
-        Scores by layer and metric, from the first layer to the last; empty for other rankings.
+    layer, layers : str or None, dict of str to dict of str to Score
+        For :func:`transferability.rank_models`: the layer or aggregate that `scores` are of, and
+        the scores by layer and metric, from the first layer to the last.
     """
 
     __module__ = "transferability"

@@ -81,12 +81,10 @@ def compare_tasks(
         :func:`transferability.score`, and optionally "task"; or (features, labels).
     metrics : str or sequence of str, default="leep"
         The first one sorts.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        Meaning of the labels of tasks without a "task" entry.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
-    **options
-        Options of the metrics. `normalize` of LEEP and NCE is "entropy_ratio" by default here.
+    task : str, default="auto"
+        As in :func:`transferability.rank`, for tasks without a "task" entry.
+    n_threads, **options
+        As in :func:`transferability.rank`. `normalize` of LEEP and NCE defaults to "entropy_ratio".
 
     Returns
     -------

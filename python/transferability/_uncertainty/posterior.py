@@ -78,7 +78,8 @@ def sample_posterior(
     drawn = drawn * np.sqrt(free / rng.chisquare(free, size=(n_draws, 1)))
     draws = scores - drawn
     for own in _find_clusters(scores, covariance):
-        contrasts = _make_contrasts(len(own))
+        # An orthonormal basis of the contrasts among the models, (m - 1, m).
+        contrasts = np.linalg.qr((np.eye(len(own))[1:] - 1 / len(own)).T)[0].T
         values, vectors = np.linalg.eigh(contrasts @ covariance[np.ix_(own, own)] @ contrasts.T)
         values = np.maximum(values, 0.0)
         basis = vectors.T @ contrasts  # (m - 1, m)
@@ -125,13 +126,6 @@ def _weigh_widths(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
     # Half-Cauchy prior of τ with twice the noise's scale; the factor τ is the spacing of the grid.
     weights = np.exp(log - log.max()) * widths / (1 + (widths / scale / 2) ** 2)
     return widths, weights / weights.sum()
-
-
-def _make_contrasts(n: int) -> Matrix:
-    """Return an orthonormal basis of the contrasts among n models, (n - 1, n)."""
-    rows = np.eye(n)[1:] - 1 / n
-    basis: Matrix = np.linalg.qr(rows.T)[0].T
-    return basis
 
 
 def compute_rank_intervals(draws: Matrix, tails: tuple[float, float]) -> NDArray[np.int64]:

@@ -57,7 +57,7 @@ def ranking(
     DataError
         No model with a finite score, or `stability` of another ranking or metric.
     MissingDependencyError
-        If matplotlib is not installed.
+        Without matplotlib.
 
     Examples
     --------

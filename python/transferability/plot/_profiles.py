@@ -55,9 +55,8 @@ def layers(
     >>> ax.get_title()
     'highest in block.1'
     """
-    models: dict[str, Any]
     if isinstance(profile, Mapping):
-        models = {"": profile}
+        models: dict[str, Any] = {"": profile}
     elif isinstance(profile, Ranking):
         models = {row.name: row.layers for row in profile.rows}
         metric = resolve_metric(profile, metric)
@@ -73,12 +72,10 @@ def layers(
     if not lines:
         raise DataError("profile has no model with scores of at least two layers")
     ax = get_axes(ax)
-    handles = []
     for name, line in lines.items():
         depth = np.arange(len(line)) if len(lines) == 1 else np.linspace(0, 1, len(line))
         values = np.array(list(line.values()))
-        (drawn,) = ax.plot(depth, values, "o-", ms=4)
-        handles.append(drawn)
+        (drawn,) = ax.plot(depth, values, "o-", ms=4, label=f" {format_name(name)}")
         top = int(np.nanargmax(values))
         ax.plot(depth[top], values[top], "o", ms=10, mfc="none", color=drawn.get_color())
         if len(lines) == 1:
@@ -87,7 +84,7 @@ def layers(
             ax.set_title(format_name(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
     if len(lines) > 1:
         ax.set_xlabel("depth, from the first layer to the last")
-        ax.legend(handles, [f" {format_name(name)}" for name in lines], fontsize="small")
+        ax.legend(fontsize="small")
     ax.set_ylabel("score" if metric is None else title_of(metric))
     ax.grid(alpha=0.3)
     return ax
@@ -159,10 +156,6 @@ def forecast(
         From :func:`transferability.forecast.fit`.
     level, up_to, ax : optional
         As in :meth:`Forecast.plot`.
-
-    Returns
-    -------
-    ax : matplotlib Axes
 
     Examples
     --------

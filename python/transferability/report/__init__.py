@@ -32,10 +32,9 @@ def html(
     ----------
     ranking : Ranking
         Scores of groups of rows and of layers are included, if there are any.
-    evaluation : Evaluation, optional
-        From ``ranking.evaluate(truth)``; adds the agreement of the metrics with the truth.
-    stability : Stability, optional
-        From ``ranking.stability()``; adds intervals, ranks and ties.
+    evaluation, stability : optional
+        From ``ranking.evaluate(truth)``, adds the agreement of the metrics with the truth; from
+        ``ranking.stability()``, adds intervals, ranks and ties.
     title : str, optional
         Heading of the page. Default: the number of models, and the metric.
 
