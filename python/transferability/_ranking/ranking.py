@@ -193,10 +193,8 @@ class Ranking:
 
         Raises
         ------
-        DataError
-            Fewer than three models with both scores and truth, or a truth that is not finite.
-        MissingDependencyError
-            Without SciPy.
+        DataError, MissingDependencyError
+            Fewer than three models with scores and truth; a truth that is not finite; no SciPy.
 
         Warns
         -----

@@ -97,7 +97,7 @@ def sample_posterior(
 
 
 def _find_clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]:
-    """Return the clusters of at least two models without a large gap in standard errors."""
+    """Return the clusters of two models or more; gaps beyond _APART separate clusters."""
     order = np.argsort(-scores, kind="stable")
     above, below = order[:-1], order[1:]
     variance = np.diag(covariance)
@@ -109,10 +109,10 @@ def _find_clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]
 
 
 def _weigh_widths(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
-    """Return a grid of widths τ and their posterior probabilities, from contrasts with noise.
+    """Return a grid of widths τ and their posterior probabilities.
 
-    `seen` are the contrasts of the scores and `values` their variances. Contrasts of equal models,
-    which have no noise, are left out.
+    `seen` are contrasts of the scores, and `values` their variances. Contrasts without noise, which
+    are those of equal models, are left out.
     """
     size = max(float(np.abs(seen).max()), math.sqrt(float(values.max())))
     keep = values > _ROUNDING * size**2

@@ -54,10 +54,8 @@ def ranking(
 
     Raises
     ------
-    DataError
-        No model with a finite score, or `stability` of another ranking or metric.
-    MissingDependencyError
-        Without matplotlib.
+    DataError, MissingDependencyError
+        No model with a finite score; `stability` of another ranking or metric; no matplotlib.
 
     Examples
     --------
