@@ -14,9 +14,9 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._uncertainty.jackknife import score_left_out_stats
-from transferability._uncertainty.posterior import sample_posterior
-from transferability._uncertainty.rank_probabilities import compute_ranks, count_wins
+from transferability._ranking.extra_columns import compute_ranks
+from transferability._uncertainty.influence import score_left_out_stats
+from transferability._uncertainty.posterior import count_wins, sample_posterior
 from transferability._uncertainty.units import ResamplingUnits, make_blocks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"

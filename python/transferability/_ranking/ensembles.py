@@ -1,16 +1,12 @@
 r"""Rank ensembles of source models for one target task.
 
-For the members s of an ensemble, θ_s are the class probabilities of a source model and P_s(y | z)
-the conditional frequencies of the labels, as in LEEP. The score of an ensemble is
+The mean of LEEP scores is MS-LEEP. E-LEEP is the log-likelihood of the averaged predictions of S
+members: (1/N) Σ_i ln (1/S) Σ_s Σ_z P_s(y_i | z) θ_s(x_i)_z, with the class probabilities θ_s of a
+source model and the conditional frequencies P_s(y | z) of the labels, as in LEEP. It rewards
+members that make different errors.
 
-- "concatenate": the metric of the members' features side by side, as for one head on all of them;
-- "mean": the mean of the members' scores (MS-LEEP for LEEP);
-- "prediction": E-LEEP, (1/N) Σ_i ln (1/S) Σ_s Σ_z P_s(y_i | z) θ_s(x_i)_z, the log-likelihood of
-  the members' averaged predictions. It rewards members that make different errors.
-
-Source: Agostinelli, Uijlings, Mensink, Ferrari (2022). Transferability Metrics for Selecting Source
-Model Ensembles. CVPR, eq. (3) to (5) in content. Departure: their IoU variants for segmentation are
-not implemented.
+Source: Agostinelli et al. (2022), see :func:`rank_ensembles`; eq. (3) to (5) in content. Departure:
+their IoU variants for segmentation are not implemented.
 """
 
 from __future__ import annotations
@@ -25,7 +21,6 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, check_choice
 from .._inputs.target import read_target
-from .._metric.score import Score
 from ..errors import DataError
 from .rank import rank
 from .ranking import Ranking
@@ -61,8 +56,8 @@ def rank_ensembles(
         Number of members; several sizes are ranked together. With few rows "concatenate" favours
         larger ensembles by their width alone; rank one size at a time then.
     combine : {"concatenate", "mean", "prediction"}, default="concatenate"
-        The metric of the members' features side by side; the mean of the members' scores; or the
-        log-likelihood of their averaged predictions (E-LEEP).
+        The metric of the members' features side by side; the mean of the members' scores (MS-LEEP
+        for LEEP); or the log-likelihood of their averaged predictions (E-LEEP).
     most : int, default=200
         Upper limit of the number of ensembles.
     **options
@@ -101,7 +96,7 @@ def rank_ensembles(
     options = {"progress": False, **options}
     if combine == "mean":
         singles = rank(models, labels, name, **options)
-        rows = [_average_rows(singles, subset, name) for subset in subsets]
+        rows = [_combine_rows(singles, subset, name) for subset in subsets]
         return singles.replace(rows=rows)
     arrays = {model: as_features(array)[0] for model, array in models.items()}
     lengths = {len(array) for array in arrays.values()}
@@ -128,20 +123,31 @@ def _list_subsets(names: list[str], sizes: int | Sequence[int], most: int) -> li
     return [subset for size in wanted for subset in combinations(names, size)]
 
 
-def _average_rows(singles: Ranking, subset: tuple[str, ...], metric: str) -> Row:
-    """Return the row of an ensemble with the mean of its members' scores."""
+def _combine_rows(
+    singles: Ranking,
+    subset: tuple[str, ...],
+    metric: str,
+    predicted: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Row:
+    """Return the row of an ensemble: the mean of its members' scores, or E-LEEP if predicted."""
     rows = [singles[model] for model in subset]
     failed = next((row for row in rows if row.error is not None), None)
     row = rows[0].replace(
         name=" + ".join(subset),
-        n_features=sum(member.n_features or 0 for member in rows),
+        n_features=sum(m.n_features or 0 for m in rows) if predicted is None else None,
         seconds=sum(member.seconds for member in rows),
         notes=tuple(dict.fromkeys(note for member in rows for note in member.notes)),
     )
     if failed is not None:
         return row.replace(scores={}, error=f"{failed.name}: {failed.error}")
-    value = np.mean([member.value(metric) for member in rows])
-    return row.replace(scores={metric: _score_ensemble(rows[0].scores[metric], value, subset)})
+    if predicted is None:
+        value = np.mean([member.value(metric) for member in rows])
+    else:
+        value = np.mean(np.log(np.mean([predicted[model] for model in subset], axis=0)))
+    score = rows[0].scores[metric]
+    details = {**score.details, "members": subset}
+    score = score.replace(value=float(value), details=details, per_target=np.empty(0), targets=())
+    return row.replace(scores={metric: score})
 
 
 def _rank_by_prediction(
@@ -158,19 +164,12 @@ def _rank_by_prediction(
     predicted = {
         m: _predict_labels(models[m], target.ids) for m in models if singles[m].error is None
     }
-    rows = []
-    for subset in subsets:
-        row = _average_rows(singles, subset, "leep")
-        if row.error is None:
-            mean = np.mean([predicted[model] for model in subset], axis=0)
-            value = _score_ensemble(row.scores["leep"], np.mean(np.log(mean)), subset)
-            row = row.replace(scores={"leep": value})
-        rows.append(row.replace(n_features=None))
+    rows = [_combine_rows(singles, subset, "leep", predicted) for subset in subsets]
     return singles.replace(rows=rows)
 
 
 def _predict_labels(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return Σ_z P(y_i | z) θ(x_i)_z for every row i; source classes without mass add nothing."""
+    """Return Σ_z P(y_i | z) θ(x_i)_z for every row i; source classes of probability 0 add 0."""
     theta = np.asarray(as_features(probs, "source_probs")[0], dtype=np.float64)
     _, place = np.unique(ids, return_inverse=True)
     joint = np.zeros((place.max() + 1, theta.shape[1]))
@@ -179,9 +178,3 @@ def _predict_labels(probs: object, ids: NDArray[np.int64]) -> NDArray[np.float64
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
     predicted: NDArray[np.float64] = np.einsum("ij,ij->i", theta, conditional[place])
     return predicted
-
-
-def _score_ensemble(score: Score, value: Any, subset: tuple[str, ...]) -> Score:
-    """Return a member's score with the value and the members of the ensemble."""
-    details = {**score.details, "members": subset}
-    return score.replace(value=float(value), details=details, per_target=np.empty(0), targets=())

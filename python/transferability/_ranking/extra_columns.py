@@ -1,18 +1,20 @@
 """Columns of a ranking that depend on the models compared: Borda consensus, pooled metrics, priors.
 
-Borda consensus: a member metric gives a model the share of the other models that it beats, a tie
-counting half. The consensus is the mean over the members, (M - mean rank) / (M - 1) for M models.
-It depends on ranks alone, so metrics of any scale combine.
+Borda consensus: the vote of a metric for a model is the share of the other models that it beats; a
+tie counts half. The consensus is the mean vote, (M - mean rank) / (M - 1) for M models. It depends
+on ranks alone, so metrics of any scale combine.
 
-A pooled metric is defined among models only: its scores hold parts, and its values follow from the
-parts of all models. A prior is a number known for each model before any features are read.
+A pooled metric is defined among models only, such as NCTI: its values are computed from the parts
+of all models. A prior is a number known for each model before any features are read.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.registry import spec_of
@@ -21,7 +23,16 @@ from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
 from .row import Row
 
-__all__ = ["add_consensus", "add_prior", "pool_rows", "read_prior"]
+__all__ = [
+    "add_consensus",
+    "add_prior",
+    "borda_shares",
+    "compute_ranks",
+    "pool_rows",
+    "read_prior",
+]
+
+Matrix = NDArray[np.float64]
 
 
 def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
@@ -51,7 +62,10 @@ def add_consensus(rows: Iterable[Row], members: Sequence[str]) -> tuple[Row, ...
     where every member failed.
     """
     rows = list(rows)
-    shares = {member: _borda_shares([row.value(member) for row in rows]) for member in members}
+    shares = {}
+    for member in members:
+        values = np.array([[row.value(member) for row in rows]])
+        shares[member] = borda_shares(np.where(np.isnan(values), -np.inf, values))[0].tolist()
     found: list[Row] = []
     for i, row in enumerate(rows):
         computed = [member for member in members if member in row.scores]
@@ -60,12 +74,9 @@ def add_consensus(rows: Iterable[Row], members: Sequence[str]) -> tuple[Row, ...
             found.append(row.replace(error=reason))
             continue
         own = {member: shares[member][i] for member in members}
-        score = _derive(
-            row.scores[computed[0]],
-            CONSENSUS,
-            sum(own.values()) / len(own),
-            {"members": tuple(members), "shares": own},
-        )
+        details = {"members": tuple(members), "shares": own}
+        mean = sum(own.values()) / len(own)
+        score = _derive(row.scores[computed[0]], CONSENSUS, mean, details)
         notes = row.notes
         if row.error is not None:
             missing = next(member for member in members if member not in row.scores)
@@ -102,10 +113,9 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
         try:
             values[name] = float(value)
         except (TypeError, ValueError):
-            raise DtypeError(
-                f"prior[{name!r}] is {value!r}; give a number, higher for better"
-            ) from None
-        if not abs(values[name]) < float("inf"):
+            advice = "give a number, higher for better"
+            raise DtypeError(f"prior[{name!r}] is {value!r}; {advice}") from None
+        if not math.isfinite(values[name]):
             raise DataError(f"prior[{name!r}] is {value!r}; give a finite number or leave it out")
     if not values:
         raise DataError("prior is empty; give a number for at least one model")
@@ -113,26 +123,24 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
 
 
 def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:
-    """Return a derived column's score, with the facts about the data from a metric's score."""
+    """Return the score of a derived column; the facts about the data are those of `score`."""
     return score.replace(
-        value=value,
-        metric=metric,
-        targets=(),
-        per_target=np.empty(0),
-        warnings=(),
-        details=details,
+        value=value, metric=metric, targets=(), per_target=np.empty(0), warnings=(), details=details
     )
 
 
-def _borda_shares(values: Sequence[float]) -> list[float]:
-    """Return for each value the share of the others below it, ties counting half; NaN is last."""
-    numbers = [value if value == value else -float("inf") for value in values]
-    if len(numbers) < 2:
-        return [0.5] * len(numbers)
+def compute_ranks(scores: Matrix) -> Matrix:
+    """Return the rank of each model, row by row of (n, M); 1 is the best, ties share their mean."""
+    ranks = np.full(scores.shape, 0.5)
+    for other in scores.T[:, :, None]:
+        ranks += (other > scores) + 0.5 * (other == scores)
+    return ranks
 
-    def share(value: float) -> float:
-        below = sum(other < value for other in numbers)
-        ties = sum(other == value for other in numbers) - 1
-        return (below + ties / 2) / (len(numbers) - 1)
 
-    return [share(value) for value in numbers]
+def borda_shares(scores: Matrix) -> Matrix:
+    """Return the share of the other models that each model beats, row by row of (n, M)."""
+    n_models = scores.shape[1]
+    if n_models == 1:
+        return np.full(scores.shape, 0.5)
+    shares: Matrix = (n_models - compute_ranks(scores)) / (n_models - 1)
+    return shares

@@ -1,4 +1,4 @@
-"""Rank models by the scores of their features for the same labels."""
+"""Rank models by the scores of their features, or of their statistics, for the same labels."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from ..errors import DataError, DtypeError
 from ..io._paths import is_paths
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, pool_rows, read_prior
-from .rank_stats import rank_stats
 from .ranking import Ranking
-from .row import Row, RowBuilder, ScoringPlan, evaluate_available
+from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
 __all__ = ["add_columns", "check_models", "compute_digest", "rank"]
 
@@ -56,20 +55,18 @@ def rank(
     ----------
     models : mapping of str to array-like, path, FeatureSource or Stats
         Features of each model, (n_samples, n_features): an array as in
-        :func:`transferability.logme`, or a source as in :func:`transferability.io.open_features`:
-        a file, also ``file.npz:member``, or a folder, pattern or list of shards. A source is read
-        when its model is scored, block by block if it is large and the metrics need no more than
-        statistics. Alternatively the :class:`Stats` of every model, for metrics that need no more.
+        :func:`transferability.logme`, or a source as in :func:`transferability.io.open_features`,
+        also ``file.npz:member``. A source is read when its model is scored, block by block if it
+        is large and the metrics need no more than statistics. Alternatively the :class:`Stats` of
+        every model, for metrics that need no more.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that applies; "recommended" the Borda
-        consensus of a few metrics that agree with real accuracies, see :meth:`Ranking.consensus`.
+        The first one sorts. "all" takes every metric that applies. "recommended" takes the Borda
+        consensus of a few metrics that agree with fine-tuning, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
-    precision : {"double", "single"}, default="double"
-        Precision of the products of float32 features.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
+    precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
         None: a tqdm bar on a terminal where tqdm is installed. A callable gets (models done,
@@ -79,16 +76,14 @@ def rank(
         that many threads; the scores do not depend on it.
     source_probs, source_labels : mapping of str to array-like, optional
         Predictions of each model's own head for the rows, as in :func:`transferability.score`.
-    label_embeddings : array-like or mapping, optional
-        Shared by all models, as in :func:`transferability.score`.
-    groups, aggregate : optional
-        Score every group of rows (video, patient, domain) separately and aggregate the scores,
-        as in :func:`transferability.score`; ``Row.per_group`` has the scores of the groups.
+    label_embeddings, groups, aggregate : optional
+        As in :func:`transferability.score`, shared by all models. ``Row.per_group`` has the scores
+        of the groups of rows.
     baselines : bool, default=False
-        Also compute the baseline metrics that others should beat, as the last columns.
+        Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
-        A number known for each model, higher for better, such as an accuracy on another task or
-        the number of parameters. It becomes a column, to compare with and for ``consensus``.
+        A number known for each model, higher for better, such as an accuracy on another task. It
+        becomes a column, which ``consensus`` can include.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -101,7 +96,7 @@ def rank(
     Raises
     ------
     DataError, DtypeError
-        If the labels, the metrics or the options are wrong, which concerns all models.
+        Invalid labels, metrics or options, which concern all models.
 
     Examples
     --------
@@ -121,7 +116,7 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
-        ranking = rank_stats(_check_all_stats(models, others), metrics, options)
+        ranking = _rank_stats(_read_stats(models, others), metrics, options)
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
@@ -144,19 +139,21 @@ def rank(
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
         with RowBuilder(name, planned[0], target.warnings) as builder:
             given = _read_model(models[name], own, shared)
-            builder.describe(*given.shape, given.notes)
-            builder.add(evaluate_available(given, planned[0], run))
-        inputs = functools.partial(_read_again, models, name, own, shared)
-        return builder.build().replace(inputs=inputs)
+            builder.shape, builder.notes = given.shape, given.notes
+            builder.outcomes = evaluate_available(given, planned[0], run)
+        return builder.build().replace(inputs=functools.partial(read_again, name, own))
+
+    def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
+        if name not in models:
+            raise DataError(f"{name!r} is no longer among the models that were ranked")
+        return _read_model(models[name], own, shared).in_memory()
 
     with progress_bar(progress, len(models)) as advance:
-        rows = map_in_threads(
-            score,
-            models,
-            settings.threads,
-            stop,
-            lambda done, name: advance(done, len(models), name),
-        )
+
+        def report(n_done: int, name: str) -> None:
+            advance(n_done, len(models), name)
+
+        rows = map_in_threads(score, models, settings.threads, stop, report)
     ranking = Ranking(
         pool_rows(rows, planned[0]),
         metrics=tuple(planned[0]),
@@ -168,6 +165,29 @@ def rank(
         plan=ScoringPlan(planned[0], settings, parts, target),
     )
     return add_columns(ranking, metrics, prior)
+
+
+def _rank_stats(
+    models: Mapping[str, Stats], metrics: str | Sequence[str], options: Mapping[str, Any]
+) -> Ranking:
+    """Rank the statistics of models for the same rows and labels."""
+    first = next(iter(models.values()))
+    provided = {"pool", "stats"}
+    if all(stats.class_scatters for stats in models.values()):
+        provided.add("class_scatters")
+    requests, skipped = plan(metrics, first.task, options, provided)
+    if not requests:
+        raise DataError(f"no metric applies to a {first.task} task")
+    rows = [build_stats_row(name, stats, requests) for name, stats in models.items()]
+    facts = f"{_describe_rows(first)}{requests}"
+    return Ranking(
+        pool_rows(rows, requests),
+        metrics=tuple(requests),
+        task=first.task,
+        task_note=first.task_note,
+        digest=hashlib.blake2b(facts.encode(), digest_size=16).hexdigest(),
+        skipped=skipped,
+    )
 
 
 def add_columns(
@@ -194,15 +214,6 @@ def _read_model(features: object, own: Mapping[str, Any], shared: Inputs) -> Inp
     return replace(given, label_embeddings=shared.label_embeddings)
 
 
-def _read_again(
-    models: Mapping[str, object], name: str, own: Mapping[str, Any], shared: Inputs
-) -> Inputs:
-    """Read a model's inputs again, for resampling a ranking."""
-    if name not in models:
-        raise DataError(f"{name!r} is no longer among the models that were ranked")
-    return _read_model(models[name], own, shared).in_memory()
-
-
 def check_models(models: object) -> None:
     """Raise unless `models` is a mapping of names, with at least one."""
     if not isinstance(models, Mapping):
@@ -214,10 +225,8 @@ def check_models(models: object) -> None:
             raise DtypeError(f"model names must be strings, got {name!r}")
 
 
-def _check_all_stats(
-    models: Mapping[str, object], others: Mapping[str, object]
-) -> dict[str, Stats]:
-    """Return the models if all are Stats; raise if any is not, or if other inputs are given."""
+def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> dict[str, Stats]:
+    """Return the models as Stats; raise unless all are, of the same rows, without other inputs."""
     states = {name: model for name, model in models.items() if isinstance(model, Stats)}
     for name in models:
         if name not in states:
@@ -228,7 +237,25 @@ def _check_all_stats(
     for name, value in others.items():
         if value is not None:
             raise DataError(f"models holds Stats, which have their labels; leave out {name}")
+    for name, stats in states.items():
+        if stats.task == "auto":
+            raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
+    first, *rest = states
+    ours = _describe_rows(states[first])
+    for name in rest:
+        for what, theirs in _describe_rows(states[name]).items():
+            if ours[what] != theirs:
+                raise DataError(
+                    f"the statistics of {first!r} and {name!r} are not of the same rows and "
+                    f"labels: {what} is {ours[what]} and {theirs}; collect both from the same data"
+                )
     return states
+
+
+def _describe_rows(stats: Stats) -> dict[str, Any]:
+    """Return the facts about rows and labels that statistics keep."""
+    keys = ("task", "n_samples", "classes", "class_counts")
+    return {key: getattr(stats, key) for key in keys}
 
 
 def compute_digest(

@@ -1,4 +1,4 @@
-"""The result of ``rank``: the models as rows, best first."""
+"""Ranking: the result of ``rank``, with the models as rows, best first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.score import json_ready
@@ -78,9 +78,10 @@ class Ranking:
     @property
     def best(self) -> Row:
         """The first row; a DataError if no model could be scored."""
-        if self.rows[0].error is not None:
-            raise DataError(f"no model could be scored; {self.rows[0].name}: {self.rows[0].error}")
-        return self.rows[0]
+        row = self.rows[0]
+        if row.error is not None:
+            raise DataError(f"no model could be scored; {row.name}: {row.error}")
+        return row
 
     @property
     def failed(self) -> tuple[Row, ...]:
@@ -92,7 +93,7 @@ class Ranking:
         return dataclasses.replace(self, **changes)
 
     def top(self, k: int) -> Ranking:
-        """Return the first `k` rows as a ranking."""
+        """Return a ranking of the first `k` rows."""
         if k < 1:
             raise DataError(f"top needs at least 1 row, got k={k}")
         return self.replace(rows=self.rows[:k])
@@ -115,8 +116,7 @@ class Ranking:
         Raises
         ------
         DataError
-            If the ranking was made without ``keep_coef=True`` or without logme, or `k` or
-            `temperature` is out of range.
+            Ranking without ``keep_coef=True`` or logme; `k` or `temperature` out of range.
         """
         from ..tuning._ensemble import build_teachers
 
@@ -124,9 +124,6 @@ class Ranking:
 
     def consensus(self, members: Sequence[str] | None = None) -> Ranking:
         """Sort by the Borda consensus of several metrics.
-
-        The consensus of a model is the mean, over the members, of the share of the other models
-        that it beats; a tie counts half.
 
         Parameters
         ----------
@@ -136,8 +133,9 @@ class Ranking:
         Returns
         -------
         ranking : Ranking
-            With the new first column "consensus", in [0, 1]; higher is better. It is 1 for a model
-            that beats all others by every member. It depends on the models that are compared.
+            With the new first column "consensus", in [0, 1]; higher is better. It is the mean over
+            the members of the share of the other models that a model beats; a tie counts half. It
+            depends on the models that are compared.
 
         Raises
         ------
@@ -183,10 +181,9 @@ class Ranking:
             "n_features", the number of features, may be among them: a baseline for any metric.
         rank : {True, "truth"}, default=True
             Convention of weighted tau, see :func:`transferability.agreement.weighted_tau`.
-        n_boot : int, default=1000
-            Number of bootstrap resamples of the models for the percentile intervals, at least 100.
-        seed : int, default=0
-            Seed of the resamples, which are the same for all metrics.
+        n_boot, seed : int, default=1000 and 0
+            Number and seed of the bootstrap resamples of the models for the percentile intervals.
+            At least 100 resamples, the same ones for all metrics.
 
         Returns
         -------
@@ -196,15 +193,13 @@ class Ranking:
 
         Raises
         ------
-        DataError
-            For fewer than three models with both scores and truth, or a truth that is not finite.
-        MissingDependencyError
-            Without SciPy.
+        DataError, MissingDependencyError
+            Fewer than three models with scores and truth; a truth that is not finite; no SciPy.
 
         Warns
         -----
         TransferabilityWarning
-            For models left out, metrics that failed for some models, and constant scores or truth.
+            Models left out, metrics that failed for some models, constant scores or truth.
 
         Examples
         --------
@@ -219,10 +214,8 @@ class Ranking:
         names = self.metrics if metrics is None else tuple(metrics)
         odd = [name for name in names if name not in (*self.metrics, "n_features")]
         if odd or not names:
-            raise DataError(
-                f"metrics of this ranking are {', '.join(self.metrics)}, not "
-                f"{', '.join(odd) or 'none'}"
-            )
+            known, wrong = ", ".join(self.metrics), ", ".join(odd) or "none"
+            raise DataError(f"metrics of this ranking are {known}, not {wrong}")
         scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
         if "n_features" in names:
             sizes = {row.name: row.n_features for row in self.rows}
@@ -243,8 +236,8 @@ class Ranking:
 
         Parameters
         ----------
-        n_boot : int, default=200
-            Number of bootstrap resamples of the rows.
+        n_boot, seed : int, default=200 and 0
+            Number and seed of the bootstrap resamples of the rows.
         groups : array-like of shape (n_samples,), optional
             Resample whole groups of dependent rows, such as those of a video or a patient.
             Default: the groups that were ranked by, if any.
@@ -257,18 +250,12 @@ class Ranking:
             Default: the one that sorts. A consensus is resampled through its members.
         level : float, default=0.9
             Level of the intervals, and the probability below which models count as tied.
-        seed : int, default=0
-            Seed of the resamples.
-
-        Returns
-        -------
-        stability : Stability
 
         Raises
         ------
         DataError
-            If the features are not available (the ranking was unpickled, or made of Stats) or have
-            changed, or fewer than two models have a score.
+            Features that are not available (the ranking was unpickled, or made of Stats) or have
+            changed; fewer than two models with a score.
 
         Examples
         --------
@@ -286,12 +273,12 @@ class Ranking:
 
     def __getitem__(self, key: str | int) -> Row:
         """Return the row of a name, or at a position from 0."""
-        if isinstance(key, str):
-            for row in self.rows:
-                if row.name == key:
-                    return row
-            raise KeyError(f"no model {key!r}; there are {', '.join(self.names)}")
-        return self.rows[key]
+        if not isinstance(key, str):
+            return self.rows[key]
+        for row in self.rows:
+            if row.name == key:
+                return row
+        raise KeyError(f"no model {key!r}; there are {', '.join(self.names)}")
 
     def __iter__(self) -> Iterator[Row]:
         """Iterate over the rows, best first."""
@@ -339,8 +326,7 @@ class Ranking:
         """Return the ranking as plain Python, ready for JSON: NaN is None, infinity "inf"."""
         facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan")}
         rows = [row.to_dict(self.metrics) for row in self.rows]
-        ready: dict[str, Any] = json_ready({**facts, "rows": rows})
-        return ready
+        return cast("dict[str, Any]", json_ready({**facts, "rows": rows}))
 
     def to_json(self, indent: int | None = None) -> str:
         """Return :meth:`to_dict` as JSON, on one line by default."""
@@ -362,7 +348,7 @@ class Ranking:
         stability: Stability | None = None,
         title: str | None = None,
     ) -> None:
-        """Write a self-contained HTML report, which loads nothing and suits phones too.
+        """Write a self-contained HTML report.
 
         Parameters
         ----------
@@ -379,8 +365,7 @@ class Ranking:
         from .._util.atomic_file import write_bytes
         from ..report import html
 
-        text = html(self, evaluation, stability, title=title)
-        write_bytes(path, text.encode())
+        write_bytes(path, html(self, evaluation, stability, title=title).encode())
 
     def to_pandas(self) -> Any:
         """Return the table as a pandas DataFrame."""
@@ -394,9 +379,8 @@ class Ranking:
         try:
             module = importlib.import_module(package)
         except ImportError as error:
-            raise MissingDependencyError(
-                f"to_{package} needs {package}: pip install {package}"
-            ) from error
+            advice = f"to_{package} needs {package}: pip install {package}"
+            raise MissingDependencyError(advice) from error
         return module.DataFrame(columns(self.rows, self.metrics))
 
     def _table(self) -> Table:

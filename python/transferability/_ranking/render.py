@@ -1,16 +1,31 @@
-"""Tables of a ranking: plain text, HTML, Markdown, CSV, and columns for data frames."""
+"""Tables of a ranking: text, HTML, Markdown, columns for CSV and data frames, groups of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
+
+from .._metric.derived import CONSENSUS
 from .._metric.registry import title_of
+from ..errors import DataError
 from .row import Row
 
-__all__ = ["Table", "columns", "make_table", "percent", "printable"]
+__all__ = [
+    "Table",
+    "align_columns",
+    "check_scores",
+    "columns",
+    "make_table",
+    "percent",
+    "printable",
+    "shorten",
+    "tabulate_groups",
+]
 
 _NOTE_WIDTH = 60  # the text table cuts longer notes
 
@@ -26,16 +41,8 @@ class Table:
 
     def to_text(self) -> str:
         """Return the table for a terminal, with aligned columns."""
-        lines = [[*line[:-1], _cut(line[-1])] for line in (self.header, *self.body)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        left = {1, len(self.header) - 1}  # model and notes; numbers are aligned to the right
-        rows = [
-            "  ".join(
-                cell.ljust(width) if i in left else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+        lines = [[*line[:-1], shorten(line[-1], _NOTE_WIDTH)] for line in (self.header, *self.body)]
+        rows = align_columns(lines, left={1, len(self.header) - 1})  # model and notes
         return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
 
     def to_markdown(self) -> str:
@@ -102,9 +109,67 @@ def printable(text: str) -> str:
     )
 
 
+def shorten(text: str, most: int) -> str:
+    """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def percent(share: float) -> str:
     """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
     return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
+
+
+def check_scores(
+    rows: Iterable[Row],
+    metrics: Sequence[str],
+    source: str,
+    models: Sequence[str],
+    scores: Mapping[str, Iterable[float]],
+) -> None:
+    """Raise DataError if an analysis was computed from the scores of another ranking.
+
+    `source` names the analysis, such as "stability"; `scores` has its scores of `models` by metric.
+    """
+    advice = f"{source} is of another ranking; make it from this one"
+    own = {row.name: row for row in rows}
+    for metric, values in scores.items():
+        if metric not in metrics:
+            raise DataError(f"{advice}: it has {metric}, this one {', '.join(metrics)}")
+        for name, value in zip(models, values, strict=True):
+            if name not in own:
+                raise DataError(f"{advice}: it has a model {name!r}, this one has not")
+            here = own[name].value(metric)
+            # A consensus depends on the models compared, and an analysis may leave out some.
+            if metric != CONSENSUS and not np.array_equal(here, value, equal_nan=True):
+                raise DataError(f"{advice}: {metric} of {name!r} is {value} there and {here} here")
+
+
+def tabulate_groups(
+    rows: Iterable[Row], metric: str
+) -> tuple[list[int | str], dict[str, list[float]]]:
+    """Return the groups of rows, and each model's scores in their order; NaN where one is missing.
+
+    Models without scores of groups are left out.
+    """
+    found = {row.name: row.per_group.get(metric, {}) for row in rows}
+    groups = list(dict.fromkeys(group for scores in found.values() for group in scores))
+    return groups, {
+        name: [float(scores.get(group, math.nan)) for group in groups]
+        for name, scores in found.items()
+        if scores
+    }
+
+
+def align_columns(lines: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
+    """Return lines of cells as text: columns in `left` aligned to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i in left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
 
 
 def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
@@ -116,7 +181,3 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
         f"{row.seconds:.3f}",
         printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
     ]
-
-
-def _cut(note: str) -> str:
-    return note if len(note) <= _NOTE_WIDTH else note[: _NOTE_WIDTH - 1] + "…"

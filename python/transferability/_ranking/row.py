@@ -1,40 +1,39 @@
-"""One model of a ranking: its scores, or the reason why it has none.
+"""Row: one model of a ranking, with its scores, or the reason why it has none.
 
-Every row is built here. Whatever goes wrong with one model becomes its row's reason, so that a bad
-model never loses a sweep. ``KeyboardInterrupt`` and other exceptions outside ``Exception`` pass.
+Every row is built here. An ``Exception`` from one model becomes the reason in its row, so that the
+other models are still scored; ``KeyboardInterrupt`` and the like are not caught.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
+from .._inputs.inputs import Inputs
+from .._inputs.target import Target
 from .._metric.registry import spec_of
 from .._metric.score import Score
+from .._scoring.evaluate import Requests, Settings, evaluate
+from .._scoring.groups import Groups
+from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from .._inputs.inputs import Inputs
-    from .._inputs.target import Target
-    from .._scoring.evaluate import Settings
-    from .._scoring.groups import Groups
 
 __all__ = [
     "Row",
     "RowBuilder",
     "ScoringPlan",
     "build_failed_row",
+    "build_stats_row",
     "describe_error",
     "evaluate_available",
 ]
 
-Requests = Mapping[str, dict[str, Any]]
 Outcomes = Mapping[str, Score | Exception]
 
 
@@ -44,8 +43,8 @@ class Row:
 
     Attributes
     ----------
-    name : str
-        Name of the model.
+    name, rank : str, int
+        Name of the model, and its position in the ranking, from 1.
     scores : dict of str to Score
         Scores by metric, without the metrics that failed.
     n_samples, n_features : int or None
@@ -56,12 +55,9 @@ class Row:
         Warnings about this model, and the reasons of metrics other than the first that failed.
     error : str or None
         Reason why the first metric could not be computed; None if it could.
-    rank : int
-        Position in the ranking, from 1.
-    layer : str or None
-        Layer that the scores are of, for rankings by :func:`transferability.rank_models`.
-    layers : dict of str to dict of str to Score
-        Scores by layer and metric, from the first layer to the last; empty for other rankings.
+    layer, layers : str or None, dict of str to dict of str to Score
+        For :func:`transferability.rank_models`: the layer or aggregate that `scores` are of, and
+        the scores by layer and metric, from the first layer to the last.
     """
 
     __module__ = "transferability"
@@ -102,16 +98,9 @@ class Row:
 
     def to_dict(self, metrics: Iterable[str]) -> dict[str, Any]:
         """Return the row as a dictionary, with the values of `metrics` and of the layers."""
-        facts: dict[str, Any] = {
-            "rank": self.rank,
-            "name": self.name,
-            "n_samples": self.n_samples,
-            "n_features": self.n_features,
-            "seconds": self.seconds,
-            "notes": self.notes,
-            "error": self.error,
-            "scores": {metric: self.value(metric) for metric in metrics},
-        }
+        keys = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
+        facts: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        facts["scores"] = {metric: self.value(metric) for metric in metrics}
         if self.layer is not None:
             facts["layer"] = self.layer
             facts["layers"] = {
@@ -127,38 +116,29 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class ScoringPlan:
-    """How every model of a ranking was scored; enough to score resamples of its rows.
+    """How every model of a ranking was scored, to score resamples of its rows alike."""
 
-    `requests` has the native options by metric, `settings` how to compute them.
-    """
-
-    requests: Mapping[str, dict[str, Any]]
+    requests: Requests  # kernel options by metric
     settings: Settings
     groups: Groups | None
     target: Target
 
 
+@dataclass(eq=False)
 class RowBuilder:
-    """Build one model's row; an exception inside the ``with`` block becomes the row's reason.
+    """Build one model's row; an exception inside the ``with`` block becomes its error.
 
-    Parameters
-    ----------
-    name : str
-        Name of the model.
-    metrics : iterable of str
-        Requested metrics; the row has an error if the first one fails.
-    known_warnings : sequence of str
-        Warnings about the labels, which the ranking states once for all models.
+    The row has an error if the first of `metrics` fails. Its notes omit `known_warnings`, those
+    about the labels, which the ranking states once for all models.
     """
 
-    def __init__(
-        self, name: str, metrics: Iterable[str], known_warnings: Sequence[str] = ()
-    ) -> None:
-        self._name, self._metrics, self._known = name, tuple(metrics), known_warnings
-        self._shape: tuple[int | None, int | None] = (None, None)
-        self._notes: Sequence[str] = ()
-        self._outcomes: Outcomes = {}
-        self._start, self._seconds = 0.0, 0.0
+    name: str
+    metrics: Collection[str]
+    known_warnings: Sequence[str] = ()
+    shape: tuple[int | None, int | None] = (None, None)  # of the features; kept if scoring fails
+    notes: Sequence[str] = ()  # about the features; kept if scoring fails
+    outcomes: Outcomes = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __enter__(self) -> RowBuilder:
         """Start the clock."""
@@ -169,39 +149,27 @@ class RowBuilder:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         """Stop the clock and keep an exception as the failure of every metric."""
-        self._seconds = time.perf_counter() - self._start
+        self.seconds = time.perf_counter() - self._start
         if isinstance(error, Exception):
-            self._outcomes = dict.fromkeys(self._metrics, error)
+            self.outcomes = dict.fromkeys(self.metrics, error)
         return isinstance(error, Exception)
-
-    def describe(self, n_samples: int, n_features: int | None, notes: Sequence[str] = ()) -> None:
-        """Set the shape of the features and the notes about them; both stay if scoring fails."""
-        self._shape, self._notes = (n_samples, n_features), notes
-
-    def add(self, outcomes: Outcomes) -> None:
-        """Add the score of each metric, or the exception that it failed with."""
-        self._outcomes = outcomes
 
     def build(self) -> Row:
         """Return the row."""
-        scores: dict[str, Score] = {}
-        failures: dict[str, str] = {}
-        for metric, outcome in self._outcomes.items():
-            if isinstance(outcome, Score):
-                scores[metric] = outcome
-            else:
-                failures[metric] = describe_error(outcome)
-        first = self._metrics[0]
+        found = self.outcomes.items()
+        scores = {metric: score for metric, score in found if isinstance(score, Score)}
+        failures = {m: describe_error(e) for m, e in found if isinstance(e, Exception)}
+        first = next(iter(self.metrics))
         warnings = [text for score in scores.values() for text in score.warnings]
-        notes = [text for text in warnings if text not in self._known] + [*self._notes]
+        notes = [text for text in warnings if text not in self.known_warnings] + [*self.notes]
         if scores:
             notes += [f"{m} failed: {text}" for m, text in failures.items() if m != first]
         return Row(
-            name=self._name,
+            name=self.name,
             scores=scores,
-            n_samples=self._shape[0],
-            n_features=self._shape[1],
-            seconds=self._seconds,
+            n_samples=self.shape[0],
+            n_features=self.shape[1],
+            seconds=self.seconds,
             notes=tuple(dict.fromkeys(notes)),
             error=failures.get(first),
         )
@@ -225,11 +193,36 @@ def evaluate_available(
     """Evaluate the metrics whose inputs this model has; the others fail, naming the input."""
     provided = given.provides()
     missing = {metric: spec_of(metric).unmet(provided) for metric in requests}
-    outcomes: dict[str, Score | Exception] = {
-        metric: DataError(f"there is no {needs[0]} for this model")
+    outcomes = evaluate(given, {m: requests[m] for m in requests if not missing[m]})
+    return {
+        metric: DataError(f"there is no {needs[0]} for this model") if needs else outcomes[metric]
         for metric, needs in missing.items()
-        if needs
     }
-    available = {metric: requests[metric] for metric in requests if metric not in outcomes}
-    outcomes |= evaluate(given, available)
-    return {metric: outcomes[metric] for metric in requests}
+
+
+def build_stats_row(
+    name: str,
+    stats: Stats,
+    requests: Requests,
+    given: Inputs | None = None,
+    n_threads: int | None = None,
+) -> Row:
+    """Score one model's statistics.
+
+    Metrics that need more than statistics are computed from `given`, the inputs for the same rows.
+    """
+    if n_threads is not None:
+        stats._n_threads = n_threads
+    rest: Requests = {}
+    if given is not None:
+        served = {"stats", "class_scatters"}
+        rest = {m: options for m, options in requests.items() if not served >= {*spec_of(m).needs}}
+    with RowBuilder(name, requests) as builder:
+        builder.shape = (stats.n_samples, stats.n_features)
+        of_stats = {metric: options for metric, options in requests.items() if metric not in rest}
+        outcomes = stats.outcomes(of_stats) if of_stats else {}
+        if given is not None:
+            run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
+            outcomes |= evaluate_available(given, rest, run)
+        builder.outcomes = {metric: outcomes[metric] for metric in requests}
+    return builder.build()

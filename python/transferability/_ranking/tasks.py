@@ -11,7 +11,7 @@ from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
 from .ranking import Ranking
-from .row import Row, RowBuilder
+from .row import RowBuilder
 
 if TYPE_CHECKING:
     from ..agreement._evaluation import Evaluation
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["TaskRanking", "compare_tasks"]
 
 _ENTRIES = ("features", "labels", "source_probs", "source_labels", "task")
-#: Value of `normalize` that corrects NCE and LEEP for the entropy of the labels.
-_CORRECTED = "entropy_ratio"
 
 
 class TaskRanking(Ranking):
@@ -45,16 +43,11 @@ class TaskRanking(Ranking):
         truth : mapping of str to float
             True performance by task, higher is better; accuracies if `baseline` is given.
         baseline : mapping of str to float, optional
-            Accuracy of each task without transfer. The truth is then the relative accuracy,
-            see :func:`transferability.agreement.relative_accuracy`.
+            Accuracy of each task without transfer. The truth is then the relative accuracy.
         kind : {"gain", "headroom"}, default="gain"
-            Kind of relative accuracy.
+            As in :func:`transferability.agreement.relative_accuracy`.
         **options
             As in :meth:`transferability.Ranking.evaluate`.
-
-        Returns
-        -------
-        evaluation : Evaluation
         """
         if baseline is not None:
             from ..agreement import relative_accuracy
@@ -62,10 +55,7 @@ class TaskRanking(Ranking):
             missing = [name for name in truth if name not in baseline]
             if missing:
                 raise DataError(f"there is no baseline for {', '.join(missing)}")
-            truth = {
-                name: relative_accuracy(value, baseline[name], kind)
-                for name, value in truth.items()
-            }
+            truth = {k: relative_accuracy(v, baseline[k], kind) for k, v in truth.items()}
         return super().evaluate(truth, **options)
 
 
@@ -79,10 +69,10 @@ def compare_tasks(
 ) -> TaskRanking:
     """Rank target tasks by how well one model transfers to each.
 
-    Scores of different tasks differ by their labels alone: with more classes LEEP and NCE are
-    lower and H-scores higher, whatever the model. LEEP and NCE are therefore corrected here for
-    the entropy of the labels. They then run from 0 for a model without information about the
-    labels to 1. Other metrics have no such correction, and a warning says so.
+    Scores depend on the labels of a task: with more classes LEEP and NCE are lower and H-scores
+    higher for any model. LEEP and NCE are therefore corrected for the entropy of the labels, and
+    then run from 0, no information about the labels, to 1. Other metrics have no such correction,
+    and a warning says so.
 
     Parameters
     ----------
@@ -92,18 +82,15 @@ def compare_tasks(
         :func:`transferability.score`, and optionally "task"; or (features, labels).
     metrics : str or sequence of str, default="leep"
         The first one sorts.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        Meaning of the labels of tasks without a "task" entry.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
-    **options
-        Options of the metrics. `normalize` of LEEP and NCE is "entropy_ratio" by default here.
+    task : str, default="auto"
+        As in :func:`transferability.rank`, for tasks without a "task" entry.
+    n_threads, **options
+        As in :func:`transferability.rank`. `normalize` of LEEP and NCE defaults to "entropy_ratio".
 
     Returns
     -------
     ranking : TaskRanking
-        A task that fails is a row at the end, with its reason. Its ``evaluate`` takes a baseline,
-        for the relative accuracy.
+        A task that fails is a row at the end, with its reason.
 
     Raises
     ------
@@ -129,33 +116,33 @@ def compare_tasks(
     settings = Settings(n_threads=n_threads)
     names = metric_names(metrics if isinstance(metrics, str) else list(metrics))
     corrected = [name for name in names if "normalize" in spec_of(name).option_names]
-    if corrected and "normalize" not in options:
-        options["normalize"] = _CORRECTED
+    if corrected:
+        options.setdefault("normalize", "entropy_ratio")
     if not tasks:
         raise DataError("tasks is empty; give at least one target task by name")
-    rows: list[Row] = []
-    kinds: dict[str, str] = {}
+    rows, kinds = [], {}
     for name, given in tasks.items():
-        row, kind = _score_task(
-            str(name), _read_entries(name, given, task), names, options, settings
-        )
-        rows.append(row)
-        if kind is not None:
-            kinds[str(name)] = kind
-    others = [name for name in names if name not in corrected]
-    warnings = []
-    if others:
-        warnings.append(
-            f"{', '.join(others)}: part of the differences between tasks is that of their labels "
-            f"(classes, entropy, units), which no correction takes out"
-        )
+        entries = _read_entries(name, given, task)
+        with RowBuilder(str(name), names) as builder:
+            inputs = read_inputs(entries.pop("features"), entries.pop("labels"), **entries)
+            kinds[str(name)] = inputs.target.task
+            width = None if inputs.features is None else inputs.features.shape[1]
+            builder.shape, builder.notes = (inputs.target.n_samples, width), inputs.notes
+            requests, _ = plan(names, inputs.target.task, options, inputs.provides())
+            builder.outcomes = evaluate(inputs, requests, settings)
+        rows.append(builder.build())
+    others = ", ".join(name for name in names if name not in corrected)
+    warning = (
+        f"{others}: part of the differences between tasks is that of their labels "
+        f"(classes, entropy, units), which no correction takes out"
+    )
     return TaskRanking(
         tuple(rows),
         metrics=tuple(names),
         task=", ".join(dict.fromkeys(kinds.values())) or task,
         task_note="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
         digest="",
-        warnings=tuple(warnings),
+        warnings=(warning,) if others else (),
     )
 
 
@@ -170,22 +157,3 @@ def _read_entries(name: str, given: object, task: str) -> dict[str, Any]:
         what = f"has {odd[0]!r}" if odd else "has no 'labels'"
         raise DataError(f"task {name!r} {what}; its entries may be {', '.join(_ENTRIES)}")
     return {"task": task, "features": None, **given}
-
-
-def _score_task(
-    name: str,
-    entries: dict[str, Any],
-    metrics: list[str],
-    options: dict[str, Any],
-    settings: Settings,
-) -> tuple[Row, str | None]:
-    """Return the row of one task and the kind of its labels, None if they cannot be read."""
-    kind = None
-    with RowBuilder(name, metrics) as builder:
-        given = read_inputs(entries.pop("features"), entries.pop("labels"), **entries)
-        kind = given.target.task
-        width = None if given.features is None else given.features.shape[1]
-        builder.describe(given.target.n_samples, width, given.notes)
-        requests, _ = plan(metrics, kind, options, given.provides())
-        builder.add(evaluate(given, requests, settings))
-    return builder.build(), kind

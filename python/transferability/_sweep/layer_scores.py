@@ -10,8 +10,7 @@ from typing import Any
 
 from .._inputs.inputs import Inputs, read_inputs, to_probabilities
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank_stats import build_stats_row
-from .._ranking.row import Row
+from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError

@@ -1,6 +1,6 @@
 """Bootstrap of the scores of ranked models over their shared rows.
 
-Every resample is the same for all models. Three methods: to first order, by the influence function
+All models share the resamples. There are three methods: to first order, by the influence function
 of the score at every row; exactly, with a new score for every resample; and by the jackknife, for
 metrics without influence functions.
 """
@@ -9,34 +9,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._inputs.inputs import Inputs
 from .._metric.registry import spec_of
 from .._metric.score import Score
+from .._ranking.row import Row, ScoringPlan
 from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import read_groups, summary
 from .._util.parallel import map_in_threads
 from ..errors import DataError
-from .influence import compute_weight_derivatives
-from .jackknife import collect_values, compute_jackknife_influences, score_left_out_units
+from .influence import (
+    collect_values,
+    compute_jackknife_influences,
+    compute_weight_derivatives,
+    score_left_out_units,
+)
 from .units import ResamplingUnits, make_blocks
-
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-    from .._ranking.row import Row, ScoringPlan
 
 __all__ = ["METHODS", "BootstrapResult", "resample_linearly", "resample_scores"]
 
 Matrix = NDArray[np.float64]
 METHODS = ("first-order", "exact", "jackknife")
 _N_CHECKS = 4  # exact resamples of the two best models, to check the first-order ones
-_FAR = 0.5  # tolerated error of the first order on these, relative to the standard error
-_MANY = 20  # rows per feature from which on the first order needs no check
+_FAR = 0.5  # tolerated error of the first-order gaps on these, in standard errors of the gap
+_MANY = 20  # rows per feature from which the first order needs no check
 _ROUGH = (
     "on a few exact resamples the gap of the two best models came out unlike that to first order, "
     "as with few rows for the features: take probabilities and errors as rough"
@@ -45,32 +47,15 @@ _ROUGH = (
 
 @dataclass(frozen=True, eq=False)
 class BootstrapResult:
-    """Resampled scores of M models.
+    """Resampled scores of M models."""
 
-    Attributes
-    ----------
-    scores : ndarray of shape (M,)
-        Scores on all rows.
-    noise : ndarray of shape (n_boot, M)
-        Resampled scores minus their mean.
-    covariance : ndarray of shape (M, M)
-        Covariance of the scores.
-    bias : ndarray of shape (M,)
-        Mean of the resampled scores minus the scores; 0 to first order.
-    method : str
-        One of METHODS, or "groups" for scores that are aggregates over groups.
-    units : ResamplingUnits
-    notes : tuple of str
-        Warnings, in whole sentences.
-    """
-
-    scores: Matrix
-    noise: Matrix
-    covariance: Matrix
-    bias: Matrix
-    method: str
+    scores: Matrix  # on all rows, (M,)
+    noise: Matrix  # resampled scores minus their mean, (n_boot, M)
+    covariance: Matrix  # of the scores, (M, M)
+    bias: Matrix  # mean of the resampled scores minus the scores, (M,); 0 to first order
+    method: str  # one of METHODS, or "groups" for scores aggregated over groups
     units: ResamplingUnits
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # warnings, in whole sentences
 
 
 def resample_scores(
@@ -82,7 +67,7 @@ def resample_scores(
     method: str,
     seed: int,
 ) -> BootstrapResult:
-    """Resample one metric of ranked models; `plan` says how they were scored.
+    """Resample one metric of ranked models, which were scored as in `plan`.
 
     "first-order" falls back to the jackknife for metrics without influence functions.
     """
@@ -95,9 +80,8 @@ def resample_scores(
     n_samples = plan.target.n_samples
     if plan.groups is not None and plan.groups.aggregate != "pooled":
         if groups is not None:
-            raise DataError(
-                "groups: these scores are aggregates over groups already, and those are resampled"
-            )
+            reason = "these scores are aggregates over groups already, and those are resampled"
+            raise DataError(f"groups: {reason}")
         return _resample_groups(rows, metric, plan.groups.aggregate, n_boot, seed)
     chosen = read_groups(groups, n_samples) or plan.groups
     if chosen is None:
@@ -105,16 +89,12 @@ def resample_scores(
     else:
         units = ResamplingUnits(chosen.codes, len(chosen.names), "groups")
     _check_units(units)
-    stop = _core.Stop()
-    settings = replace(plan.settings, stop=stop)
-    resampler = _Resampler(plan, rows, metric, settings, stop, n_boot, seed)
-    if method == "first-order" and spec_of(metric).pool is None:
-        found = resampler.resample_to_first_order(units)
-        if found is not None:
-            return found
+    resampler = _Resampler(plan, rows, metric, units, n_boot, seed)
     if method == "exact":
-        return resampler.resample_exactly(units)
-    return resampler.resample_by_jackknife(units)
+        return resampler.resample_exactly()
+    linear = method == "first-order" and spec_of(metric).pool is None
+    found = resampler.resample_to_first_order() if linear else None
+    return resampler.resample_by_jackknife() if found is None else found
 
 
 def resample_linearly(
@@ -126,12 +106,10 @@ def resample_linearly(
     method: str = "first-order",
 ) -> BootstrapResult:
     """Resample scores (M,) to first order, from the influences (n_units, M) of the units."""
-    n = units.n_units
-    # The variance of units drawn from n is (n - 1)/n of the variance in the population.
-    scale = math.sqrt(n / (n - 1))
-    noise = np.empty((n_boot, len(scores)))
-    for b, count in enumerate(units.draw_counts(n_boot, seed)):
-        noise[b] = scale * ((count - 1) @ influences)
+    scale = _inflation(units)
+    noise = np.array(
+        [scale * ((count - 1) @ influences) for count in units.draw_counts(n_boot, seed)]
+    )
     noise -= noise.mean(axis=0)
     centred = scale * (influences - influences.mean(axis=0))
     bias = np.zeros(len(scores))
@@ -145,10 +123,10 @@ class _Resampler:
     plan: ScoringPlan
     rows: Sequence[Row]
     metric: str
-    settings: Settings
-    stop: _core.Stop
+    units: ResamplingUnits
     n_boot: int
     seed: int
+    stop: _core.Stop = field(default_factory=_core.Stop)
 
     @property
     def scores(self) -> Matrix:
@@ -156,11 +134,12 @@ class _Resampler:
         return np.array([row.value(self.metric) for row in self.rows])
 
     @property
-    def options(self) -> Mapping[str, Any]:
-        """Native options of the metric."""
-        return self.plan.requests[self.metric]
+    def request(self) -> tuple[str, Mapping[str, Any], Settings]:
+        """The metric, its kernel options, and the settings of the ranking with `stop`."""
+        settings = replace(self.plan.settings, stop=self.stop)
+        return self.metric, self.plan.requests[self.metric], settings
 
-    def resample_to_first_order(self, units: ResamplingUnits) -> BootstrapResult | None:
+    def resample_to_first_order(self) -> BootstrapResult | None:
         """Resample by influence functions; None if the score of a model has none.
 
         With few rows per feature the result is checked against a few exact resamples.
@@ -171,48 +150,37 @@ class _Resampler:
             value = row.value(self.metric)
             if not math.isfinite(value):
                 return np.zeros(n_samples)
-            return compute_weight_derivatives(
-                given, self.metric, self.options, self.settings, value
-            )
+            return compute_weight_derivatives(given, *self.request, value)
 
         found = self._map(influence, self.rows)
         if any(one is None for one in found):
             return None
-        influences = np.stack([units.sum_rows(one) for one in found], axis=1)
-        result = resample_linearly(self.scores, influences, units, self.n_boot, self.seed)
+        influences = np.stack([self.units.sum_rows(one) for one in found], axis=1)
+        result = resample_linearly(self.scores, influences, self.units, self.n_boot, self.seed)
         widest = max(row.n_features or 1 for row in self.rows[:2])
         if "samples" in spec_of(self.metric).needs or n_samples >= _MANY * widest:
             return result
-        seed = self.seed + 1
-        exact = self._map(
-            lambda row, given: self._rescore(given, units, _N_CHECKS, seed), self.rows[:2]
-        )
-        counts = np.stack([*units.draw_counts(_N_CHECKS, seed)])
+        check = (_N_CHECKS, self.seed + 1)
+        exact = self._map(lambda row, given: self._rescore(given, *check), self.rows[:2])
+        counts = np.stack([*self.units.draw_counts(*check)])
         notes = _compare_gaps(exact, (counts - 1) @ influences[:, :2], result.covariance)
         return replace(result, notes=notes)
 
-    def resample_by_jackknife(self, units: ResamplingUnits) -> BootstrapResult:
+    def resample_by_jackknife(self) -> BootstrapResult:
         """Resample by influences from the jackknife; single rows are merged into blocks."""
+        units = self.units
         if units.kind == "rows":
             units = make_blocks(self.plan.target, self.seed)
-        left = self._map(
-            lambda row, given: score_left_out_units(
-                given, self.metric, self.options, self.settings, units
-            ),
-            self.rows,
-        )
+        request = (*self.request, units)
+        left = self._map(lambda row, given: score_left_out_units(given, *request), self.rows)
         values = collect_values(self.metric, [row.name for row in self.rows], left)
-        influences = compute_jackknife_influences(values)
-        return resample_linearly(
-            self.scores, influences, units, self.n_boot, self.seed, "jackknife"
-        )
+        parts = (self.scores, compute_jackknife_influences(values), units)
+        return resample_linearly(*parts, self.n_boot, self.seed, "jackknife")
 
-    def resample_exactly(self, units: ResamplingUnits) -> BootstrapResult:
+    def resample_exactly(self) -> BootstrapResult:
         """Compute the scores of every resample; resamples without a score are left out."""
         n_boot, scores = self.n_boot, self.scores
-        again = self._map(
-            lambda row, given: self._rescore(given, units, n_boot, self.seed), self.rows
-        )
+        again = self._map(lambda row, given: self._rescore(given, n_boot, self.seed), self.rows)
         failed: dict[int, str] = {}
         for own, whole in zip(again, scores, strict=True):
             for b, score in enumerate(own):
@@ -226,12 +194,10 @@ class _Resampler:
                 f"{len(failed)} of {n_boot} exact resamples have no finite score (such as: "
                 f'{next(iter(failed.values()))}); use method="first-order"'
             )
-        notes: tuple[str, ...] = ()
-        if failed:
-            notes = (f"{len(failed)} of {n_boot} resamples have no score and were left out",)
+        note = f"{len(failed)} of {n_boot} resamples have no score and were left out"
         names = [row.name for row in self.rows]
         values = collect_values(self.metric, names, [[own[b] for b in usable] for own in again])
-        return _centre(scores, values.T, units, "exact", notes)
+        return _centre(scores, values.T, self.units, "exact", (note,) if failed else ())
 
     def _map(self, function: Callable[[Row, Inputs], Any], rows: Sequence[Row]) -> list[Any]:
         """Return the results of `function` for each row and its inputs, in parallel."""
@@ -240,20 +206,18 @@ class _Resampler:
             assert row.inputs is not None, "resample_scores has checked"
             return function(row, row.inputs())
 
-        return map_in_threads(call, rows, self.settings.threads, self.stop)
+        return map_in_threads(call, rows, self.plan.settings.threads, self.stop)
 
-    def _rescore(
-        self, given: Inputs, units: ResamplingUnits, n_boot: int, seed: int
-    ) -> list[Score | Exception]:
+    def _rescore(self, given: Inputs, n_boot: int, seed: int) -> list[Score | Exception]:
         """Return the score on each resample, with its rows repeated."""
-        halves = "samples" in spec_of(self.metric).needs
+        metric, options, settings = self.request
+        halves = "samples" in spec_of(metric).needs
         positions = np.arange(given.target.n_samples)
-        request = {self.metric: dict(self.options)}
         found = []
-        for count in units.draw_counts(n_boot, seed, halves):
+        for count in self.units.draw_counts(n_boot, seed, halves):
             repeats = np.minimum(count, 1) if halves else count
-            part = given.take(np.repeat(positions, repeats[units.codes]))
-            found.append(evaluate(part, request, self.settings)[self.metric])
+            part = given.take(np.repeat(positions, repeats[self.units.codes]))
+            found.append(evaluate(part, {metric: {**options}}, settings)[metric])
         return found
 
 
@@ -270,11 +234,9 @@ def _resample_groups(
     drawn = [np.repeat(np.arange(len(names)), count) for count in units.draw_counts(n_boot, seed)]
     again = np.array([[total(own[chosen].tolist()) for own in values] for chosen in drawn])
     most = max(len(own) for own in each)
-    notes: tuple[str, ...] = ()
-    if len(names) < most:
-        notes = (f"{most - len(names)} of {most} groups have no {metric} for every model",)
+    note = f"{most - len(names)} of {most} groups have no {metric} for every model"
     scores = np.array([row.value(metric) for row in rows])
-    return _centre(scores, again, units, "groups", notes)
+    return _centre(scores, again, units, "groups", (note,) if len(names) < most else ())
 
 
 def _centre(
@@ -283,7 +245,7 @@ def _centre(
     """Return resampled scores (n_boot, M) as noise about their mean, and their bias."""
     values = np.where(np.isfinite(scores), values, 0.0)
     mean = values.mean(axis=0)
-    noise = math.sqrt(units.n_units / (units.n_units - 1)) * (values - mean)
+    noise = _inflation(units) * (values - mean)
     bias = np.where(np.isfinite(scores), mean - scores, 0.0)
     covariance = np.atleast_2d(np.cov(noise.T))
     return BootstrapResult(scores, noise, covariance, bias, method, units, notes)
@@ -304,6 +266,11 @@ def _compare_gaps(
     off = np.diff(values, axis=0)[0] - np.diff(linear.T, axis=0)[0]
     spread = math.sqrt(max(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), 0.0))
     return () if off.std(ddof=1) <= _FAR * spread else (_ROUGH,)
+
+
+def _inflation(units: ResamplingUnits) -> float:
+    """Return the factor that makes bootstrap variances, (n - 1)/n of the true ones, unbiased."""
+    return math.sqrt(units.n_units / (units.n_units - 1))
 
 
 def _check_units(units: ResamplingUnits) -> None:

@@ -1,20 +1,18 @@
-"""Empirical Bayes shrinkage of scores: draws of the true scores from their posterior.
+"""Empirical Bayes shrinkage of scores: posterior draws of true scores, probabilities of ranks.
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
 known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
-posterior on a grid, so τ is learnt from the scores.
+posterior on a grid, given the scores.
 
-Why shrink: the model with the best score owes it partly to luck, more so if the models are close.
-The plain bootstrap ignores this, because it takes every gap between scores at face value. If the
-models are far apart, τ is large and their gaps stay. If they are within the noise, τ is small and
-they become about equally likely to be the best.
+Luck contributes to the best score, more so if the models are close. The bootstrap alone ignores
+this selection effect. If the models are far apart, τ is large and their gaps stay. If they are
+within the noise, τ is small and they become about equally likely to be the best. Clusters of models
+that are separated by a gap far beyond the noise have separate priors, so that a few poor models do
+not influence τ of the good ones.
 
-Clusters: models that are separated by a gap far beyond the noise have separate priors. A few poor
-models then have no influence on τ of the good ones.
-
-Only differences of scores matter. The computation uses contrasts, which cancel μ and any noise that
-all models share. Draws follow Matheron's rule: with f from the prior and e from the noise,
-f + K (s - f - e) with K = τ²(τ² + Σ)⁻¹ is a draw from the posterior.
+The computation uses contrasts of scores, which cancel μ and any noise that all models share. Draws
+follow Matheron's rule: with f from the prior and e from the noise, f + K (s - f - e) with
+K = τ²(τ² + Σ)⁻¹ is a draw from the posterior.
 
 Sources: Efron and Morris, J. American Statistical Association 68, 1973, for the prior; Journel and
 Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
@@ -23,19 +21,45 @@ Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["sample_posterior"]
+from .._ranking.extra_columns import borda_shares, compute_ranks
+from .bootstrap import BootstrapResult
+
+__all__ = [
+    "average_votes",
+    "compute_rank_intervals",
+    "count_wins",
+    "draw_true_scores",
+    "group_ties",
+    "sample_posterior",
+]
 
 Matrix = NDArray[np.float64]
+_N_DRAWS = 4000  # draws of the true scores: a standard error of a probability of 0.8 % at most
 #: Grid of widths τ: their number, and the ends relative to the noise and to the scores.
 _N_WIDTHS, _NARROW, _WIDE = 60, 0.05, 20.0
-#: Adjacent models further apart than so many standard errors of their difference share no prior.
-_APART = 5.0
-#: Differences that count as rounding errors, relative to the largest value.
-_ROUNDING = 1e-11
+_APART = 5.0  # gap between clusters, in standard errors of the difference of adjacent models
+_ROUNDING = 1e-11  # relative to the largest value; smaller differences count as rounding errors
+
+
+def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
+    """Draw the true scores from their posterior, (n_draws, M); infinite scores are kept."""
+    draws = np.tile(result.scores, (max(_N_DRAWS, len(result.noise)), 1))
+    finite = np.flatnonzero(np.isfinite(result.scores))
+    if len(finite) > 1:
+        draws[:, finite] = sample_posterior(
+            result.scores[finite],
+            result.noise[:, finite],
+            result.covariance[np.ix_(finite, finite)],
+            result.units.n_units,
+            len(draws),
+            seed,
+        )
+    return draws
 
 
 def sample_posterior(
@@ -43,20 +67,9 @@ def sample_posterior(
 ) -> Matrix:
     """Draw the true scores of M models from their posterior, (n_draws, M).
 
-    Each draw is determined up to a constant that its models share.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (M,)
-        Finite scores.
-    noise : ndarray of shape (n_boot, M)
-        Resampled scores minus their mean.
-    covariance : ndarray of shape (M, M)
-        Covariance of the scores.
-    n_units : int
-        Number of independent units that the covariance was estimated from.
-    n_draws, seed : int
-        Number of draws, and the seed.
+    `scores` (M,) are finite, `noise` (n_boot, M) holds resampled scores minus their mean, and
+    `covariance` (M, M) was estimated from `n_units` independent units. Each draw is determined up
+    to a constant that its models share.
     """
     rng = np.random.default_rng(seed)
     # The variance is estimated from n_units units, so the noise has Student's t distribution.
@@ -65,7 +78,8 @@ def sample_posterior(
     drawn = drawn * np.sqrt(free / rng.chisquare(free, size=(n_draws, 1)))
     draws = scores - drawn
     for own in _find_clusters(scores, covariance):
-        contrasts = _make_contrasts(len(own))
+        # An orthonormal basis of the contrasts among the models, (m - 1, m).
+        contrasts = np.linalg.qr((np.eye(len(own))[1:] - 1 / len(own)).T)[0].T
         values, vectors = np.linalg.eigh(contrasts @ covariance[np.ix_(own, own)] @ contrasts.T)
         values = np.maximum(values, 0.0)
         basis = vectors.T @ contrasts  # (m - 1, m)
@@ -83,7 +97,7 @@ def sample_posterior(
 
 
 def _find_clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]:
-    """Return the clusters of at least two models without a large gap in standard errors."""
+    """Return the clusters of two models or more; gaps beyond _APART separate clusters."""
     order = np.argsort(-scores, kind="stable")
     above, below = order[:-1], order[1:]
     variance = np.diag(covariance)
@@ -95,10 +109,10 @@ def _find_clusters(scores: Matrix, covariance: Matrix) -> list[NDArray[np.intp]]
 
 
 def _weigh_widths(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
-    """Return a grid of widths τ and their posterior probabilities, from contrasts with noise.
+    """Return a grid of widths τ and their posterior probabilities.
 
-    `seen` are the contrasts of the scores and `values` their variances. Contrasts of equal models,
-    which have no noise, are left out.
+    `seen` are contrasts of the scores, and `values` their variances. Contrasts without noise, which
+    are those of equal models, are left out.
     """
     size = max(float(np.abs(seen).max()), math.sqrt(float(values.max())))
     keep = values > _ROUNDING * size**2
@@ -114,8 +128,35 @@ def _weigh_widths(seen: Matrix, values: Matrix) -> tuple[Matrix, Matrix]:
     return widths, weights / weights.sum()
 
 
-def _make_contrasts(n: int) -> Matrix:
-    """Return an orthonormal basis of the contrasts among n models, (n - 1, n)."""
-    rows = np.eye(n)[1:] - 1 / n
-    basis: Matrix = np.linalg.qr(rows.T)[0].T
-    return basis
+def compute_rank_intervals(draws: Matrix, tails: tuple[float, float]) -> NDArray[np.int64]:
+    """Return the credible interval of each model's rank, (M, 2), between two probabilities."""
+    low, high = np.quantile(compute_ranks(draws), tails, axis=0, method="inverted_cdf")
+    return np.stack([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
+
+
+def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tuple[str, ...], ...]:
+    """Group models, given best first: the first of a group beats no other one at this level."""
+    groups: list[list[int]] = []
+    for i in range(len(names)):
+        if groups and pairwise[groups[-1][0], i] < level:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return tuple(tuple(names[i] for i in group) for group in groups)
+
+
+def average_votes(members: Sequence[Matrix]) -> Matrix:
+    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
+    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
+    return votes
+
+
+def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:
+    """Return how often each model is the best, (M,), and how often row beats column, (M, M).
+
+    Both are shares of the draws; ties are divided equally.
+    """
+    best = draws == draws.max(axis=1, keepdims=True)
+    first: Matrix = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+    over = [((own > draws) + 0.5 * (own == draws)).mean(axis=0) for own in draws.T[:, :, None]]
+    return first, np.stack(over)

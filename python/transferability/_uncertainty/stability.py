@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,17 @@ from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
+from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
-from .jackknife import collect_values, compute_jackknife_influences, score_left_out_stats
-from .rank_probabilities import average_votes, draw_true_scores, estimate_rank_probabilities
+from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
+from .posterior import (
+    average_votes,
+    compute_rank_intervals,
+    count_wins,
+    draw_true_scores,
+    group_ties,
+)
 from .units import ResamplingUnits
 
 if TYPE_CHECKING:
@@ -47,11 +53,11 @@ class Stability:
     intervals : ndarray of shape (n_models, 2)
         Bootstrap percentile intervals of the scores, at `level`.
     ranks : ndarray of shape (n_models, 2), int
-        Best and worst rank of each model at `level`.
+        Credible interval of each rank, at `level`.
     first : dict of str to float
-        Probability that each model is truly the best of these.
+        Posterior probability that each model is the best of these.
     pairwise : ndarray of shape (n_models, n_models)
-        Probability that the model of the row is truly better than the model of the column.
+        Posterior probability that the model of the row is better than the model of the column.
     ties : tuple of tuple of str
         The models in order, in groups. The first model of a group is better than each other one
         with a probability below `level`.
@@ -59,12 +65,8 @@ class Stability:
         Resampled scores, centred at the scores.
     bias : ndarray of shape (n_models,)
         Mean of the resampled scores minus the scores, before centring; 0 to first order.
-    method : str
-        Method of resampling.
-    unit : str
-        Unit of resampling: "rows", "groups" or "blocks".
-    n_units : int
-        Number of units.
+    method, unit, n_units : str, str, int
+        Method of resampling, unit of resampling ("rows", "groups" or "blocks"), and their number.
     level : float
         Level of the intervals and ties.
     warnings : tuple of str
@@ -73,9 +75,9 @@ class Stability:
     Notes
     -----
     Standard errors come from the resamples. Probabilities also include empirical Bayes shrinkage,
-    because the model with the best score owes it partly to luck. The true scores have a normal
-    prior whose width is learnt from the ranking. It leaves well separated models as they are, and
-    moves models within the noise towards each other.
+    because luck contributes to the best score. The true scores have a normal prior, whose width is
+    estimated from the ranking: models within the noise are moved towards each other, and well
+    separated models stay apart.
     """
 
     __module__ = "transferability"
@@ -108,7 +110,7 @@ class Stability:
         seed: int = 0,
         **options: Any,
     ) -> Stability:
-        """Estimate the stability of an order from the statistics of shards, by the jackknife.
+        """Estimate the stability of an order by the jackknife: leave out one shard at a time.
 
         Parameters
         ----------
@@ -117,20 +119,13 @@ class Stability:
             ones in the same order for all models.
         metric : str, default="logme"
             A metric that needs no more than statistics.
-        n_boot, level, seed
-            As in :meth:`Ranking.stability`.
-        **options
-            Options of the metric.
-
-        Returns
-        -------
-        stability : Stability
-            By the jackknife, which leaves out one shard at a time.
+        n_boot, level, seed, **options
+            As in :meth:`Ranking.stability`, and options of the metric.
 
         Raises
         ------
         DataError
-            For fewer than two models or three shards, or shards of different rows.
+            Fewer than two models or three shards, or shards of different rows.
 
         Examples
         --------
@@ -170,53 +165,32 @@ class Stability:
         order = sorted(range(len(models)), key=lambda i: (-values[i, 0], models[i]))
         values = values[order]
         n_units = min(counts)
-        result = resample_linearly(
-            values[:, 0],
-            compute_jackknife_influences(values[:, 1:]),
-            ResamplingUnits(np.arange(n_units), n_units, "groups"),
-            n_boot,
-            seed,
-            "jackknife",
-        )
+        units = ResamplingUnits(np.arange(n_units), n_units, "groups")
+        influences = compute_jackknife_influences(values[:, 1:])
+        result = resample_linearly(values[:, 0], influences, units, n_boot, seed, "jackknife")
         draws = draw_true_scores(result, seed)
         return _build([models[i] for i in order], metric, result, draws, level)
 
     def __repr__(self) -> str:
         """Return the table as text."""
-        header = ["model", title_of(self.metric), "± s.e.", "rank", "first"]
-        lines = [header]
+        lines = [["model", title_of(self.metric), "± s.e.", "rank", "first"]]
         for i, name in enumerate(self.names):
             low, high = self.ranks[i]
-            lines.append(
-                [
-                    name,
-                    f"{self.scores[i]:.4f}",
-                    f"{self.standard_errors[i]:.4f}",
-                    f"{low}" if low == high else f"{low}-{high}",
-                    f"{self.first[name]:.0%}",
-                ]
-            )
-        widths = [max(len(line[k]) for line in lines) for k in range(len(header))]
-        table = [
-            "  ".join(
-                cell.ljust(width) if k == 0 else cell.rjust(width)
-                for k, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in lines
-        ]
+            score, error = f"{self.scores[i]:.4f}", f"{self.standard_errors[i]:.4f}"
+            ranks = f"{low}" if low == high else f"{low}-{high}"
+            lines.append([name, score, error, ranks, f"{self.first[name]:.0%}"])
         title = (
             f"{len(self.names)} models by {title_of(self.metric)}, {len(self.replicates)} "
             f"resamples of {self.n_units} {self.unit} ({self.method}); ranks at {self.level:.0%}"
         )
         order = "Order: " + " > ".join(" ≈ ".join(tie) for tie in self.ties)
         notes = [f"Note: {text}" for text in self.warnings]
-        return "\n".join([title, "", *table, "", order, *notes])
+        return "\n".join([title, "", *align_columns(lines, {0}), "", order, *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the resamples as plain Python, ready for JSON."""
         known = {key: value for key, value in self.__dict__.items() if key != "replicates"}
-        facts: dict[str, Any] = json_ready(known)
-        return facts
+        return cast("dict[str, Any]", json_ready(known))
 
     def columns(self) -> dict[str, list[Any]]:
         """Return the table by column, for data frames."""
@@ -259,16 +233,13 @@ def assess_ranking(
     rows = sorted(scored, key=lambda row: (-row.value(metric), row.name))
     if len(rows) < 2:
         raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
-    results = [
-        resample_scores(ranking.plan, rows, member, n_boot, groups, method, seed)
-        for member in members
-    ]
+    request = (n_boot, groups, method, seed)
+    results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
     draws = [draw_true_scores(result, seed) for result in results]
     names = [row.name for row in rows]
     if metric != CONSENSUS:
         return _build(names, metric, results[0], draws[0], level)
-    n_dropped = len(ranking.rows) - len(rows)
-    result = _combine_members(results, n_dropped)
+    result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
     return _build(names, metric, result, average_votes(draws), level)
 
 
@@ -294,14 +265,12 @@ def _build(
     names: Sequence[str], metric: str, result: BootstrapResult, draws: Matrix, level: float
 ) -> Stability:
     """Build the stability of models, best first, from resamples and draws of the true scores."""
-    found = estimate_rank_probabilities(draws, level)
+    first, pairwise = count_wins(draws)
     tails = ((1 - level) / 2, (1 + level) / 2)
     notes = list(result.notes)
-    if result.units.n_units < _FEW_UNITS:
-        notes.append(
-            f"{result.units.n_units} {result.units.kind} are few to tell how much scores vary from "
-            f"one to the next"
-        )
+    n_units, unit = result.units.n_units, result.units.kind
+    if n_units < _FEW_UNITS:
+        notes.append(f"{n_units} {unit} are few to tell how much scores vary from one to the next")
     issue(notes)
     return Stability(
         names=tuple(names),
@@ -309,15 +278,15 @@ def _build(
         scores=result.scores,
         standard_errors=np.sqrt(np.diag(result.covariance)),
         intervals=result.scores[:, None] + np.quantile(result.noise, tails, axis=0).T,
-        ranks=found.ranks,
-        first=dict(zip(names, found.first.tolist(), strict=True)),
-        pairwise=found.pairwise,
-        ties=tuple(tuple(names[i] for i in tie) for tie in found.ties),
+        ranks=compute_rank_intervals(draws, tails),
+        first=dict(zip(names, first.tolist(), strict=True)),
+        pairwise=pairwise,
+        ties=group_ties(names, pairwise, level),
         replicates=result.scores + result.noise,
         bias=result.bias,
         method=result.method,
-        unit=result.units.kind,
-        n_units=result.units.n_units,
+        unit=unit,
+        n_units=n_units,
         level=level,
         warnings=tuple(notes),
     )
@@ -331,5 +300,5 @@ def _check(n_boot: object, level: object, seed: object) -> None:
             raise DtypeError(f"{name} is {value!r}; give a whole number") from None
         if number < least:
             raise DataError(f"{name} is {number}; give at least {least}")
-    if not isinstance(level, (int, float)) or not 0.5 <= level < 1 or math.isnan(level):
+    if not isinstance(level, (int, float)) or not 0.5 <= level < 1:
         raise DataError(f"level is {level!r}; give a number from 0.5 to below 1, such as 0.9")

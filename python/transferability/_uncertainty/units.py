@@ -1,20 +1,18 @@
 """Resampling units: single rows, groups of rows, or blocks of rows.
 
-A resample is a number of repetitions for each unit. It is the same for all models, so that noise
-which the models share cancels in comparisons.
+A resample is a number of repetitions for each unit. All models share it, so that their common
+noise cancels in comparisons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from .._inputs.target import Target
+from .._inputs.target import Target
 
 __all__ = ["ResamplingUnits", "make_blocks"]
 
@@ -36,9 +34,9 @@ class ResamplingUnits:
     ) -> Iterator[NDArray[np.int64]]:
         """Iterate over bootstrap resamples as repetitions of each unit, (n_units,), 1 on average.
 
-        With `halves` every resample takes a random half of the units twice instead of drawing with
-        replacement. The variance is the same, and no duplicate rows are needed, which metrics of
-        nearest neighbours would find.
+        With `halves` every resample takes a random half of the units twice, instead of drawing
+        with replacement. The variance is the same, and metrics of nearest neighbours, which would
+        find duplicate rows, can take the half once.
         """
         rng, n = np.random.default_rng(seed), self.n_units
         for _ in range(n_boot):
@@ -53,10 +51,6 @@ class ResamplingUnits:
         """Return the sums over each unit, (n_units,), of values of the rows, (n_samples,)."""
         sums = np.bincount(self.codes, weights=values, minlength=self.n_units).astype(np.float64)
         return sums
-
-    def find_rows(self, unit: int) -> NDArray[np.intp]:
-        """Return the positions of the rows of one unit."""
-        return np.flatnonzero(self.codes == unit)
 
 
 def make_blocks(target: Target, seed: int) -> ResamplingUnits:

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from .. import io
 from .._inputs.labels import read_labels
 from .._inputs.target import Target
-from .._ranking.rank_stats import build_stats_row
-from .._ranking.row import Row
+from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from ..errors import (
     DataError,

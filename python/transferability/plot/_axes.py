@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._ranking.ranking import Ranking
 from .._ranking.render import printable
 from .._util.optional import need
 from ..errors import DataError
-
-if TYPE_CHECKING:
-    from .._ranking.ranking import Ranking
 
 __all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
 
 
 def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[str] = ()) -> Any:
-    """Return the Axes, or those of a new figure outside pyplot, wider for long labels."""
+    """Return `ax`, or the Axes of a new figure outside pyplot, wider for long labels."""
     figure = need("matplotlib.figure", extra="plot", what="plotting")
     if ax is not None:
         return ax
@@ -26,14 +24,14 @@ def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[
 
 
 def resolve_metric(ranking: Ranking, metric: str | None) -> str:
-    """Return the metric, by default that which sorts; raise DataError if there is none of it."""
+    """Return the metric, by default the one that sorts; raise DataError if it was not computed."""
     if metric is not None and metric not in ranking.metrics:
         raise DataError(f"metric is {metric!r}; this ranking has {', '.join(ranking.metrics)}")
     return metric or ranking.metrics[0]
 
 
 def select_finite(values: Mapping[str, float], metric: str, more: str = "") -> dict[str, float]:
-    """Return the finite values; raise DataError without any."""
+    """Return the finite values; raise DataError if there are none."""
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     if not finite:
         raise DataError(f"no model has a finite {metric}{more}, so there is nothing to draw")

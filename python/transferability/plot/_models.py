@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
-from .._ranking.display import check_scores
-from .._ranking.render import percent
+from .._ranking.render import check_scores, percent
 from ..errors import DataError, DtypeError
 from ._axes import format_name, get_axes, resolve_metric, select_finite
 
@@ -21,14 +20,10 @@ __all__ = ["ranking", "scatter"]
 _LETTER, _LINE = 5.2, 10.0  # approximate width of a small letter and height of a line, in points
 _MARGIN = 0.08  # around the values, as a share of their range
 _GROWN = 1.1  # approximate factor by which the layout widens the Axes
-#: Positions of a name: offset in points right and up, alignment, share of the name on the left.
+#: Positions of a name: offset in points right and up, and the end that lies at the point.
 _SIDES = (
-    (6, 0, "left", 0.0),
-    (-6, 0, "right", 1.0),
-    (5, 10, "right", 1.0),
-    (-5, 10, "left", 0.0),
-    (5, -10, "right", 1.0),
-    (-5, -10, "left", 0.0),
+    *((6, 0, "left"), (-6, 0, "right"), (5, 10, "right")),
+    *((-5, 10, "left"), (5, -10, "right"), (-5, -10, "left")),
 )
 
 
@@ -46,8 +41,8 @@ def ranking(
     ranking : Ranking
         Models without a finite score are omitted.
     stability : Stability, optional
-        From ``ranking.stability()``; adds the interval of each score, the rank interval and the
-        probability of rank 1. Ties have a common background.
+        Adds the intervals of scores and ranks, and the probability of rank 1. Ties have a common
+        background.
     metric : str, optional
         Default: the metric of `stability`, or the metric that sorts.
     ax : matplotlib Axes, optional
@@ -59,10 +54,8 @@ def ranking(
 
     Raises
     ------
-    DataError
-        If no model has a finite score, or `stability` is of another ranking or metric.
-    MissingDependencyError
-        If matplotlib is not installed.
+    DataError, MissingDependencyError
+        No model with a finite score; `stability` of another ranking or metric; no matplotlib.
 
     Examples
     --------
@@ -74,7 +67,8 @@ def ranking(
     ['a', 'b']
     """
     if stability is not None:
-        check_scores(ranking, "stability", stability.names, {stability.metric: stability.scores})
+        scores = {stability.metric: stability.scores}
+        check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
         if metric not in (None, stability.metric):
             raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
         metric = stability.metric
@@ -119,10 +113,8 @@ def scatter(
         Models without a finite score or truth are omitted.
     truth : mapping of str to float
         A number for each model, higher is better, such as its accuracy after fine-tuning.
-    metric : str, optional
-        Default: the metric that sorts.
-    ax : matplotlib Axes, optional
-        Default: those of a new figure.
+    metric, ax : optional
+        As in :func:`transferability.plot.ranking`.
 
     Returns
     -------
@@ -132,12 +124,8 @@ def scatter(
 
     Raises
     ------
-    DataError
-        If no model has both a finite score and a truth.
-    DtypeError
-        If `truth` is not a mapping.
-    MissingDependencyError
-        If matplotlib is not installed.
+    DataError, DtypeError, MissingDependencyError
+        No model with both a finite score and a truth; `truth` not a mapping; no matplotlib.
 
     Examples
     --------
@@ -170,16 +158,9 @@ def scatter(
 
 def _annotate_row(ax: Any, place: float, ranks: str, first: str) -> None:
     """Write two columns to the right of the Axes."""
+    where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     for cell, shift, side in ((ranks, 8, "left"), (first, 78, "right")):
-        ax.annotate(
-            cell,
-            (1, place),
-            (shift, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha=side,
-            va="center",
-        )
+        ax.annotate(cell, (1, place), (shift, 0), ha=side, va="center", **where)
 
 
 def _label_points(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
@@ -191,8 +172,8 @@ def _label_points(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> 
     for name, x, y, (across, up) in sorted(points, key=lambda point: -point[1]):
         shown = format_name(name, 24)
         long = _LETTER * len(shown)
-        for right, above, side, share in _SIDES:
-            start, line = across + right - share * long, up + above
+        for right, above, side in _SIDES:
+            start, line = across + right - long * (side == "right"), up + above
             free = all(
                 abs(line - other) >= _LINE or start >= b or a >= start + long
                 for a, b, other in taken

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._metric.registry import title_of
-from .._ranking.display import tabulate_groups
 from .._ranking.ranking import Ranking
+from .._ranking.render import tabulate_groups
 from .._ranking.row import Row
 from ..errors import DataError, DtypeError
 from ._axes import format_name, get_axes, resolve_metric
@@ -33,10 +33,8 @@ def layers(
     profile : Row, Ranking or mapping of str to score
         A row of :func:`transferability.rank_models`; or a ranking, with a line for each model; or
         scores by layer, as ``Extractor.compute`` returns them.
-    metric : str, optional
-        Default: the metric that sorts, or the first metric of a layer.
-    ax : matplotlib Axes, optional
-        Default: those of a new figure.
+    metric, ax : optional
+        As in :func:`transferability.plot.ranking`; the metric of scores by layer is the first one.
 
     Returns
     -------
@@ -46,12 +44,9 @@ def layers(
 
     Raises
     ------
-    DataError
-        If no model has scores of at least two layers.
-    DtypeError
-        If `profile` or one of its scores has a wrong type.
-    MissingDependencyError
-        If matplotlib is not installed.
+    DataError, DtypeError, MissingDependencyError
+        No model with scores of at least two layers; a profile or score of a wrong type; no
+        matplotlib.
 
     Examples
     --------
@@ -60,14 +55,13 @@ def layers(
     >>> ax.get_title()
     'highest in block.1'
     """
-    models: dict[str, Any]
     if isinstance(profile, Mapping):
-        models = {"": profile}
+        models: dict[str, Any] = {"": profile}
     elif isinstance(profile, Ranking):
-        models = {row.name: getattr(row, "layers", {}) for row in profile.rows}
+        models = {row.name: row.layers for row in profile.rows}
         metric = resolve_metric(profile, metric)
     elif isinstance(profile, Row):
-        models = {profile.name: getattr(profile, "layers", {})}
+        models = {profile.name: profile.layers}
     else:
         raise DtypeError(
             f"profile must be a row, a ranking or scores by layer, not {type(profile)}"
@@ -78,26 +72,19 @@ def layers(
     if not lines:
         raise DataError("profile has no model with scores of at least two layers")
     ax = get_axes(ax)
-    handles = []
     for name, line in lines.items():
         depth = np.arange(len(line)) if len(lines) == 1 else np.linspace(0, 1, len(line))
         values = np.array(list(line.values()))
-        (drawn,) = ax.plot(depth, values, "o-", ms=4)
-        handles.append(drawn)
+        (drawn,) = ax.plot(depth, values, "o-", ms=4, label=f" {format_name(name)}")
         top = int(np.nanargmax(values))
         ax.plot(depth[top], values[top], "o", ms=10, mfc="none", color=drawn.get_color())
         if len(lines) == 1:
-            ax.set_xticks(
-                depth,
-                [format_name(key) for key in line],
-                rotation=45,
-                ha="right",
-                rotation_mode="anchor",
-            )
+            slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+            ax.set_xticks(depth, [format_name(key) for key in line], **slanted)
             ax.set_title(format_name(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
     if len(lines) > 1:
         ax.set_xlabel("depth, from the first layer to the last")
-        ax.legend(handles, [f" {format_name(name)}" for name in lines], fontsize="small")
+        ax.legend(fontsize="small")
     ax.set_ylabel("score" if metric is None else title_of(metric))
     ax.grid(alpha=0.3)
     return ax
@@ -110,10 +97,8 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     ----------
     ranking : Ranking
         From ``rank(..., groups=...)``.
-    metric : str, optional
-        Default: the metric that sorts.
-    ax : matplotlib Axes, optional
-        Default: those of a new figure.
+    metric, ax : optional
+        As in :func:`transferability.plot.ranking`.
 
     Returns
     -------
@@ -123,10 +108,8 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
 
     Raises
     ------
-    DataError
-        If the ranking has no groups, or none of their scores is finite.
-    MissingDependencyError
-        If matplotlib is not installed.
+    DataError, MissingDependencyError
+        A ranking without groups, or without finite scores of them; no matplotlib.
 
     Examples
     --------
@@ -138,7 +121,7 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     (2, 2)
     """
     metric = resolve_metric(ranking, metric)
-    names, found = tabulate_groups(ranking, metric)
+    names, found = tabulate_groups(ranking.rows, metric)
     if not names:
         raise DataError("this ranking has no groups; make it by rank(..., groups=...)")
     values = np.array(list(found.values()))
@@ -155,8 +138,7 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
         half = (np.nanmin(shown) + np.nanmax(shown)) / 2
         for (i, k), value in np.ndenumerate(values):
             if not math.isnan(value):
-                dark = math.isfinite(value) and value <= half
-                colour = "white" if dark else "black"
+                colour = "white" if math.isfinite(value) and value <= half else "black"
                 ax.text(k, i, f"{value:.2f}", ha="center", va="center", color=colour, size="small")
     ax.set_xlabel("group")
     ax.figure.colorbar(image, ax=ax, label=title_of(metric))
@@ -166,27 +148,14 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
 def forecast(
     forecast: Forecast, *, level: float = 0.9, up_to: float | None = None, ax: Any = None
 ) -> Any:
-    """Plot a learning curve, its forecast and the interval; see :meth:`Forecast.plot`.
+    """Plot a learning curve, its forecast and the interval.
 
     Parameters
     ----------
     forecast : Forecast
         From :func:`transferability.forecast.fit`.
-    level : float, default=0.9
-        Level of the interval.
-    up_to : float, optional
-        The largest size on the axis. Default: ten times the largest one fitted.
-    ax : matplotlib Axes, optional
-        Default: those of a new figure.
-
-    Returns
-    -------
-    ax : matplotlib Axes
-
-    Raises
-    ------
-    MissingDependencyError
-        If matplotlib is not installed.
+    level, up_to, ax : optional
+        As in :meth:`Forecast.plot`.
 
     Examples
     --------
@@ -201,9 +170,7 @@ def _to_numbers(layers: Mapping[str, Any], metric: str | None) -> dict[str, floa
     """Return numbers by layer, from numbers or scores by metric; NaN where they are not finite."""
     found = {}
     for layer, scores in layers.items():
-        value = scores
-        if isinstance(scores, Mapping):
-            value = scores.get(metric, math.nan)
+        value = scores.get(metric, math.nan) if isinstance(scores, Mapping) else scores
         try:
             found[layer] = float(value) if math.isfinite(value) else math.nan
         except TypeError:
@@ -213,9 +180,5 @@ def _to_numbers(layers: Mapping[str, Any], metric: str | None) -> dict[str, floa
 
 def _find_metric(models: Iterable[Mapping[str, Any]]) -> str | None:
     """Return the metric of the first score, or the first of several; None for plain numbers."""
-    for scores in models:
-        for value in scores.values():
-            if isinstance(value, Mapping):
-                return next(iter(value), None)
-            return getattr(value, "metric", None)
-    return None
+    value = next((value for scores in models for value in scores.values()), None)
+    return next(iter(value), None) if isinstance(value, Mapping) else getattr(value, "metric", None)

@@ -1,19 +1,15 @@
 """Render a ranking as one self-contained HTML file, without scripts or network requests.
 
-The page suits phones and desktops, light and dark mode. It explains its numbers, and can be mailed
-and archived.
+The page explains its numbers. It suits phones and desktops, light and dark mode.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._ranking.display import check_scores
-from ._agreement import render_agreement
-from ._numbers import render_failures, render_groups, render_layers, render_scores
-from ._order import format_heading, render_lead, render_order
+from .._ranking.render import check_scores
+from . import _sections as sections
 from ._page import build_page
-from ._words import render_meaning, render_notes
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -36,10 +32,9 @@ def html(
     ----------
     ranking : Ranking
         Scores of groups of rows and of layers are included, if there are any.
-    evaluation : Evaluation, optional
-        From ``ranking.evaluate(truth)``; adds the agreement of the metrics with the truth.
-    stability : Stability, optional
-        From ``ranking.stability()``; adds intervals, ranks and ties.
+    evaluation, stability : optional
+        From ``ranking.evaluate(truth)``, adds the agreement of the metrics with the truth; from
+        ``ranking.stability()``, adds intervals, ranks and ties.
     title : str, optional
         Heading of the page. Default: the number of models, and the metric.
 
@@ -63,19 +58,21 @@ def html(
     >>> page[:15], "http://" in page
     ('<!DOCTYPE html>', False)
     """
+    own = (ranking.rows, ranking.metrics)
     if stability is not None:
         scores = {stability.metric: stability.scores}
-        check_scores(ranking, "stability", stability.names, scores)
+        check_scores(*own, "stability", stability.names, scores)
     if evaluation is not None:
-        check_scores(ranking, "evaluation", evaluation.models, evaluation.scores)
+        check_scores(*own, "evaluation", evaluation.models, evaluation.scores)
     parts = [
-        render_order(ranking, stability),
-        render_failures(ranking),
-        render_scores(ranking, stability),
-        *([] if evaluation is None else [render_agreement(evaluation)]),
-        render_groups(ranking),
-        render_layers(ranking),
-        render_notes(ranking, stability),
-        render_meaning(ranking, stability),
+        sections.render_order(ranking, stability),
+        sections.render_failures(ranking),
+        sections.render_scores(ranking, stability),
+        *([] if evaluation is None else [sections.render_agreement(evaluation)]),
+        sections.render_groups(ranking),
+        sections.render_layers(ranking),
+        sections.render_notes(ranking, stability),
+        sections.render_meaning(ranking, stability),
     ]
-    return build_page(title or format_heading(ranking), render_lead(ranking, stability), parts)
+    lead = sections.render_lead(ranking, stability)
+    return build_page(title or sections.format_heading(ranking), lead, parts)

@@ -1,4 +1,4 @@
-"""Build the page of a report, and the HTML elements in it, each named like what it returns."""
+"""Build the page of a report and its HTML elements; a function is named after its element."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "text",
 ]
 
-#: The policy forbids all loading, whatever a name contains; the empty icon avoids a request.
+#: The content security policy forbids all loading; the empty icon avoids a request.
 _HEAD = (
     '<meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -34,17 +34,16 @@ _HEAD = (
 def build_page(title: str, lead: str, sections: Iterable[str]) -> str:
     """Return the document: a title, a first paragraph and the sections that are not empty."""
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    foot = f"transferability {_core.__version__}"
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{_HEAD}<title>{text(title)}</title>\n'
         f"<style>\n{style}</style></head>\n<body><main>\n<h1>{text(title)}</h1>\n{lead}\n"
         + "\n".join(part for part in sections if part)
-        + f"\n<footer>{text(foot)}</footer>\n</main></body>\n</html>\n"
+        + f"\n<footer>transferability {text(_core.__version__)}</footer>\n</main></body>\n</html>\n"
     )
 
 
 def text(value: object) -> str:
-    """Return text with HTML escaped, and with line ends and control characters as escapes."""
+    """Return a value as text, with HTML, line ends and control characters escaped."""
     return escape(printable(str(value)))
 
 
@@ -59,7 +58,7 @@ def section(title: str, *parts: str) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    """Return a list of sentences; an empty string without any."""
+    """Return a list of sentences, or an empty string if there are none."""
     items = "".join(f"<li>{text(line)}</li>" for line in lines)
     return f"<ul>{items}</ul>" if items else ""
 

@@ -1,10 +1,11 @@
-"""Draw the charts of a report as SVG, with x in percent of the width: text keeps its size."""
+"""Draw the charts of a report as SVG; x is in percent of the width, so that text keeps its size."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 
+from .._ranking.render import shorten
 from ._page import text
 
 __all__ = ["Axis", "draw_axis", "draw_interval", "draw_scatter"]
@@ -13,7 +14,7 @@ _MARGIN = 4.0  # percent of the width left and right of the outermost values
 _HEIGHT = 22  # of a row, in pixels
 _TALL = 320  # of a scatter, in pixels
 _STEPS = (1, 2, 2.5, 5, 10)
-_LARGEST, _SMALLEST = 1e300, 1e-300  # bounds within which differences neither over- nor underflow
+_LARGEST, _SMALLEST = 1e300, 1e-300  # bounds against overflow and underflow of differences
 
 
 class Axis:
@@ -69,11 +70,8 @@ def draw_axis(axis: Axis, title: str) -> str:
         f'<text x="{axis.at(tick)}%" y="13" text-anchor="middle">{text(axis.label(tick))}</text>'
         for tick in axis.ticks
     )
-    words = f'<text x="50%" y="32" text-anchor="middle">{text(title)}</text>'
-    return (
-        f'<svg class="chart ticks" width="100%" height="38" aria-hidden="true">'
-        f"{labels}{words}</svg>"
-    )
+    labels += f'<text x="50%" y="32" text-anchor="middle">{text(title)}</text>'
+    return f'<svg class="chart ticks" width="100%" height="38" aria-hidden="true">{labels}</svg>'
 
 
 def draw_scatter(
@@ -85,8 +83,7 @@ def draw_scatter(
     labelled: Iterable[str],
 ) -> str:
     """Draw points, labelled names beside them, and all names as tooltips."""
-    x_axis, y_axis = Axis(xs), Axis(ys)
-    wanted = set(labelled)
+    x_axis, y_axis, wanted = Axis(xs), Axis(ys), set(labelled)
     marks = _grid(x_axis, _TALL - 20)
     for tick in y_axis.ticks:
         y = _up(y_axis, tick)
@@ -109,7 +106,7 @@ def draw_scatter(
             side, shift = ("end", 5) if at > 50 else ("start", -5)
             beside += (
                 f'<text class="name" x="{at}%" y="{up - 9:.1f}" dx="{shift}" text-anchor="{side}">'
-                f"{text(name if len(name) <= 24 else name[:23] + '…')}</text>"
+                f"{text(shorten(name, 24))}</text>"
             )
     about = f"{y_title} (upwards) against {x_title} (rightwards)"
     return (
