@@ -1,4 +1,4 @@
-"""Atomic write: a file is written beside its target, synced to disk and renamed."""
+"""Atomic write: write a temporary file beside the target, sync it to disk and rename it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,11 @@ __all__ = ["write_bytes"]
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file atomically: a reader, or a crash, finds the old content or the new one.
+    """Write a file atomically: after a crash it has the old content or the new, never a mixture.
 
-    The bytes are written to a hidden temporary file in the same folder and synced to disk. That
-    file is renamed over `path`, and the folder is synced as well.
-
-    Parameters
-    ----------
-    path : str or path-like
-        A regular file, or a new name in an existing folder; the target of a link is replaced.
-    data : bytes
-        The whole content.
-
-    Raises
-    ------
-    DataError
-        If `path` exists and is not a regular file.
-    OSError
-        If the file cannot be written, with the reason. An existing file is unchanged.
+    `path` is a regular file (else ``DataError``) or a new name in an existing folder. A symbolic
+    link is followed, and an existing file keeps its permissions. After an ``OSError``, which has
+    the reason, an existing file is unchanged.
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)

@@ -12,7 +12,7 @@ from ..errors import DataError, DtypeError
 __all__ = ["MOST", "get_num_threads", "resolve_threads", "set_num_threads"]
 
 _VARIABLE = "TRANSFERABILITY_NUM_THREADS"
-MOST = 128  # OpenBLAS has buffers for so many threads
+MOST = 128  # the number of threads for which OpenBLAS has buffers
 _chosen: int | None = None
 
 
@@ -50,8 +50,8 @@ def get_num_threads() -> int:
     Returns
     -------
     n_threads : int
-        That of :func:`set_num_threads`, else of TRANSFERABILITY_NUM_THREADS, else the number of
-        cores that this process may use by CPU affinity and container limits.
+        The number from :func:`set_num_threads`, else from TRANSFERABILITY_NUM_THREADS, else the
+        number of cores that this process may use by CPU affinity and container limits.
     """
     if _chosen is not None:
         return _chosen
