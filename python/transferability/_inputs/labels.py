@@ -1,6 +1,6 @@
 """Read labels from any container into a NumPy array of one kind, and refuse missing values.
 
-Token labels follow two conventions, which stand here too: the ignored label, and BIO prefixes.
+Also two conventions of token labels: the ignored label, and BIO prefixes.
 """
 
 from __future__ import annotations
@@ -22,28 +22,11 @@ _BIO_PREFIX = re.compile(r"[BIESLU]-(.+)")
 
 
 def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return labels as a bool, integer, float or str array of 1 or 2 dimensions.
+    """Return labels as a bool, integer, finite float64 or str array, with notes of conversions.
 
-    Parameters
-    ----------
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Any container that :func:`as_array` knows, a pandas or polars series, or nested lists.
-    name : str
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    array : ndarray of the same shape
-        Floats are float64 and finite.
-    notes : tuple of str
-        As :func:`as_array` returns them.
-
-    Raises
-    ------
-    DataError
-        If labels are empty, missing, infinite, of another shape, or beyond 64-bit integers.
-    DtypeError
-        If they are neither numbers nor strings.
+    `labels` has shape (n_samples,) or (n_samples, n_targets), in a pandas or polars series or any
+    container that :func:`as_array` accepts; `name` is for messages. Missing and infinite values
+    raise a ``DataError``, other types than numbers and strings a ``DtypeError``.
     """
     array, notes = _to_array(labels, name)
     if array.ndim not in (1, 2):
@@ -58,7 +41,7 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     if array.dtype.kind == "S":
         array = _decode(name, array)
     elif is_bfloat16(array.dtype) or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
-        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+        with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
             array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
         raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
@@ -75,7 +58,7 @@ def strip_bio_prefix(tag: str) -> str:
 
 
 def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Convert the container; missing values of frames are refused while they can be told."""
+    """Convert the container; refuse missing values of frames, which the conversion would hide."""
     if isinstance(labels, np.ndarray):
         return as_array(labels, name)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
@@ -90,7 +73,7 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     array, notes = as_array(labels, name)
     if array.dtype.kind not in "USO":
         return array, notes
-    # NumPy turns [1, "a"] and ["a", nan] into strings; as objects the entries keep their types.
+    # NumPy turns [1, "a"] and ["a", nan] into strings; an object array keeps their types.
     objects = np.empty(array.shape, dtype=object)
     objects[...] = labels
     return objects, notes

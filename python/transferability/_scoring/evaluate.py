@@ -1,4 +1,4 @@
-"""Evaluate metrics on validated inputs, by way of ``Stats`` where a metric reads statistics."""
+"""Evaluate metrics on validated inputs; compute the ``Stats`` that they share once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..io._stream import add_rows
 __all__ = ["Requests", "Settings", "accumulate", "evaluate", "requests_by_source"]
 
 _METHODS = ("auto", "tridiagonal", "svd")
-#: Features in files are loaded up to this size, in bytes: an SVD may need them.
+#: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
 
 #: Kernel options by metric.
@@ -29,20 +29,12 @@ Requests = Mapping[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute: the same for all metrics, models and resamples of a call.
-
-    Attributes
-    ----------
-    precision, method, n_threads
-        As :func:`transferability.score` takes them.
-    stop : Stop, optional
-        Setting it from another thread interrupts the call.
-    """
+    """Settings of the computation: the same for all metrics, models and resamples of a call."""
 
     precision: str = "double"
     method: str = "auto"
     n_threads: int | None = None
-    stop: _core.Stop | None = None
+    stop: _core.Stop | None = None  # setting it from another thread interrupts the call
 
     def __post_init__(self) -> None:
         """Validate the values."""
@@ -63,23 +55,11 @@ def evaluate(
     *,
     states: Mapping[str, Stats] | None = None,
 ) -> dict[str, Score | Exception]:
-    """Compute metrics; one that fails is returned as its exception.
+    """Compute metrics on inputs that meet their needs; return a failed one as its exception.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        They meet the needs of all metrics.
-    requests : mapping
-        Kernel options by metric, as ``plan`` returns them.
-    settings : Settings
-        How to compute them.
-    states : mapping, optional
-        Statistics of the same rows by source, if :func:`accumulate` has computed them before.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After ``settings.stop`` was set.
+    `requests` has the kernel options of ``plan``. `states` has statistics of the same rows by
+    source, if :func:`accumulate` has computed them before. Setting ``settings.stop`` raises a
+    ``KeyboardInterrupt``.
     """
     method = settings.method
     if inputs.files is not None and not _can_stream(inputs.files.nbytes, requests, method):
@@ -89,34 +69,19 @@ def evaluate(
         if source == "none":
             results |= _evaluate_directly(inputs, wanted, settings)
             continue
-        if states is not None:
-            stats = states[source]
-        else:
-            stats = accumulate(inputs, wanted, settings, source)
-        # An SVD needs the samples of which these are the statistics.
+        stats = accumulate(inputs, wanted, settings, source) if states is None else states[source]
+        # An SVD needs the rows of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
     return {name: results[name] for name in requests}
 
 
 def accumulate(
-    inputs: Inputs,
-    requests: Requests,
-    settings: Settings,
-    source: str = "stats",
+    inputs: Inputs, requests: Requests, settings: Settings, source: str = "stats"
 ) -> Stats:
-    """Compute the statistics that metrics need, in one pass over the rows.
+    """Compute the statistics that metrics share, in one pass over the rows.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        With the features or source outputs.
-    requests : mapping
-        Kernel options by metric; all metrics read this source.
-    settings : Settings
-        How to compute them.
-    source : {"stats", "source_stats"}, default="stats"
-        Whether statistics of the features or of the source outputs are needed.
+    They are of the features (`source` "stats") or of the source outputs ("source_stats").
     """
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     stats = Stats(
@@ -150,7 +115,7 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
 
 
 def _can_stream(nbytes: int, metrics: Iterable[str], method: str) -> bool:
-    """Return whether features in files are large, and statistics are all that is needed of them."""
+    """Return whether features in files are large, and metrics need only their statistics."""
     return (
         nbytes > _LOADED
         and method != "svd"

@@ -1,6 +1,6 @@
 """Score groups of rows (videos, patients, domains), and aggregate their scores.
 
-The statistics of each group are computed once; those of all rows are their sum.
+The statistics of each group are computed once, and merged to those of all rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_sour
 __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
-_SHOWN = 3  # groups that a warning names
+_SHOWN = 3  # a warning names so many groups
 
 #: Scores by group.
 ByGroup = Mapping[int | str, Score]
@@ -33,11 +33,11 @@ ByGroup = Mapping[int | str, Score]
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups of rows; the rows of a group are a slice if they are contiguous."""
+    """Groups of rows, and how to aggregate their scores."""
 
     names: tuple[int | str, ...]
-    rows: tuple[slice | NDArray[np.intp], ...]
-    codes: NDArray[np.intp]
+    rows: tuple[slice | NDArray[np.intp], ...]  # of each group; a slice if they are contiguous
+    codes: NDArray[np.intp]  # of each row, an index into names
     aggregate: str = "pooled"
 
 
@@ -62,14 +62,11 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
     codes = codes.reshape(-1)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = tuple(_as_slice(order[a:b]) for a, b in pairwise(bounds))
-    return Groups(tuple(names.tolist()), rows, codes, aggregate)
-
-
-def _as_slice(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """Return contiguous rows as a slice, which copies nothing."""
-    whole = int(rows[-1]) - int(rows[0]) + 1 == len(rows)
-    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
+    rows: list[slice | NDArray[np.intp]] = []
+    for part in (order[a:b] for a, b in pairwise(bounds)):
+        first, last = int(part[0]), int(part[-1])
+        rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
+    return Groups(tuple(names.tolist()), tuple(rows), codes, aggregate)
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
@@ -94,8 +91,8 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
         low, part = int(place), place - int(place)
         if not part:
             return ordered[low]
-        # Weights keep infinite scores infinite, where inf - inf would be NaN. Rounding could move
-        # the quantile outside of its two neighbours.
+        # Weighted, because a difference of infinite scores would be NaN; clipped, because rounding
+        # could move the quantile outside of its two neighbours.
         between = ordered[low] * (1 - part) + ordered[low + 1] * part
         return min(max(between, ordered[low]), ordered[low + 1])
 
@@ -105,24 +102,9 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
 def evaluate_groups(
     groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
-    """Compute metrics for every group and for all rows together.
+    """Compute metrics as :func:`evaluate`, also for every group; ``details`` has those scores.
 
-    Parameters
-    ----------
-    groups : Groups
-        Of the rows of `inputs`.
-    inputs, requests, settings
-        As :func:`evaluate` takes them.
-
-    Returns
-    -------
-    results : dict
-        As :func:`evaluate` returns them, with the scores of groups in ``details``.
-
-    Raises
-    ------
-    DataError, DtypeError
-        If the rows of a group are invalid; the message names the group.
+    Errors of invalid rows name the group.
     """
     inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
     by_source = requests_by_source(requests)
@@ -138,19 +120,16 @@ def evaluate_groups(
                 for source, wanted in by_source.items()
             }
         except TransferabilityError as error:
-            text = f"group {group!r}, rows counted within it: {error}"
-            raise type(error)(text) from error
+            raise type(error)(f"group {group!r}, rows counted within it: {error}") from error
         if pooling:
-            for source, own in states.items():
-                total[source] = total[source] + own if source in total else own
+            for source, stats in states.items():
+                total[source] = total[source] + stats if source in total else stats
         results: Mapping[str, Score | Exception]
         try:
-            # A column that does not vary in this group is no target in it.
-            target = part.target.without_constant()
-            if target is part.target:
-                results = evaluate(part, requests, settings, states=states)
-            else:
-                results = evaluate(replace(part, target=target), requests, settings)
+            target = part.target.without_constant()  # of the columns that vary in this group
+            varied = target is part.target  # else the statistics are of other targets
+            own = replace(part, target=target)
+            results = evaluate(own, requests, settings, states=states if varied else None)
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():
@@ -173,7 +152,7 @@ def _combine(
     groups: Groups,
     options: Mapping[str, Any],
 ) -> Score | Exception:
-    """Add the scores of groups to that of all rows, or aggregate them to one score."""
+    """Add the scores of groups to the score of all rows, or aggregate them to one score."""
     if isinstance(overall, Exception):
         return overall
     if overall is None and not found:
@@ -206,7 +185,7 @@ def _combine(
 
 
 def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[str]) -> list[str]:
-    """Count the groups without a score, and those with warnings that not all rows have."""
+    """Warn of groups without a score, and of groups with warnings of their own."""
     n_groups, warnings = len(found) + len(left_out), []
     if left_out:
         shown = [f"{group!r} ({reason})" for group, reason in left_out.items()][:_SHOWN]
@@ -215,8 +194,7 @@ def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[st
             f"{len(left_out)} of {n_groups} groups have no score of their own and were left out "
             f"of per_group: {'; '.join(shown)}{more}"
         )
-    warned = sum(1 for score in found.values() if {*score.warnings} - general)
-    if warned:
+    if warned := sum(1 for score in found.values() if {*score.warnings} - general):
         warnings.append(
             f"{warned} of {n_groups} groups have scores with warnings of their own, such as of a "
             f"single class; see per_group"
@@ -227,19 +205,9 @@ def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[st
 def pool_groups(
     pool: Callable[[Sequence[Any]], list[float]], scores: Sequence[Score]
 ) -> list[Score]:
-    """Compute a metric that is defined among models only, from their scores by group.
+    """Return scores with values of a metric that is defined among models only, also by group.
 
-    Parameters
-    ----------
-    pool : callable
-        ``MetricSpec.pool``: computes the values of several models from their scores.
-    scores : sequence of Score
-        Of one metric, one for each model.
-
-    Returns
-    -------
-    scores : list of Score
-        With values, also those in ``per_group``.
+    `pool` is ``MetricSpec.pool``, and computes the values of models from their `scores` of it.
     """
     per_group: list[dict[int | str, Score]] = [dict(score.per_group) for score in scores]
     for group in dict.fromkeys(group for own in per_group for group in own):
@@ -247,12 +215,10 @@ def pool_groups(
         values = pool([*own_scores.values()])
         for (i, score), value in zip(own_scores.items(), values, strict=True):
             per_group[i][group] = score.replace(value=value)
-    aggregate = scores[0].aggregate
-    totals = (
-        pool(scores)
-        if aggregate == "pooled"
-        else [summary(aggregate)([*map(float, own.values())]) for own in per_group]
-    )
+    if (aggregate := scores[0].aggregate) == "pooled":
+        totals = pool(scores)
+    else:
+        totals = [summary(aggregate)([*map(float, own.values())]) for own in per_group]
     return [
         score.replace(value=value, details={**score.details, "per_group": own})
         for value, score, own in zip(totals, scores, per_group, strict=True)

@@ -18,7 +18,7 @@ from .evaluate import Requests
 __all__ = ["add_null_scores", "check_reference"]
 
 _SEED = 0  # of the permutations, so that repeated calls return the same baselines
-_BLOCK = 4096  # rows that are compared at a time
+_BLOCK = 4096  # rows compared at a time
 
 Results = dict[str, Score | Exception]
 Run = Callable[[Inputs, Requests], Results]
@@ -38,20 +38,10 @@ def check_reference(reference: object) -> int:
 def add_null_scores(
     results: Results, inputs: Inputs, requests: Requests, run: Run, n_shuffles: int
 ) -> Results:
-    """Return scores with the detail ``references``: mean and deviation under the null baselines.
+    """Return scores with the detail ``references``, which has the scores of null baselines.
 
-    Parameters
-    ----------
-    results : dict
-        The scores, or exceptions, of `inputs`.
-    inputs : Inputs
-        With features in memory.
-    requests : mapping
-        Kernel options by metric.
-    run : callable
-        Computes scores of other inputs as those of `results` were computed.
-    n_shuffles : int
-        Number of label permutations.
+    `results` are of `inputs`, with features in memory. `run` computes the scores of the baselines:
+    `n_shuffles` permutations of the labels (mean and standard deviation), and constant features.
     """
     rng = np.random.default_rng(_SEED)
     shuffled: list[Results] = []
@@ -79,7 +69,7 @@ def add_null_scores(
 
 
 def _run_baseline(run: Run, inputs: Inputs, requests: Requests) -> Results:
-    """Compute scores of a baseline; without any where it has no value."""
+    """Compute scores of a baseline; return none if its inputs are refused."""
     try:
         return run(inputs, requests)
     except TransferabilityError:
@@ -92,14 +82,12 @@ def _value(score: object) -> float:
 
 def _make_constant(inputs: Inputs) -> Inputs:
     """Return inputs whose features and source outputs are the same in every row."""
-    n_samples, probs = inputs.target.n_samples, inputs.source_probs
+    n_samples, probs, ids = inputs.target.n_samples, inputs.source_probs, inputs.source_labels
     return replace(
         inputs,
         features=None if inputs.features is None else np.ones((n_samples, 1)),
-        source_probs=None
-        if probs is None
-        else np.full(probs.shape, 1 / probs.shape[1], dtype=np.float64),
-        source_labels=None if inputs.source_labels is None else np.zeros(n_samples, dtype=np.int64),
+        source_probs=None if probs is None else np.full(probs.shape, 1 / probs.shape[1]),
+        source_labels=None if ids is None else np.zeros_like(ids),
     )
 
 

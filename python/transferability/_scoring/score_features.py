@@ -38,22 +38,16 @@ def score(
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features), FeatureSource, or None
-        As in :func:`transferability.logme`. A source from
-        :func:`transferability.io.open_features` is read in blocks where statistics are enough.
-        None for metrics that read no features.
+        As in :func:`transferability.logme`. A large source from
+        :func:`transferability.io.open_features` is read in blocks if statistics are enough. None
+        for metrics that read no features.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         As in :func:`transferability.logme`. None for the labels of a FeatureSource, and for
         metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         A name, several names, or "all" for every metric that applies.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are. "auto" decides; ``Score.task_note`` states the decision.
-    precision : {"double", "single"}, default="double"
-        Of the products of float32 features.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
+    task, precision, method, n_threads
         As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
     source_probs : array-like of shape (n_samples, n_source_classes), optional
         Class probabilities from the source model's own head for the same rows.
     source_labels : array-like of shape (n_samples,), optional
@@ -66,8 +60,8 @@ def score(
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
         these scores; ``Score.left_out`` has the reason for each group without one.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
-        How the value is computed: the score of all rows together, or this statistic of the
-        groups' scores, with a number from 0 to 1 for q.
+        The value: the score of all rows together, or this statistic of the groups' scores, with a
+        number from 0 to 1 for q.
     reference : int, default=0
         Null baselines: also score this many random permutations of the labels, and features
         that are the same in every row. ``Score.references`` has the results, and
