@@ -39,14 +39,20 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     if array.dtype.kind in "OT":
         array = _from_objects(name, array.astype(object))
     if array.dtype.kind == "S":
-        array = _decode(name, array)
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
+                f"example with np.char.decode(labels, 'latin-1')"
+            ) from error
     elif is_bfloat16(array.dtype) or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
         with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
             array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
         raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
     if array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
-        _refuse_missing(name, np.isnan(array))
+        _refuse(name, np.isnan(array))
         _refuse(name, np.isinf(array), "infinite values")
     return array, notes
 
@@ -62,13 +68,13 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     if isinstance(labels, np.ndarray):
         return as_array(labels, name)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
-        _refuse_missing(name, np.asarray(labels.isna()))
+        _refuse(name, np.asarray(labels.isna()))
         return labels.to_numpy(), ()
     if instance_of(labels, "polars", "Series"):
-        _refuse_missing(name, labels.is_null().to_numpy())
+        _refuse(name, labels.is_null().to_numpy())
         return labels.to_numpy(), ()
     if instance_of(labels, "polars", "DataFrame"):
-        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
+        _refuse(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
         return labels.to_numpy(), ()
     array, notes = as_array(labels, name)
     if array.dtype.kind not in "USO":
@@ -82,7 +88,7 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Convert an object array to the one dtype that holds all of its entries."""
     values = array.ravel().tolist()
-    _refuse_missing(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    _refuse(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
     kinds = {type(value) for value in values}
     for base, dtype in (
         (str, str),
@@ -104,16 +110,6 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _decode(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    try:
-        return np.char.decode(array, "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
-            f"example with np.char.decode(labels, 'latin-1')"
-        ) from error
-
-
 def _is_missing(value: Any) -> bool:
     return (
         value is None
@@ -122,11 +118,7 @@ def _is_missing(value: Any) -> bool:
     )
 
 
-def _refuse_missing(name: str, missing: NDArray[Any]) -> None:
-    _refuse(name, missing, "missing values (None, NaN or NA)")
-
-
-def _refuse(name: str, bad: NDArray[Any], what: str) -> None:
+def _refuse(name: str, bad: NDArray[Any], what: str = "missing values (None, NaN or NA)") -> None:
     where = np.argwhere(bad)
     if where.size:
         place = ", ".join(map(str, where[0]))

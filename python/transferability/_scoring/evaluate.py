@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,11 @@ def evaluate(
     ``KeyboardInterrupt``.
     """
     method = settings.method
-    if inputs.files is not None and not _can_stream(inputs.files.nbytes, requests, method):
+    if inputs.files is not None and (
+        inputs.files.nbytes <= _LOADED
+        or method == "svd"
+        or not all(spec_of(name).reads_statistics_only for name in requests)
+    ):
         inputs = inputs.in_memory()
     results: dict[str, Score | Exception] = {}
     for source, wanted in requests_by_source(requests).items():
@@ -114,30 +118,21 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
     return groups
 
 
-def _can_stream(nbytes: int, metrics: Iterable[str], method: str) -> bool:
-    """Return whether features in files are large, and metrics need only their statistics."""
-    return (
-        nbytes > _LOADED
-        and method != "svd"
-        and all(spec_of(name).reads_statistics_only for name in metrics)
-    )
-
-
 def _evaluate_directly(
     inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
     """Compute metrics that read no statistics, in native code or in Python."""
     start = time.perf_counter()
-    outcomes: dict[str, Any] = {}
     native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+    n_threads = settings.threads
+    outcomes: dict[str, Any] = {
+        name: spec_of(name).run(inputs, options, n_threads)
+        for name, options in requests.items()
+        if name not in native
+    }
     if native:
-        found = _core.compute(
-            list(native.items()), settings.threads, inputs.native(), settings.stop
-        )
+        found = _core.compute(list(native.items()), n_threads, inputs.native(), settings.stop)
         outcomes.update(zip(native, found, strict=True))
-    for name, options in requests.items():
-        if name not in native:
-            outcomes[name] = spec_of(name).run(inputs, options, settings.threads)
     columns = inputs.features if inputs.features is not None else inputs.source_probs
     target = inputs.target
     facts = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -71,20 +72,19 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
     """Return the function that aggregates the scores of groups to one value."""
-    share = {"min": 0.0, "median": 0.5, "pooled": math.nan, "mean": math.nan}.get(aggregate, -1.0)
+    shares = {"min": 0.0, "median": 0.5, "pooled": None, "mean": None}
+    share = shares.get(aggregate, math.nan)  # the quantile; None for the mean
     if matched := _QUANTILE.fullmatch(str(aggregate)):
-        try:
+        with suppress(ValueError):
             share = float(matched[1])
-        except ValueError:
-            share = -1.0
-    if not (0.0 <= share <= 1.0 or math.isnan(share)) or str(aggregate) == "quantile(nan)":
+    if share is not None and not 0.0 <= share <= 1.0:
         raise DataError(
             f"aggregate is {aggregate!r}; choose 'pooled', 'min', 'mean', 'median' or "
             f"'quantile(q)' with q from 0 to 1"
         )
 
     def summarize(values: Sequence[float]) -> float:
-        if math.isnan(share):
+        if share is None:
             return math.fsum(values) / len(values)
         ordered = sorted(values)
         place = share * (len(ordered) - 1)

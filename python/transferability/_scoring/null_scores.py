@@ -5,10 +5,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._inputs.inputs import Inputs
 from .._metric.score import Score
@@ -18,7 +16,6 @@ from .evaluate import Requests
 __all__ = ["add_null_scores", "check_reference"]
 
 _SEED = 0  # of the permutations, so that repeated calls return the same baselines
-_BLOCK = 4096  # rows compared at a time
 
 Results = dict[str, Score | Exception]
 Run = Callable[[Inputs, Requests], Results]
@@ -51,7 +48,9 @@ def add_null_scores(
         permuted = replace(inputs, target=inputs.target.take(order), label_embeddings=views)
         shuffled.append(_run_baseline(run, permuted, requests))
     constant = _run_baseline(run, _make_constant(inputs), requests)
-    dead = None if inputs.features is None else _count_dead_columns(inputs.features)
+    dead = None  # the number of constant columns
+    if (x := inputs.features) is not None:
+        dead = int((x.min(axis=0) == x.max(axis=0)).sum())
     scores: Results = {}
     for name, result in results.items():
         if isinstance(result, Score):
@@ -89,11 +88,3 @@ def _make_constant(inputs: Inputs) -> Inputs:
         source_probs=None if probs is None else np.full(probs.shape, 1 / probs.shape[1]),
         source_labels=None if ids is None else np.zeros_like(ids),
     )
-
-
-def _count_dead_columns(features: NDArray[Any]) -> int:
-    """Count the columns that are the same in every row."""
-    alike = np.ones(features.shape[1], dtype=bool)
-    for start in range(0, len(features), _BLOCK):
-        alike &= (features[start : start + _BLOCK] == features[:1]).all(axis=0)
-    return int(alike.sum())

@@ -118,7 +118,7 @@ def score(
 def score_one(
     metric: str, features: object, labels: object, options: Mapping[str, Any], **common: Any
 ) -> Score:
-    """Compute one metric; every metric's own function calls this."""
+    """Compute one metric; the public function of every metric calls this."""
     result = score(features, labels, metric, **common, **options)
     assert isinstance(result, Score)
     return result

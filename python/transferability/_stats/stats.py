@@ -310,14 +310,12 @@ class Stats:
         n_threads = resolve_threads(self._n_threads)
         arrays = None if inputs is None else inputs.native()
         n_samples, n_features = self.n_samples, self.n_features
-        results: dict[str, Any] = {}
-        native: dict[str, dict[str, Any]] = {}
-        for name, options in requests.items():
-            spec = spec_of(name)
-            if spec.is_native:
-                native[name] = options
-            else:
-                results[name] = spec.run(self, options, n_threads)
+        native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+        results: dict[str, Any] = {
+            name: spec_of(name).run(self, options, n_threads)
+            for name, options in requests.items()
+            if name not in native
+        }
         if native and method != "svd":
             found = self._inner.compute(list(native.items()), n_threads, arrays)
             results.update(zip(native, found, strict=True))

@@ -102,16 +102,6 @@ class Cache:
     """A content-addressed cache in the folder `root`, by default :func:`default_folder`.
 
     The folder is created when the first entry is written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> cache = Cache(tempfile.mkdtemp())
-    >>> key = compute_key({"model": "a", "data": "b"})
-    >>> cache.get(key) is None
-    True
-    >>> cache.put(key, {"model": "a"}, {"text": b"hello"}).read("text")
-    b'hello'
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:

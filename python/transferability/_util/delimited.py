@@ -12,15 +12,8 @@ from typing import Any, TextIO
 
 from ..errors import DataError
 
-__all__ = [
-    "MISSING",
-    "format_csv",
-    "is_number",
-    "open_text",
-    "parse_numbers",
-    "read_rows",
-    "read_table",
-]
+__all__ = ["MISSING", "format_csv", "is_number", "open_text", "parse_numbers", "read_rows"]
+__all__ += ["read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})

@@ -13,22 +13,14 @@ from ..errors import DtypeError
 from .memory import peak_memory
 from .optional import need
 
-__all__ = [
-    "LineProgress",
-    "Progress",
-    "ProgressFunction",
-    "open_bar",
-    "progress_bar",
-    "row_progress",
-]
+__all__ = ["Progress", "ProgressFunction", "open_bar", "progress_bar", "row_progress"]
 
 #: Called with (units done, units in all, name of the unit just done).
 ProgressFunction = Callable[[int, int, str], object]
 #: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
 Progress = bool | ProgressFunction | None
 
-#: Seconds between two lines.
-_EVERY = 2.0
+_EVERY = 2.0  # seconds between two lines
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
