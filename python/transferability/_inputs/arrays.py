@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
-_POOL_FIRST = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}
 
 
 def as_features(features: object, name: str = "features") -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -42,7 +41,7 @@ def as_features(features: object, name: str = "features") -> tuple[NDArray[Any],
     array, notes = as_array(features, name)
     array = _to_native_dtype(array, name)
     if array.ndim != 2:
-        pool = _POOL_FIRST.get(array.ndim)
+        pool = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}.get(array.ndim)
         fix = f"pool first, for example {pool}" if pool else "give one row per sample"
         if array.ndim == 1:
             fix = f"one column is {name}.reshape(-1, 1), one sample {name}.reshape(1, -1)"

@@ -88,7 +88,13 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Convert an object array to the one dtype that holds all of its entries."""
     values = array.ravel().tolist()
-    _refuse(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    missing = [
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
+        or (isinstance(value, (float, np.floating)) and value != value)
+        for value in values
+    ]
+    _refuse(name, np.reshape(missing, array.shape))
     kinds = {type(value) for value in values}
     for base, dtype in (
         (str, str),
@@ -107,14 +113,6 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     raise DtypeError(
         f"{name} mix or hold types that are neither numbers nor strings: "
         f"{', '.join(sorted(kind.__name__ for kind in kinds))}; use one kind"
-    )
-
-
-def _is_missing(value: Any) -> bool:
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
-        or (isinstance(value, (float, np.floating)) and value != value)
     )
 
 

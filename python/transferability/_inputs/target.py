@@ -95,7 +95,8 @@ class Target:
     def without_rows(self) -> Target:
         """Return the description without the data."""
         names = None if self.names is None else ()
-        return replace(self, ids=None, values=None, names=names)
+        labels = (None, names, None, self.columns)  # ids, names, values, columns
+        return Target(self.task, self.note, *labels, self.warnings, self.boolean, self.rows)
 
     def take(self, rows: slice | NDArray[np.intp]) -> Target:
         """Return some rows, by position, with the task of all rows."""
@@ -153,8 +154,8 @@ def read_target(labels: object, task: str = "auto") -> Target:
     if task == "auto":
         task, note = _decide(array)
     if task == "classification":
-        ids, boolean = _class_ids(array), array.dtype.kind == "b"
-        return Target(task, note, ids=ids, warnings=warnings, boolean=boolean)
+        boolean = array.dtype.kind == "b"
+        return Target(task, note, ids=_class_ids(array), warnings=warnings, boolean=boolean)
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
     if task == "multilabel":
         odd = np.argwhere((values != 0) & (values != 1))

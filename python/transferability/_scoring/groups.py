@@ -28,9 +28,6 @@ __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 _QUANTILE = re.compile(r"quantile\((.*)\)")
 _SHOWN = 3  # a warning names so many groups
 
-#: Scores by group.
-ByGroup = Mapping[int | str, Score]
-
 
 @dataclass(frozen=True, eq=False)
 class Groups:
@@ -54,10 +51,11 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
         raise DataError(
             f"groups has shape {array.shape} for {n_samples} rows; give one group for each row"
         )
-    if array.dtype.kind == "f" and bool((array != np.floor(array)).any()):
-        row = int(np.flatnonzero(array != np.floor(array))[0])
-        raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
     if array.dtype.kind == "f":
+        odd = np.flatnonzero(array != np.floor(array))
+        if odd.size:
+            row = odd[0]
+            raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
         array = array.astype(np.int64)
     names, codes = np.unique(array, return_inverse=True)
     codes = codes.reshape(-1)
@@ -109,8 +107,7 @@ def evaluate_groups(
     inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
     by_source = requests_by_source(requests)
     by_source.pop("none", None)
-    found: dict[str, dict[int | str, Score]] = {name: {} for name in requests}
-    failed: dict[str, dict[int | str, Exception]] = {name: {} for name in requests}
+    by_group: dict[str, dict[int | str, Score | Exception]] = {name: {} for name in requests}
     total: dict[str, Stats] = {}
     for group, rows in zip(groups.names, groups.rows, strict=True):
         part = inputs.take(rows)
@@ -133,46 +130,40 @@ def evaluate_groups(
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():
-            if isinstance(result, Score):
-                found[name][group] = result
-            else:
-                failed[name][group] = result
+            by_group[name][group] = result
     overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
     return {
-        name: _combine(overall.get(name), found[name], failed[name], inputs, groups, options)
+        name: _combine(overall.get(name), by_group[name], inputs, groups.aggregate, options)
         for name, options in requests.items()
     }
 
 
 def _combine(
     overall: Score | Exception | None,
-    found: ByGroup,
-    failed: Mapping[int | str, Exception],
+    by_group: Mapping[int | str, Score | Exception],
     inputs: Inputs,
-    groups: Groups,
+    aggregate: str,
     options: Mapping[str, Any],
 ) -> Score | Exception:
     """Add the scores of groups to the score of all rows, or aggregate them to one score."""
     if isinstance(overall, Exception):
         return overall
+    found = {group: result for group, result in by_group.items() if isinstance(result, Score)}
+    left_out = {group: str(error) for group, error in by_group.items() if group not in found}
     if overall is None and not found:
-        group, error = next(iter(failed.items()))
-        return DataError(f"no group has a score of its own; the first, {group!r}: {error}")
-    details: dict[str, Any] = {
-        "aggregate": groups.aggregate,
-        "per_group": dict(found),
-        "left_out": {group: str(error) for group, error in failed.items()},
-    }
+        group, reason = next(iter(left_out.items()))
+        return DataError(f"no group has a score of its own; the first, {group!r}: {reason}")
+    details = {"aggregate": aggregate, "per_group": found, "left_out": left_out}
     target = inputs.target
     general = (*target.warnings, *inputs.notes)
-    warnings = _warnings(found, details["left_out"], {*general})
+    warnings = _warnings(found, left_out, {*general})
     if overall is not None:
         return overall.replace(
             details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
         )
     first = next(iter(found.values()))
     return Score(
-        summary(groups.aggregate)([float(score) for score in found.values()]),
+        summary(aggregate)([float(score) for score in found.values()]),
         metric=first.metric,
         **{**target.facts(*target.counts()), "targets": ()},
         n_samples=target.n_samples,
@@ -184,7 +175,9 @@ def _combine(
     )
 
 
-def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[str]) -> list[str]:
+def _warnings(
+    found: Mapping[int | str, Score], left_out: Mapping[int | str, str], general: set[str]
+) -> list[str]:
     """Warn of groups without a score, and of groups with warnings of their own."""
     n_groups, warnings = len(found) + len(left_out), []
     if left_out:

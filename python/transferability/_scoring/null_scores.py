@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -40,21 +40,20 @@ def add_null_scores(
     `results` are of `inputs`, with features in memory. `run` computes the scores of the baselines:
     `n_shuffles` permutations of the labels (mean and standard deviation), and constant features.
     """
-    rng = np.random.default_rng(_SEED)
-    shuffled: list[Results] = []
-    for _ in range(n_shuffles):
-        order = rng.permutation(inputs.target.n_samples)
-        views = tuple((name, view[order]) for name, view in inputs.label_embeddings)
-        permuted = replace(inputs, target=inputs.target.take(order), label_embeddings=views)
-        shuffled.append(_run_baseline(run, permuted, requests))
-    constant = _run_baseline(run, _make_constant(inputs), requests)
+    found: list[Results] = []
+    for baseline in _make_baselines(inputs, n_shuffles):
+        try:
+            found.append(run(baseline, requests))
+        except TransferabilityError:  # metrics refuse this baseline
+            found.append({})
+    *shuffled, constant = found
     dead = None  # the number of constant columns
     if (x := inputs.features) is not None:
         dead = int((x.min(axis=0) == x.max(axis=0)).sum())
-    scores: Results = {}
+    extended: Results = {}
     for name, result in results.items():
         if isinstance(result, Score):
-            values = np.array([_value(found.get(name)) for found in shuffled])
+            values = np.array([_value(scores.get(name)) for scores in shuffled])
             references = {
                 "shuffles": n_shuffles,
                 "shuffled": float(values.mean()),
@@ -63,26 +62,23 @@ def add_null_scores(
                 "dead_columns": dead,
             }
             result = result.replace(details={**result.details, "references": references})
-        scores[name] = result
-    return scores
-
-
-def _run_baseline(run: Run, inputs: Inputs, requests: Requests) -> Results:
-    """Compute scores of a baseline; return none if its inputs are refused."""
-    try:
-        return run(inputs, requests)
-    except TransferabilityError:
-        return {}
+        extended[name] = result
+    return extended
 
 
 def _value(score: object) -> float:
     return float(score) if isinstance(score, Score) else float("nan")
 
 
-def _make_constant(inputs: Inputs) -> Inputs:
-    """Return inputs whose features and source outputs are the same in every row."""
+def _make_baselines(inputs: Inputs, n_shuffles: int) -> Iterator[Inputs]:
+    """Iterate over inputs with permuted labels, then with the same features in every row."""
+    rng = np.random.default_rng(_SEED)
+    for _ in range(n_shuffles):
+        order = rng.permutation(inputs.target.n_samples)
+        views = tuple((name, view[order]) for name, view in inputs.label_embeddings)
+        yield replace(inputs, target=inputs.target.take(order), label_embeddings=views)
     n_samples, probs, ids = inputs.target.n_samples, inputs.source_probs, inputs.source_labels
-    return replace(
+    yield replace(
         inputs,
         features=None if inputs.features is None else np.ones((n_samples, 1)),
         source_probs=None if probs is None else np.full(probs.shape, 1 / probs.shape[1]),

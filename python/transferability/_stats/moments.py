@@ -40,17 +40,16 @@ def import_moments(moments: object) -> tuple[_core.Stats, Target]:
     return _core.from_moments(checked), target
 
 
-def _check_moments(moments: object, task: str | None = None) -> dict[str, Any]:
+def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     """Check names, types and shapes; the native module checks the numbers.
 
-    `task` is not None for the moments of one class, which hold no labels.
+    With `of_class` they are the moments of one class, without labels.
     """
     if not isinstance(moments, Mapping):
         raise DtypeError(f"moments must be a mapping, not {type(moments).__name__}")
     if unknown := sorted(map(str, set(moments) - _KNOWN)):
         raise DataError(f"moments have unknown keys: {', '.join(unknown)}")
-    is_class = task is not None
-    task = moments.get("task") if task is None else task
+    task = UNLABELLED if of_class else moments.get("task")
     if task not in (*TASKS, UNLABELLED):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
         raise DataError(f"moments['task'] is {task!r}; choose {choices}")
@@ -65,7 +64,7 @@ def _check_moments(moments: object, task: str | None = None) -> dict[str, Any]:
         **{name: _array(moments, name, (d,)) for name in ("shift", "sum", "cubic")},
         "scatter": _array(moments, "scatter", (d, d)),
     }
-    if is_class:
+    if of_class:
         return checked
     if task == "classification":
         return checked | _check_classes(moments, d)
@@ -115,7 +114,7 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
         return checked
     if not isinstance(by_class, Mapping):
         raise DtypeError("moments['by_class'] must map each class to its moments")
-    return {**checked, "by_class": {c: _check_moments(m, UNLABELLED) for c, m in by_class.items()}}
+    return {**checked, "by_class": {c: _check_moments(m, True) for c, m in by_class.items()}}
 
 
 def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:

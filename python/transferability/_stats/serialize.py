@@ -32,7 +32,7 @@ def from_bytes(data: object) -> tuple[_core.Stats, Facts]:
         raise DtypeError(f"data must be bytes, not {type(data).__name__}")
     inner, notes = _core.from_bytes(bytes(data))
     try:
-        return inner, _from_json(inner, **json.loads(notes))
+        return inner, _from_json(inner, json.loads(notes))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"this is no usable file of statistics: its notes do not fit them ({error})"
@@ -49,15 +49,10 @@ def to_json(facts: Facts) -> dict[str, Any]:
     return {**facts._asdict(), "target": {**described, "named": target.names is not None}}
 
 
-def _from_json(
-    inner: _core.Stats,
-    *,
-    asked: str,
-    target: dict[str, Any] | None,
-    warnings: list[str],
-    seconds: float,
-) -> Facts:
+def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     """Read facts from JSON, and check them against the statistics that they describe."""
+    target: Any
+    asked, target, warnings, seconds = Facts(**notes)
     if asked not in ("auto", *TASKS, UNLABELLED):
         raise ValueError(f"a task of {asked}")
     if (target is None) != (inner.n_features == 0):

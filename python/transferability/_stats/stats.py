@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
+from .._inputs.inputs import Inputs
 from .._inputs.target import TASKS, UNLABELLED, Target, read_target
 from .._metric.registry import metric_specs, plan, spec_of
 from .._metric.score import Score, collect, make_scores
@@ -26,9 +27,6 @@ from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from .moments import export_moments, import_moments
 from .serialize import Facts, from_bytes, to_bytes, to_json
-
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
 
 __all__ = ["PRECISIONS", "Stats"]
 
@@ -238,7 +236,7 @@ class Stats:
 
     @classmethod
     def merge_all(cls, states: Iterable[Stats]) -> Stats:
-        """Merge one or more statistics to a new object; their order does not change a bit of it.
+        """Merge one or more statistics to a new object, which is bit-identical in any order.
 
         They are sorted by a digest of their content, and merged pairwise along a balanced tree.
 
@@ -453,9 +451,9 @@ class Stats:
         Raises
         ------
         DataError
-            If the file is cut short, altered, of a newer version, or of another format.
+            As :meth:`from_bytes`.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         data = Path(path).read_bytes()
         try:

@@ -5,13 +5,12 @@ and has the checksum of every file. Three rules make it safe under crashes and c
 
 - **Keys are hashes of content**: of weights, preprocessing, options and data, without names, paths
   and dates. Different computations have different keys.
-- **Writes are atomic.** An entry becomes visible when its complete ``meta.json`` is renamed into
-  place. The names of files contain their checksums, and files are never overwritten. A reader
-  sees the entry before or after a concurrent write, never a mixture; a process that is killed
-  while it writes leaves no visible entry.
+- **Writes are atomic.** An entry appears when its complete ``meta.json`` is renamed into place. The
+  names of files contain their checksums, and files are never overwritten. A reader sees the entry
+  before or after a concurrent write, and no entry of a process that was killed while writing.
 - **Reads are verified.** An entry with a wrong checksum is removed, and callers compute it again.
 
-Locks prevent two processes from computing the same result; safety does not depend on them.
+Locks only save work: they prevent two processes from computing the same result.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from .atomic_file import write_bytes
 from .optional import need
 
 __all__ = ["Cache", "Entry", "compute_key", "default_folder"]
@@ -106,14 +106,11 @@ class Cache:
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = default_folder() if root is None else Path(root).expanduser()
+        self._entries = self.root / _VERSION
         #: Descriptions of the damage of entries that were removed, by key.
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
-
-    @property
-    def _entries(self) -> Path:
-        return self.root / _VERSION
 
     def get(self, key: str, needs: tuple[str, ...] = ()) -> Entry | None:
         """Return a verified entry; None if there is none, it lacks one of `needs`, or is damaged.
@@ -140,9 +137,7 @@ class Cache:
                 sums = {name: _write(place, name, content) for name, content in files.items()}
                 about = {**meta, "key": key, "created": time.time(), "files": sums}
                 text = json.dumps(about, indent=1, sort_keys=True).encode()
-                temporary = place / f".{uuid.uuid4().hex}"
-                temporary.write_bytes(text)
-                temporary.replace(place / _META)
+                write_bytes(place / _META, text)
                 return Entry(key, place, about)
             except FileNotFoundError:  # another process has removed the entry: try again
                 if attempt == _TRIES - 1:
