@@ -105,8 +105,6 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
             f"{name} is a masked array, and a mask cannot be honoured here; drop the masked rows, "
             f"or fill them with {name}.filled(value)"
         )
-    if isinstance(value, np.ndarray):
-        return np.asarray(value), ()
     if instance_of(value, "torch", "Tensor"):
         return _from_torch(value, name)
     if instance_of(value, "pandas", "DataFrame"):

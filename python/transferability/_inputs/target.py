@@ -9,7 +9,6 @@ classes or targets: they raise an error that asks for ``task=``.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -165,11 +164,10 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    columns = getattr(labels, "columns", None)
-    names: Sequence[int | str] = range(values.shape[1])
-    if columns is not None and len(columns) == values.shape[1]:
-        names = [str(column) for column in columns]
-    return Target(task, note, values=values, columns=tuple(names), warnings=warnings)
+    columns: tuple[int | str, ...] = tuple(map(str, getattr(labels, "columns", ())))
+    if len(columns) != values.shape[1]:
+        columns = tuple(range(values.shape[1]))
+    return Target(task, note, values=values, columns=columns, warnings=warnings)
 
 
 def _decide(array: NDArray[Any]) -> tuple[str, str]:

@@ -19,7 +19,6 @@ from ..io._stream import add_rows
 
 __all__ = ["Requests", "Settings", "accumulate", "evaluate", "requests_by_source"]
 
-_METHODS = ("auto", "tridiagonal", "svd")
 #: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
 
@@ -37,9 +36,8 @@ class Settings:
     stop: _core.Stop | None = None  # setting it from another thread interrupts the call
 
     def __post_init__(self) -> None:
-        """Validate the values."""
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("method", self.method, _METHODS)
+        check_choice("method", self.method, ("auto", "tridiagonal", "svd"))
         resolve_threads(self.n_threads)
 
     @property
@@ -133,12 +131,11 @@ def _evaluate_directly(
     if native:
         found = _core.compute(list(native.items()), n_threads, inputs.native(), settings.stop)
         outcomes.update(zip(native, found, strict=True))
-    columns = inputs.features if inputs.features is not None else inputs.source_probs
     target = inputs.target
     facts = {
         **target.facts(*target.counts()),
         "n_samples": target.n_samples,
-        "n_features": 1 if columns is None else columns.shape[1],
+        "n_features": inputs.shape[1],
         "seconds": time.perf_counter() - start,
     }
     return make_scores(requests, outcomes, facts, (*target.warnings, *inputs.notes))

@@ -112,10 +112,7 @@ def evaluate_groups(
     for group, rows in zip(groups.names, groups.rows, strict=True):
         part = inputs.take(rows)
         try:
-            states = {
-                source: accumulate(part, wanted, settings, source)
-                for source, wanted in by_source.items()
-            }
+            states = {key: accumulate(part, own, settings, key) for key, own in by_source.items()}
         except TransferabilityError as error:
             raise type(error)(f"group {group!r}, rows counted within it: {error}") from error
         if pooling:
@@ -125,8 +122,8 @@ def evaluate_groups(
         try:
             target = part.target.without_constant()  # of the columns that vary in this group
             varied = target is part.target  # else the statistics are of other targets
-            own = replace(part, target=target)
-            results = evaluate(own, requests, settings, states=states if varied else None)
+            part = replace(part, target=target)
+            results = evaluate(part, requests, settings, states=states if varied else None)
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():

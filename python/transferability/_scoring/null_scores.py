@@ -34,8 +34,8 @@ def check_reference(reference: object) -> int:
 
 def add_null_scores(
     results: Results, inputs: Inputs, requests: Requests, run: Run, n_shuffles: int
-) -> Results:
-    """Return scores with the detail ``references``, which has the scores of null baselines.
+) -> None:
+    """Add the detail ``references`` to scores: their values for null baselines.
 
     `results` are of `inputs`, with features in memory. `run` computes the scores of the baselines:
     `n_shuffles` permutations of the labels (mean and standard deviation), and constant features.
@@ -50,7 +50,6 @@ def add_null_scores(
     dead = None  # the number of constant columns
     if (x := inputs.features) is not None:
         dead = int((x.min(axis=0) == x.max(axis=0)).sum())
-    extended: Results = {}
     for name, result in results.items():
         if isinstance(result, Score):
             values = np.array([_value(scores.get(name)) for scores in shuffled])
@@ -61,9 +60,8 @@ def add_null_scores(
                 "constant": _value(constant.get(name)),
                 "dead_columns": dead,
             }
-            result = result.replace(details={**result.details, "references": references})
-        extended[name] = result
-    return extended
+            details = {**result.details, "references": references}
+            results[name] = result.replace(details=details)
 
 
 def _value(score: object) -> float:

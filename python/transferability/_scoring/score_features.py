@@ -98,14 +98,13 @@ def score(
     requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
     settings = Settings(precision, method, n_threads)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
-    n_shuffles = check_reference(reference)
-    if n_shuffles:
+    if n_shuffles := check_reference(reference):
         inputs = inputs.in_memory()
     run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
     results = run(inputs, requests, settings)
     if n_shuffles:
         run = functools.partial(run, settings=settings)
-        results = add_null_scores(results, inputs, requests, run, n_shuffles)
+        add_null_scores(results, inputs, requests, run, n_shuffles)
     for name, result in results.items():
         if spec_of(name).pool is not None and isinstance(result, Score):
             results[name] = result.with_warning(

@@ -259,15 +259,7 @@ class Stats:
     def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
-        Parameters
-        ----------
-        metrics, **options
-            As in :func:`transferability.score`.
-
-        Returns
-        -------
-        score : Score, or Scores
-            As :func:`transferability.score` returns it.
+        `metrics`, `options` and the result are as in :func:`transferability.score`.
 
         Raises
         ------

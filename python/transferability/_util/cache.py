@@ -23,7 +23,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,9 +160,7 @@ class Cache:
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys of all entries, sorted, including unreadable ones."""
-        with suppress(FileNotFoundError):
-            return tuple(sorted(p.name for p in self._entries.iterdir() if p.name[0] != "."))
-        return ()
+        return tuple(sorted(path.name for path in self._entries.glob("[!.]*")))
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries with a readable description; files are not verified."""
