@@ -183,8 +183,8 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
             f"source_labels must be one class per row, got shape {array.shape}; for probabilities "
             f"pass source_probs, or source_probs.argmax(axis=1) as source_labels"
         )
-    if array.dtype.kind == "f" and bool((array != np.floor(array)).any()):
-        row = int(np.flatnonzero(array != np.floor(array))[0])
+    if array.dtype.kind == "f" and (odd := np.flatnonzero(array != np.floor(array))).size:
+        row = odd[0]
         raise DataError(f"source_labels[{row}] is {array[row]:g}; classes must be whole numbers")
     return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
 

@@ -47,9 +47,8 @@ def add_null_scores(
         except TransferabilityError:  # metrics refuse this baseline
             found.append({})
     *shuffled, constant = found
-    dead = None  # the number of constant columns
-    if (x := inputs.features) is not None:
-        dead = int((x.min(axis=0) == x.max(axis=0)).sum())
+    x = inputs.features
+    dead = None if x is None else int((x.min(axis=0) == x.max(axis=0)).sum())  # constant columns
     for name, result in results.items():
         if isinstance(result, Score):
             values = np.array([_value(scores.get(name)) for scores in shuffled])

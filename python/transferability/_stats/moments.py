@@ -75,7 +75,7 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     k = _array(moments, "target_shift").size
     of_targets = ("target_shift", "target_sum", "target_square")
     checked |= {name: _array(moments, name, (k,)) for name in of_targets}
-    return {**checked, "cross": _array(moments, "cross", (d, k))}
+    return checked | {"cross": _array(moments, "cross", (d, k))}
 
 
 def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:

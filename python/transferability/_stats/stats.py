@@ -331,14 +331,14 @@ class Stats:
         Returns
         -------
         moments : dict
-            "task", "note", "precision", "n_samples"; about the "shift" s (D,), over rows x of
-            weight w: "sum" Σ w (x − s) (D,), "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic"
-            Σ w ‖x − s‖² (x − s) (D,), "quartic" Σ w ‖x − s‖⁴, and "largest", an upper bound of
-            all |x − s|. For classes: "classes", sorted, "class_counts" (C,), "class_sums"
-            Σ w (x − s) (C, D), and "by_class", the moments of each, where class scatters are
-            kept. For targets y about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
+            Always "task", "note", "precision" and "n_samples".
+            Of features x with weights w, about the "shift" s (D,): "sum" Σ w (x − s) (D,),
+            "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
+            Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
+            Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
+            and with class scatters "by_class", the moments of each class.
+            Of targets y, about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
             "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
-            The scatter is computed where rows are held.
 
         Raises
         ------
@@ -365,7 +365,7 @@ class Stats:
         moments : mapping
             As :meth:`moments` returns them. "precision" ("double"), "note", "columns" and
             "by_class" are optional. Sums of float32 products have "precision" "single". Classes
-            without rows are dropped.
+            without rows are dropped. The scatter is held, even of fewer rows than features.
 
         Raises
         ------
@@ -442,10 +442,8 @@ class Stats:
 
         Raises
         ------
-        DataError
-            As :meth:`from_bytes`.
-        OSError
-            If the file cannot be read.
+        DataError, OSError
+            As :meth:`from_bytes`, or if the file cannot be read.
         """
         data = Path(path).read_bytes()
         try:
@@ -506,8 +504,10 @@ def _merge_pairs(parts: Sequence[Stats]) -> Stats:
 
 def _better(first: Any, second: Any) -> Any:
     """Return the outcome with the smaller rounding error, and a value before an exception."""
-    if first is None or isinstance(first, Exception) or isinstance(second, Exception):
-        return second if first is None or not isinstance(second, Exception) else first
+    if first is None or (isinstance(first, Exception) and not isinstance(second, Exception)):
+        return second
+    if isinstance(second, Exception):
+        return first
     errors = [np.max(outcome["details"].get("rounding", 0.0)) for outcome in (first, second)]
     return first if errors[0] < errors[1] else second
 

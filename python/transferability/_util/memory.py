@@ -1,7 +1,4 @@
-"""Measure peak memory, recognise out-of-memory errors, and free memory: host and CUDA device.
-
-This file never imports torch; without torch there is no device.
-"""
+"""Peak memory, out-of-memory errors and freeing of memory: host, and CUDA if torch is imported."""
 
 from __future__ import annotations
 
