@@ -190,7 +190,7 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
 
 
 def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:
-    """Return each view of the labels as a name and an (n_samples, dimension) array."""
+    """Return the name of each view of the labels with its (n_samples, dimension) array."""
     if isinstance(label_embeddings, Mapping):
         named = [(str(name), view) for name, view in label_embeddings.items()]
     else:

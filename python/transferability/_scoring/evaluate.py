@@ -106,11 +106,10 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
     """Group metrics by the statistics that they share: "stats", "source_stats" or "none"."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for name, options in requests.items():
-        spec = spec_of(name)
-        source = "none"
-        if "stats" in spec.needs or "class_scatters" in spec.needs:
+        needs, source = spec_of(name).needs, "none"
+        if "stats" in needs or "class_scatters" in needs:
             source = "stats"
-        elif "source_stats" in spec.needs:
+        elif "source_stats" in needs:
             source = "source_stats"
         groups.setdefault(source, {})[name] = options
     return groups

@@ -73,8 +73,8 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     if task == UNLABELLED:
         return checked
     k = _array(moments, "target_shift").size
-    of_targets = ("target_shift", "target_sum", "target_square")
-    checked |= {name: _array(moments, name, (k,)) for name in of_targets}
+    sums = ("target_shift", "target_sum", "target_square")
+    checked |= {name: _array(moments, name, (k,)) for name in sums}
     return checked | {"cross": _array(moments, "cross", (d, k))}
 
 

@@ -15,9 +15,9 @@ __all__ = ["write_bytes"]
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file atomically: after a crash it has the old content or the new, never a mixture.
 
-    `path` is a regular file (else ``DataError``) or a new name in an existing folder. A symbolic
-    link is followed, and an existing file keeps its permissions. After an ``OSError``, which has
-    the reason, an existing file is unchanged. The folder is synced too, so the rename is durable.
+    `path` is a regular file (else ``DataError``) or a new name in an existing folder. Links are
+    followed. An existing file keeps its permissions, and after an ``OSError`` its content. The
+    folder is synced too, so the rename is durable.
     """
     target = os.path.realpath(path)
     folder, name = os.path.split(target)

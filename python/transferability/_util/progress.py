@@ -20,7 +20,7 @@ ProgressFunction = Callable[[int, int, str], object]
 #: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
 Progress = bool | ProgressFunction | None
 
-_EVERY = 2.0  # seconds between two lines
+_EVERY = 2.0  # seconds between two lines of text
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
