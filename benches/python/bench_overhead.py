@@ -1,9 +1,9 @@
-"""LogME on small inputs: how much of a call is Python, beside the kernel alone and thuml/LogME.
+"""Overhead of LogME on small inputs: a call against the native kernel alone and thuml/LogME.
 
     LOGME_REPO=path/to/LogME python benches/python/bench_overhead.py
 
-See benches/README.md. All calls run interleaved in one process, each after a call to warm up; the
-overhead is the median of the differences of neighbours.
+See benches/README.md. The calls run interleaved in one process, each after a warm-up call; the
+overhead is the median of the paired differences.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench_logme import Shape, compare, load_peer, problem, table
 import transferability as tx
 from transferability import _core
 
-#: With how many µs a call may take above the kernel.
+#: Shapes, and the largest overhead in µs, or None where it is not limited.
 SHAPES = {Shape(64, 16, 2, None, None): 60.0, Shape(256, 128, 10, None, None): None}
 ROUNDS = 2_000
 SECONDS_A_SHAPE = 10.0
@@ -54,7 +54,7 @@ def measure(shape: Shape, peer: Callable[[], Any] | None) -> dict[str, object]:
     begin = time.perf_counter()
     for _ in range(ROUNDS):
         for name, call in calls.items():
-            call()  # the caches hold the data of the call before
+            call()  # warm up: the CPU caches hold the data of the other calls
             start = time.perf_counter()
             call()
             times[name].append(1e6 * (time.perf_counter() - start))

@@ -1,11 +1,10 @@
 """Convert array-likes to NumPy arrays, without a copy where the memory layout allows it.
 
-The native module accepts any strides and read-only memory. It does not accept foreign byte orders,
-unaligned data and long doubles: these are copied here. NaN and infinity are not searched for here;
-the native pass over the rows finds them at no extra cost.
+The native module accepts any strides and read-only memory. Foreign byte orders, unaligned data and
+long doubles are copied here. NaN and infinity are found by the native pass over the rows.
 
-Torch, pandas and polars objects are recognised through ``sys.modules``: their package has been
-imported if such an object exists, so this file never imports one.
+Torch, pandas and polars are looked up in ``sys.modules`` and never imported: if such an object
+exists, its package has been imported.
 """
 
 from __future__ import annotations
@@ -31,37 +30,18 @@ __all__ = [
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
-_POOL_FIRST = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}
 
 
 def as_features(features: object, name: str = "features") -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Validate and convert a feature matrix.
+    """Validate and convert a feature matrix, (n_samples, n_features); `name` is for messages.
 
-    Parameters
-    ----------
-    features : array-like of shape (n_samples, n_features)
-        Real numbers in any container that :func:`as_array` knows.
-    name : str
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    array : ndarray of shape (n_samples, n_features)
-        dtype float16/32/64, (u)int8..64 or bool, native byte order, aligned; any strides.
-    notes : tuple of str
-        Conversions that the user should know of, such as a copy from a GPU.
-
-    Raises
-    ------
-    DataError
-        If the shape is wrong.
-    DtypeError
-        If the container or the dtype cannot be used.
+    Returns an aligned array in native byte order, of any strides and dtype float16/32/64,
+    (u)int8..64 or bool, and the notes of :func:`as_array`.
     """
     array, notes = as_array(features, name)
     array = _to_native_dtype(array, name)
     if array.ndim != 2:
-        pool = _POOL_FIRST.get(array.ndim)
+        pool = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}.get(array.ndim)
         fix = f"pool first, for example {pool}" if pool else "give one row per sample"
         if array.ndim == 1:
             fix = f"one column is {name}.reshape(-1, 1), one sample {name}.reshape(1, -1)"
@@ -75,7 +55,7 @@ def as_features(features: object, name: str = "features") -> tuple[NDArray[Any],
 
 
 def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
-    """Validate integer sample weights; a weight of k is the same as repeating its row k times."""
+    """Validate integer sample weights, (n_samples,); a weight of k counts its row k times."""
     array, _ = as_array(sample_weight, "sample_weight")
     if array.dtype.kind not in "iub":
         raise DtypeError(
@@ -96,17 +76,11 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
 
 
 def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
-    """Return features as float32 or float64 without a copy, other dtypes as float64.
+    """Return float32 features as they are, others as float64; raise if one is NaN or infinite.
 
     For metrics in Python; the native module checks values by itself.
-
-    Raises
-    ------
-    DataError
-        If a value is NaN or infinite.
     """
-    single = features.dtype == np.float32
-    array = features if single else np.asarray(features, dtype=np.float64)
+    array = np.asarray(features, dtype=None if features.dtype == np.float32 else np.float64)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = "NaN" if np.isnan(array[row, column]) else array[row, column]
@@ -118,22 +92,11 @@ def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return an array-like as a NumPy array: a view where there is one, else a copy.
+    """Return an array-like as a NumPy array of any shape and dtype, as a view if possible.
 
-    Parameters
-    ----------
-    value : array-like
-        A NumPy array, a nested list, a pandas or polars frame, a torch tensor, or anything with
-        the buffer protocol, ``__array__`` or ``__dlpack__``.
-    name : str
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    array : ndarray
-        Of any shape and dtype.
-    notes : tuple of str
-        A note if the data was copied from another device.
+    `value` is a NumPy array, a nested list, a pandas or polars frame, a torch tensor, or anything
+    with the buffer protocol, ``__array__`` or ``__dlpack__``; `name` is for messages. A note is
+    returned if the data was copied from another device.
     """
     if type(value) is np.ndarray:
         return value, ()
@@ -142,8 +105,6 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
             f"{name} is a masked array, and a mask cannot be honoured here; drop the masked rows, "
             f"or fill them with {name}.filled(value)"
         )
-    if isinstance(value, np.ndarray):
-        return np.asarray(value), ()
     if instance_of(value, "torch", "Tensor"):
         return _from_torch(value, name)
     if instance_of(value, "pandas", "DataFrame"):
@@ -188,7 +149,7 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
     if is_bfloat16(dtype):
-        return array.astype(np.float32)  # which holds it exactly
+        return array.astype(np.float32)  # exact
     if dtype.kind not in "fiub":
         fix = {
             "c": "take the real part or the modulus",
@@ -203,7 +164,7 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
                 f"rounds; subtract a common offset first, for example {name} - {name}.min(axis=0)"
             )
     if dtype.itemsize > 8:
-        with np.errstate(over="ignore"):  # becomes infinity, which the native pass reports
+        with np.errstate(over="ignore"):  # overflow gives infinity, which the native pass reports
             return array.astype(np.float64)
     if not dtype.isnative or not array.flags.aligned:
         return array.astype(dtype.newbyteorder("="), copy=True)
@@ -233,12 +194,11 @@ def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     if tensor.dtype is torch.bfloat16:  # NumPy has no bfloat16; float32 holds it exactly
         tensor = tensor.float()
     try:
-        array: NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()
+        return tensor.resolve_conj().resolve_neg().numpy(), notes
     except (TypeError, RuntimeError) as error:  # float8 and other dtypes that only torch has
         raise DtypeError(
             f"{name} has dtype {tensor.dtype}, which NumPy lacks; pass {name}.float()"
         ) from error
-    return array, notes
 
 
 def _from_pandas(frame: Any, name: str) -> NDArray[Any]:
@@ -252,11 +212,10 @@ def _from_pandas(frame: Any, name: str) -> NDArray[Any]:
 
 def _from_polars(frame: Any, name: str) -> NDArray[Any]:
     polars = sys.modules["polars"]
-    kinds = dict(zip(frame.columns, frame.dtypes, strict=True))
-    boolean = [column for column, kind in kinds.items() if kind == polars.Boolean]
-    _refuse_columns(name, [c for c, k in kinds.items() if not k.is_numeric() and c not in boolean])
+    boolean = [column for column, kind in frame.schema.items() if kind == polars.Boolean]
     if boolean:
         frame = frame.with_columns(polars.col(boolean).cast(polars.UInt8))
+    _refuse_columns(name, [c for c, kind in frame.schema.items() if not kind.is_numeric()])
     return np.asarray(frame.to_numpy())
 
 

@@ -21,10 +21,9 @@ _SUM_TO_ONE = 1e-3  # tolerance for probabilities in half precision
 
 
 class RowSource(abc.ABC):
-    """Features outside memory, which are read in blocks or all at once.
+    """Interface of features in files, which are read in blocks or all at once.
 
-    ``io.FeatureSource``, of files, implements it. The interface stands here so that inputs can hold
-    such features without an import of ``io``.
+    ``io.FeatureSource`` implements it, in a room that this one may not import.
     """
 
     @property
@@ -70,7 +69,7 @@ class Inputs:
         return self.target.n_samples, 1
 
     def provides(self) -> frozenset[str]:
-        """Return the needs of metrics that these inputs meet."""
+        """Return the possible values of ``MetricSpec.needs`` that these inputs meet."""
         met: list[str] = []
         if self.features is not None or self.files is not None:
             met += ("stats", "class_scatters", "samples")
@@ -102,7 +101,7 @@ class Inputs:
         }
 
     def take(self, rows: slice | NDArray[np.intp]) -> Inputs:
-        """Return some rows of all arrays, by position; a slice copies nothing."""
+        """Return some rows of all arrays, by position; a slice makes views."""
         assert self.files is None, "callers read them first"
         return replace(
             self,
@@ -124,23 +123,9 @@ def read_inputs(
     label_embeddings: object = None,
     target: Target | None = None,
 ) -> Inputs:
-    """Validate and convert the data arguments of a scoring function.
+    """Validate and convert the data arguments of :func:`transferability.score`.
 
-    Parameters
-    ----------
-    features, labels, task, source_probs, source_labels, label_embeddings
-        As :func:`transferability.score` takes them.
-    target : Target, optional
-        Labels that have been read before, in place of `labels`.
-
-    Returns
-    -------
-    inputs : Inputs
-
-    Raises
-    ------
-    DataError, DtypeError
-        If an argument is invalid or differs in rows from the labels.
+    `target` has labels that have been read before, in place of `labels`.
     """
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
@@ -180,9 +165,9 @@ def read_inputs(
 
 
 def to_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the outputs of a model's head, (n, K), as probabilities.
+    """Apply a softmax to outputs of a model's head, (n, K), unless they are probabilities.
 
-    Outputs whose rows are probabilities are normalised to a sum of one; others go through softmax.
+    Rows of probabilities are normalised to a sum of one.
     """
     wide = np.asarray(outputs, dtype=np.float64)
     if not ((wide >= 0).all() and (abs(wide.sum(axis=1) - 1) < _SUM_TO_ONE).all()):
@@ -198,14 +183,14 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
             f"source_labels must be one class per row, got shape {array.shape}; for probabilities "
             f"pass source_probs, or source_probs.argmax(axis=1) as source_labels"
         )
-    if array.dtype.kind == "f" and bool((array != np.floor(array)).any()):
-        row = int(np.flatnonzero(array != np.floor(array))[0])
+    if array.dtype.kind == "f" and (odd := np.flatnonzero(array != np.floor(array))).size:
+        row = odd[0]
         raise DataError(f"source_labels[{row}] is {array[row]:g}; classes must be whole numbers")
     return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:
-    """Return each view of the labels as a name and an (n_samples, dimension) array."""
+    """Return the name of each view of the labels with its (n_samples, dimension) array."""
     if isinstance(label_embeddings, Mapping):
         named = [(str(name), view) for name, view in label_embeddings.items()]
     else:

@@ -1,6 +1,6 @@
 """Read labels from any container into a NumPy array of one kind, and refuse missing values.
 
-Token labels follow two conventions, which stand here too: the ignored label, and BIO prefixes.
+Also two conventions of token labels: the ignored label, and BIO prefixes.
 """
 
 from __future__ import annotations
@@ -22,28 +22,11 @@ _BIO_PREFIX = re.compile(r"[BIESLU]-(.+)")
 
 
 def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Return labels as a bool, integer, float or str array of 1 or 2 dimensions.
+    """Return labels as a bool, integer, finite float64 or str array, with notes of conversions.
 
-    Parameters
-    ----------
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Any container that :func:`as_array` knows, a pandas or polars series, or nested lists.
-    name : str
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    array : ndarray of the same shape
-        Floats are float64 and finite.
-    notes : tuple of str
-        As :func:`as_array` returns them.
-
-    Raises
-    ------
-    DataError
-        If labels are empty, missing, infinite, of another shape, or beyond 64-bit integers.
-    DtypeError
-        If they are neither numbers nor strings.
+    `labels` has shape (n_samples,) or (n_samples, n_targets), in a pandas or polars series or any
+    container that :func:`as_array` accepts; `name` is for messages. Missing and infinite values
+    raise a ``DataError``, other types than numbers and strings a ``DtypeError``.
     """
     array, notes = _to_array(labels, name)
     if array.ndim not in (1, 2):
@@ -56,14 +39,20 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     if array.dtype.kind in "OT":
         array = _from_objects(name, array.astype(object))
     if array.dtype.kind == "S":
-        array = _decode(name, array)
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
+                f"example with np.char.decode(labels, 'latin-1')"
+            ) from error
     elif is_bfloat16(array.dtype) or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
-        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+        with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
             array = array.astype(np.float64)
     if array.dtype.kind not in "biufU":
         raise DtypeError(f"{name} must be numbers or strings, got dtype {array.dtype}")
     if array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
-        _refuse_missing(name, np.isnan(array))
+        _refuse(name, np.isnan(array))
         _refuse(name, np.isinf(array), "infinite values")
     return array, notes
 
@@ -75,22 +64,22 @@ def strip_bio_prefix(tag: str) -> str:
 
 
 def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Convert the container; missing values of frames are refused while they can be told."""
+    """Convert the container; refuse missing values of frames, which the conversion would hide."""
     if isinstance(labels, np.ndarray):
         return as_array(labels, name)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
-        _refuse_missing(name, np.asarray(labels.isna()))
+        _refuse(name, np.asarray(labels.isna()))
         return labels.to_numpy(), ()
     if instance_of(labels, "polars", "Series"):
-        _refuse_missing(name, labels.is_null().to_numpy())
+        _refuse(name, labels.is_null().to_numpy())
         return labels.to_numpy(), ()
     if instance_of(labels, "polars", "DataFrame"):
-        _refuse_missing(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
+        _refuse(name, np.column_stack([column.is_null().to_numpy() for column in labels]))
         return labels.to_numpy(), ()
     array, notes = as_array(labels, name)
     if array.dtype.kind not in "USO":
         return array, notes
-    # NumPy turns [1, "a"] and ["a", nan] into strings; as objects the entries keep their types.
+    # NumPy turns [1, "a"] and ["a", nan] into strings; an object array keeps their types.
     objects = np.empty(array.shape, dtype=object)
     objects[...] = labels
     return objects, notes
@@ -99,7 +88,13 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Convert an object array to the one dtype that holds all of its entries."""
     values = array.ravel().tolist()
-    _refuse_missing(name, np.array([_is_missing(v) for v in values]).reshape(array.shape))
+    missing = [
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
+        or (isinstance(value, (float, np.floating)) and value != value)
+        for value in values
+    ]
+    _refuse(name, np.reshape(missing, array.shape))
     kinds = {type(value) for value in values}
     for base, dtype in (
         (str, str),
@@ -121,29 +116,7 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _decode(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    try:
-        return np.char.decode(array, "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name} hold bytes that are not UTF-8 ({error.object!r}); decode them first, for "
-            f"example with np.char.decode(labels, 'latin-1')"
-        ) from error
-
-
-def _is_missing(value: Any) -> bool:
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")  # pandas.NA, pandas.NaT
-        or (isinstance(value, (float, np.floating)) and value != value)
-    )
-
-
-def _refuse_missing(name: str, missing: NDArray[Any]) -> None:
-    _refuse(name, missing, "missing values (None, NaN or NA)")
-
-
-def _refuse(name: str, bad: NDArray[Any], what: str) -> None:
+def _refuse(name: str, bad: NDArray[Any], what: str = "missing values (None, NaN or NA)") -> None:
     where = np.argwhere(bad)
     if where.size:
         place = ", ".join(map(str, where[0]))

@@ -1,15 +1,14 @@
-"""Read classes or targets from labels, and decide the task that they describe.
+"""Read classes or targets from labels, and decide the task: classification, regression, multilabel.
 
-``task="auto"``: strings, booleans and integers are classes. Real numbers are targets, unless all
-are whole numbers with at most 50 distinct values and 5 rows each on average. A 2-D array of 0 and
-1 is multilabel. Integers and strings of which most occur once may be either: they raise an error
-that asks for ``task=``.
+``task="auto"``: strings, booleans and integers are classes. Floats are targets, unless all are
+whole numbers, with at most 50 distinct values and at least 5 rows for each on average. A 2-D array
+of 0 and 1 is multilabel. Integers or strings with more distinct values than half the rows may be
+classes or targets: they raise an error that asks for ``task=``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,18 +22,18 @@ __all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
 UNLABELLED = "unlabelled"  # the task of metrics that read no labels
-_MAX_CLASSES = 50  # whole floats with more distinct values than this are targets
-_MIN_ROWS_PER_CLASS = 5  # … and with fewer rows for each, too
+_MAX_CLASSES = 50  # whole floats with more distinct values are targets,
+_MIN_ROWS_PER_CLASS = 5  # and so are whole floats with fewer rows for each
 _INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The response of every row, as the native module reads it.
+    """The labels of all rows, as the native module reads them.
 
     For classification `ids` is set: indices into `names` for string classes, else the classes
-    themselves. For other tasks `values` is set, one column per target. Without labels neither is
-    set, and `rows` is their number.
+    themselves. For other tasks `values` is set, (n_samples, n_targets). Without labels neither is
+    set, and `rows` is the number of rows.
     """
 
     task: str
@@ -72,10 +71,9 @@ class Target:
         state = hashlib.blake2b(f"{self.task}|{self.names}|".encode(), digest_size=16)
         if self.task == UNLABELLED:
             state.update(f"{self.rows}".encode())
-            return state.hexdigest()
-        data = np.ascontiguousarray(self.data + 0)  # + 0 turns -0.0 into 0.0
-        state.update(f"{data.shape}".encode())
-        state.update(data.tobytes())
+        else:
+            state.update(f"{self.data.shape}".encode())
+            state.update((self.data + 0).tobytes())  # + 0 turns -0.0 into 0.0
         return state.hexdigest()
 
     def facts(
@@ -93,37 +91,23 @@ class Target:
             "targets": (classes or ()) if self.columns is None else self.columns,
         }
 
-    def part(self, start: int, stop: int) -> Target:
-        """Return the rows from `start` to before `stop`, with the task of all rows."""
-        if self.task == UNLABELLED:
-            return replace(self, rows=stop - start)
-        # The native module needs aligned data, which arrays from another process may not be.
-        rows = np.require(self.data[start:stop], requirements="A")
-        return replace(self, ids=rows) if self.values is None else replace(self, values=rows)
-
     def without_rows(self) -> Target:
         """Return the description without the data."""
-        return Target(
-            self.task,
-            self.note,
-            names=None if self.names is None else (),
-            columns=self.columns,
-            warnings=self.warnings,
-            boolean=self.boolean,
-            rows=self.rows,
-        )
+        names = None if self.names is None else ()
+        labels = (None, names, None, self.columns)  # ids, names, values, columns
+        return Target(self.task, self.note, *labels, self.warnings, self.boolean, self.rows)
 
     def take(self, rows: slice | NDArray[np.intp]) -> Target:
-        """Return some rows, by position."""
-        return replace(
-            self,
-            ids=None if self.ids is None else self.ids[rows],
-            values=None if self.values is None else self.values[rows],
-            rows=len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows),
-        )
+        """Return some rows, by position, with the task of all rows."""
+        if self.task == UNLABELLED:
+            number = len(range(self.rows)[rows]) if isinstance(rows, slice) else len(rows)
+            return replace(self, rows=number)
+        # The native module needs aligned data, which arrays from another process may not be.
+        data = np.require(self.data[rows], requirements="A")
+        return replace(self, ids=data) if self.values is None else replace(self, values=data)
 
     def without_constant(self) -> Target:
-        """Return the target without those multilabel columns that are all 0 or all 1."""
+        """Return the target without the multilabel columns that are all 0 or all 1."""
         if self.task != "multilabel" or self.values is None or self.columns is None:
             return self
         constant = self.values.min(axis=0) == self.values.max(axis=0)
@@ -152,26 +136,11 @@ def unlabelled(rows: int) -> Target:
 
 
 def read_target(labels: object, task: str = "auto") -> Target:
-    """Read labels or targets and decide the task.
+    """Read labels of shape (n_samples,) or (n_samples, n_targets), and decide the task.
 
-    Parameters
-    ----------
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Integers, strings, booleans or real numbers, in lists, arrays, tensors or frames. A Target
-        is returned as it is.
-    task : {"auto", "classification", "regression", "multilabel"}
-        "auto" decides by the rules in the module's docstring; ``Target.note`` states the decision.
-
-    Returns
-    -------
-    target : Target
-
-    Raises
-    ------
-    DataError
-        If labels are missing, contradict `task`, or leave the task open.
-    DtypeError
-        If they are neither numbers nor strings.
+    A Target is returned as it is. `task` "auto" decides by the rules in the module's docstring, and
+    ``Target.note`` states the decision. Labels that are missing, contradict `task` or leave it open
+    raise a ``DataError``, others than numbers and strings a ``DtypeError``.
     """
     if isinstance(labels, Target):
         return labels
@@ -184,8 +153,8 @@ def read_target(labels: object, task: str = "auto") -> Target:
     if task == "auto":
         task, note = _decide(array)
     if task == "classification":
-        ids, boolean = _class_ids(array), array.dtype.kind == "b"
-        return Target(task, note, ids=ids, warnings=warnings, boolean=boolean)
+        boolean = array.dtype.kind == "b"
+        return Target(task, note, ids=_class_ids(array), warnings=warnings, boolean=boolean)
     values = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
     if task == "multilabel":
         odd = np.argwhere((values != 0) & (values != 1))
@@ -195,15 +164,14 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    columns = getattr(labels, "columns", None)
-    names: Sequence[int | str] = range(values.shape[1])
-    if columns is not None and len(columns) == values.shape[1]:
-        names = [str(column) for column in columns]
-    return Target(task, note, values=values, columns=tuple(names), warnings=warnings)
+    columns: tuple[int | str, ...] = tuple(map(str, getattr(labels, "columns", ())))
+    if len(columns) != values.shape[1]:
+        columns = tuple(range(values.shape[1]))
+    return Target(task, note, values=values, columns=columns, warnings=warnings)
 
 
 def _decide(array: NDArray[Any]) -> tuple[str, str]:
-    """Decide the task of numbers or booleans; return it with the reason."""
+    """Decide the task of numbers or booleans; return it with a note of the reason."""
     kind, n_samples = array.dtype.kind, len(array)
     if array.ndim == 2:
         if bool(((array == 0) | (array == 1)).all()):
@@ -221,7 +189,7 @@ def _decide(array: NDArray[Any]) -> tuple[str, str]:
     if kind == "b":
         return "classification", "classification, because the labels are booleans"
     if kind in "iu":
-        # There are no more distinct integers than their range is wide, which is found faster.
+        # The range bounds the number of distinct integers, and is faster to compute.
         if int(array.max()) - int(array.min()) >= n_samples // 2:
             n_distinct = np.unique(array).size
             if n_samples > 1 and n_distinct > n_samples / 2:

@@ -1,9 +1,9 @@
-"""Evaluate metrics on validated inputs, by way of ``Stats`` where a metric reads statistics."""
+"""Evaluate metrics on validated inputs; compute the ``Stats`` that they share once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,7 @@ from ..io._stream import add_rows
 
 __all__ = ["Requests", "Settings", "accumulate", "evaluate", "requests_by_source"]
 
-_METHODS = ("auto", "tridiagonal", "svd")
-#: Features in files are loaded up to this size, in bytes: an SVD may need them.
+#: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
 
 #: Kernel options by metric.
@@ -29,25 +28,16 @@ Requests = Mapping[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute: the same for all metrics, models and resamples of a call.
-
-    Attributes
-    ----------
-    precision, method, n_threads
-        As :func:`transferability.score` takes them.
-    stop : Stop, optional
-        Setting it from another thread interrupts the call.
-    """
+    """Settings of the computation: the same for all metrics, models and resamples of a call."""
 
     precision: str = "double"
     method: str = "auto"
     n_threads: int | None = None
-    stop: _core.Stop | None = None
+    stop: _core.Stop | None = None  # setting it from another thread interrupts the call
 
     def __post_init__(self) -> None:
-        """Validate the values."""
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("method", self.method, _METHODS)
+        check_choice("method", self.method, ("auto", "tridiagonal", "svd"))
         resolve_threads(self.n_threads)
 
     @property
@@ -63,60 +53,37 @@ def evaluate(
     *,
     states: Mapping[str, Stats] | None = None,
 ) -> dict[str, Score | Exception]:
-    """Compute metrics; one that fails is returned as its exception.
+    """Compute metrics on inputs that meet their needs; return a failed one as its exception.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        They meet the needs of all metrics.
-    requests : mapping
-        Kernel options by metric, as ``plan`` returns them.
-    settings : Settings
-        How to compute them.
-    states : mapping, optional
-        Statistics of the same rows by source, if :func:`accumulate` has computed them before.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After ``settings.stop`` was set.
+    `requests` has the kernel options of ``plan``. `states` has statistics of the same rows by
+    source, if :func:`accumulate` has computed them before. Setting ``settings.stop`` raises a
+    ``KeyboardInterrupt``.
     """
     method = settings.method
-    if inputs.files is not None and not _can_stream(inputs.files.nbytes, requests, method):
+    if inputs.files is not None and (
+        inputs.files.nbytes <= _LOADED
+        or method == "svd"
+        or not all(spec_of(name).reads_statistics_only for name in requests)
+    ):
         inputs = inputs.in_memory()
     results: dict[str, Score | Exception] = {}
     for source, wanted in requests_by_source(requests).items():
         if source == "none":
             results |= _evaluate_directly(inputs, wanted, settings)
             continue
-        if states is not None:
-            stats = states[source]
-        else:
-            stats = accumulate(inputs, wanted, settings, source)
-        # An SVD needs the samples of which these are the statistics.
+        stats = accumulate(inputs, wanted, settings, source) if states is None else states[source]
+        # An SVD needs the rows of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
     return {name: results[name] for name in requests}
 
 
 def accumulate(
-    inputs: Inputs,
-    requests: Requests,
-    settings: Settings,
-    source: str = "stats",
+    inputs: Inputs, requests: Requests, settings: Settings, source: str = "stats"
 ) -> Stats:
-    """Compute the statistics that metrics need, in one pass over the rows.
+    """Compute the statistics that metrics share, in one pass over the rows.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        With the features or source outputs.
-    requests : mapping
-        Kernel options by metric; all metrics read this source.
-    settings : Settings
-        How to compute them.
-    source : {"stats", "source_stats"}, default="stats"
-        Whether statistics of the features or of the source outputs are needed.
+    They are of the features (`source` "stats") or of the source outputs ("source_stats").
     """
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     stats = Stats(
@@ -139,23 +106,13 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
     """Group metrics by the statistics that they share: "stats", "source_stats" or "none"."""
     groups: dict[str, dict[str, dict[str, Any]]] = {}
     for name, options in requests.items():
-        spec = spec_of(name)
-        source = "none"
-        if "stats" in spec.needs or "class_scatters" in spec.needs:
+        needs, source = spec_of(name).needs, "none"
+        if "stats" in needs or "class_scatters" in needs:
             source = "stats"
-        elif "source_stats" in spec.needs:
+        elif "source_stats" in needs:
             source = "source_stats"
         groups.setdefault(source, {})[name] = options
     return groups
-
-
-def _can_stream(nbytes: int, metrics: Iterable[str], method: str) -> bool:
-    """Return whether features in files are large, and statistics are all that is needed of them."""
-    return (
-        nbytes > _LOADED
-        and method != "svd"
-        and all(spec_of(name).reads_statistics_only for name in metrics)
-    )
 
 
 def _evaluate_directly(
@@ -163,22 +120,21 @@ def _evaluate_directly(
 ) -> dict[str, Score | Exception]:
     """Compute metrics that read no statistics, in native code or in Python."""
     start = time.perf_counter()
-    outcomes: dict[str, Any] = {}
     native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+    n_threads = settings.threads
+    outcomes: dict[str, Any] = {
+        name: spec_of(name).run(inputs, options, n_threads)
+        for name, options in requests.items()
+        if name not in native
+    }
     if native:
-        found = _core.compute(
-            list(native.items()), settings.threads, inputs.native(), settings.stop
-        )
+        found = _core.compute(list(native.items()), n_threads, inputs.native(), settings.stop)
         outcomes.update(zip(native, found, strict=True))
-    for name, options in requests.items():
-        if name not in native:
-            outcomes[name] = spec_of(name).run(inputs, options, settings.threads)
-    columns = inputs.features if inputs.features is not None else inputs.source_probs
     target = inputs.target
     facts = {
         **target.facts(*target.counts()),
         "n_samples": target.n_samples,
-        "n_features": 1 if columns is None else columns.shape[1],
+        "n_features": inputs.shape[1],
         "seconds": time.perf_counter() - start,
     }
     return make_scores(requests, outcomes, facts, (*target.warnings, *inputs.notes))

@@ -1,6 +1,6 @@
 """Score groups of rows (videos, patients, domains), and aggregate their scores.
 
-The statistics of each group are computed once; those of all rows are their sum.
+The statistics of each group are computed once, and merged to those of all rows.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -25,19 +26,16 @@ from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_sour
 __all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
-_SHOWN = 3  # groups that a warning names
-
-#: Scores by group.
-ByGroup = Mapping[int | str, Score]
+_SHOWN = 3  # a warning names so many groups
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Groups of rows; the rows of a group are a slice if they are contiguous."""
+    """Groups of rows, and how to aggregate their scores."""
 
     names: tuple[int | str, ...]
-    rows: tuple[slice | NDArray[np.intp], ...]
-    codes: NDArray[np.intp]
+    rows: tuple[slice | NDArray[np.intp], ...]  # of each group; a slice if they are contiguous
+    codes: NDArray[np.intp]  # of each row, an index into names
     aggregate: str = "pooled"
 
 
@@ -53,49 +51,46 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
         raise DataError(
             f"groups has shape {array.shape} for {n_samples} rows; give one group for each row"
         )
-    if array.dtype.kind == "f" and bool((array != np.floor(array)).any()):
-        row = int(np.flatnonzero(array != np.floor(array))[0])
-        raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
     if array.dtype.kind == "f":
+        odd = np.flatnonzero(array != np.floor(array))
+        if odd.size:
+            row = odd[0]
+            raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
         array = array.astype(np.int64)
     names, codes = np.unique(array, return_inverse=True)
     codes = codes.reshape(-1)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
-    rows = tuple(_as_slice(order[a:b]) for a, b in pairwise(bounds))
-    return Groups(tuple(names.tolist()), rows, codes, aggregate)
-
-
-def _as_slice(rows: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """Return contiguous rows as a slice, which copies nothing."""
-    whole = int(rows[-1]) - int(rows[0]) + 1 == len(rows)
-    return slice(int(rows[0]), int(rows[-1]) + 1) if whole else rows
+    rows: list[slice | NDArray[np.intp]] = []
+    for part in (order[a:b] for a, b in pairwise(bounds)):
+        first, last = int(part[0]), int(part[-1])
+        rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
+    return Groups(tuple(names.tolist()), tuple(rows), codes, aggregate)
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
     """Return the function that aggregates the scores of groups to one value."""
-    share = {"min": 0.0, "median": 0.5, "pooled": math.nan, "mean": math.nan}.get(aggregate, -1.0)
+    shares = {"min": 0.0, "median": 0.5, "pooled": None, "mean": None}
+    share = shares.get(aggregate, math.nan)  # the quantile; None for the mean
     if matched := _QUANTILE.fullmatch(str(aggregate)):
-        try:
+        with suppress(ValueError):
             share = float(matched[1])
-        except ValueError:
-            share = -1.0
-    if not (0.0 <= share <= 1.0 or math.isnan(share)) or str(aggregate) == "quantile(nan)":
+    if share is not None and not 0.0 <= share <= 1.0:
         raise DataError(
             f"aggregate is {aggregate!r}; choose 'pooled', 'min', 'mean', 'median' or "
             f"'quantile(q)' with q from 0 to 1"
         )
 
     def summarize(values: Sequence[float]) -> float:
-        if math.isnan(share):
+        if share is None:
             return math.fsum(values) / len(values)
         ordered = sorted(values)
         place = share * (len(ordered) - 1)
         low, part = int(place), place - int(place)
         if not part:
             return ordered[low]
-        # Weights keep infinite scores infinite, where inf - inf would be NaN. Rounding could move
-        # the quantile outside of its two neighbours.
+        # Weighted, because a difference of infinite scores would be NaN; clipped, because rounding
+        # could move the quantile outside of its two neighbours.
         between = ordered[low] * (1 - part) + ordered[low + 1] * part
         return min(max(between, ordered[low]), ordered[low + 1])
 
@@ -105,95 +100,67 @@ def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
 def evaluate_groups(
     groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
-    """Compute metrics for every group and for all rows together.
+    """Compute metrics as :func:`evaluate`, also for every group; ``details`` has those scores.
 
-    Parameters
-    ----------
-    groups : Groups
-        Of the rows of `inputs`.
-    inputs, requests, settings
-        As :func:`evaluate` takes them.
-
-    Returns
-    -------
-    results : dict
-        As :func:`evaluate` returns them, with the scores of groups in ``details``.
-
-    Raises
-    ------
-    DataError, DtypeError
-        If the rows of a group are invalid; the message names the group.
+    Errors of invalid rows name the group.
     """
     inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
     by_source = requests_by_source(requests)
     by_source.pop("none", None)
-    found: dict[str, dict[int | str, Score]] = {name: {} for name in requests}
-    failed: dict[str, dict[int | str, Exception]] = {name: {} for name in requests}
+    by_group: dict[str, dict[int | str, Score | Exception]] = {name: {} for name in requests}
     total: dict[str, Stats] = {}
     for group, rows in zip(groups.names, groups.rows, strict=True):
         part = inputs.take(rows)
         try:
-            states = {
-                source: accumulate(part, wanted, settings, source)
-                for source, wanted in by_source.items()
-            }
+            states = {key: accumulate(part, own, settings, key) for key, own in by_source.items()}
         except TransferabilityError as error:
-            text = f"group {group!r}, rows counted within it: {error}"
-            raise type(error)(text) from error
+            raise type(error)(f"group {group!r}, rows counted within it: {error}") from error
         if pooling:
-            for source, own in states.items():
-                total[source] = total[source] + own if source in total else own
+            for source, stats in states.items():
+                total[source] = total[source] + stats if source in total else stats
         results: Mapping[str, Score | Exception]
         try:
-            # A column that does not vary in this group is no target in it.
-            target = part.target.without_constant()
-            if target is part.target:
-                results = evaluate(part, requests, settings, states=states)
-            else:
-                results = evaluate(replace(part, target=target), requests, settings)
+            target = part.target.without_constant()  # of the columns that vary in this group
+            varied = target is part.target  # else the statistics are of other targets
+            part = replace(part, target=target)
+            results = evaluate(part, requests, settings, states=states if varied else None)
         except TransferabilityError as error:
             results = dict.fromkeys(requests, error)
         for name, result in results.items():
-            if isinstance(result, Score):
-                found[name][group] = result
-            else:
-                failed[name][group] = result
+            by_group[name][group] = result
     overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
     return {
-        name: _combine(overall.get(name), found[name], failed[name], inputs, groups, options)
+        name: _combine(overall.get(name), by_group[name], inputs, groups.aggregate, options)
         for name, options in requests.items()
     }
 
 
 def _combine(
     overall: Score | Exception | None,
-    found: ByGroup,
-    failed: Mapping[int | str, Exception],
+    by_group: Mapping[int | str, Score | Exception],
     inputs: Inputs,
-    groups: Groups,
+    aggregate: str,
     options: Mapping[str, Any],
 ) -> Score | Exception:
-    """Add the scores of groups to that of all rows, or aggregate them to one score."""
+    """Add the scores of groups to the score of all rows, or aggregate them to one score."""
     if isinstance(overall, Exception):
         return overall
+    found = {group: result for group, result in by_group.items() if isinstance(result, Score)}
+    left_out = {group: str(error) for group, error in by_group.items() if group not in found}
     if overall is None and not found:
-        group, error = next(iter(failed.items()))
-        return DataError(f"no group has a score of its own; the first, {group!r}: {error}")
-    details: dict[str, Any] = {
-        "aggregate": groups.aggregate,
-        "per_group": dict(found),
-        "left_out": {group: str(error) for group, error in failed.items()},
-    }
+        group, reason = next(iter(left_out.items()))
+        return DataError(f"no group has a score of its own; the first, {group!r}: {reason}")
+    details = {"aggregate": aggregate, "per_group": found, "left_out": left_out}
     target = inputs.target
     general = (*target.warnings, *inputs.notes)
-    warnings = _warnings(found, details["left_out"], {*general})
+    warnings = _warnings(found, left_out, {*general})
     if overall is not None:
         return overall.replace(
             details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
         )
     first = next(iter(found.values()))
     return Score(
-        summary(groups.aggregate)([float(score) for score in found.values()]),
+        summary(aggregate)([float(score) for score in found.values()]),
         metric=first.metric,
         **{**target.facts(*target.counts()), "targets": ()},
         n_samples=target.n_samples,
@@ -205,8 +172,10 @@ def _combine(
     )
 
 
-def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[str]) -> list[str]:
-    """Count the groups without a score, and those with warnings that not all rows have."""
+def _warnings(
+    found: Mapping[int | str, Score], left_out: Mapping[int | str, str], general: set[str]
+) -> list[str]:
+    """Warn of groups without a score, and of groups with warnings of their own."""
     n_groups, warnings = len(found) + len(left_out), []
     if left_out:
         shown = [f"{group!r} ({reason})" for group, reason in left_out.items()][:_SHOWN]
@@ -215,8 +184,7 @@ def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[st
             f"{len(left_out)} of {n_groups} groups have no score of their own and were left out "
             f"of per_group: {'; '.join(shown)}{more}"
         )
-    warned = sum(1 for score in found.values() if {*score.warnings} - general)
-    if warned:
+    if warned := sum(1 for score in found.values() if {*score.warnings} - general):
         warnings.append(
             f"{warned} of {n_groups} groups have scores with warnings of their own, such as of a "
             f"single class; see per_group"
@@ -227,19 +195,9 @@ def _warnings(found: ByGroup, left_out: Mapping[int | str, str], general: set[st
 def pool_groups(
     pool: Callable[[Sequence[Any]], list[float]], scores: Sequence[Score]
 ) -> list[Score]:
-    """Compute a metric that is defined among models only, from their scores by group.
+    """Return scores with values of a metric that is defined among models only, also by group.
 
-    Parameters
-    ----------
-    pool : callable
-        ``MetricSpec.pool``: computes the values of several models from their scores.
-    scores : sequence of Score
-        Of one metric, one for each model.
-
-    Returns
-    -------
-    scores : list of Score
-        With values, also those in ``per_group``.
+    `pool` is ``MetricSpec.pool``, and computes the values of models from their `scores` of it.
     """
     per_group: list[dict[int | str, Score]] = [dict(score.per_group) for score in scores]
     for group in dict.fromkeys(group for own in per_group for group in own):
@@ -247,12 +205,10 @@ def pool_groups(
         values = pool([*own_scores.values()])
         for (i, score), value in zip(own_scores.items(), values, strict=True):
             per_group[i][group] = score.replace(value=value)
-    aggregate = scores[0].aggregate
-    totals = (
-        pool(scores)
-        if aggregate == "pooled"
-        else [summary(aggregate)([*map(float, own.values())]) for own in per_group]
-    )
+    if (aggregate := scores[0].aggregate) == "pooled":
+        totals = pool(scores)
+    else:
+        totals = [summary(aggregate)([*map(float, own.values())]) for own in per_group]
     return [
         score.replace(value=value, details={**score.details, "per_group": own})
         for value, score, own in zip(totals, scores, per_group, strict=True)

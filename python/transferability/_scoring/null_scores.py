@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._inputs.inputs import Inputs
 from .._metric.score import Score
@@ -18,7 +16,6 @@ from .evaluate import Requests
 __all__ = ["add_null_scores", "check_reference"]
 
 _SEED = 0  # of the permutations, so that repeated calls return the same baselines
-_BLOCK = 4096  # rows that are compared at a time
 
 Results = dict[str, Score | Exception]
 Run = Callable[[Inputs, Requests], Results]
@@ -37,35 +34,24 @@ def check_reference(reference: object) -> int:
 
 def add_null_scores(
     results: Results, inputs: Inputs, requests: Requests, run: Run, n_shuffles: int
-) -> Results:
-    """Return scores with the detail ``references``: mean and deviation under the null baselines.
+) -> None:
+    """Add the detail ``references`` to scores: their values for null baselines.
 
-    Parameters
-    ----------
-    results : dict
-        The scores, or exceptions, of `inputs`.
-    inputs : Inputs
-        With features in memory.
-    requests : mapping
-        Kernel options by metric.
-    run : callable
-        Computes scores of other inputs as those of `results` were computed.
-    n_shuffles : int
-        Number of label permutations.
+    `results` are of `inputs`, with features in memory. `run` computes the scores of the baselines:
+    `n_shuffles` permutations of the labels (mean and standard deviation), and constant features.
     """
-    rng = np.random.default_rng(_SEED)
-    shuffled: list[Results] = []
-    for _ in range(n_shuffles):
-        order = rng.permutation(inputs.target.n_samples)
-        views = tuple((name, view[order]) for name, view in inputs.label_embeddings)
-        permuted = replace(inputs, target=inputs.target.take(order), label_embeddings=views)
-        shuffled.append(_run_baseline(run, permuted, requests))
-    constant = _run_baseline(run, _make_constant(inputs), requests)
-    dead = None if inputs.features is None else _count_dead_columns(inputs.features)
-    scores: Results = {}
+    found: list[Results] = []
+    for baseline in _make_baselines(inputs, n_shuffles):
+        try:
+            found.append(run(baseline, requests))
+        except TransferabilityError:  # metrics refuse this baseline
+            found.append({})
+    *shuffled, constant = found
+    x = inputs.features
+    dead = None if x is None else int((x.min(axis=0) == x.max(axis=0)).sum())  # constant columns
     for name, result in results.items():
         if isinstance(result, Score):
-            values = np.array([_value(found.get(name)) for found in shuffled])
+            values = np.array([_value(scores.get(name)) for scores in shuffled])
             references = {
                 "shuffles": n_shuffles,
                 "shuffled": float(values.mean()),
@@ -73,39 +59,25 @@ def add_null_scores(
                 "constant": _value(constant.get(name)),
                 "dead_columns": dead,
             }
-            result = result.replace(details={**result.details, "references": references})
-        scores[name] = result
-    return scores
-
-
-def _run_baseline(run: Run, inputs: Inputs, requests: Requests) -> Results:
-    """Compute scores of a baseline; without any where it has no value."""
-    try:
-        return run(inputs, requests)
-    except TransferabilityError:
-        return {}
+            details = {**result.details, "references": references}
+            results[name] = result.replace(details=details)
 
 
 def _value(score: object) -> float:
     return float(score) if isinstance(score, Score) else float("nan")
 
 
-def _make_constant(inputs: Inputs) -> Inputs:
-    """Return inputs whose features and source outputs are the same in every row."""
-    n_samples, probs = inputs.target.n_samples, inputs.source_probs
-    return replace(
+def _make_baselines(inputs: Inputs, n_shuffles: int) -> Iterator[Inputs]:
+    """Iterate over inputs with permuted labels, then with the same features in every row."""
+    rng = np.random.default_rng(_SEED)
+    for _ in range(n_shuffles):
+        order = rng.permutation(inputs.target.n_samples)
+        views = tuple((name, view[order]) for name, view in inputs.label_embeddings)
+        yield replace(inputs, target=inputs.target.take(order), label_embeddings=views)
+    n_samples, probs, ids = inputs.target.n_samples, inputs.source_probs, inputs.source_labels
+    yield replace(
         inputs,
         features=None if inputs.features is None else np.ones((n_samples, 1)),
-        source_probs=None
-        if probs is None
-        else np.full(probs.shape, 1 / probs.shape[1], dtype=np.float64),
-        source_labels=None if inputs.source_labels is None else np.zeros(n_samples, dtype=np.int64),
+        source_probs=None if probs is None else np.full(probs.shape, 1 / probs.shape[1]),
+        source_labels=None if ids is None else np.zeros_like(ids),
     )
-
-
-def _count_dead_columns(features: NDArray[Any]) -> int:
-    """Count the columns that are the same in every row."""
-    alike = np.ones(features.shape[1], dtype=bool)
-    for start in range(0, len(features), _BLOCK):
-        alike &= (features[start : start + _BLOCK] == features[:1]).all(axis=0)
-    return int(alike.sum())

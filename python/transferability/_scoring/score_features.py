@@ -39,22 +39,16 @@ def score(
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features), FeatureSource, or None
-        As in :func:`transferability.logme`. A source from
-        :func:`transferability.io.open_features` is read in blocks where statistics are enough.
-        None for metrics that read no features.
+        As in :func:`transferability.logme`. A large source from
+        :func:`transferability.io.open_features` is read in blocks if statistics are enough. None
+        for metrics that read no features.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         As in :func:`transferability.logme`. None for the labels of a FeatureSource, and for
         metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         A name, several names, or "all" for every metric that applies.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        What the labels are. "auto" decides; ``Score.task_note`` states the decision.
-    precision : {"double", "single"}, default="double"
-        Of the products of float32 features.
-    method : {"auto", "tridiagonal", "svd"}, default="auto"
+    task, precision, method, n_threads
         As in :func:`transferability.logme`.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
     source_probs : array-like of shape (n_samples, n_source_classes), optional
         Class probabilities from the source model's own head for the same rows.
     source_labels : array-like of shape (n_samples,), optional
@@ -67,8 +61,8 @@ def score(
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
         these scores; ``Score.left_out`` has the reason for each group without one.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
-        How the value is computed: the score of all rows together, or this statistic of the
-        groups' scores, with a number from 0 to 1 for q.
+        The value: the score of all rows together, or this statistic of the groups' scores, with a
+        number from 0 to 1 for q.
     reference : int, default=0
         Null baselines: also score this many random permutations of the labels, and features
         that are the same in every row. ``Score.references`` has the results, and
@@ -105,14 +99,13 @@ def score(
     requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
     settings = Settings(precision, method, n_threads)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
-    n_shuffles = check_reference(reference)
-    if n_shuffles:
+    if n_shuffles := check_reference(reference):
         inputs = inputs.in_memory()
     run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
     results = run(inputs, requests, settings)
     if n_shuffles:
         run = functools.partial(run, settings=settings)
-        results = add_null_scores(results, inputs, requests, run, n_shuffles)
+        add_null_scores(results, inputs, requests, run, n_shuffles)
     for name, result in results.items():
         if spec_of(name).pool is not None and isinstance(result, Score):
             results[name] = result.with_warning(
@@ -125,7 +118,7 @@ def score(
 def score_one(
     metric: str, features: object, labels: object, options: Mapping[str, Any], **common: Any
 ) -> Score:
-    """Compute one metric; every metric's own function calls this."""
+    """Compute one metric; the public function of every metric calls this."""
     result = score(features, labels, metric, **common, **options)
     assert isinstance(result, Score)
     return result

@@ -1,4 +1,4 @@
-"""Import and export sufficient statistics: moments of features and labels as plain arrays."""
+"""Import and export sufficient statistics: sums of powers of features and labels, as arrays."""
 
 from __future__ import annotations
 
@@ -33,31 +33,23 @@ def export_moments(inner: _core.Stats, target: Target, n_threads: int) -> dict[s
 
 
 def import_moments(moments: object) -> tuple[_core.Stats, Target]:
-    """Validate moments from elsewhere; return them as statistics with a description of the labels.
-
-    Raises
-    ------
-    DataError, DtypeError
-        As ``Stats.from_moments``.
-    """
+    """Convert moments to statistics and a description of the labels; see ``Stats.from_moments``."""
     checked = _check_moments(moments)
     assert isinstance(moments, Mapping), "checked"
     target = _read_target(moments, checked)
     return _core.from_moments(checked), target
 
 
-def _check_moments(moments: object, task: str | None = None) -> dict[str, Any]:
+def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     """Check names, types and shapes; the native module checks the numbers.
 
-    `task` is given for the moments of one class, which have no response.
+    With `of_class` they are the moments of one class, without labels.
     """
     if not isinstance(moments, Mapping):
         raise DtypeError(f"moments must be a mapping, not {type(moments).__name__}")
-    unknown = sorted(map(str, set(moments) - _KNOWN))
-    if unknown:
+    if unknown := sorted(map(str, set(moments) - _KNOWN)):
         raise DataError(f"moments have unknown keys: {', '.join(unknown)}")
-    is_class = task is not None
-    task = moments.get("task") if task is None else task
+    task = UNLABELLED if of_class else moments.get("task")
     if task not in (*TASKS, UNLABELLED):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
         raise DataError(f"moments['task'] is {task!r}; choose {choices}")
@@ -72,22 +64,22 @@ def _check_moments(moments: object, task: str | None = None) -> dict[str, Any]:
         **{name: _array(moments, name, (d,)) for name in ("shift", "sum", "cubic")},
         "scatter": _array(moments, "scatter", (d, d)),
     }
-    if is_class:
+    if of_class:
         return checked
     if task == "classification":
         return checked | _check_classes(moments, d)
     if moments.get("by_class") is not None:
-        checked["by_class"] = {}  # no classes; merging needs the same kind on both sides
+        checked["by_class"] = {}  # class scatters are on, without classes: merging compares this
     if task == UNLABELLED:
         return checked
     k = _array(moments, "target_shift").size
-    of_targets = ("target_shift", "target_sum", "target_square")
-    checked |= {name: _array(moments, name, (k,)) for name in of_targets}
-    return {**checked, "cross": _array(moments, "cross", (d, k))}
+    sums = ("target_shift", "target_sum", "target_square")
+    checked |= {name: _array(moments, name, (k,)) for name in sums}
+    return checked | {"cross": _array(moments, "cross", (d, k))}
 
 
 def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:
-    """Describe the labels, as the first block of rows would."""
+    """Return the Target without rows, as after the first block of rows."""
     task = moments["task"]
     note = str(moments.get("note", f"{task}, as the moments say"))
     if task == "classification":
@@ -97,11 +89,10 @@ def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Targ
         return Target(task, note, names=() if named else None, boolean=boolean)
     if task == UNLABELLED:
         return Target(task, note)
-    columns = tuple(moments.get("columns", range(len(checked["target_shift"]))))
-    if len(columns) != len(checked["target_shift"]):
-        raise DataError(
-            f"moments['columns'] names {len(columns)} targets, of {len(checked['target_shift'])}"
-        )
+    n_targets = len(checked["target_shift"])
+    columns = tuple(moments.get("columns", range(n_targets)))
+    if len(columns) != n_targets:
+        raise DataError(f"moments['columns'] names {len(columns)} targets, of {n_targets}")
     return Target(task, note, columns=columns)
 
 
@@ -110,9 +101,8 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
     if classes is None or isinstance(classes, str):
         raise DataError("moments['classes'] must be the classes, integers or strings")
     classes = [c.item() if isinstance(c, np.generic) else c for c in classes]
-    if not all(isinstance(c, str) for c in classes) and not all(
-        isinstance(c, int) and -(2**63) <= c < 2**63 for c in classes
-    ):
+    integers = all(isinstance(c, int) and -(2**63) <= c < 2**63 for c in classes)
+    if not integers and not all(isinstance(c, str) for c in classes):
         raise DataError("moments['classes'] must be all 64-bit integers or all strings")
     checked = {
         "classes": classes,
@@ -124,11 +114,11 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
         return checked
     if not isinstance(by_class, Mapping):
         raise DtypeError("moments['by_class'] must map each class to its moments")
-    return {**checked, "by_class": {c: _check_moments(m, UNLABELLED) for c, m in by_class.items()}}
+    return {**checked, "by_class": {c: _check_moments(m, True) for c, m in by_class.items()}}
 
 
 def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:
-    """Return an entry as float64, contiguous if a shape is asked for."""
+    """Return an entry as float64; with `shape`, check it and return a contiguous array."""
     if moments.get(name) is None:
         raise DataError(f"moments have no {name!r}")
     try:

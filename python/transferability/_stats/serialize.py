@@ -1,4 +1,4 @@
-"""Serialize statistics: the sums as bytes with a checksum, the facts about them as JSON."""
+"""Serialize statistics: the sums as bytes with a checksum, their description as JSON."""
 
 from __future__ import annotations
 
@@ -13,46 +13,26 @@ __all__ = ["Facts", "from_bytes", "to_bytes", "to_json"]
 
 
 class Facts(NamedTuple):
-    """The part of a ``Stats`` that is no sum.
+    """The attributes of a ``Stats`` beside its sums."""
 
-    Attributes
-    ----------
-    asked : str
-        The task as the user passed it, which may be "auto".
-    target : Target or None
-        Description of the labels, without rows; None before the first block.
-    warnings : tuple of str
-        Warnings about the rows and labels so far.
-    seconds : float
-        Time spent on accumulation.
-    """
-
-    asked: str
-    target: Target | None
+    asked: str  # the task as the user passed it, which may be "auto"
+    target: Target | None  # without rows; None before the first block
     warnings: tuple[str, ...]
-    seconds: float
+    seconds: float  # spent on accumulation
 
 
 def to_bytes(inner: _core.Stats, facts: Facts) -> bytes:
-    """Write statistics and the facts about them as bytes, without pickle."""
+    """Serialize statistics and their description, without pickle."""
     return _core.to_bytes(inner, json.dumps(to_json(facts)))
 
 
 def from_bytes(data: object) -> tuple[_core.Stats, Facts]:
-    """Read the result of :func:`to_bytes`, bit for bit.
-
-    Raises
-    ------
-    DataError
-        If the bytes are cut short, altered, of a newer version, or of another format.
-    DtypeError
-        If `data` is not bytes.
-    """
+    """Read the result of :func:`to_bytes`, bit for bit; see ``Stats.from_bytes``."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise DtypeError(f"data must be bytes, not {type(data).__name__}")
     inner, notes = _core.from_bytes(bytes(data))
     try:
-        return inner, _from_json(inner, **json.loads(notes))
+        return inner, _from_json(inner, json.loads(notes))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(
             f"this is no usable file of statistics: its notes do not fit them ({error})"
@@ -62,49 +42,29 @@ def from_bytes(data: object) -> tuple[_core.Stats, Facts]:
 def to_json(facts: Facts) -> dict[str, Any]:
     """Return the facts as plain Python for ``json.dumps``."""
     target = facts.target
-    described = None
-    if target is not None:
-        described = {
-            "task": target.task,
-            "note": target.note,
-            "columns": target.columns,
-            "named": target.names is not None,
-            "warnings": target.warnings,
-            "boolean": target.boolean,
-            "rows": target.rows,
-        }
-    return {
-        "asked": facts.asked,
-        "target": described,
-        "warnings": facts.warnings,
-        "seconds": facts.seconds,
-    }
+    if target is None:
+        return facts._asdict()
+    names = ("task", "note", "columns", "warnings", "boolean", "rows")
+    described = {name: getattr(target, name) for name in names}
+    return {**facts._asdict(), "target": {**described, "named": target.names is not None}}
 
 
-def _from_json(
-    inner: _core.Stats,
-    *,
-    asked: str,
-    target: dict[str, Any] | None,
-    warnings: list[str],
-    seconds: float,
-) -> Facts:
-    """Check facts from a file against the statistics that they describe."""
+def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
+    """Read facts from JSON, and check them against the statistics that they describe."""
+    target: Any
+    asked, target, warnings, seconds = Facts(**notes)
     if asked not in ("auto", *TASKS, UNLABELLED):
         raise ValueError(f"a task of {asked}")
     if (target is None) != (inner.n_features == 0):
         raise ValueError("rows without labels or labels without rows")
-    read = None if target is None else _read_target(target)
-    if read is not None and (
-        read.task not in (*TASKS, UNLABELLED)
-        or (read.task == "classification") != (inner.classes is not None)
-    ):
-        raise ValueError(f"a task of {read.task}")
+    read = None
+    if target is not None:
+        columns, names = target.pop("columns"), () if target.pop("named") else None
+        target["columns"] = None if columns is None else tuple(columns)
+        target["warnings"] = tuple(target["warnings"])
+        read = Target(names=names, **target)
+        if read.task not in (*TASKS, UNLABELLED) or (
+            (read.task == "classification") != (inner.classes is not None)
+        ):
+            raise ValueError(f"a task of {read.task}")
     return Facts(asked, read, tuple(map(str, warnings)), float(seconds))
-
-
-def _read_target(described: dict[str, Any]) -> Target:
-    columns, named = described.pop("columns"), described.pop("named")
-    described["columns"] = None if columns is None else tuple(columns)
-    described["warnings"] = tuple(described["warnings"])
-    return Target(names=() if named else None, **described)

@@ -11,13 +11,14 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
+from .._inputs.inputs import Inputs
 from .._inputs.target import TASKS, UNLABELLED, Target, read_target
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
@@ -28,29 +29,27 @@ from ..errors import DataError, DtypeError
 from .moments import export_moments, import_moments
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
-if TYPE_CHECKING:
-    from .._inputs.inputs import Inputs
-
 __all__ = ["PRECISIONS", "Stats"]
 
 PRECISIONS = ("double", "single")
-#: Limits of the SVD that method="auto" may add: about one second of multiplications, and 8 MB.
+#: Limits of the SVD that method="auto" may add: multiplications (about a second), and entries of
+#: the features (8 MB).
 _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
 
 
 class Stats:
-    """Statistics of features and labels, from which metrics are computed.
+    """Mergeable sufficient statistics of features and labels, from which metrics are computed.
 
-    While there are at most as many rows as columns, the rows themselves are held; after that,
-    their scatter matrix. That is never more than ``min(n_samples, n_features) * n_features``
-    numbers. Any split into blocks and any order of merging gives the same scores, up to rounding.
+    They hold the rows while there are at most as many rows as columns, and the scatter matrix from
+    then on: at most ``min(n_samples, n_features) * n_features`` numbers. Every split into blocks
+    and every order of merging gives the same scores, up to rounding.
 
     Parameters
     ----------
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto" decides at the first block, as :func:`transferability.logme` does, and keeps it.
     precision : {"double", "single"}, default="double"
-        Of the products of float32 features.
+        Precision of the products of float32 features.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads` at each call.
     class_scatters : bool, default=False
@@ -137,36 +136,31 @@ class Stats:
         return self._inner.nbytes
 
     def __sizeof__(self) -> int:
-        """Include the native part, which schedulers that move or spill objects need to know."""
+        """Include the native part; schedulers decide by this size what to move or spill."""
         return super().__sizeof__() + self.nbytes
 
     def __repr__(self) -> str:
-        """Show the task, shape and size."""
         return (
             f"Stats(task={self.task!r}, n_samples={self.n_samples}, n_features="
             f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
         )
 
     def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
-        """Add a block of rows.
+        """Add a block of rows, and return the same object.
 
         Parameters
         ----------
         features : array-like of shape (n_samples, n_features)
             As in :func:`transferability.logme`; one row is enough.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Classes may appear in any block.
+            Each block may have any of the classes, also new ones.
         sample_weight : array-like of shape (n_samples,), optional
             Integers; a weight of k is the same as repeating its row k times.
-
-        Returns
-        -------
-        self : Stats
 
         Raises
         ------
         DataError, DtypeError
-            As :func:`transferability.logme`; the statistics are then as before the call.
+            As :func:`transferability.logme`; the statistics are then unchanged.
         """
         array, notes = as_features(features)
         target = read_target(labels, self.task)
@@ -202,14 +196,9 @@ class Stats:
         self._seconds += time.perf_counter() - start
 
     def reset(self) -> Stats:
-        """Remove all rows; a task that was decided from labels becomes "auto" again.
-
-        Returns
-        -------
-        self : Stats
-        """
+        """Remove all rows, and return the same object; a decided task becomes "auto" again."""
         inner = self._inner
-        self.__init__(  # type: ignore[misc]  # as new
+        self.__init__(  # type: ignore[misc]
             self._asked, inner.precision, self._n_threads, class_scatters=inner.class_scatters
         )
         return self
@@ -221,27 +210,16 @@ class Stats:
     __copy__ = copy
 
     def __deepcopy__(self, memo: dict[int, object]) -> Stats:
-        """Return an independent copy."""
         return self.copy()
 
     def merge(self, other: Stats) -> Stats:
-        """Return the statistics of both sets of rows; ``a + b`` is the same.
-
-        Parameters
-        ----------
-        other : Stats
-            Of the same number of features and the same task.
-
-        Returns
-        -------
-        merged : Stats
-            A new object; neither input changes.
+        """Return the statistics of both sets of rows, as a new object; ``a + b`` is the same.
 
         Raises
         ------
         DataError, DtypeError
-            If `other` is not a Stats, or differs in task, shape, kind of classes, precision or
-            class scatters.
+            If `other` is not a Stats, or differs in task, number of features, kind of classes,
+            columns of targets, precision or class scatters.
         """
         self._check_mergeable(other)
         if self._target is None or other._target is None:
@@ -259,24 +237,14 @@ class Stats:
 
     @classmethod
     def merge_all(cls, states: Iterable[Stats]) -> Stats:
-        """Merge any number of statistics; the result is the same bit for bit in any order.
+        """Merge one or more statistics to a new object, which is bit-identical in any order.
 
-        They are sorted by a digest of their content and merged in pairs.
-
-        Parameters
-        ----------
-        states : iterable of Stats
-            At least one; none changes.
-
-        Returns
-        -------
-        merged : Stats
-            A new object.
+        They are sorted by a digest of their content, and merged pairwise along a balanced tree.
 
         Raises
         ------
-        DataError
-            If there are none, or they differ in task, shape or kind.
+        DataError, DtypeError
+            If there are none, or as :meth:`merge`.
         """
         if isinstance(states, Stats):
             raise DtypeError("merge_all takes a list of Stats, not one Stats; call it with [stats]")
@@ -292,16 +260,7 @@ class Stats:
     def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
-        Parameters
-        ----------
-        metrics : str or sequence of str
-            A name, several, or "all" for those that apply.
-        **options
-            Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
-
-        Returns
-        -------
-        score : Score, or Scores for several metrics
+        `metrics`, `options` and the result are as in :func:`transferability.score`.
 
         Raises
         ------
@@ -321,7 +280,6 @@ class Stats:
         raise AttributeError(f"Stats has no {name!r}")
 
     def __dir__(self) -> list[str]:
-        """List the metrics too."""
         served = {name for name, spec in metric_specs().items() if spec.reads_statistics_only}
         return sorted({*super().__dir__(), *served})
 
@@ -331,20 +289,11 @@ class Stats:
         method: str = "tridiagonal",
         inputs: Inputs | None = None,
     ) -> dict[str, Score | Exception]:
-        """Compute metrics with their kernel options; for internal use.
+        """Compute metrics with the kernel options of ``plan``; for internal use.
 
-        A metric that fails is returned as its exception.
-
-        Parameters
-        ----------
-        requests : mapping
-            Kernel options by metric, as ``plan`` returns them.
-        method : {"tridiagonal", "svd", "auto"}
-            With features in `inputs`, "svd" decomposes these, and "auto" does so for metrics of
-            which statistics carry less than nine digits, if it takes about a second and 32 MB at
-            most.
-        inputs : Inputs, optional
-            The same rows, for metrics that read more than statistics.
+        A metric that fails is returned as its exception. `inputs` has the same rows, for metrics
+        that read more than statistics. `method` "svd" decomposes its features. "auto" does so for
+        small features, if the statistics determine fewer than nine digits of a metric.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -352,14 +301,12 @@ class Stats:
         n_threads = resolve_threads(self._n_threads)
         arrays = None if inputs is None else inputs.native()
         n_samples, n_features = self.n_samples, self.n_features
-        results: dict[str, Any] = {}
-        native: dict[str, dict[str, Any]] = {}
-        for name, options in requests.items():
-            spec = spec_of(name)
-            if spec.is_native:
-                native[name] = options
-            else:
-                results[name] = spec.run(self, options, n_threads)
+        native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+        results: dict[str, Any] = {
+            name: spec_of(name).run(self, options, n_threads)
+            for name, options in requests.items()
+            if name not in native
+        }
         if native and method != "svd":
             found = self._inner.compute(list(native.items()), n_threads, arrays)
             results.update(zip(native, found, strict=True))
@@ -385,14 +332,14 @@ class Stats:
         Returns
         -------
         moments : dict
-            "task", "note", "precision", "n_samples"; about the "shift" s (D,), over rows x of
-            weight w: "sum" Σ w (x − s) (D,), "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic"
-            Σ w ‖x − s‖² (x − s) (D,), "quartic" Σ w ‖x − s‖⁴, and "largest", an upper bound of
-            all |x − s|. For classes: "classes", sorted, "class_counts" (C,), "class_sums"
-            Σ w (x − s) (C, D), and "by_class", the moments of each, where class scatters are
-            kept. For targets y about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
+            Always "task", "note", "precision" and "n_samples".
+            Of features x with weights w, about the "shift" s (D,): "sum" Σ w (x − s) (D,),
+            "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
+            Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
+            Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
+            and with class scatters "by_class", the moments of each class.
+            Of targets y, about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
             "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
-            The scatter is computed where rows are held.
 
         Raises
         ------
@@ -412,25 +359,21 @@ class Stats:
 
     @classmethod
     def from_moments(cls, moments: Mapping[str, Any]) -> Stats:
-        """Make statistics from sufficient statistics that were accumulated elsewhere.
+        """Convert moments that were accumulated elsewhere to statistics.
 
         Parameters
         ----------
         moments : mapping
             As :meth:`moments` returns them. "precision" ("double"), "note", "columns" and
             "by_class" are optional. Sums of float32 products have "precision" "single". Classes
-            without rows are dropped.
-
-        Returns
-        -------
-        stats : Stats
-            It holds the scatter, also of fewer rows than features.
+            without rows are dropped. The scatter is held, even of fewer rows than features.
 
         Raises
         ------
         DataError, DtypeError
             If an entry is missing, of another shape or not finite, or if no rows can have such
-            moments: an asymmetric scatter, counts that do not add up, sums beyond their squares.
+            moments: an asymmetric scatter, counts that do not add up, or sums larger than their
+            squares allow.
 
         Examples
         --------
@@ -445,12 +388,9 @@ class Stats:
         return stats
 
     def to_bytes(self) -> bytes:
-        """Serialize everything but the number of threads, without pickle.
+        """Serialize everything but the number of threads, with a checksum and without pickle.
 
-        Returns
-        -------
-        data : bytes
-            About `nbytes`, half of that for a scatter, with a checksum.
+        The length is about `nbytes`, or half of it if a scatter is held.
         """
         return to_bytes(self._inner, self._facts())
 
@@ -458,20 +398,12 @@ class Stats:
     def from_bytes(cls, data: bytes) -> Stats:
         """Read the result of :meth:`to_bytes`, bit for bit.
 
-        Parameters
-        ----------
-        data : bytes
-            All of it.
-
-        Returns
-        -------
-        stats : Stats
+        No code in the bytes is executed, and the memory used is proportional to their length.
 
         Raises
         ------
         DataError
-            If the bytes are cut short, altered, of a newer version, or of another format. Nothing
-            in them is executed, and no more memory is taken than their length explains.
+            If the bytes are cut short, altered, of a newer version, or of another format.
         DtypeError
             If `data` is not bytes.
         """
@@ -482,20 +414,15 @@ class Stats:
         return stats
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the statistics to one file, by an atomic write.
+        """Write the statistics to a file by an atomic write.
 
-        A temporary file beside it is flushed to disk and renamed. After an error or a crash the
-        path holds the earlier file or the new one, complete.
-
-        Parameters
-        ----------
-        path : str or path-like
-            Name of the file; the command line expects the suffix ``.stats``.
+        After an error or a crash the path holds the earlier file or the new one, complete. The
+        command line expects the suffix ``.stats``.
 
         Raises
         ------
         OSError
-            If it cannot be written, with the reason; an earlier file is unchanged.
+            If the file cannot be written, with the reason.
 
         Examples
         --------
@@ -512,23 +439,12 @@ class Stats:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Stats:
-        """Read statistics that :meth:`save` wrote, bit for bit.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-
-        Returns
-        -------
-        stats : Stats
+        """Read a file that :meth:`save` wrote, bit for bit.
 
         Raises
         ------
-        DataError
-            If the file is cut short, altered, of a newer version, or of another format.
-        OSError
-            If it cannot be read.
+        DataError, OSError
+            As :meth:`from_bytes`, or if the file cannot be read.
         """
         data = Path(path).read_bytes()
         try:
@@ -537,18 +453,17 @@ class Stats:
             raise DataError(f"{os.fspath(path)}: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as bytes."""
         return type(self).from_bytes, (self.to_bytes(),)
 
     def _facts(self) -> Facts:
         return Facts(self._asked, self._target, self._warnings, self._seconds)
 
     def _digest(self) -> tuple[bytes, str]:
-        """Return the order of merging; the facts decide between equal sums."""
+        """Return the key by which ``merge_all`` sorts; the facts break ties of equal sums."""
         return _core.digest(self._inner), repr(to_json(self._facts()))
 
     def _with(self, inner: _core.Stats) -> Stats:
-        """Return statistics of the same description with other sums."""
+        """Return statistics with the same description and other sums."""
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _inner=inner)
         return twin
@@ -559,7 +474,7 @@ class Stats:
             self._warnings = tuple(dict.fromkeys((*self._warnings, *warnings)))
 
     def _check_mergeable(self, other: object) -> None:
-        """Raise if the tasks or the columns of the labels differ; native code checks the rest."""
+        """Raise if tasks or columns of targets differ; the native module checks the rest."""
         if not isinstance(other, Stats):
             raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
         if self.task != other.task and "auto" not in (self.task, other.task):
@@ -567,16 +482,13 @@ class Stats:
         self._check_columns(other._target)
 
     def _check_columns(self, target: Target | None) -> None:
-        """Raise if target columns have other names or another order than those so far.
-
-        Their sums would otherwise be added to those of other targets.
-        """
+        """Raise if target columns differ in name or order, so that wrong sums would be added."""
         held = None if self._target is None else self._target.columns
         new = None if target is None else target.columns
         if held is None or new is None or len(held) != len(new) or held == new:
-            return  # the native module refuses other widths
+            return  # the native module refuses another number of columns
         if tuple(range(len(held))) in (held, new):
-            return  # one comes from an array, whose columns have no names
+            return  # one side was an array, whose columns have no names
         raise DataError(
             f"the columns of the labels are {', '.join(map(str, new))}, and these statistics "
             f"hold {', '.join(map(str, held))}; give the same columns in the same order"
@@ -584,7 +496,7 @@ class Stats:
 
 
 def _merge_pairs(parts: Sequence[Stats]) -> Stats:
-    """Merge along a balanced tree; about log2 of the number of parts are alive at a time."""
+    """Merge along a balanced tree, which keeps about log2(len(parts)) results in memory."""
     if len(parts) == 1:
         return parts[0].copy()
     half = len(parts) // 2
@@ -592,13 +504,15 @@ def _merge_pairs(parts: Sequence[Stats]) -> Stats:
 
 
 def _better(first: Any, second: Any) -> Any:
-    """Return the outcome with the smaller rounding error; a value rather than an exception."""
-    if first is None or isinstance(first, Exception) or isinstance(second, Exception):
-        return second if first is None or not isinstance(second, Exception) else first
+    """Return the outcome with the smaller rounding error, and a value before an exception."""
+    if first is None or (isinstance(first, Exception) and not isinstance(second, Exception)):
+        return second
+    if isinstance(second, Exception):
+        return first
     errors = [np.max(outcome["details"].get("rounding", 0.0)) for outcome in (first, second)]
     return first if errors[0] < errors[1] else second
 
 
 def _is_open(outcome: Any) -> bool:
-    """Return whether a metric is still to be computed, or carries less than nine digits."""
+    """Return whether a metric is not computed yet, or has fewer than nine certain digits."""
     return outcome is None or (not isinstance(outcome, Exception) and not outcome["exact"])

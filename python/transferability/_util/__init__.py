@@ -1,1 +1,1 @@
-"""Helpers that know nothing of metrics: threads, optional packages, files, text, progress."""
+"""General helpers: threads, optional dependencies, atomic files, cache, CSV, progress, memory."""

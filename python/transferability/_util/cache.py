@@ -4,18 +4,18 @@ An entry is a folder ``<root>/v1/<key>`` with files and ``meta.json``, which des
 and has the checksum of every file. Three rules make it safe under crashes and concurrent use:
 
 - **Keys are hashes of content**: of weights, preprocessing, options and data, without names, paths
-  and dates. A result cannot be found under the key of another computation.
-- **Writes are atomic.** An entry becomes visible when its complete ``meta.json`` is renamed into
-  place. The names of files contain their checksums, and files are never overwritten. A reader
-  sees the entry before or after a concurrent write, never a mixture; a process that is killed
-  while it writes leaves no visible entry.
-- **Reads are verified.** An entry whose checksum differs is removed and computed again.
+  and dates. Different computations have different keys.
+- **Writes are atomic.** An entry appears when its complete ``meta.json`` is renamed into place. The
+  names of files contain their checksums, and files are never overwritten. A reader sees the entry
+  before or after a concurrent write, and no entry of a process that was killed while writing.
+- **Reads are verified.** An entry with a wrong checksum is removed, and callers compute it again.
 
-Locks prevent two processes from computing the same result; safety does not depend on them.
+Locks only save work: they prevent two processes from computing the same result.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -23,19 +23,21 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MissingDependencyError
+from ..errors import DataError
+from .atomic_file import write_bytes
+from .optional import need
 
 __all__ = ["Cache", "Entry", "compute_key", "default_folder"]
 
 _VERSION = "v1"
 _META = "meta.json"
-_KEY_BYTES = 20
 _TRIES = 5
+_blake2b = functools.partial(hashlib.blake2b, digest_size=20)
 
 
 def default_folder() -> Path:
@@ -47,9 +49,9 @@ def default_folder() -> Path:
 
 
 def compute_key(facts: Mapping[str, Any]) -> str:
-    """Hash facts, which must be JSON values, to a key that is independent of their order."""
+    """Hash JSON values by name to a key; the order of the names does not matter."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES).hexdigest()
+    return _blake2b(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -97,42 +99,23 @@ class Entry:
 
 
 class Cache:
-    """A content-addressed cache in a folder.
+    """A content-addressed cache in the folder `root`, by default :func:`default_folder`.
 
-    Parameters
-    ----------
-    root : path, optional
-        Default: :func:`default_folder`. Created when the first entry is written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> cache = Cache(tempfile.mkdtemp())
-    >>> key = compute_key({"model": "a", "data": "b"})
-    >>> cache.get(key) is None
-    True
-    >>> cache.put(key, {"model": "a"}, {"text": b"hello"}).read("text")
-    b'hello'
+    The folder is created when the first entry is written.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
         self.root = default_folder() if root is None else Path(root).expanduser()
+        self._entries = self.root / _VERSION
         #: Descriptions of the damage of entries that were removed, by key.
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
 
-    @property
-    def _entries(self) -> Path:
-        return self.root / _VERSION
-
     def get(self, key: str, needs: tuple[str, ...] = ()) -> Entry | None:
-        """Return an entry that has the files `needs`, verified; remove a damaged entry.
+        """Return a verified entry; None if there is none, it lacks one of `needs`, or is damaged.
 
-        Returns
-        -------
-        entry : Entry or None
-            None if there is no such entry, it lacks a file, or it was damaged.
+        A damaged entry is removed.
         """
         entry = self._open(key)
         if entry is None or not set(needs) <= set(entry.files):
@@ -145,14 +128,7 @@ class Cache:
     def put(self, key: str, meta: Mapping[str, Any], files: Mapping[str, Any]) -> Entry:
         """Write an entry atomically, in place of an existing one.
 
-        Parameters
-        ----------
-        key : str
-            From :func:`compute_key`.
-        meta : mapping
-            Description, as JSON values.
-        files : mapping of str to bytes or ndarray
-            Contents by file name.
+        `meta` describes it in JSON values; `files` maps file names to bytes or arrays.
         """
         place = self._entries / key
         for attempt in range(_TRIES):
@@ -161,9 +137,7 @@ class Cache:
                 sums = {name: _write(place, name, content) for name, content in files.items()}
                 about = {**meta, "key": key, "created": time.time(), "files": sums}
                 text = json.dumps(about, indent=1, sort_keys=True).encode()
-                temporary = place / f".{uuid.uuid4().hex}"
-                temporary.write_bytes(text)
-                temporary.replace(place / _META)
+                write_bytes(place / _META, text)
                 return Entry(key, place, about)
             except FileNotFoundError:  # another process has removed the entry: try again
                 if attempt == _TRIES - 1:
@@ -186,9 +160,7 @@ class Cache:
 
     def keys(self) -> tuple[str, ...]:
         """Return the keys of all entries, sorted, including unreadable ones."""
-        with suppress(FileNotFoundError):
-            return tuple(sorted(p.name for p in self._entries.iterdir() if p.name[0] != "."))
-        return ()
+        return tuple(sorted(path.name for path in self._entries.glob("[!.]*")))
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over the entries with a readable description; files are not verified."""
@@ -209,18 +181,14 @@ class Cache:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold an inter-process lock; the operating system releases it if the holder dies."""
-        try:
-            from filelock import FileLock
-        except ImportError as error:  # comes with torch
-            raise MissingDependencyError(
-                "locking the cache needs filelock: pip install filelock"
-            ) from error
+        filelock = need("filelock", extra="torch", what="locking the cache")  # comes with torch
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}.lock"):
+        with filelock.FileLock(folder / f"{name}.lock"):
             yield
 
     def _open(self, key: str, tidy: bool = True) -> Entry | None:
+        """Read the description of an entry; with `tidy` remove it if that is unreadable."""
         place = self._entries / key
         try:
             meta = json.loads((place / _META).read_bytes())
@@ -259,7 +227,7 @@ def _write(place: Path, name: str, content: Any) -> dict[str, Any]:
 
 
 def _checksum(path: Path) -> str:
-    state = hashlib.blake2b(digest_size=_KEY_BYTES)
+    state = _blake2b()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             state.update(block)

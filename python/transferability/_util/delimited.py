@@ -8,38 +8,23 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from ..errors import DataError
 
-__all__ = [
-    "MISSING",
-    "DelimitedTable",
-    "format_csv",
-    "is_number",
-    "open_text",
-    "parse_numbers",
-    "read_rows",
-    "read_table",
-]
+__all__ = ["MISSING", "format_csv", "is_number", "open_text", "parse_numbers", "read_rows"]
+__all__ += ["read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
-#: Stricter than int() and float(), which also accept names such as 1_0.
+#: Stricter than int() and float(), which also accept texts such as 1_0.
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 
-class DelimitedTable(NamedTuple):
-    """The cells of a file: the first row as header, every other row as long as it."""
-
-    header: list[str]
-    rows: list[list[str]]
-
-
 @contextmanager
 def open_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """Open a UTF-8 file; errors of the file, its encoding and its ``csv`` syntax name it."""
+    """Open a UTF-8 file; a missing file, encoding and ``csv`` errors become a ``DataError``."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             yield file
@@ -65,11 +50,11 @@ def read_rows(
 
 def read_table(
     path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
-) -> DelimitedTable:
-    """Read a header, whose names are stripped, and the rows below it; empty lines are skipped.
+) -> tuple[list[str], list[list[str]]]:
+    """Read the header, whose names are stripped, and the rows below it; skip empty lines.
 
-    A row with more or fewer cells than the header is a ``DataError`` with the number of its line,
-    or in a file with comments of its entry, which counts neither comments nor empty lines.
+    Raises a ``DataError`` if a row has more or fewer cells than the header. It has the number of
+    the line or, in a file with comments, of the row among the rows with cells.
     """
     found = read_rows(path, delimiter, comment)
     header = [name.strip() for name in found[0][1]] if found else []
@@ -78,7 +63,7 @@ def read_table(
         if len(row) != len(header):
             where = f"line {line}" if comment is None else f"entry {entry}"
             raise DataError(f"{path}, {where}: {len(row)} values for {len(header)} columns")
-    return DelimitedTable(header, [row for _, row in rows])
+    return header, [row for _, row in rows]
 
 
 def is_number(text: str) -> bool:

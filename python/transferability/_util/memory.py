@@ -1,7 +1,4 @@
-"""Measure peak memory, recognise out-of-memory errors, and free memory: host and CUDA device.
-
-torch is consulted only where something else has imported it already.
-"""
+"""Peak memory, out-of-memory errors and freeing of memory: host, and CUDA if torch is imported."""
 
 from __future__ import annotations
 
@@ -28,9 +25,8 @@ def peak_memory() -> int:
 def peak_memory_with_device() -> int:
     """Return the larger of the peak memory of this process and of its CUDA device, in bytes."""
     cuda = _cuda()
-    if cuda is None or not cuda.is_initialized():
-        return peak_memory()
-    return max(peak_memory(), int(cuda.max_memory_allocated()))
+    used = cuda is not None and cuda.is_initialized()
+    return max(peak_memory(), int(cuda.max_memory_allocated()) if used else 0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -51,5 +47,6 @@ def free_memory() -> None:
 
 
 def _cuda() -> Any:
+    """Return ``torch.cuda``; None if torch is not imported or has no device."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() else None

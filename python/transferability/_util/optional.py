@@ -1,4 +1,7 @@
-"""Optional packages: import them where they are needed, or name the extra that installs them."""
+"""Optional dependencies: import them on first use, or name the extra that installs them.
+
+A short file, because every room that has optional dependencies imports it.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,10 @@ __all__ = ["need"]
 
 
 def need(module: str, *, extra: str, what: str) -> Any:
-    """Import an optional module.
+    """Import an optional module by its full name.
 
-    Parameters
-    ----------
-    module : str
-        Its full name.
-    extra : str
-        The extra of this package that installs it.
-    what : str
-        The feature that needs it, as the start of a sentence: "reading parquet files".
-
-    Returns
-    -------
-    module : module
-
-    Raises
-    ------
-    MissingDependencyError
-        If it is not installed; the message has the command that installs it.
+    If it is missing, the ``MissingDependencyError`` has the command that installs `extra` of this
+    package. `what` starts the message: the feature that needs it, such as "reading parquet files".
     """
     try:
         return importlib.import_module(module)

@@ -1,21 +1,20 @@
-"""Thread pool: call a function on several items at once, and stop all of them on Ctrl-C."""
+"""Thread pool: call a function on several items at once, and stop all calls on Ctrl-C."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-if TYPE_CHECKING:
-    from .._core import Stop
+from .._core import Stop
 
 __all__ = ["map_in_threads"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Calls under way at once, at most. So many overlap the serial part of each call; the limit bounds
-#: the memory on machines with many cores.
+#: Maximal number of calls at once: enough to overlap the serial part of each call, and few enough
+#: to bound the memory on machines with many cores.
 _MOST_WORKERS = 8
 
 
@@ -28,22 +27,10 @@ def map_in_threads(
 ) -> list[R]:
     """Return the results of `function` for each item, in the order of the items.
 
-    With one thread or one item the calls run in the calling thread, where Ctrl-C reaches the
-    native code. Otherwise an exception, such as Ctrl-C, sets `stop`, which ends native calls under
-    way in the other threads; calls that wait are cancelled.
-
-    Parameters
-    ----------
-    function : callable
-        Native code that it calls must watch `stop`.
-    items : iterable
-        One call for each.
-    n_threads : int
-        Upper limit of the number of calls under way at once.
-    stop : Stop
-        Ends the native calls.
-    on_done : callable, optional
-        Called in the calling thread with (calls done, item) when a call has ended.
+    At most `n_threads` calls run at once. With one thread or one item they run in the calling
+    thread, where Ctrl-C reaches the native code. Otherwise an exception, such as Ctrl-C, sets
+    `stop`, which interrupts native code in the other threads that watches it, and cancels waiting
+    calls. `on_done` is called in the calling thread with (calls done, item) after each call.
     """
     items = list(items)
     report = on_done or (lambda n_done, item: None)

@@ -13,29 +13,20 @@ from ..errors import DtypeError
 from .memory import peak_memory
 from .optional import need
 
-__all__ = [
-    "LineProgress",
-    "Progress",
-    "ProgressFunction",
-    "open_bar",
-    "progress_bar",
-    "row_progress",
-]
+__all__ = ["Progress", "ProgressFunction", "open_bar", "progress_bar", "row_progress"]
 
 #: Called with (units done, units in all, name of the unit just done).
 ProgressFunction = Callable[[int, int, str], object]
 #: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
 Progress = bool | ProgressFunction | None
 
-#: Seconds between two lines.
-_EVERY = 2.0
+_EVERY = 2.0  # seconds between two lines of text
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
-    """Open a tqdm bar on standard error; return None where no bar is wanted.
+    """Open a tqdm bar on standard error with the `options` of ``tqdm``; None if it is not wanted.
 
-    With `progress` None there is a bar if standard error is a terminal and tqdm is installed. With
-    True a missing tqdm is a ``MissingDependencyError``. `options` are those of ``tqdm``.
+    With True a missing tqdm raises a ``MissingDependencyError``.
     """
     if progress is not None and not isinstance(progress, bool):
         raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
@@ -49,13 +40,13 @@ def open_bar(progress: object, **options: Any) -> Any | None:
 
 @contextmanager
 def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterator[ProgressFunction]:
-    """Open a display for a block; call the function that it yields after each unit of work."""
+    """Open a display, and yield the function to call after each unit of work."""
     if callable(progress):
         yield progress
         return
     bar = open_bar(progress, total=total, unit=unit, unit_scale=total > 9999)
     if bar is None:
-        yield _show_nothing
+        yield lambda done, total, name: None
         return
     with bar:
 
@@ -68,7 +59,7 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
 
 @contextmanager
 def row_progress(progress: Progress, total: int) -> Iterator[ProgressFunction]:
-    """Open a display for a pass over rows, with memory; lines of text replace a missing tqdm."""
+    """Open a display with peak memory for a pass over rows; without tqdm it prints lines."""
     if callable(progress):
         yield progress
     elif progress is None and _is_terminal() and not _has_tqdm():
@@ -83,14 +74,13 @@ class LineProgress:
 
     def __init__(self) -> None:
         self._start = self._shown = time.monotonic()
-        self._first: int | None = None
+        self._first: int | None = None  # rows done at the first call
 
     def __call__(self, done: int, total: int, name: str) -> None:
         """Write a line, at most every other second and at the end."""
         now = time.monotonic()
         if self._first is None:  # rows of an earlier run and of the first block are not timed
-            self._first = done
-            self._start = now
+            self._first, self._start = done, now
         if now - self._shown < _EVERY and done < total:
             return
         self._shown = now
@@ -111,7 +101,3 @@ def _is_terminal() -> bool:
 
 def _has_tqdm() -> bool:
     return importlib.util.find_spec("tqdm") is not None
-
-
-def _show_nothing(done: int, total: int, name: str) -> None:
-    """Ignore the progress."""

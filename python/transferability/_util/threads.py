@@ -12,7 +12,7 @@ from ..errors import DataError, DtypeError
 __all__ = ["MOST", "get_num_threads", "resolve_threads", "set_num_threads"]
 
 _VARIABLE = "TRANSFERABILITY_NUM_THREADS"
-MOST = 128  # OpenBLAS has buffers for so many threads
+MOST = 128  # the number of threads for which OpenBLAS has buffers
 _chosen: int | None = None
 
 
@@ -22,15 +22,13 @@ def set_num_threads(n_threads: int | None) -> None:
     Parameters
     ----------
     n_threads : int or None
-        At least 1. None resets it to the environment variable TRANSFERABILITY_NUM_THREADS, or
-        else to the number of cores that this process may use.
+        From 1 to 128. None restores the default: the environment variable
+        TRANSFERABILITY_NUM_THREADS, else the number of cores that this process may use.
 
     Raises
     ------
-    DataError
-        If `n_threads` is below 1.
-    DtypeError
-        If `n_threads` is not an integer.
+    DataError, DtypeError
+        If `n_threads` is not an integer from 1 to 128.
 
     Examples
     --------
@@ -47,11 +45,8 @@ def set_num_threads(n_threads: int | None) -> None:
 def get_num_threads() -> int:
     """Return the number of threads of a call without `n_threads`.
 
-    Returns
-    -------
-    n_threads : int
-        That of :func:`set_num_threads`, else of TRANSFERABILITY_NUM_THREADS, else the number of
-        cores that this process may use by CPU affinity and container limits.
+    That is the number from :func:`set_num_threads`, else from TRANSFERABILITY_NUM_THREADS, else the
+    number of cores that this process may use by CPU affinity and container limits.
     """
     if _chosen is not None:
         return _chosen

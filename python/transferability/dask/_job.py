@@ -160,7 +160,7 @@ class Job:
     def _send_part(self, start: int, stop: int) -> Any:
         """Send the labels of some rows, once for all models with the same shards."""
         if (start, stop) not in self._parts:
-            self._parts[start, stop] = self.send(self.target.part(start, stop))
+            self._parts[start, stop] = self.send(self.target.take(slice(start, stop)))
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:

@@ -105,8 +105,8 @@ def read_shard(shard: io.Shard, labels: Target, options: Mapping[str, Any]) -> S
 def read_block(block: object, labels: Target, where: str, options: Mapping[str, Any]) -> Stats:
     """Compute the statistics of one chunk of an array."""
     try:
-        own = labels.part(0, labels.n_samples)
-        return Stats(n_threads=1, **options).update(block, own)
+        aligned = labels.take(slice(None))
+        return Stats(n_threads=1, **options).update(block, aligned)
     except (DataError, DtypeError) as error:
         raise type(error)(f"{where}: {error}") from error
 

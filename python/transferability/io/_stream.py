@@ -156,7 +156,7 @@ def add_rows(
         for features, where in reading:
             try:
                 array, notes = as_features(features)
-                stats.push(array, target.part(done, done + len(array)), notes=notes)
+                stats.push(array, target.take(slice(done, done + len(array))), notes=notes)
             except TransferabilityError as error:
                 raise _name_rows(error, features, where) from error
             done += len(features)

@@ -162,9 +162,9 @@ def test_workers_keep_to_one_thread(
     monkeypatch.setattr("transferability._stats.stats.resolve_threads", resolve)
     target, options = read_target(labels), {"precision": "double", "class_scatters": True}
     shards = _dask_tasks.find_shards([str(path) for path in models["first"][:2]])
-    first = _dask_tasks.read_shard(shards[0], target.part(0, ROWS), options)
+    first = _dask_tasks.read_shard(shards[0], target.take(slice(ROWS)), options)
     block = np.load(models["first"][1])
-    second = _dask_tasks.read_block(block, target.part(ROWS, 2 * ROWS), "chunk 1", options)
+    second = _dask_tasks.read_block(block, target.take(slice(ROWS, 2 * ROWS)), "chunk 1", options)
     assert set(asked) == {1}
     there = [pickle.loads(pickle.dumps(state)) for state in (first, second)]
     asked.clear()
