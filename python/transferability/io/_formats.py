@@ -1,4 +1,4 @@
-"""The table of file formats, and arrays in files by name: ``file:key``."""
+"""The registry of file formats, and access to arrays in files by name: ``file:key``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from .._util.optional import need
 from ..errors import DataError, TransferabilityError
-from ._reader import Reader
-from ._spec import FormatSpec, Selection
+from ._spec import FormatSpec, Reader, Selection
 
 __all__ = [
     "FORMATS",
@@ -30,18 +29,16 @@ __all__ = [
     "suffixes_of",
 ]
 
-#: The modules of the formats, each with a ``FORMAT``; a new format is a line here and its module.
+#: The modules of the formats, each with ``FORMATS``; a new format is a line here and its module.
 _MODULES = (
-    "_npy",
-    "_npz",
+    "_numpy",
     "_safetensors",
-    "_parquet",
     "_arrow",
     "_hdf5",
     "_torch",
 )
 FORMATS: tuple[FormatSpec, ...] = tuple(
-    importlib.import_module(f".{name}", __package__).FORMAT for name in _MODULES
+    spec for name in _MODULES for spec in importlib.import_module(f".{name}", __package__).FORMATS
 )
 _BY_SUFFIX = {suffix: spec for spec in FORMATS for suffix in spec.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
@@ -61,20 +58,17 @@ def suffixes_of(*kinds: str) -> tuple[str, ...]:
 def list_suffixes() -> dict[str, str]:
     """Return lists of suffixes for help texts, by name.
 
-    "array", "container", "table" and "any" list the formats of a kind and all of them, "by_extra"
-    all with the extra that each needs, "text" the files of text that labels are read from.
+    "array", "container", "table": the formats of a kind. "any": all formats. "by_extra": all
+    formats, with the extra that each needs. "text": text files of labels.
     """
     lists = {kind: ", ".join(suffixes_of(kind)) for kind in ("array", "container", "table")}
     lists |= {"any": ", ".join(SUFFIXES), "text": ", ".join(TEXT_SUFFIXES)}
-    by_extra: dict[str | None, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for spec in FORMATS:
-        by_extra.setdefault(spec.extra, []).extend(spec.suffixes)
-    parts = [
-        ", ".join(suffixes)
-        + ("" if extra is None else f" with ``pip install 'transferability[{extra}]'``")
-        for extra, suffixes in by_extra.items()
-    ]
-    return {**lists, "by_extra": "; ".join(parts)}
+        needs = f" with ``pip install 'transferability[{spec.extra}]'``" if spec.extra else ""
+        groups.setdefault(needs, []).extend(spec.suffixes)
+    by_extra = (", ".join(suffixes) + needs for needs, suffixes in groups.items())
+    return {**lists, "by_extra": "; ".join(by_extra)}
 
 
 def fill_suffixes(function: F) -> F:
@@ -112,26 +106,11 @@ def name_array(path: Path, key: str | None) -> str:
 def open_array(
     path: Path, key: str | None = None, *, label_column: str | None = None, is_labels: bool = False
 ) -> Reader:
-    """Open one array of a file.
+    """Open one array of a file; errors name the file.
 
-    Parameters
-    ----------
-    path : Path
-        Its suffix decides the format.
-    key : str, optional
-        Member, tensor, dataset or column; not needed where there is only one.
-    label_column : str, optional
-        A column or array of the same file that holds labels, not features.
-    is_labels : bool
-        Whether labels are read: a single column of a table, or by default a container's array
-        "labels".
-
-    Raises
-    ------
-    DataError, DtypeError
-        If the file is missing or damaged, has no such array, or holds a pickle.
-    MissingDependencyError
-        If the package that reads the format is not installed.
+    `key` names a member, tensor, dataset or column, and is not needed if there is only one.
+    `label_column` names the array or column of the same file that holds labels, not features. If
+    labels are read, they are a single column of a table, or by default a container's "labels".
     """
     with name_errors(path):
         spec = _prepare(path)

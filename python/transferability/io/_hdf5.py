@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._reader import Reader, SlicedReader, choose, refuse_objects
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, SlicedReader, refuse_objects
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMATS"]
 
 
 class _DatasetReader(SlicedReader):
@@ -44,7 +44,7 @@ def _open(path: Path, selection: Selection) -> Reader:
     file = h5py.File(path, "r")
     try:
         key = None if selection.key is None else selection.key.strip("/")
-        return _DatasetReader(file, file[choose(_datasets(file), key, "dataset", path)])
+        return _DatasetReader(file, file[choose_name(_datasets(file), key, "dataset", path)])
     except BaseException:
         file.close()
         raise
@@ -70,12 +70,4 @@ def _datasets(file: Any) -> list[str]:
     return found
 
 
-FORMAT = FormatSpec(
-    title="HDF5",
-    suffixes=(".h5", ".hdf5"),
-    kind="container",
-    open=_open,
-    names=_names,
-    package="h5py",
-    extra="io",
-)
+FORMATS = (FormatSpec("HDF5", (".h5", ".hdf5"), "container", _open, _names, "h5py", "io"),)

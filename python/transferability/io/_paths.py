@@ -1,4 +1,4 @@
-"""Expand files, folders, patterns and lists of them to files, in natural order of their names."""
+"""Expand paths (files, folders, patterns with ``*``, ``?``, ``[]``) to files in natural order."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def in_natural_order(paths: Iterable[Path]) -> bool:
 def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
     """Raise if the numbers in the names of files of labels and of features do not match.
 
-    Files are paired by their order. A shell sorts x_10 before x_2, a pattern in quotes does not,
-    and a file may be missing on either side: then the numbers of a pair differ. A constant offset
-    is allowed, for names that start to count at different numbers. Names without numbers pass.
+    Files are paired by their order. The numbers of a pair differ if a file is missing, or if a
+    shell sorted x_10 before x_2, which a pattern in quotes avoids. A constant offset is allowed,
+    because one side may count from 0 and the other from 1. Names without numbers pass.
     """
     ours, theirs = _varying_numbers(features), _varying_numbers(labels)
     if ours is None or theirs is None:
@@ -75,17 +75,10 @@ def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
 def expand_paths(
     paths: Paths, name: str = "paths", suffixes: tuple[str, ...] = SUFFIXES
 ) -> list[tuple[Path, str | None]]:
-    """Return the files that paths name, each with its key.
+    """Return the files that paths name, each with its key; of a folder those with a suffix.
 
-    Parameters
-    ----------
-    paths : path, or iterable of paths
-        A file, ``file:key``, a folder, or a pattern with ``*``, ``?`` or ``[]``. A list keeps its
-        order; a folder and a pattern are in the natural order of their names.
-    name : str
-        The argument, for messages.
-    suffixes : tuple of str
-        The files of a folder that are read.
+    A list keeps its order; a folder and a pattern are in the natural order of their names. `name`
+    is the argument, for messages.
     """
     single = isinstance(paths, (str, os.PathLike))
     if not single and not isinstance(paths, Iterable):

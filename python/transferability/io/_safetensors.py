@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError
-from ._reader import Reader, SlicedReader, choose
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, SlicedReader
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMATS"]
 
 _DTYPES = {
     "F64": "float64",
@@ -33,9 +33,9 @@ _DTYPES = {
 
 
 class _Bfloat16:
-    """Slices of a bfloat16 tensor as float32: each number is the upper half of a float32.
+    """Slices of a bfloat16 tensor as float32, of which each number is the upper half.
 
-    NumPy has no bfloat16, so the bytes are mapped at the offset that the header states.
+    NumPy has no bfloat16, so the bytes of the tensor are mapped.
     """
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...]) -> None:
@@ -53,7 +53,7 @@ def _open(path: Path, selection: Selection) -> Reader:
     import safetensors
 
     file: Any = safetensors.safe_open(path, framework="np")
-    name = choose(sorted(file.keys()), selection.key, "tensor", path)
+    name = choose_name(sorted(file.keys()), selection.key, "tensor", path)
     rows = file.get_slice(name)
     shape, kind = tuple(rows.get_shape()), rows.get_dtype()
     if kind == "BF16":
@@ -70,12 +70,6 @@ def _names(path: Path) -> list[str]:
         return sorted(file.keys())
 
 
-FORMAT = FormatSpec(
-    title="safetensors",
-    suffixes=(".safetensors",),
-    kind="container",
-    open=_open,
-    names=_names,
-    package="safetensors",
-    extra="io",
+FORMATS = (
+    FormatSpec("safetensors", (".safetensors",), "container", _open, _names, "safetensors", "io"),
 )

@@ -1,19 +1,27 @@
-"""The contract of a file format: each module of a format has one frozen ``FormatSpec``.
+"""The contract of a file format: a ``FormatSpec``, whose ``open`` returns a :class:`Reader`.
 
-To add a format, write a module with an instance ``FORMAT`` and list the module in
+To add a format, write a module with a tuple ``FORMATS`` of specs, and list the module in
 ``_formats.py``. Everything else follows: ``open_features``, ``rank``, ``score``, the command line,
 its help texts and the error messages.
+
+A reader's blocks have exactly the number of rows asked for, whatever pieces a format stores. So the
+same numbers give the same blocks, and the same bits of every statistic, from any format.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ._reader import Reader
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["FormatSpec", "Selection"]
+from ..errors import DataError, DtypeError
+
+__all__ = ["FormatSpec", "Reader", "Selection", "SlicedReader", "refuse_objects", "regroup"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +56,14 @@ class FormatSpec:
         Lower case, with the dot. The suffix of a file decides its format.
     kind : {"array", "container", "table"}
         "array": one array without a name; `open` never gets a key.
-        "container": arrays by name; `open` passes the key to ``_reader.choose``, which also finds
-        the only array where the key is None.
+        "container": arrays by name; `open` passes the key to ``_choose.choose_name``.
         "table": columns by name; `open` passes the columns and the selection to
-        ``_columns.choose_columns``, which says whether to join columns to a matrix.
+        ``_choose.choose_columns``.
     open : callable
-        ``open(path, selection)`` returns a :class:`~transferability.io._reader.Reader` of an
-        existing file, and reads no more than the shape needs. Values keep the type that the file
-        has: labels that are numbers are numbers, other labels are strings. It may raise anything:
-        the caller turns foreign exceptions into a ``DataError`` that names the file.
+        ``open(path, selection)`` returns a :class:`Reader` of an existing file, and reads no more
+        than the shape needs. Numbers keep their type; labels that are not numbers are strings. It
+        may raise anything: the caller turns foreign exceptions into a ``DataError`` that names the
+        file.
     names : callable, optional
         ``names(path)`` returns the names of the arrays of a container; None for other kinds.
     package, extra : str, optional
@@ -71,3 +78,88 @@ class FormatSpec:
     names: Callable[[Path], list[str]] | None = None
     package: str | None = None
     extra: str | None = None
+
+
+class Reader(ABC):
+    """One array in an open file; rows are its first axis.
+
+    A format whose arrays can be sliced by row uses :class:`SlicedReader`. Any other implements
+    `blocks`, with :func:`regroup` if it stores the rows in pieces.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the whole array: (n_samples, n_features), or (n_samples,) for a single column.
+    dtype : numpy.dtype
+        Of the numbers in the blocks.
+    columns : tuple of str, optional
+        The names of the columns, where the file has them. They must be the same in all shards.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], columns: tuple[str, ...] = ()
+    ) -> None:
+        self.shape, self.dtype, self.columns = shape, dtype, columns
+
+    @abstractmethod
+    def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
+        """Iterate over all rows in order, `n_rows` at a time; only the last block may be shorter.
+
+        Each call starts at the first row.
+        """
+
+    def load(self) -> NDArray[Any]:
+        """Read the whole array."""
+        n_rows = self.shape[0] if self.shape else 1
+        return next(self.blocks(max(1, n_rows)), np.empty(self.shape, self.dtype))
+
+    def close(self) -> None:  # noqa: B027 (readers of mapped files have nothing to close)
+        """Close the file, if it is held open."""
+
+    def __enter__(self) -> Reader:
+        """Return the reader; the end of the block closes it."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close the file."""
+        self.close()
+
+
+class SlicedReader(Reader):
+    """An array whose rows are read by slicing: ``rows[start:stop]`` is an array."""
+
+    def __init__(self, rows: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(shape, dtype)
+        self._rows = rows
+
+    def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
+        """Read slices within the array, because not every format clamps their ends."""
+        if not self.shape:
+            raise DataError("it is a single number, not an array of rows")
+        total = self.shape[0]
+        for start in range(0, total, n_rows):
+            yield np.asarray(self._rows[start : min(total, start + n_rows)])
+
+
+def regroup(pieces: Iterable[NDArray[Any]], n_rows: int) -> Iterator[NDArray[Any]]:
+    """Cut and join pieces of any length to blocks of `n_rows`; only the last one is shorter."""
+    held: list[NDArray[Any]] = []
+    missing = n_rows
+    for whole in pieces:
+        piece = whole
+        while len(piece) >= missing:
+            held.append(piece[:missing])
+            piece = piece[missing:]
+            yield held[0] if len(held) == 1 else np.concatenate(held)
+            held, missing = [], n_rows
+        if len(piece):
+            held.append(piece)
+            missing -= len(piece)
+    if held:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def refuse_objects(dtype: np.dtype[Any], where: object) -> None:
+    """Raise if an array holds Python objects: they are pickles."""
+    if dtype.hasobject:
+        raise DtypeError(f"{where} holds Python objects (a pickle), which are never loaded")

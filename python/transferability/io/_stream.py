@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
 from ._open import open_features
 from ._paths import Paths
-from ._shards import FeatureSource, Rows, Shard
+from ._shards import FeatureSource, Rows, iterate_blocks
 
 __all__ = ["add_rows", "prefetch_items", "stats_of"]
 
@@ -40,23 +40,21 @@ def stats_of(
     key: str | None = None,
     label_column: str | None = None,
 ) -> Stats:
-    """Compute the statistics of features in files in one pass, in little memory.
+    """Compute the statistics of features in files in one pass.
 
-    Features are read in blocks of some megabytes, and the next block is prefetched during the
-    arithmetic. All labels are read before, so that the task is decided once.
+    The labels are read first, to decide the task once. Then features are read in blocks of a few
+    megabytes, and a thread prefetches the next block during the arithmetic.
 
     Parameters
     ----------
     source : FeatureSource, path, or list of paths
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
-        As :func:`open_features` takes them. Without any, the statistics describe the features
-        alone, and no metric can be computed from them.
+        As in :func:`open_features`. Without labels, the statistics describe the features alone, and
+        no metric can be computed from them.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         The kind of the labels.
-    class_scatters : bool, default=False
-        As in :class:`transferability.Stats`.
-    precision : {"double", "single"}, default="double"
+    class_scatters, precision
         As in :class:`transferability.Stats`.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
@@ -66,22 +64,22 @@ def stats_of(
     prefetch : bool, default=True
         Whether a thread reads the next block. The result does not depend on it.
     checkpoint : path, optional
-        A file that is replaced by the statistics so far after every shard, or less often where
-        writing it would take more than a tenth of the time. If it exists, the pass continues from
-        it. It is not removed at the end.
+        A file for the statistics of the complete shards, written after every shard, or less often
+        if writing takes more than a tenth of the time. If it exists, the pass resumes from it. It
+        is not removed at the end.
     key, label_column : str, optional
-        As :func:`open_features` takes them.
+        As in :func:`open_features`.
 
     Returns
     -------
     stats : Stats
-        The same files in the same order give the same bits, interrupted or not.
+        The same files in the same order give the same bits, also if the pass was resumed.
 
     Raises
     ------
     DataError, DtypeError
-        As :func:`open_features`, and for values that are not finite, with their file and row. A
-        checkpoint then holds all shards before.
+        As :func:`open_features`, and for values that are not finite; the message names their file
+        and row. The checkpoint then holds all shards before that file.
 
     Examples
     --------
@@ -108,7 +106,7 @@ def stats_of(
     with ExitStack() as stack:
         advance = stack.enter_context(row_progress(progress, source.n_samples))
         if kept is not None:
-            stack.callback(kept.write)  # after an error too: the complete shards are not lost
+            stack.callback(kept.write)  # also after an error, to keep the complete shards
         add_rows(
             stats,
             source,
@@ -124,10 +122,8 @@ def stats_of(
 def _read_target(source: FeatureSource, task: str) -> Target:
     """Read the labels of all rows and decide their task."""
     labels = source.labels()
-    if labels is None:
-        return unlabelled(source.n_samples)
-    # Constant columns are kept: they may vary in other parts, which are merged later.
-    return read_target(labels, task)
+    # Constant targets are kept: they may vary in other statistics, which are merged later.
+    return unlabelled(source.n_samples) if labels is None else read_target(labels, task)
 
 
 def add_rows(
@@ -151,7 +147,7 @@ def add_rows(
             f"one label for each row"
         )
     done = sum(shard.n_samples for shard in source.shards[:first])
-    blocks = _blocks(source.shards[first:])
+    blocks = iterate_blocks(source.shards[first:])
     with closing(prefetch_items(blocks) if prefetch else blocks) as reading:
         for features, where in reading:
             try:
@@ -169,26 +165,16 @@ def add_rows(
 
 
 def prefetch_items(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """Iterate over items with prefetch: a thread makes the next one in the meantime.
+    """Iterate over items with prefetch: a thread makes the next item while one is used.
 
-    At most two items are alive. Errors of the thread are raised here. The thread ends with this
-    generator, at the latest when the item that it is making is complete.
+    At most two items are alive. An error in the thread is raised here. When this generator is
+    closed, it waits for the item in progress, and the thread ends.
     """
     with closing(items), ThreadPoolExecutor(1, "transferability-read") as reader:
         future = reader.submit(next, items, None)
         while (item := future.result()) is not None:
             future = reader.submit(next, items, None)
             yield item
-
-
-def _blocks(shards: Sequence[Shard]) -> Generator[tuple[NDArray[Any], Rows], None, None]:
-    """Iterate over the features of all shards, block by block."""
-    for shard in shards:
-        start = 0
-        for features in shard.features():
-            stop = start + len(features)
-            yield features, Rows(shard, start, stop)
-            start = stop
 
 
 def _name_rows(error: TransferabilityError, features: NDArray[Any], where: Rows) -> Exception:
