@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import DataError
-from ._shared import as_usage_errors, check_exists, check_output, say
+from ._shared import QUIET, as_usage_errors, check_exists, check_output, say
 
 __all__ = ["merge"]
 
@@ -17,9 +17,9 @@ __all__ = ["merge"]
 @click.option(
     "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
 )
-@click.option("--quiet", "-q", is_flag=True, help="Hide messages.")
+@QUIET
 def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
-    """Merge FILES of statistics of different rows.
+    """Merge statistics of different rows of the same features.
 
     FILES are written by 'transferability stats'. Their order does not change the result.
     """
@@ -30,11 +30,9 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
     with as_usage_errors():
         if Path(output).resolve() in paths:
             raise DataError(f"{output} is both read and written; it may hold the others already")
-        twice = next(
-            (file for file, path in zip(files, paths, strict=True) if paths.count(path) > 1), None
-        )
-        if twice is not None:
-            raise DataError(f"{twice} is given twice; its rows would count twice")
+        for file, path in zip(files, paths, strict=True):
+            if paths.count(path) > 1:
+                raise DataError(f"{file} is given twice; its rows would count twice")
     merged = Stats.merge_all([Stats.load(file) for file in files])
     merged.save(output)
     if not quiet:

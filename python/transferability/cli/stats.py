@@ -9,9 +9,17 @@ from typing import Any
 
 import click
 
-from .._util.threads import MOST
 from ..errors import DataError
-from ._shared import FormatsCommand, as_usage_errors, check_output, say
+from ._shared import (
+    PRECISION,
+    QUIET,
+    TASK,
+    THREADS,
+    FormatsCommand,
+    as_usage_errors,
+    check_output,
+    say,
+)
 
 __all__ = ["stats"]
 
@@ -45,30 +53,16 @@ class _ManyLabels(FormatsCommand):
 @click.option(
     "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
 )
-@click.option(
-    "--task",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-    help="Type of the labels.",
-)
+@TASK
 @click.option(
     "--class-scatters",
     is_flag=True,
-    help="Also keep the scatter matrix of every class, which some metrics need.",
+    help="Also compute the scatter matrix of every class, which some metrics need.",
 )
-@click.option(
-    "--precision",
-    default="double",
-    show_default=True,
-    type=click.Choice(["double", "single"]),
-    help="Precision of the products of float32 features.",
-)
+@PRECISION
 @click.option("--resume", is_flag=True, help="Resume after the last complete shard.")
-@click.option(
-    "--threads", type=click.IntRange(1, MOST), help="Number of threads. Default: all cores."
-)
-@click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress.")
+@THREADS
+@QUIET
 def stats(
     features: tuple[str, ...],
     labels: tuple[str, ...],
@@ -82,11 +76,11 @@ def stats(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Compute the statistics of FEATURES in one pass.
+    """Compute the statistics of features in files in one pass.
 
     FEATURES are the shards of one model: files ({any}), folders of them, or quoted patterns such as
-    'X_*.npy', whose files are read in natural order. What is complete is kept beside the output as
-    FILE.stats.partial until the end.
+    'X_*.npy', whose files are read in natural order. Until the pass ends, FILE.stats.partial keeps
+    the statistics of the complete shards for --resume.
     """
     from ..io import open_features, stats_of
 

@@ -23,16 +23,9 @@ __all__ = ["Job", "Piece"]
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows that one task reads: a shard in a file, or a chunk of a dask array.
+    """Rows that one task reads: a shard in a file, or a delayed chunk of a dask array.
 
-    Attributes
-    ----------
-    n_samples : int
-        Number of rows.
-    where : str
-        The place of the rows, for messages.
-    source : Shard or dask Delayed
-        A shard, or a chunk as an array.
+    `where` is their place, for messages.
     """
 
     n_samples: int
@@ -43,16 +36,7 @@ class Piece:
 class Job:
     """One call: the client of the cluster, and the labels that all models share.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        Not asynchronous.
-    labels : array-like, dask collection, path or list of paths
-        Labels of all rows.
-    task : str
-        The kind of the labels, or "auto".
-    retries : int
-        Further attempts at a task that raised.
+    A task that raises an exception is repeated `retries` times.
     """
 
     def __init__(self, client: Any, labels: object, task: str, retries: int) -> None:
@@ -84,7 +68,7 @@ class Job:
         return self._dask.delayed(function, pure=False)(*args)
 
     def compute(self, task: Any) -> Any:
-        """Start a delayed call and its inputs as one graph, so that Dask merges while it reads."""
+        """Start a delayed call and its inputs as one graph; Dask then merges while it reads."""
         return self._track(self._client.compute(task, retries=self._retries))
 
     def submit(self, function: Any, *args: Any) -> Any:
@@ -133,8 +117,8 @@ class Job:
     def plan_statistics(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
         """Return the delayed statistics of all pieces, merged by a tree reduction.
 
-        Neighbours are merged pair by pair. The tree depends on the number of pieces alone, so the
-        bits of the result do too.
+        Neighbours are merged pair by pair. The tree depends only on the number of pieces, and so
+        does the rounding of the result.
         """
         level, start = [], 0
         for piece in pieces:
@@ -164,7 +148,7 @@ class Job:
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
-        """Raise unless there is one label for each row."""
+        """Raise unless there is a label for each row, and each file of labels fits its shard."""
         n_samples = sum(piece.n_samples for piece in pieces)
         if n_samples != self.target.n_samples:
             held = f"{pieces[0].where} has"
@@ -176,18 +160,14 @@ class Job:
             )
         shards = [piece.source for piece in pieces if isinstance(piece.source, Shard)]
         if len(shards) == len(self._label_files) > 1:
-            self._check_label_files(shards)
-
-    def _check_label_files(self, shards: Sequence[Shard]) -> None:
-        """Raise if files of labels, as many as shards, do not belong to these shards."""
-        for shard, (path, rows) in zip(shards, self._label_files, strict=True):
-            if rows != shard.n_samples:
-                raise DataError(
-                    f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give the "
-                    f"files of labels in the order of the shards, or one for all rows if models "
-                    f"are cut in different ways"
-                )
-        check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
+            for shard, (path, rows) in zip(shards, self._label_files, strict=True):
+                if rows != shard.n_samples:
+                    raise DataError(
+                        f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give "
+                        f"the files of labels in the order of the shards, or one for all rows if "
+                        f"models are cut in different ways"
+                    )
+            check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
 
     def _read_target(self, labels: Any, task: str) -> Target:
         """Read the labels of all shards and decide their task once."""
@@ -203,7 +183,7 @@ class Job:
 
 
 def _list_files(shards: Iterable[Shard]) -> list[Piece]:
-    """Return shards with absolute paths and without labels, which the client sends."""
+    """Return shards with absolute paths, and without labels, which the client sends."""
     absolute = [replace(shard, path=shard.path.absolute(), labels=None) for shard in shards]
     return [Piece(shard.n_samples, str(shard), shard) for shard in absolute]
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from .._util.optional import need
 from ..errors import DataError, TransferabilityError
@@ -19,7 +18,6 @@ __all__ = [
     "SUFFIXES",
     "TEXT_SUFFIXES",
     "array_names",
-    "fill_suffixes",
     "format_of",
     "list_suffixes",
     "name_array",
@@ -47,8 +45,6 @@ TEXT_SUFFIXES = (".csv", ".txt")
 #: Files that labels are read from.
 LABEL_SUFFIXES = (*SUFFIXES, *TEXT_SUFFIXES)
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 def suffixes_of(*kinds: str) -> tuple[str, ...]:
     """Return the suffixes of the formats of some kinds."""
@@ -69,13 +65,6 @@ def list_suffixes() -> dict[str, str]:
         groups.setdefault(needs, []).extend(spec.suffixes)
     by_extra = (", ".join(suffixes) + needs for needs, suffixes in groups.items())
     return {**lists, "by_extra": "; ".join(by_extra)}
-
-
-def fill_suffixes(function: F) -> F:
-    """Fill the lists of :func:`list_suffixes` into the docstring of a function."""
-    for name, suffixes in list_suffixes().items():
-        function.__doc__ = (function.__doc__ or "").replace(f"{{{name}}}", suffixes)
-    return function
 
 
 def format_of(path: Path) -> FormatSpec:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
-from ._formats import LABEL_SUFFIXES, fill_suffixes, name_array, open_array
-from ._labels import read_label_array
+from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
+from ._labels import check_length, read_label_array
 from ._paths import Paths, check_pairs, expand_paths, is_paths
 from ._shards import FeatureSource, Shard
 
 __all__ = ["open_features"]
 
 
-@fill_suffixes
 def open_features(
     paths: Paths, labels: object = None, *, key: str | None = None, label_column: str | None = None
 ) -> FeatureSource:
@@ -84,6 +85,10 @@ def open_features(
     return FeatureSource(tuple(shards if labels is None else _assign_labels(shards, labels)))
 
 
+for _name, _suffixes in list_suffixes().items():
+    open_features.__doc__ = (open_features.__doc__ or "").replace(f"{{{_name}}}", _suffixes)
+
+
 def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
     """Read the header of a file."""
     with open_array(path, key, label_column=label_column) as reader:
@@ -133,15 +138,8 @@ def _assign_labels(shards: list[Shard], labels: object) -> list[Shard]:
             )
         name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
-    total = sum(shard.n_samples for shard in shards)
-    if len(array) != total:
-        held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
-        raise DataError(
-            f"{name} has {len(array)} entries but {held} {total} rows; give one label for each row"
-        )
-    paired: list[Shard] = []
-    start = 0
-    for shard in shards:
-        paired.append(replace(shard, labels=array[start : start + shard.n_samples]))
-        start += shard.n_samples
-    return paired
+    ends = np.cumsum([shard.n_samples for shard in shards])
+    held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
+    check_length(array, name, ends[-1], held)
+    parts = np.split(array, ends[:-1])
+    return [replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True)]

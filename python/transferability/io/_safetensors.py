@@ -16,19 +16,10 @@ from ._spec import FormatSpec, Reader, Selection, SlicedReader
 
 __all__ = ["FORMATS"]
 
+_NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8")
 _DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
-    "BOOL": "bool",
+    "BOOL": np.dtype(bool),  # NumPy counts bytes in the names of numbers, and not bits
+    **{kind: np.dtype(f"{kind[0].lower()}{int(kind[1:]) // 8}") for kind in _NUMBERS},
 }
 
 
@@ -60,7 +51,7 @@ def _open(path: Path, selection: Selection) -> Reader:
         return SlicedReader(_Bfloat16(path, name, shape), shape, np.dtype(np.float32))
     if kind not in _DTYPES:
         raise DtypeError(f"{path}:{name} holds {kind}, which NumPy lacks; convert it to float32")
-    return SlicedReader(rows, shape, np.dtype(_DTYPES[kind]))
+    return SlicedReader(rows, shape, _DTYPES[kind])
 
 
 def _names(path: Path) -> list[str]:

@@ -14,7 +14,7 @@ from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
-from ._labels import join_labels, read_label_array
+from ._labels import check_length, join_labels, read_label_array
 from ._spec import Reader
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
@@ -96,11 +96,7 @@ class Shard:
         if isinstance(raw, (str, tuple)):
             raw = read_label_array(*((self.path, raw) if isinstance(raw, str) else raw))
         array, _ = read_labels(raw, self.labels_name)
-        if len(array) != self.n_samples:
-            raise DataError(
-                f"{self.labels_name} has {len(array)} entries but {self} has {self.n_samples} "
-                f"rows; give one label for each row"
-            )
+        check_length(array, self.labels_name, self.n_samples, f"{self} has")
         return array
 
 

@@ -162,13 +162,8 @@ def _list_candidates(path: Path) -> tuple[list[Source], bool]:
 
 def _list_other_files(folder: Path) -> str:
     """List the files of a folder that are not read; hidden files and folders are not listed."""
-    names = sorted(
-        file.name
-        for file in folder.iterdir()
-        if file.is_file()
-        and file.suffix.lower() not in _IN_FOLDERS
-        and not file.name.startswith(".")
-    )
+    files = (file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    names = sorted(file.name for file in files if file.suffix.lower() not in _IN_FOLDERS)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 

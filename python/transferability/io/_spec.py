@@ -28,15 +28,10 @@ __all__ = ["FormatSpec", "Reader", "Selection", "SlicedReader", "refuse_objects"
 class Selection:
     """The array of a file that a caller asks for.
 
-    Attributes
-    ----------
-    key : str or None
-        A container's array; a table's column, or a pattern of column names such as ``"f*"``.
-        None where the caller named nothing: then there must be only one candidate.
-    label_column : str or None
-        The array or column that holds the labels, and so is none of the features.
-    is_labels : bool
-        Whether labels are read: of a table a single column, of numbers or text.
+    `key` names a container's array or a table's column, or is a pattern of columns such as
+    ``"f*"``. Without a key there must be only one candidate. `label_column` holds the labels, and
+    is not among the features. `is_labels` asks for labels: of a table a single column, of numbers
+    or text.
     """
 
     key: str | None = None
@@ -84,16 +79,9 @@ class Reader(ABC):
     """One array in an open file; rows are its first axis.
 
     A format whose arrays can be sliced by row uses :class:`SlicedReader`. Any other implements
-    `blocks`, with :func:`regroup` if it stores the rows in pieces.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the whole array: (n_samples, n_features), or (n_samples,) for a single column.
-    dtype : numpy.dtype
-        Of the numbers in the blocks.
-    columns : tuple of str, optional
-        The names of the columns, where the file has them. They must be the same in all shards.
+    `blocks`, with :func:`regroup` if it stores the rows in pieces. `shape` is that of the whole
+    array, (n_samples, n_features), or (n_samples,) for a single column; `dtype` is that of the
+    blocks. `columns` are the names of the columns, if the file has them; all shards need the same.
     """
 
     def __init__(

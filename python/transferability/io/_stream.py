@@ -90,13 +90,15 @@ def stats_of(
     >>> tx.io.stats_of(path, labels).logme() == tx.logme(features, labels)
     True
     """
-    decided = labels if isinstance(labels, Target) else None
+    target, given = (labels, None) if isinstance(labels, Target) else (None, labels)
     if not isinstance(source, FeatureSource):
-        given = None if decided is not None else labels
         source = open_features(source, given, key=key, label_column=label_column)
-    elif key is not None or label_column is not None or (labels is not None and decided is None):
+    elif key is not None or label_column is not None or given is not None:
         raise DataError("labels, key and label_column go to open_features when a source is opened")
-    target = _read_target(source, task) if decided is None else decided
+    if target is None:
+        found = source.labels()
+        # Constant targets are kept: they may vary in other statistics, which are merged later.
+        target = unlabelled(source.n_samples) if found is None else read_target(found, task)
     stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
     settings = {"precision": precision, "class_scatters": class_scatters}
     kept, done = None, 0
@@ -117,13 +119,6 @@ def stats_of(
             prefetch=prefetch,
         )
     return stats
-
-
-def _read_target(source: FeatureSource, task: str) -> Target:
-    """Read the labels of all rows and decide their task."""
-    labels = source.labels()
-    # Constant targets are kept: they may vary in other statistics, which are merged later.
-    return unlabelled(source.n_samples) if labels is None else read_target(labels, task)
 
 
 def add_rows(
