@@ -1,7 +1,7 @@
 """Command line: results on standard output, messages on standard error.
 
-Each command is a file. It imports NumPy and the native module only when it runs, so that ``--help``
-is fast. Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+Commands import NumPy and the native module only when they run, so that ``--help`` is fast. Exit
+codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from ._shared import BAD_DATA, say
 from .cache import cache
 from .eval import evaluate
 from .layers import layers
-from .merge import merge
 from .metrics import metrics
 from .rank import rank
 from .score import score
-from .stats import stats
+from .stats import merge, stats
 
 __all__ = ["main"]
 

@@ -30,10 +30,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "multiple": True,
         "help": "Label column of --text; repeat for several targets.",
     },
-    "text_column": {
-        "multiple": True,
-        "help": "Text column of --text; repeat for pairs of texts.",
-    },
+    "text_column": {"multiple": True, "help": "Text column of --text; repeat for pairs of texts."},
     "layers": {
         "default": "default",
         "help": "Layers to score: default, last, all, or names that 'transferability layers' "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ __all__ = [
     "load_prior",
     "load_statistics",
     "parse_metrics",
+    "pick",
     "refuse_with_stats",
     "say",
     "shared_options",
@@ -41,6 +42,7 @@ __all__ = [
 BAD_DATA, SOME_FAILED = 3, 4
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class FormatsCommand(click.Command):
@@ -249,13 +251,18 @@ def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | No
         return None
     from ..agreement._csv import read_truth
 
-    known, names = read_truth(path), [*models]
-    found = {name: known[name] for name in names if name in known}
-    if not found:
-        raise DataError(
-            f"{path} knows none of these models ({', '.join(names[:5])}); it has "
-            f"{', '.join([*known][:5])}"
-        )
-    if missing := [name for name in names if name not in known]:
-        say(f"note: {path} has no number for {', '.join(missing[:5])}")
-    return found
+    return pick(read_truth(path), models, path, "number", "knows none of these models")
+
+
+def pick(
+    found: Mapping[str, T], models: Iterable[str], path: str, what: str, none: str
+) -> dict[str, T]:
+    """Return the entries of these models; print missing ones, and raise if all are missing."""
+    names = [*models]
+    missing = [name for name in names if name not in found]
+    if len(missing) == len(names):
+        known = ", ".join([*found][:5])
+        raise DataError(f"{path} {none} ({', '.join(names[:5])}); it has {known}")
+    if missing:
+        say(f"note: {path} has no {what} for {', '.join(missing[:5])}")
+    return {name: found[name] for name in names if name in found}

@@ -23,6 +23,7 @@ from ._shared import (
     load_prior,
     load_statistics,
     parse_metrics,
+    pick,
     refuse_with_stats,
     say,
     shared_options,
@@ -238,18 +239,10 @@ def _load_predictions(models: Iterable[str], **paths: str | None) -> dict[str, A
     """Load the predictions of each model's own head from folders or .npz files, by model name."""
     from ..io._sources import find_arrays
 
-    names = list(models)
     found: dict[str, Any] = {}
     for option, path in paths.items():
         if path is not None:
-            arrays = find_arrays(path)
-            found[option] = {name: arrays[name].load() for name in names if name in arrays}
-            missing = [name for name in names if name not in arrays]
-            if len(missing) == len(names):
-                raise DataError(
-                    f"{path} has no array named as a model ({', '.join(names[:5])}); it has "
-                    f"{', '.join(list(arrays)[:5])}"
-                )
-            for name in missing:
-                say(f"note: {path} has no array for {name}")
+            none = "has no array named as a model"
+            arrays = pick(find_arrays(path), models, path, "array", none)
+            found[option] = {name: array.load() for name, array in arrays.items()}
     return found

@@ -1,4 +1,4 @@
-"""``transferability stats``: compute statistics in one pass over features in files."""
+"""``transferability stats`` and ``merge``: compute and merge files of statistics."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from ._shared import (
     THREADS,
     FormatsCommand,
     as_usage_errors,
+    check_exists,
     check_output,
     say,
 )
 
-__all__ = ["stats"]
+__all__ = ["merge", "stats"]
+
+
+_OUTPUT = click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
+)
 
 
 class _ManyLabels(FormatsCommand):
@@ -50,9 +56,7 @@ class _ManyLabels(FormatsCommand):
 )
 @click.option("--label-column", help="Column or array of FEATURES with the labels.")
 @click.option("--key", help="Array or columns to read, if FEATURES hold several.")
-@click.option(
-    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
-)
+@_OUTPUT
 @TASK
 @click.option(
     "--class-scatters",
@@ -108,10 +112,38 @@ def stats(
     made.save(output)
     partial.unlink(missing_ok=True)
     if not quiet:
-        say(
-            f"{output}: {made.n_samples:,} rows x {made.n_features} features of "
-            f"{len(source.shards)} files, {made.task}"
-        )
+        _report(output, made, len(source.shards))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, callback=check_exists)
+@_OUTPUT
+@QUIET
+def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
+    """Merge statistics of different rows of the same features.
+
+    FILES are written by 'transferability stats'. Their order does not change the result.
+    """
+    from .._stats.stats import Stats
+
+    check_output(output)
+    paths = [Path(file).resolve() for file in files]
+    with as_usage_errors():
+        if Path(output).resolve() in paths:
+            raise DataError(f"{output} is both read and written; it may hold the others already")
+        for file, path in zip(files, paths, strict=True):
+            if paths.count(path) > 1:
+                raise DataError(f"{file} is given twice; its rows would count twice")
+    merged = Stats.merge_all([Stats.load(file) for file in files])
+    merged.save(output)
+    if not quiet:
+        _report(output, merged, len(files))
+
+
+def _report(output: str, stats: Any, n_files: int) -> None:
+    """Print the name, shape and task of a written file."""
+    rows = f"{stats.n_samples:,} rows x {stats.n_features} features"
+    say(f"{output}: {rows} of {n_files} files, {stats.task}")
 
 
 def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, resume: bool) -> None:

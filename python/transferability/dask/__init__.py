@@ -52,9 +52,9 @@ def stats(
         under the same names; the result of that function; or a dask array. One task reads one file
         or one chunk of rows.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
-        Labels of all rows, in the order of the shards: an array, a dask array or series, or label
-        files, which are concatenated. A list of strings is a list of files if all have the suffix
-        of one. None only where `features` were opened with labels.
+        Labels of all rows, in the order of the shards: an array, a dask array or series, or files,
+        as in :func:`transferability.io.open_features`. None only if `features` were opened with
+        labels.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         The kind of the labels; "auto" decides once, from the labels of all shards.
     class_scatters, precision

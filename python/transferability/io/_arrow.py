@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from ._choose import Column, choose_columns
-from ._spec import FormatSpec, Reader, Selection, regroup
+from ._spec import FormatSpec, Reader, Selection, close_on_error, regroup
 
 __all__ = ["FORMATS"]
 
@@ -52,14 +52,11 @@ class _IpcTable:
         path.stat()  # so that a missing file raises FileNotFoundError, not an error of pyarrow
         self.path, self._ipc = path, ipc
         self._map = pyarrow.memory_map(str(path))
-        try:
+        with close_on_error(self._map):
             self.schema, _ = self._open(None)
             # Count rows by a column without lists if possible: lists may be large and compressed.
             small = [i for i, field in enumerate(self.schema) if _list_size(field.type) is None]
             self.n_rows = sum(batch.num_rows for batch in self._open([*small, 0][:1])[1])
-        except BaseException:
-            self._map.close()
-            raise
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """Iterate over the record batches of some columns, in order."""
@@ -102,11 +99,9 @@ class _ColumnsReader(Reader):
         super().__init__((table.n_rows, *first.shape[1:]), first.dtype, names)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read batch by batch."""
         return regroup(self._arrays(), n_rows)
 
     def close(self) -> None:
-        """Close the file."""
         self._table.close()
 
     def _arrays(self) -> Iterator[NDArray[Any]]:
@@ -174,11 +169,8 @@ def _stack_lists(column: Any, width: int | None, where: str, first: int) -> NDAr
 
 def _open(kind: type[_ParquetTable] | type[_IpcTable], path: Path, selection: Selection) -> Reader:
     table = kind(path)
-    try:
+    with close_on_error(table):
         return _ColumnsReader(table, selection)
-    except BaseException:
-        table.close()
-        raise
 
 
 _parquet, _arrow = partial(_open, _ParquetTable), partial(_open, _IpcTable)

@@ -25,7 +25,10 @@ _DIGEST = 32
 
 
 class Checkpoint:
-    """The checkpoint file of one pass; `settings` are all else that the statistics depend on."""
+    """The checkpoint file of one pass.
+
+    `settings` are the labels and options that the statistics depend on, as JSON can hold them.
+    """
 
     def __init__(
         self, path: str | os.PathLike[str], source: FeatureSource, settings: dict[str, Any]
@@ -37,7 +40,7 @@ class Checkpoint:
         self._next = 0.0  # when the next write is due
 
     def load(self, n_threads: int | None) -> tuple[Stats, int] | None:
-        """Read the statistics and the number of shards in them; None if there is no file."""
+        """Read the statistics, and the number of shards that they cover; None without a file."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -56,7 +59,7 @@ class Checkpoint:
     def keep(self, stats: Stats, n_shards: int) -> None:
         """Record that `n_shards` are complete, and write the file if it is due."""
         due = time.monotonic() >= self._next
-        self._latest = (stats if due else stats.copy(), n_shards)  # the pass goes on with `stats`
+        self._latest = (stats if due else stats.copy(), n_shards)  # the pass changes `stats`
         if due:
             self.write()
 

@@ -28,13 +28,7 @@ __all__ = [
 ]
 
 #: The modules of the formats, each with ``FORMATS``; a new format is a line here and its module.
-_MODULES = (
-    "_numpy",
-    "_safetensors",
-    "_arrow",
-    "_hdf5",
-    "_torch",
-)
+_MODULES = ("_numpy", "_safetensors", "_arrow", "_hdf5", "_torch")
 FORMATS: tuple[FormatSpec, ...] = tuple(
     spec for name in _MODULES for spec in importlib.import_module(f".{name}", __package__).FORMATS
 )

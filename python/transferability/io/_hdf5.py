@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._choose import choose_name
-from ._spec import FormatSpec, Reader, Selection, SlicedReader, refuse_objects
+from ._spec import FormatSpec, Reader, Selection, SlicedReader, close_on_error, refuse_objects
 
 __all__ = ["FORMATS"]
 
@@ -34,7 +34,6 @@ class _DatasetReader(SlicedReader):
             yield block.astype(str) if self.dtype.kind == "U" else block
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -42,12 +41,9 @@ def _open(path: Path, selection: Selection) -> Reader:
     import h5py
 
     file = h5py.File(path, "r")
-    try:
+    with close_on_error(file):
         key = None if selection.key is None else selection.key.strip("/")
         return _DatasetReader(file, file[choose_name(_datasets(file), key, "dataset", path)])
-    except BaseException:
-        file.close()
-        raise
 
 
 def _names(path: Path) -> list[str]:

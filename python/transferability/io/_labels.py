@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,11 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
     return np.concatenate(parts)
 
 
-def check_length(labels: Sized, name: str, n_rows: int, held: str) -> None:
-    """Raise unless there is one label for each row; `held` says who has the rows."""
-    if len(labels) != n_rows:
+def check_length(name: str, n_labels: int, held: str, n_rows: int) -> None:
+    """Raise unless there is one label for each row; `held` is "x.npy has", for the message."""
+    if n_labels != n_rows:
         raise DataError(
-            f"{name} has {len(labels)} entries but {held} {n_rows} rows; give one label for each "
-            f"row"
+            f"{name} has {n_labels} entries but {held} {n_rows} rows; give one label for each row"
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ._choose import choose_name
-from ._spec import FormatSpec, Reader, Selection, refuse_objects
+from ._spec import FormatSpec, Reader, Selection, close_on_error, refuse_objects
 
 __all__ = ["FORMATS", "NpyReader"]
 
@@ -30,14 +30,10 @@ class NpyReader(Reader):
     """
 
     def __init__(
-        self,
-        where: object,
-        file: IO[bytes],
-        n_bytes: int,
-        archive: zipfile.ZipFile | None = None,
+        self, where: object, file: IO[bytes], n_bytes: int, archive: zipfile.ZipFile | None = None
     ) -> None:
         self._where, self._file, self._archive = where, file, archive
-        try:
+        with close_on_error(self):
             shape, self._fortran, dtype = _read_header(file)
             refuse_objects(dtype, where)
             self._offset = file.tell()
@@ -47,9 +43,6 @@ class NpyReader(Reader):
                     f"{where} declares {needed} bytes of data but holds {n_bytes - self._offset}: "
                     f"damaged or truncated"
                 )
-        except BaseException:
-            self.close()
-            raise
         super().__init__(shape, dtype)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
@@ -113,13 +106,10 @@ def _open_npy(path: Path, selection: Selection) -> Reader:
 
 def _open_npz(path: Path, selection: Selection) -> Reader:
     archive = zipfile.ZipFile(path)
-    try:
+    with close_on_error(archive):
         member = choose_name(_members(archive), selection.key, "member", path)
         entry = archive.getinfo(f"{member}.npy")
         return NpyReader(f"{path}:{member}", archive.open(entry), entry.file_size, archive)
-    except BaseException:
-        archive.close()
-        raise
 
 
 def _names(path: Path) -> list[str]:

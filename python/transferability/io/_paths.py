@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import DataError, DtypeError
 from ._formats import SUFFIXES, split_key
 
-__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_path", "is_paths"]
+__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_paths"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -58,18 +58,17 @@ def _varying_numbers(paths: Sequence[Path]) -> list[int] | None:
     return varying[0] if len(varying) == 1 else None
 
 
-def is_path(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Return whether a value is a path, or a pattern of paths, and not a label that is text."""
-    if isinstance(value, os.PathLike):
-        return True
-    return isinstance(value, str) and split_key(value)[0].suffix.lower() in suffixes
-
-
 def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Return whether a value is a path, a folder, or a list of paths."""
+    """Return whether a value is a path, a folder, a pattern or a list of paths, and not labels."""
     if isinstance(value, (list, tuple)):
-        return bool(value) and all(is_path(entry, suffixes) for entry in value)
-    return is_path(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+        return bool(value) and all(_is_file(entry, suffixes) for entry in value)
+    return _is_file(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+
+
+def _is_file(value: object, suffixes: tuple[str, ...]) -> bool:
+    if isinstance(value, str):
+        return split_key(value)[0].suffix.lower() in suffixes
+    return isinstance(value, os.PathLike)
 
 
 def expand_paths(

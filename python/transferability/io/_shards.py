@@ -96,7 +96,7 @@ class Shard:
         if isinstance(raw, (str, tuple)):
             raw = read_label_array(*((self.path, raw) if isinstance(raw, str) else raw))
         array, _ = read_labels(raw, self.labels_name)
-        check_length(array, self.labels_name, self.n_samples, f"{self} has")
+        check_length(self.labels_name, len(array), f"{self} has", self.n_samples)
         return array
 
 

@@ -56,7 +56,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of a model in it."""
+        """The name of the model."""
         return self.member or self.path.stem
 
     def load(self) -> NDArray[Any]:
@@ -86,11 +86,12 @@ def load_or_open(model: Any) -> Any:
 def find_models(
     paths: Iterable[str | os.PathLike[str]], labels: Source | None = None
 ) -> tuple[dict[str, Source], list[str]]:
-    """Find the feature arrays of files and folders, one a model, and never the labels.
+    """Find the feature arrays of files and folders, one a model; `labels` are never a model.
 
-    A path is a file of one array, a table, a folder of these, a container, each 2-D array of which
-    is a model, or a single array of one (``file:key``). Models are called by their file or member;
-    folder or file precede equal names. The second value lists skipped arrays with their reasons.
+    A path is a file of one array, a table, a folder of these, a container, or a single array of one
+    (``file:key``). Each 2-D array of a container is a model. Models are named after their file or
+    member; equal names get the folder or the file as prefix. The second value lists the skipped
+    arrays with their reasons.
     """
     found: list[tuple[str, Source]] = []
     skipped: list[str] = []
@@ -127,7 +128,7 @@ def find_models(
 
 
 def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
-    """Return every array of a file or folder by its file or member name, whatever its shape."""
+    """Return the arrays of a file or folder, of any shape, by file or member name."""
     candidates, _ = _list_candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no .npy files")
@@ -135,7 +136,7 @@ def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
 
 
 def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
-    """Parse the name of a file of labels: None for text; of an .npz the default is "labels"."""
+    """Parse a file of labels, with "labels" as default key of an .npz; return None for text."""
     path, key = split_key(spec)
     if path.suffix.lower() in TEXT_SUFFIXES:
         return None

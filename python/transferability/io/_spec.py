@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 
-__all__ = ["FormatSpec", "Reader", "Selection", "SlicedReader", "refuse_objects", "regroup"]
+__all__ = [
+    "FormatSpec",
+    "Reader",
+    "Selection",
+    "SlicedReader",
+    "close_on_error",
+    "refuse_objects",
+    "regroup",
+]
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,16 @@ def regroup(pieces: Iterable[NDArray[Any]], n_rows: int) -> Iterator[NDArray[Any
             missing -= len(piece)
     if held:
         yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+@contextmanager
+def close_on_error(file: Any) -> Iterator[None]:
+    """Close a file if the block raises; else the reader that the block returns will close it."""
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 def refuse_objects(dtype: np.dtype[Any], where: object) -> None:

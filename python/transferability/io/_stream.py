@@ -17,6 +17,7 @@ from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
+from ._labels import check_length
 from ._open import open_features
 from ._paths import Paths
 from ._shards import FeatureSource, Rows, iterate_blocks
@@ -100,23 +101,18 @@ def stats_of(
         # Constant targets are kept: they may vary in other statistics, which are merged later.
         target = unlabelled(source.n_samples) if found is None else read_target(found, task)
     stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
-    settings = {"precision": precision, "class_scatters": class_scatters}
     kept, done = None, 0
     if checkpoint is not None:
+        settings = {"precision": precision, "class_scatters": class_scatters}
         kept = Checkpoint(checkpoint, source, {**settings, "labels": target.digest()})
         stats, done = kept.load(n_threads) or (stats, 0)
+    keep = None if kept is None else kept.keep
     with ExitStack() as stack:
         advance = stack.enter_context(row_progress(progress, source.n_samples))
         if kept is not None:
             stack.callback(kept.write)  # also after an error, to keep the complete shards
         add_rows(
-            stats,
-            source,
-            target,
-            first=done,
-            on_rows=advance,
-            on_shard=None if kept is None else kept.keep,
-            prefetch=prefetch,
+            stats, source, target, first=done, on_rows=advance, on_shard=keep, prefetch=prefetch
         )
     return stats
 
@@ -136,11 +132,7 @@ def add_rows(
     Calls ``on_rows(rows done, rows in all, shard)`` after each block and ``on_shard(stats, shards
     done)`` after each shard.
     """
-    if target.n_samples != source.n_samples:
-        raise DataError(
-            f"labels has {target.n_samples} entries but {source} has {source.n_samples} rows; give "
-            f"one label for each row"
-        )
+    check_length("labels", target.n_samples, f"{source} has", source.n_samples)
     done = sum(shard.n_samples for shard in source.shards[:first])
     blocks = iterate_blocks(source.shards[first:])
     with closing(prefetch_items(blocks) if prefetch else blocks) as reading:
