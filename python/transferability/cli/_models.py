@@ -48,7 +48,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Rows per forward pass; halved if memory runs out.",
     },
     "device": {"help": "cpu, cuda:1, …  Default: a GPU if available."},
-    "max_length": {"type": click.IntRange(1), "help": "Maximum number of tokens of a text."},
+    "max_length": {"type": click.IntRange(1), "help": "Maximum number of tokens in a text."},
     "max_samples": {
         "type": click.IntRange(1),
         "help": "Draw this many rows at random. Default: all.",

@@ -129,7 +129,7 @@ shared_options = add_options(
         click.option(
             "--metrics",
             default="logme",
-            help="Comma-separated names, 'all' or 'recommended'; rank sorts by the first.",
+            help="Names separated by commas, 'all' or 'recommended'; rank sorts by the first.",
         ),
         TASK,
         click.option(
@@ -223,8 +223,8 @@ def refuse_with_stats(files: str, **arguments: object) -> None:
     for name, value in arguments.items():
         if value not in (None, False, 0, "auto", "double", "pooled"):
             raise click.UsageError(
-                f"{name.replace('_', '-')} cannot be given with {files}: statistics have their "
-                f"labels, task and precision, and no samples"
+                f"{name.replace('_', '-')} cannot be given with {files}: statistics contain "
+                f"their labels, task and precision, but no samples"
             )
 
 

@@ -236,7 +236,7 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 
 def _load_predictions(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
-    """Load the predictions of each model's own head from folders or .npz files, by model name."""
+    """Load the predictions of the source models' heads from files or folders, by model name."""
     from ..io._sources import find_arrays
 
     found: dict[str, Any] = {}

@@ -49,7 +49,6 @@ class _IpcTable:
         import pyarrow
         from pyarrow import ipc
 
-        path.stat()  # so that a missing file raises FileNotFoundError, not an error of pyarrow
         self.path, self._ipc = path, ipc
         self._map = pyarrow.memory_map(str(path))
         with close_on_error(self._map):

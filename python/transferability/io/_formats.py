@@ -34,9 +34,9 @@ FORMATS: tuple[FormatSpec, ...] = tuple(
 )
 _BY_SUFFIX = {suffix: spec for spec in FORMATS for suffix in spec.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
-#: Text with one label a line, which holds labels only.
+#: Suffixes of text with one label a line.
 TEXT_SUFFIXES = (".csv", ".txt")
-#: Files that labels are read from.
+#: Suffixes of files that labels are read from.
 LABEL_SUFFIXES = (*SUFFIXES, *TEXT_SUFFIXES)
 
 
@@ -66,8 +66,8 @@ def format_of(path: Path) -> FormatSpec:
     spec = _BY_SUFFIX.get(path.suffix.lower())
     if spec is None:
         raise DataError(
-            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix says "
-            f"how to read it"
+            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix "
+            f"decides how it is read"
         )
     return spec
 
@@ -129,7 +129,7 @@ def _prepare(path: Path) -> FormatSpec:
 
 @contextmanager
 def name_errors(path: Path | str) -> Iterator[None]:
-    """Convert errors of any kind to a ``DataError`` that names the file."""
+    """Convert errors of other packages and of the system to a ``DataError`` that names the file."""
     try:
         yield
     except (TransferabilityError, MemoryError):

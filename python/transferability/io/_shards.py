@@ -66,11 +66,16 @@ class Shard:
         return int(min(max(rows, self.n_features, 64), _MOST_ROWS))
 
     @property
+    def _label_file(self) -> tuple[Path, str | None] | None:
+        """The file of the labels, with their key; None if they are an array."""
+        if isinstance(self.labels, str):
+            return self.path, self.labels
+        return self.labels if isinstance(self.labels, tuple) else None
+
+    @property
     def labels_name(self) -> str:
         """The source of the labels, for messages."""
-        if isinstance(self.labels, str):
-            return name_array(self.path, self.labels)
-        return name_array(*self.labels) if isinstance(self.labels, tuple) else "labels"
+        return "labels" if self._label_file is None else name_array(*self._label_file)
 
     def _open(self) -> Reader:
         column = self.labels if isinstance(self.labels, str) else None
@@ -89,13 +94,13 @@ class Shard:
             raise DataError(f"{self} ends after {done} of {self.n_samples} rows: damaged")
 
     def read_labels(self) -> NDArray[Any] | None:
-        """Read and validate the labels, one for each row; None where there are none."""
+        """Read and validate the labels, one for each row; return None without labels."""
         if self.labels is None:
             return None
-        raw = self.labels
-        if isinstance(raw, (str, tuple)):
-            raw = read_label_array(*((self.path, raw) if isinstance(raw, str) else raw))
-        array, _ = read_labels(raw, self.labels_name)
+        file = self._label_file
+        array, _ = read_labels(
+            self.labels if file is None else read_label_array(*file), self.labels_name
+        )
         check_length(self.labels_name, len(array), f"{self} has", self.n_samples)
         return array
 
@@ -172,7 +177,7 @@ class FeatureSource(RowSource):
                 yield Block(features, own, where)
 
     def labels(self) -> NDArray[Any] | None:
-        """Read the labels of all rows; None where there are none.
+        """Read the labels of all rows; return None without labels.
 
         Raises
         ------

@@ -60,8 +60,6 @@ def _load(path: Path) -> Any:
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise
     except Exception as error:
         # Torch's own message advises to load the pickle, which would run its code.
         what = "it is damaged, older than torch 1.6, or holds Python objects (a pickle)"
