@@ -31,7 +31,7 @@ _OUTPUT = click.option(
 
 
 class _ManyLabels(FormatsCommand):
-    """Command whose ``--labels`` takes several files, as a shell expands ``--labels y_*.npy``."""
+    """A command with several files after ``--labels``: a shell expands ``--labels y_*.npy``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spread: list[str] = []

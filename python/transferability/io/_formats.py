@@ -119,7 +119,7 @@ def array_names(path: Path) -> list[str]:
 
 
 def _prepare(path: Path) -> FormatSpec:
-    """Return the format of an existing file whose reading package is installed."""
+    """Return the format of a file; raise if the file or the package that reads it is missing."""
     spec = format_of(path)
     path.stat()
     if spec.package is not None and spec.extra is not None:

@@ -16,7 +16,7 @@ __all__ = ["FORMATS"]
 
 
 class _DatasetReader(SlicedReader):
-    """A dataset, whose file is closed with it; text is read as strings."""
+    """A dataset; the reader also closes the file. Text is read as strings."""
 
     def __init__(self, file: Any, dataset: Any) -> None:
         import h5py

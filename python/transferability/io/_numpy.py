@@ -46,7 +46,7 @@ class NpyReader(Reader):
         super().__init__(shape, dtype)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read row by row; slice an array in Fortran order, once it is loaded."""
+        """Read the rows of each block; an array in Fortran order is loaded first."""
         if not self.shape:
             raise DataError(f"{self._where} is a single number, not an array of rows")
         if self._fortran and len(self.shape) > 1:
@@ -60,7 +60,7 @@ class NpyReader(Reader):
             yield self._read((rows, *self.shape[1:]))
 
     def load(self) -> NDArray[Any]:
-        """Map the array of a file, whose rows are then read when they are used; read a member."""
+        """Map a file, so that its rows are read when they are used; read a member of an archive."""
         if self._archive is None and 0 not in self.shape:
             order: Any = "F" if self._fortran else "C"
             return np.memmap(str(self._where), self.dtype, "r", self._offset, self.shape, order)
