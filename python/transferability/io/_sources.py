@@ -100,7 +100,7 @@ def find_models(
         others = _list_other_files(path) if path.is_dir() else ""
         if not candidates:
             hint = f", only {others}; an .npz file is named itself" if others else ""
-            raise DataError(f"{path} holds no {' or '.join(_IN_FOLDERS)} files{hint}")
+            raise DataError(f"{path} holds no .npy files{hint}")
         if others:
             skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
         for source in candidates:
@@ -131,7 +131,7 @@ def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
     """Return the arrays of a file or folder, of any shape, by file or member name."""
     candidates, _ = _list_candidates(Path(path))
     if not candidates:
-        raise DataError(f"{path} holds no {' or '.join(_IN_FOLDERS)} files")
+        raise DataError(f"{path} holds no .npy files")
     return {source.name: source for source in candidates}
 
 
