@@ -353,15 +353,15 @@ def test_a_full_disk_leaves_the_last_checkpoint(folder: Path) -> None:
 SLOW = """
 import time
 from transferability.cli import main
-from transferability.io import _npy
+from transferability.io import _numpy
 
-read = _npy.NpyReader._read
+read = _numpy.NpyReader._read
 
 def slowly(self, shape):
     time.sleep(0.3)
     return read(self, shape)
 
-_npy.NpyReader._read = slowly
+_numpy.NpyReader._read = slowly
 main()
 """
 

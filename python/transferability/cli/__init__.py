@@ -1,7 +1,7 @@
 """Command line: results on standard output, messages on standard error.
 
-Each command is a file. Commands import NumPy and the native module only when they run, so that
-``--help`` is fast. Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+Commands import NumPy and the native module only when they run, so that ``--help`` is fast. Exit
+codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from ._shared import BAD_DATA, say
 from .cache import cache
 from .eval import evaluate
 from .layers import layers
-from .merge import merge
 from .metrics import metrics
 from .rank import rank
 from .score import score
-from .stats import stats
+from .stats import merge, stats
 
 __all__ = ["main"]
 
@@ -52,7 +51,11 @@ class _Group(click.Group):
 
 @click.group(
     cls=_Group,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog="Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.",
 )
 @click.version_option(package_name="transferability")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,7 +34,7 @@ def split_shards(features: Sequence[str]) -> tuple[dict[str, Any], tuple[str, ..
 
 
 def refuse_with_dask(**given: object) -> None:
-    """Raise a usage error for options that need samples or all data of a model in one process."""
+    """Raise a usage error for options that a ranking from statistics on workers cannot use."""
     for name, value in given.items():
         if value not in (None, "auto"):
             raise click.UsageError(
@@ -46,16 +45,8 @@ def refuse_with_dask(**given: object) -> None:
 
 def rank_on_cluster(address: str, models: dict[str, Any], labels: str, **options: Any) -> Ranking:
     """Rank on the cluster of the Dask scheduler at an address."""
-    from ..dask import rank
-
-    with _connect(address) as client:
-        return rank(client, models, labels, **options)
-
-
-@contextmanager
-def _connect(address: str) -> Iterator[Any]:
-    """Yield a client of the scheduler, and close it afterwards."""
     from .._util.optional import need
+    from ..dask import rank
 
     distributed = need("distributed", extra="dask", what="--dask")
     try:
@@ -66,4 +57,4 @@ def _connect(address: str) -> Iterator[Any]:
     with client:
         if not client.nthreads():
             say(f"note: the cluster at {address} has no workers yet; waiting for one")
-        yield client
+        return rank(client, models, labels, **options)

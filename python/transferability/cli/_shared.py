@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +17,14 @@ from ..errors import DataError, DtypeError
 
 __all__ = [
     "BAD_DATA",
+    "JSON",
+    "PRECISION",
+    "QUIET",
     "SOME_FAILED",
+    "TASK",
+    "THREADS",
     "FormatsCommand",
+    "add_options",
     "as_usage_errors",
     "check_exclusive",
     "check_exists",
@@ -27,6 +33,7 @@ __all__ = [
     "load_prior",
     "load_statistics",
     "parse_metrics",
+    "pick",
     "refuse_with_stats",
     "say",
     "shared_options",
@@ -35,12 +42,13 @@ __all__ = [
 BAD_DATA, SOME_FAILED = 3, 4
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class FormatsCommand(click.Command):
-    """A command whose help lists suffixes of files, as ``{any}``, or sources, as ``{models}``.
+    """A command whose help has lists of suffixes or sources, such as ``{any}`` or ``{models}``.
 
-    They are filled in from their tables when help is shown, since these tables need NumPy.
+    They are filled in when help is shown, because their tables import NumPy.
     """
 
     def get_help(self, ctx: click.Context) -> str:
@@ -87,82 +95,90 @@ def parse_options(
     return options
 
 
-def shared_options(command: F) -> F:
-    """Add the options shared by rank and score to a command."""
-    for option in reversed(
-        [
-            click.option(
-                "--metrics",
-                default="logme",
-                show_default=True,
-                help="Comma-separated names, 'all' or 'recommended'; rank sorts by the first.",
-            ),
-            click.option(
-                "--task",
-                default="auto",
-                show_default=True,
-                type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-                help="Type of the labels.",
-            ),
-            click.option(
-                "--intercept/--no-intercept",
-                default=None,
-                help="Fit a constant term. Default: only for regression.",
-            ),
-            click.option(
-                "--precision",
-                default="double",
-                show_default=True,
-                type=click.Choice(["double", "single"]),
-                help="Precision of the products of float32 features.",
-            ),
-            click.option(
-                "--method",
-                default="auto",
-                show_default=True,
-                type=click.Choice(["auto", "tridiagonal", "svd"]),
-                help="Compute from statistics (tridiagonal) or from the samples (svd).",
-            ),
-            click.option(
-                "--option",
-                "-o",
-                "options",
-                multiple=True,
-                metavar="NAME=VALUE",
-                callback=parse_options,
-                help="Set an option of a metric, such as -o shrinkage=oas or -o k=10; repeatable.",
-            ),
-            click.option(
-                "--source-probs",
-                callback=check_exists,
-                help="Class probabilities by the source model's head, for metrics that need them.",
-            ),
-            click.option(
-                "--source-labels",
-                callback=check_exists,
-                help="Classes predicted by the source model's head, for metrics that need them.",
-            ),
-            click.option(
-                "--threads",
-                type=click.IntRange(1, MOST),
-                help="Number of threads. Default: all cores.",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print one line of JSON."),
-            click.option("--csv", "as_csv", is_flag=True, help="Print CSV with full precision."),
-            click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress."),
-        ]
-    ):
-        command = option(command)
-    return command
+def add_options(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
+    """Return a decorator that adds options to a command, in this order."""
+
+    def add(command: F) -> F:
+        for option in reversed([*options]):
+            command = option(command)
+        return command
+
+    return add
 
 
-def parse_metrics(metrics: str) -> str | list[str]:
-    """Parse comma-separated names of metrics; a single name is a list too."""
-    from .._metric.registry import metric_names
-
-    if metrics in ("all", "recommended"):
-        return metrics
-    return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+TASK = click.option(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
+    help="Type of the labels.",
+)
+PRECISION = click.option(
+    "--precision",
+    default="double",
+    type=click.Choice(["double", "single"]),
+    help="Precision of the products of float32 features.",
+)
+THREADS = click.option(
+    "--threads", type=click.IntRange(1, MOST), help="Number of threads. Default: all cores."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+QUIET = click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress.")
+#: The options of rank and score.
+shared_options = add_options(
+    (
+        click.option(
+            "--metrics",
+            default="logme",
+            help="Names separated by commas, 'all' or 'recommended'; rank sorts by the first.",
+        ),
+        TASK,
+        click.option(
+            "--intercept/--no-intercept",
+            default=None,
+            help="Fit a constant term. Default: only for regression.",
+        ),
+        PRECISION,
+        click.option(
+            "--method",
+            default="auto",
+            type=click.Choice(["auto", "tridiagonal", "svd"]),
+            help="Compute from statistics (tridiagonal) or from the samples (svd).",
+        ),
+        click.option(
+            "--option",
+            "-o",
+            "options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            callback=parse_options,
+            help="Set an option of a metric, such as -o shrinkage=oas or -o k=10; repeatable.",
+        ),
+        click.option(
+            "--source-probs",
+            callback=check_exists,
+            help="Class probabilities by the source model's head, for metrics that need them.",
+        ),
+        click.option(
+            "--source-labels",
+            callback=check_exists,
+            help="Classes predicted by the source model's head, for metrics that need them.",
+        ),
+        click.option(
+            "--groups", callback=check_exists, help="File with the group of each row, like labels."
+        ),
+        click.option(
+            "--aggregate",
+            default="pooled",
+            metavar="HOW",
+            help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' "
+            "scores.",
+        ),
+        THREADS,
+        JSON,
+        click.option("--csv", "as_csv", is_flag=True, help="Print CSV with full precision."),
+        QUIET,
+    )
+)
 
 
 @contextmanager
@@ -172,6 +188,16 @@ def as_usage_errors() -> Iterator[None]:
         yield
     except (DataError, DtypeError) as error:
         raise click.UsageError(str(error)) from error
+
+
+def parse_metrics(metrics: str) -> str | list[str]:
+    """Parse comma-separated names of metrics; an unknown name is a usage error."""
+    from .._metric.registry import metric_names
+
+    if metrics in ("all", "recommended"):
+        return metrics
+    with as_usage_errors():
+        return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
 
 
 def check_exclusive(**formats: bool) -> None:
@@ -193,17 +219,17 @@ def say(message: str, colour: str | None = None) -> None:
 
 
 def refuse_with_stats(files: str, **arguments: object) -> None:
-    """Raise a usage error for arguments that saved statistics contain or cannot use."""
+    """Raise a usage error for arguments that are part of saved statistics, or need samples."""
     for name, value in arguments.items():
         if value not in (None, False, 0, "auto", "double", "pooled"):
             raise click.UsageError(
-                f"{name.replace('_', '-')} cannot be given with {files}: statistics have their "
-                f"labels, task and precision, and no samples"
+                f"{name.replace('_', '-')} cannot be given with {files}: statistics contain "
+                f"their labels, task and precision, but no samples"
             )
 
 
 def check_output(output: str) -> None:
-    """Refuse to overwrite files other than FILE.stats, such as features after ``-o x_*.npy``."""
+    """Raise rather than overwrite a file other than FILE.stats, as after ``-o x_*.npy``."""
     if Path(output).exists() and not output.endswith(".stats"):
         raise click.UsageError(
             f"{output} exists and is no FILE.stats; give --output a name of its own"
@@ -220,18 +246,23 @@ def load_statistics(files: tuple[str, ...]) -> dict[str, Any]:
 
 
 def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | None:
-    """Read a CSV file of known numbers, and return those of these models."""
+    """Read a CSV file of known numbers, and return the numbers of these models."""
     if path is None:
         return None
     from ..agreement._csv import read_truth
 
-    known, names = read_truth(path), [*models]
-    found = {name: known[name] for name in names if name in known}
-    if not found:
-        raise DataError(
-            f"{path} knows none of these models ({', '.join(names[:5])}); it has "
-            f"{', '.join([*known][:5])}"
-        )
-    if missing := [name for name in names if name not in known]:
-        say(f"note: {path} has no number for {', '.join(missing[:5])}")
-    return found
+    return pick(read_truth(path), models, path, "number", "knows none of these models")
+
+
+def pick(
+    found: Mapping[str, T], models: Iterable[str], path: str, what: str, none: str
+) -> dict[str, T]:
+    """Return the entries of these models; print missing ones, and raise if all are missing."""
+    names = [*models]
+    missing = [name for name in names if name not in found]
+    if len(missing) == len(names):
+        known = ", ".join([*found][:5])
+        raise DataError(f"{path} {none} ({', '.join(names[:5])}); it has {known}")
+    if missing:
+        say(f"note: {path} has no {what} for {', '.join(missing[:5])}")
+    return {name: found[name] for name in names if name in found}

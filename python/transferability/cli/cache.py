@@ -17,7 +17,7 @@ _FOLDER = click.option(
     "--cache",
     "folder",
     type=click.Path(file_okay=False),
-    help="Default: $TRANSFERABILITY_CACHE, else ~/.cache/transferability.",
+    help="Folder of the cache. Default: $TRANSFERABILITY_CACHE, else ~/.cache/transferability.",
 )
 
 
@@ -30,7 +30,7 @@ def cache() -> None:
 @_FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per entry.")
 def list_entries(folder: str | None, as_json: bool) -> None:
-    """List entries: key, model, layer, rows, size, date."""
+    """List entries: key, model, layer, rows x features, size, date."""
     from .._util.cache import Cache
 
     found = Cache(folder)
@@ -40,7 +40,7 @@ def list_entries(folder: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps({**entry.meta, "nbytes": entry.nbytes}, sort_keys=True))
         else:
-            click.echo("\t".join(_format_entry(entry)))
+            click.echo(_format_entry(entry))
     say(f"{total} entries, {_format_size(size)}, in {found.root}")
 
 
@@ -48,9 +48,9 @@ def list_entries(folder: str | None, as_json: bool) -> None:
 @_FOLDER
 @click.argument("keys", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Remove every entry.")
-@click.option("--model", help="Remove the entries of this model, by its name in the ranking.")
+@click.option("--model", help="Remove the entries of this model, as named in the ranking.")
 def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: str | None) -> None:
-    """Remove entries by KEYS (or unique prefixes), by model, or all."""
+    """Remove entries: KEYS (or unique prefixes), those of a model, or all."""
     from .._util.cache import Cache
 
     if bool(keys) + everything + (model is not None) != 1:
@@ -88,12 +88,11 @@ def verify(ctx: click.Context, folder: str | None) -> None:
         ctx.exit(BAD_DATA)
 
 
-def _format_entry(entry: Any) -> list[str]:
-    meta = entry.meta
+def _format_entry(entry: Any) -> str:
+    meta = {"name": "?", "layer": "?", "n_samples": "?", "n_features": "?", **entry.meta}
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(float(meta["created"])))
-    rows = f"{meta.get('n_samples', '?')} x {meta.get('n_features', '?')}"
-    name, layer = str(meta.get("name", "?")), str(meta.get("layer", "?"))
-    return [entry.key[:12], name, layer, rows, _format_size(entry.nbytes), made]
+    size, rows = _format_size(entry.nbytes), f"{meta['n_samples']} x {meta['n_features']}"
+    return "\t".join((entry.key[:12], str(meta["name"]), str(meta["layer"]), rows, size, made))
 
 
 def _format_size(nbytes: int) -> str:

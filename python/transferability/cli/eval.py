@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import check_exists, say
-
-if TYPE_CHECKING:
-    from ..agreement._evaluation import Evaluation
+from ._shared import JSON, QUIET, check_exists, say
 
 __all__ = ["evaluate"]
 
@@ -26,22 +22,18 @@ __all__ = ["evaluate"]
 @click.option(
     "--rank",
     default="both",
-    show_default=True,
     type=click.Choice(["both", "truth"]),
-    help="Weight Kendall's tau by ranks of scores and truth (SciPy's default), or of the truth.",
+    help="Ranks that weight Kendall's tau: of scores and truth (SciPy's default), or of the truth.",
 )
 @click.option(
     "--n-boot",
     default=1000,
-    show_default=True,
     type=click.IntRange(100, 1_000_000),
     help="Number of bootstrap resamples of the models, for intervals.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the bootstrap."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Hide messages.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Seed of the bootstrap.")
+@JSON
+@QUIET
 def evaluate(
     ranking: str,
     truth: str,
@@ -54,11 +46,11 @@ def evaluate(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure the agreement of RANKING with TRUTH.
+    """Measure the agreement of a ranking with true accuracies.
 
     Print weighted Kendall tau, regret and other measures, with bootstrap intervals. RANKING is the
-    output of 'rank --csv'. TRUTH is a .csv file with a number for each model, higher is better.
-    Both have a column 'model' or 'name', by which models are matched.
+    output of 'transferability rank --csv'. TRUTH is a .csv file with a number for each model,
+    higher is better. Both have a column 'model' or 'name', by which models are matched.
     """
     from ..agreement._csv import read_ranking, read_truth
     from ..agreement._evaluation import evaluate_scores
@@ -69,13 +61,8 @@ def evaluate(
         known = {model: -value for model, value in known.items()}
     with warnings.catch_warnings():  # printed with the result
         warnings.simplefilter("ignore", TransferabilityWarning)
-        evaluation: Evaluation = evaluate_scores(
-            scores,
-            known,
-            rank=True if rank == "both" else "truth",
-            n_boot=n_boot,
-            seed=seed,
-        )
+        order: bool | str = True if rank == "both" else "truth"
+        evaluation = evaluate_scores(scores, known, rank=order, n_boot=n_boot, seed=seed)
     if as_json:
         for note in () if quiet else evaluation.notes:
             say(f"note: {note}")

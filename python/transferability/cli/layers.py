@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ._shared import FormatsCommand
+from ._shared import JSON, FormatsCommand
 
 __all__ = ["layers"]
 
@@ -21,12 +21,13 @@ _EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
 @click.option(
     "--all", "everything", is_flag=True, help="List every module, not only stem and blocks."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+@JSON
 def layers(model: str, everything: bool, as_json: bool) -> None:
-    """List the layers of MODEL with types and output shapes.
+    """List the layers of a model with their types and output shapes.
 
-    MODEL is a name such as timm:resnet18, of the form {models}. The stem and the blocks are what
-    --layers all means; the default is what is scored if nothing is said.
+    MODEL is a name such as timm:resnet18, in one of the forms {models}. The stem and the blocks are
+    listed, which 'transferability rank --layers all' scores. The layer that is scored by default is
+    marked.
     """
     from ..models import open_model
 

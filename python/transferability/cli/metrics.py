@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._shared import JSON
+
 if TYPE_CHECKING:
     from .._metric.spec import MetricSpec
 
@@ -15,12 +17,12 @@ __all__ = ["metrics"]
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+@JSON
 def metrics(as_json: bool) -> None:
-    """List the metrics: tasks and purpose, then inputs, cost, publication and use of each.
+    """List the metrics.
 
-    Metrics that installed packages declare as entry points of the group transferability.metrics
-    come last.
+    Each has its tasks and purpose, then its inputs, cost, publication and use. Metrics of other
+    installed packages come last (entry points of the group transferability.metrics).
     """
     from .._metric.registry import metric_specs
 
@@ -34,7 +36,7 @@ def metrics(as_json: bool) -> None:
 
 
 def _lines(spec: MetricSpec) -> Iterator[str]:
-    """Iterate over the lines on a metric; a fact without text has none."""
+    """Iterate over the lines that describe a metric; empty facts are left out."""
     from .._metric.spec import NEEDS
 
     yield f"{spec.name}\t{', '.join(spec.tasks)}\t{spec.summary}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import click
 
 from ..errors import DataError, TransferabilityWarning
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
-from ._models import MODEL_OPTIONS, model_options, run_and_rank
+from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
     SOME_FAILED,
     FormatsCommand,
@@ -23,6 +23,7 @@ from ._shared import (
     load_prior,
     load_statistics,
     parse_metrics,
+    pick,
     refuse_with_stats,
     say,
     shared_options,
@@ -34,6 +35,11 @@ _FEATURE_OPTIONS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
     *("groups", "aggregate", "dask", "prior"),
 )
+_NOT_WITH_STATS = (
+    *("labels", "precision", "method", "source_probs", "source_labels", "task"),
+    *("groups", "aggregate", "stability"),
+)
+_NOT_WITH_DASK = ("source_probs", "source_labels", "threads", "method", "groups", "stability")
 
 
 def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -46,16 +52,8 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
 @click.option(
     "--labels",
     callback=_check_exists_here,
-    help="A file like FEATURES, or text with one label a line ({text}). Default: 'labels' of a "
-    "single .npz.",
-)
-@model_options
-@click.option(
-    "--dask",
-    metavar="ADDRESS",
-    is_eager=True,
-    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786. FEATURES may then "
-    "be NAME=PATH.",
+    help="A file like FEATURES, or text with one label a line ({text}). Default: the array "
+    "'labels' of a single .npz.",
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Add the baseline metrics that others should beat.")
@@ -65,21 +63,9 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     help="Add a column with a known number for each model, from a .csv; higher is better.",
 )
 @click.option(
-    "--groups",
-    callback=check_exists,
-    help="File of groups, one per row, like --labels.",
-)
-@click.option(
-    "--aggregate",
-    default="pooled",
-    show_default=True,
-    metavar="HOW",
-    help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' scores.",
-)
-@click.option(
     "--stability",
     is_flag=True,
-    help="Print standard errors, rank intervals and ties instead of the table.",
+    help="Print bootstrap standard errors, rank intervals and ties instead of the table.",
 )
 @click.option(
     "--html",
@@ -88,90 +74,83 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     help="Also write an HTML report; it includes stability if the features can be read.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    is_eager=True,
+    help="Rank on the workers of this Dask scheduler, such as tcp://host:8786. FEATURES may then "
+    "be NAME=PATH.",
+)
+@model_options
 @click.pass_context
 def rank(
     ctx: click.Context,
     /,
     features: tuple[str, ...],
-    labels: str | None,
+    models: tuple[str, ...],
     dask: str | None,
-    metrics: str,
-    task: str,
     intercept: bool | None,
-    precision: str,
-    method: str,
     options: dict[str, Any],
-    source_probs: str | None,
-    source_labels: str | None,
-    threads: int | None,
     as_json: bool,
     as_csv: bool,
-    quiet: bool,
     as_markdown: bool,
-    baselines: bool,
-    prior: str | None,
-    groups: str | None,
-    aggregate: str,
     stability: bool,
-    html: str | None,
-    **chosen: Any,
+    **_: Any,
 ) -> None:
-    """Rank models by their FEATURES, or run --models on data.
+    """Rank models by features in files, or run models and rank them.
 
-    FEATURES are arrays ({array}), tables ({table}), folders of these, files of several arrays, each
-    2-D one of which is a model ({container}), and single arrays of those (file.npz:member).
-    --source-probs and --source-labels take the same, with one array a model, of
-    its name. Or FEATURES are FILE.stats of all models, which have their labels.
+    FEATURES are files of one array ({array}) or table ({table}), folders of these, or files of
+    several arrays ({container}), each 2-D one of which is a model; FILE:NAME is a single one.
+    --source-probs and --source-labels take the same, with one array named after each model.
 
-    With --dask, NAME=PATH is a model in shards. PATH, and --labels, are a file, a folder or a
+    FEATURES may also be files by 'transferability stats' (FILE.stats), which contain their labels.
+
+    With --dask, NAME=PATH is a model in shards. PATH and --labels are each a file, a folder or a
     quoted pattern that the workers can read.
+
+    With --models instead of FEATURES, models run on --images or --text. The options listed after
+    --models are for this use.
     """
-    from .._ranking.rank import rank as rank_models
+    check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
+    check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
+    _check_kind(ctx, bool(features), bool(models))
+    options = drop_none(intercept=intercept) | options
+    if models:
+        ranking = run_models(ctx.params, keep_features=stability, **options)
+    elif dask is None and all(path.endswith(".stats") for path in features):
+        ranking = _rank_statistics(ctx.params, options)
+    else:
+        ranking = _rank_features(ctx.params, options)
+    _show(ctx, ranking)
+
+
+def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """Rank files of statistics."""
+    from .._ranking.rank import rank
+
+    refuse_with_stats("FILE.stats", **{name: chosen[name] for name in _NOT_WITH_STATS})
+    names = parse_metrics(chosen["metrics"])
+    models = load_statistics(chosen["features"])
+    return rank(models, None, names, prior=load_prior(models, chosen["prior"]), **options)
+
+
+def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+    """Rank arrays in files, in this process or with --dask on a cluster."""
+    from .._ranking.rank import rank
     from ..io._formats import suffixes_of
     from ..io._sources import find_models, load_labels, parse_label_source, parse_source
 
-    check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
-    check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
-    _check_kind(ctx, bool(features), bool(chosen["models"]))
-    if chosen["models"]:
-        wanted = {**drop_none(intercept=intercept, n_threads=threads), **options}
-        ranking = run_and_rank(chosen, metrics, task, quiet, keep_features=stability, **wanted)
-        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability, html)
-        return
-    if all(path.endswith(".stats") for path in features) and dask is None:
-        beside: dict[str, object] = {
-            "source_probs": source_probs,
-            "source_labels": source_labels,
-            "task": task,
-        }
-        beside |= {"groups": groups, "aggregate": aggregate, "stability": stability}
-        refuse_with_stats("FILE.stats", labels=labels, precision=precision, method=method, **beside)
-        with as_usage_errors():
-            names = parse_metrics(metrics)
-        states = load_statistics(features)
-        known = load_prior(states, prior)
-        ranking = rank_models(
-            states, None, names, prior=known, **drop_none(intercept=intercept), **options
-        )
-        _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, html=html)
-        return
+    features, labels, dask = chosen["features"], chosen["labels"], chosen["dask"]
     if labels is None:
         if len(features) != 1 or not features[0].endswith(".npz"):
             raise click.UsageError("give the labels with --labels")
         labels = f"{features[0]}:labels"
     models: dict[str, Any] = {}
     if dask is not None:
-        refuse_with_dask(
-            source_probs=source_probs,
-            source_labels=source_labels,
-            threads=threads,
-            method=method,
-            groups=groups,
-            stability=stability or None,
-        )
+        refuse_with_dask(**{name: chosen[name] or None for name in _NOT_WITH_DASK})
         models, features = split_shards(features)
+    names = parse_metrics(chosen["metrics"])
     with as_usage_errors():
-        names = parse_metrics(metrics)
         source = parse_label_source(labels) if dask is None else None
         for path in features:
             if not path.endswith(suffixes_of("container")) and not Path(path).is_dir():
@@ -181,63 +160,57 @@ def rank(
         for name in models.keys() & found.keys():
             raise click.UsageError(f"two models are called {name!r}")
         models |= found
-        for line in () if quiet else skipped:
+        for line in () if chosen["quiet"] else skipped:
             say(line)
-    common: dict[str, Any] = {"task": task, "precision": precision, "baselines": baselines}
-    common |= {"progress": False if quiet else None, **drop_none(intercept=intercept), **options}
-    common["prior"] = load_prior(models, prior)
+    common = {
+        **{name: chosen[name] for name in ("task", "precision", "baselines")},
+        "progress": False if chosen["quiet"] else None,
+        "prior": load_prior(models, chosen["prior"]),
+        **options,
+    }
     if dask is not None:
         where = {name: str(model) for name, model in models.items()}
-        ranking = rank_on_cluster(dask, where, labels, metrics=names, **common)
-    else:
-        own = _load_predictions(models, source_probs=source_probs, source_labels=source_labels)
-        ranking = rank_models(
-            models,
-            load_labels(labels),
-            names,
-            method=method,
-            n_threads=threads,
-            groups=None if groups is None else load_labels(groups),
-            aggregate=aggregate,
-            **own,
-            **common,
-        )
-    _show(ctx, ranking, quiet, as_json, as_csv, as_markdown, stability, html)
+        return rank_on_cluster(dask, where, labels, metrics=names, **common)
+    predictions = {name: chosen[name] for name in ("source_probs", "source_labels")}
+    return rank(
+        models,
+        load_labels(labels),
+        names,
+        method=chosen["method"],
+        n_threads=chosen["threads"],
+        groups=None if chosen["groups"] is None else load_labels(chosen["groups"]),
+        aggregate=chosen["aggregate"],
+        **_load_predictions(models, **predictions),
+        **common,
+    )
 
 
-def _show(
-    ctx: click.Context,
-    ranking: Any,
-    quiet: bool,
-    as_json: bool,
-    as_csv: bool,
-    as_markdown: bool,
-    stability: bool = False,
-    html: str | None = None,
-) -> None:
+def _show(ctx: click.Context, ranking: Any) -> None:
     """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
+    chosen = ctx.params
+    quiet, html = chosen["quiet"], chosen["html"]
     for name, reason in () if quiet else ranking.skipped.items():
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
-    sure = ranking.stability() if stability else None
-    if sure is not None:
-        click.echo(json.dumps(sure.to_dict()) if as_json else repr(sure))
-    elif as_json:
+    stability = ranking.stability() if chosen["stability"] else None
+    if stability is not None:
+        click.echo(json.dumps(stability.to_dict()) if chosen["as_json"] else repr(stability))
+    elif chosen["as_json"]:
         click.echo(ranking.to_json())
-    elif as_csv:
+    elif chosen["as_csv"]:
         click.echo(ranking.to_csv(), nl=False)
     else:
-        click.echo(ranking.to_markdown() if as_markdown else repr(ranking))
+        click.echo(ranking.to_markdown() if chosen["as_markdown"] else repr(ranking))
     if html is not None:  # after the table, which is printed even if the disk is full
-        _write_report(ranking, html, sure, quiet)
+        _write_report(ranking, html, stability, quiet)
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)
 
 
 def _write_report(ranking: Any, path: str, stability: Any, quiet: bool) -> None:
-    """Write the HTML report; without stability if it cannot be computed, with a note."""
+    """Write the HTML report; if stability cannot be computed, print a note and leave it out."""
     if stability is None:
         try:
             with warnings.catch_warnings():  # the report has them
@@ -263,21 +236,13 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
 
 
 def _load_predictions(models: Iterable[str], **paths: str | None) -> dict[str, Any]:
-    """Load the predictions of each model's own head from folders or .npz files, by model name."""
+    """Load the predictions of the source models' heads from files or folders, by model name."""
     from ..io._sources import find_arrays
 
-    names = list(models)
     found: dict[str, Any] = {}
     for option, path in paths.items():
         if path is not None:
-            arrays = find_arrays(path)
-            found[option] = {name: arrays[name].load() for name in names if name in arrays}
-            missing = [name for name in names if name not in arrays]
-            if len(missing) == len(names):
-                raise DataError(
-                    f"{path} has no array named as a model ({', '.join(names[:5])}); it has "
-                    f"{', '.join(list(arrays)[:5])}"
-                )
-            for name in missing:
-                say(f"note: {path} has no array for {name}")
+            none = "has no array named as a model"
+            arrays = pick(find_arrays(path), models, path, "array", none)
+            found[option] = {name: array.load() for name, array in arrays.items()}
     return found

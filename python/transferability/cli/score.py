@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -37,67 +38,46 @@ __all__ = ["score"]
     metavar="N",
     help="Add null baselines to --explain and --json: N permutations of the labels.",
 )
-@click.option(
-    "--groups",
-    callback=check_exists,
-    help="File of groups, one per row, like LABELS.",
-)
-@click.option(
-    "--aggregate",
-    default="pooled",
-    show_default=True,
-    metavar="HOW",
-    help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' scores.",
-)
 def score(
     features: str,
     labels: str | None,
     metrics: str,
-    task: str,
     intercept: bool | None,
-    precision: str,
-    method: str,
     options: dict[str, Any],
-    source_probs: str | None,
-    source_labels: str | None,
     threads: int | None,
     as_json: bool,
     as_csv: bool,
     quiet: bool,
     explain: bool,
-    reference: int,
-    groups: str | None,
-    aggregate: str,
+    **chosen: Any,
 ) -> None:
-    """Score one model by the files FEATURES and LABELS.
+    """Score one model by its features and labels in files.
 
-    Both are files of one array or table ({any}), LABELS also text with one label a line ({text}).
-    Where a file holds several arrays name one as FILE:NAME. Or FEATURES is a FILE.stats, written by
-    the stats command, which has its labels. --source-probs takes a file like FEATURES,
-    --source-labels one like LABELS.
+    FEATURES is an array or a table ({any}); FILE:NAME names one array of several. LABELS is the
+    same, or text with one label a line ({text}). --source-probs takes a file like FEATURES,
+    --source-labels and --groups take a file like LABELS.
+
+    FEATURES may also be a file by 'transferability stats' (FILE.stats), which contains its labels.
     """
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
-    from ..io._sources import load_labels
 
     check_exclusive(json=as_json, csv=as_csv, explain=explain)
-    with as_usage_errors():
-        names = parse_metrics(metrics)
-    chosen: dict[str, Any] = {"task": task, "precision": precision, "method": method}
-    files = {"source_probs": source_probs, "source_labels": source_labels}
-    parts = {"groups": groups, "aggregate": aggregate, "reference": reference}
-    options |= drop_none(intercept=intercept)
+    names = parse_metrics(metrics)
+    options = drop_none(intercept=intercept) | options
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):
-            refuse_with_stats(features, labels=labels, **files, **chosen, **parts)
+            refuse_with_stats(features, labels=labels, **chosen)
             ((name, stats),) = load_statistics((features,)).items()
             scores = stats.score(names, **options)
         elif labels is None:
             raise click.UsageError("give LABELS: only a FILE.stats has its own")
         else:
-            name, arrays = _load_arrays(features, labels, **files)
-            chosen |= {**parts, "groups": None if groups is None else load_labels(groups)}
+            name, arrays = _load_arrays(
+                drop_none(features=features, source_probs=chosen.pop("source_probs")),
+                drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
+            )
             scores = score_features(**arrays, metrics=names, n_threads=threads, **chosen, **options)
     for warning in () if quiet else caught:
         say(f"note: {warning.message}")
@@ -112,23 +92,18 @@ def score(
 
 
 def _load_arrays(
-    features: str, labels: str, source_probs: str | None, source_labels: str | None
+    arrays: Mapping[str, str], labels: Mapping[str, str]
 ) -> tuple[str, dict[str, Any]]:
-    """Load the arrays of one model; return its name and the arguments of `score`."""
+    """Load the arrays and labels of one model; return its name and the arguments of `score`."""
     from ..io._sources import load_labels, parse_label_source, parse_source
 
     with as_usage_errors():
-        source = parse_source(features)
-        parse_label_source(labels)
-        probs = None if source_probs is None else parse_source(source_probs)
-        if source_labels is not None:
-            parse_label_source(source_labels)
-    return source.name, drop_none(
-        features=source.load(),
-        labels=load_labels(labels),
-        source_probs=None if probs is None else probs.load(),
-        source_labels=None if source_labels is None else load_labels(source_labels),
-    )
+        sources = {name: parse_source(path) for name, path in arrays.items()}
+        for path in labels.values():
+            parse_label_source(path)
+    loaded = {name: source.load() for name, source in sources.items()}
+    loaded |= {name: load_labels(path) for name, path in labels.items()}
+    return sources["features"].name, loaded
 
 
 def _tabulate(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:

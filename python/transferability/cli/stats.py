@@ -1,4 +1,4 @@
-"""``transferability stats``: compute statistics in one pass over features in files."""
+"""``transferability stats`` and ``merge``: compute and merge files of statistics."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ from typing import Any
 
 import click
 
-from .._util.threads import MOST
 from ..errors import DataError
-from ._shared import FormatsCommand, as_usage_errors, check_output, say
+from ._shared import (
+    PRECISION,
+    QUIET,
+    TASK,
+    THREADS,
+    FormatsCommand,
+    as_usage_errors,
+    check_exists,
+    check_output,
+    say,
+)
 
-__all__ = ["stats"]
+__all__ = ["merge", "stats"]
+
+
+_OUTPUT = click.option(
+    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
+)
 
 
 class _ManyLabels(FormatsCommand):
-    """Command whose ``--labels`` takes several files, as a shell expands ``--labels y_*.npy``."""
+    """A command with several files after ``--labels``: a shell expands ``--labels y_*.npy``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spread: list[str] = []
@@ -42,33 +56,17 @@ class _ManyLabels(FormatsCommand):
 )
 @click.option("--label-column", help="Column or array of FEATURES with the labels.")
 @click.option("--key", help="Array or columns to read, if FEATURES hold several.")
-@click.option(
-    "--output", "-o", required=True, type=click.Path(dir_okay=False), help="FILE.stats to write."
-)
-@click.option(
-    "--task",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-    help="Type of the labels.",
-)
+@_OUTPUT
+@TASK
 @click.option(
     "--class-scatters",
     is_flag=True,
-    help="Also keep the scatter matrix of every class, which some metrics need.",
+    help="Also compute the scatter matrix of every class, which some metrics need.",
 )
-@click.option(
-    "--precision",
-    default="double",
-    show_default=True,
-    type=click.Choice(["double", "single"]),
-    help="Precision of the products of float32 features.",
-)
+@PRECISION
 @click.option("--resume", is_flag=True, help="Resume after the last complete shard.")
-@click.option(
-    "--threads", type=click.IntRange(1, MOST), help="Number of threads. Default: all cores."
-)
-@click.option("--quiet", "-q", is_flag=True, help="Hide messages and progress.")
+@THREADS
+@QUIET
 def stats(
     features: tuple[str, ...],
     labels: tuple[str, ...],
@@ -82,11 +80,11 @@ def stats(
     threads: int | None,
     quiet: bool,
 ) -> None:
-    """Compute the statistics of FEATURES in one pass.
+    """Compute the statistics of features in files in one pass.
 
     FEATURES are the shards of one model: files ({any}), folders of them, or quoted patterns such as
-    'X_*.npy', whose files are read in natural order. What is complete is kept beside the output as
-    FILE.stats.partial until the end.
+    'X_*.npy', whose files are read in natural order. Until the pass ends, FILE.stats.partial keeps
+    the statistics of the complete shards for --resume.
     """
     from ..io import open_features, stats_of
 
@@ -114,10 +112,38 @@ def stats(
     made.save(output)
     partial.unlink(missing_ok=True)
     if not quiet:
-        say(
-            f"{output}: {made.n_samples:,} rows x {made.n_features} features of "
-            f"{len(source.shards)} files, {made.task}"
-        )
+        _report(output, made, len(source.shards))
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, callback=check_exists)
+@_OUTPUT
+@QUIET
+def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
+    """Merge statistics of different rows of the same features.
+
+    FILES are written by 'transferability stats'. Their order does not change the result.
+    """
+    from .._stats.stats import Stats
+
+    check_output(output)
+    paths = [Path(file).resolve() for file in files]
+    with as_usage_errors():
+        if Path(output).resolve() in paths:
+            raise DataError(f"{output} is both read and written; it may hold the others already")
+        for file, path in zip(files, paths, strict=True):
+            if paths.count(path) > 1:
+                raise DataError(f"{file} is given twice; its rows would count twice")
+    merged = Stats.merge_all([Stats.load(file) for file in files])
+    merged.save(output)
+    if not quiet:
+        _report(output, merged, len(files))
+
+
+def _report(output: str, stats: Any, n_files: int) -> None:
+    """Print the name, shape and task of a written file."""
+    rows = f"{stats.n_samples:,} rows x {stats.n_features} features"
+    say(f"{output}: {rows} of {n_files} files, {stats.task}")
 
 
 def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, resume: bool) -> None:

@@ -1,8 +1,8 @@
 """Statistics and rankings on a Dask cluster: one task a shard, merged by a tree reduction.
 
-The workers read the shards of a model, and their statistics are merged pair by pair in the order of
-the shards. Only the merged statistics, or only the scores, are sent to the client. The bits of a
-result depend neither on the number of workers nor on workers that are lost.
+Workers read the shards and merge their statistics pair by pair, in the order of the shards. Only
+the merged statistics, or the scores, are sent to the client. The result is the same to the last bit
+for any number of workers, and if workers are lost.
 
 Needs ``pip install 'transferability[dask]'`` on the client, the scheduler and the workers.
 """
@@ -47,24 +47,22 @@ def stats(
     Parameters
     ----------
     client : distributed.Client
-        A client of a running cluster, which may be a local one.
+        A client of a running cluster, remote or local.
     features : path, sequence of paths, FeatureSource, or dask array (n_samples, n_features)
-        Files or folders as :func:`transferability.io.open_features` takes them, which the workers
-        must see under the same names; the result of that function; or a dask array. One task reads
-        one file or one chunk of rows.
+        Files or folders as in :func:`transferability.io.open_features`, which the workers must see
+        under the same names; the result of that function; or a dask array. One task reads one file
+        or one chunk of rows.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
-        Labels of all rows, in the order of the shards: an array, a dask array or series, or label
-        files, which are concatenated. A list of strings is a list of files if all have the suffix
-        of one. None only where `features` were opened with labels.
+        Labels of all rows, in the order of the shards: an array, a dask array or series, or files,
+        as in :func:`transferability.io.open_features`. None only if `features` were opened with
+        labels.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         The kind of the labels; "auto" decides once, from the labels of all shards.
-    class_scatters : bool, default=False
+    class_scatters, precision
         As in :class:`transferability.Stats`.
-    precision : {"double", "single"}, default="double"
-        Precision of the products of float32 features.
     retries : int, default=2
-        How often a shard is read again after an error that is not an error of the data, such as
-        one of the file system. The shards of lost workers are read again in any case.
+        How often a shard is read again after an error that does not concern the data, such as one
+        of the file system. Shards of lost workers are read again in any case.
 
     Returns
     -------
@@ -74,8 +72,8 @@ def stats(
     Raises
     ------
     DataError, DtypeError
-        As :func:`transferability.logme`, with the file and the row. If several shards have errors,
-        that of the first is raised.
+        As :func:`transferability.logme`, with the file and the row. If several shards fail, the
+        error of the first is raised.
 
     Examples
     --------
@@ -120,7 +118,7 @@ def rank(
     Parameters
     ----------
     client : distributed.Client
-        A client of a running cluster, which may be a local one.
+        A client of a running cluster, remote or local.
     models : mapping of str to path, sequence of paths, FeatureSource or dask array
         The features of each model, as :func:`stats` takes them. Models may have different shards.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
@@ -186,7 +184,7 @@ def rank(
 def _rows(
     job: Job, models: Mapping[str, Features], requests: Mapping[str, dict[str, Any]], precision: str
 ) -> Iterator[Row]:
-    """Start all models and iterate over their rows as they finish; a failure is a row too."""
+    """Start all models and iterate over their rows as they finish; a failed model is a row too."""
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     options = {"class_scatters": scatters, "precision": precision}
     labels = job.send(job.target.without_rows())

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice, instance_of
 from .._inputs.target import TASKS, Target, read_target
@@ -15,44 +15,33 @@ from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
 from ..io._formats import LABEL_SUFFIXES
+from ..io._labels import check_length
 from ..io._paths import check_pairs, is_paths
 from . import _tasks as tasks
 
-__all__ = ["Job", "Piece"]
+__all__ = ["Job"]
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Rows that one task reads: a shard in a file, or a chunk of a dask array.
-
-    Attributes
-    ----------
-    n_samples : int
-        Number of rows.
-    where : str
-        The place of the rows, for messages.
-    source : Shard or dask Delayed
-        A shard, or a chunk as an array.
-    """
+class Chunk:
+    """Some rows of a dask array, as a delayed array; `where` names them in messages."""
 
     n_samples: int
     where: str
-    source: Any
+    array: Any
+
+    def __str__(self) -> str:
+        return self.where
+
+
+#: The rows that one task reads: a shard in a file, or a chunk of a dask array.
+Piece: TypeAlias = Shard | Chunk
 
 
 class Job:
     """One call: the client of the cluster, and the labels that all models share.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        Not asynchronous.
-    labels : array-like, dask collection, path or list of paths
-        Labels of all rows.
-    task : str
-        The kind of the labels, or "auto".
-    retries : int
-        Further attempts at a task that raised.
+    A task that raises an exception is repeated `retries` times.
     """
 
     def __init__(self, client: Any, labels: object, task: str, retries: int) -> None:
@@ -84,7 +73,7 @@ class Job:
         return self._dask.delayed(function, pure=False)(*args)
 
     def compute(self, task: Any) -> Any:
-        """Start a delayed call and its inputs as one graph, so that Dask merges while it reads."""
+        """Start a delayed call and its inputs as one graph; Dask then merges while it reads."""
         return self._track(self._client.compute(task, retries=self._retries))
 
     def submit(self, function: Any, *args: Any) -> Any:
@@ -108,20 +97,21 @@ class Job:
         """Iterate over futures as they finish."""
         yield from self._distributed.as_completed(list(futures), loop=self._client.loop)
 
-    def find_shards(self, models: Mapping[str, Any]) -> dict[str, list[Piece] | Exception]:
+    def find_shards(self, models: Mapping[str, Any]) -> dict[str, Sequence[Piece] | Exception]:
         """Find the shards of every model, or the error that prevents it."""
         headers = {
             name: self.submit(tasks.find_shards, _absolute(value))
             for name, value in models.items()
             if isinstance(value, str) or is_paths(value)  # a folder may exist on the workers only
         }
-        found: dict[str, list[Piece] | Exception] = {}
+        pieces: Sequence[Piece]
+        found: dict[str, Sequence[Piece] | Exception] = {}
         for name, value in models.items():
             try:
-                if name in headers:
-                    pieces = _list_files(self.result(headers[name]))
-                elif isinstance(value, FeatureSource):
-                    pieces = _list_files(value.shards)
+                if name in headers or isinstance(value, FeatureSource):
+                    shards = self.result(headers[name]) if name in headers else value.shards
+                    # Workers run in other folders. The client sends the labels.
+                    pieces = [replace(s, path=s.path.absolute(), labels=None) for s in shards]
                 else:
                     pieces = _list_chunks(value)
                 self._check_rows(pieces)
@@ -133,24 +123,22 @@ class Job:
     def plan_statistics(self, pieces: Sequence[Piece], options: Mapping[str, Any]) -> Any:
         """Return the delayed statistics of all pieces, merged by a tree reduction.
 
-        Neighbours are merged pair by pair. The tree depends on the number of pieces alone, so the
-        bits of the result do too.
+        Neighbours are merged pair by pair. The tree depends only on the number of pieces, and so
+        does the rounding of the result.
         """
         level, start = [], 0
         for piece in pieces:
             labels = self._send_part(start, start + piece.n_samples)
             start += piece.n_samples
-            if isinstance(piece.source, Shard):
-                read = self.delay(tasks.read_shard, piece.source, labels, options)
+            if isinstance(piece, Shard):
+                read = self.delay(tasks.read_shard, piece, labels, options)
             else:
-                read = self.delay(tasks.read_block, piece.source, labels, piece.where, options)
+                read = self.delay(tasks.read_block, piece.array, labels, piece.where, options)
             level.append(read)
         while len(level) > 1:
-            pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-            level = [
-                self.delay(tasks.merge_stats, *pair) if len(pair) == 2 else pair[0]
-                for pair in pairs
-            ]
+            pairs = zip(level[::2], level[1::2], strict=False)
+            rest = level[-1:] if len(level) % 2 else []
+            level = [*(self.delay(tasks.merge_stats, *pair) for pair in pairs), *rest]
         return level[0]
 
     def _track(self, future: Any) -> Any:
@@ -164,30 +152,22 @@ class Job:
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
-        """Raise unless there is one label for each row."""
+        """Raise unless there is a label for each row, and each file of labels fits its shard."""
         n_samples = sum(piece.n_samples for piece in pieces)
-        if n_samples != self.target.n_samples:
-            held = f"{pieces[0].where} has"
-            if len(pieces) > 1:
-                held = f"the {len(pieces)} shards from {pieces[0].where} to {pieces[-1].where} have"
-            raise DataError(
-                f"labels has {self.target.n_samples} entries but {held} {n_samples} rows; give one "
-                f"label for each row"
-            )
-        shards = [piece.source for piece in pieces if isinstance(piece.source, Shard)]
+        held = f"{pieces[0]} has"
+        if len(pieces) > 1:
+            held = f"the {len(pieces)} shards from {pieces[0]} to {pieces[-1]} have"
+        check_length("labels", self.target.n_samples, held, n_samples)
+        shards = [piece for piece in pieces if isinstance(piece, Shard)]
         if len(shards) == len(self._label_files) > 1:
-            self._check_label_files(shards)
-
-    def _check_label_files(self, shards: Sequence[Shard]) -> None:
-        """Raise if files of labels, as many as shards, do not belong to these shards."""
-        for shard, (path, rows) in zip(shards, self._label_files, strict=True):
-            if rows != shard.n_samples:
-                raise DataError(
-                    f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give the "
-                    f"files of labels in the order of the shards, or one for all rows if models "
-                    f"are cut in different ways"
-                )
-        check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
+            for shard, (path, rows) in zip(shards, self._label_files, strict=True):
+                if rows != shard.n_samples:
+                    raise DataError(
+                        f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give "
+                        f"the files of labels in the order of the shards, or one for all rows if "
+                        f"models are cut in different ways"
+                    )
+            check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
 
     def _read_target(self, labels: Any, task: str) -> Target:
         """Read the labels of all shards and decide their task once."""
@@ -202,13 +182,7 @@ class Job:
         return read_target(labels, task)
 
 
-def _list_files(shards: Iterable[Shard]) -> list[Piece]:
-    """Return shards with absolute paths and without labels, which the client sends."""
-    absolute = [replace(shard, path=shard.path.absolute(), labels=None) for shard in shards]
-    return [Piece(shard.n_samples, str(shard), shard) for shard in absolute]
-
-
-def _list_chunks(array: Any) -> list[Piece]:
+def _list_chunks(array: Any) -> list[Chunk]:
     """Return the chunks of a dask array, rechunked to whole rows."""
     if not instance_of(array, "dask.array", "Array"):
         raise DtypeError(
@@ -227,7 +201,7 @@ def _list_chunks(array: Any) -> list[Piece]:
     for i, (chunk, rows) in enumerate(zip(whole.to_delayed()[:, 0], whole.chunks[0], strict=True)):
         if rows:
             where = f"chunk {i} of the dask array, which begins at row {start}"
-            pieces.append(Piece(rows, where, chunk))
+            pieces.append(Chunk(rows, where, chunk))
         start += rows
     if not pieces:
         raise DataError(f"features is a dask array without rows: shape {array.shape}")

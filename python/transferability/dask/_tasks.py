@@ -1,8 +1,9 @@
 """Tasks on the workers of Dask: functions of files and arrays, each on one thread.
 
-Every task is deterministic to the bit and can run again, so a lost worker costs only its own
-shards. An error of this package is an error of the data, which a retry cannot cure: it is returned
-as a :class:`Failure`. Any other error, such as one of the file system, is raised, and Dask retries.
+Every task is deterministic to the last bit and can run again, so after the loss of a worker only
+its shards are read again. An error of this package concerns the data, and a retry cannot cure it:
+it is returned as a :class:`Failure`. Dask retries after any other error, such as one of the file
+system.
 """
 
 from __future__ import annotations
@@ -20,12 +21,7 @@ from .._inputs.labels import read_labels
 from .._inputs.target import Target
 from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
-from ..errors import (
-    DataError,
-    DtypeError,
-    OutOfMemoryError,
-    TransferabilityError,
-)
+from ..errors import DataError, DtypeError, OutOfMemoryError, TransferabilityError
 from ..io._formats import LABEL_SUFFIXES, name_array
 from ..io._labels import join_labels, read_label_array
 from ..io._paths import expand_paths
@@ -72,7 +68,7 @@ def _return_failures(function: F) -> F:
 
 
 def hold(value: object) -> object:
-    """Return a value; as a task it can be repeated, so the value survives a lost worker."""
+    """Return a value. As the result of a task, which can run again, it survives a lost worker."""
     return value
 
 
@@ -113,7 +109,7 @@ def read_block(block: object, labels: Target, where: str, options: Mapping[str, 
 
 @_return_failures
 def merge_stats(left: Stats, right: Stats) -> Stats:
-    """Merge two statistics, and change neither, because Dask may pass them to other tasks."""
+    """Merge two statistics without changing them, because Dask may pass them to other tasks."""
     return set_threads(left, 1).merge(right)
 
 
@@ -132,7 +128,7 @@ def score_model(
 
 def attach_labels(stats: Stats, labels: Target) -> Stats:
     """Return statistics with the facts and warnings of all labels; a shard has only its own."""
-    twin = _share_sums(stats)
+    twin = stats._with(stats._inner)  # shares the sums, which no task changes
     twin._target = labels.without_rows()
     twin._note(labels.warnings)
     return twin
@@ -140,11 +136,6 @@ def attach_labels(stats: Stats, labels: Target) -> Stats:
 
 def set_threads(stats: Stats, n_threads: int | None) -> Stats:
     """Return statistics with another number of threads for later calls."""
-    twin = _share_sums(stats)
+    twin = stats._with(stats._inner)
     twin._n_threads = n_threads
     return twin
-
-
-def _share_sums(stats: Stats) -> Stats:
-    """Return a new object that shares the sums, which no task changes."""
-    return stats._with(stats._inner)

@@ -1,7 +1,7 @@
-"""Checkpoints of a pass over shards: one file, written atomically, to resume from.
+"""Checkpoint of a pass over shards: a file, written atomically, from which the pass resumes.
 
-It holds the statistics of the complete shards, and identifies those shards, the labels and the
-settings. A pass over changed files, other labels or other settings is refused.
+It holds the statistics of the complete shards, and identifies these shards, the labels and the
+settings. It is refused if any of them has changed.
 """
 
 from __future__ import annotations
@@ -27,14 +27,7 @@ _DIGEST = 32
 class Checkpoint:
     """The checkpoint file of one pass.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    source : FeatureSource
-        The features of the pass.
-    settings : dict
-        Everything else that the statistics depend on, ready for JSON.
+    `settings` are the labels and options that the statistics depend on, as JSON can hold them.
     """
 
     def __init__(
@@ -44,10 +37,10 @@ class Checkpoint:
         self._settings = settings
         self._shards = [_identify(shard) for shard in source.shards]
         self._latest: tuple[Stats, int] | None = None  # complete but not yet written
-        self._next = 0.0
+        self._next = 0.0  # when the next write is due
 
     def load(self, n_threads: int | None) -> tuple[Stats, int] | None:
-        """Read the statistics and the number of shards in them; None if there is no file."""
+        """Read the statistics, and the number of shards that they cover; None without a file."""
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
@@ -66,7 +59,7 @@ class Checkpoint:
     def keep(self, stats: Stats, n_shards: int) -> None:
         """Record that `n_shards` are complete, and write the file if it is due."""
         due = time.monotonic() >= self._next
-        self._latest = (stats if due else stats.copy(), n_shards)  # the pass goes on with `stats`
+        self._latest = (stats if due else stats.copy(), n_shards)  # the pass changes `stats`
         if due:
             self.write()
 
@@ -74,15 +67,15 @@ class Checkpoint:
         """Write the latest record, unless the file has it already."""
         if self._latest is None:
             return
-        start = time.monotonic()
+        started = time.monotonic()
         stats, n_shards = self._latest
         facts = {"settings": self._settings, "shards": self._shards[:n_shards]}
         text = json.dumps(facts).encode()
         body = _MAGIC + len(text).to_bytes(8, "little") + text + stats.to_bytes()
         write_bytes(self._path, body + _digest(body))
         self._latest = None
-        end = time.monotonic()
-        self._next = end + 10 * (end - start)
+        ended = time.monotonic()
+        self._next = ended + 10 * (ended - started)  # at most a tenth of the time is for writing
 
     def _check(self, facts: dict[str, Any]) -> None:
         """Raise if the file has statistics of other files, labels or settings."""
@@ -110,7 +103,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def _identify(shard: Shard) -> dict[str, Any]:
-    """Return facts that change with the content of a shard, without reading all of it."""
+    """Return facts that identify the content of a shard, without reading all of it."""
     status = shard.path.stat()
     with shard.path.open("rb") as file:
         head = hashlib.blake2b(file.read(4096), digest_size=16).hexdigest()

@@ -1,18 +1,16 @@
-"""The table of file formats, and arrays in files by name: ``file:key``."""
+"""The registry of file formats, and access to arrays in files by name: ``file:key``."""
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from .._util.optional import need
 from ..errors import DataError, TransferabilityError
-from ._reader import Reader
-from ._spec import FormatSpec, Selection
+from ._spec import FormatSpec, Reader, Selection
 
 __all__ = [
     "FORMATS",
@@ -20,7 +18,6 @@ __all__ = [
     "SUFFIXES",
     "TEXT_SUFFIXES",
     "array_names",
-    "fill_suffixes",
     "format_of",
     "list_suffixes",
     "name_array",
@@ -30,27 +27,17 @@ __all__ = [
     "suffixes_of",
 ]
 
-#: The modules of the formats, each with a ``FORMAT``; a new format is a line here and its module.
-_MODULES = (
-    "_npy",
-    "_npz",
-    "_safetensors",
-    "_parquet",
-    "_arrow",
-    "_hdf5",
-    "_torch",
-)
+#: The modules of the formats, each with ``FORMATS``; a new format is a line here and its module.
+_MODULES = ("_numpy", "_safetensors", "_arrow", "_hdf5", "_torch")
 FORMATS: tuple[FormatSpec, ...] = tuple(
-    importlib.import_module(f".{name}", __package__).FORMAT for name in _MODULES
+    spec for name in _MODULES for spec in importlib.import_module(f".{name}", __package__).FORMATS
 )
 _BY_SUFFIX = {suffix: spec for spec in FORMATS for suffix in spec.suffixes}
 SUFFIXES = tuple(_BY_SUFFIX)
-#: Text with one label a line, which holds labels only.
+#: Suffixes of text with one label a line.
 TEXT_SUFFIXES = (".csv", ".txt")
-#: Files that labels are read from.
+#: Suffixes of files that labels are read from.
 LABEL_SUFFIXES = (*SUFFIXES, *TEXT_SUFFIXES)
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def suffixes_of(*kinds: str) -> tuple[str, ...]:
@@ -61,27 +48,17 @@ def suffixes_of(*kinds: str) -> tuple[str, ...]:
 def list_suffixes() -> dict[str, str]:
     """Return lists of suffixes for help texts, by name.
 
-    "array", "container", "table" and "any" list the formats of a kind and all of them, "by_extra"
-    all with the extra that each needs, "text" the files of text that labels are read from.
+    "array", "container", "table": the formats of a kind. "any": all formats. "by_extra": all
+    formats, with the extra that each needs. "text": text files of labels.
     """
     lists = {kind: ", ".join(suffixes_of(kind)) for kind in ("array", "container", "table")}
     lists |= {"any": ", ".join(SUFFIXES), "text": ", ".join(TEXT_SUFFIXES)}
-    by_extra: dict[str | None, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for spec in FORMATS:
-        by_extra.setdefault(spec.extra, []).extend(spec.suffixes)
-    parts = [
-        ", ".join(suffixes)
-        + ("" if extra is None else f" with ``pip install 'transferability[{extra}]'``")
-        for extra, suffixes in by_extra.items()
-    ]
-    return {**lists, "by_extra": "; ".join(parts)}
-
-
-def fill_suffixes(function: F) -> F:
-    """Fill the lists of :func:`list_suffixes` into the docstring of a function."""
-    for name, suffixes in list_suffixes().items():
-        function.__doc__ = (function.__doc__ or "").replace(f"{{{name}}}", suffixes)
-    return function
+        needs = f" with ``pip install 'transferability[{spec.extra}]'``" if spec.extra else ""
+        groups.setdefault(needs, []).extend(spec.suffixes)
+    by_extra = (", ".join(suffixes) + needs for needs, suffixes in groups.items())
+    return {**lists, "by_extra": "; ".join(by_extra)}
 
 
 def format_of(path: Path) -> FormatSpec:
@@ -89,8 +66,8 @@ def format_of(path: Path) -> FormatSpec:
     spec = _BY_SUFFIX.get(path.suffix.lower())
     if spec is None:
         raise DataError(
-            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix says "
-            f"how to read it"
+            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix "
+            f"decides how it is read"
         )
     return spec
 
@@ -112,26 +89,11 @@ def name_array(path: Path, key: str | None) -> str:
 def open_array(
     path: Path, key: str | None = None, *, label_column: str | None = None, is_labels: bool = False
 ) -> Reader:
-    """Open one array of a file.
+    """Open one array of a file; errors name the file.
 
-    Parameters
-    ----------
-    path : Path
-        Its suffix decides the format.
-    key : str, optional
-        Member, tensor, dataset or column; not needed where there is only one.
-    label_column : str, optional
-        A column or array of the same file that holds labels, not features.
-    is_labels : bool
-        Whether labels are read: a single column of a table, or by default a container's array
-        "labels".
-
-    Raises
-    ------
-    DataError, DtypeError
-        If the file is missing or damaged, has no such array, or holds a pickle.
-    MissingDependencyError
-        If the package that reads the format is not installed.
+    `key` names a member, tensor, dataset or column, and is not needed if there is only one.
+    `label_column` names the array or column of the same file that holds labels, not features. If
+    labels are read, they are a single column of a table, or by default a container's "labels".
     """
     with name_errors(path):
         spec = _prepare(path)
@@ -157,7 +119,7 @@ def array_names(path: Path) -> list[str]:
 
 
 def _prepare(path: Path) -> FormatSpec:
-    """Return the format of an existing file whose reading package is installed."""
+    """Return the format of a file; raise if the file or the package that reads it is missing."""
     spec = format_of(path)
     path.stat()
     if spec.package is not None and spec.extra is not None:
@@ -167,7 +129,7 @@ def _prepare(path: Path) -> FormatSpec:
 
 @contextmanager
 def name_errors(path: Path | str) -> Iterator[None]:
-    """Convert errors of any kind to a ``DataError`` that names the file."""
+    """Convert errors of other packages and of the system to a ``DataError`` that names the file."""
     try:
         yield
     except (TransferabilityError, MemoryError):

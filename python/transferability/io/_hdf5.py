@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._reader import Reader, SlicedReader, choose, refuse_objects
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, SlicedReader, close_on_error, refuse_objects
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMATS"]
 
 
 class _DatasetReader(SlicedReader):
-    """A dataset, whose file is closed with it; text is read as strings."""
+    """A dataset; the reader also closes the file. Text is read as strings."""
 
     def __init__(self, file: Any, dataset: Any) -> None:
         import h5py
@@ -34,7 +34,6 @@ class _DatasetReader(SlicedReader):
             yield block.astype(str) if self.dtype.kind == "U" else block
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -42,12 +41,9 @@ def _open(path: Path, selection: Selection) -> Reader:
     import h5py
 
     file = h5py.File(path, "r")
-    try:
+    with close_on_error(file):
         key = None if selection.key is None else selection.key.strip("/")
-        return _DatasetReader(file, file[choose(_datasets(file), key, "dataset", path)])
-    except BaseException:
-        file.close()
-        raise
+        return _DatasetReader(file, file[choose_name(_datasets(file), key, "dataset", path)])
 
 
 def _names(path: Path) -> list[str]:
@@ -62,20 +58,10 @@ def _datasets(file: Any) -> list[str]:
 
     found: list[str] = []
 
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append(name)
-
-    file.visititems(visit)
+    file.visititems(
+        lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
+    )
     return found
 
 
-FORMAT = FormatSpec(
-    title="HDF5",
-    suffixes=(".h5", ".hdf5"),
-    kind="container",
-    open=_open,
-    names=_names,
-    package="h5py",
-    extra="io",
-)
+FORMATS = (FormatSpec("HDF5", (".h5", ".hdf5"), "container", _open, _names, "h5py", "io"),)

@@ -13,7 +13,7 @@ from .._util.delimited import MISSING, is_number, parse_numbers, read_rows
 from ..errors import DataError, DtypeError
 from ._formats import TEXT_SUFFIXES, name_errors, open_array
 
-__all__ = ["join_labels", "read_label_array"]
+__all__ = ["check_length", "join_labels", "read_label_array"]
 
 
 def read_label_array(path: Path, key: str | None) -> Any:
@@ -38,6 +38,14 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
                 f"the same targets"
             )
     return np.concatenate(parts)
+
+
+def check_length(name: str, n_labels: int, held: str, n_rows: int) -> None:
+    """Raise unless there is one label for each row; `held` is "x.npy has", for the message."""
+    if n_labels != n_rows:
+        raise DataError(
+            f"{name} has {n_labels} entries but {held} {n_rows} rows; give one label for each row"
+        )
 
 
 def _read_lines(path: Path) -> list[Any]:

@@ -1,21 +1,22 @@
-"""Open features in files: expand paths, read headers, check shards and pair them with labels."""
+"""Open features in files: expand paths, read headers, check shards, assign their labels."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
-from ._formats import LABEL_SUFFIXES, fill_suffixes, name_array, open_array
-from ._labels import read_label_array
+from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
+from ._labels import check_length, read_label_array
 from ._paths import Paths, check_pairs, expand_paths, is_paths
 from ._shards import FeatureSource, Shard
 
 __all__ = ["open_features"]
 
 
-@fill_suffixes
 def open_features(
     paths: Paths, labels: object = None, *, key: str | None = None, label_column: str | None = None
 ) -> FeatureSource:
@@ -31,26 +32,26 @@ def open_features(
         list keeps its order; a folder and a pattern are in the natural order of their names, x_2
         before x_10. ``file:key`` names an array of a file that holds several.
     labels : array-like, path, or list of paths, optional
-        For all rows in the order of the shards; or one file a shard, as a list or a pattern: any
-        of the formats above, or text with one label a line ({text}). A list of strings is a list of
-        paths if all of them have such a suffix, and of labels otherwise.
+        For all rows in the order of the shards; or one file a shard, as a list or a pattern. Files
+        have any of the formats above, or are text with one label a line ({text}). A list of strings
+        is a list of paths if all of them have such a suffix, and of labels otherwise.
     key : str, optional
-        The array of every file that holds several: a member, tensor, dataset, or a column of lists.
-        For a table with one column per dimension a pattern of their names, such as ``"f*"``.
+        The array to read if files hold several: a member, tensor, dataset, or a column of lists.
+        For a table with one column per dimension, a pattern of their names, such as ``"f*"``.
     label_column : str, optional
-        The column, member, tensor or dataset of the same files that holds the labels.
+        The column, member, tensor or dataset of the same files with the labels.
 
     Returns
     -------
     source : FeatureSource
-        With ``n_samples``, ``n_features`` and ``shards``. Iterating reads blocks ``(features,
-        labels or None, where)``.
+        With ``n_samples``, ``n_features`` and ``shards``. Iterate over it to read blocks
+        ``(features, labels or None, where)``.
 
     Raises
     ------
     DataError, DtypeError
-        If a file is missing, damaged, empty, given twice, not of numbers, or differs from the
-        first one in its columns or kind of numbers; if the numbers in the names of files of labels
+        If a file is missing, damaged, empty, given twice or not of numbers; if its columns or kind
+        of numbers differ from those of the first file; if the numbers in the names of label files
         do not match those of the shards. The message names the file.
     MissingDependencyError
         If the package that reads a format is not installed.
@@ -69,10 +70,9 @@ def open_features(
     """
     if labels is not None and label_column is not None:
         raise DataError("labels and label_column both say where the labels are; give one of them")
-    files = expand_paths(paths)
     shards: list[Shard] = []
     seen: set[tuple[Path, str | None]] = set()
-    for path, own in files:
+    for path, own in expand_paths(paths):
         if (twin := (path.resolve(), own or key)) in seen:
             raise DataError(f"{name_array(path, own)} is given twice; its rows would count twice")
         seen.add(twin)
@@ -82,9 +82,11 @@ def open_features(
         if shards:
             _check_alike(shard, shards[0])
         shards.append(shard)
-    if labels is not None:
-        shards = _pair_labels(shards, labels)
-    return FeatureSource(tuple(shards))
+    return FeatureSource(tuple(shards if labels is None else _assign_labels(shards, labels)))
+
+
+for _name, _suffixes in list_suffixes().items():
+    open_features.__doc__ = (open_features.__doc__ or "").replace(f"{{{_name}}}", _suffixes)
 
 
 def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
@@ -121,8 +123,8 @@ def _check_alike(shard: Shard, first: Shard) -> None:
         )
 
 
-def _pair_labels(shards: list[Shard], labels: object) -> list[Shard]:
-    """Assign labels to shards: a file each, or slices of the labels of all rows."""
+def _assign_labels(shards: list[Shard], labels: object) -> list[Shard]:
+    """Return shards with labels: a file each, or slices of the labels of all rows."""
     name = "labels"
     if is_paths(labels, LABEL_SUFFIXES):
         files = expand_paths(labels, "labels", LABEL_SUFFIXES)  # type: ignore[arg-type]
@@ -136,15 +138,8 @@ def _pair_labels(shards: list[Shard], labels: object) -> list[Shard]:
             )
         name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
-    total = sum(shard.n_samples for shard in shards)
-    if len(array) != total:
-        held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
-        raise DataError(
-            f"{name} has {len(array)} entries but {held} {total} rows; give one label for each row"
-        )
-    paired: list[Shard] = []
-    start = 0
-    for shard in shards:
-        paired.append(replace(shard, labels=array[start : start + shard.n_samples]))
-        start += shard.n_samples
-    return paired
+    ends = np.cumsum([shard.n_samples for shard in shards])
+    held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
+    check_length(name, len(array), held, ends[-1])
+    parts = np.split(array, ends[:-1])
+    return [replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True)]

@@ -1,4 +1,4 @@
-"""Expand files, folders, patterns and lists of them to files, in natural order of their names."""
+"""Expand paths (files, folders, patterns with ``*``, ``?``, ``[]``) to files in natural order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import DataError, DtypeError
 from ._formats import SUFFIXES, split_key
 
-__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_path", "is_paths"]
+__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_paths"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -31,9 +31,9 @@ def in_natural_order(paths: Iterable[Path]) -> bool:
 def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
     """Raise if the numbers in the names of files of labels and of features do not match.
 
-    Files are paired by their order. A shell sorts x_10 before x_2, a pattern in quotes does not,
-    and a file may be missing on either side: then the numbers of a pair differ. A constant offset
-    is allowed, for names that start to count at different numbers. Names without numbers pass.
+    Files are paired by their order. The numbers of a pair differ if a file is missing, or if a
+    shell sorted x_10 before x_2, which a pattern in quotes avoids. A constant offset is allowed,
+    because one side may count from 0 and the other from 1. Names without numbers pass.
     """
     ours, theirs = _varying_numbers(features), _varying_numbers(labels)
     if ours is None or theirs is None:
@@ -58,34 +58,26 @@ def _varying_numbers(paths: Sequence[Path]) -> list[int] | None:
     return varying[0] if len(varying) == 1 else None
 
 
-def is_path(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Return whether a value is a path, or a pattern of paths, and not a label that is text."""
-    if isinstance(value, os.PathLike):
-        return True
-    return isinstance(value, str) and split_key(value)[0].suffix.lower() in suffixes
-
-
 def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
-    """Return whether a value is a path, a folder, or a list of paths."""
+    """Return whether a value is a path, a folder, a pattern or a list of paths, and not labels."""
     if isinstance(value, (list, tuple)):
-        return bool(value) and all(is_path(entry, suffixes) for entry in value)
-    return is_path(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+        return bool(value) and all(_is_file(entry, suffixes) for entry in value)
+    return _is_file(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+
+
+def _is_file(value: object, suffixes: tuple[str, ...]) -> bool:
+    if isinstance(value, str):
+        return split_key(value)[0].suffix.lower() in suffixes
+    return isinstance(value, os.PathLike)
 
 
 def expand_paths(
     paths: Paths, name: str = "paths", suffixes: tuple[str, ...] = SUFFIXES
 ) -> list[tuple[Path, str | None]]:
-    """Return the files that paths name, each with its key.
+    """Return the files that paths name, each with its key; of a folder those with a suffix.
 
-    Parameters
-    ----------
-    paths : path, or iterable of paths
-        A file, ``file:key``, a folder, or a pattern with ``*``, ``?`` or ``[]``. A list keeps its
-        order; a folder and a pattern are in the natural order of their names.
-    name : str
-        The argument, for messages.
-    suffixes : tuple of str
-        The files of a folder that are read.
+    A list keeps its order; a folder and a pattern are in the natural order of their names. `name`
+    is the argument, for messages.
     """
     single = isinstance(paths, (str, os.PathLike))
     if not single and not isinstance(paths, Iterable):

@@ -11,31 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DtypeError
-from ._reader import Reader, SlicedReader, choose
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, SlicedReader
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMATS"]
 
+_NUMBERS = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8")
 _DTYPES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U64": "uint64",
-    "U32": "uint32",
-    "U16": "uint16",
-    "U8": "uint8",
-    "BOOL": "bool",
+    "BOOL": np.dtype(bool),  # NumPy counts bytes in the names of numbers, and not bits
+    **{kind: np.dtype(f"{kind[0].lower()}{int(kind[1:]) // 8}") for kind in _NUMBERS},
 }
 
 
 class _Bfloat16:
-    """Slices of a bfloat16 tensor as float32: each number is the upper half of a float32.
+    """Slices of a bfloat16 tensor as float32, of which each number is the upper half.
 
-    NumPy has no bfloat16, so the bytes are mapped at the offset that the header states.
+    NumPy has no bfloat16, so the bytes of the tensor are mapped.
     """
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...]) -> None:
@@ -53,14 +44,14 @@ def _open(path: Path, selection: Selection) -> Reader:
     import safetensors
 
     file: Any = safetensors.safe_open(path, framework="np")
-    name = choose(sorted(file.keys()), selection.key, "tensor", path)
+    name = choose_name(sorted(file.keys()), selection.key, "tensor", path)
     rows = file.get_slice(name)
     shape, kind = tuple(rows.get_shape()), rows.get_dtype()
     if kind == "BF16":
         return SlicedReader(_Bfloat16(path, name, shape), shape, np.dtype(np.float32))
     if kind not in _DTYPES:
         raise DtypeError(f"{path}:{name} holds {kind}, which NumPy lacks; convert it to float32")
-    return SlicedReader(rows, shape, np.dtype(_DTYPES[kind]))
+    return SlicedReader(rows, shape, _DTYPES[kind])
 
 
 def _names(path: Path) -> list[str]:
@@ -70,12 +61,6 @@ def _names(path: Path) -> list[str]:
         return sorted(file.keys())
 
 
-FORMAT = FormatSpec(
-    title="safetensors",
-    suffixes=(".safetensors",),
-    kind="container",
-    open=_open,
-    names=_names,
-    package="safetensors",
-    extra="io",
+FORMATS = (
+    FormatSpec("safetensors", (".safetensors",), "container", _open, _names, "safetensors", "io"),
 )

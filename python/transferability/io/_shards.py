@@ -1,8 +1,8 @@
-"""Features in files: shards, the blocks that they are read in, and their labels."""
+"""Features in files: their shards, the blocks in which shards are read, and their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,14 @@ from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
-from ._labels import join_labels, read_label_array
+from ._labels import check_length, join_labels, read_label_array
+from ._spec import Reader
 
-__all__ = ["Block", "FeatureSource", "Rows", "Shard"]
+__all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
 
-#: Bytes of a block as stored. Its products are cut into pieces of about 2,500 rows for the threads:
-#: enough pieces for several threads, and together with the prefetched block and the threads'
-#: accumulators below 150 MB at 768 features.
+#: Bytes of a block as stored. The threads share its products in pieces of about 2,500 rows, so
+#: several threads have work. With the prefetched block and the accumulators of the threads, memory
+#: stays below 150 MB at 768 features.
 _BYTES = 24 << 20
 _MOST_ROWS = 1 << 18
 
@@ -34,13 +35,13 @@ class Shard:
     path : Path
         The file.
     key : str or None
-        The array or the columns of it.
+        The array or the columns of the file; None if it holds only one array.
     n_samples, n_features : int
         Rows and columns.
     dtype : numpy.dtype
         Of the features as stored.
     labels : str, tuple of (Path, str or None), ndarray or None
-        A column of the same file, another file with its key, the labels themselves, or none.
+        A column of the same file, another file with its key, an array, or None without labels.
     columns : tuple of str
         The names of the features, where the file has them.
     """
@@ -65,45 +66,48 @@ class Shard:
         return int(min(max(rows, self.n_features, 64), _MOST_ROWS))
 
     @property
+    def _label_file(self) -> tuple[Path, str | None] | None:
+        """The file of the labels, with their key; None if they are an array."""
+        if isinstance(self.labels, str):
+            return self.path, self.labels
+        return self.labels if isinstance(self.labels, tuple) else None
+
+    @property
     def labels_name(self) -> str:
         """The source of the labels, for messages."""
-        if isinstance(self.labels, str):
-            return name_array(self.path, self.labels)
-        return name_array(*self.labels) if isinstance(self.labels, tuple) else "labels"
+        return "labels" if self._label_file is None else name_array(*self._label_file)
+
+    def _open(self) -> Reader:
+        column = self.labels if isinstance(self.labels, str) else None
+        return open_array(self.path, self.key, label_column=column)
 
     def features(self, n_rows: int | None = None) -> Iterator[NDArray[Any]]:
         """Read the features, block by block."""
         done = 0
-        with name_errors(self.path):
-            column = self.labels if isinstance(self.labels, str) else None
-            with open_array(self.path, self.key, label_column=column) as reader:
-                if reader.shape != (self.n_samples, self.n_features):
-                    raise DataError(f"{self} has changed: its shape is {reader.shape} now")
-                for block in reader.blocks(n_rows or self.block_rows):
-                    yield block
-                    done += len(block)
+        with name_errors(self.path), self._open() as reader:
+            if reader.shape != (self.n_samples, self.n_features):
+                raise DataError(f"{self} has changed: its shape is {reader.shape} now")
+            for block in reader.blocks(n_rows or self.block_rows):
+                yield block
+                done += len(block)
         if done != self.n_samples:
             raise DataError(f"{self} ends after {done} of {self.n_samples} rows: damaged")
 
     def read_labels(self) -> NDArray[Any] | None:
-        """Read and validate the labels, one for each row; None where there are none."""
+        """Read and validate the labels, one for each row; return None without labels."""
         if self.labels is None:
             return None
-        raw = self.labels
-        if isinstance(raw, (str, tuple)):
-            raw = read_label_array(*((self.path, raw) if isinstance(raw, str) else raw))
-        array, _ = read_labels(raw, self.labels_name)
-        if len(array) != self.n_samples:
-            raise DataError(
-                f"{self.labels_name} has {len(array)} entries but {self} has {self.n_samples} "
-                f"rows; give one label for each row"
-            )
+        file = self._label_file
+        array, _ = read_labels(
+            self.labels if file is None else read_label_array(*file), self.labels_name
+        )
+        check_length(self.labels_name, len(array), f"{self} has", self.n_samples)
         return array
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows ``start:stop`` of a shard, which a block holds."""
+    """The rows ``start:stop`` of a shard."""
 
     shard: Shard
     start: int
@@ -114,8 +118,18 @@ class Rows:
         return f"{self.shard}, rows {self.start} to {self.stop - 1}"
 
 
+def iterate_blocks(shards: Iterable[Shard]) -> Generator[tuple[NDArray[Any], Rows], None, None]:
+    """Iterate over the features of shards, block by block."""
+    for shard in shards:
+        start = 0
+        for features in shard.features():
+            stop = start + len(features)
+            yield features, Rows(shard, start, stop)
+            start = stop
+
+
 class Block(NamedTuple):
-    """A block of rows: features (n, n_features), labels (n, …) or None, and its place."""
+    """A block of rows: features (n, n_features), labels (n, …) or None, and the rows it holds."""
 
     features: NDArray[Any]
     labels: NDArray[Any] | None
@@ -124,7 +138,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureSource(RowSource):
-    """Features in files, and their labels; iterating reads blocks of a few megabytes.
+    """Features in files, and their labels. Iteration reads blocks of a few megabytes.
 
     Attributes
     ----------
@@ -157,20 +171,19 @@ class FeatureSource(RowSource):
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks; a block never spans two shards."""
         for shard in self.shards:
-            labels, start = shard.read_labels(), 0
-            for features in shard.features():
-                stop = start + len(features)
-                own = None if labels is None else labels[start:stop]
-                yield Block(features, own, Rows(shard, start, stop))
-                start = stop
+            labels = shard.read_labels()
+            for features, where in iterate_blocks((shard,)):
+                own = None if labels is None else labels[where.start : where.stop]
+                yield Block(features, own, where)
 
     def labels(self) -> NDArray[Any] | None:
-        """Read the labels of all rows; None where there are none.
+        """Read the labels of all rows; return None without labels.
 
         Raises
         ------
         DataError, DtypeError
-            If some are missing, or a shard has more or fewer than rows; the file is named.
+            If the labels of a shard are missing, or not one for each row. The message names the
+            file.
         """
         parts = [part for shard in self.shards if (part := shard.read_labels()) is not None]
         if len(parts) <= 1:
@@ -181,11 +194,7 @@ class FeatureSource(RowSource):
         """Read all features at once; a single .npy file is mapped."""
         if len(self.shards) == 1:
             (shard,) = self.shards
-            column = shard.labels if isinstance(shard.labels, str) else None
-            with (
-                name_errors(shard.path),
-                open_array(shard.path, shard.key, label_column=column) as reader,
-            ):
+            with name_errors(shard.path), shard._open() as reader:
                 return reader.load()
         return np.concatenate([block for shard in self.shards for block in shard.features()])
 

@@ -1,7 +1,6 @@
 """Find the models of a ranking, and its labels, among the arrays of files and folders.
 
-Pickles are never loaded. Members named ``labels*`` or ``images*`` and arrays that are not 2-D are
-never models; they are skipped, with the reason.
+Members named ``labels*`` or ``images*`` and arrays that are not 2-D are skipped, with a reason.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
@@ -29,7 +27,6 @@ from ._formats import (
 )
 from ._labels import read_label_array
 from ._open import open_features
-from ._reader import Reader
 
 __all__ = [
     "Source",
@@ -59,21 +56,13 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of a model in it."""
+        """The name of the model."""
         return self.member or self.path.stem
 
     def load(self) -> NDArray[Any]:
         """Read the array; an .npy file is mapped, and its rows are read when they are used."""
-        with name_errors(self.path), self._open() as reader:
+        with name_errors(self.path), open_array(self.path, self.member) as reader:
             return reader.load()
-
-    def header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Read shape and dtype, without the data."""
-        with self._open() as reader:
-            return reader.shape, reader.dtype
-
-    def _open(self) -> Reader:
-        return open_array(self.path, self.member)
 
 
 def parse_source(text: str | os.PathLike[str]) -> Source:
@@ -97,22 +86,12 @@ def load_or_open(model: Any) -> Any:
 def find_models(
     paths: Iterable[str | os.PathLike[str]], labels: Source | None = None
 ) -> tuple[dict[str, Source], list[str]]:
-    """Find the feature arrays of files and folders, one a model.
+    """Find the feature arrays of files and folders, one a model; `labels` are never a model.
 
-    Parameters
-    ----------
-    paths : iterable of path
-        Files of one array, tables and folders of these; containers, each 2-D array of which is a
-        model; single arrays of these (``file:key``).
-    labels : Source, optional
-        The labels, which are never a model.
-
-    Returns
-    -------
-    models : dict of str to Source
-        By file or member name; of equal names also the folder or the file.
-    skipped : list of str
-        The arrays and files that were left out, each with its reason.
+    A path is a file of one array, a table, a folder of these, a container, or a single array of one
+    (``file:key``). Each 2-D array of a container is a model. Models are named after their file or
+    member; equal names get the folder or the file as prefix. The second value lists the skipped
+    arrays with their reasons.
     """
     found: list[tuple[str, Source]] = []
     skipped: list[str] = []
@@ -149,7 +128,7 @@ def find_models(
 
 
 def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
-    """Return every array of a file or folder by its file or member name, whatever its shape."""
+    """Return the arrays of a file or folder, of any shape, by file or member name."""
     candidates, _ = _list_candidates(Path(path))
     if not candidates:
         raise DataError(f"{path} holds no .npy files")
@@ -157,7 +136,7 @@ def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
 
 
 def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
-    """Parse the name of a file of labels; None for text. The default of an .npz is ``labels``."""
+    """Parse a file of labels, with "labels" as default key of an .npz; return None for text."""
     path, key = split_key(spec)
     if path.suffix.lower() in TEXT_SUFFIXES:
         return None
@@ -184,22 +163,18 @@ def _list_candidates(path: Path) -> tuple[list[Source], bool]:
 
 def _list_other_files(folder: Path) -> str:
     """List the files of a folder that are not read; hidden files and folders are not listed."""
-    names = sorted(
-        file.name
-        for file in folder.iterdir()
-        if file.is_file()
-        and file.suffix.lower() not in _IN_FOLDERS
-        and not file.name.startswith(".")
-    )
+    files = (file for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    names = sorted(file.name for file in files if file.suffix.lower() not in _IN_FOLDERS)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _find_reason_to_skip(source: Source) -> str | None:
     """Return the reason why an array cannot hold features."""
     try:
-        shape, dtype = source.header()
+        with open_array(source.path, source.member) as reader:
+            shape, dtype = reader.shape, reader.dtype
     except DataError:
-        return None  # a damaged file is a model that fails with its reason; it is not skipped
+        return None  # a damaged file is not skipped: it is a model that fails with its reason
     if len(shape) != 2:
         return f"its shape {shape} is not 2-D"
     return None if dtype.kind in "fiub" else f"its dtype {dtype} is not numeric"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from typing import Any, TypeVar
@@ -17,9 +17,10 @@ from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
+from ._labels import check_length
 from ._open import open_features
 from ._paths import Paths
-from ._shards import FeatureSource, Rows, Shard
+from ._shards import FeatureSource, Rows, iterate_blocks
 
 __all__ = ["add_rows", "prefetch_items", "stats_of"]
 
@@ -40,23 +41,21 @@ def stats_of(
     key: str | None = None,
     label_column: str | None = None,
 ) -> Stats:
-    """Compute the statistics of features in files in one pass, in little memory.
+    """Compute the statistics of features in files in one pass.
 
-    Features are read in blocks of some megabytes, and the next block is prefetched during the
-    arithmetic. All labels are read before, so that the task is decided once.
+    The labels are read first, to decide the task once. Then features are read in blocks of a few
+    megabytes, and a thread prefetches the next block during the arithmetic.
 
     Parameters
     ----------
     source : FeatureSource, path, or list of paths
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
-        As :func:`open_features` takes them. Without any, the statistics describe the features
-        alone, and no metric can be computed from them.
+        As in :func:`open_features`. Without labels, the statistics describe the features alone, and
+        no metric can be computed from them.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         The kind of the labels.
-    class_scatters : bool, default=False
-        As in :class:`transferability.Stats`.
-    precision : {"double", "single"}, default="double"
+    class_scatters, precision
         As in :class:`transferability.Stats`.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
@@ -66,22 +65,22 @@ def stats_of(
     prefetch : bool, default=True
         Whether a thread reads the next block. The result does not depend on it.
     checkpoint : path, optional
-        A file that is replaced by the statistics so far after every shard, or less often where
-        writing it would take more than a tenth of the time. If it exists, the pass continues from
-        it. It is not removed at the end.
+        A file for the statistics of the complete shards, written after every shard, or less often
+        if writing takes more than a tenth of the time. If it exists, the pass resumes from it. It
+        is not removed at the end.
     key, label_column : str, optional
-        As :func:`open_features` takes them.
+        As in :func:`open_features`.
 
     Returns
     -------
     stats : Stats
-        The same files in the same order give the same bits, interrupted or not.
+        The same files in the same order give the same bits, also if the pass was resumed.
 
     Raises
     ------
     DataError, DtypeError
-        As :func:`open_features`, and for values that are not finite, with their file and row. A
-        checkpoint then holds all shards before.
+        As :func:`open_features`, and for values that are not finite; the message names their file
+        and row. The checkpoint then holds all shards before that file.
 
     Examples
     --------
@@ -92,42 +91,30 @@ def stats_of(
     >>> tx.io.stats_of(path, labels).logme() == tx.logme(features, labels)
     True
     """
-    decided = labels if isinstance(labels, Target) else None
+    target, given = (labels, None) if isinstance(labels, Target) else (None, labels)
     if not isinstance(source, FeatureSource):
-        given = None if decided is not None else labels
         source = open_features(source, given, key=key, label_column=label_column)
-    elif key is not None or label_column is not None or (labels is not None and decided is None):
+    elif key is not None or label_column is not None or given is not None:
         raise DataError("labels, key and label_column go to open_features when a source is opened")
-    target = _read_target(source, task) if decided is None else decided
+    if target is None:
+        found = source.labels()
+        # Constant targets are kept: they may vary in other statistics, which are merged later.
+        target = unlabelled(source.n_samples) if found is None else read_target(found, task)
     stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
-    settings = {"precision": precision, "class_scatters": class_scatters}
     kept, done = None, 0
     if checkpoint is not None:
+        settings = {"precision": precision, "class_scatters": class_scatters}
         kept = Checkpoint(checkpoint, source, {**settings, "labels": target.digest()})
         stats, done = kept.load(n_threads) or (stats, 0)
+    keep = None if kept is None else kept.keep
     with ExitStack() as stack:
         advance = stack.enter_context(row_progress(progress, source.n_samples))
         if kept is not None:
-            stack.callback(kept.write)  # after an error too: the complete shards are not lost
+            stack.callback(kept.write)  # also after an error, to keep the complete shards
         add_rows(
-            stats,
-            source,
-            target,
-            first=done,
-            on_rows=advance,
-            on_shard=None if kept is None else kept.keep,
-            prefetch=prefetch,
+            stats, source, target, first=done, on_rows=advance, on_shard=keep, prefetch=prefetch
         )
     return stats
-
-
-def _read_target(source: FeatureSource, task: str) -> Target:
-    """Read the labels of all rows and decide their task."""
-    labels = source.labels()
-    if labels is None:
-        return unlabelled(source.n_samples)
-    # Constant columns are kept: they may vary in other parts, which are merged later.
-    return read_target(labels, task)
 
 
 def add_rows(
@@ -145,13 +132,9 @@ def add_rows(
     Calls ``on_rows(rows done, rows in all, shard)`` after each block and ``on_shard(stats, shards
     done)`` after each shard.
     """
-    if target.n_samples != source.n_samples:
-        raise DataError(
-            f"labels has {target.n_samples} entries but {source} has {source.n_samples} rows; give "
-            f"one label for each row"
-        )
+    check_length("labels", target.n_samples, f"{source} has", source.n_samples)
     done = sum(shard.n_samples for shard in source.shards[:first])
-    blocks = _blocks(source.shards[first:])
+    blocks = iterate_blocks(source.shards[first:])
     with closing(prefetch_items(blocks) if prefetch else blocks) as reading:
         for features, where in reading:
             try:
@@ -169,26 +152,16 @@ def add_rows(
 
 
 def prefetch_items(items: Generator[T, None, None]) -> Generator[T, None, None]:
-    """Iterate over items with prefetch: a thread makes the next one in the meantime.
+    """Iterate over items with prefetch: a thread makes the next item while one is used.
 
-    At most two items are alive. Errors of the thread are raised here. The thread ends with this
-    generator, at the latest when the item that it is making is complete.
+    At most two items are alive. An error in the thread is raised here. When this generator is
+    closed, it waits for the item in progress, and the thread ends.
     """
     with closing(items), ThreadPoolExecutor(1, "transferability-read") as reader:
         future = reader.submit(next, items, None)
         while (item := future.result()) is not None:
             future = reader.submit(next, items, None)
             yield item
-
-
-def _blocks(shards: Sequence[Shard]) -> Generator[tuple[NDArray[Any], Rows], None, None]:
-    """Iterate over the features of all shards, block by block."""
-    for shard in shards:
-        start = 0
-        for features in shard.features():
-            stop = start + len(features)
-            yield features, Rows(shard, start, stop)
-            start = stop
 
 
 def _name_rows(error: TransferabilityError, features: NDArray[Any], where: Rows) -> Exception:

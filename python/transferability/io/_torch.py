@@ -1,4 +1,4 @@
-"""Tensors saved by torch: weights only, mapped; no pickle of other objects is ever loaded."""
+"""Tensors saved by torch, mapped; loaded with ``weights_only``, so never other pickled objects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array
 from ..errors import DataError, DtypeError
-from ._reader import Reader, SlicedReader, choose
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, SlicedReader
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMATS"]
 
 
 class _Rows:
@@ -31,7 +31,7 @@ def _open(path: Path, selection: Selection) -> Reader:
     """Open a tensor, or one of a dict of tensors."""
     saved, key = _load(path), selection.key
     if isinstance(saved, Mapping):
-        tensor = saved[choose(_tensors(saved), key, "tensor", path)]
+        tensor = saved[choose_name(_tensors(saved), key, "tensor", path)]
     elif key is not None:
         raise DataError(f"{path} holds a single {type(saved).__name__}, nothing named {key!r}")
     else:
@@ -60,8 +60,6 @@ def _load(path: Path) -> Any:
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise
     except Exception as error:
         # Torch's own message advises to load the pickle, which would run its code.
         what = "it is damaged, older than torch 1.6, or holds Python objects (a pickle)"
@@ -71,12 +69,4 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-FORMAT = FormatSpec(
-    title="torch",
-    suffixes=(".pt", ".pth"),
-    kind="container",
-    open=_open,
-    names=_names,
-    package="torch",
-    extra="torch",
-)
+FORMATS = (FormatSpec("torch", (".pt", ".pth"), "container", _open, _names, "torch", "torch"),)

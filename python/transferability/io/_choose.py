@@ -1,65 +1,63 @@
-"""The columns of a table that hold the features, chosen by type and name, never by guess."""
+"""Choose the array of a container, or the columns of a table that hold the features.
+
+Columns are chosen by type and name. Where more than one choice is possible the user must name one.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import DataError
-from ._reader import choose
 from ._spec import Selection
 
-__all__ = ["Column", "choose_columns"]
+__all__ = ["Column", "choose_columns", "choose_name"]
 
 #: Columns of these names are labels unless `key` names them as features.
 _LABELS = {"label", "labels", "target", "targets", "class", "y"}
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column: its type as messages print it, and whether its cells are lists of numbers.
-
-    Columns of several types are never joined unless the user names them.
-    """
+class Column(NamedTuple):
+    """A column: its type as messages print it, and whether its cells are lists of numbers."""
 
     type: str
     is_list: bool = False
 
 
+def choose_name(names: list[str], key: str | None, what: str, path: object) -> str:
+    """Return `key` if it is one of the names; without a key, the only name."""
+    shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+    if key is not None and key not in names:
+        raise DataError(f"{path} has no {what} {key!r}; it has {shown or 'none'}")
+    if key is not None:
+        return key
+    if not names:
+        raise DataError(f"{path} holds no {what}s")
+    if len(names) > 1:
+        raise DataError(
+            f"{path} holds {len(names)} {what}s ({shown}); name one as {path}:{names[0]}, or by "
+            f"key="
+        )
+    return names[0]
+
+
 def choose_columns(
     columns: Mapping[str, Column], selection: Selection, path: object
 ) -> tuple[list[str], bool]:
-    """Choose the columns of a table that a caller asks for.
+    """Choose among all columns, in the order of the file; raise if the choice is not unique.
 
-    Parameters
-    ----------
-    columns : mapping of str to Column
-        All columns, in the order of the file.
-    selection : Selection
-        What is asked for.
-    path : path
-        The file, for messages.
-
-    Returns
-    -------
-    names : list of str
-        One column of lists, or columns with one number a row; for labels one column of any type.
-    as_matrix : bool
-        Whether the columns side by side form a matrix. Otherwise the one column is the array.
-
-    Raises
-    ------
-    DataError
-        If the choice is not unique, or a column is missing.
+    Return their names, and whether the columns side by side form a matrix; otherwise there is one
+    column. It holds lists, or labels of any type. Columns of several types form a matrix only if
+    the key names them.
     """
     if selection.is_labels:
-        return [choose(list(columns), selection.key, "column", path)], False
+        return [choose_name(list(columns), selection.key, "column", path)], False
     key = selection.key
     candidates = {n: column for n, column in columns.items() if n != selection.label_column}
     if key is not None:
         matched = [key] if key in candidates else fnmatch.filter(candidates, key)
-        matched = matched or [choose(list(candidates), key, "column", path)]
+        matched = matched or [choose_name(list(candidates), key, "column", path)]
         candidates = {name: candidates[name] for name in matched}
     lists = [name for name, column in candidates.items() if column.is_list]
     if len(lists) == 1 and (key is None or len(candidates) == 1):

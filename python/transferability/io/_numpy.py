@@ -1,12 +1,13 @@
-""".npy files: one array, read into fresh memory instead of mapped.
+"""NumPy's formats: .npy files of one array, and .npz archives of .npy members by name.
 
-Pages of a mapped file would count as memory of the process, and would be fetched by the thread
-that computes instead of the prefetch thread.
+Blocks are read into fresh memory, not mapped: pages of a mapped file would count as memory of the
+process, and would be fetched by the thread that computes instead of the prefetch thread.
 """
 
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,29 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ._reader import Reader, refuse_objects
-from ._spec import FormatSpec, Selection
+from ._choose import choose_name
+from ._spec import FormatSpec, Reader, Selection, close_on_error, refuse_objects
 
-__all__ = ["FORMAT", "NpyReader"]
+__all__ = ["FORMATS", "NpyReader"]
 
 
 class NpyReader(Reader):
-    """An array in NumPy's format, read through a file object, which is closed with the reader.
+    """An array in npy format: a file, or a member of an archive that is closed with it.
 
-    Parameters
-    ----------
-    where : object
-        The array, for messages.
-    file : binary file
-        At its start.
-    n_bytes : int
-        Size of `file`; an array that declares more is refused before memory is allocated for it.
+    `where` names the array in messages. An array that declares more data than `n_bytes`, the size
+    of the file, is refused before memory is allocated for it.
     """
 
-    def __init__(self, where: object, file: IO[bytes], n_bytes: int) -> None:
-        self._where, self._file = where, file
-        try:
-            shape: tuple[int, ...]
+    def __init__(
+        self, where: object, file: IO[bytes], n_bytes: int, archive: zipfile.ZipFile | None = None
+    ) -> None:
+        self._where, self._file, self._archive = where, file, archive
+        with close_on_error(self):
             shape, self._fortran, dtype = _read_header(file)
             refuse_objects(dtype, where)
             self._offset = file.tell()
@@ -47,13 +43,10 @@ class NpyReader(Reader):
                     f"{where} declares {needed} bytes of data but holds {n_bytes - self._offset}: "
                     f"damaged or truncated"
                 )
-        except BaseException:
-            file.close()
-            raise
         super().__init__(shape, dtype)
 
     def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read row by row; an array in Fortran order is loaded first."""
+        """Read the rows of each block; an array in Fortran order is loaded first."""
         if not self.shape:
             raise DataError(f"{self._where} is a single number, not an array of rows")
         if self._fortran and len(self.shape) > 1:
@@ -67,13 +60,18 @@ class NpyReader(Reader):
             yield self._read((rows, *self.shape[1:]))
 
     def load(self) -> NDArray[Any]:
-        """Read the whole array."""
+        """Map a file, so that its rows are read when they are used; read a member of an archive."""
+        if self._archive is None and 0 not in self.shape:
+            order: Any = "F" if self._fortran else "C"
+            return np.memmap(str(self._where), self.dtype, "r", self._offset, self.shape, order)
         self._file.seek(self._offset)
         return self._read(self.shape[::-1]).T if self._fortran else self._read(self.shape)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and the archive."""
         self._file.close()
+        if self._archive is not None:
+            self._archive.close()
 
     def _read(self, shape: tuple[int, ...]) -> NDArray[Any]:
         block = np.empty(shape, self.dtype)
@@ -91,20 +89,6 @@ class NpyReader(Reader):
         return block
 
 
-class _FileReader(NpyReader):
-    """An .npy file, which `load` maps."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, path.open("rb"), path.stat().st_size)
-
-    def load(self) -> NDArray[Any]:
-        """Map the array; its rows are read when they are used."""
-        if 0 in self.shape:
-            return super().load()
-        order: Any = "F" if self._fortran else "C"
-        return np.memmap(str(self._where), self.dtype, "r", self._offset, self.shape, order)
-
-
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = {
@@ -116,8 +100,28 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     return read(file)
 
 
-def _open(path: Path, selection: Selection) -> Reader:
-    return _FileReader(path)
+def _open_npy(path: Path, selection: Selection) -> Reader:
+    return NpyReader(path, path.open("rb"), path.stat().st_size)
 
 
-FORMAT = FormatSpec(title="NumPy", suffixes=(".npy",), kind="array", open=_open)
+def _open_npz(path: Path, selection: Selection) -> Reader:
+    archive = zipfile.ZipFile(path)
+    with close_on_error(archive):
+        member = choose_name(_members(archive), selection.key, "member", path)
+        entry = archive.getinfo(f"{member}.npy")
+        return NpyReader(f"{path}:{member}", archive.open(entry), entry.file_size, archive)
+
+
+def _names(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return _members(archive)
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+
+
+FORMATS = (
+    FormatSpec("NumPy", (".npy",), "array", _open_npy),
+    FormatSpec("NumPy archive", (".npz",), "container", _open_npz, _names),
+)
