@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._inputs.arrays import as_array
 from ..errors import DataError
-from . import _reference
+from ._reference import check_same_rows, one_hot, read_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -42,13 +41,12 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
 
     Notes
     -----
-    What differs from ``transferability.transrate(variant="paper")``:
+    Differences from ``transferability.transrate(variant="paper")``, which computes in float64:
 
-    - **Class ids without rows** are refused; the default averages over those that
-      occur.
-    - **float32 features** are centred and multiplied in float32: 2.5859 where
-      2.5961 is right on rank-deficient features, and half the digits on a large
-      common offset. The default computes in float64.
+    - **Class ids without rows** are refused; `transferability.transrate` averages over the
+      classes with rows.
+    - **float32 features** are centred and multiplied in float32: 2.5859 where 2.5961 is right on
+      rank-deficient features, and half the digits on a large common offset.
     - **D x D determinants**, C + 1 of them, whatever the number of rows.
 
     Examples
@@ -60,12 +58,12 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     >>> round(transrate(features, labels), 4)
     0.1561
     """
-    matrix = _reference.plain(features, "features", (2,))
-    ids = _reference.plain(labels, "labels", (1, 2)).reshape(-1)
-    _reference.same_rows(matrix, ids, "labels")
+    matrix = read_numbers(features, "features", (2,), keep=(np.float32,))
+    ids = read_numbers(labels, "labels", (1, 2)).reshape(-1)
+    check_same_rows(ids, "labels", matrix, "features")
     if not eps > 0:
         raise DataError(f"eps must be positive, got {eps}")
-    members = _reference.indicators(ids)
+    members = one_hot(ids)
     for c, n_rows in enumerate(members.sum(axis=0)):
         if n_rows == 0:
             raise DataError(
@@ -74,8 +72,6 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
             )
     if not np.isfinite(matrix).all():
         raise DataError("features hold NaN or infinity; tllib returns nan. Drop or fill such rows")
-    if as_array(features, "features")[0].dtype == np.float32:
-        matrix = matrix.astype(np.float32)
     centred = matrix - matrix.mean(axis=0, keepdims=True)
     within = sum(_coding_rate(centred[rows > 0], eps) for rows in members.T)
     score: float = _coding_rate(centred, eps) - within / members.shape[1]
@@ -84,6 +80,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     return score
 
 
-def _coding_rate(rows: NDArray[np.floating], eps: float) -> float:
+def _coding_rate(rows: NDArray[Any], eps: float) -> float:
+    """Compute the coding rate of centred rows at distortion eps, in nats."""
     scaled = (1 / (len(rows) * eps) * rows.T) @ rows  # in the dtype of the rows, as in the original
     return 0.5 * float(np.linalg.slogdet(np.eye(rows.shape[1]) + scaled)[1])
