@@ -93,8 +93,8 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
 
     Notes
     -----
-    It agrees with `transferability.regularized_h_score` to rounding, in time O(D^3) instead of
-    O(min(N, D)^3). Rows whose class id is negative or no whole number count as a class with mean
+    It agrees with `transferability.regularized_h_score` to rounding, but decomposes a D x D matrix
+    also where N < D. Rows whose class id is negative or no whole number count as a class with mean
     zero.
 
     Examples
