@@ -16,7 +16,7 @@ from ._scoring.evaluate import Settings, evaluate
 from .errors import DataError, MissingDependencyError
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
@@ -117,10 +117,11 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class with the largest output."""
-        return self.classes_[self._outputs(X).argmax(axis=1)]  # type: ignore[no-any-return]
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]  # type: ignore[no-any-return]
 
 
-class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
+class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
     """Bayesian linear regression; prior and noise precision maximise the evidence.
 
     Parameters
@@ -156,9 +157,3 @@ class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
         """Return the linear output of each target."""
         outputs = self._outputs(X)
         return outputs[:, 0] if np.ndim(self.coef_) == 1 else outputs
-
-    def __sklearn_tags__(self) -> Any:
-        """Return the tags: several targets are supported."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -226,11 +226,8 @@ class Evaluation:
             )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
-            "  ".join(
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
+            "  ".join([metric.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+            for metric, *cells in rows
         ]
         below = [*map(str, self._compare_first(0.95)), *(f"Note: {text}" for text in self.notes)]
         title = f"Agreement with the truth of {len(self.models)} models, higher is better"

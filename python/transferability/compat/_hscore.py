@@ -158,7 +158,7 @@ class HScore:
         self.score: float | None = None
 
     def fit(self, embeddings: ArrayLike, labels: ArrayLike, **kwargs: object) -> float:
-        """Compute the score, keep it as `score` and return it.
+        """Compute the score: at least 0 but for rounding, higher is better.
 
         Parameters
         ----------
@@ -168,11 +168,6 @@ class HScore:
             Class ids, any numbers.
         **kwargs : object
             Ignored, as in the original.
-
-        Returns
-        -------
-        float
-            At least 0 but for rounding; higher is better.
 
         Raises
         ------

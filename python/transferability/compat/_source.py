@@ -15,13 +15,13 @@ Differences from `transferability.leep` and `transferability.nce`:
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._inputs.arrays import as_array
-from ..errors import DataError, DtypeError, TransferabilityWarning
+from .._metric.score import issue
+from ..errors import DataError, DtypeError
 from ._reference import check_same_rows, read_numbers
 
 if TYPE_CHECKING:
@@ -54,14 +54,11 @@ def expected_prediction(
         predicted = np.einsum("iz,iz->i", matrix, conditional[ids])
         score = float(np.log(predicted).mean())
     if not math.isfinite(score):
-        empty = np.flatnonzero(joint.sum(axis=0) == 0)
-        why = (
-            f"no row gives any mass to source class {empty[0]}"
-            if len(empty)
-            else f"{names[0]} are no probabilities"
-        )
-        message = f"{why}, and the score is {score}, as in {library}; see transferability.leep"
-        warnings.warn(message, TransferabilityWarning, stacklevel=3)
+        empty = joint.sum(axis=0) == 0
+        why = f"no row gives any mass to source class {empty.argmax()}"
+        if not empty.any():
+            why = f"{names[0]} are no probabilities"
+        issue([f"{why}, and the score is {score}, as in {library}; see transferability.leep"])
     return score
 
 

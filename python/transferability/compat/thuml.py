@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import TransferabilityError, TransferabilityWarning
+from .._metric.score import issue
+from ..errors import TransferabilityError
 from ._reference import Recipe, check_same_rows, maximise_evidence, one_hot, read_numbers
 from ._source import conditional_entropy, expected_prediction
 
@@ -118,7 +118,6 @@ class LogME:
         DataError
             Where the shapes or values are wrong, and where the original returns NaN.
         """
-        self._begin()
         return self._fit(f, y)
 
     def fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
@@ -128,7 +127,6 @@ class LogME:
         right where N < D), stops at a relative change of 1e-2, and adds 1e-5 to
         the residual and to the norm inside the evidence too. Class ids are 1-D here.
         """
-        self._begin()
         return self._fit_icml(f, y)
 
     def predict(self, f: ArrayLike) -> NDArray[np.float64] | NDArray[np.intp]:
@@ -146,14 +144,11 @@ class LogME:
 
     _fit = _fit_fixed_point
 
-    def _begin(self) -> None:
+    def _run(self, f: ArrayLike, y: ArrayLike, recipe: Recipe) -> float:
         if self.fitted:
-            message = "re-fitting for new data: the old alphas, betas and ms are cleared"
-            warnings.warn(message, TransferabilityWarning, stacklevel=3)
+            issue(["re-fitting for new data: the old alphas, betas and ms are cleared"])
             self.reset()
         self.fitted = True
-
-    def _run(self, f: ArrayLike, y: ArrayLike, recipe: Recipe) -> float:
         features, targets = read_numbers(f, "f", (2,)), read_numbers(y, "y", (1, 2))
         if not self.regression:
             if recipe == "thuml_fixed_point" and targets.shape[1:] == (1,):
@@ -169,8 +164,7 @@ class LogME:
         self.ms = result["weights"]
         score = float(np.mean(result["evidence"]))
         if np.isneginf(score):
-            message = "all features are (nearly) zero: the score is -inf, as in thuml/LogME"
-            warnings.warn(message, TransferabilityWarning, stacklevel=4)
+            issue(["all features are (nearly) zero: the score is -inf, as in thuml/LogME"])
         return score
 
 

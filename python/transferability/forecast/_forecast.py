@@ -140,7 +140,10 @@ class Forecast:
         TransferabilityWarning
             Beyond ten times the largest fitted size.
         """
-        return self._solve_size(value, self._predict_values, warn=True)
+        size = self._solve_size(value, self._predict_values)
+        if size < math.inf:
+            self._warn(size)
+        return size
 
     def size_interval(self, value: float, level: float = 0.9) -> tuple[float, float]:
         """Return the sizes at which the better and the worse end of :meth:`interval` reach a value.
@@ -240,17 +243,15 @@ class Forecast:
 
     def _warn(self, size: float) -> None:
         if size > DECADE * self.sizes[-1] * (1 + 1e-12):
-            decades = f"{math.log10(size / self.sizes[-1]):.1f}" if size < math.inf else "many"
+            decades = math.log10(size / self.sizes[-1])
             issue(
                 [
-                    f"{size:g} samples is {decades} decades beyond the largest size known, "
+                    f"{size:g} samples is {decades:.1f} decades beyond the largest size known, "
                     f"{self.sizes[-1]:g}; beyond one decade laws that fit alike differ widely"
                 ]
             )
 
-    def _solve_size(
-        self, value: float, curve: Callable[[Array], Array], warn: bool = False
-    ) -> float:
+    def _solve_size(self, value: float, curve: Callable[[Array], Array]) -> float:
         """Find the smallest size at which a curve reaches a value, by grid and Brent's method."""
         optimize = need("scipy.optimize", extra="stats", what="forecasting")
         if not math.isfinite(value):
@@ -268,8 +269,6 @@ class Forecast:
             grid[first - 1],
             grid[first],
         )
-        if warn:
-            self._warn(math.exp(root))
         return math.exp(root)
 
 
