@@ -65,7 +65,7 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
 
 
 class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
-    """Bayesian linear regression on the one-hot classes, which predicts the largest output.
+    """Bayesian linear regression on the one-hot classes; the class with the largest output wins.
 
     The outputs are no probabilities, so there is no ``predict_proba``.
 
@@ -137,10 +137,8 @@ class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type
         Posterior mean of the weights.
     intercept_ : float or ndarray of shape (n_targets,)
         Constant term; 0 without an intercept.
-    evidence_ : float
-        LogME of the training data, in nats per sample.
-    alpha_, beta_ : ndarray of shape (n_targets,)
-        Precision of the prior and of the noise.
+    evidence_, alpha_, beta_
+        As in :class:`LogMEClassifier`; the precisions have shape (n_targets,).
     """
 
     def fit(self, X: Any, y: Any) -> LogMERegressor:

@@ -51,9 +51,7 @@ def weighted_tau(
     Raises
     ------
     DataError, DtypeError
-        Inputs of different lengths or names, fewer than two models, NaN.
-    MissingDependencyError
-        Without SciPy.
+        For inputs of different lengths or names, fewer than two models, or NaN.
 
     Notes
     -----

@@ -153,24 +153,17 @@ class Evaluation:
         return agreement.recall_at_k(self._first_scores, self.truth, k, nan="last")
 
     def ci(self, name: str = "weighted_tau", level: float = 0.95) -> tuple[float, float]:
-        """Return the bootstrap percentile interval of a measure.
+        """Return the bootstrap percentile interval of a measure, such as "spearman" or "regret".
 
-        It is (NaN, NaN) where the measure is defined for fewer than half of the resamples.
-
-        Parameters
-        ----------
-        name : str, default="weighted_tau"
-            Name of the measure, such as "spearman" or "regret".
-        level : float, default=0.95
-            In (0, 1).
+        `level` is in (0, 1). The interval is (NaN, NaN) where the measure is defined for fewer than
+        half of the resamples.
         """
         return _compute_interval(self._resample(name), level)
 
     def leave_one_out(self, name: str = "weighted_tau") -> dict[str, float]:
         """Return a measure with each model left out in turn, which shows influential models."""
-        everyone = np.arange(len(self.models))
         return {
-            model: self._compute_measure(name, np.delete(everyone, i))
+            model: self._compute_measure(name, np.arange(len(self.models)) != i)
             for i, model in enumerate(self.models)
         }
 
@@ -264,8 +257,8 @@ class Evaluation:
         """Compute a measure of the first metric on the bootstrap resamples of all metrics."""
         key = name, self.metrics[0]
         if key not in self._drawn:
-            n = len(self.models)
-            draws = np.random.default_rng(self.seed).integers(0, n, size=(self.n_boot, n))
+            n, rng = len(self.models), np.random.default_rng(self.seed)
+            draws = rng.integers(0, n, size=(self.n_boot, n))
             # Regret and Rel@1 of a resample of one model only are defined but meaningless.
             values = [
                 self._compute_measure(name, models) if np.ptp(models) else math.nan

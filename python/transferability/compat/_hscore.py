@@ -67,9 +67,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
             "features has one column, for which tllib raises LinAlgError; transferability.h_score "
             "has a value"
         )
-    means = np.zeros_like(matrix)
-    for label in _select_class_ids(ids):
-        means[ids == label] = np.mean(matrix[ids == label], axis=0)
+    means = _replace_by_class_means(matrix, ids)
     return _trace_ratio(np.cov(matrix, rowvar=False), np.cov(means, rowvar=False))
 
 
@@ -79,17 +77,12 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Parameters
     ----------
     features, labels
-        As in :func:`h_score`; one column is enough.
+        As in :func:`h_score`, with the same errors, but one column is enough.
 
     Returns
     -------
     score : float
         At least 0 but for rounding; higher is better.
-
-    Raises
-    ------
-    DataError
-        Where the shapes or values are wrong, and for NaN, where the original raises.
 
     Notes
     -----
@@ -107,15 +100,13 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     0.0707
     """
     matrix, ids = _read(features, labels)
-    centred, means, n_features = _centre(matrix), np.zeros(matrix.shape), matrix.shape[1]
-    for label in _select_class_ids(ids):
-        means[ids == label] = np.mean(centred[ids == label], axis=0)
+    centred, n_features = _centre(matrix), matrix.shape[1]
     # tllib calls scikit-learn, which centres once more and does not shrink one column.
     covariance, noise, spread, mean = _ledoit_wolf(_centre(centred))
     noise = min(noise, spread)
     shrinkage = 0.0 if n_features == 1 or noise == 0.0 else noise / spread
     shrunk = (1.0 - shrinkage) * covariance + shrinkage * mean * np.eye(n_features)
-    between = np.atleast_2d(np.cov(means, rowvar=False))
+    between = np.atleast_2d(np.cov(_replace_by_class_means(centred, ids), rowvar=False))
     return _trace_ratio(shrunk, (1.0 - shrinkage) * between)
 
 
@@ -158,7 +149,7 @@ class HScore:
         self.score: float | None = None
 
     def fit(self, embeddings: ArrayLike, labels: ArrayLike, **kwargs: object) -> float:
-        """Compute the score: at least 0 but for rounding, higher is better.
+        """Return the score: at least 0 but for rounding, higher is better.
 
         Parameters
         ----------
@@ -211,10 +202,12 @@ def _read(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray
     return matrix, ids
 
 
-def _select_class_ids(ids: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the whole numbers from 0, which tllib's loop over 0 … max visits."""
-    classes = np.unique(ids)
-    return classes[(classes >= 0) & (classes == np.floor(classes))]  # type: ignore[no-any-return]
+def _replace_by_class_means(rows: NDArray[Any], ids: NDArray[np.float64]) -> NDArray[Any]:
+    """Replace rows by their class means in the rows' dtype; tllib visits the ids 0 … max alone."""
+    means, classes = np.zeros_like(rows), np.unique(ids)
+    for label in classes[(classes >= 0) & (classes == np.floor(classes))]:
+        means[ids == label] = np.mean(rows[ids == label], axis=0)
+    return means
 
 
 def _centre(matrix: NDArray[Any]) -> NDArray[np.float64]:

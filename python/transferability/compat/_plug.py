@@ -99,13 +99,12 @@ def install(
             "transformer_ranker.TransformerRanker"
         )
     specs = {name: spec_of(name) for name in metric_names(metrics)}
-    beyond = {name: sorted(set(spec.needs) - _AVAILABLE) for name, spec in specs.items()}
     if metrics == "all":
-        specs = {name: spec for name, spec in specs.items() if not beyond[name]}
-    for name in specs:
-        if beyond[name]:
+        specs = {name: spec for name, spec in specs.items() if _AVAILABLE.issuperset(spec.needs)}
+    for name, spec in specs.items():
+        if beyond := sorted(set(spec.needs) - _AVAILABLE):
             raise DataError(
-                f"{name} needs {', '.join(beyond[name])}, and a ranker has embeddings and labels"
+                f"{name} needs {', '.join(beyond)}, and a ranker has embeddings and labels"
             )
     for option in options:
         if not any(option in spec.option_names for spec in specs.values()):

@@ -66,7 +66,7 @@ def check_finite_labels(labels: NDArray[np.float64]) -> None:
 def one_hot(
     labels: NDArray[np.float64], classes: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Return one 0/1 column per class; by default 0 … max(labels), as both thuml libraries do."""
+    """Return a 0/1 column per class; by default 0 … max(labels), as in both thuml libraries."""
     check_finite_labels(labels)
     n_classes = int(labels.max(initial=-1) + 1) if classes is None else len(classes)
     if n_classes < 1:

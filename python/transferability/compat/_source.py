@@ -5,8 +5,7 @@ Differences from `transferability.leep` and `transferability.nce`:
 - A source class without probability mass in any row makes the whole LEEP NaN (0/0), here with a
   warning. `transferability.leep` leaves such a class out.
 - Class ids without rows count as classes. This only costs memory.
-- Rows are not checked: logits, negative numbers and rows that do not sum to 1 return a meaningless
-  number, or NaN with a warning.
+- Rows are not checked: logits and rows that do not sum to 1 return a meaningless number or NaN.
 - LEEP sums float32 probabilities in float32: about 1e-8 off.
 - Negative class ids count from the end, because they index an array: NCE joins -1 with the last
   class. LEEP scores rows of -1 as that class, but does not count them for it.
@@ -43,8 +42,7 @@ def expected_prediction(
         raise DataError(f"{names[0]} has shape {matrix.shape}: there are no rows or no columns")
     ids = _read_class_ids(labels, names[1])
     check_same_rows(ids, names[1], matrix, names[0])
-    n_classes = _count_classes(ids, matrix.shape[1], names[1])
-    _check_lowest(ids, n_classes, names[1], library)
+    n_classes = _count_classes(ids, names[1], library, matrix.shape[1])
     with np.errstate(all="ignore"):
         share = matrix / float(len(matrix))
         joint = np.zeros((n_classes, matrix.shape[1]))
@@ -69,11 +67,10 @@ def conditional_entropy(
     source = _read_class_ids(source_labels, names[0], truncate=True)
     target = _read_class_ids(labels, names[1], truncate=True)
     check_same_rows(target, names[1], source, names[0])
-    n_source = _count_classes(source, 1, names[0])
-    n_classes = _count_classes(target, n_source, names[1])
-    for ids, count, name in ((source, n_source, names[0]), (target, n_classes, names[1])):
-        _check_lowest(ids, count, name, library)
-        ids[ids < 0] += count
+    n_source = _count_classes(source, names[0], library)
+    n_classes = _count_classes(target, names[1], library, n_source)
+    source[source < 0] += n_source
+    target[target < 0] += n_classes
     counts = np.bincount(target * n_source + source, minlength=n_classes * n_source)
     joint = counts.reshape(n_classes, n_source) / len(source)
     mass = joint.sum(axis=0)
@@ -101,17 +98,8 @@ def _read_class_ids(labels: ArrayLike, name: str, *, truncate: bool = False) -> 
     return source.astype(np.int64)
 
 
-def _check_lowest(ids: NDArray[Any], n_classes: int, name: str, library: str) -> None:
-    """Raise for negative ids that index before the first class."""
-    if int(ids.min()) < -n_classes:
-        raise DataError(
-            f"{name} has the class id {ids.min()}; with {n_classes} classes {library} raises "
-            "IndexError: number the classes from 0"
-        )
-
-
-def _count_classes(ids: NDArray[Any], n_source: int, name: str) -> int:
-    """Return max(ids) + 1, as the originals count; raise if a row per class takes too much."""
+def _count_classes(ids: NDArray[Any], name: str, library: str, n_source: int = 1) -> int:
+    """Return max(ids) + 1, as the originals count; raise for ids that are too large or too low."""
     n_classes = int(ids.max()) + 1
     if n_classes < 1:
         raise DataError(f"{name} needs at least one class id of 0 or more")
@@ -119,5 +107,10 @@ def _count_classes(ids: NDArray[Any], n_source: int, name: str) -> int:
         raise DataError(
             f"{n_classes} x {n_source} classes (ids count from 0 to their largest) are more than "
             f"{_MOST_CELLS} cells; number the classes with np.unique(…, return_inverse=True)[1]"
+        )
+    if int(ids.min()) < -n_classes:
+        raise DataError(
+            f"{name} has the class id {ids.min()}; with {n_classes} classes {library} raises "
+            "IndexError: number the classes from 0"
         )
     return n_classes

@@ -33,10 +33,8 @@ def EMMS(Z: ArrayLike, Y: ArrayLike) -> float:
 
     Raises
     ------
-    DataError
-        If shapes or values are wrong. The original raises LinAlgError for NaN.
-    DtypeError
-        If an array does not hold real numbers.
+    DataError, DtypeError
+        If shapes, dtypes or values are wrong. The original raises LinAlgError for NaN.
 
     Notes
     -----

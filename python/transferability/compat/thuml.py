@@ -44,32 +44,31 @@ class LogME:
     -----
     Differences from `transferability.logme`, which returns the true maximum:
 
-    - **Fewer rows than features**: the score is too large by
-      ``(D - N) * ln(alpha) / (2 * N)`` per class (4.68 where -0.36 is right for
-      40 x 90), so that models are ranked by D. `fit_icml` has the right
-      determinant. Upstream: issue 23 of thuml/LogME.
-    - **Class ids without rows** count as classes, and each adds about +6.8 to
-      the sum over the classes. `transferability.logme` averages over classes with rows.
-    - **An absolute 1e-5** is added to both denominators: the score depends on
-      the unit of the features (-0.758 where -0.186 is right at 1e4 times the
-      scale), and perfect fits end at about 7.
-    - **At most 11 iterations** from alpha = beta = 1 to a relative change of
-      1e-3: up to 0.03 below the maximum, or a local maximum.
-    - **A large common offset** costs half the digits where N > D, because the
-      singular values come from the uncentred product of the features.
-    - **All-zero features** return -inf for N > D, with a warning here; NaN for
-      N <= D, an error here.
+    - **Fewer rows than features**: the score is too large by ``(D - N) * ln(alpha) / (2 * N)`` per
+      class (4.68 where -0.36 is right for 40 x 90), so models are ranked by D. `fit_icml` has the
+      right determinant. Upstream: issue 23 of thuml/LogME.
+    - **Class ids without rows** count as classes, and each adds about +6.8 to the sum over the
+      classes. `transferability.logme` averages over the classes with rows.
+    - **An absolute 1e-5** is added to both denominators: the score depends on the unit of the
+      features (-0.758 where -0.186 is right at 1e4 times the scale), and perfect fits end at
+      about 7.
+    - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-3: up to 0.03 below
+      the maximum, or a local maximum.
+    - **A large common offset** costs half the digits where N > D, because the singular values come
+      from the uncentred product of the features.
+    - **All-zero features** return -inf for N > D, with a warning here; NaN for N <= D, an error
+      here.
     - `fit` on a fitted object clears it, with a warning.
 
-    To use the ICML recipe in `fit`, subclass and set ``_fit = LogME._fit_icml``, as
-    users of the original do.
+    To use the ICML recipe in `fit`, subclass and set ``_fit = LogME._fit_icml``, as users of the
+    original do.
 
     References
     ----------
-    .. [1] You et al., "LogME: Practical Assessment of Pre-trained Models for
-       Transfer Learning", ICML 2021.
-    .. [2] You et al., "Ranking and Tuning Pre-trained Models: A New Paradigm for
-       Exploiting Model Hubs", JMLR 2022.
+    .. [1] You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning",
+       ICML 2021.
+    .. [2] You et al., "Ranking and Tuning Pre-trained Models: A New Paradigm for Exploiting Model
+       Hubs", JMLR 2022.
 
     Examples
     --------
@@ -123,9 +122,9 @@ class LogME:
     def fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
         """Fit by the iteration of the ICML paper, and return the score; otherwise as `fit`.
 
-        It decomposes the D x D product of the features (slow where D is large, and
-        right where N < D), stops at a relative change of 1e-2, and adds 1e-5 to
-        the residual and to the norm inside the evidence too. Class ids are 1-D here.
+        It decomposes the D x D product of the features (slow where D is large, and right where
+        N < D), stops at a relative change of 1e-2, and adds 1e-5 to the residual and to the norm
+        inside the evidence too. Class ids are 1-D here.
         """
         return self._fit_icml(f, y)
 

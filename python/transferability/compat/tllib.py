@@ -68,29 +68,27 @@ def log_maximum_evidence(
     score : float
         Nats per sample, averaged over classes or targets; higher is better.
     weights : ndarray of shape (n_classes or n_targets, n_features)
-        Only with ``return_weights=True``. The original returns this shape too, and
-        documents the transposed one.
+        Only with ``return_weights=True``. The original returns this shape too, and documents the
+        transposed one.
 
     Raises
     ------
     DataError
-        Where the shapes or values are wrong, and where the original raises:
-        ZeroDivisionError for a class id without rows, a target of zeros or
-        features of zeros, IndexError for 1-D targets.
+        Where the shapes or values are wrong, and where the original raises: ZeroDivisionError for a
+        class id without rows, a target of zeros or features of zeros, IndexError for 1-D targets.
 
     Notes
     -----
     Differences from `transferability.logme`, which returns the true maximum:
 
-    - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-2,
-      which may head for a local maximum.
-    - **Class ids without rows** are refused; `transferability.logme` averages over
-      the classes with rows.
-    - **A perfect fit** has unbounded evidence. Here it ends near 30, which is made of
-      rounding errors: the original moves by 0.25 between kinds of CPU.
-    - The D x D product of the features is decomposed even where N is much smaller
-      than D: slow, but with the right determinant, unlike
-      `transferability.compat.thuml`.
+    - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-2, possibly to a
+      local maximum.
+    - **Class ids without rows** are refused; `transferability.logme` averages over the classes with
+      rows.
+    - **A perfect fit** has unbounded evidence. Here it ends near 30, which is made of rounding
+      errors: the original moves by 0.25 between kinds of CPU.
+    - The D x D product of the features is decomposed even where N is much smaller than D: slow, but
+      with the right determinant, unlike `transferability.compat.thuml`.
 
     Examples
     --------
@@ -126,12 +124,6 @@ def log_expected_empirical_prediction(predictions: ArrayLike, labels: ArrayLike)
     labels : array-like of shape (n_samples,)
         Class ids 0 … C-1.
 
-    Returns
-    -------
-    float
-        Nats per sample, at most 0 for probabilities; higher is better. NaN, with a warning,
-        where some source class has no mass in any row.
-
     Examples
     --------
     >>> from transferability.compat.tllib import log_expected_empirical_prediction
@@ -149,11 +141,6 @@ def negative_conditional_entropy(source_labels: ArrayLike, target_labels: ArrayL
     source_labels, target_labels : array-like of shape (n_samples,)
         Class ids that the source model predicts, and true class ids; both from 0.
 
-    Returns
-    -------
-    float
-        In nats, at most 0; higher is better.
-
     Examples
     --------
     >>> from transferability.compat.tllib import negative_conditional_entropy
@@ -170,8 +157,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
-        Features. float32 is computed in float32 up to the determinants, as in the
-        original; anything else in float64.
+        Computed in float32, up to the determinants, if it is float32; otherwise in float64.
     labels : array-like of shape (n_samples,) or (n_samples, 1)
         Class ids 0 … C-1, each with at least one row.
     eps : float, default 1e-4
@@ -185,8 +171,8 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     Raises
     ------
     DataError
-        Where the shapes or values are wrong, and where the original raises
-        ZeroDivisionError (a class id without rows) or returns nan.
+        Where the shapes or values are wrong, and where the original raises ZeroDivisionError (a
+        class id without rows) or returns nan.
 
     Notes
     -----

@@ -35,18 +35,16 @@ class LogME:
     -----
     Differences from `transferability.logme`, which returns the true maximum:
 
-    - **Fewer rows than features**: too large by ``(D - N) * ln(alpha) / (2 * N)``
-      per class, as in `transferability.compat.thuml`, so that models are ranked
-      by their hidden size.
-    - **The order of the classes matters**: each class starts from the alpha and
-      beta at which the class before it ended.
-    - **An absolute 1e-5** in both denominators: the score depends on the unit of
-      the features.
+    - **Fewer rows than features**: too large by ``(D - N) * ln(alpha) / (2 * N)`` per class, as in
+      `transferability.compat.thuml`, so models are ranked by their hidden size.
+    - **The order of the classes matters**: each class starts from the alpha and beta at which the
+      class before it ended.
+    - **An absolute 1e-5** in both denominators: the score depends on the unit of the features.
     - **At most 11 iterations** by default, to a relative change of 1e-3.
     - ``N / 2 * ln(2 * pi)`` is rounded to float32: about 1e-7 off.
-    - **Errors**: initial precisions of zero or below, features of zeros and targets of
-      shape (n_samples, k) are a `DataError` here. There they divide by zero or iterate
-      from an impossible precision, return NaN, and raise a RuntimeError.
+    - **Errors**: initial precisions of zero or below, features of zeros and targets of shape
+      (n_samples, k) are a `DataError` here. There they divide by zero or iterate from an impossible
+      precision, return NaN, and raise a RuntimeError.
 
     Examples
     --------
@@ -72,7 +70,7 @@ class LogME:
         tol: float = 1e-3,
         **kwargs: object,
     ) -> float:
-        """Run the iteration for each class and return the score.
+        """Return the score in nats per sample, averaged over the classes; higher is better.
 
         Parameters
         ----------
@@ -88,11 +86,6 @@ class LogME:
             Stop at a smaller relative change of alpha / beta.
         **kwargs : object
             Ignored, as in the original.
-
-        Returns
-        -------
-        float
-            Nats per sample, averaged over the classes; higher is better.
 
         Raises
         ------

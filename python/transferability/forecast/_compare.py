@@ -24,9 +24,9 @@ class Quality:
     values : dict of str to float
         Forecast value of each data set at that size.
     intervals : dict of str to tuple of float
-        Prediction intervals of the values, with coverage `level`.
+        Prediction intervals of the values.
     level : float
-        In (0, 1).
+        Nominal coverage of the intervals.
     samples_needed : dict of str to float
         Number of samples at which each data set reaches the best value; ``inf`` if it never does.
     """

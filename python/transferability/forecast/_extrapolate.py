@@ -68,7 +68,8 @@ class Extrapolation:
         to the fit to all sizes.
         """
         found = {}
-        for name in (*self.candidates, MEDIAN) if self.form == "auto" else self.candidates:
+        names = (*self.candidates, MEDIAN) if self.form == "auto" else self.candidates
+        for name in names:
             known = [(k, error[name]) for k, _, error in self.cuts if name in error]
             weights = [2.0**k for k, _ in known]
             means = [float(np.mean(np.abs(error))) for _, error in known]

@@ -95,7 +95,10 @@ def fit(
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
     if isinstance(limit, str):
         check_choice("limit", limit, ("auto",))
-        limit = _choose_limit(v, direction)
+        if direction == "decreasing":
+            limit = 0.0 if v.min() > 0 else None
+        else:
+            limit = 1.0 if v.min() >= 0 and v.max() < 1 else None
     gap = v if direction == "decreasing" else -v
     if limit is not None:
         gap = gap - limit if direction == "decreasing" else gap + limit
@@ -107,8 +110,7 @@ def fit(
             )
     if form in NEED_LIMIT and limit is None:
         raise DataError(f"{form} needs a limit that the values approach; give limit=")
-    fewest = FEWEST if form == "auto" else max(FEWEST, PARAMETERS[form])
-    if len(n) < fewest:
+    if form != "auto" and len(n) < (fewest := PARAMETERS[form]):
         raise DataError(f"{form} needs {fewest} different positive sizes, there are {len(n)}")
     law = Extrapolation(n, gap, limit is not None, form)
     return Forecast(n, v, direction, limit, zero_shot, law)
@@ -135,9 +137,3 @@ def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | No
     if np.ptp(means) == 0:
         raise DataError(f"all values are {means[0]:g}: there is no trend to follow")
     return unique, means, zero_shot
-
-
-def _choose_limit(values: Array, direction: str) -> float | None:
-    if direction == "decreasing":
-        return 0.0 if values.min() > 0 else None
-    return 1.0 if values.min() >= 0 and values.max() < 1 else None

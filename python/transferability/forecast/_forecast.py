@@ -77,24 +77,18 @@ class Forecast:
         Parameters
         ----------
         size : float or array-like of float
-            At least the smallest fitted size.
+            Finite, and at least the smallest fitted size; otherwise a DataError is raised.
 
         Returns
         -------
         value : float or ndarray of the shape of `size`
-
-        Raises
-        ------
-        DataError
-            For sizes that are below the smallest fitted size, or not finite.
 
         Warns
         -----
         TransferabilityWarning
             Beyond ten times the largest fitted size.
         """
-        sizes = self._check_sizes(size)
-        return _match_shape(size, self._predict_values(sizes))
+        return _match_shape(size, self._predict_values(self._check_sizes(size)))
 
     def interval(self, size: object, level: float = 0.9) -> tuple[Any, Any]:
         """Compute a prediction interval for the value at a size.
@@ -117,28 +111,14 @@ class Forecast:
             As :meth:`predict`; for a level outside (0, 1); if `fit` was asked for a single law and
             there are no sizes to hold out.
         """
-        sizes = self._check_sizes(size)
-        low, high = self._interval_function(level)(sizes)
+        low, high = self._compute_interval(self._check_sizes(size), level)
         return _match_shape(size, low), _match_shape(size, high)
 
     def size_for(self, value: float) -> float:
         """Forecast the smallest size at which a value is reached.
 
-        Parameters
-        ----------
-        value : float
-            In the units of the fitted values.
-
-        Returns
-        -------
-        size : float
-            ``inf`` if the forecast does not reach it within 1e9 times the largest size; the
-            smallest fitted size if it is reached there already.
-
-        Warns
-        -----
-        TransferabilityWarning
-            Beyond ten times the largest fitted size.
+        It is the smallest fitted size if the value is reached there already, and ``inf`` if the
+        forecast does not reach it within 1e9 times the largest size. Warns as :meth:`predict`.
         """
         size = self._solve_size(value, self._predict_values)
         if size < math.inf:
@@ -150,11 +130,10 @@ class Forecast:
 
         They lie around :meth:`size_for`; the second is often ``inf``.
         """
-        ends = self._interval_function(level)
         better = 1 if self.direction == "increasing" else 0
         return (
-            self._solve_size(value, lambda n: ends(n)[better]),
-            self._solve_size(value, lambda n: ends(n)[1 - better]),
+            self._solve_size(value, lambda n: self._compute_interval(n, level)[better]),
+            self._solve_size(value, lambda n: self._compute_interval(n, level)[1 - better]),
         )
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
@@ -173,7 +152,7 @@ class Forecast:
             figure = need("matplotlib.figure", extra="plot", what="plotting a forecast")
             ax = figure.Figure(layout="constrained").add_subplot()
         sizes = np.geomspace(self.sizes[0], up_to or DECADE * self.sizes[-1], 100)
-        low, high = self._interval_function(level)(sizes)
+        low, high = self._compute_interval(sizes, level)
         ax.fill_between(sizes, low, high, alpha=0.2, lw=0, label=f"{level:.0%} interval")
         ax.plot(sizes, self._predict_values(sizes), label=f"forecast ({self.form})")
         ax.plot(self.sizes, self.values, "o", color="black", label="known")
@@ -213,8 +192,7 @@ class Forecast:
         # Accuracies, also in percent, lie between 0 and their limit.
         return np.maximum(self.limit - gap, 0.0 if self.values.min() >= 0 else -np.inf)
 
-    def _interval_function(self, level: float) -> Callable[[Array], tuple[Array, Array]]:
-        """Return the function from sizes to the ends of their prediction intervals."""
+    def _compute_interval(self, sizes: Array, level: float) -> tuple[Array, Array]:
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
         if self._law.form != "auto" and not self._law.cuts:
@@ -223,13 +201,9 @@ class Forecast:
                 f"an interval for {self.form} needs at least {fewest} sizes, one of them held out; "
                 f"there are {len(self.sizes)}"
             )
-
-        def ends(sizes: Array) -> tuple[Array, Array]:
-            centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
-            one, other = self._to_value(centre - half), self._to_value(centre + half)
-            return np.minimum(one, other), np.maximum(one, other)
-
-        return ends
+        centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
+        one, other = self._to_value(centre - half), self._to_value(centre + half)
+        return np.minimum(one, other), np.maximum(one, other)
 
     def _check_sizes(self, size: object) -> Array:
         sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))

@@ -48,7 +48,6 @@ _PRIOR_BETA, _PRIOR_H, _PRIOR_WEIGHT = np.log(0.3), 4.0, 0.02
 _BETA = (0.003, 4.0)
 _H = (-8.0, 40.0)
 _TINY = 1e-12
-_ITERATIONS = 200
 _STARTS = 2
 
 
@@ -122,14 +121,11 @@ def _fit_saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law
             jacobian = np.concatenate([jacobian, pulls[1:3]])
         return jacobian[:, free]
 
-    best: Any = None
+    bounds, fits = (low[free], high[free]), []
     for start in _find_starts(t, y, free, relative, h_low):
         x = np.clip(start, low + 1e-9, np.minimum(high, 1e9) - 1e-9)[free]
-        bounds = low[free], high[free]
-        found = optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=_ITERATIONS)
-        if best is None or found.cost < best.cost:
-            best = found
-    full[free] = best.x
+        fits.append(optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=200))
+    full[free] = min(fits, key=lambda fit: fit.cost).x
     a, log_beta, h, e = full.tolist()
     parameters = {"A": scale * a, "beta": float(np.exp(log_beta)), "h": h, "E": scale * e}
     return Law(name, parameters, float(sizes[0]))

@@ -107,8 +107,7 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     Raises
     ------
     DataError
-        For arrays of different lengths, values that are not finite, or a constant metric or
-        accuracy.
+        For arrays of different lengths, values that are not finite, or constant ones.
 
     References
     ----------
