@@ -50,8 +50,8 @@ def weighted_tau(
 
     Raises
     ------
-    DataError, DtypeError
-        For inputs of different lengths or names, fewer than two models, or NaN.
+    DataError, DtypeError, MissingDependencyError
+        For inputs of different lengths or names, fewer than two models, or NaN; without SciPy.
 
     Notes
     -----

@@ -204,7 +204,7 @@ def _read(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray
 
 def _replace_by_class_means(rows: NDArray[Any], ids: NDArray[np.float64]) -> NDArray[Any]:
     """Replace rows by their class means in the rows' dtype; tllib visits the ids 0 … max alone."""
-    means, classes = np.zeros_like(rows), np.unique(ids)
+    means, classes = np.zeros(rows.shape, rows.dtype), np.unique(ids)
     for label in classes[(classes >= 0) & (classes == np.floor(classes))]:
         means[ids == label] = np.mean(rows[ids == label], axis=0)
     return means

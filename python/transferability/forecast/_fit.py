@@ -53,9 +53,9 @@ def fit(
 
     Raises
     ------
-    DataError
+    DataError, MissingDependencyError
         For fewer than three positive sizes, or fewer than the law has parameters; for values that
-        are not finite, all equal, or beyond the limit.
+        are not finite, all equal, or beyond the limit; without SciPy.
 
     Notes
     -----
