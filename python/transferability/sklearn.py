@@ -1,4 +1,4 @@
-"""LogME as scikit-learn estimators: the posterior mean predicts (needs scikit-learn >= 1.6)."""
+"""LogME as scikit-learn estimators that predict by the posterior mean; needs scikit-learn 1.6."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._scoring.evaluate import Settings, evaluate
 from .errors import DataError, MissingDependencyError
 
 try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
@@ -28,7 +28,7 @@ __all__ = ["LogMEClassifier", "LogMERegressor"]
 
 
 class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base class of both estimators: the fit and the linear outputs."""
+    """Shared fit and linear outputs of both estimators."""
 
     def __init__(
         self,
@@ -61,23 +61,20 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, features: Any) -> NDArray[np.float64]:
         check_is_fitted(self)
         array = validate_data(self, features, reset=False, dtype="numeric")
-        outputs: NDArray[np.float64] = array @ np.atleast_2d(self.coef_).T + self.intercept_
-        return outputs
+        return array @ np.atleast_2d(self.coef_).T + self.intercept_  # type: ignore[no-any-return]
 
 
 class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
-    """Bayesian linear regression on the indicator of each class; the largest output wins.
+    """Bayesian linear regression on the one-hot classes; the class with the largest output wins.
 
-    Its outputs are no probabilities, so there is no ``predict_proba``.
+    The outputs are no probabilities, so there is no ``predict_proba``.
 
     Parameters
     ----------
     intercept : bool or "auto", default="auto"
-        A constant term for each class. "auto": none, as in the LogME paper; centred features
-        of unbalanced classes predict better with one.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
+        Whether to fit a constant term for each class. "auto": no, as in the LogME paper. It helps
+        with centred features of unbalanced classes.
+    precision, n_threads
         As in :func:`transferability.logme`.
 
     Attributes
@@ -87,11 +84,11 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     coef_ : ndarray of shape (n_classes, n_features)
         Posterior mean of the weights.
     intercept_ : ndarray of shape (n_classes,)
-        Zeros without an intercept.
+        Constant terms; zeros without an intercept.
     evidence_ : float
-        LogME of the training data.
+        LogME of the training data, in nats per sample.
     alpha_, beta_ : ndarray of shape (n_classes,)
-        Prior and noise precision.
+        Precision of the prior and of the noise.
 
     Examples
     --------
@@ -121,20 +118,17 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the class with the largest output."""
         best = self._outputs(X).argmax(axis=1)
-        classes: NDArray[Any] = self.classes_[best]
-        return classes
+        return self.classes_[best]  # type: ignore[no-any-return]
 
 
-class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
-    """Bayesian linear regression, prior and noise chosen by maximum evidence.
+class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
+    """Bayesian linear regression; prior and noise precision maximise the evidence.
 
     Parameters
     ----------
     intercept : bool or "auto", default="auto"
-        A constant term. "auto": yes.
-    precision : {"double", "single"}, default="double"
-        As in :func:`transferability.logme`.
-    n_threads : int, optional
+        Whether to fit a constant term. "auto": yes.
+    precision, n_threads
         As in :func:`transferability.logme`.
 
     Attributes
@@ -142,11 +136,9 @@ class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
         Posterior mean of the weights.
     intercept_ : float or ndarray of shape (n_targets,)
-        Constant term, 0 without one.
-    evidence_ : float
-        LogME of the training data.
-    alpha_, beta_ : ndarray of shape (n_targets,)
-        Prior and noise precision.
+        Constant term; 0 without an intercept.
+    evidence_, alpha_, beta_
+        As in :class:`LogMEClassifier`; the precisions have shape (n_targets,).
     """
 
     def fit(self, X: Any, y: Any) -> LogMERegressor:
@@ -163,9 +155,3 @@ class LogMERegressor(RegressorMixin, _LogMEEstimator):  # type: ignore[misc]
         """Return the linear output of each target."""
         outputs = self._outputs(X)
         return outputs[:, 0] if np.ndim(self.coef_) == 1 else outputs
-
-    def __sklearn_tags__(self) -> Any:
-        """Return the tags: several targets are supported."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

@@ -25,19 +25,18 @@ def weighted_tau(
     groups: object = None,
     nan: str = "raise",
 ) -> float:
-    r"""Compute the weighted Kendall tau, which counts errors among the best models most.
+    r"""Compute the weighted Kendall tau, in which errors among the best models weigh most.
 
     Parameters
     ----------
     scores, truth : array-like of shape (n_models,), or mapping of str to float
         Higher is better in both.
     rank : {True, "truth", "grouped"}, default=True
-        Convention for the ranks r (from 0, best), by which a pair of models has the weight
+        Convention for the ranks r (from 0, best). A pair of models has the weight
         1/(r_i + 1) + 1/(r_j + 1). True: the mean of two taus, with ranks by scores and with ranks
-        by truth. It is symmetric, SciPy's default, and used in nearly all published tables.
-        "truth": ranks by truth alone, ties by score; SciPy's
-        ``weightedtau(truth, scores, rank=None)``, used in the tables of Model Spider.
-        "grouped": one tau over several tasks, see Notes.
+        by truth; symmetric, SciPy's default, and used in nearly all published tables. "truth":
+        ranks by truth alone, ties by score; SciPy's ``weightedtau(truth, scores, rank=None)``,
+        used in the tables of Model Spider. "grouped": one tau over several tasks, see Notes.
     groups : array-like of shape (n_models,), optional
         Task of each entry, for "grouped" only.
     nan : {"raise", "omit", "last"}, default="raise"
@@ -46,20 +45,17 @@ def weighted_tau(
     Returns
     -------
     tau : float
-        In [-1, 1]: 1 for the same order, -1 for the opposite order, about 0 for unrelated
-        orders. NaN, with a warning, where scores or truth are constant.
+        In [-1, 1]: 1 for the same order, -1 for the opposite order, about 0 for unrelated orders.
+        NaN, with a warning, where scores or truth are constant.
 
     Raises
     ------
-    DataError, DtypeError
-        Inputs of different lengths or names, fewer than two models, NaN.
-    MissingDependencyError
-        Without SciPy.
+    DataError, DtypeError, MissingDependencyError
+        For inputs of different lengths or names, fewer than two models, or NaN; without SciPy.
 
     Notes
     -----
-    "grouped" sums over tasks, and over the ranks by score and by truth within each task, before
-    it divides once:
+    "grouped" divides one sum over tasks, and over the ranks by score and by truth within each task:
 
     .. math:: \tau = \frac{\sum w_{ij} \operatorname{sgn}(x_i - x_j) \operatorname{sgn}(y_i - y_j)}
         {\sqrt{\sum_{x_i \ne x_j} w_{ij} \sum_{y_i \ne y_j} w_{ij}}}.
@@ -99,15 +95,7 @@ def weighted_tau(
 def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
     """Compute Kendall's tau-b: the share of concordant minus discordant pairs, tie-corrected.
 
-    Parameters
-    ----------
-    scores, truth, nan
-        As in :func:`weighted_tau`.
-
-    Returns
-    -------
-    tau : float
-        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+    Parameters, range and NaN are as in :func:`weighted_tau`.
 
     Examples
     --------
@@ -115,21 +103,13 @@ def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(kendall_tau([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.6667
     """
-    return _correlate("kendalltau", *read_pairs(scores, truth, nan)[:2], ranks=True)
+    return _correlate("kendalltau", read_pairs(scores, truth, nan), ranks=True)
 
 
 def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
     """Compute Spearman's rho: the Pearson correlation of ranks, with mean ranks for ties.
 
-    Parameters
-    ----------
-    scores, truth, nan
-        As in :func:`weighted_tau`.
-
-    Returns
-    -------
-    rho : float
-        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+    Parameters, range and NaN are as in :func:`weighted_tau`.
 
     Examples
     --------
@@ -137,21 +117,14 @@ def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(spearman([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.8
     """
-    return _correlate("spearmanr", *read_pairs(scores, truth, nan)[:2], ranks=True)
+    return _correlate("spearmanr", read_pairs(scores, truth, nan), ranks=True)
 
 
 def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
     """Compute Pearson's linear correlation of scores and truth.
 
-    Parameters
-    ----------
-    scores, truth, nan
-        As in :func:`weighted_tau`. Values must be finite, and NaN cannot be put last.
-
-    Returns
-    -------
-    r : float
-        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
+    Parameters, range and NaN are as in :func:`weighted_tau`, but values must be finite and NaN
+    cannot be put last.
 
     Examples
     --------
@@ -159,7 +132,7 @@ def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
     >>> round(pearson([0.9, 0.7, 0.8, 0.1], [95, 90, 80, 70]), 4)
     0.847
     """
-    return _correlate("pearsonr", *read_pairs(scores, truth, nan, finite=True)[:2])
+    return _correlate("pearsonr", read_pairs(scores, truth, nan, finite=True))
 
 
 def weighted_pearson(
@@ -173,7 +146,7 @@ def weighted_pearson(
         As in :func:`pearson`.
     weights : array-like of shape (n_models,), optional
         At least 0, and positive for at least two models. Default: 1/(r + 1) for rank r by truth,
-        from 0; ties share the mean of their weights.
+        from 0; tied models have the mean of their weights.
 
     Returns
     -------
@@ -205,8 +178,9 @@ def weighted_pearson(
     return float(np.clip((w @ (x * y)) / np.sqrt((w @ (x * x)) * (w @ (y * y))), -1, 1))
 
 
-def _correlate(name: str, x: Array, y: Array, ranks: bool = False) -> float:
+def _correlate(name: str, pairs: tuple[Array, Array, Any], ranks: bool = False) -> float:
     """Compute a correlation by its SciPy name, of the values or of their ranks."""
+    x, y, _ = pairs
     if warn_if_constant(x, y):
         return np.nan
     stats = need("scipy.stats", extra="stats", what="agreement")
@@ -216,7 +190,7 @@ def _correlate(name: str, x: Array, y: Array, ranks: bool = False) -> float:
 
 
 def _compute_grouped_tau(x: Array, y: Array, groups: NDArray[Any]) -> float:
-    """Sum the weights of concordant, discordant and untied pairs over groups, then divide."""
+    """Compute the tau of the sums over groups; O(n²) memory for a group of n models."""
     agree = untied_x = untied_y = 0.0
     for group in np.unique(groups):
         a, b = compute_dense_ranks(x[groups == group]), compute_dense_ranks(y[groups == group])

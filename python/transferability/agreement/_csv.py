@@ -1,12 +1,13 @@
-"""Read rankings and truths from .csv files: numbers by column and model."""
+"""Read scores and true performance of models from .csv files."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from .._metric.score import issue
-from .._util.delimited import read_table
+from .._util.delimited import MISSING, read_table
 from ..errors import DataError
 
 __all__ = ["read_ranking", "read_truth"]
@@ -14,25 +15,16 @@ __all__ = ["read_ranking", "read_truth"]
 _MODEL = ("model", "name")
 #: Columns that `Ranking.to_csv` writes besides model names and scores.
 _FACTS = ("rank", "n_features", "n_samples", "seconds", "notes", "error")
-_MISSING = ("", "nan", "na", "n/a", "none", "null")
+_MISSING = {text.lower() for text in MISSING}
 
-Columns = dict[str, dict[str, float]]
+Columns = dict[str, dict[str, float]]  # by column and model
 
 
 def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
-    """Read scores by metric and model; a missing one is NaN, as a failed model's is.
+    """Read scores by metric and model; a missing score is NaN, as for a model that failed.
 
-    Parameters
-    ----------
-    path : str
-        Written by ``Ranking.to_csv``, or any file with a column "model" or "name" and columns of
-        numbers.
-    metrics : sequence of str, optional
-        The columns to read. Default: all columns of numbers but rank, size, time and the like.
-
-    Returns
-    -------
-    scores : dict of str to dict of str to float
+    The file is written by ``Ranking.to_csv``, or has a column "model" or "name" and columns of
+    numbers. `metrics` names the columns; by default all that hold scores.
     """
     columns = _read_columns(path)
     if metrics is None:
@@ -62,40 +54,39 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
         column = next(iter(columns))
     if column not in columns:
         raise DataError(
-            f"{path} has no column of numbers {column!r}; there are {', '.join(columns) or 'none'}"
+            f"{path} has no column of numbers {column!r}; there are {', '.join(columns)}"
         )
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 
 
 def _read_columns(path: str) -> Columns:
-    """Read every column that holds only numbers, by model."""
+    """Read every column that holds only numbers and missing values."""
     header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)
     if key is None:
         raise DataError(f"{path} needs a first line with a column 'model' or 'name', got {header}")
     models = [row[header.index(key)].strip() for row in rows]
-    twice = sorted({model for model in models if models.count(model) > 1})
+    twice = [model for model, count in Counter(models).items() if count > 1]
     if twice:
-        raise DataError(f"{path} has model {twice[0]!r} more than once; give one line a model")
+        raise DataError(f"{path} has model {min(twice)!r} more than once; give one line a model")
     columns: Columns = {}
     for place, name in enumerate(header):
         values = [_parse_number(row[place]) for row in rows]
         known = [value for value in values if value is not None]
-        if name != key and len(known) == len(values) and not all(map(math.isnan, known)):
+        if name == key or all(map(math.isnan, known)):
+            continue
+        if len(known) == len(values):
             columns[name] = dict(zip(models, known, strict=True))
-        elif name != key and name not in _FACTS and any(not math.isnan(value) for value in known):
+        elif name not in _FACTS:
             odd = values.index(None)
-            issue(
-                [
-                    f"{path}: column {name!r} was left out, because {rows[odd][place]!r} of "
-                    f"{models[odd]!r} is no number; leave the cell empty where there is none"
-                ]
-            )
+            cell = f"{rows[odd][place]!r} of {models[odd]!r}"
+            advice = "leave the cell empty where there is none"
+            issue([f"{path}: column {name!r} was left out, because {cell} is no number; {advice}"])
     return columns
 
 
 def _parse_number(text: str) -> float | None:
-    """Parse a number; a missing value is NaN, text is None."""
+    """Parse a number; return NaN for a missing value and None for other text."""
     text = text.strip()
     if text.lower() in _MISSING:
         return math.nan

@@ -1,6 +1,6 @@
 """Evaluate rankings against the true performance of models.
 
-The agreement is measured with bootstrap intervals and leave-one-out values over the models.
+Measures of agreement have bootstrap intervals and leave-one-out values over the models.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,8 @@ MEASURES: dict[str, Callable[..., float]] = {
 }
 #: Fewest models for an evaluation.
 _FEWEST = 3
-#: Below so many models intervals are too narrow. For Kendall's tau of normal pairs correlated at
-#: 0.8, 95 % intervals cover 71 % with 4 models, 95 % with 6 and 97 % with 12.
+#: With fewer models, intervals are too narrow. For Kendall's tau of normal pairs correlated at 0.8,
+#: 95 % intervals cover 71 % with 4 models, 95 % with 6 and 97 % with 12.
 _FEW = 6
 
 
@@ -47,15 +46,14 @@ class Comparison:
     Attributes
     ----------
     measure : str
-        Name of the measure, such as "weighted_tau".
+        Such as "weighted_tau".
     first, second : str
         Names of the metrics.
     difference : float
         Measure of the first metric minus measure of the second.
-    low, high : float
-        Percentile interval of the difference; NaN where the measure is not defined.
-    level : float
-        Level of the interval.
+    low, high, level : float
+        Bootstrap percentile interval of the difference, and its level in (0, 1); NaN where the
+        measure is not defined.
     """
 
     __module__ = "transferability"
@@ -70,7 +68,7 @@ class Comparison:
 
     @property
     def supported(self) -> bool:
-        """Whether the interval excludes 0; otherwise the difference may be chance."""
+        """Whether the interval excludes 0; otherwise the difference may be due to chance."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
@@ -88,21 +86,22 @@ class Comparison:
 class Evaluation:
     """Agreement of the metrics of a ranking with the true performance of its models.
 
-    Every measure is an attribute, computed for the first metric, as in
-    ``evaluation.weighted_tau``. ``evaluation["knn"]`` is the evaluation with another metric first.
+    Every measure is an attribute, computed for the first metric: ``evaluation.weighted_tau``.
+    ``evaluation["knn"]`` is the evaluation with another metric first.
 
     Attributes
     ----------
     models : tuple of str
         Models with a truth, in the order of the ranking.
     metrics : tuple of str
-        The measures as attributes are computed for the first one.
+        Names of the metrics; the attributes are computed for the first.
     scores : dict of str to ndarray of shape (n_models,)
-        By metric; NaN where it failed. Such a model counts as last, and Pearson leaves it out.
+        By metric; NaN where the metric failed. Such a model counts as last, and Pearson leaves it
+        out.
     truth : ndarray of shape (n_models,)
         Higher is better.
     rank : {True, "truth"}
-        Convention of weighted tau.
+        Convention of :func:`transferability.agreement.weighted_tau`.
     n_boot, seed : int
         Number of bootstrap resamples of the models, and their seed.
     unmatched : tuple of str
@@ -112,11 +111,11 @@ class Evaluation:
 
     Notes
     -----
-    Intervals are percentiles of bootstrap resamples of the models, which are the same for all
-    metrics. Models are few, so intervals are wide. Bias-corrected intervals (BCa) are not used:
-    their acceleration comes from a jackknife, in which a single model can dominate. Resamples
-    without an order (one model drawn alone) are left out. SciPy's ``bootstrap`` draws for one
-    statistic at a time; differences between metrics need the same draws.
+    Intervals are percentile intervals from bootstrap resamples of the models. All metrics share the
+    resamples, as differences between metrics need; SciPy's ``bootstrap`` draws for one statistic at
+    a time. Models are few, so intervals are wide. Bias-corrected intervals (BCa) are not used:
+    their acceleration comes from a jackknife, in which a single model can dominate. Resamples of
+    one model only have no order and are left out.
     """
 
     __module__ = "transferability"
@@ -130,51 +129,41 @@ class Evaluation:
     seed: int = 0
     unmatched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    _drawn: dict[tuple[str, str], Array] = field(default_factory=dict)
+    _drawn: dict[tuple[str, str], Array] = field(default_factory=dict)  # by measure and metric
 
     def __getitem__(self, metric: str) -> Evaluation:
         """Return the evaluation with another metric first."""
-        self._check(metric, "measure")
+        if metric not in self.scores:
+            raise DataError(f"there is no metric {metric!r}; there are {', '.join(self.metrics)}")
         others = tuple(name for name in self.metrics if name != metric)
         return replace(self, metrics=(metric, *others))
 
     def __getattr__(self, name: str) -> float:
         """Compute a measure of the first metric, as in ``evaluation.spearman``."""
         if name in MEASURES:
-            return self._compute_measure(name, self.metrics[0], slice(None))
+            return self._compute_measure(name, slice(None))
         raise AttributeError(f"Evaluation has no {name!r}; it measures {', '.join(MEASURES)}")
 
     def rel_at(self, k: int) -> float:
         """Return Rel@k: the best truth among the first `k` models relative to the best of all."""
-        return agreement.rel_at_k(self.scores[self.metrics[0]], self.truth, k, nan="last")
+        return agreement.rel_at_k(self._first_scores, self.truth, k, nan="last")
 
     def recall_at(self, k: int) -> float:
-        """Return recall@k: the share of the first `k` models among the truly best `k`."""
-        return agreement.recall_at_k(self.scores[self.metrics[0]], self.truth, k, nan="last")
+        """Return recall@k: the share of the first `k` models that are among the truly best `k`."""
+        return agreement.recall_at_k(self._first_scores, self.truth, k, nan="last")
 
     def ci(self, name: str = "weighted_tau", level: float = 0.95) -> tuple[float, float]:
-        """Return the bootstrap percentile interval of a measure.
+        """Return the bootstrap percentile interval of a measure, such as "spearman" or "regret".
 
-        Parameters
-        ----------
-        name : str, default="weighted_tau"
-            Name of the measure, such as "spearman" or "regret".
-        level : float, default=0.95
-            In (0, 1).
-
-        Returns
-        -------
-        low, high : float
-            NaN where the measure is defined for fewer than half of the resamples.
+        `level` is in (0, 1). The interval is (NaN, NaN) where the measure is defined for fewer than
+        half of the resamples.
         """
-        return _compute_interval(self._resample(name, self.metrics[0]), level)
+        return _compute_interval(self._resample(name), level)
 
     def leave_one_out(self, name: str = "weighted_tau") -> dict[str, float]:
         """Return a measure with each model left out in turn, which shows influential models."""
-        self._check(self.metrics[0], name)
-        everyone = np.arange(len(self.models))
         return {
-            model: self._compute_measure(name, self.metrics[0], everyone[everyone != i])
+            model: self._compute_measure(name, np.arange(len(self.models)) != i)
             for i, model in enumerate(self.models)
         }
 
@@ -182,10 +171,10 @@ class Evaluation:
         self, first: str, second: str, name: str = "weighted_tau", level: float = 0.95
     ) -> Comparison:
         """Compare two metrics by a measure, on the same bootstrap resamples of the models."""
-        draws = self._resample(name, first) - self._resample(name, second)
-        low, high = _compute_interval(draws, level)
-        values = [self._compute_measure(name, metric, slice(None)) for metric in (first, second)]
-        return Comparison(name, first, second, values[0] - values[1], low, high, level)
+        one, other = self[first], self[second]
+        low, high = _compute_interval(one._resample(name) - other._resample(name), level)
+        difference: float = getattr(one, name) - getattr(other, name)
+        return Comparison(name, first, second, difference, low, high, level)
 
     def to_dict(self, level: float = 0.95) -> dict[str, Any]:
         """Return the evaluation as plain Python, ready for JSON: NaN is None.
@@ -203,27 +192,18 @@ class Evaluation:
             {**asdict(comparison), "supported": comparison.supported, "text": str(comparison)}
             for comparison in self._compare_first(level)
         ]
-        facts = {
-            "models": self.models,
-            "truth": self.truth,
-            "rank": self.rank,
-            "n_boot": self.n_boot,
-            "seed": self.seed,
-            "level": level,
-            "metrics": by_metric,
-            "comparisons": comparisons,
-            "unmatched": self.unmatched,
-            "notes": self.notes,
-        }
-        ready: dict[str, Any] = json_ready(facts)
+        fields = ("models", "truth", "rank", "n_boot", "seed", "unmatched", "notes")
+        ready: dict[str, Any] = json_ready(
+            {name: getattr(self, name) for name in fields}
+            | {"level": level, "metrics": by_metric, "comparisons": comparisons}
+        )
         return ready
 
     def __repr__(self) -> str:
-        """Return a table of the metrics, and which of them differ beyond chance."""
+        """Return a table of the metrics, with comparisons and notes below."""
         shown = ("kendall_tau", "pearson", "rel_at_1", "regret")
         names = [name for name in shown if name in self._defined]
-        header = ["metric", "weighted tau", "95 %", "without one model", *names]
-        rows = [header]
+        rows = [["metric", "weighted tau", "95 %", "without one model", *names]]
         for metric in self.metrics:
             one = self[metric]
             low, high = one.ci()
@@ -239,11 +219,8 @@ class Evaluation:
             )
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
-            "  ".join(
-                cell.rjust(width) if i else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
+            "  ".join([metric.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+            for metric, *cells in rows
         ]
         below = [*map(str, self._compare_first(0.95)), *(f"Note: {text}" for text in self.notes)]
         title = f"Agreement with the truth of {len(self.models)} models, higher is better"
@@ -256,40 +233,39 @@ class Evaluation:
 
     @property
     def _defined(self) -> list[str]:
-        """Names of the measures defined for this truth: Rel@k needs a positive best truth."""
+        """Names of the measures defined for this truth; Rel@k needs a positive best truth."""
         return [name for name in MEASURES if name != "rel_at_1" or self.truth.max() > 0]
 
-    def _check(self, metric: str, name: str) -> None:
-        if metric not in self.scores:
-            raise DataError(f"there is no metric {metric!r}; there are {', '.join(self.metrics)}")
-        if name not in MEASURES and name != "measure":
-            raise DataError(f"there is no measure {name!r}; there are {', '.join(MEASURES)}")
+    @property
+    def _first_scores(self) -> Array:
+        return self.scores[self.metrics[0]]
 
-    def _compute_measure(self, name: str, metric: str, models: Any) -> float:
-        measure = MEASURES[name]
-        if name == "weighted_tau":
-            measure = partial(measure, rank=self.rank)
-        x, y = self.scores[metric][models], self.truth[models]
+    def _compute_measure(self, name: str, models: Any) -> float:
+        """Compute a measure of the first metric on selected models."""
+        if name not in MEASURES:
+            raise DataError(f"there is no measure {name!r}; there are {', '.join(MEASURES)}")
+        x, y = self._first_scores[models], self.truth[models]
         nan = "omit" if name == "pearson" else "last"
         if nan == "omit" and np.count_nonzero(~np.isnan(x)) < 2:
             return math.nan
+        options = {"rank": self.rank} if name == "weighted_tau" else {}
         with warnings.catch_warnings():  # the notes mention constant scores once
             warnings.simplefilter("ignore", TransferabilityWarning)
-            return measure(x, y, nan=nan)
+            return MEASURES[name](x, y, nan=nan, **options)
 
-    def _resample(self, name: str, metric: str) -> Array:
-        """Compute a measure on bootstrap resamples, the same for all metrics and measures."""
-        self._check(metric, name)
-        if (name, metric) not in self._drawn:
-            n = len(self.models)
-            draws = np.random.default_rng(self.seed).integers(0, n, size=(self.n_boot, n))
-            # One model drawn alone has a regret and Rel@1, which are left out as meaningless.
+    def _resample(self, name: str) -> Array:
+        """Compute a measure of the first metric on the bootstrap resamples of all metrics."""
+        key = name, self.metrics[0]
+        if key not in self._drawn:
+            n, rng = len(self.models), np.random.default_rng(self.seed)
+            draws = rng.integers(0, n, size=(self.n_boot, n))
+            # Regret and Rel@1 of a resample of one model only are defined but meaningless.
             values = [
-                self._compute_measure(name, metric, models) if np.ptp(models) else math.nan
+                self._compute_measure(name, models) if np.ptp(models) else math.nan
                 for models in draws
             ]
-            self._drawn[name, metric] = np.array(values)
-        return self._drawn[name, metric]
+            self._drawn[key] = np.array(values)
+        return self._drawn[key]
 
 
 def _compute_interval(draws: Array, level: float) -> tuple[float, float]:
@@ -335,19 +311,12 @@ def evaluate_scores(
     issue(notes)
     if len(models) < _FEW:  # a note, not a warning
         notes.append(
-            f"{len(models)} models are few: intervals know these alone and are too narrow, down to "
-            f"a point where all of them agree"
+            f"{len(models)} models are few: intervals are too narrow, down to a single value where "
+            f"the order of all models agrees"
         )
+    left_out = tuple(map(str, unmatched))
     return Evaluation(
-        models=tuple(models),
-        metrics=tuple(values),
-        scores=values,
-        truth=y,
-        rank=rank,
-        n_boot=n_boot,
-        seed=seed,
-        unmatched=tuple(map(str, unmatched)),
-        notes=tuple(notes),
+        tuple(models), tuple(values), values, y, rank, n_boot, seed, left_out, tuple(notes)
     )
 
 

@@ -15,7 +15,6 @@ from ..errors import DataError, DtypeError
 __all__ = ["compute_dense_ranks", "read_pairs", "warn_if_constant"]
 
 Array = NDArray[np.float64]
-_NAN = ("raise", "omit", "last")
 
 
 def read_pairs(
@@ -27,20 +26,13 @@ def read_pairs(
     finite_truth: bool = False,
     extra: object = None,
 ) -> tuple[Array, Array, Any]:
-    """Return scores and truth as float64 in the same order of models, and `extra` likewise.
+    """Return scores and truth as float64, of shape (n_models,), and groups or weights as `extra`.
 
-    Parameters
-    ----------
-    scores, truth : array-like of shape (n_models,), or mapping of str to float
-        Both mappings or neither; the order of `scores` counts.
-    nan : {"raise", "omit", "last"}
-        Raise an error, leave the model out, or put a model without a score last.
-    finite, finite_truth : bool
-        Whether infinite values are an error in both, or in the truth.
-    extra : array-like of shape (n_models,), optional
-        Groups or weights of the models.
+    Mappings are matched by model name, in the order of `scores`. `nan` is as in the public
+    functions. Infinite values raise in scores and truth with `finite`, in the truth alone with
+    `finite_truth`.
     """
-    check_choice("nan", nan, _NAN)
+    check_choice("nan", nan, ("raise", "omit", "last"))
     if isinstance(scores, Mapping) != isinstance(truth, Mapping):
         raise DtypeError("give scores and truth both as mappings by model name, or neither")
     if isinstance(scores, Mapping) and isinstance(truth, Mapping):
@@ -95,5 +87,5 @@ def warn_if_constant(*arrays: Array) -> bool:
 
 
 def compute_dense_ranks(values: Array) -> Array:
-    """Return dense ranks from 0: the order of the values, with infinities made finite."""
+    """Return dense ranks from 0, the lowest; they are finite for infinite values too."""
     return np.unique(values, return_inverse=True)[1].astype(np.float64)

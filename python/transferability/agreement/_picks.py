@@ -29,7 +29,7 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     Returns
     -------
     rel : float
-        At most 1, which means that the best model is among the k. Higher is better.
+        At most 1, if the best model is among the k. Higher is better.
 
     Examples
     --------
@@ -49,16 +49,13 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
 
     Parameters
     ----------
-    scores, truth, nan
-        As in :func:`weighted_tau`.
-    k : int, default=1
-        From 1 to the number of models.
+    scores, truth, k, nan
+        As in :func:`rel_at_k`; the truth may be negative.
 
     Returns
     -------
     recall : float
-        In [0, 1]; higher is better. A model whose truth equals the k-th best counts as one of
-        the best.
+        In [0, 1]; higher is better. Every model with the k-th best truth counts as one of the best.
 
     Examples
     --------
@@ -74,15 +71,7 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
 def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
     """Compute the regret of choosing by score: the best truth minus the chosen model's truth.
 
-    Parameters
-    ----------
-    scores, truth, nan
-        As in :func:`weighted_tau`.
-
-    Returns
-    -------
-    regret : float
-        At least 0, in the units of truth; lower is better.
+    It is at least 0, in the units of truth; lower is better. Parameters as in :func:`weighted_tau`.
 
     Examples
     --------
@@ -95,7 +84,7 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
 
 
 def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
-    """Compute RelAcc: the chosen model's place between the worst (0) and the best truth (1).
+    """Compute RelAcc: the chosen model's truth, scaled from the worst (0) to the best truth (1).
 
     This measure comes from language model selection. It is not the relative accuracy of the
     H-score paper, which is :func:`relative_accuracy`.
@@ -103,8 +92,7 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
     Parameters
     ----------
     scores, truth, nan
-        As in :func:`weighted_tau`. The truth in the paper is a loss, where lower is better: pass
-        minus the loss. (worst - chosen) / (worst - best) is the same either way.
+        As in :func:`weighted_tau`. The truth in the paper is a loss: pass its negative.
 
     Returns
     -------
@@ -131,9 +119,8 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
 def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") -> Any:
     """Compute accuracies of target tasks relative to a baseline without transfer.
 
-    Tasks differ in difficulty; a metric that compares target tasks should follow the benefit of
-    transfer. This is the H-score paper's truth for target selection; :func:`rel_acc` is another
-    measure with a similar name.
+    Tasks differ in difficulty, so a metric that compares target tasks is compared with the benefit
+    of transfer, as in the H-score paper. :func:`rel_acc` is another measure with a similar name.
 
     Parameters
     ----------
@@ -154,7 +141,7 @@ def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") ->
     Raises
     ------
     DataError
-        Values that are not finite; a baseline of 0 or less for "gain", of 1 or more for
+        For values that are not finite, a baseline of 0 or less for "gain", or of 1 or more for
         "headroom".
 
     References

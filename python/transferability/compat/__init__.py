@@ -1,8 +1,8 @@
 """Reimplementations of other libraries: their signatures, their numbers, their quirks.
 
-Use them to reproduce a published number, and this package's own metrics for a new
-comparison. Each module is named after the library that it reproduces, and
-documents where its numbers differ from those of this package:
+Use them to reproduce published numbers; use this package's own metrics for new comparisons. Each
+module is named after the library that it reproduces, and documents the differences from this
+package's metrics:
 
 ====================== =======================================================
 `thuml`                ``LogME``, ``LEEP``, ``NCE`` of github.com/thuml/LogME
@@ -13,9 +13,8 @@ documents where its numbers differ from those of this package:
                        ``install``, which plugs this package's metrics into a ranker
 ====================== =======================================================
 
-Where a library raises an exception of NumPy or torch, or returns NaN, these raise
-a `transferability.errors.DataError` that says so. A LEEP of NaN is returned, with
-a warning.
+Where a library returns NaN or raises an exception of NumPy or torch, these modules raise
+`transferability.errors.DataError` with the reason. Only LEEP may return NaN, with a warning.
 """
 
 from __future__ import annotations

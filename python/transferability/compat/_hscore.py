@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._inputs.arrays import as_array
+from .._inputs.arrays import as_features, finite_floats
 from ..errors import DataError, DtypeError
-from . import _reference
+from ._reference import check_finite_labels, check_same_rows, read_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -37,19 +37,19 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Raises
     ------
     DataError
-        Where the shapes or values are wrong, and where the original raises: LinAlgError for
+        Where the shapes or values are wrong, and where the original raises LinAlgError: for
         one column and for NaN.
 
     Notes
     -----
-    What differs from `transferability.h_score`:
+    Differences from `transferability.h_score`:
 
-    - **Class means are kept in the features' dtype**: cut to whole numbers for integer
+    - **Class means are kept in the features' dtype**: truncated to whole numbers for integer
       features (1.077 for 1.129 on a recorded case), rounded for float32.
-    - **A fixed rank tolerance**: directions below 1e-15 of the largest eigenvalue are left
-      out, whatever the units of the columns (2.303 for 2.357 where units differ by 1e8), and
-      others that are mere rounding are kept (3.095 for 2.356 with float32 features at an
-      offset of 1e6).
+    - **A fixed rank tolerance**: the pseudo-inverse omits directions below 1e-15 of the largest
+      eigenvalue, whatever the units of the columns (2.303 for 2.357 where units differ by 1e8).
+      It keeps others that are rounding errors (3.095 for 2.356 with float32 features at an offset
+      of 1e6).
     - Rows whose class id is negative or no whole number count as a class with mean zero.
 
     Examples
@@ -61,17 +61,14 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     >>> round(h_score(features, labels), 4)
     0.6403
     """
-    matrix, ids = _read(features, labels, "labels")
+    matrix, ids = _read(features, labels)
     if matrix.shape[1] == 1:
         raise DataError(
             "features has one column, for which tllib raises LinAlgError; transferability.h_score "
             "has a value"
         )
-    means = np.zeros_like(matrix)
-    for label in _counted(ids):
-        means[ids == label] = np.mean(matrix[ids == label], axis=0)
-    covariance, between = np.cov(matrix, rowvar=False), np.cov(means, rowvar=False)
-    return _trace(covariance, between)
+    means = _replace_by_class_means(matrix, ids)
+    return _trace_ratio(np.cov(matrix, rowvar=False), np.cov(means, rowvar=False))
 
 
 def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
@@ -79,26 +76,19 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        Features.
-    labels : array-like of shape (n_samples,)
-        Class ids 0 … C-1.
+    features, labels
+        As in :func:`h_score`, with the same errors, but one column is enough.
 
     Returns
     -------
     score : float
         At least 0 but for rounding; higher is better.
 
-    Raises
-    ------
-    DataError
-        Where the shapes or values are wrong, and for NaN, where the original raises.
-
     Notes
     -----
-    It agrees with `transferability.regularized_h_score` to rounding, and takes O(D^3) where
-    that takes the smaller side. Rows whose class id is negative or no whole number count as a
-    class with mean zero here.
+    It agrees with `transferability.regularized_h_score` to rounding, but decomposes a D x D matrix
+    also where N < D. Rows whose class id is negative or no whole number count as a class with mean
+    zero.
 
     Examples
     --------
@@ -109,19 +99,15 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     >>> round(regularized_h_score(features, labels), 4)
     0.0707
     """
-    matrix, ids = _read(features, labels, "labels")
-    centred, means, n_features = _centred(matrix), np.zeros(matrix.shape), matrix.shape[1]
-    for label in _counted(ids):
-        means[ids == label] = np.mean(centred[ids == label], axis=0)
-    # scikit-learn, which tllib calls, centres once more and does not shrink one column.
-    centred = _centred(centred)
-    covariance = centred.T @ centred / len(centred)
-    noise, spread, mean = _ledoit_wolf(centred, covariance)
+    matrix, ids = _read(features, labels)
+    centred, n_features = _centre(matrix), matrix.shape[1]
+    # tllib calls scikit-learn, which centres once more and does not shrink one column.
+    covariance, noise, spread, mean = _ledoit_wolf(_centre(centred))
     noise = min(noise, spread)
     shrinkage = 0.0 if n_features == 1 or noise == 0.0 else noise / spread
     shrunk = (1.0 - shrinkage) * covariance + shrinkage * mean * np.eye(n_features)
-    between = np.atleast_2d(np.cov(means, rowvar=False))
-    return _trace(shrunk, (1.0 - shrinkage) * between)
+    between = np.atleast_2d(np.cov(_replace_by_class_means(centred, ids), rowvar=False))
+    return _trace_ratio(shrunk, (1.0 - shrinkage) * between)
 
 
 class HScore:
@@ -135,15 +121,15 @@ class HScore:
     Attributes
     ----------
     score : float or None
-        What the last `fit` returned.
+        Result of the last `fit`.
 
     Notes
     -----
-    What differs from `transferability.regularized_h_score`:
+    Differences from `transferability.regularized_h_score`:
 
-    - **What is added to the variances, and the root of each class's size, are rounded to
-      float32**: about 1e-8 of the score.
-    - **One column** scores 0: nothing is left of a covariance that is shrunk entirely.
+    - **Rounding to float32** of the number added to the variances and of the root of each class's
+      size: about 1e-8 of the score.
+    - **One column** scores 0, because its covariance is shrunk entirely.
     - Features of zeros raise LinAlgError there, a `DataError` here.
 
     Examples
@@ -163,7 +149,7 @@ class HScore:
         self.score: float | None = None
 
     def fit(self, embeddings: ArrayLike, labels: ArrayLike, **kwargs: object) -> float:
-        """Return the score.
+        """Return the score: at least 0 but for rounding, higher is better.
 
         Parameters
         ----------
@@ -174,98 +160,81 @@ class HScore:
         **kwargs : object
             Ignored, as in the original.
 
-        Returns
-        -------
-        float
-            At least 0 but for rounding; higher is better.
-
         Raises
         ------
         DataError
             Where the shapes or values are wrong, and where the original raises.
         """
-        matrix, ids = _read(embeddings, labels, "labels")
-        centred, n_features = _centred(matrix), matrix.shape[1]
-        covariance = centred.T @ centred / len(centred)
-        noise, spread, mean = _ledoit_wolf(centred, covariance)
+        matrix, ids = _read(embeddings, labels)
+        centred, n_features = _centre(matrix), matrix.shape[1]
+        covariance, noise, spread, mean = _ledoit_wolf(centred)
         if not covariance.any():
             raise DataError(
                 "all features are the same in all rows; transformer-ranker raises LinAlgError, "
                 "transferability.regularized_h_score gives 0"
             )
-        # With one column the spread is zero, and what torch divides by is its rounding error.
+        # With one column the spread is zero; torch divides by its rounding error.
         shrinkage = 1.0 if n_features == 1 or spread == 0.0 else min(max(noise / spread, 0.0), 1.0)
         # torch's identity matrix is float32, and so is its product with a float64 number.
         added = float(np.float32(shrinkage * mean))
         shrunk = (1.0 - shrinkage) * covariance + added * np.eye(n_features)
-        classes = np.unique(ids)
-        means = np.empty((len(classes), n_features))
-        for row, label in zip(means, classes, strict=True):
-            members = ids == label
-            row[:] = centred[members].mean(axis=0) * np.float64(
-                np.sqrt(np.float32(np.count_nonzero(members)))
-            )
+        classes, counts = np.unique(ids, return_counts=True)
+        means = np.array([centred[ids == label].mean(axis=0) for label in classes])
+        means *= np.sqrt(counts.astype(np.float32)).astype(np.float64)[:, None]
         between = means.T @ means / (len(centred) - 1)
-        self.score = _trace(shrunk, (1.0 - shrinkage) * between)
+        self.score = _trace_ratio(shrunk, (1.0 - shrinkage) * between)
         return self.score
 
 
-def _read(
-    features: ArrayLike, labels: ArrayLike, name: str
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Check the shapes and values; features keep their dtype, which the original computes in."""
-    matrix, _ = as_array(features, "features")
-    if matrix.dtype.kind not in "fiu":
-        raise DtypeError(f"features has dtype {matrix.dtype}; give integers or real numbers")
-    ids = _reference.plain(labels, name, (1,))
-    if matrix.ndim != 2:
-        raise DataError(f"features has shape {matrix.shape}, expected 2-D")
-    _reference.same_rows(matrix, ids, name)
-    if len(matrix) < 2 or matrix.shape[1] == 0:
-        raise DataError(f"features has shape {matrix.shape}; give at least 2 rows and a column")
-    if not np.isfinite(ids).all():
-        row = int(np.flatnonzero(~np.isfinite(ids))[0])
-        raise DataError(f"labels[{row}] is {ids[row]}; drop or fill such rows")
-    odd = np.argwhere(~np.isfinite(matrix))
-    if len(odd):
-        row, column = odd[0]
-        value = "NaN" if np.isnan(matrix[row, column]) else matrix[row, column]
-        raise DataError(f"features[{row}, {column}] is {value}; drop or impute such rows")
-    largest = np.abs(matrix.astype(np.float64)).max()
+def _read(features: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Check shapes and values; features keep their dtype, in which the originals compute."""
+    matrix, _ = as_features(features)
+    if matrix.dtype.kind == "b":
+        raise DtypeError("features has dtype bool; give integers or real numbers")
+    ids = read_numbers(labels, "labels", (1,))
+    check_same_rows(ids, "labels", matrix, "features")
+    if len(matrix) < 2:
+        raise DataError(f"features has shape {matrix.shape}; give at least 2 rows")
+    check_finite_labels(ids)
+    largest = float(np.abs(finite_floats(matrix)).max())
     if largest > 1e75:  # fourth powers
         raise DataError(f"features reach {largest:.1e}; their powers overflow: rescale them")
     return matrix, ids
 
 
-def _counted(ids: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ids that tllib's loop over 0 … max visits."""
-    classes = np.unique(ids)
-    counted: NDArray[np.float64] = classes[(classes >= 0) & (classes == np.floor(classes))]
-    return counted
+def _replace_by_class_means(rows: NDArray[Any], ids: NDArray[np.float64]) -> NDArray[Any]:
+    """Replace rows by their class means in the rows' dtype; tllib visits the ids 0 … max alone."""
+    means, classes = np.zeros(rows.shape, rows.dtype), np.unique(ids)
+    for label in classes[(classes >= 0) & (classes == np.floor(classes))]:
+        means[ids == label] = np.mean(rows[ids == label], axis=0)
+    return means
 
 
-def _centred(matrix: NDArray[Any]) -> NDArray[np.float64]:
+def _centre(matrix: NDArray[Any]) -> NDArray[np.float64]:
     rows = matrix.astype(np.float64)
-    centred: NDArray[np.float64] = rows - rows.mean(axis=0, keepdims=True)
-    return centred
+    return rows - rows.mean(axis=0, keepdims=True)  # type: ignore[no-any-return]
 
 
 def _ledoit_wolf(
-    centred: NDArray[np.float64], covariance: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Return numerator and denominator of the Ledoit-Wolf shrinkage, and the mean variance."""
+    centred: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float, float, float]:
+    """Return the covariance, the terms of the Ledoit-Wolf shrinkage, and the mean variance.
+
+    The terms are numerator and denominator of the shrinkage intensity, not yet clipped to [0, 1].
+    """
     n_samples, n_features = centred.shape
+    covariance = centred.T @ centred / n_samples
     variances = np.sum(centred**2, axis=0) / n_samples
     mean = np.sum(variances) / n_features
     square = np.sum(covariance**2)
     fourth = np.sum(np.sum(centred**2, axis=1) ** 2) / n_samples
     noise = (fourth - square) / (n_features * n_samples)
     spread = (square - 2.0 * mean * variances.sum() + n_features * mean**2) / n_features
-    return float(noise), float(spread), float(mean)
+    return covariance, float(noise), float(spread), float(mean)
 
 
-def _trace(covariance: NDArray[Any], between: NDArray[Any]) -> float:
-    """Tr(pinv(covariance) between), with the rank tolerance of both originals."""
+def _trace_ratio(covariance: NDArray[Any], between: NDArray[Any]) -> float:
+    """Compute Tr(pinv(covariance) between), with the rank tolerance of both originals."""
     try:
         inverse = np.linalg.pinv(covariance, rcond=1e-15)
     except np.linalg.LinAlgError as error:

@@ -1,10 +1,10 @@
-"""Adapters: metrics of this package as estimators of transformer-ranker."""
+"""Adapters of this package's metrics to the estimator interface of transformer-ranker."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._metric import registry as _registry
+from .._metric.registry import metric_names, spec_of
 from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 
@@ -15,31 +15,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimator", "install"]
 
-#: The needs that embeddings and labels meet, which is all that a ranker passes.
-_AT_HAND = {"stats", "class_scatters", "samples"}
+#: Inputs of a metric that a ranker can provide: it passes embeddings and labels only.
+_AVAILABLE = {"stats", "class_scatters", "samples"}
 
 
 class Estimator:
-    """One metric of this package, made and called as transformer-ranker does its own.
+    """One metric of this package with the interface of transformer-ranker's estimators.
 
-    Parameters
-    ----------
-    regression : bool, default False
-        Whether the labels are targets and not classes.
-
-    Attributes
-    ----------
-    metric : str
-        Name of the metric.
-    score : Score or None
-        Result of the last `fit`.
+    `score` is the :class:`transferability.Score` of the last `fit`. Labels are classes, or targets
+    with ``regression=True``.
     """
 
     metric: ClassVar[str]
     options: ClassVar[dict[str, Any]]
 
     def __init__(self, regression: bool = False) -> None:
-        spec = _registry.spec_of(self.metric)
+        spec = spec_of(self.metric)
         self.regression = regression
         self.task = "regression" if regression else "classification"
         self.score: Score | None = None
@@ -50,7 +41,7 @@ class Estimator:
             )
 
     def fit(self, embeddings: object, labels: object, **kwargs: object) -> float:
-        """Return the score; other keywords are ignored, as the ranker's own estimators do."""
+        """Compute the score, keep it as `score` and return it; other keywords are ignored."""
         self.score = score_one(self.metric, embeddings, labels, self.options, task=self.task)
         return float(self.score)
 
@@ -60,16 +51,16 @@ def install(
 ) -> dict[str, Callable[..., Any]]:
     """Add this package's metrics to a ranker's `transferability_metrics`.
 
-    Then ``ranker.run(models, estimator="transrate")`` and the like work, and
-    ``estimator="logme"`` is the true maximum of the evidence: a metric replaces what the ranker
-    has under the same name. Its "hscore" and "knn" stay unless that is the name here too.
+    Then ``ranker.run(models, estimator="transrate")`` works, and so on. A metric replaces the
+    ranker's estimator of the same name: ``estimator="logme"`` becomes the true maximum of the
+    evidence. The ranker's other estimators, such as "hscore", stay.
 
     Parameters
     ----------
     ranker : transformer_ranker.TransformerRanker
         Or anything with a dict `transferability_metrics` of names and estimator classes.
     metrics : str or sequence of str, default="all"
-        Which metrics; "all" for every one that needs no more than embeddings and labels.
+        Names of metrics; "all" is every metric that needs embeddings and labels only.
     **options
         Options of the metrics, as :func:`transferability.score` takes them.
 
@@ -82,9 +73,9 @@ def install(
     Raises
     ------
     DataError
-        For unknown metrics, and those that need more than embeddings and labels.
+        For unknown metrics, and for metrics that need more than embeddings and labels.
     DtypeError
-        If `ranker` has no such dict, and for options that no metric takes.
+        If `ranker` has no such dict, or for options that none of the metrics takes.
 
     Examples
     --------
@@ -107,22 +98,20 @@ def install(
             f"{type(ranker).__name__} has no dict transferability_metrics; pass a "
             "transformer_ranker.TransformerRanker"
         )
-    names = _registry.metric_names(metrics)
-    beyond = {name: sorted(set(_registry.spec_of(name).needs) - _AT_HAND) for name in names}
+    specs = {name: spec_of(name) for name in metric_names(metrics)}
     if metrics == "all":
-        names = [name for name in names if not beyond[name]]
-    for name in names:
-        if beyond[name]:
+        specs = {name: spec for name, spec in specs.items() if _AVAILABLE.issuperset(spec.needs)}
+    for name, spec in specs.items():
+        if beyond := sorted(set(spec.needs) - _AVAILABLE):
             raise DataError(
-                f"{name} needs {', '.join(beyond[name])}, and a ranker has embeddings and labels"
+                f"{name} needs {', '.join(beyond)}, and a ranker has embeddings and labels"
             )
-    takes = {name: _registry.spec_of(name).option_names for name in names}
     for option in options:
-        if not any(option in known for known in takes.values()):
-            raise DtypeError(f"unknown option {option!r}; {', '.join(names)} do not take it")
-    replaced = {name: table[name] for name in names if name in table}
-    for name in names:
-        own = {option: value for option, value in options.items() if option in takes[name]}
-        fields = {"metric": name, "options": own, "__doc__": f"{_registry.spec_of(name).summary}."}
+        if not any(option in spec.option_names for spec in specs.values()):
+            raise DtypeError(f"unknown option {option!r}; {', '.join(specs)} do not take it")
+    replaced = {name: table[name] for name in specs if name in table}
+    for name, spec in specs.items():
+        own = {option: value for option, value in options.items() if option in spec.option_names}
+        fields = {"metric": name, "options": own, "__doc__": f"{spec.summary}."}
         table[name] = type(f"Estimator_{name}", (Estimator,), fields)
     return replaced

@@ -1,8 +1,8 @@
-"""Shared by the compatibility modules: input checks, and the native fixed-point iteration."""
+"""Input checks shared by the compatibility modules, and the native fixed-point iteration."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Recipe = Literal["thuml_fixed_point", "thuml_icml", "tllib", "transformer_ranker"]
 
-#: What each library does where its iteration divides by zero.
+#: The result of each library where its iteration divides by zero.
 _ON_ZERO: dict[Recipe, str] = {
     "thuml_fixed_point": "thuml/LogME returns nan",
     "thuml_icml": "thuml/LogME raises ZeroDivisionError",
@@ -24,41 +24,50 @@ _ON_ZERO: dict[Recipe, str] = {
     "transformer_ranker": "transformer-ranker returns nan",
 }
 
-#: Both libraries make a column for every class id up to the largest, used or not.
+#: Both thuml libraries make a column for every class id up to the largest, used or not.
 _MOST_CLASSES = 100_000
 
 
-def plain(array: ArrayLike, name: str, n_dims: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return any array-like as float64, in which all originals compute."""
+def read_numbers(
+    array: ArrayLike, name: str, n_dims: tuple[int, ...], keep: tuple[type, ...] = ()
+) -> NDArray[Any]:
+    """Return an array-like with one of `n_dims` dimensions as float64, or in a dtype of `keep`."""
     source, _ = as_array(array, name)
     if source.dtype.kind == "c":
         raise DtypeError(f"{name} holds complex numbers; take the real part or the modulus")
-    try:
-        converted = source.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        message = f"{name} cannot be read as numbers ({error}); give numbers, classes as 0, 1, 2, …"
-        raise DataError(message) from error
-    if converted.ndim not in n_dims:
+    if source.dtype not in keep:
+        try:
+            source = source.astype(np.float64, copy=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{name} cannot be read as numbers ({error}); give numbers, classes as 0, 1, 2, …"
+            ) from error
+    if source.ndim not in n_dims:
         expected = " or ".join(f"{n}-D" for n in n_dims)
-        raise DataError(f"{name} has shape {converted.shape}, expected {expected}")
-    return converted
+        raise DataError(f"{name} has shape {source.shape}, expected {expected}")
+    return source
 
 
-def same_rows(features: NDArray[np.float64], response: NDArray[np.float64], name: str) -> None:
-    """Raise DataError if responses and features differ in length."""
-    if len(features) != len(response):
+def check_same_rows(labels: NDArray[Any], name: str, features: NDArray[Any], other: str) -> None:
+    """Raise unless both arrays have the same number of rows."""
+    if len(labels) != len(features):
         raise DataError(
-            f"{name} has {len(response)} rows, the features have {len(features)}; give one for each"
+            f"{name} has {len(labels)} rows, {other} has {len(features)}; give one for each"
         )
 
 
-def indicators(
-    labels: NDArray[np.float64], classes: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Return one 0/1 column a class; by default 0 … max(labels), as both thuml libraries count."""
+def check_finite_labels(labels: NDArray[np.float64]) -> None:
+    """Raise if a label is NaN or infinite."""
     if not np.isfinite(labels).all():
         row = int(np.flatnonzero(~np.isfinite(labels))[0])
         raise DataError(f"labels[{row}] is {labels[row]}; drop or fill such rows")
+
+
+def one_hot(
+    labels: NDArray[np.float64], classes: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return a 0/1 column per class; by default 0 … max(labels), as in both thuml libraries."""
+    check_finite_labels(labels)
     n_classes = int(labels.max(initial=-1) + 1) if classes is None else len(classes)
     if n_classes < 1:
         raise DataError("labels need at least one class id of 0 or more; classes are 0 … max")
@@ -70,11 +79,10 @@ def indicators(
         )
     if classes is None:
         classes = np.arange(n_classes, dtype=np.float64)
-    columns: NDArray[np.float64] = (labels[:, None] == classes).astype(np.float64)
-    return columns
+    return (labels[:, None] == classes).astype(np.float64)  # type: ignore[no-any-return]
 
 
-def run(
+def maximise_evidence(
     features: NDArray[np.float64],
     targets: NDArray[np.float64],
     recipe: Recipe,
@@ -83,7 +91,10 @@ def run(
     max_iterations: int | None = None,
     tolerance: float | None = None,
 ) -> _core.FixedPoint:
-    """Run the native iteration on every column of `targets`; raise DataError for NaN."""
+    """Run the native fixed-point iteration on each column of `targets`; raise if one ends in NaN.
+
+    `initial_ratio` is alpha / beta before the first iteration.
+    """
     result = _core.fixed_point(
         np.ascontiguousarray(features),
         np.ascontiguousarray(targets),
@@ -94,11 +105,11 @@ def run(
         tolerance=tolerance,
     )
     evidence = result["evidence"]
-    fine = np.isfinite(evidence)
-    if recipe == "thuml_fixed_point":  # -inf for zero features is a number, and ranks them last
-        fine |= np.isneginf(evidence)
-    if not fine.all():
-        column = int(np.flatnonzero(~fine)[0])
+    valid = np.isfinite(evidence)
+    if recipe == "thuml_fixed_point":  # features of zeros score -inf, which ranks them last
+        valid |= np.isneginf(evidence)
+    if not valid.all():
+        column = int(np.flatnonzero(~valid)[0])
         if not targets[:, column].any():
             reason = "no row belongs to it (or its target is zero everywhere)"
         elif not features.any():

@@ -21,34 +21,32 @@ def EMMS(Z: ArrayLike, Y: ArrayLike) -> float:
     Parameters
     ----------
     Z : array-like of shape (n_samples, n_features)
-        Features; float32 ones are standardised in float32, as there.
+        Features; float32 features are standardised in float32, as in the original.
     Y : array-like of shape (n_samples, n_dims, n_views)
-        Label embeddings, one matrix a label view. Unlike there, they are left as they are.
+        Label embeddings, one matrix per label view. The original modifies them in place.
 
     Returns
     -------
     score : float
-        0 at best; higher is better. The sum of squares that is left, divided by n_samples and
+        At most 0; higher is better. Minus the residual sum of squares, divided by n_samples and
         **multiplied** by n_dims.
 
     Raises
     ------
-    DataError
-        If shapes or values are wrong: the original raises LinAlgError for NaN.
-    DtypeError
-        If an array does not hold real numbers.
+    DataError, DtypeError
+        If shapes, dtypes or values are wrong. The original raises LinAlgError for NaN.
 
     Notes
     -----
-    With columns standardised by (v - mean)/(std + 1e-8): weights 1/K, W by least squares, new
-    weights by least squares of the fitted values on the views, their projection on the simplex by
-    `sparsemax`, and the residual of the *old* W at the *new* weights. What differs from
+    Columns are standardised by (v - mean)/(std + 1e-8). The steps: W by least squares at weights
+    1/K for K views; new weights by least squares of the fitted values on the views, projected on
+    the simplex by `sparsemax`; the residual of the *old* W at the *new* weights. Differences from
     `transferability.emms`, which returns the minimum over W and the weights together:
 
-    - **One pass**: on most data neither W nor the weights are where they would end.
-    - **Multiplied by n_dims** where the mean over entries was meant (an operator's precedence): a
-      factor of n_dims squared, the same for all models on one task.
-    - **n_samples <= n_features** gives 1e-28, rounding noise, and weights of 1/K; no warning.
+    - **One pass**: on most data neither W nor the weights have converged.
+    - **Multiplied by n_dims** where the mean over entries was meant (a mistake of operator
+      precedence): a factor of n_dims squared, the same for all models on one task.
+    - **n_samples <= n_features** returns rounding errors, such as -1e-28, without a warning.
 
     References
     ----------
@@ -66,23 +64,23 @@ def EMMS(Z: ArrayLike, Y: ArrayLike) -> float:
     -1.9139
     """
     features, _ = as_features(Z)
-    views = _views(Y)
+    views = _read_views(Y)
     if len(features) != len(views):
         raise DataError(
             f"Z has {len(features)} rows but Y has {len(views)}; give one row a sample in both"
         )
-    x, e = _standardised(features, "Z"), _standardised(views, "Y")
+    x, e = _standardise(features, "Z"), _standardise(views, "Y")
     n_samples, n_dims, n_views = e.shape
     weights = np.full(n_views, 1 / n_views)
     coefficients = np.linalg.lstsq(x, e @ weights, rcond=None)[0]
     fitted = x @ coefficients
     raw = np.linalg.lstsq(e.reshape(-1, n_views), fitted.reshape(-1), rcond=None)[0]
-    left = fitted - e @ sparsemax(raw)
-    return float(-np.sum(left**2) / n_samples * n_dims)
+    residuals = fitted - e @ sparsemax(raw)
+    return float(-np.sum(residuals**2) / n_samples * n_dims)
 
 
 def sparsemax(z: ArrayLike) -> NDArray[np.float64]:
-    """Return the point of the simplex that is nearest to `z`.
+    """Project `z` on the probability simplex: return its point nearest to `z`.
 
     Parameters
     ----------
@@ -104,14 +102,13 @@ def sparsemax(z: ArrayLike) -> NDArray[np.float64]:
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise DataError(f"z must hold finite numbers in one dimension, got {values!r}")
     descending = np.sort(values)[::-1]
-    # The threshold if the largest 1, 2, … numbers are those that stay above it.
+    # Thresholds if the largest 1, 2, … numbers stay positive.
     thresholds = (np.cumsum(descending) - 1) / np.arange(1, len(values) + 1)
     n_positive = int(np.count_nonzero(descending > thresholds))
-    weights: NDArray[np.float64] = np.maximum(values - thresholds[n_positive - 1], 0)
-    return weights
+    return np.maximum(values - thresholds[n_positive - 1], 0)  # type: ignore[no-any-return]
 
 
-def _views(value: Any) -> NDArray[Any]:
+def _read_views(value: Any) -> NDArray[Any]:
     array, _ = as_array(value, "Y")
     if array.dtype.kind not in "fiub":
         raise DtypeError(f"Y must hold real numbers, got dtype {array.dtype}")
@@ -123,7 +120,8 @@ def _views(value: Any) -> NDArray[Any]:
     return array
 
 
-def _standardised(values: NDArray[Any], name: str) -> NDArray[Any]:
+def _standardise(values: NDArray[Any], name: str) -> NDArray[Any]:
+    """Standardise columns in float32 or float64; raise for NaN and infinity."""
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
     if not np.isfinite(values).all():
@@ -131,7 +129,5 @@ def _standardised(values: NDArray[Any], name: str) -> NDArray[Any]:
         raise DataError(f"{name}[{', '.join(map(str, where))}] is {values[where]}; drop such rows")
     if values.dtype.itemsize == 2:  # LAPACK has no half precision
         values = values.astype(np.float32)
-    # Over a contiguous copy, so that sums do not depend on the caller's memory layout.
-    values = np.ascontiguousarray(values)
-    standard: NDArray[Any] = (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-8)
-    return standard
+    values = np.ascontiguousarray(values)  # sums must not depend on the caller's memory layout
+    return (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-8)  # type: ignore[no-any-return]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import TransferabilityError, TransferabilityWarning
-from . import _reference, _source
+from .._metric.score import issue
+from ..errors import TransferabilityError
+from ._reference import Recipe, check_same_rows, maximise_evidence, one_hot, read_numbers
+from ._source import conditional_entropy, expected_prediction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -41,35 +42,33 @@ class LogME:
 
     Notes
     -----
-    What differs from `transferability.logme`, which returns the true maximum:
+    Differences from `transferability.logme`, which returns the true maximum:
 
-    - **Fewer rows than features**: the score is too large by
-      ``(D - N) * ln(alpha) / (2 * N)`` per class (4.68 where -0.36 is right for
-      40 x 90), so that models are ranked by D. `fit_icml` has the right
-      determinant. Upstream: issue 23 of thuml/LogME.
-    - **Class ids without rows** count as classes, and each adds about +6.8 to
-      the sum over the classes. The default averages over those that occur.
-    - **An absolute 1e-5** is added to both denominators: the score depends on
-      the unit of the features (-0.758 where -0.186 is right at 1e4 times the
-      scale), and perfect fits end at about 7.
-    - **At most 11 iterations** from alpha = beta = 1 to a relative change of
-      1e-3; up to 0.03 below the maximum. The default finds the global maximum,
-      which the fixed point can also miss by ending in a local one.
-    - **A large common offset** costs half the digits where N > D, because the
-      singular values come from the uncentred product of the features.
-    - **All-zero features** return -inf for N > D, with a warning here; NaN for
-      N <= D, an error here.
+    - **Fewer rows than features**: the score is too large by ``(D - N) * ln(alpha) / (2 * N)`` per
+      class (4.68 where -0.36 is right for 40 x 90), so models are ranked by D. `fit_icml` has the
+      right determinant. Upstream: issue 23 of thuml/LogME.
+    - **Class ids without rows** count as classes, and each adds about +6.8 to the sum over the
+      classes. `transferability.logme` averages over the classes with rows.
+    - **An absolute 1e-5** is added to both denominators: the score depends on the unit of the
+      features (-0.758 where -0.186 is right at 1e4 times the scale), and perfect fits end at
+      about 7.
+    - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-3: up to 0.03 below
+      the maximum, or a local maximum.
+    - **A large common offset** costs half the digits where N > D, because the singular values come
+      from the uncentred product of the features.
+    - **All-zero features** return -inf for N > D, with a warning here; NaN for N <= D, an error
+      here.
     - `fit` on a fitted object clears it, with a warning.
 
-    To choose the ICML recipe for `fit` as well, subclass and set
-    ``_fit = LogME._fit_icml``, as users of the original do.
+    To use the ICML recipe in `fit`, subclass and set ``_fit = LogME._fit_icml``, as users of the
+    original do.
 
     References
     ----------
-    .. [1] You et al., "LogME: Practical Assessment of Pre-trained Models for
-       Transfer Learning", ICML 2021.
-    .. [2] You et al., "Ranking and Tuning Pre-trained Models: A New Paradigm for
-       Exploiting Model Hubs", JMLR 2022.
+    .. [1] You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer Learning",
+       ICML 2021.
+    .. [2] You et al., "Ranking and Tuning Pre-trained Models: A New Paradigm for Exploiting Model
+       Hubs", JMLR 2022.
 
     Examples
     --------
@@ -99,7 +98,7 @@ class LogME:
         self.ms = []
 
     def fit(self, f: ArrayLike, y: ArrayLike) -> float:
-        """Return the score, with the fixed point of the JMLR paper.
+        """Fit by the fixed-point iteration of the JMLR paper, and return the score.
 
         Parameters
         ----------
@@ -118,24 +117,22 @@ class LogME:
         DataError
             Where the shapes or values are wrong, and where the original returns NaN.
         """
-        self._begin()
         return self._fit(f, y)
 
     def fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
-        """Return the score, with the iteration of the ICML paper; otherwise as `fit`.
+        """Fit by the iteration of the ICML paper, and return the score; otherwise as `fit`.
 
-        It decomposes the D x D product of the features (slow where D is large, and
-        right where N < D), stops at a relative change of 1e-2, and adds 1e-5 to
-        the residual and to the norm inside the evidence too. Class ids are 1-D here.
+        It decomposes the D x D product of the features (slow where D is large, and right where
+        N < D), stops at a relative change of 1e-2, and adds 1e-5 to the residual and to the norm
+        inside the evidence too. Class ids are 1-D here.
         """
-        self._begin()
         return self._fit_icml(f, y)
 
     def predict(self, f: ArrayLike) -> NDArray[np.float64] | NDArray[np.intp]:
         """Return class ids of shape (n_samples,), or targets of shape (n_samples, n_targets)."""
         if not self.fitted:
             raise NotFittedError("not fitted; call fit(f, y) first")
-        logits = _reference.plain(f, "f", (2,)) @ np.asarray(self.ms).T
+        logits = read_numbers(f, "f", (2,)) @ np.asarray(self.ms).T
         return logits if self.regression else np.argmax(logits, axis=-1)
 
     def _fit_fixed_point(self, f: ArrayLike, y: ArrayLike) -> float:
@@ -146,34 +143,27 @@ class LogME:
 
     _fit = _fit_fixed_point
 
-    def _begin(self) -> None:
+    def _run(self, f: ArrayLike, y: ArrayLike, recipe: Recipe) -> float:
         if self.fitted:
-            message = "re-fitting for new data: the old alphas, betas and ms are cleared"
-            warnings.warn(message, TransferabilityWarning, stacklevel=3)
+            issue(["re-fitting for new data: the old alphas, betas and ms are cleared"])
             self.reset()
         self.fitted = True
-
-    def _run(self, f: ArrayLike, y: ArrayLike, recipe: _reference.Recipe) -> float:
-        features = _reference.plain(f, "f", (2,))
-        targets = _reference.plain(y, "y", (1, 2))
+        features, targets = read_numbers(f, "f", (2,)), read_numbers(y, "y", (1, 2))
         if not self.regression:
             if recipe == "thuml_fixed_point" and targets.shape[1:] == (1,):
                 targets = targets[:, 0]  # as the original does here, and only here
-            targets = _reference.plain(targets, "y", (1,))
-        _reference.same_rows(features, targets, "y")
-        if not self.regression:
-            targets = _reference.indicators(targets)
+            targets = one_hot(read_numbers(targets, "y", (1,)))
         elif targets.ndim == 1:
             targets = targets[:, None]
-        result = _reference.run(features, targets, recipe)
+        check_same_rows(targets, "y", features, "f")
+        result = maximise_evidence(features, targets, recipe)
         self.num_dim = targets.shape[1]
         self.alphas = result["alpha"].tolist()
         self.betas = result["beta"].tolist()
         self.ms = result["weights"]
         score = float(np.mean(result["evidence"]))
         if np.isneginf(score):
-            message = "all features are (nearly) zero: the score is -inf, as in thuml/LogME"
-            warnings.warn(message, TransferabilityWarning, stacklevel=4)
+            issue(["all features are (nearly) zero: the score is -inf, as in thuml/LogME"])
         return score
 
 
@@ -209,9 +199,8 @@ def LEEP(pseudo_source_label: ArrayLike, target_label: ArrayLike) -> float:
     >>> round(LEEP([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], [0, 1, 0]), 4)
     -0.4087
     """
-    return _source.expected_prediction(
-        pseudo_source_label, target_label, ("pseudo_source_label", "target_label"), "thuml/LogME"
-    )
+    names = "pseudo_source_label", "target_label"
+    return expected_prediction(pseudo_source_label, target_label, names, "thuml/LogME")
 
 
 def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
@@ -232,13 +221,13 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     Raises
     ------
     DataError, DtypeError
-        Where the shapes or values are wrong, and for arrays of different length, of which the
+        Where the shapes or values are wrong, and for arrays of different lengths, of which the
         original reads the beginning.
 
     Notes
     -----
-    Class ids as floats are truncated, as in the original; `transferability.nce` takes them for
-    what they are, and takes strings.
+    Class ids as floats are truncated, as in the original. `transferability.nce` does not truncate
+    them, and also takes strings.
 
     Examples
     --------
@@ -246,6 +235,5 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     >>> round(NCE([0, 0, 1, 1], [0, 1, 1, 1]), 4)
     -0.3466
     """
-    return _source.conditional_entropy(
-        source_label, target_label, ("source_label", "target_label"), "thuml/LogME"
-    )
+    names = "source_label", "target_label"
+    return conditional_entropy(source_label, target_label, names, "thuml/LogME")

@@ -1,4 +1,4 @@
-"""Estimators of github.com/flairNLP/transformer-ranker, and this package's metrics as such."""
+"""Estimators of github.com/flairNLP/transformer-ranker, and adapters for this package's metrics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from .._util.public import set_modules
 from ..errors import DataError
-from . import _reference
 from ._hscore import HScore
 from ._plug import install
+from ._reference import check_same_rows, maximise_evidence, one_hot, read_numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,25 +29,22 @@ class LogME:
     Attributes
     ----------
     score : float or None
-        What the last `fit` returned.
+        Result of the last `fit`.
 
     Notes
     -----
-    What differs from `transferability.logme`, which returns the true maximum:
+    Differences from `transferability.logme`, which returns the true maximum:
 
-    - **Fewer rows than features**: too large by ``(D - N) * ln(alpha) / (2 * N)``
-      per class, as in `transferability.compat.thuml`, so that models are ranked
-      by their hidden size.
-    - **The order of the classes matters**: each class starts from the alpha and
-      beta at which the class before it ended.
-    - **An absolute 1e-5** in both denominators: the score depends on the unit of
-      the features.
+    - **Fewer rows than features**: too large by ``(D - N) * ln(alpha) / (2 * N)`` per class, as in
+      `transferability.compat.thuml`, so models are ranked by their hidden size.
+    - **The order of the classes matters**: each class starts from the alpha and beta at which the
+      class before it ended.
+    - **An absolute 1e-5** in both denominators: the score depends on the unit of the features.
     - **At most 11 iterations** by default, to a relative change of 1e-3.
     - ``N / 2 * ln(2 * pi)`` is rounded to float32: about 1e-7 off.
-    - Starts of zero or below are a `DataError` here; there they divide by zero or
-      iterate from a precision that cannot be.
-    - Features of zeros return NaN there, an error here; targets of shape
-      (n_samples, k) raise a RuntimeError there, a `DataError` here.
+    - **Errors**: initial precisions of zero or below, features of zeros and targets of shape
+      (n_samples, k) are a `DataError` here. There they divide by zero or iterate from an impossible
+      precision, return NaN, and raise a RuntimeError.
 
     Examples
     --------
@@ -73,7 +70,7 @@ class LogME:
         tol: float = 1e-3,
         **kwargs: object,
     ) -> float:
-        """Return the score.
+        """Return the score in nats per sample, averaged over the classes; higher is better.
 
         Parameters
         ----------
@@ -84,16 +81,11 @@ class LogME:
         initial_alpha, initial_beta : float, default 1.0
             Precision of the prior and of the noise before the first iteration, positive.
         max_iter : int, default 11
-            Iterations a class may take, at least 1.
+            Most iterations per class, at least 1.
         tol : float, default 1e-3
-            Relative change of alpha / beta that ends them.
+            Stop at a smaller relative change of alpha / beta.
         **kwargs : object
             Ignored, as in the original.
-
-        Returns
-        -------
-        float
-            Nats per sample, averaged over the classes; higher is better.
 
         Raises
         ------
@@ -105,14 +97,11 @@ class LogME:
                 "max_iter must be at least 1 and initial_alpha, initial_beta positive, got "
                 f"{max_iter}, {initial_alpha}, {initial_beta}"
             )
-        features = _reference.plain(embeddings, "embeddings", (2,))
-        response = _reference.plain(labels, "labels", (1,))
-        _reference.same_rows(features, response, "labels")
-        if self.regression:
-            targets = response[:, None]
-        else:
-            targets = _reference.indicators(response, np.unique(response))
-        result = _reference.run(
+        features = read_numbers(embeddings, "embeddings", (2,))
+        response = read_numbers(labels, "labels", (1,))
+        check_same_rows(response, "labels", features, "embeddings")
+        targets = response[:, None] if self.regression else one_hot(response, np.unique(response))
+        result = maximise_evidence(
             features,
             targets,
             "transformer_ranker",

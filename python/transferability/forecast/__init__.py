@@ -1,4 +1,4 @@
-"""Learning curves: extrapolate them to larger data, or to the data that a value needs.
+"""Learning curves: extrapolate values to larger data, and forecast the data that a value needs.
 
 :func:`fit` fits scaling laws to values at a few sizes and forecasts others, with prediction
 intervals. :func:`curve` computes metrics at several sizes in one pass. :func:`rfml` forecasts the

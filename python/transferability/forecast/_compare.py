@@ -15,21 +15,20 @@ __all__ = ["Quality", "compare"]
 
 @dataclass(frozen=True)
 class Quality:
-    """A comparison of data sets at one size, best first.
+    """A comparison of data sets at equal size, best first.
 
     Attributes
     ----------
     size : float
-        Number of samples of every data set.
+        Number of samples.
     values : dict of str to float
         Forecast value of each data set at that size.
     intervals : dict of str to tuple of float
         Prediction intervals of the values.
     level : float
-        Coverage of the intervals.
+        Nominal coverage of the intervals.
     samples_needed : dict of str to float
-        Number of samples at which each data set reaches the value of `size` samples of the best
-        one; ``inf`` where it never does.
+        Number of samples at which each data set reaches the best value; ``inf`` if it never does.
     """
 
     size: float
@@ -46,8 +45,8 @@ class Quality:
     def told_apart(self, first: str, second: str) -> bool:
         """Return whether the intervals of two data sets are disjoint.
 
-        This is more conservative than an interval of the difference, and needs no assumption on
-        how the errors of the two curves are correlated.
+        This is more conservative than an interval of the difference, but valid for any correlation
+        between the errors of the two curves.
         """
         (a, b), (c, d) = self.intervals[first], self.intervals[second]
         return b < c or d < a
@@ -77,13 +76,9 @@ def compare(
     forecasts : mapping of str to Forecast
         The forecast of one model or metric on each data set; all have the same direction.
     size : float, optional
-        Default: the largest size within all curves, where nothing is extrapolated.
+        Default: the largest size that no curve must be extrapolated to.
     level : float, default=0.9
         Coverage of the intervals, in (0, 1).
-
-    Returns
-    -------
-    quality : Quality
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ._forecast import Forecast
 __all__ = ["Curve", "curve"]
 
 Array = NDArray[np.float64]
-_SIZES = 8  # the default number of sizes, each half of the next
+_SIZES = 8  # default number of sizes; each is half of the next
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Curve:
     warnings: tuple[str, ...] = ()
 
     def fit(self, metric: str, form: str = "auto", **options: Any) -> Forecast:
-        """Fit one metric's curve; see :func:`transferability.forecast.fit`.
+        """Fit one metric's curve as :func:`transferability.forecast.fit` does.
 
-        The default of ``limit`` is None here: a metric with values below 1 is not an accuracy.
+        ``limit`` defaults to None, because a metric with values below 1 need not be an accuracy.
         """
         if metric not in self.values:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
@@ -66,39 +67,28 @@ def curve(
 ) -> Curve:
     """Compute metrics of the first n of the shuffled rows, for several n.
 
-    One :class:`transferability.Stats` accumulates the rows and is scored at each size, so all sizes
-    together read every row once. The samples are nested: each contains the one before. Nested
-    samples make smoother curves than independent ones.
+    One :class:`transferability.Stats` accumulates the rows and is scored at each size, so every row
+    is read once. The samples are nested, which makes smoother curves than independent samples.
 
     Parameters
     ----------
-    features : array-like of shape (n_samples, n_features)
-        As in :func:`transferability.logme`.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets)
+    features, labels
         As in :func:`transferability.logme`; the task is decided on all rows.
     metrics : str or sequence of str, default="logme"
-        Metrics that need statistics only, such as "logme", "h_score" or "transrate".
+        Metrics that need sufficient statistics only, such as "logme", "h_score" or "transrate".
     sizes : array-like of int, optional
         Increasing, at most n_samples. Default: n_samples and up to seven halvings of it, all of at
         least ten.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        The kind of the labels.
+    task, n_threads, **options
+        As in :func:`transferability.score`.
     seed : int, default=0
-        Seed of the order of the rows.
-    n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`.
-    **options
-        Options of the metrics.
-
-    Returns
-    -------
-    curve : Curve
+        Seed of the permutation of the rows.
 
     Raises
     ------
     DataError
-        For sizes that do not increase or exceed the rows, metrics that need the samples again, and
-        metrics that are undefined at a size.
+        For sizes that do not increase or exceed the rows, for metrics that need all samples at
+        once, and for metrics that are undefined at a size.
 
     Examples
     --------
@@ -120,10 +110,8 @@ def curve(
     stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
     values: dict[str, list[float]] = {name: [] for name in names}
     notes: dict[str, None] = {}
-    done = 0
-    for size in steps:
-        block = order[done:size]
-        done = size
+    for start, size in pairwise([0, *steps]):
+        block = order[start:size]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferabilityWarning)
             try:
@@ -140,7 +128,7 @@ def curve(
 
 
 def _check_sizes(sizes: object, n_samples: int) -> list[int]:
-    """Validate sizes, or return the default ones."""
+    """Validate sizes, or return the default sizes."""
     if sizes is None:
         halves = [n_samples >> k for k in range(_SIZES)]
         return sorted(size for size in halves if size >= 10) or [n_samples]

@@ -20,22 +20,20 @@ MEDIAN = "median"
 FEWEST = 3  # sizes that a forecast needs
 #: A single law is chosen only if its held-out error is below this share of the median's. The
 #: rectified law contains the power law with a floor and the S-curve, so its share is larger.
-#: Otherwise the median of the laws forecasts: held-out errors are few, and combined forecasts beat
-#: the choice of one law in nearly every comparison of forecasting methods (Makridakis et al. 2020,
-#: https://doi.org/10.1016/j.ijforecast.2019.04.014).
-DECISIVE = {"rectified": 0.5}
-_OTHERS = 0.2
-_LARGEST = 500.0  # logarithm of a gap, short of overflow: the end of an uninformative interval
-#: Cuts with a held-out error that a law needs to be chosen alone.
-_TRIED = 3
+#: Otherwise the forecast is the median of the laws: held-out errors are few, and combined forecasts
+#: beat the choice of one law in nearly every comparison of forecasting methods (Makridakis et al.
+#: 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
+_SHARE_RECTIFIED, _SHARE_OTHERS = 0.5, 0.2
+_LARGEST = 500.0  # largest logarithm of a gap, which caps uninformative intervals before overflow
+_FEWEST_CUTS = 3  # cuts with a held-out error that a law needs to be chosen alone
 
 
 @dataclass(frozen=True)
 class Extrapolation:
     """Laws fitted to gaps at increasing sizes; forecasts and errors are on the link scale.
 
-    The link is the logarithm where gaps are distances to a limit, otherwise the identity, divided
-    by the range of the gaps.
+    If `relative`, gaps are distances to a limit and the link is the logarithm. Otherwise the link
+    divides by the range of the gaps.
     """
 
     __module__ = "transferability.forecast"
@@ -48,9 +46,7 @@ class Extrapolation:
     @cached_property
     def candidates(self) -> tuple[str, ...]:
         """The laws that are fitted."""
-        if self.form != "auto":
-            return (self.form,)
-        return ("rectified", *self.panel)
+        return ("rectified", *self.panel) if self.form == "auto" else (self.form,)
 
     @cached_property
     def panel(self) -> tuple[str, ...]:
@@ -68,12 +64,13 @@ class Extrapolation:
     def errors(self) -> dict[str, float]:
         """Mean absolute held-out error of each law and of their median; NaN where unknown.
 
-        Each cut has twice the weight of the one before, because the fit to nearly all sizes is the
-        most similar to the fit that forecasts.
+        Each cut has twice the weight of the one before, because fits to more sizes are more similar
+        to the fit to all sizes.
         """
         found = {}
-        for name in self._names:
-            known = [(k, error[name]) for k, _, error in self._cuts if name in error]
+        names = (*self.candidates, MEDIAN) if self.form == "auto" else self.candidates
+        for name in names:
+            known = [(k, error[name]) for k, _, error in self.cuts if name in error]
             weights = [2.0**k for k, _ in known]
             means = [float(np.mean(np.abs(error))) for _, error in known]
             found[name] = float(np.average(means, weights=weights)) if known else math.nan
@@ -81,15 +78,15 @@ class Extrapolation:
 
     @cached_property
     def chosen(self) -> str:
-        """The law that forecasts, or "median"."""
+        """The law used for forecasts, or "median"."""
         if self.form != "auto":
             return self.form
-        tried = [
-            n for n in self.candidates if sum(n in error for *_, error in self._cuts) >= _TRIED
-        ]
-        share = {name: self.errors[name] / DECISIVE.get(name, _OTHERS) for name in tried}
-        best = min(tried, key=lambda name: share[name], default=MEDIAN)
-        return best if tried and share[best] < self.errors[MEDIAN] else MEDIAN
+        errors = {MEDIAN: self.errors[MEDIAN]}
+        for name in self.candidates:
+            if sum(name in error for *_, error in self.cuts) >= _FEWEST_CUTS:
+                share = _SHARE_RECTIFIED if name == "rectified" else _SHARE_OTHERS
+                errors[name] = self.errors[name] / share
+        return min(errors, key=lambda name: errors[name])
 
     @cached_property
     def residuals(self) -> Array:
@@ -103,15 +100,15 @@ class Extrapolation:
     def half_width(self, sizes: Array, level: float) -> Array:
         """Compute the half width of a prediction interval on the link scale.
 
-        The variance is a sum of three parts: the residuals; the held-out errors, in proportion to
-        the logarithm of size over largest size; and the variance among the laws, where their median
-        forecasts. It is multiplied by a quantile of Student's t, whose degrees of freedom are the
-        numbers of cuts and of laws, each less one.
+        The variance is a sum of three parts: that of the residuals; that of the held-out errors,
+        which grow in proportion to ln(size / largest size); and for the median that among the laws.
+        The standard deviation is multiplied by a quantile of Student's t, whose degrees of freedom
+        are the number of cuts less one plus the number of laws less one.
         """
         stats = need("scipy.stats", extra="stats", what="forecasting")
         beyond = np.maximum(np.log(sizes / self.sizes[-1]), 0)
         name = self.chosen
-        held = [(error[name] / far) ** 2 for _, far, error in self._cuts if name in error]
+        held = [(error[name] / far) ** 2 for _, far, error in self.cuts if name in error]
         growth = [float(np.mean(part)) for part in held]
         variance = np.mean(self.residuals**2) + np.mean(growth or [0.0]) * beyond**2
         freedom = max(len(growth) - 1, 0)
@@ -122,24 +119,15 @@ class Extrapolation:
         factor = stats.t.ppf((1 + level) / 2, max(freedom, 1))
         return factor * np.sqrt(variance)  # type: ignore[no-any-return]
 
-    @property
-    def n_cuts(self) -> int:
-        """Number of times that the larger sizes were held out."""
-        return len(self._cuts)
-
     def to_gap(self, link: Array) -> Array:
         """Convert from the link scale to a gap."""
         if not self.relative:
-            return link * self._scale
+            return link * np.ptp(self.gaps)
         return np.exp(np.minimum(link, _LARGEST))
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return (*self.candidates, MEDIAN) if self.form == "auto" else self.candidates
-
     @cached_property
-    def _cuts(self) -> list[tuple[int, Array, dict[str, Array]]]:
-        """Fit the first k sizes and forecast the rest: k, log distances, and errors by law."""
+    def cuts(self) -> list[tuple[int, Array, dict[str, Array]]]:
+        """Held-out errors of fits to the first k sizes: k, ln(size / size k), and errors by law."""
         fewest = max(FEWEST, min(PARAMETERS[name] for name in self.candidates))
         cuts = []
         for k in range(fewest, len(self.sizes)):
@@ -165,11 +153,7 @@ class Extrapolation:
             links[MEDIAN] = np.median([links[name] for name in self.panel], axis=0)
         return links
 
-    @property
-    def _scale(self) -> float:
-        return float(np.ptp(self.gaps))
-
     def _to_link(self, gaps: Array) -> Array:
         if self.relative:  # a line may cross the limit, but a forecast must not
             return np.log(np.maximum(gaps, 1e-3 * self.gaps.min()))  # type: ignore[no-any-return]
-        return gaps / self._scale
+        return gaps / np.ptp(self.gaps)

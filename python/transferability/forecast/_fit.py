@@ -1,4 +1,4 @@
-"""Fit a learning curve: validate sizes and values, choose direction and limit."""
+"""Fit a learning curve: validate sizes and values, choose the direction and the limit."""
 
 from __future__ import annotations
 
@@ -33,35 +33,29 @@ def fit(
     ----------
     sizes : array-like of shape (n,)
         Numbers of samples, in any order; at least three different positive ones. Nested samples
-        (:func:`curve`) make smoother curves than independent ones. The value at size 0 is kept as
-        ``Forecast.zero_shot``, but laws of data size do not hold there and are not fitted to it.
+        (:func:`curve`) make smoother curves than independent ones. A value at size 0 is kept as
+        ``Forecast.zero_shot``; laws do not hold there and are not fitted to it.
     values : array-like of shape (n,)
         A loss, error, accuracy or metric at each size; values at equal sizes are averaged.
     form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
             "rectified"}, default="auto"
-        A law of the table below, or "auto": the median of the forecasts of five laws (four without
-        a limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
+        A law from the notes, or "auto": the median of the forecasts of five laws (four without a
+        limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
         A single law is used instead if its held-out error is below half of the median's (the
-        rectified law) or below a fifth (any other). All sizes but the first three, four and so on
-        are held out in turn, each time with twice the weight: the error is one of extrapolation.
+        rectified law) or below a fifth (any other). Held out are all sizes but the first three,
+        four and so on, each time with twice the weight, so it is an error of extrapolation.
     direction : {"auto", "increasing", "decreasing"}, default="auto"
-        Direction of the values with more data; "auto" is the sign of the correlation with ln n.
+        Direction of the values with more data. "auto": the sign of the correlation with ln n.
     limit : float, None or "auto", default="auto"
         The best possible value: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
         errors. "auto" is 0 for decreasing positive values, 1 for increasing values in [0, 1), and
         otherwise None: then residuals are differences, and laws that need a limit are left out.
 
-    Returns
-    -------
-    forecast : Forecast
-
     Raises
     ------
-    DataError
+    DataError, MissingDependencyError
         For fewer than three positive sizes, or fewer than the law has parameters; for values that
-        are not finite, all equal, or beyond the limit.
-    MissingDependencyError
-        If SciPy is not installed.
+        are not finite, all equal, or beyond the limit; without SciPy.
 
     Notes
     -----
@@ -74,10 +68,10 @@ def fit(
     - ``logistic``: g = A s(n), an S-curve in ln n between a free start and the limit;
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
-    Fits are least squares in ln g. In the median, the rectified law has a weak prior on its
-    exponent (0.3 within a factor of e) and on the start of its decline, with the weight of one
-    residual of 2 % (``rectified_prior`` among the errors). Without it, four parameters diverge on
-    few sizes.
+    Fits are least squares in ln g; without a limit in g, which is then the value or its negative.
+    In the median, the rectified law has a weak prior on its exponent (0.3 within a factor of e) and
+    on the start of its decline, with the weight of one residual of 2 % (``rectified_prior`` among
+    the errors). Without it, four parameters diverge on few sizes.
 
     References
     ----------
@@ -101,7 +95,10 @@ def fit(
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
     if isinstance(limit, str):
         check_choice("limit", limit, ("auto",))
-        limit = _choose_limit(v, direction)
+        if direction == "decreasing":
+            limit = 0.0 if v.min() > 0 else None
+        else:
+            limit = 1.0 if v.min() >= 0 and v.max() < 1 else None
     gap = v if direction == "decreasing" else -v
     if limit is not None:
         gap = gap - limit if direction == "decreasing" else gap + limit
@@ -113,15 +110,14 @@ def fit(
             )
     if form in NEED_LIMIT and limit is None:
         raise DataError(f"{form} needs a limit that the values approach; give limit=")
-    fewest = FEWEST if form == "auto" else max(FEWEST, PARAMETERS[form])
-    if len(n) < fewest:
+    if form != "auto" and len(n) < (fewest := PARAMETERS[form]):
         raise DataError(f"{form} needs {fewest} different positive sizes, there are {len(n)}")
     law = Extrapolation(n, gap, limit is not None, form)
     return Forecast(n, v, direction, limit, zero_shot, law)
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
-    """Return increasing positive sizes, their mean values, and the value at size 0."""
+    """Return increasing positive sizes, the mean value at each, and the value at size 0."""
     n, v = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if n.ndim != 1 or n.shape != v.shape:
         raise DataError(f"sizes and values must be as many, got shapes {n.shape} and {v.shape}")
@@ -133,17 +129,11 @@ def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | No
         raise DataError(f"sizes holds {n.min():g}; a number of samples is at least 0")
     unique, place = np.unique(n, return_inverse=True)
     means = np.bincount(place, weights=v) / np.bincount(place)
-    zero_shot = float(means[0]) if len(unique) and unique[0] == 0 else None
-    positive = unique > 0
-    unique, means = unique[positive], means[positive]
+    zero_shot = None
+    if len(unique) and unique[0] == 0:
+        zero_shot, unique, means = float(means[0]), unique[1:], means[1:]
     if len(unique) < FEWEST:
         raise DataError(f"a forecast needs 3 different positive sizes, there are {len(unique)}")
     if np.ptp(means) == 0:
         raise DataError(f"all values are {means[0]:g}: there is no trend to follow")
     return unique, means, zero_shot
-
-
-def _choose_limit(values: Array, direction: str) -> float | None:
-    if direction == "decreasing":
-        return 0.0 if values.min() > 0 else None
-    return 1.0 if values.min() >= 0 and values.max() < 1 else None

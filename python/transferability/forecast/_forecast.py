@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._metric.score import issue
+from .._metric.score import issue, json_ready
 from .._util.optional import need
 from ..errors import DataError
 from ._extrapolate import FEWEST, Extrapolation
@@ -32,23 +31,14 @@ class Forecast:
     Attributes
     ----------
     sizes, values : ndarray of shape (n_sizes,)
-        The fitted curve: increasing positive sizes; values at equal sizes are averaged.
+        The fitted curve. Sizes are positive and increase; values at equal sizes were averaged.
     direction : {"increasing", "decreasing"}
         Direction of the values with more data.
     limit : float or None
-        The best possible value. Forecasts never pass it, and those of increasing values that are
+        The best possible value. Forecasts never pass it. Forecasts of increasing values that are
         at least 0 stay at least 0.
     zero_shot : float or None
         The value at size 0, if it was given; laws are not fitted to it.
-    form : str
-        The law that forecasts, or "median" of several.
-    errors : dict of str to float
-        Mean absolute held-out error of each law and of their median, at sizes larger than the
-        fitted ones: relative to the distance to the limit, or without one to the range of values.
-    parameters : dict of str to dict
-        Parameters of every fitted law, by the names in the notes of :func:`fit`.
-    rmsd : float
-        Root mean square residual at the fitted sizes, in the same units as the errors.
     """
 
     sizes: Array
@@ -60,22 +50,25 @@ class Forecast:
 
     @property
     def form(self) -> str:
-        """The law that forecasts, or "median"."""
+        """The law used for forecasts, or "median" of several."""
         return self._law.chosen
 
     @property
     def errors(self) -> dict[str, float]:
-        """Held-out errors by law."""
+        """Mean absolute error of each law and of their median at held-out larger sizes.
+
+        Relative to the distance to the limit, or without a limit to the range of values.
+        """
         return dict(self._law.errors)
 
     @property
     def parameters(self) -> dict[str, dict[str, float]]:
-        """Fitted parameters by law."""
+        """Parameters of every fitted law, by the names in the notes of :func:`fit`."""
         return {name: dict(law.parameters) for name, law in self._law.laws.items()}
 
-    @cached_property
+    @property
     def rmsd(self) -> float:
-        """Root mean square residual."""
+        """Root mean square residual at the fitted sizes, in the same units as the errors."""
         return float(np.sqrt(np.mean(self._law.residuals**2)))
 
     def predict(self, size: object) -> Any:
@@ -84,24 +77,18 @@ class Forecast:
         Parameters
         ----------
         size : float or array-like of float
-            At least the smallest fitted size.
+            Finite, and at least the smallest fitted size; otherwise a DataError is raised.
 
         Returns
         -------
         value : float or ndarray of the shape of `size`
-
-        Raises
-        ------
-        DataError
-            For sizes that are below the smallest fitted size, or not finite.
 
         Warns
         -----
         TransferabilityWarning
             Beyond ten times the largest fitted size.
         """
-        sizes = self._check_sizes(size)
-        return _match_shape(size, self._predict_values(sizes))
+        return _match_shape(size, self._predict_values(self._check_sizes(size)))
 
     def interval(self, size: object, level: float = 0.9) -> tuple[Any, Any]:
         """Compute a prediction interval for the value at a size.
@@ -109,7 +96,7 @@ class Forecast:
         Parameters
         ----------
         size : float or array-like of float
-            At least the smallest fitted size.
+            As in :meth:`predict`.
         level : float, default=0.9
             Nominal coverage, in (0, 1).
 
@@ -121,77 +108,51 @@ class Forecast:
         Raises
         ------
         DataError
-            As :meth:`predict`; for a level outside (0, 1); if a single law was asked for and there
-            are no sizes to hold out.
+            As :meth:`predict`; for a level outside (0, 1); if `fit` was asked for a single law and
+            there are no sizes to hold out.
         """
-        sizes, ends = self._check_sizes(size), self._interval_function(level)
-        low, high = ends(sizes)
+        low, high = self._compute_interval(self._check_sizes(size), level)
         return _match_shape(size, low), _match_shape(size, high)
 
     def size_for(self, value: float) -> float:
         """Forecast the smallest size at which a value is reached.
 
-        Parameters
-        ----------
-        value : float
-            In the units of the fitted values.
-
-        Returns
-        -------
-        size : float
-            ``inf`` if the forecast does not reach it within 1e9 times the largest size; the
-            smallest fitted size if it is reached there already.
-
-        Warns
-        -----
-        TransferabilityWarning
-            Beyond ten times the largest fitted size.
+        It is the smallest fitted size if the value is reached there already, and ``inf`` if the
+        forecast does not reach it within 1e9 times the largest size. Warns as :meth:`predict`.
         """
-        return self._solve_size(value, self._predict_values, warn=True)
+        size = self._solve_size(value, self._predict_values)
+        if size < math.inf:
+            self._warn(size)
+        return size
 
     def size_interval(self, value: float, level: float = 0.9) -> tuple[float, float]:
-        """Return the sizes at which the better and the worse end of the interval reach a value.
+        """Return the sizes at which the better and the worse end of :meth:`interval` reach a value.
 
-        Parameters
-        ----------
-        value : float
-            As in :meth:`size_for`.
-        level : float, default=0.9
-            As in :meth:`interval`.
-
-        Returns
-        -------
-        low, high : float
-            Around :meth:`size_for`; ``high`` is often ``inf``.
+        They lie around :meth:`size_for`; the second is often ``inf``.
         """
-        ends = self._interval_function(level)
-        better, worse = (1, 0) if self.direction == "increasing" else (0, 1)
+        better = 1 if self.direction == "increasing" else 0
         return (
-            self._solve_size(value, lambda n: ends(n)[better]),
-            self._solve_size(value, lambda n: ends(n)[worse]),
+            self._solve_size(value, lambda n: self._compute_interval(n, level)[better]),
+            self._solve_size(value, lambda n: self._compute_interval(n, level)[1 - better]),
         )
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
-        """Plot the curve, its forecast and the prediction interval against size, on a log axis.
+        """Plot the curve, its forecast and the prediction interval on a logarithmic size axis.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Default: the axes of a new figure.
+            Default: the axes of a new figure. They are returned.
         level : float, default=0.9
-            Coverage of the interval.
+            Coverage of the interval, in (0, 1).
         up_to : float, optional
             The largest size in the plot. Default: ten times the largest fitted size.
-
-        Returns
-        -------
-        ax : matplotlib Axes
         """
         if ax is None:
             figure = need("matplotlib.figure", extra="plot", what="plotting a forecast")
             ax = figure.Figure(layout="constrained").add_subplot()
         sizes = np.geomspace(self.sizes[0], up_to or DECADE * self.sizes[-1], 100)
-        low, high = self._interval_function(level)(sizes)
+        low, high = self._compute_interval(sizes, level)
         ax.fill_between(sizes, low, high, alpha=0.2, lw=0, label=f"{level:.0%} interval")
         ax.plot(sizes, self._predict_values(sizes), label=f"forecast ({self.form})")
         ax.plot(self.sizes, self.values, "o", color="black", label="known")
@@ -201,21 +162,13 @@ class Forecast:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as plain Python, ready for JSON."""
-        errors = {name: None if math.isnan(e) else e for name, e in self.errors.items()}
-        return {
-            "sizes": self.sizes.tolist(),
-            "values": self.values.tolist(),
-            "direction": self.direction,
-            "limit": self.limit,
-            "zero_shot": self.zero_shot,
-            "form": self.form,
-            "errors": errors,
-            "parameters": self.parameters,
-            "rmsd": self.rmsd,
-        }
+        fields = ("sizes", "values", "direction", "limit", "zero_shot")
+        names = (*fields, "form", "errors", "parameters", "rmsd")
+        ready: dict[str, Any] = json_ready({name: getattr(self, name) for name in names})
+        return ready
 
     def __repr__(self) -> str:
-        """Show the law that forecasts, and the held-out error of each law."""
+        """Show the law used for forecasts, and the held-out error of each law."""
         unit = "of the range" if self.limit is None else "of the distance to the limit"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
         lines = [
@@ -239,67 +192,58 @@ class Forecast:
         # Accuracies, also in percent, lie between 0 and their limit.
         return np.maximum(self.limit - gap, 0.0 if self.values.min() >= 0 else -np.inf)
 
-    def _interval_function(self, level: float) -> Callable[[Array], tuple[Array, Array]]:
-        """Return the function from sizes to the ends of their prediction intervals."""
+    def _compute_interval(self, sizes: Array, level: float) -> tuple[Array, Array]:
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
-        if self._law.form != "auto" and self._law.n_cuts == 0:
+        if self._law.form != "auto" and not self._law.cuts:
             fewest = max(FEWEST, PARAMETERS[self.form]) + 1
             raise DataError(
                 f"an interval for {self.form} needs at least {fewest} sizes, one of them held out; "
                 f"there are {len(self.sizes)}"
             )
-
-        def ends(sizes: Array) -> tuple[Array, Array]:
-            centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
-            one, other = self._to_value(centre - half), self._to_value(centre + half)
-            return np.minimum(one, other), np.maximum(one, other)
-
-        return ends
+        centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
+        one, other = self._to_value(centre - half), self._to_value(centre + half)
+        return np.minimum(one, other), np.maximum(one, other)
 
     def _check_sizes(self, size: object) -> Array:
         sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))
-        if not (np.isfinite(sizes).all() and (sizes >= self.sizes[0]).all()):
-            odd = sizes[~(np.isfinite(sizes) & (sizes >= self.sizes[0]))].flat[0]
+        odd = sizes[~(np.isfinite(sizes) & (sizes >= self.sizes[0]))]
+        if odd.size:
             raise DataError(
-                f"size {odd:g}: forecasts start at the smallest size, {self.sizes[0]:g}"
+                f"size {odd[0]:g}: forecasts start at the smallest size, {self.sizes[0]:g}"
             )
         self._warn(float(sizes.max(initial=0)))
         return sizes
 
     def _warn(self, size: float) -> None:
         if size > DECADE * self.sizes[-1] * (1 + 1e-12):
-            decades = f"{math.log10(size / self.sizes[-1]):.1f}" if size < math.inf else "many"
+            decades = math.log10(size / self.sizes[-1])
             issue(
                 [
-                    f"{size:g} samples is {decades} decades beyond the largest size known, "
+                    f"{size:g} samples is {decades:.1f} decades beyond the largest size known, "
                     f"{self.sizes[-1]:g}; beyond one decade laws that fit alike differ widely"
                 ]
             )
 
-    def _solve_size(
-        self, value: float, curve: Callable[[Array], Array], warn: bool = False
-    ) -> float:
-        """Find the smallest size at which a curve reaches a value: a grid, then Brent's method."""
+    def _solve_size(self, value: float, curve: Callable[[Array], Array]) -> float:
+        """Find the smallest size at which a curve reaches a value, by grid and Brent's method."""
         optimize = need("scipy.optimize", extra="stats", what="forecasting")
         if not math.isfinite(value):
             raise DataError(f"value is {value}; ask for a finite one")
         sign = 1 if self.direction == "increasing" else -1
-
-        def short(log_size: float) -> float:
-            return float(sign * (value - curve(np.exp([log_size]))[0]))
-
         grid = np.linspace(math.log(self.sizes[0]), math.log(_FARTHEST * self.sizes[-1]), 400)
-        reached = sign * (value - curve(np.exp(grid))) <= 0
+        reached = sign * (curve(np.exp(grid)) - value) >= 0
         if not reached.any():
             return math.inf
         first = int(np.argmax(reached))
         if first == 0:
             return float(self.sizes[0])
-        at = optimize.brentq(short, grid[first - 1], grid[first])
-        if warn:
-            self._warn(math.exp(at))
-        return math.exp(at)
+        root = optimize.brentq(
+            lambda log_size: float(curve(np.exp([log_size]))[0]) - value,
+            grid[first - 1],
+            grid[first],
+        )
+        return math.exp(root)
 
 
 def _match_shape(size: object, values: Array) -> Any:

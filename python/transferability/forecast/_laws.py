@@ -1,25 +1,14 @@
 r"""Scaling laws of learning curves, fitted by least squares to the gap to a limit.
 
-With the gap g(n) = |value(n) − limit| > 0 of n samples, n₀ the smallest size, and the shape
-s(n) = 1 / (1 + ((n/n₀)^β − 1) e^{−h}), which falls from s(n₀) = 1:
-
-==============  ================================  ==========================================
-local_linear    g = a + b ln n                    a line through the last four sizes
-log_linear      g = a + b ln n                    a line through all
-local_power     ln g = a + b ln n                 a line through the last four sizes
-power_law       g = A s(n) + E with h = 0         B n^{−β} + E: a power law with a floor
-logistic        g = A s(n)                        an S-curve in ln n that ends at the limit
-rectified       g = A s(n) + E                    B / (D_l + n^β) + E, four parameters
-==============  ================================  ==========================================
-
-`rectified` is the rectified scaling law of Lin et al. (ICML 2024). D_l = n₀^β (e^h − 1) is its
-"pre-learned data size": the curve is flat until n^β is as large, which a power law cannot follow.
+The notes of :func:`transferability.forecast.fit` define the laws, the gap g(n) and the shape
+s(n) = 1 / (1 + ((n/n₀)^β − 1) e^{−h}), which falls from s(n₀) = 1. `rectified`, g = A s(n) + E, is
+the rectified scaling law B / (D_l + n^β) + E of Lin et al. (ICML 2024). Its "pre-learned data size"
+is D_l = n₀^β (e^h − 1): the curve is flat until n^β is as large, which a power law cannot follow.
 The parameters (A, h) replace (B, D_l), because each of them has a natural scale. A negative D_l, as
-some published fits have, is h < 0.
+in some published fits, is h < 0.
 
-`rectified_prior` is the same law with a weak prior, because four parameters diverge on few sizes.
-Residuals are those of ln g. Where no limit is known, g is the value, or its negative if it rises;
-residuals are differences, E may have either sign, and laws that need a limit are left out.
+Residuals are those of ln g. Where no limit is known, residuals are differences, E may have either
+sign, and laws that need a limit are left out.
 """
 
 from __future__ import annotations
@@ -36,7 +25,7 @@ __all__ = ["LAWS", "PANEL", "PARAMETERS", "Law", "fit_law"]
 
 Array = NDArray[np.float64]
 
-#: Number of parameters of each law, at most the number of sizes.
+#: Number of parameters of each law, and so of sizes that it needs.
 PARAMETERS = {
     "local_linear": 2,
     "log_linear": 2,
@@ -47,10 +36,10 @@ PARAMETERS = {
     "rectified_prior": 3,  # the prior stands in for one size
 }
 LAWS = tuple(name for name in PARAMETERS if name != "rectified_prior")
-#: Laws whose median "auto" takes, in order of the curvature of their forecasts.
+#: Laws of the median in "auto", in order of the curvature of their forecasts.
 PANEL = ("local_linear", "logistic", "local_power", "rectified_prior", "power_law")
 NEED_LIMIT = ("local_power", "logistic")
-WINDOW = 4  # sizes that the local lines are fitted to
+_WINDOW = 4  # number of largest sizes in the fit of a local line
 
 #: Prior of `rectified_prior`: β = 0.3 within a factor of e, as in data scaling laws of neural
 #: networks, and a decline that starts within e⁴ of the smallest size. It has the weight of one
@@ -59,13 +48,12 @@ _PRIOR_BETA, _PRIOR_H, _PRIOR_WEIGHT = np.log(0.3), 4.0, 0.02
 _BETA = (0.003, 4.0)
 _H = (-8.0, 40.0)
 _TINY = 1e-12
-_ITERATIONS = 200
 _STARTS = 2
 
 
 @dataclass(frozen=True)
 class Law:
-    """One fitted law: its parameters by the names of the table above, and `start`, which is n₀."""
+    """One fitted law: parameters by name, and the smallest size n₀ as `start`."""
 
     name: str
     parameters: dict[str, float]
@@ -82,9 +70,9 @@ class Law:
 
 
 def fit_law(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
-    """Fit one law by least squares to increasing positive sizes."""
+    """Fit one law by least squares at increasing positive sizes."""
     if name in ("log_linear", "local_linear", "local_power"):
-        last = slice(None if name == "log_linear" else -WINDOW, None)
+        last = slice(None if name == "log_linear" else -_WINDOW, None)
         y = np.log(gaps[last]) if name == "local_power" else gaps[last]
         x = np.log(sizes[last])
         slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
@@ -98,7 +86,7 @@ def _shape(t: Array, beta: Any, h: Any) -> Array:
 
 
 def _fit_saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
-    """Fit A s(n) + E by least squares, started at the minima of a grid over (β, h)."""
+    """Fit A s(n) + E by bounded least squares from the best starts on a grid over (β, h)."""
     optimize = need("scipy.optimize", extra="stats", what="forecasting")
     t = np.log(sizes / sizes[0])
     scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
@@ -133,14 +121,11 @@ def _fit_saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law
             jacobian = np.concatenate([jacobian, pulls[1:3]])
         return jacobian[:, free]
 
-    best: Any = None
+    bounds, fits = (low[free], high[free]), []
     for start in _find_starts(t, y, free, relative, h_low):
         x = np.clip(start, low + 1e-9, np.minimum(high, 1e9) - 1e-9)[free]
-        bounds = low[free], high[free]
-        found = optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=_ITERATIONS)
-        if best is None or found.cost < best.cost:
-            best = found
-    full[free] = best.x
+        fits.append(optimize.least_squares(residuals, x, slopes, bounds=bounds, max_nfev=200))
+    full[free] = min(fits, key=lambda fit: fit.cost).x
     a, log_beta, h, e = full.tolist()
     parameters = {"A": scale * a, "beta": float(np.exp(log_beta)), "h": h, "E": scale * e}
     return Law(name, parameters, float(sizes[0]))

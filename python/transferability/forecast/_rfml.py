@@ -1,9 +1,9 @@
-r"""Forecast the observations per class that an accuracy needs, by two lines through a metric.
+r"""Forecast the observations per class that an accuracy needs, by regression on a metric.
 
 The procedure of radio-frequency machine learning (RFML): train at several numbers of observations
 per class (OPC), and measure the accuracy a and transferability metrics M on the target set. The
-metric that correlates best with accuracy is used. Two lines are fitted by least squares, and
-solved for the observations that an accuracy a* needs:
+metric with the largest correlation with accuracy is used. Two lines are fitted by least squares,
+and solved for the observations that an accuracy a* needs:
 
     M = c₀ + c₁ log₁₀ OPC        a = d₀ + d₁ M        OPC* = 10^((a* − d₀ − d₁ c₀) / (c₁ d₁)).
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class RFML:
         """Compute a Monte Carlo interval of :meth:`opc_for`.
 
         The coefficients of both lines are drawn 4,000 times from Student distributions around the
-        fits. A draw in which accuracy falls with more observations counts as infinity.
+        fits. A draw in which accuracy falls with more observations counts as infinite.
         """
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
@@ -81,22 +81,18 @@ class RFML:
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             sizes = 10 ** ((accuracy - d0 - d1 * c0) / (c1 * d1))
         sizes = np.where(c1 * d1 > 0, sizes, np.inf)
-        # The nearest draw, because a number and infinity cannot be interpolated.
+        # The nearest draw, because numbers and infinity cannot be interpolated.
         low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], method="nearest")
         return float(low), float(high)
 
     def _warn(self, opc: float) -> None:
         if opc > 10 * self.opc.max():
-            issue(
-                [
-                    f"{opc:g} observations per class is beyond ten times the most seen, "
-                    f"{self.opc.max():g}: lines need not hold there"
-                ]
-            )
+            known = f"{self.opc.max():g}: lines need not hold there"
+            issue([f"{opc:g} observations per class is beyond ten times the most seen, {known}"])
 
 
 def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
-    """Fit a metric by observations per class, and accuracy by the metric.
+    """Fit a metric by observations per class, and the accuracy by the metric.
 
     Parameters
     ----------
@@ -108,16 +104,10 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     accuracy : array-like of shape (n,)
         Accuracy after training with `opc` observations per class.
 
-    Returns
-    -------
-    relations : RFML
-        With ``opc_for(accuracy)`` and ``interval_for(accuracy)``.
-
     Raises
     ------
     DataError
-        For arrays of different lengths, values that are not finite, or a constant metric or
-        accuracy.
+        For arrays of different lengths, values that are not finite, or constant ones.
 
     References
     ----------
@@ -144,41 +134,25 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
         raise DataError("opc needs three different positive numbers of observations at least")
     correlations = {name: float(np.corrcoef(m, a)[0, 1]) for name, m in columns.items()}
     best = max(correlations, key=lambda name: abs(correlations[name]))
-    metric_line = _fit_line(np.log10(n), columns[best])
-    accuracy_line = _fit_line(columns[best], a)
-    if metric_line.coefficients[1] == 0 or accuracy_line.coefficients[1] == 0:
+    by_opc, r2_metric, metric_draws = _fit_line(np.log10(n), columns[best])
+    by_metric, r2_accuracy, accuracy_draws = _fit_line(columns[best], a)
+    if by_opc[1] == 0 or by_metric[1] == 0:
         raise DataError(f"{best} does not change with the observations per class")
-    return RFML(
-        best,
-        correlations,
-        metric_line.coefficients,
-        accuracy_line.coefficients,
-        metric_line.r2,
-        accuracy_line.r2,
-        n,
-        np.column_stack([metric_line.draws, accuracy_line.draws]),
-    )
+    draws = np.column_stack([metric_draws, accuracy_draws])
+    return RFML(best, correlations, by_opc, by_metric, r2_metric, r2_accuracy, n, draws)
 
 
-class _Line(NamedTuple):
-    """A least-squares line: (intercept, slope), r², and draws of both, (n_draws, 2)."""
-
-    coefficients: tuple[float, float]
-    r2: float
-    draws: Array
-
-
-def _fit_line(x: Array, y: Array) -> _Line:
-    """Fit a line, and draw its coefficients from their Student distributions."""
+def _fit_line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
+    """Fit a line; return (intercept, slope), r², and 4000 Student draws of both, (4000, 2)."""
     stats = need("scipy.stats", extra="stats", what="forecasting")
     fit: Any = stats.linregress(x, y)
-    # Intercept at the mean of x and slope are independent; so are their Student draws.
+    # The height of the line at the mean of x and its slope are independent, and drawn so.
     rng = np.random.default_rng(0)
     slope = fit.slope + fit.stderr * rng.standard_t(len(x) - 2, _DRAWS)
     middle_error = fit.stderr * np.std(x)
     middle = y.mean() + middle_error * rng.standard_t(len(x) - 2, _DRAWS)
     draws = np.column_stack([middle - slope * x.mean(), slope])
-    return _Line((float(fit.intercept), float(fit.slope)), float(fit.rvalue**2), draws)
+    return (float(fit.intercept), float(fit.slope)), float(fit.rvalue**2), draws
 
 
 def _read_numbers(name: str, values: object) -> Array:
