@@ -142,6 +142,60 @@ def test_the_facade_is_no_wider_than_its_list() -> None:
     assert used >= FACADE
 
 
+def graph() -> dict[str, set[str]]:
+    """Which file imports which, the facade aside."""
+    found: dict[str, set[str]] = {}
+    for path in files():
+        targets = found.setdefault(path.relative_to(PACKAGE).as_posix(), set())
+        if path.parent == PACKAGE and path.stem in ("__init__", "__main__"):
+            continue
+        for one in imports_of(path):
+            target = PACKAGE.joinpath(*one.target.split("."))
+            for file in (target.with_suffix(".py"), target / "__init__.py"):
+                if file.exists() and (one.file, one.function, one.room) not in FACADE:
+                    targets.add(file.relative_to(PACKAGE).as_posix())
+    return found
+
+
+def cycles(graph: dict[str, set[str]]) -> list[str]:
+    """Take out files that import nothing more, again and again; return those that stay."""
+    left = {file: set(targets) - {file} for file, targets in graph.items()}
+    while leaves := [file for file, targets in left.items() if not targets & left.keys()]:
+        for file in leaves:
+            del left[file]
+    return sorted(left)
+
+
+def test_files_do_not_import_each_other_in_circles() -> None:
+    assert cycles(graph()) == []
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) != []
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_is_one_idea(path: Path) -> None:
+    """40 to 400 lines; a longer one says why in its header. Doors of packages may be short."""
+    text = path.read_text("utf-8")
+    length = len(text.splitlines())
+    assert length >= 40 or path.parent == PACKAGE or path.stem == "__init__"
+    assert length <= 400 or "400 lines" in (ast.get_docstring(ast.parse(text)) or "")
+
+
+#: Files of private rooms that share a name, because they do the same for different things.
+NAMESAKES = {
+    "plan.py": {"_metric", "_sweep"},  # the metrics of a call; the models of a sweep
+    "progress.py": {"_sweep", "_util"},  # a bar for a loop; the display of a sweep
+}
+
+
+def test_files_share_a_name_only_where_they_do_the_same() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in files():
+        room = path.relative_to(PACKAGE).parts[0]
+        if room.startswith("_") and path.parent != PACKAGE and path.stem != "__init__":
+            rooms.setdefault(path.name, set()).add(room)
+    assert {name: found for name, found in rooms.items() if len(found) > 1} == NAMESAKES
+
+
 def test_every_room_is_in_the_order() -> None:
     entries = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()} - {
         *("__init__", "__main__", "__pycache__", "_core.pyi", "py.typed"),

@@ -1,7 +1,4 @@
-"""Optional dependencies: import them on first use, or name the extra that installs them.
-
-A short file, because every room that has optional dependencies imports it.
-"""
+"""Optional dependencies: import them on first use, or name the extra that installs them."""
 
 from __future__ import annotations
 
@@ -14,10 +11,26 @@ __all__ = ["need"]
 
 
 def need(module: str, *, extra: str, what: str) -> Any:
-    """Import an optional module by its full name.
+    """Import an optional module.
 
-    If it is missing, the ``MissingDependencyError`` has the command that installs `extra` of this
-    package. `what` starts the message: the feature that needs it, such as "reading parquet files".
+    Parameters
+    ----------
+    module : str
+        Its full name, such as "pyarrow.parquet".
+    extra : str
+        The extra of this package that installs it.
+    what : str
+        The feature that needs it, which starts the message: "reading parquet files".
+
+    Returns
+    -------
+    module : module
+
+    Raises
+    ------
+    MissingDependencyError
+        If the package is not installed; the message has the command that installs it. If it is
+        installed but lacks one of its own dependencies, the original error is raised.
     """
     try:
         return importlib.import_module(module)

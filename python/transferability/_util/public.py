@@ -7,7 +7,6 @@ Pickles, reprs and documentation then name no private module, and private module
 - A package that imports its names lazily calls :func:`set_module` when it does.
 
 ``tests/python/test_public_names.py`` walks all public names, and pickles the public results.
-A short file, because every public package imports it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,11 @@ _PACKAGE = __name__.partition(".")[0] + "."
 
 
 def set_module(thing: object, module: str) -> None:
-    """Set ``__module__`` of a function or class unless it names a public or foreign module."""
+    """Set ``__module__`` of a function or class that a private module of this package defines.
+
+    Other objects stay as they are: modules, constants, names that another public module has set
+    already, and classes of other packages.
+    """
     if isinstance(thing, (FunctionType, type)):
         defined_in = thing.__module__
         if defined_in.startswith(_PACKAGE) and "._" in defined_in:
@@ -30,6 +33,9 @@ def set_module(thing: object, module: str) -> None:
 
 
 def set_modules(namespace: Mapping[str, Any]) -> None:
-    """Call :func:`set_module` for the names in ``__all__`` of a module's ``globals()``."""
+    """Call :func:`set_module` for every public name of a module.
+
+    `namespace` is the ``globals()`` of that module, with ``__all__`` and ``__name__``.
+    """
     for name in namespace["__all__"]:
         set_module(namespace[name], namespace["__name__"])
