@@ -54,8 +54,7 @@ impl fmt::Display for Warning {
             Self::LostDigits { n_targets } => write!(
                 f,
                 "{n_targets} target(s) depend on directions or residuals that are resolved to a few \
-                 digits only (a singular value decomposition of the samples resolves more than \
-                 one-pass statistics)"
+                 digits only (method=\"svd\" on the samples resolves more than one-pass statistics)"
             ),
         }
     }
