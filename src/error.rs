@@ -6,7 +6,7 @@
 /// The result of a fallible core function.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What a failure means to the caller; a language binding has one exception class for each.
+/// The kind of a failure; a language binding has one exception class for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A value or a shape is wrong (`ValueError`).
@@ -141,12 +141,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// A problem that a metric found in its input: the numbers, and what to do.
+    /// A problem that a metric found in its input, with the numbers and the remedy.
     pub(crate) fn metric(metric: &'static str, problem: impl Into<String>) -> Self {
         Self::Metric { metric, problem: problem.into() }
     }
 
-    /// What this failure means to the caller.
+    /// The kind of this failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {

@@ -18,7 +18,7 @@ pub trait Rows: Sync {
     fn n_cols(&self) -> usize;
     /// Writes row `i`, converted, into `out` of length `n_cols`.
     fn read_row(&self, i: usize, out: &mut [f64]);
-    /// The relative precision of what is stored.
+    /// The relative precision of the stored numbers.
     fn epsilon(&self) -> f64 {
         f64::EPSILON
     }

@@ -3,9 +3,9 @@
 //! Rows are held about the shift; with r = x − s and d = μ − s,
 //! `K_ij` = √(`w_i` `w_j`) (`r_i`·`r_j` − `r_i`·d − `r_j`·d + d·d).
 //!
-//! The rows of X sum to zero, so K has the eigenvalue 0 with the vector √w/√n, to which all right-hand
-//! sides are orthogonal. Its eigenvalue is replaced by the mean eigenvalue, so that K can be positive
-//! definite; [`Rows::gram`] returns that value, which determinants must leave out.
+//! The rows of X sum to zero, so K has the eigenvalue 0 with the vector √w/√n, to which all
+//! right-hand sides are orthogonal. Its eigenvalue is replaced by the mean eigenvalue, so that K
+//! can be positive definite; [`Rows::gram`] returns that value, which determinants must leave out.
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};

@@ -46,9 +46,9 @@ impl ScaledFactor {
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
     }
 
-    /// The residual sum of squares ỹᵀỹ − bᵀS⁺b of a target, given ỹᵀỹ and b = Xᵀỹ, and a bound on its
-    /// rounding error. With z = E S⁺b, entries of S and b that are off by the rounding of
-    /// E Eᵀ and |ỹ| E move it by (|ỹ| + Σ|z|)².
+    /// The residual sum of squares ỹᵀỹ − bᵀS⁺b of a target, given ỹᵀỹ and b = Xᵀỹ, and a bound on
+    /// its rounding error. With z = E S⁺b, entries of S and b that are off by the rounding of E Eᵀ
+    /// and |ỹ| E move it by (|ỹ| + Σ|z|)².
     pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<(f64, f64)> {
         let mut solved = self.scores(b)?;
         let residual = square - dot(&solved, &solved);

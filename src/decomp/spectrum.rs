@@ -14,10 +14,10 @@
 //! 3. A factor knows b = Xᵀỹ to u |ỹ| E, for columns of sizes E, and x = vᵀb/s amplifies that by
 //!    a = |E v|/s: [`amplification`]. The part is a difference of squares: [`noise_of_factor`].
 //! 4. A part below its noise is exactly 0: [`unless_noise`].
-//! 5. Columns of very different sizes are rows of very different sizes in the factor, whose SVD may then
-//!    lose more than step 3 allows for. The triangular factor itself does not, and its residual shows the
-//!    loss: [`misfit`]. It is infinite where that residual is rounding, but the part that the SVD leaves
-//!    is not. The loss is reported as an error, and changes no value.
+//! 5. Columns of very different sizes are rows of very different sizes in the factor, whose SVD may
+//!    then lose more than step 3 allows for. The triangular factor itself does not, and its
+//!    residual shows the loss: [`misfit`]. It is infinite where that residual is rounding, but the
+//!    part that the SVD leaves is not. The loss is reported as an error, and changes no value.
 //!
 //! `metrics/logme/rounding.rs` continues with the evidence.
 

@@ -16,8 +16,8 @@ fn int(n: usize) -> i32 {
     i32::try_from(n).expect("BLAS dimensions are checked at the edge")
 }
 
-/// Symmetric rank-k update of gram (n, n), rows of `a` being `lda` numbers apart: `gram += aᵀ a` for a
-/// (k, n), or `gram += a aᵀ` for a (n, k) where `op` is not a transposition.
+/// Symmetric rank-k update of gram (n, n), rows of `a` being `lda` numbers apart: `gram += aᵀ a`
+/// for a (k, n), or `gram += a aᵀ` for a (n, k) where `op` is not a transposition.
 fn rank_k_add(
     op: CBLAS_TRANSPOSE,
     a: &[f64],

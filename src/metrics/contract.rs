@@ -1,4 +1,4 @@
-//! The contract of a metric: its row in the table, what it may read, and what it returns.
+//! The contract of a metric: its row in the table, its inputs and its outcome.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -50,7 +50,7 @@ pub struct Metric {
     pub name: &'static str,
     /// The name in papers and reports.
     pub title: &'static str,
-    /// What it measures, in one sentence.
+    /// The quantity that it measures, in one sentence.
     pub summary: &'static str,
     /// The inputs that it reads beside the labels.
     pub needs: &'static [Needs],
@@ -58,7 +58,7 @@ pub struct Metric {
     pub tasks: &'static [&'static str],
     /// Time, for N samples, D features, C targets.
     pub cost: &'static str,
-    /// Where it was published.
+    /// The publication.
     pub source: &'static str,
     /// The kernel: reads its options, then its inputs.
     pub(super) compute: fn(&Inputs<'_>, OptionReader<'_>, &Context<'_>) -> Result<Outcome>,

@@ -10,8 +10,9 @@ use crate::threads::{Context, chunks};
 /// Rows that are rotated at a time.
 const ROWS: usize = 128;
 
-/// An upper triangle U, (order, order), with zᵀUz = Σ wₖ zᵀ(S + λₖI)⁻¹z, for T = QᵀSQ and pairs of T + λₖI
-/// and wₖ. With one matrix for all λₖ, z is not rotated, and the cost for z does not depend on their number.
+/// An upper triangle U, (order, order), with zᵀUz = Σ wₖ zᵀ(S + λₖI)⁻¹z, for T = QᵀSQ and pairs of
+/// T + λₖI and wₖ. With one matrix for all λₖ, z is not rotated, and the cost for z does not depend
+/// on their number.
 pub(super) fn weighted_inverse(
     form: &TridiagonalForm,
     terms: &[(&Shifted, f64)],

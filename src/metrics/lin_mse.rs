@@ -1,7 +1,7 @@
 //! LinMSE and LabMSE: minus the mean squared error of a linear fit to real targets.
 //!
-//! The fit is from features f (D,), or for LabMSE from the source model's outputs, to targets y (K,), with
-//! weights W (D, K) and an intercept v:
+//! The fit is from features f (D,), or for LabMSE from the source model's outputs, to targets y
+//! (K,), with weights W (D, K) and an intercept v:
 //!
 //!   −min over W, v of (1/N) Σ_i |y_i − Wᵀf_i − v|² + λ|W|²
 //!
@@ -13,7 +13,7 @@
 //! neither, and the default is the value of the code.
 //!
 //! Departures: at λ = 0 the rank does not depend on the columns' units (`decomp/fits.rs`); where the
-//! features have a direction for every sample, the error is 0 and the result says so. Cost after the
+//! features have a direction for every sample, the error is 0, with a warning. Cost after the
 //! statistics: min(N, D)³ + K D² at λ = 0, min(N, D)³ + K min(N, D) else.
 
 use crate::decomp::{CentredTargets, Prepared};

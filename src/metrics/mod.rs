@@ -60,7 +60,7 @@ pub static METRICS: &[Metric] = &[
     ncti::METRIC,
 ];
 
-/// The warning for constant features.
+/// The warning of metrics that are 0 for constant features.
 const FLAT: &str = "every feature is the same in all rows: the score is 0";
 /// The warning for labels of a single class.
 const SINGLE_CLASS: &str = "labels hold a single class: the score is defined, but says nothing \

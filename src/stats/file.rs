@@ -1,9 +1,9 @@
-//! Statistics as bytes, and back: what a state file holds.
+//! Serialisation of statistics: the format of a state file.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 8 | the mark, which transfers that change line ends or drop high bits break |
-//! | 4 | the version of what follows |
+//! | 4 | the version of the format |
 //! | 8 | the length of all of it |
 //! | 8 + … | the caller's notes, UTF-8, after their length |
 //! | … | the statistics (`fields.rs`) |

@@ -17,7 +17,7 @@ use super::pass::Pass;
 use super::{Held, Second, Stats, as_rows};
 
 impl Stats {
-    /// Adds the statistics of other rows. On an error the statistics are what they were.
+    /// Adds the statistics of other rows. On an error the statistics are unchanged.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],

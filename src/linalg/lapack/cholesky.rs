@@ -151,8 +151,8 @@ impl PivotedCholesky {
     }
 }
 
-/// Replaces every x (rank,) of `vectors` by L⁻¹x ("N") or L⁻ᵀx ("T"), with the leading rows and columns
-/// of L (order, order), column-major (`?trtrs`).
+/// Replaces every x (rank,) of `vectors` by L⁻¹x ("N") or L⁻ᵀx ("T"), with the leading rows and
+/// columns of L (order, order), column-major (`?trtrs`).
 fn solve_triangular(
     trans: &CStr,
     lower: &[f64],

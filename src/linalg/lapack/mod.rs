@@ -1,7 +1,7 @@
 //! The LAPACK routines this crate calls, each behind a safe function with checked sizes.
 //!
 //! ndarray-linalg where its driver is the right one (thin SVD); `lapack-sys` where it is not: its
-//! `eigh` is `?syev`, five times slower than what the tridiagonal form needs.
+//! `eigh` is `?syev`, five times slower than the tridiagonal reduction alone.
 #![allow(unsafe_code)]
 
 mod cholesky;

@@ -73,8 +73,9 @@ impl TridiagonalForm {
         let lwork = 64 * columns + 65 * 64;
         let mut work = zeros::<f64>(lwork, "the workspace of a basis change")?;
         let (n, m, mut info) = (int(order), int(columns), 0);
-        // SAFETY: reflectors and tau are what dsytrd returned for this order with uplo = L; vectors
-        // hold order × columns numbers, column-major; the workspace is at least columns × 64 + 65 × 64.
+        // SAFETY: reflectors and tau are those that dsytrd returned for this order with uplo = L;
+        // vectors hold order × columns numbers, column-major; the workspace is at least columns ×
+        // 64 + 65 × 64.
         unsafe {
             lapack_sys::dormtr_(
                 c"L".as_ptr(),

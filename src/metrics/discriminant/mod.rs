@@ -152,8 +152,8 @@ impl<'a> Problem<'a> {
         Ok(problem)
     }
 
-    /// The problem with every row x of class c replaced by stay x + (1 − stay) point_c, for `stay` (N,) and
-    /// `points` (C, r).
+    /// The problem with every row x of class c replaced by stay x + (1 − stay) point_c, for `stay`
+    /// (N,) and `points` (C, r).
     pub(super) fn mixed(
         mut self,
         stay: Vec<f64>,

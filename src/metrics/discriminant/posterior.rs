@@ -54,7 +54,8 @@ impl Problem<'_> {
         Ok(solve_positive(matrix, order, &mut solved)?.then_some(solved))
     }
 
-    /// The limit of p(·|δ_c) as Σ → 0, (C, C): classes with the same mean, in proportion to their sizes.
+    /// The limit of p(·|δ_c) as Σ → 0, (C, C): classes with the same mean, in proportion to their
+    /// sizes.
     fn without_variation(&self, noise: f64) -> Vec<f64> {
         let mean = |c: usize| &self.means[c * self.order()..(c + 1) * self.order()];
         let counts = &self.classes.counts;

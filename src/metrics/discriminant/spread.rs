@@ -1,8 +1,9 @@
 //! The spread of a scatter as SFDA's authors estimate it.
 //!
 //! Power iteration for the largest eigenvalue: from x = A1 (the sums of the rows of A), three times
-//! y = Ax/|Ax|, x = Ay/|Ay|; then xᵀAy, which is |Ay|. Where A1 is only rounding (rows that sum to zero,
-//! as after layer norm) that result would be arbitrary, and the largest eigenvalue itself is returned.
+//! y = Ax/|Ax|, x = Ay/|Ay|; then xᵀAy, which is |Ay|. Where A1 is only rounding (rows that sum to
+//! zero, as after layer norm) that result would be arbitrary, and the largest eigenvalue itself is
+//! returned.
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};

@@ -1,5 +1,5 @@
-//! Rows with the same label embeddings, summed as one group: embeddings of class names have only as many
-//! different rows as there are classes.
+//! Rows with the same label embeddings, summed as one group: embeddings of class names have only as
+//! many different rows as there are classes.
 //!
 //! With n (G,) the rows of each group, Z (G, rank) the coordinates of the sums of their features, and
 //! E_k (G, D2) their embeddings: M_kl = ⟨E_k, Q E_l⟩, Q = diag(n) − Z Zᵀ (G, G). Time N D + G D² +

@@ -7,8 +7,8 @@
 //!
 //! At most 0, about −1 for features that are unrelated to uncorrelated views; higher is better. For
 //! each w the best W is a regression, so with P the projection on the features (for ρ > 0 the hat
-//! matrix) what is left is wᵀMw, M_kl = ⟨E_k, (I − P) E_l⟩ (K, K): a convex problem, solved exactly
-//! (`simplex.rs`), from M that takes one more pass over the samples (`products.rs`).
+//! matrix) the residual sum of squares is wᵀMw, M_kl = ⟨E_k, (I − P) E_l⟩ (K, K): a convex problem,
+//! solved exactly (`simplex.rs`), from M that takes one more pass over the samples (`products.rs`).
 //!
 //! Source: Meng et al., "Foundation Model is Efficient Multimodal Multitask Model Selector",
 //! NeurIPS 2023, the regression of section 3.2 and its alternation (algorithms 1 and 2).

@@ -8,8 +8,8 @@
 //! where wₖ > 0 and gₖ ≥ f elsewhere); else the weight of the least derivative may become positive.
 //! Each face's minimum is lower than the last one's, so no face comes twice.
 //!
-//! Among several minima on a face, the one nearest to equal weights is returned, so that two identical
-//! label views get the same weight. Time K³ a face, and about K faces.
+//! Among several minima on a face, the one nearest to equal weights is returned, so that two
+//! identical label views get the same weight. Time K³ a face, and about K faces.
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -78,7 +78,8 @@ fn face_minimum(matrix: &Array2<f64>, face: &[usize]) -> Result<Array1<f64>> {
     let mut y = Array1::<f64>::zeros(face.len());
     for (curvature, direction) in curvatures.iter().zip(directions.rows()) {
         let slope = direction.dot(&derivative);
-        // Without curvature and slope, f is constant along it, and y = 0 is nearest to equal weights.
+        // Without curvature and slope, f is constant along it, and y = 0 is nearest to equal
+        // weights.
         if *curvature > NOISE || slope.abs() > NOISE {
             // Curvature zero but a slope: a step long enough to reach the boundary.
             y.scaled_add(-slope / curvature.max(NOISE * NOISE), &direction);

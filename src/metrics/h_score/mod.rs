@@ -1,4 +1,5 @@
-//! H-score: the share of the features' variance that lies between the classes, invariant to linear maps.
+//! H-score: the share of the features' variance that lies between the classes, invariant to linear
+//! maps.
 //!
 //! With n_c rows in class c, δ_c (D,) the class mean less the mean, S = XᵀX the scatter of the
 //! centred features, and b_c = n_c δ_c:
@@ -23,8 +24,8 @@
 //! 2022; Ledoit, Wolf, J. Multivariate Analysis 88, 2004; Chen, Wiesel, Eldar, Hero, IEEE Trans.
 //! Signal Processing 58, 2010, as scikit-learn has it.
 //!
-//! Departures: the rank is determined with columns at unit variance; the authors' pseudo-inverse cuts at
-//! 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
+//! Departures: the rank is determined with columns at unit variance; the authors' pseudo-inverse
+//! cuts at 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
 
 mod influence;
 

@@ -1,5 +1,5 @@
-//! Distances between rows in float64, from their differences, so that the distance of near rows that lie
-//! far from zero does not cancel.
+//! Distances between rows in float64, from their differences, so that the distance of near rows
+//! that lie far from zero does not cancel.
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
@@ -14,8 +14,8 @@ const RUN: usize = 256;
 
 /// A distance, Euclidean or 1 − cos, with the shift and scale of the rows it is computed from.
 pub(super) struct Measure {
-    /// Subtracted, (D,): for Euclidean distances the median over runs of rows of their means, which is
-    /// robust to outliers; zero for angles.
+    /// Subtracted, (D,): for Euclidean distances the median over runs of rows of their means, which
+    /// is robust to outliers; zero for angles.
     shift: Vec<f64>,
     /// A power of 2 that brings the largest shifted value near 1.
     factor: f64,

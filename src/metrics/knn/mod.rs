@@ -17,9 +17,10 @@
 //!
 //!   `hit_j` − score + ½ Σᵢ (`hit_i` − `hit_i` with the next neighbour in place of j)
 //!
-//! over the rows i with j among their neighbours. The factor ½ is empirical, because the score is not a
-//! sum over rows: in simulations the whole term (the jackknife) gave 1.5 to 1.9 times the true standard
-//! error, without the term it was 0.7 to 0.9 times, and with half of it 1.0 to 1.3 times.
+//! over the rows i with j among their neighbours. The factor ½ is empirical, because the score is
+//! not a sum over rows: in simulations the whole term (the jackknife) gave 1.5 to 1.9 times the
+//! true standard error, without the term it was 0.7 to 0.9 times, and with half of it 1.0 to 1.3
+//! times.
 //!
 //! Cost: `search.rs`.
 

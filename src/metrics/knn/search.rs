@@ -9,7 +9,7 @@
 //! γ|a||b| bounds the rounding of a dot product in any order (Higham, "Accuracy and Stability of
 //! Numerical Algorithms", 2002, eq. (3.5)), and |a||b| ≤ (|a| + |b|)²/4; the rest is rounding to
 //! float32. A row keeps every other whose lower bound is not above the k-th smallest upper bound it
-//! has seen, so the nearest k and all that tie with them are among what it keeps. One more column,
+//! has seen, so the nearest k and all ties with them are among its candidates. One more column,
 //! √c |a|, makes products give lower bounds. Each block of products serves its rows and its columns.
 //!
 //! Rows that keep too many (duplicates, many ties) are measured against all others instead.
@@ -82,8 +82,8 @@ struct Kept {
     /// (rows, room).
     candidates: Vec<Candidate>,
     counts: Vec<usize>,
-    /// A product p is a candidate if p + bar ≥ half. A bar is half the k-th upper bound less the row's own
-    /// half; −∞ once there is no room for all candidates.
+    /// A product p is a candidate if p + bar ≥ half. A bar is half the k-th upper bound less the
+    /// row's own half; −∞ once there is no room for all candidates.
     bars: Vec<f32>,
 }
 

@@ -21,10 +21,10 @@
 //! ψ_i = ln e_i - LEEP + Σ_z P_iz/M(z) [R(y_i, z) - Σ_y Q(y|z) R(y, z)]
 //! ```
 //!
-//! Source: Nguyen, Hassner, Seeger, Archambeau, ICML 2020.
-//! Departures from the published code, which is NaN there: source classes without mass are left
-//! out. Rows are checked, and may be logits (option `from_logits`). Only the entry of a row's own label is
-//! computed, so that the cost is N·C_source + C·C_source and not N·C·C_source.
+//! Source: Nguyen, Hassner, Seeger, Archambeau, ICML 2020. Departures from the published code,
+//! which is NaN there: source classes without mass are left out. Rows are checked, and may be
+//! logits (option `from_logits`). Only the entry of a row's own label is computed, so that the cost
+//! is N·C_source + C·C_source and not N·C·C_source.
 
 mod probabilities;
 

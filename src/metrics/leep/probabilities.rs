@@ -64,7 +64,8 @@ impl Probabilities<'_> {
         })
     }
 
-    /// The error of a row of logits with a NaN or +inf, or all -inf (a single -inf is probability zero).
+    /// The error of a row of logits with a NaN or +inf, or all -inf (a single -inf is probability
+    /// zero).
     fn not_finite(&self, row: usize) -> Error {
         let mut logits = vec![0.0; self.rows.n_cols()];
         self.rows.read_row(row, &mut logits);

@@ -1,5 +1,5 @@
-//! Whether the maximum found by the tridiagonal form is that of the evidence, or the spectrum must be
-//! searched too.
+//! Whether the maximum found by the tridiagonal form is that of the evidence, or the spectrum must
+//! be searched too.
 //!
 //! The form searches t ≥ lo, where noise in the eigenvalues is a thousandth of t at most. It may miss
 //! a maximum below lo, and it may hide directions of less than lo. With

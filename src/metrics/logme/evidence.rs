@@ -29,7 +29,8 @@ pub(super) struct Point {
     pub(super) wv: f64,
     /// vᵀv.
     pub(super) vv: f64,
-    /// Σ |μᵢ w₀ᵢ| over eigenvectors, where known: the size to which the rounding of μᵀw₀ is relative.
+    /// Σ |μᵢ w₀ᵢ| over eigenvectors, where known: the size to which the rounding of μᵀw₀ is
+    /// relative.
     pub(super) mean_w_size: f64,
 }
 

@@ -1,8 +1,9 @@
 //! The influence function of LogME: N times the derivative of the score by the weight of a row.
 //!
 //! With weights w on the rows, n L is Σᵢ wᵢ ln N(yᵢ; xᵢᵀm, 1/β) plus terms in α and m, less half of
-//! ln det A, A = αI + β Σ wᵢ xᵢxᵢᵀ. At the maximum it is stationary in α, β and m (envelope theorem), so
-//! that for a row i, with n effective samples, r the residual and h the leverage at t = α/β,
+//! ln det A, A = αI + β Σ wᵢ xᵢxᵢᵀ. At the maximum it is stationary in α, β and m (envelope
+//! theorem), so that for a row i, with n effective samples, r the residual and h the leverage at t
+//! = α/β,
 //!
 //!   ψᵢ = N dL/dwᵢ = (N/n) [½ (ln β − ln 2π − β rᵢ² − hᵢ) − L],    hᵢ = xᵢᵀ (G + tI)⁻¹ xᵢ
 //!
@@ -38,8 +39,8 @@ use super::evidence::{Evidence, Target, log_determinant};
 use super::search::{Location, Optimum};
 use super::{Maximum, Source};
 
-/// The tolerated relative and absolute difference between two computations of one evidence. Beyond it,
-/// influences from one computation do not belong to the score of the other.
+/// The tolerated relative and absolute difference between two computations of one evidence. Beyond
+/// it, influences from one computation do not belong to the score of the other.
 const SAME: f64 = 1e-7;
 
 /// The constants of a target that all rows share.

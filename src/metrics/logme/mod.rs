@@ -99,9 +99,9 @@ impl LogMe {
 
     /// Return the maximum for every target that is scored.
     ///
-    /// The tridiagonal form is searched first. Where it cannot decide, the spectrum is searched too, and
-    /// its maximum is taken, unless that lies within the range of the form: then the maximum of the form
-    /// is taken, which is more exact.
+    /// The tridiagonal form is searched first. Where it cannot decide, the spectrum is searched
+    /// too, and its maximum is taken, unless that lies within the range of the form: then the
+    /// maximum of the form is taken, which is more exact.
     fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Vec<Maximum>> {
         let targets = self.targets(prepared)?;
         let (shown, lo) = self.search_form(prepared, &targets, context)?;
@@ -253,7 +253,7 @@ struct Maximum {
     source: Source,
 }
 
-/// Return the posterior means, (C, D); zero where the features say nothing.
+/// Return the posterior means, (C, D); zero for targets without signal.
 fn coefficients(
     prepared: &Prepared<'_>,
     maxima: &[Maximum],

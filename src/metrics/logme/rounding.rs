@@ -85,7 +85,7 @@ struct Errors {
     residual: f64,
     /// δσ/σ.
     spread: f64,
-    /// n/q times what is left of δq.
+    /// n/q times the other terms of δq.
     rest: f64,
 }
 

@@ -6,7 +6,7 @@
 //!
 //!   a = ‖Z A‖_*             A (q, C − 1) the discriminants: how far the features spread
 //!   b = (1/N) Σ p(yᵢ | zᵢ)  the classifier's mean posterior
-//!   c = ln Σ_c ‖P_c‖_*      P_c the posteriors of the rows of class c: what is left within classes
+//!   c = ln Σ_c ‖P_c‖_*      P_c the posteriors of the rows of class c: the variation within classes
 //!
 //! The score is m(a) + m(b) − m(c), where m scales to [0, 1] over the models that are compared; so
 //! one model has parts and no value, which is NaN here. ‖·‖_* sums singular values.

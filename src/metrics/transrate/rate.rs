@@ -4,8 +4,8 @@
 //!
 //!   R(Z) = ½ ln det(I + K/t),  t = n eps τ,  K = ZᵀZ (D, D) or ZZᵀ (n, n), whichever is held.
 //!
-//! By Cholesky: order³/3, after n²D for the products of held rows. What rounding does to it follows
-//! from the pivots p: with M = I + K/t, entries are right relative to √(`M_ii` `M_jj`), so that
+//! By Cholesky: order³/3, after n²D for the products of held rows. Its rounding error
+//! follows from the pivots p: with M = I + K/t, entries are right relative to √(`M_ii` `M_jj`), so that
 //! ½ Σ `M_ii`/`p_i` roundings is the size of the error. It grows where features are large (K/t
 //! beyond 1e10) and dependent. There the singular values of the rows, or of the scatter's factor,
 //! are used instead: they show a missing direction at any scale.

@@ -1,5 +1,5 @@
-//! The decomposition of the features for a recipe, and the fixed-point iteration of one target. Symbols:
-//! `mod.rs`.
+//! The decomposition of the features for a recipe, and the fixed-point iteration of one target.
+//! Symbols: `mod.rs`.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
