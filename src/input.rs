@@ -1,5 +1,4 @@
-//! What the core reads: rows of features in any layout and number format, and what they are
-//! scored against.
+//! The input of the core: rows of features in any layout and number format, with labels or targets.
 //!
 //! Features are read row by row into float64, each number once, so that an array that another
 //! thread changes meanwhile gives a wrong score at worst, never undefined behaviour.
@@ -7,7 +6,7 @@
 use std::sync::Arc;
 
 use half::{f16, slice::HalfFloatSliceExt};
-use ndarray::{ArrayView2, Axis};
+use ndarray::{ArrayBase, ArrayView2, Axis, Data, Ix2};
 
 use crate::error::{Error, Result};
 
@@ -19,7 +18,7 @@ pub trait Rows: Sync {
     fn n_cols(&self) -> usize;
     /// Writes row `i`, converted, into `out` of length `n_cols`.
     fn read_row(&self, i: usize, out: &mut [f64]);
-    /// The relative precision of what is stored.
+    /// The relative precision of the stored numbers.
     fn epsilon(&self) -> f64 {
         f64::EPSILON
     }
@@ -81,7 +80,7 @@ impl Element for f16 {
     }
 }
 
-impl<T: Element> Rows for ArrayView2<'_, T> {
+impl<T: Element, S: Data<Elem = T> + Sync> Rows for ArrayBase<S, Ix2> {
     fn epsilon(&self) -> f64 {
         T::EPSILON
     }
@@ -106,7 +105,7 @@ impl<T: Element> Rows for ArrayView2<'_, T> {
     }
 }
 
-/// Refuses NaN and infinity in a row just read; `row` names it in the error.
+/// Refuses NaN and infinity in the values of a row; `row` is its index for the error.
 pub(crate) fn check_finite(name: &'static str, row: usize, values: &[f64]) -> Result<()> {
     const LANES: usize = 8; // side by side, or each step would wait for the last
     let mut probe = [0.0; LANES];
@@ -143,7 +142,7 @@ impl std::fmt::Display for Label {
     }
 }
 
-/// What the features are scored against, for one block of rows.
+/// The labels or targets of one block of rows.
 #[derive(Clone, Copy)]
 pub enum Response<'a> {
     /// One class a row.
@@ -197,7 +196,7 @@ impl<'a> Response<'a> {
 pub struct Block<'a> {
     /// The features.
     pub features: &'a dyn Rows,
-    /// What they are scored against.
+    /// Their labels or targets.
     pub response: Response<'a>,
     /// How many times each row counts; `None` is once.
     pub weights: Option<&'a [i64]>,
@@ -249,7 +248,7 @@ impl<'a> Block<'a> {
         Ok(Self { features, response, weights })
     }
 
-    /// Σ of the weights: rows, counted as often as their weight says.
+    /// The sum of the weights, or the number of rows without weights.
     #[must_use]
     pub fn n_samples(&self) -> u64 {
         (0..self.features.n_rows()).map(|row| self.count(row)).sum()
@@ -260,7 +259,7 @@ impl<'a> Block<'a> {
         self.weights.map_or(1, |weights| weights[row].unsigned_abs())
     }
 
-    /// The same, as a factor.
+    /// How often a row counts, as a factor.
     pub(crate) fn weight(&self, row: usize) -> f64 {
         self.count(row) as f64
     }

@@ -20,7 +20,7 @@
 //! let mut stats = Stats::empty(Precision::Double);
 //! stats.push(&Block::new(&features, labels, None)?, &context)?;
 //! let outcome = LogMe::default().compute(&Prepared::new(&stats)?, &context)?;
-//! let nothing = -(std::f64::consts::PI.ln() + 1.0) / 2.0; // what features of zeros would get
+//! let nothing = -(std::f64::consts::PI.ln() + 1.0) / 2.0; // the score of features of zeros
 //! assert!(outcome.value > nothing && outcome.per_target.len() == 2);
 //! # Ok::<(), transferability::error::Error>(())
 //! ```

@@ -1,4 +1,4 @@
-//! Where parallel work runs: on the caller's thread, or on a pool that the caller owns.
+//! Parallel execution: on the caller's thread, or on a thread pool that the caller owns.
 //!
 //! The core never builds a pool and never uses rayon's global one (it hangs in a forked child).
 //! Every function that may run in parallel takes a [`Context`]. Work is split by the shape of the
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// A place to run parallel work, and a way to ask whether to stop.
+/// A thread pool, or the calling thread, and the caller's request to stop.
 pub struct Context<'a> {
     pool: Option<&'a rayon::ThreadPool>,
     interrupted: &'a (dyn Fn() -> bool + Sync),
@@ -31,31 +31,27 @@ impl<'a> Context<'a> {
         Self { pool, interrupted }
     }
 
-    /// The same place, for work that is not to be interrupted.
-    #[must_use]
-    pub fn uninterrupted(&self) -> Self {
+    /// The same place, for work that must not be interrupted.
+    pub(crate) fn uninterrupted(&self) -> Self {
         Self { pool: self.pool, interrupted: &|| false }
     }
 
-    /// How many tasks run at once.
-    #[must_use]
-    pub fn n_threads(&self) -> usize {
+    /// The number of tasks that run at once.
+    fn n_threads(&self) -> usize {
         self.pool.map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
-    /// Stops the work if the caller asked for it.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn check(&self) -> Result<()> {
+    /// [`Error::Interrupted`] if the caller asked to stop.
+    pub(crate) fn check(&self) -> Result<()> {
         if (self.interrupted)() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// `[f(0), …, f(n - 1)]`, in this order.
-    ///
-    /// # Errors
-    /// The error of the first task that failed.
-    pub fn map<T: Send>(&self, n: usize, f: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    /// `[f(0), …, f(n - 1)]`, in this order, or the error of the first task that failed.
+    pub(crate) fn map<T: Send>(
+        &self,
+        n: usize,
+        f: impl Fn(usize) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
         let guarded = |i| self.check().and_then(|()| f(i));
         match self.pool {
             Some(pool) if n > 1 => pool.install(|| {
@@ -66,11 +62,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Calls `f(i, &mut items[i])` for every item.
-    ///
-    /// # Errors
-    /// The error of the first task that failed.
-    pub fn for_each_mut<T: Send>(
+    /// Calls `f(i, &mut items[i])` for every item; the error is that of the first task that failed.
+    pub(crate) fn for_each_mut<T: Send>(
         &self,
         items: &mut [T],
         f: impl Fn(usize, &mut T) -> Result<()> + Sync,
@@ -87,10 +80,7 @@ impl<'a> Context<'a> {
     }
 
     /// Computes `total += part`, in parallel.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
-    pub fn add(&self, part: &[f64], total: &mut [f64]) -> Result<()> {
+    pub(crate) fn add(&self, part: &[f64], total: &mut [f64]) -> Result<()> {
         const RUN: usize = 1 << 18;
         let mut runs: Vec<(&mut [f64], &[f64])> =
             total.chunks_mut(RUN).zip(part.chunks(RUN)).collect();
@@ -104,10 +94,8 @@ impl<'a> Context<'a> {
     ///
     /// Parts are added in the order of i. At most one part a thread and the total are alive at once;
     /// `zero` makes each of them, and later parts reuse their memory.
-    ///
-    /// # Errors
-    /// The error of the first part that failed; [`Error::NoData`] for n = 0.
-    pub fn sum<T: PartialSum>(
+    /// [`Error::NoData`] for n = 0.
+    pub(crate) fn sum<T: PartialSum>(
         &self,
         n: usize,
         zero: impl Fn() -> Result<T>,
@@ -135,15 +123,17 @@ impl<'a> Context<'a> {
     }
 }
 
+/// Ranges of at most `size` items that cover `n` of them.
+pub(crate) fn chunks(n: usize, size: usize) -> Vec<std::ops::Range<usize>> {
+    (0..n).step_by(size.max(1)).map(|start| start..n.min(start + size)).collect()
+}
+
 /// A sum over some of the rows, which can be added to that over others.
-pub trait PartialSum: Send {
+pub(crate) trait PartialSum: Send {
     /// Sets the sum to zero and keeps its memory.
     fn reset(&mut self);
 
     /// Adds the sum over other rows.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`].
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()>;
 }
 

@@ -9,59 +9,50 @@ use transferability::input::{Block, Response, Rows};
 
 use crate::errors::{CoreError, named};
 
-/// A 2-D array of any supported dtype.
-pub(crate) enum Features<'py> {
-    F16(PyReadonlyArray2<'py, f16>),
-    F32(PyReadonlyArray2<'py, f32>),
-    F64(PyReadonlyArray2<'py, f64>),
-    I8(PyReadonlyArray2<'py, i8>),
-    I16(PyReadonlyArray2<'py, i16>),
-    I32(PyReadonlyArray2<'py, i32>),
-    I64(PyReadonlyArray2<'py, i64>),
-    U8(PyReadonlyArray2<'py, u8>),
-    U16(PyReadonlyArray2<'py, u16>),
-    U32(PyReadonlyArray2<'py, u32>),
-    U64(PyReadonlyArray2<'py, u64>),
-    Bool(PyReadonlyArray2<'py, bool>),
+/// Defines the enum of arrays by dtype; extraction tries the dtypes in this order.
+macro_rules! features {
+    ($($variant:ident($type:ty)),* $(,)?) => {
+        /// A 2-D array of any supported dtype.
+        pub(crate) enum Features<'py> { $($variant(PyReadonlyArray2<'py, $type>)),* }
+
+        impl<'py> Features<'py> {
+            fn of_known_dtype(object: Borrowed<'_, 'py, PyAny>) -> Option<Self> {
+                $(if let Ok(array) = object.extract() { return Some(Self::$variant(array)); })*
+                None
+            }
+
+            pub(crate) fn rows(&self) -> Box<dyn Rows + Send + '_> {
+                match self { $(Self::$variant(array) => Box::new(array.as_array())),* }
+            }
+        }
+    };
 }
+features!(
+    F32(f32),
+    F64(f64),
+    F16(f16),
+    I64(i64),
+    I32(i32),
+    I16(i16),
+    I8(i8),
+    U8(u8),
+    U16(u16),
+    U32(u32),
+    U64(u64),
+    Bool(bool),
+);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Features<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        macro_rules! first_of {
-            ($($variant:ident),*) => {$(
-                if let Ok(array) = object.extract() { return Ok(Self::$variant(array)); }
-            )*};
-        }
-        first_of!(F32, F64, F16, I64, I32, I16, I8, U8, U16, U32, U64, Bool);
-        let what = object.cast::<PyUntypedArray>().map_or_else(
-            |_| object.get_type().to_string(),
-            |array| format!("{}-D {}", array.ndim(), array.dtype()),
-        );
-        Err(named(
-            "DtypeError",
-            format!("features must be a 2-D array of real numbers, got {what}"),
-        ))
-    }
-}
-
-impl Features<'_> {
-    pub(crate) fn rows(&self) -> Box<dyn Rows + Send + '_> {
-        match self {
-            Self::F16(a) => Box::new(a.as_array()),
-            Self::F32(a) => Box::new(a.as_array()),
-            Self::F64(a) => Box::new(a.as_array()),
-            Self::I8(a) => Box::new(a.as_array()),
-            Self::I16(a) => Box::new(a.as_array()),
-            Self::I32(a) => Box::new(a.as_array()),
-            Self::I64(a) => Box::new(a.as_array()),
-            Self::U8(a) => Box::new(a.as_array()),
-            Self::U16(a) => Box::new(a.as_array()),
-            Self::U32(a) => Box::new(a.as_array()),
-            Self::U64(a) => Box::new(a.as_array()),
-            Self::Bool(a) => Box::new(a.as_array()),
-        }
+        Self::of_known_dtype(object).ok_or_else(|| {
+            let what = object.cast::<PyUntypedArray>().map_or_else(
+                |_| object.get_type().to_string(),
+                |array| format!("{}-D {}", array.ndim(), array.dtype()),
+            );
+            named("DtypeError", format!("features must be a 2-D array of real numbers, got {what}"))
+        })
     }
 }
 

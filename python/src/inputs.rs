@@ -47,7 +47,7 @@ impl<'py> InputArrays<'py> {
         })
     }
 
-    /// Multiplications of going through the samples once, about.
+    /// Estimates the multiplications of one pass over the samples.
     pub(crate) fn work(&self) -> f64 {
         let size = |features: &Features<'_>| {
             let rows = features.rows();
@@ -57,7 +57,7 @@ impl<'py> InputArrays<'py> {
         self.features.iter().chain(&self.source_probs).map(size).sum()
     }
 
-    /// Borrows everything for the core, once.
+    /// Borrows all arrays, and calls `f` with them.
     pub(crate) fn borrowed<T>(
         &self,
         f: impl FnOnce(BorrowedInputs<'_>) -> PyResult<T>,

@@ -18,6 +18,8 @@ mod _core {
     use pyo3::types::PyDict;
 
     #[pymodule_export]
+    use super::outcome::metric_table;
+    #[pymodule_export]
     use super::reference::fixed_point;
     #[pymodule_export]
     use super::run::Stop;
@@ -33,13 +35,7 @@ mod _core {
         Ok(())
     }
 
-    /// One row for every metric.
-    #[pyfunction]
-    fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-        super::outcome::metric_table(py)
-    }
-
-    /// Version, linear algebra and threads in use.
+    /// The version, and the linear algebra in use.
     #[pyfunction]
     fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let blas = transferability::linalg::openblas();

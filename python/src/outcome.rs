@@ -63,16 +63,13 @@ fn option(metric: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option
     if let Ok(numbers) = value.extract::<Vec<f64>>() {
         return Ok(OptionValue::Numbers(numbers));
     }
-    let text = value.extract::<String>().map_err(|_| {
-        let message = format!(
-            "option {name:?} of {metric} must be a number, a list of numbers, a string or a bool"
-        );
-        named("DtypeError", message)
-    })?;
-    Ok(OptionValue::Text(text.into_boxed_str()))
+    let kinds = "a number, a list of numbers, a string or a bool";
+    let refused = |_| named("DtypeError", format!("option {name:?} of {metric} must be {kinds}"));
+    Ok(OptionValue::Text(value.extract::<String>().map_err(refused)?.into_boxed_str()))
 }
 
 /// One dictionary for every metric.
+#[pyfunction]
 pub(crate) fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
     let row = |metric: &transferability::metrics::Metric| {
         let row = PyDict::new(py);

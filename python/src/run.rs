@@ -77,7 +77,8 @@ fn describe(panic: &(dyn Any + Send)) -> String {
     format!("internal error, please report it: {message}")
 }
 
-/// Runs pending signal handlers and returns what they raise; None on other threads than the main.
+/// Runs pending signal handlers and returns the exception that they raise; none outside the main
+/// thread.
 #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is bound to one lifetime
 fn signal() -> Option<PyErr> {
     Python::attach(|py| py.check_signals()).err()

@@ -9,7 +9,7 @@ use transferability::stats::{Moments, Precision, Responses, Stats as Core};
 
 use crate::errors::{CoreError, named};
 use crate::run::run;
-use crate::stats::Stats;
+use crate::stats::{Stats, precision_name};
 
 /// The statistics as bytes, with notes.
 #[pyfunction]
@@ -23,14 +23,14 @@ pub(crate) fn to_bytes<'py>(
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// The statistics of such bytes, and the notes.
+/// The statistics and the notes in bytes that `to_bytes` wrote.
 #[pyfunction]
 pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
     let (core, notes) = py.detach(|| Core::from_bytes(data)).map_err(CoreError)?;
     Ok((Stats::wrap(core), notes))
 }
 
-/// The digest of the statistics alone.
+/// The SHA-256 of the statistics, without notes.
 #[pyfunction]
 pub(crate) fn digest<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py, PyBytes>> {
     let stats = stats.read(py);
@@ -50,7 +50,7 @@ pub(crate) fn moments<'py>(
     to_dict(py, moments)
 }
 
-/// The statistics with moments as `moments` gives them.
+/// The statistics with these moments, in the form that `moments` returns.
 #[pyfunction]
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
     Ok(Stats::wrap(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
@@ -59,8 +59,7 @@ pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {
     let d = moments.shift.len();
     let dict = PyDict::new(py);
-    let single = moments.precision == Precision::Single;
-    dict.set_item("precision", if single { "single" } else { "double" })?;
+    dict.set_item("precision", precision_name(moments.precision))?;
     dict.set_item("n_samples", moments.n_samples)?;
     for (key, values) in [("shift", moments.shift), ("sum", moments.sum), ("cubic", moments.cubic)]
     {
@@ -109,11 +108,13 @@ fn name<'py>(py: Python<'py>, class: &Label) -> PyResult<Bound<'py, PyAny>> {
     })
 }
 
-fn names<'py>(py: Python<'py>, classes: &[Label]) -> PyResult<Bound<'py, PyList>> {
+/// Class names as a list of integers or strings.
+pub(crate) fn names<'py, 'a>(
+    py: Python<'py>,
+    classes: impl IntoIterator<Item = &'a Label>,
+) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
-    for class in classes {
-        list.append(name(py, class)?)?;
-    }
+    classes.into_iter().try_for_each(|class| list.append(name(py, class)?))?;
     Ok(list)
 }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::RwLockExt;
 use pyo3::types::{PyDict, PyList};
 use transferability::decomp::Prepared;
-use transferability::input::Label;
+use transferability::error::Error;
 use transferability::metrics::Outcome;
 use transferability::stats::{Precision, Stats as Core};
 
@@ -17,6 +17,7 @@ use crate::errors::{CoreError, named};
 use crate::inputs::InputArrays;
 use crate::outcome;
 use crate::run::{Stop, run};
+use crate::state::names;
 
 /// Mergeable statistics of features and labels or targets.
 #[pyclass(module = "transferability._core", frozen)]
@@ -145,10 +146,7 @@ impl Stats {
 
     #[getter]
     fn precision(&self, py: Python<'_>) -> &'static str {
-        match self.read(py).precision() {
-            Precision::Double => "double",
-            Precision::Single => "single",
-        }
+        precision_name(self.read(py).precision())
     }
 
     /// Whether separate statistics of every class are held.
@@ -161,14 +159,7 @@ impl Stats {
     #[getter]
     fn classes<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let Some(classes) = self.read(py).classes() else { return Ok(None) };
-        let list = PyList::empty(py);
-        for (class, _) in classes {
-            match class {
-                Label::Int(id) => list.append(id)?,
-                Label::Text(name) => list.append(&*name)?,
-            }
-        }
-        Ok(Some(list))
+        Ok(Some(names(py, classes.iter().map(|(class, _)| class))?))
     }
 
     #[getter]
@@ -215,7 +206,14 @@ impl Stats {
     }
 }
 
-/// Counts the multiplications of a decomposition, about.
+pub(crate) fn precision_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::Double => "double",
+        Precision::Single => "single",
+    }
+}
+
+/// Estimates the multiplications of a decomposition.
 fn count_work(stats: &Core) -> f64 {
     let order = stats.n_samples().min(stats.n_features() as u64) as f64;
     order * order * (stats.n_features() as f64).max(order)
@@ -244,15 +242,13 @@ pub(crate) fn compute<'py>(
 /// Converts outcomes to dictionaries and errors to exceptions; an interruption is raised.
 fn outcome_list(
     py: Python<'_>,
-    outcomes: Vec<transferability::error::Result<Outcome>>,
+    outcomes: Vec<Result<Outcome, Error>>,
 ) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for outcome in outcomes {
         match outcome {
             Ok(outcome) => list.append(outcome::to_dict(py, outcome)?)?,
-            Err(transferability::error::Error::Interrupted) => {
-                return Err(CoreError(transferability::error::Error::Interrupted).into());
-            }
+            Err(error @ Error::Interrupted) => return Err(CoreError(error).into()),
             Err(error) => list.append(PyErr::from(CoreError(error)).into_value(py))?,
         }
     }

@@ -1,11 +1,11 @@
-//! The small side of few rows: K = XXᵀ, (N, N), for X the centred rows times √w.
+//! The dual side, for few rows: the Gram matrix K = XXᵀ, (N, N), of the centred rows times √w.
 //!
 //! Rows are held about the shift; with r = x − s and d = μ − s,
 //! `K_ij` = √(`w_i` `w_j`) (`r_i`·`r_j` − `r_i`·d − `r_j`·d + d·d).
 //!
-//! The rows of X sum to zero, so K has the eigenvalue 0 with the vector √w/√n, in which nothing
-//! that is solved for has a part. It is given the mean eigenvalue instead, so that K can be
-//! positive definite; [`Rows::gram`] returns it, to be left out of determinants.
+//! The rows of X sum to zero, so K has the eigenvalue 0 with the vector √w/√n, to which all
+//! right-hand sides are orthogonal. Its eigenvalue is replaced by the mean eigenvalue, so that K
+//! can be positive definite; [`Rows::gram`] returns that value, which determinants must leave out.
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
@@ -35,7 +35,8 @@ impl Rows<'_> {
                 Ok(())
             },
         )?;
-        let along = self.along_offset();
+        let rows = self.values.chunks_exact(n_cols);
+        let along: Vec<f64> = rows.map(|row| dot(row, self.offset)).collect();
         let d = dot(self.offset, self.offset);
         let root: Vec<f64> = self.weights.iter().map(|weight| weight.sqrt()).collect();
         for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
@@ -73,9 +74,5 @@ impl Rows<'_> {
             axpy(-v.iter().sum::<f64>(), self.offset, row);
         }
         result
-    }
-
-    fn along_offset(&self) -> Vec<f64> {
-        self.values.chunks_exact(self.offset.len()).map(|row| dot(row, self.offset)).collect()
     }
 }

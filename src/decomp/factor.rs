@@ -1,4 +1,5 @@
-//! The scatter's Cholesky factor at unit diagonal, which keeps what column scales hide.
+//! Pivoted Cholesky factorisation of the scatter at unit diagonal, whose rank does not depend on the
+//! scales of the columns.
 //!
 //! S = E Ŝ E with Ŝ of unit diagonal, and PᵀŜP = L Lᵀ with complete pivoting. Every entry of a
 //! scatter is right relative to the scales of its two columns, and Cholesky keeps that, so a column
@@ -8,14 +9,14 @@
 
 use crate::error::Result;
 use crate::linalg::blas::dot;
-use crate::linalg::lapack::PivotedCholesky;
+use crate::linalg::lapack::{PivotedCholesky, scale_to_unit_diagonal};
 use crate::linalg::memory::zeros;
 use crate::stats::Precision;
 
 /// The factor of a centred scatter.
 pub(crate) struct ScaledFactor {
     /// E, the roots of the diagonal; 0 for constant columns.
-    scale: Vec<f64>,
+    pub(super) scale: Vec<f64>,
     cholesky: PivotedCholesky,
 }
 
@@ -32,15 +33,10 @@ impl ScaledFactor {
         ridge: f64,
     ) -> Result<Self> {
         let order = scatter.len().isqrt();
-        let scale: Vec<f64> =
-            scatter.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
-        for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
-            for j in i..order {
-                let scales = scale[i] * scale[j];
-                row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
-            }
-            if scale[i] > 0.0 {
-                row[i] += ridge;
+        let scale = scale_to_unit_diagonal(&mut scatter, order);
+        for (entry, scale) in scatter.iter_mut().step_by(order + 1).zip(&scale) {
+            if *scale > 0.0 {
+                *entry += ridge;
             }
         }
         let tolerance = match precision {
@@ -50,14 +46,9 @@ impl ScaledFactor {
         Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
     }
 
-    /// E, (D,).
-    pub(super) fn scale(&self) -> &[f64] {
-        &self.scale
-    }
-
-    /// ỹᵀỹ − bᵀS⁺b: what the features leave of a target, given its square and b = Xᵀỹ; and how much
-    /// of that may be rounding. With z = E S⁺b, entries of S and b that are off by the rounding of
-    /// E Eᵀ and |ỹ| E move it by (|ỹ| + Σ|z|)².
+    /// The residual sum of squares ỹᵀỹ − bᵀS⁺b of a target, given ỹᵀỹ and b = Xᵀỹ, and a bound on
+    /// its rounding error. With z = E S⁺b, entries of S and b that are off by the rounding of E Eᵀ
+    /// and |ỹ| E move it by (|ỹ| + Σ|z|)².
     pub(crate) fn residual(&self, square: f64, b: &[f64]) -> Result<(f64, f64)> {
         let mut solved = self.scores(b)?;
         let residual = square - dot(&solved, &solved);
@@ -66,12 +57,13 @@ impl ScaledFactor {
         Ok((residual, super::rounding(self.scale.len()) * reach * reach))
     }
 
-    /// How many columns are independent.
+    /// The number of independent columns.
     pub(crate) fn rank(&self) -> usize {
         self.cholesky.pivots().len()
     }
 
-    /// What pivoting left of each independent column, of 1: (rank,), descending.
+    /// The pivots: the share of each independent column that earlier ones do not explain, (rank,),
+    /// descending.
     pub(crate) fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
         (0..self.rank()).map(|i| self.cholesky.diagonal(i).powi(2))
     }

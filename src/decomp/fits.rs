@@ -18,23 +18,24 @@
 //!
 //! Rounding is estimated to first order.
 
+use std::borrow::Cow;
+
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, scale};
-use crate::linalg::memory::zeros;
-use crate::stats::{Second, Stats};
+use crate::linalg::blas::dot;
+use crate::stats::{Second, Stats, centred_rows};
 use crate::threads::Context;
 
 use super::shifted::Shifted;
 use super::{CentredTargets, Decomp, Prepared, ScaledFactor, Side, Spectrum, rounding_noise};
 
 /// The fit of one target.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Fit {
     pub(crate) explained: f64,
     pub(crate) error: f64,
     /// wᵀw; 0 for least squares by a factor, where no metric asks for it.
     pub(crate) weight: f64,
-    /// How far rounding may have moved the explained part.
+    /// The rounding error to expect in the explained part.
     pub(crate) rounding: f64,
 }
 
@@ -47,15 +48,13 @@ pub(crate) struct Fits {
     pub(crate) saturated: bool,
 }
 
-/// The way to a least squares fit.
+/// The decomposition that a least squares fit is taken from.
 enum Route<'a> {
     /// Every target is reproduced, by this many directions.
     Saturated(usize),
     Factor(&'a ScaledFactor),
-    /// The spectrum of the samples.
-    Samples(&'a Spectrum),
-    /// The spectrum of held rows with unit columns.
-    Rows(Box<Spectrum>),
+    /// The spectrum of the samples, or of held rows with unit columns.
+    Spectrum(Cow<'a, Spectrum>),
 }
 
 /// Targets that are solved for at a time.
@@ -67,15 +66,12 @@ impl Prepared<'_> {
         let targets = CentredTargets::new(self.stats);
         let (rank, fits) = match self.route(&targets, context)? {
             Route::Saturated(rank) => {
-                let exact = |square: &f64| Fit::exact(*square);
+                let exact = |square: &f64| Fit { explained: *square, ..Fit::default() };
                 let targets = targets.square.iter().map(exact).collect();
                 return Ok(Fits { targets, rank: Some(rank), saturated: true });
             }
             Route::Factor(factor) => (factor.rank(), self.fit_factor(factor, &targets, context)?),
-            Route::Samples(spectrum) => {
-                (spectrum.values.len(), fit_spectrum(spectrum, &targets.square, 0.0, 0.0))
-            }
-            Route::Rows(spectrum) => {
+            Route::Spectrum(spectrum) => {
                 (spectrum.values.len(), fit_spectrum(&spectrum, &targets.square, 0.0, 0.0))
             }
         };
@@ -89,7 +85,7 @@ impl Prepared<'_> {
             return Ok(if rank as u64 + 1 >= self.stats.n_samples {
                 Route::Saturated(rank)
             } else if self.from_samples && self.spectrum()?.values.len() == rank {
-                Route::Samples(self.spectrum()?)
+                Route::Spectrum(Cow::Borrowed(self.spectrum()?))
             } else {
                 Route::Factor(factor)
             });
@@ -101,11 +97,8 @@ impl Prepared<'_> {
         let rows = columns_at_one_scale(self.stats, values, weights)?;
         let spectrum = Spectrum::of_rows(self.stats, rows, &targets.dual(self.stats)?)?;
         let rank = spectrum.values.len();
-        Ok(if rank + 1 >= n_rows {
-            Route::Saturated(rank)
-        } else {
-            Route::Rows(Box::new(spectrum))
-        })
+        let saturated = rank + 1 >= n_rows;
+        Ok(if saturated { Route::Saturated(rank) } else { Route::Spectrum(Cow::Owned(spectrum)) })
     }
 
     fn fit_factor(
@@ -164,13 +157,6 @@ impl Prepared<'_> {
     }
 }
 
-impl Fit {
-    /// A target of this square that is reproduced.
-    fn exact(square: f64) -> Self {
-        Self { explained: square, error: 0.0, weight: 0.0, rounding: 0.0 }
-    }
-}
-
 /// Fit with a penalty from T + tI = L P Lᵀ.
 fn fit_form(decomp: &Decomp, shifted: &Shifted, t: f64, context: &Context<'_>) -> Result<Vec<Fit>> {
     let n_targets = decomp.targets.len();
@@ -202,7 +188,7 @@ fn fit_spectrum(spectrum: &Spectrum, square: &[f64], t: f64, noise: f64) -> Vec<
     let one = |(target, square): (usize, &f64)| {
         let scores = spectrum.target_scores(target);
         let error = spectrum.outside[target];
-        let mut fit = Fit { explained: 0.0, error, weight: 0.0, rounding: 0.0 };
+        let mut fit = Fit { error, ..Fit::default() };
         for (i, (value, x)) in spectrum.values.iter().zip(scores).enumerate() {
             let (kept, left) = (value / (value + t), t / (value + t));
             fit.explained += x * x * kept;
@@ -220,16 +206,12 @@ fn fit_spectrum(spectrum: &Spectrum, square: &[f64], t: f64, noise: f64) -> Vec<
 
 /// Return the centred rows times √w, each column divided by its largest magnitude; constant ones zero.
 fn columns_at_one_scale(stats: &Stats, values: &[f64], weights: &[f64]) -> Result<Vec<f64>> {
-    let mut x = zeros(values.len(), "the centred rows")?;
-    x.copy_from_slice(values);
-    let offset = stats.mean_about_shift();
-    let mut largest = vec![0.0_f64; offset.len()]; // squares of columns may be out of range
-    for (row, weight) in x.chunks_exact_mut(offset.len()).zip(weights) {
-        axpy(-1.0, &offset, row);
-        scale(weight.sqrt(), row);
+    let mut x = centred_rows(values, weights, &stats.mean_about_shift())?;
+    let mut largest = vec![0.0_f64; stats.n_features]; // squares of columns may be out of range
+    for row in x.chunks_exact(stats.n_features) {
         largest.iter_mut().zip(row).for_each(|(largest, x)| *largest = largest.max(x.abs()));
     }
-    for row in x.chunks_exact_mut(offset.len()) {
+    for row in x.chunks_exact_mut(stats.n_features) {
         for (x, largest) in row.iter_mut().zip(&largest) {
             *x = if *largest > 0.0 { *x / largest } else { 0.0 };
         }

@@ -25,13 +25,13 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot};
-use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm};
-use crate::linalg::memory::zeros;
+use crate::linalg::lapack::{TridiagonalForm, check_order};
+use crate::linalg::memory::copied;
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
 pub(crate) use factor::ScaledFactor;
-pub(crate) use fits::{Fit, Fits};
+pub(crate) use fits::Fit;
 pub(crate) use products::Spread;
 pub(crate) use projection::Projection;
 pub(crate) use shifted::Shifted;
@@ -57,7 +57,7 @@ fn rounding_noise(stats: &Stats, order: usize) -> f64 {
     }
 }
 
-/// The tridiagonal form and what metrics need beside it.
+/// The tridiagonal form, with the targets and the mean in its basis.
 pub(crate) struct Decomp {
     pub(crate) side: Side,
     pub(crate) form: TridiagonalForm,
@@ -91,9 +91,7 @@ impl Decomp {
             }
             Second::Rows { values, weights } => {
                 let rows = dual::Rows { values, weights, offset: &offset };
-                if weights.len() > MAX_ORDER {
-                    return Err(Error::TooLarge { order: weights.len(), limit: MAX_ORDER });
-                }
+                check_order(weights.len())?;
                 let mut vectors = targets.dual(stats)?;
                 vectors.extend(rows.product(&mean));
                 let (gram, added) = rows.gram(context)?;
@@ -113,8 +111,7 @@ impl Decomp {
         context.check()?;
         form.rotate(&mut vectors)?;
         let bound = form.largest_row();
-        let noise = rounding_noise(stats, order) * bound;
-        let mean_square = dot(&mean, &mean);
+        let (noise, mean_square) = (rounding_noise(stats, order) * bound, dot(&mean, &mean));
         Ok(Self {
             side,
             form,
@@ -193,8 +190,7 @@ impl Decomp {
 
 /// Σ w (x − μ)(x − μ)ᵀ, upper triangle, from that about the shift.
 fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Vec<f64>> {
-    let mut matrix = zeros(scatter.len(), "a copy of the scatter")?;
-    matrix.copy_from_slice(scatter);
+    let mut matrix = copied(scatter, "a copy of the scatter")?;
     let n = n_samples as f64;
     for (i, row) in matrix.chunks_exact_mut(offset.len()).enumerate() {
         axpy(-n * offset[i], &offset[i..], &mut row[i..]);
@@ -202,13 +198,13 @@ fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Ve
     Ok(matrix)
 }
 
-/// Statistics with the decompositions that metrics asked for so far, each made once.
+/// Statistics with their decompositions, each made once, when a metric first asks for it.
 pub struct Prepared<'a> {
     pub(crate) stats: &'a Stats,
     decomp: OnceLock<Result<Decomp>>,
     factor: OnceLock<Result<ScaledFactor>>,
     spectrum: OnceLock<Result<Spectrum>>,
-    /// The spectrum is that of the samples themselves.
+    /// Whether the spectrum was taken from the samples themselves.
     pub(crate) from_samples: bool,
 }
 
@@ -237,11 +233,6 @@ impl<'a> Prepared<'a> {
         }
         let (decomp, factor, spectrum) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Ok(Self { stats, decomp, factor, spectrum, from_samples: false })
-    }
-
-    /// μ, (D,).
-    pub(crate) fn mean(&self) -> Vec<f64> {
-        self.stats.mean()
     }
 
     /// The scatter about the mean, (D, D), upper triangle.

@@ -1,8 +1,8 @@
 //! Inner products that need no decomposition, of features in units of their total spread.
 //!
 //! With S = XᵀX, x = X/√tr S, u = μ/√tr S and b = xᵀỹ for every target:
-//! |S|_F/tr S, uᵀxᵀx u, bᵀb and bᵀu. Cost D² + C·D from a scatter; where rows are held, what the
-//! tridiagonal form costs, which other metrics share.
+//! |S|_F/tr S, uᵀxᵀx u, bᵀb and bᵀu. Cost D² + C·D from a scatter; where rows are held, the cost
+//! of the tridiagonal form, which other metrics share.
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};

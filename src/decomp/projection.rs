@@ -15,10 +15,10 @@
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::linalg::blas::{axpy, product_into, scale};
+use crate::linalg::blas::product_into;
 use crate::linalg::lapack::{PivotedCholesky, thin_svd};
 use crate::linalg::memory::zeros;
-use crate::stats::Second;
+use crate::stats::{Second, centred_rows};
 use crate::threads::Context;
 
 use super::{Prepared, ScaledFactor, centred_scatter, dual};
@@ -33,11 +33,6 @@ pub(crate) enum Projection {
     Basis(Vec<f64>),
     /// The features have N − 1 directions.
     Everything,
-}
-
-/// Directions that count, relative to the squares of a row or column.
-fn tolerance(order: usize) -> f64 {
-    8.0 * order as f64 * f64::EPSILON
 }
 
 impl Projection {
@@ -63,7 +58,7 @@ impl Projection {
         context.check()?;
         let largest = gram.iter().step_by(n_rows + 1).fold(0.0_f64, |a, b| a.max(*b));
         let penalty = stats.n_samples as f64 * ridge;
-        // A smaller one is not told from rounding to nine digits where rows depend on each other.
+        // Where rows are dependent, a smaller penalty has fewer than nine digits above rounding.
         if penalty > 0.0 && penalty >= 1e-5 * largest {
             gram.iter_mut().step_by(n_rows + 1).for_each(|square| *square += penalty);
             let factor = PivotedCholesky::new(gram, n_rows, 0.0)?;
@@ -72,7 +67,7 @@ impl Projection {
             }
             return Ok(Self::Off(penalty.sqrt(), factor));
         }
-        let cut = tolerance(n_rows) * largest;
+        let cut = 8.0 * n_rows as f64 * f64::EPSILON * largest; // smaller squares are rounding
         // K̂ has an eigenvalue added along the ones, so that full rank is N.
         if penalty == 0.0 && PivotedCholesky::new(gram, n_rows, cut)?.pivots().len() == n_rows {
             return Ok(Self::Everything);
@@ -131,13 +126,10 @@ impl Projection {
 /// Return the rows about their mean, times √w, with columns at variance 1; constant ones zero.
 fn standardised_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
     let n_cols = offset.len();
-    let mut rows = zeros(values.len(), "the standardised rows")?;
-    rows.copy_from_slice(values);
+    let mut rows = centred_rows(values, weights, offset)?;
     let mut square = vec![0.0; n_cols];
-    for (row, weight) in rows.chunks_exact_mut(n_cols).zip(weights) {
-        axpy(-1.0, offset, row);
-        scale(weight.sqrt(), row);
-        square.iter_mut().zip(&*row).for_each(|(square, x)| *square += x * x);
+    for row in rows.chunks_exact(n_cols) {
+        square.iter_mut().zip(row).for_each(|(square, x)| *square += x * x);
     }
     let n = weights.iter().sum::<f64>();
     let factor: Vec<f64> =

@@ -14,7 +14,7 @@ pub(crate) struct Shifted {
     /// 1/dₖ, (order,).
     inverse: Vec<f64>,
     /// ℓₖ, the entries of L below its diagonal, (order − 1,).
-    below: Vec<f64>,
+    pub(crate) below: Vec<f64>,
 }
 
 impl Shifted {
@@ -82,11 +82,6 @@ impl Shifted {
             diagonal[k - 1] += self.below[k - 1].powi(2) * diagonal[k];
         }
         diagonal
-    }
-
-    /// ℓ, (order − 1,).
-    pub(crate) fn below(&self) -> &[f64] {
-        &self.below
     }
 
     /// Write vᵀ(T + tI)⁻¹v = Σ fₖ²/dₖ with f = L⁻¹v, a sum of positive terms, to `out` (n,), for each

@@ -10,14 +10,14 @@
 //!    are small beside others, and not because they are none, are found at one scale of the columns:
 //!    [`scaled_rank`].
 //! 2. Singular vectors of samples are tilted by u s₁/s: [`tilt`]. The part |ỹ|² − |Uᵀỹ|² of a target is
-//!    computed as a sum of squares and moves by the square of what tilts: [`noise_of_samples`].
+//!    computed as a sum of squares and moves by the square of that tilt: [`noise_of_samples`].
 //! 3. A factor knows b = Xᵀỹ to u |ỹ| E, for columns of sizes E, and x = vᵀb/s amplifies that by
 //!    a = |E v|/s: [`amplification`]. The part is a difference of squares: [`noise_of_factor`].
 //! 4. A part below its noise is exactly 0: [`unless_noise`].
-//! 5. Columns of very different sizes make the rows of a factor that; then its SVD may lose more than
-//!    step 3 allows for. The triangular factor itself does not, and its residual shows the loss:
-//!    [`misfit`], infinite where it leaves nothing but rounding of what the SVD does not explain. This
-//!    is stated as an error, and changes no value.
+//! 5. Columns of very different sizes are rows of very different sizes in the factor, whose SVD may
+//!    then lose more than step 3 allows for. The triangular factor itself does not, and its
+//!    residual shows the loss: [`misfit`]. It is infinite where that residual is rounding, but the
+//!    part that the SVD leaves is not. The loss is reported as an error, and changes no value.
 //!
 //! `metrics/logme/rounding.rs` continues with the evidence.
 
@@ -28,12 +28,13 @@ use crate::input::Block;
 use crate::linalg::blas::{axpy, product_into, scale};
 use crate::linalg::lapack::thin_svd;
 use crate::linalg::memory::zeros;
-use crate::stats::{Held, Precision, Second, Stats};
+use crate::stats::{Held, Precision, Second, Stats, centred_rows};
 
 use super::targets::CentredTargets;
 use super::{Prepared, ScaledFactor};
 
 /// The positive part of the spectrum, of order k, ascending.
+#[derive(Clone)]
 pub(crate) struct Spectrum {
     /// λ, (k,).
     pub(crate) values: Vec<f64>,
@@ -57,7 +58,7 @@ pub(crate) struct Spectrum {
     /// |μ|² outside the span of V; exactly 0 where it is rounding noise.
     pub(crate) mean_outside: f64,
     /// V, (k, D).
-    basis: Vec<f64>,
+    pub(crate) basis: Vec<f64>,
 }
 
 /// A sum of squares of rounding errors is below this fraction of the whole.
@@ -74,13 +75,7 @@ impl Spectrum {
         let centred = CentredTargets::new(stats);
         let Some(factor) = factor else {
             let Second::Rows { values, weights } = &stats.second else { return Err(Error::NoData) };
-            let mut x = zeros(values.len(), "the centred rows")?;
-            x.copy_from_slice(values);
-            let offset = stats.mean_about_shift();
-            for (row, weight) in x.chunks_exact_mut(offset.len()).zip(weights) {
-                axpy(-1.0, &offset, row);
-                scale(weight.sqrt(), row);
-            }
+            let x = centred_rows(values, weights, &stats.mean_about_shift())?;
             return Self::of_rows(stats, x, &centred.dual(stats)?);
         };
         let n_features = stats.n_features;
@@ -129,7 +124,10 @@ impl Spectrum {
             axpy(-1.0, &offset, row);
             scale(block.weight(i).sqrt(), row);
         }
-        Self::of_rows(stats, x, &sample_targets(stats, block)?)
+        let rows: Vec<usize> = (0..n_rows).collect();
+        let held = Held::of_block(block, &rows, &stats.held)?;
+        let weights: Vec<f64> = rows.iter().map(|i| block.weight(*i)).collect();
+        Self::of_rows(stats, x, &CentredTargets::new(stats).of_rows(stats, &held, &weights)?)
     }
 
     /// From the centred rows (N, D) and targets (C, N), both times √w.
@@ -187,11 +185,6 @@ impl Spectrum {
         }
     }
 
-    /// V, (k, D).
-    pub(crate) fn basis(&self) -> &[f64] {
-        &self.basis
-    }
-
     /// A spectrum with an identity for V, features of mean 0 and one target.
     #[cfg(test)]
     pub(crate) fn known(values: &[f64], scores: &[f64], outside: f64) -> Self {
@@ -225,7 +218,7 @@ impl Spectrum {
         along: &[f64],
         along_mean: &[f64],
     ) -> Result<Vec<f64>> {
-        let (n, mean) = (along_mean.len(), prepared.mean());
+        let (n, mean) = (along_mean.len(), prepared.stats.mean());
         let mut result = zeros(n * mean.len(), "the coefficients")?;
         if !self.values.is_empty() {
             product_into(along, &self.basis, &mut result, n, mean.len());
@@ -288,7 +281,7 @@ fn noise_of_samples(square: f64, scores: ArrayView1<'_, f64>, tilts: &[f64]) -> 
 
 /// Step 3: |E v|/s.
 fn amplification(v: ArrayView1<'_, f64>, factor: &ScaledFactor, s: f64) -> f64 {
-    v.iter().zip(factor.scale()).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
+    v.iter().zip(&factor.scale).map(|(v, e)| (v * e).powi(2)).sum::<f64>().sqrt() / s
 }
 
 /// Step 5: how far a part is from the residual of the factor, beyond the noise of both.
@@ -335,33 +328,4 @@ impl<'a> Prepared<'a> {
         prepared.spectrum.get_or_init(|| spectrum);
         Ok(Self { from_samples: true, ..prepared })
     }
-}
-
-/// √w ỹ for every target over the rows of a block, one after the other.
-fn sample_targets(stats: &Stats, block: &Block<'_>) -> Result<Vec<f64>> {
-    let rows: Vec<usize> = (0..block.features.n_rows()).collect();
-    let mut targets = Vec::new();
-    let root = |i: usize| block.weight(i).sqrt();
-    match (Held::of_block(block, &rows, &stats.held)?, &stats.held) {
-        (Held::Labels(block), Held::Labels(labels)) => {
-            for c in labels.sorted() {
-                let here = block.classes.iter().position(|class| *class == labels.classes[c]);
-                let mean = labels.counts[c] as f64 / stats.n_samples as f64;
-                targets.extend(block.codes.iter().enumerate().map(|(i, code)| {
-                    root(i) * (f64::from(u8::from(Some(*code as usize) == here)) - mean)
-                }));
-            }
-        }
-        (Held::Targets(block), Held::Targets(held)) => {
-            let n_targets = block.shift.len();
-            for k in 0..n_targets {
-                let offset = held.sum[k] / stats.n_samples as f64;
-                let column = block.rows.iter().skip(k).step_by(n_targets).enumerate();
-                targets.extend(column.map(|(i, y)| root(i) * (y - offset)));
-            }
-        }
-        (Held::Nothing, Held::Nothing) => {}
-        _ => return Err(Error::NoData),
-    }
-    Ok(targets)
 }

@@ -1,6 +1,6 @@
 //! Centred targets: a 0/1 column for every class, or the real targets.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linalg::blas::axpy;
 use crate::linalg::memory::zeros;
 use crate::stats::{Held, Second, Stats};
@@ -19,7 +19,7 @@ impl CentredTargets {
         match &stats.held {
             Held::Nothing => Self { mean: vec![], square: vec![] },
             Held::Labels(labels) => {
-                let counts = labels.sorted().into_iter().map(|c| labels.counts[c] as f64);
+                let counts = labels.sorted_counts().into_iter();
                 let (mean, square) = counts.map(|c| (c / n, c * (n - c) / n)).unzip();
                 Self { mean, square }
             }
@@ -62,31 +62,38 @@ impl CentredTargets {
         Ok(vectors)
     }
 
-    /// √w ỹ for every target, one after the other, from rows.
+    /// √w ỹ for every target, one after the other, of the rows that the statistics hold.
     pub(super) fn dual(&self, stats: &Stats) -> Result<Vec<f64>> {
         let Second::Rows { weights, .. } = &stats.second else { return Ok(Vec::new()) };
+        self.of_rows(stats, &stats.held, weights)
+    }
+
+    /// √w ỹ for every target, one after the other, of rows with these weights and responses.
+    pub(super) fn of_rows(&self, stats: &Stats, rows: &Held, weights: &[f64]) -> Result<Vec<f64>> {
         let n_rows = weights.len();
         let mut vectors = zeros::<f64>(self.len() * n_rows, "the centred targets")?;
         let columns = vectors.chunks_exact_mut(n_rows.max(1));
-        match &stats.held {
-            Held::Nothing => {}
-            Held::Labels(labels) => {
+        match (rows, &stats.held) {
+            (Held::Nothing, Held::Nothing) => {}
+            (Held::Labels(rows), Held::Labels(labels)) => {
                 for ((y, c), mean) in columns.zip(labels.sorted()).zip(&self.mean) {
-                    for ((y, code), weight) in y.iter_mut().zip(&labels.codes).zip(weights) {
-                        let indicator = f64::from(u8::from(*code as usize == c));
+                    let own = rows.classes.iter().position(|class| *class == labels.classes[c]);
+                    for ((y, code), weight) in y.iter_mut().zip(&rows.codes).zip(weights) {
+                        let indicator = f64::from(u8::from(Some(*code as usize) == own));
                         *y = weight.sqrt() * (indicator - mean);
                     }
                 }
             }
-            Held::Targets(targets) => {
+            (Held::Targets(rows), Held::Targets(targets)) => {
                 for (k, y) in columns.enumerate() {
                     let offset = targets.sum[k] / stats.n_samples as f64;
-                    let rows = targets.rows.chunks_exact(self.len());
+                    let rows = rows.rows.chunks_exact(self.len());
                     for ((y, row), weight) in y.iter_mut().zip(rows).zip(weights) {
                         *y = weight.sqrt() * (row[k] - offset);
                     }
                 }
             }
+            _ => return Err(Error::NoData),
         }
         Ok(vectors)
     }

@@ -1,5 +1,5 @@
-//! The products this crate is made of. Matrices are row-major slices; of a symmetric matrix only
-//! the upper triangle (row-major) is written and read, which LAPACK calls the lower one.
+//! Products of matrices and vectors, by BLAS. Matrices are row-major slices. Of a symmetric matrix
+//! only the upper triangle (row-major) is written and read, which LAPACK calls the lower one.
 #![allow(unsafe_code)]
 
 use cblas_sys::{
@@ -16,34 +16,57 @@ fn int(n: usize) -> i32 {
     i32::try_from(n).expect("BLAS dimensions are checked at the edge")
 }
 
-/// `gram += panelᵀ panel`: (cols, cols) from (rows, cols).
-pub(crate) fn gram_add(panel: &[f64], cols: usize, gram: &mut [f64]) {
-    assert_eq!(gram.len(), cols * cols);
-    let rows = panel.len() / cols;
-    // SAFETY: the panel holds rows × cols numbers with leading dimension cols, and gram cols × cols,
-    // as asserted; both are distinct borrows.
+/// Symmetric rank-k update of gram (n, n), rows of `a` being `lda` numbers apart: `gram += aᵀ a`
+/// for a (k, n), or `gram += a aᵀ` for a (n, k) where `op` is not a transposition.
+fn rank_k_add(
+    op: CBLAS_TRANSPOSE,
+    a: &[f64],
+    lda: usize,
+    gram: &mut [f64],
+    (n, k): (usize, usize),
+) {
+    let (rows, cols) = if matches!(op, CblasTrans) { (k, n) } else { (n, k) };
+    assert!(gram.len() == n * n && (rows == 0 || (rows - 1) * lda + cols <= a.len()));
+    // SAFETY: sizes asserted above; gram is a unique borrow.
     unsafe {
         cblas_sys::cblas_dsyrk(
             CblasRowMajor,
             CblasUpper,
-            CblasTrans,
-            int(cols),
-            int(rows),
+            op,
+            int(n),
+            int(k),
             1.0,
-            panel.as_ptr(),
-            int(cols),
+            a.as_ptr(),
+            int(lda),
             1.0,
             gram.as_mut_ptr(),
-            int(cols),
+            int(n),
         );
     }
+}
+
+/// `gram += panelᵀ panel`: (cols, cols) from (rows, cols).
+pub(crate) fn gram_add(panel: &[f64], cols: usize, gram: &mut [f64]) {
+    rank_k_add(CblasTrans, panel, cols, gram, (cols, panel.len() / cols));
+}
+
+/// `gram += R[:, columns] R[:, columns]ᵀ` for row-major R with `cols` columns: (rows, rows).
+pub(crate) fn row_gram_add(
+    rows: &[f64],
+    cols: usize,
+    columns: std::ops::Range<usize>,
+    gram: &mut [f64],
+) {
+    let n = rows.len() / cols;
+    assert!(columns.end <= cols);
+    rank_k_add(CblasNoTrans, &rows[columns.start..], cols, gram, (n, columns.len()));
 }
 
 /// `gram = panelᵀ panel` in single precision.
 pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
     assert_eq!(gram.len(), cols * cols);
     let rows = panel.len() / cols;
-    // SAFETY: as in `gram_add`.
+    // SAFETY: the panel holds rows × cols numbers, and gram cols × cols, as asserted.
     unsafe {
         cblas_sys::cblas_ssyrk(
             CblasRowMajor,
@@ -57,33 +80,6 @@ pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
             0.0,
             gram.as_mut_ptr(),
             int(cols),
-        );
-    }
-}
-
-/// `gram += R[:, columns] R[:, columns]ᵀ` for row-major R with `cols` columns: (rows, rows).
-pub(crate) fn row_gram_add(
-    rows: &[f64],
-    cols: usize,
-    columns: std::ops::Range<usize>,
-    gram: &mut [f64],
-) {
-    let n = rows.len() / cols;
-    assert!(columns.end <= cols && gram.len() == n * n);
-    // SAFETY: column range and sizes asserted; the leading dimension is the whole row.
-    unsafe {
-        cblas_sys::cblas_dsyrk(
-            CblasRowMajor,
-            CblasUpper,
-            CblasNoTrans,
-            int(n),
-            int(columns.len()),
-            1.0,
-            rows.as_ptr().add(columns.start),
-            int(cols),
-            1.0,
-            gram.as_mut_ptr(),
-            int(n),
         );
     }
 }

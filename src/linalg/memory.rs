@@ -3,10 +3,7 @@
 
 use crate::error::{Error, Result};
 
-/// Return an empty vector with room for `len` items.
-///
-/// # Errors
-/// [`Error::OutOfMemory`], with `what` in its message.
+/// Return an empty vector with room for `len` items; `what` names it in [`Error::OutOfMemory`].
 pub(crate) fn reserved<T>(len: usize, what: &'static str) -> Result<Vec<T>> {
     let mut vector = Vec::new();
     vector
@@ -28,9 +25,6 @@ unsafe impl Zero for f32 {}
 /// Return a vector of `len` zeros.
 ///
 /// The system maps large vectors page by page as they are first written, by the thread that writes.
-///
-/// # Errors
-/// [`Error::OutOfMemory`], with `what` in its message.
 pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
     let failed = || Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) };
     if len == 0 {
@@ -47,6 +41,13 @@ pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
         ask_for_huge_pages(start.cast(), layout.size());
         Ok(Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, len)).into_vec())
     }
+}
+
+/// Return a copy of a vector.
+pub(crate) fn copied<T: Zero>(values: &[T], what: &'static str) -> Result<Vec<T>> {
+    let mut copy = zeros(values.len(), what)?;
+    copy.copy_from_slice(values);
+    Ok(copy)
 }
 
 /// Ask for 2 MB pages, because a first pass over 40 MB in pages of 4 KB spends more time in the

@@ -1,19 +1,22 @@
-//! Second pass over the samples: rows centred by the mean of the statistics.
+//! Second pass over the samples: rows centred at the mean of the statistics.
+
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::input::{Response, Rows};
 use crate::linalg::blas::axpy;
+use crate::linalg::memory::zeros;
 use crate::stats::Stats;
 
 use super::Inputs;
 
-/// The rows x − μ that count at least once, with their weights.
+/// The rows x − μ of weight at least 1, with their weights.
 pub(super) struct CentredRows<'a> {
     features: &'a dyn Rows,
     shift: &'a [f64],
-    /// μ − s: taken off apart from the shift, to which it is small.
+    /// μ − s; subtracted after the shift s, so that neither rounds away the other.
     offset: Vec<f64>,
-    /// The places of the rows in the samples.
+    /// The index of each row among the samples.
     pub(super) places: Vec<usize>,
     pub(super) weights: Vec<f64>,
 }
@@ -33,7 +36,16 @@ impl<'a> CentredRows<'a> {
         Ok(Self { features, shift, offset, places, weights })
     }
 
-    /// The class of each of these rows, as its place among those that they have, sorted.
+    /// The rows of a range, (range, D).
+    pub(super) fn panel(&self, range: Range<usize>) -> Result<Vec<f64>> {
+        let mut panel = zeros::<f64>(range.len() * self.n_cols(), "a panel of rows")?;
+        for (i, row) in range.zip(panel.chunks_exact_mut(self.n_cols())) {
+            self.read_row(i, row);
+        }
+        Ok(panel)
+    }
+
+    /// The class code of each of these rows; only classes that these rows have are numbered.
     pub(super) fn codes(&self, inputs: &Inputs<'_>) -> Result<Vec<u32>> {
         let (codes, n_classes) = inputs.labels()?;
         let mut occurs = vec![false; n_classes];
@@ -78,7 +90,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// y of the i-th row that counts.
+    /// Writes y of the i-th centred row.
     pub(super) fn read(&self, rows: &CentredRows<'_>, i: usize, out: &mut [f64]) {
         match self {
             Self::Codes(codes) => {
@@ -92,12 +104,7 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// Ranges of at most `size` rows that cover `n_rows`.
-pub(super) fn chunks(n_rows: usize, size: usize) -> Vec<std::ops::Range<usize>> {
-    (0..n_rows).step_by(size.max(1)).map(|start| start..n_rows.min(start + size)).collect()
-}
-
-/// "1 class has a single sample, …", where some classes have.
+/// The warning "1 class has a single sample, `effect`", if any class has.
 pub(super) fn lone_samples(counts: &[f64], effect: &str) -> Option<String> {
     match counts.iter().filter(|count| **count < 2.0).count() {
         0 => None,

@@ -18,12 +18,11 @@ use ndarray::ArrayView2;
 use crate::decomp::CentredTargets;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, gram_add, row_gram_add, scale};
-use crate::linalg::lapack::MAX_ORDER;
+use crate::linalg::lapack::check_order;
 use crate::linalg::memory::zeros;
 
 use super::{Inputs, Metric, Needs, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "cka",
     title: "CKA",
@@ -38,10 +37,10 @@ pub(super) const METRIC: Metric = Metric {
         let centred = CentredTargets::new(prepared.stats);
         let total: f64 = centred.square.iter().sum();
         if total <= 0.0 {
-            return Err(Error::Metric { metric: "cka", problem: nothing_varies(inputs) });
+            return Err(nothing_varies(inputs));
         }
-        let norm = match prepared.stats.classes() {
-            Some(classes) => norm_of_indicators(classes.iter().map(|(_, count)| *count as f64)),
+        let norm = match prepared.stats.class_counts() {
+            Some(counts) => norm_of_indicators(&counts),
             None if centred.len() == 1 => total,
             None => {
                 let Ok(targets) = inputs.targets() else {
@@ -56,41 +55,35 @@ pub(super) const METRIC: Metric = Metric {
         let flat = products.norm <= 0.0;
         let joint: f64 = products.squares.iter().map(|square| square / norm).sum();
         let value = if flat { 0.0 } else { joint / products.norm };
-        Ok(Outcome {
-            value: value.clamp(0.0, 1.0),
-            per_target: Vec::new(),
-            details: Vec::new(),
-            warnings: flat.then(|| super::FLAT.into()).into_iter().collect(),
-            exact: true,
-        })
+        let warnings = flat.then(|| super::FLAT.into()).into_iter().collect();
+        Ok(Outcome { warnings, ..Outcome::new(value.clamp(0.0, 1.0), Vec::new()) })
     },
 };
 
-fn nothing_varies(inputs: &Inputs<'_>) -> String {
+fn nothing_varies(inputs: &Inputs<'_>) -> Error {
     let single = inputs.prepared.is_some_and(|prepared| prepared.stats.classes().is_some());
     let what =
         if single { "labels hold a single class" } else { "every target is the same in all rows" };
-    format!("{what}, so there is nothing to align with; give rows in which it varies")
+    let remedy = "so there is nothing to align with; give rows in which it varies";
+    Error::metric("cka", format!("{what}, {remedy}"))
 }
 
 /// |ỸᵀỸ|_F of 0/1 columns: n_c(N − n_c)/N on the diagonal, −n_c n_d/N off it.
-fn norm_of_indicators(counts: impl Iterator<Item = f64> + Clone) -> f64 {
-    let n: f64 = counts.clone().sum();
-    let all: f64 = counts.clone().map(|count| count * count).sum();
-    let entries = |count: f64| {
+fn norm_of_indicators(counts: &[f64]) -> f64 {
+    let n: f64 = counts.iter().sum();
+    let all: f64 = counts.iter().map(|count| count * count).sum();
+    let entries = |count: &f64| {
         let (on, square) = (count * (n - count), count * count);
         on * on + square * (all - square)
     };
-    counts.map(entries).sum::<f64>().sqrt() / n
+    counts.iter().map(entries).sum::<f64>().sqrt() / n
 }
 
 /// |ỸᵀỸ|_F over its trace, from the smaller side.
 fn norm_of_targets(targets: ArrayView2<'_, f64>, mean: &[f64], total: f64) -> Result<f64> {
     let (n_rows, n_targets) = targets.dim();
     let order = n_rows.min(n_targets);
-    if order > MAX_ORDER {
-        return Err(Error::TooLarge { order, limit: MAX_ORDER });
-    }
+    check_order(order)?;
     let mut gram = zeros::<f64>(order * order, "the products of the targets")?;
     let unit = 1.0 / total.sqrt();
     let read = |rows: ArrayView2<'_, f64>| -> Result<Vec<f64>> {

@@ -1,4 +1,4 @@
-//! The contract of a metric: its row in the table, what it may read, and what it returns.
+//! The contract of a metric: its row in the table, its inputs and its outcome.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -50,7 +50,7 @@ pub struct Metric {
     pub name: &'static str,
     /// The name in papers and reports.
     pub title: &'static str,
-    /// What it measures, in one sentence.
+    /// The quantity that it measures, in one sentence.
     pub summary: &'static str,
     /// The inputs that it reads beside the labels.
     pub needs: &'static [Needs],
@@ -58,7 +58,7 @@ pub struct Metric {
     pub tasks: &'static [&'static str],
     /// Time, for N samples, D features, C targets.
     pub cost: &'static str,
-    /// Where it was published.
+    /// The publication.
     pub source: &'static str,
     /// The kernel: reads its options, then its inputs.
     pub(super) compute: fn(&Inputs<'_>, OptionReader<'_>, &Context<'_>) -> Result<Outcome>,
@@ -82,43 +82,28 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// The statistics.
-    ///
-    /// # Errors
-    /// [`Error::Missing`], as of all these accessors.
-    pub fn prepared(&self) -> Result<&'a Prepared<'a>> {
+    /// The statistics; [`Error::Missing`] without them, as of all these accessors.
+    pub(super) fn prepared(&self) -> Result<&'a Prepared<'a>> {
         self.prepared.ok_or(Error::Missing { what: "the statistics of the features" })
     }
 
     /// The samples.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn samples(&self) -> Result<&'a Block<'a>> {
+    pub(super) fn samples(&self) -> Result<&'a Block<'a>> {
         self.samples.ok_or(Error::Missing { what: "the features themselves" })
     }
 
     /// The source model's probabilities, (N, `C_source`).
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn source_probs(&self) -> Result<&'a dyn Rows> {
+    pub(super) fn source_probs(&self) -> Result<&'a dyn Rows> {
         self.source_probs.ok_or(Error::Missing { what: "source_probs" })
     }
 
     /// The source model's classes, (N,), from 0.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn source_labels(&self) -> Result<&'a [i64]> {
+    pub(super) fn source_labels(&self) -> Result<&'a [i64]> {
         self.source_labels.ok_or(Error::Missing { what: "source_labels" })
     }
 
     /// The label views, (N, D2) each, with their names.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
-    pub fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
+    pub(super) fn embeddings(&self) -> Result<&'a [(Box<str>, &'a (dyn Rows + Send))]> {
         if self.embeddings.is_empty() {
             return Err(Error::Missing { what: "label_embeddings" });
         }
@@ -127,10 +112,7 @@ impl<'a> Inputs<'a> {
 
     /// The class of each row, numbered from 0 in sorted order of the classes that occur, and the
     /// number of classes.
-    ///
-    /// # Errors
-    /// [`Error::Missing`] without labels.
-    pub fn labels(&self) -> Result<(Vec<u32>, usize)> {
+    pub(super) fn labels(&self) -> Result<(Vec<u32>, usize)> {
         let Some(Response::Labels { ids, names }) = self.response else {
             return Err(Error::Missing { what: "class labels" });
         };
@@ -145,10 +127,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The targets, (N, K).
-    ///
-    /// # Errors
-    /// [`Error::Missing`] without targets.
-    pub fn targets(&self) -> Result<ArrayView2<'a, f64>> {
+    pub(super) fn targets(&self) -> Result<ArrayView2<'a, f64>> {
         match self.response {
             Some(Response::Targets(targets)) => Ok(targets),
             _ => Err(Error::Missing { what: "targets" }),
@@ -172,23 +151,23 @@ pub struct Outcome {
     pub exact: bool,
 }
 
-/// One further result.
+/// One further result; arrays have one entry, or one row, for each target or sample.
 #[derive(Debug, Clone)]
+#[allow(missing_docs)] // the types say it
 pub enum Detail {
-    /// One number.
     Number(f64),
-    /// One count.
     Count(usize),
-    /// One flag.
     Flag(bool),
-    /// One number a target.
     Numbers(Vec<f64>),
-    /// One count a target.
     Counts(Vec<usize>),
-    /// One flag a target.
     Flags(Vec<bool>),
-    /// One row a target.
     Matrix(Array2<f64>),
-    /// Numbers by name.
     Named(Vec<(Box<str>, f64)>),
+}
+
+impl Outcome {
+    /// A score with its parts, without details and warnings.
+    pub(super) fn new(value: f64, per_target: Vec<f64>) -> Self {
+        Self { value, per_target, details: Vec::new(), warnings: Vec::new(), exact: true }
+    }
 }

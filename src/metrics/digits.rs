@@ -1,19 +1,18 @@
-//! The number of digits that a value carries, from the estimate of its rounding error.
+//! Significant digits of a value, from the estimate of its rounding error.
 
 use crate::decomp::Prepared;
 use crate::stats::Precision;
 
-/// Whether enough digits are left of a value.
+/// Whether a value has enough significant digits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Digits {
-    /// Nine digits, or as many as a decomposition of the samples has.
+    /// Nine digits, or all that a decomposition of the samples can give.
     pub(super) exact: bool,
     few: bool,
 }
 
 impl Digits {
-    /// Relative to max(1, |value|). Single precision is asked for, with its errors; only double
-    /// promises digits.
+    /// Digits relative to max(1, |value|). Single precision promises none, so nothing is missing.
     pub(super) fn of(prepared: &Prepared<'_>, rounding: f64, value: f64) -> Self {
         let promised = prepared.stats.precision == Precision::Double;
         let relative = rounding / value.abs().max(1.0);

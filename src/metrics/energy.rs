@@ -5,7 +5,7 @@
 //!
 //! Source: Gholami et al., "ETran: Energy-Based Transferability Estimation", ICCV 2023. The share of
 //! the authors' code is 0.005: it is called with 0.5 and computes int(0.5 · 10) · N / 1000, so it
-//! averages half a percent of the rows, and none (NaN) below 200 rows, where here it is one.
+//! averages half a percent of the rows. Below 200 rows that is no row and NaN; here it is one row.
 //!
 //! Cost: one pass over the samples, N·D; N numbers.
 
@@ -18,7 +18,6 @@ use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "energy",
     title: "Energy",
@@ -27,19 +26,15 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification", "regression", "multilabel", "unlabelled"],
     cost: "N D",
     source: "Gholami et al., ICCV 2023 (ETran)",
-    compute,
+    compute: score,
 };
 
-/// Rows a task of the pass.
+/// Rows of one parallel task.
 const RUN: usize = 512;
-/// A product share · N that is a whole number may come out this much below it.
+/// Tolerance for a product share · N that rounds to just below a whole number.
 const ROUNDING: f64 = 1e-9;
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (share, highest) = options.read(|given| {
         let share = given.number("share", (Excluded(0.0), Included(1.0)))?.unwrap_or(0.005);
         Ok((share, given.flag("highest")?))
@@ -65,7 +60,7 @@ fn compute(
     let count = ((share * n_rows as f64 + ROUNDING) as usize).clamp(1, n_rows);
     let value = energies[..count].iter().map(|e| e / count as f64).sum();
     let details = vec![("n_rows", Detail::Number(count as f64))];
-    Ok(Outcome { value, per_target: Vec::new(), details, warnings: Vec::new(), exact: true })
+    Ok(Outcome { details, ..Outcome::new(value, Vec::new()) })
 }
 
 fn log_sum_exp(row: &[f64]) -> f64 {

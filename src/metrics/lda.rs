@@ -1,7 +1,7 @@
-//! LDA: the mean posterior of the true class under a linear discriminant.
+//! LDA: the mean posterior of the true class under linear discriminant analysis.
 //!
 //! Gaussian classes of one covariance, shrunk towards a multiple of the identity (formula in
-//! `discriminant/`), fitted to the samples and asked about the same samples:
+//! `discriminant/`), fitted to the samples and evaluated on the same samples:
 //!
 //!   (1/N) Σᵢ p(yᵢ | xᵢ),  in (0, 1]; higher is better
 //!
@@ -26,7 +26,6 @@ use super::centred::lone_samples;
 use super::discriminant::Problem;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "lda",
     title: "LDA",
@@ -35,14 +34,10 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "N D min(N, D) + N C min(N, D)",
     source: "Gholami et al., ICCV 2023 (ETran, classification score)",
-    compute,
+    compute: score,
 };
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let shrinkage =
         options.read(|given| given.number("shrinkage", (Excluded(0.0), Included(1.0))))?;
     let mut problem = Problem::new("lda", inputs, context)?;
@@ -51,24 +46,21 @@ fn compute(
     Ok(outcome(&problem, &own, shrinkage, collapsed))
 }
 
-/// The mean of a posterior a row, with what there is to say about it.
+/// The outcome of `lda` and `sfda` from the posterior of the true class of every row.
 pub(super) fn outcome(
     problem: &Problem<'_>,
     own: &[f64],
     shrinkage: f64,
     collapsed: bool,
 ) -> Outcome {
-    const ALL: f64 = 1.0 - 1e-9; // closer to 1 than scores are told apart
+    const ALL: f64 = 1.0 - 1e-9; // indistinguishable from 1
     let classes = &problem.classes;
     let sums = classes.sums(own);
     let value = sums.iter().sum::<f64>() / classes.n_samples();
     let per_target: Vec<f64> = sums.iter().zip(&classes.counts).map(|(sum, n)| sum / n).collect();
     let saturated: Vec<bool> = per_target.iter().map(|value| *value > ALL).collect();
-    let mut warnings = Vec::new();
-    warnings.extend(lone_samples(
-        &classes.counts,
-        "which is its own class mean and says nothing about variation",
-    ));
+    let effect = "which is its own class mean and says nothing about variation";
+    let mut warnings: Vec<String> = lone_samples(&classes.counts, effect).into_iter().collect();
     if collapsed {
         warnings.push(
             "the features do not vary within classes: the score is the limit of no variation, \
@@ -83,14 +75,7 @@ pub(super) fn outcome(
             classes.n_samples()
         ));
     }
-    Outcome {
-        value,
-        per_target,
-        details: vec![
-            ("shrinkage", Detail::Number(shrinkage)),
-            ("saturated", Detail::Flags(saturated)),
-        ],
-        warnings,
-        exact: true,
-    }
+    let details =
+        vec![("shrinkage", Detail::Number(shrinkage)), ("saturated", Detail::Flags(saturated))];
+    Outcome { details, warnings, ..Outcome::new(value, per_target) }
 }

@@ -5,15 +5,14 @@ use crate::error::Result;
 use crate::linalg::blas::scale;
 use crate::linalg::lapack::TridiagonalForm;
 use crate::linalg::memory::zeros;
-use crate::threads::Context;
-
-use super::centred::chunks;
+use crate::threads::{Context, chunks};
 
 /// Rows that are rotated at a time.
 const ROWS: usize = 128;
 
-/// An upper triangle U, (order, order), with zᵀUz = Σ wₖ zᵀ(S + λₖI)⁻¹z, for T = QᵀSQ and pairs of T + λₖI
-/// and wₖ. One matrix for all λₖ, so that z need not be rotated, and costs the same for any number.
+/// An upper triangle U, (order, order), with zᵀUz = Σ wₖ zᵀ(S + λₖI)⁻¹z, for T = QᵀSQ and pairs of
+/// T + λₖI and wₖ. With one matrix for all λₖ, z is not rotated, and the cost for z does not depend
+/// on their number.
 pub(super) fn weighted_inverse(
     form: &TridiagonalForm,
     terms: &[(&Shifted, f64)],
@@ -37,7 +36,7 @@ pub(super) fn weighted_inverse(
             let mut value = weight * diagonal[j];
             row[j] += value / 2.0;
             for i in (0..j).rev() {
-                value *= -one.below()[i];
+                value *= -one.below[i];
                 if value.abs() < f64::MIN_POSITIVE {
                     break;
                 }

@@ -19,7 +19,6 @@ use crate::error::Error;
 
 use super::{Metric, Needs, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "lfc",
     title: "LFC",
@@ -31,17 +30,16 @@ pub(super) const METRIC: Metric = Metric {
     compute: |inputs, options, context| {
         options.none()?;
         let prepared = inputs.prepared()?;
-        let Some(classes) = prepared.stats.classes() else {
+        let Some(counts) = prepared.stats.class_counts() else {
             return Err(Error::Missing { what: "class labels" });
         };
-        if classes.len() == 1 {
+        if counts.len() == 1 {
             let problem = "labels hold a single class, so all pairs are alike and there is nothing \
                            to correlate; give rows of at least two classes";
-            return Err(Error::Metric { metric: "lfc", problem: problem.into() });
+            return Err(Error::metric("lfc", problem));
         }
         let products = prepared.products(context)?;
         let n = prepared.stats.n_samples as f64;
-        let counts: Vec<f64> = classes.iter().map(|(_, count)| *count as f64).collect();
         let parts = products.squares.iter().zip(&products.along_mean).zip(&counts);
         let joint: f64 = parts.map(|((square, along), count)| square + 2.0 * count * along).sum();
         let of_features = products.norm * products.norm + 2.0 * n * products.mean_spread;
@@ -50,12 +48,7 @@ pub(super) const METRIC: Metric = Metric {
         let of_labels = alike * (unlike / (n * n));
         let flat = of_features <= 0.0;
         let value = if flat { 0.0 } else { joint / of_features.sqrt() / of_labels.sqrt() };
-        Ok(Outcome {
-            value: value.clamp(-1.0, 1.0),
-            per_target: Vec::new(),
-            details: Vec::new(),
-            warnings: flat.then(|| super::FLAT.into()).into_iter().collect(),
-            exact: true,
-        })
+        let warnings = flat.then(|| super::FLAT.into()).into_iter().collect();
+        Ok(Outcome { warnings, ..Outcome::new(value.clamp(-1.0, 1.0), Vec::new()) })
     },
 };

@@ -1,7 +1,7 @@
 //! LinMSE and LabMSE: minus the mean squared error of a linear fit to real targets.
 //!
-//! Of features f (D,), or for LabMSE of what the source model puts out, to targets y (K,), with
-//! weights W (D, K) and an intercept v:
+//! The fit is from features f (D,), or for LabMSE from the source model's outputs, to targets y
+//! (K,), with weights W (D, K) and an intercept v:
 //!
 //!   −min over W, v of (1/N) Σ_i |y_i − Wᵀf_i − v|² + λ|W|²
 //!
@@ -13,7 +13,7 @@
 //! neither, and the default is the value of the code.
 //!
 //! Departures: at λ = 0 the rank does not depend on the columns' units (`decomp/fits.rs`); where the
-//! features have a direction for every sample, the error is 0 and the result says so. Cost after the
+//! features have a direction for every sample, the error is 0, with a warning. Cost after the
 //! statistics: min(N, D)³ + K D² at λ = 0, min(N, D)³ + K min(N, D) else.
 
 use crate::decomp::{CentredTargets, Prepared};
@@ -23,7 +23,6 @@ use crate::threads::Context;
 
 use super::{Detail, Digits, Metric, Needs, OptionReader, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "lin_mse",
     title: "LinMSE",
@@ -82,7 +81,8 @@ impl LinMse {
     /// were left out.
     ///
     /// # Errors
-    /// [`Error::Missing`] without targets; [`Error::NothingVaries`] if all were left out; what the decomposition can fail with.
+    /// [`Error::Missing`] without targets; [`Error::NothingVaries`] if all were left out;
+    /// the errors of the decomposition.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
         let Held::Targets(_) = &prepared.stats.held else {
             return Err(Error::Missing { what: "targets" });
@@ -94,7 +94,9 @@ impl LinMse {
         let counted = if self.penalty { t } else { 0.0 };
         let errors = fits.targets.iter().map(|fit| (fit.error + counted * fit.weight) / n);
         let errors: Vec<f64> = errors.map(|error| if error > 0.0 { -error } else { 0.0 }).collect();
-        let kept = self.kept(prepared);
+        let squares = CentredTargets::new(prepared.stats).square;
+        let scored = |k: &usize| !self.skip_constant || squares[*k] > 0.0;
+        let kept: Vec<usize> = (0..squares.len()).filter(scored).collect();
         if kept.is_empty() {
             return Err(Error::NothingVaries);
         }
@@ -117,23 +119,13 @@ impl LinMse {
             ("saturated", Detail::Flag(fits.saturated)),
             ("rounding", Detail::Number(rounding)),
         ];
-        if let Some(rank) = fits.rank {
-            details.push(("rank", Detail::Count(rank)));
-        }
+        details.extend(fits.rank.map(|rank| ("rank", Detail::Count(rank))));
         if kept.len() < errors.len() {
-            let n_targets = errors.len() - kept.len();
-            warnings
-                .push(format!("{n_targets} target(s) are the same in all rows and were left out"));
+            warnings.push(super::left_out(errors.len() - kept.len()));
             details.push(("kept", Detail::Counts(kept)));
         }
         let digits = Digits::of(prepared, rounding, value);
         warnings.extend(digits.warning());
         Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
-    }
-
-    /// The numbers of the targets to score.
-    fn kept(self, prepared: &Prepared<'_>) -> Vec<usize> {
-        let squares = CentredTargets::new(prepared.stats).square;
-        (0..squares.len()).filter(|k| !self.skip_constant || squares[*k] > 0.0).collect()
     }
 }

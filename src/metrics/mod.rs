@@ -60,8 +60,16 @@ pub static METRICS: &[Metric] = &[
     ncti::METRIC,
 ];
 
-/// The warning of metrics of class separation for constant features.
+/// The warning of metrics that are 0 for constant features.
 const FLAT: &str = "every feature is the same in all rows: the score is 0";
+/// The warning for labels of a single class.
+const SINGLE_CLASS: &str = "labels hold a single class: the score is defined, but says nothing \
+                            about separating classes";
+
+/// The warning for targets that were left out because they do not vary.
+fn left_out(n_targets: usize) -> String {
+    format!("{n_targets} target(s) are the same in all rows and were left out")
+}
 
 /// Computes several metrics, which share their decompositions; each has its own result or error.
 #[must_use]

@@ -1,4 +1,4 @@
-//! NCE: minus the entropy that is left of the labels when the source model's classes are known.
+//! NCE: the negative conditional entropy of the labels given the source model's classes.
 //!
 //! For source classes `z_i` and labels `y_i`, i = 1..N, with n(y, z) the rows of both and n(z) those
 //! of z:
@@ -22,7 +22,6 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "nce",
     title: "NCE",
@@ -31,14 +30,10 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "N log N",
     source: "Tran et al., ICCV 2019",
-    compute,
+    compute: score,
 };
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (normalize, with_influence) =
         options.read(|given| Ok((Normalize::read(given)?, given.flag("influence")?)))?;
     let classes = Classes::new(inputs)?;

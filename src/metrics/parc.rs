@@ -1,4 +1,4 @@
-//! PARC: how well distances between rows of features order distances between their labels.
+//! PARC: Spearman's rank correlation of distances between features with distances between labels.
 //!
 //! On n rows drawn without repetition, X (n, D) their centred features with thin SVD X = U S Vᵀ,
 //! and r = min(components, rank X):
@@ -31,7 +31,6 @@ use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "parc",
     title: "PARC",
@@ -40,35 +39,15 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "n^2 D for n = min(N, 500) rows",
     source: "Bolya et al., NeurIPS 2021",
-    compute,
+    compute: score,
 };
 
-/// The options.
-struct Parc {
-    /// The most principal components.
-    n_components: usize,
-    /// The most rows that are compared; all pairs of them are.
-    max_samples: usize,
-    /// The seed of the draw of rows.
-    seed: u64,
-}
-
-impl Parc {
-    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
-        Ok(Self {
-            n_components: given.count("n_components", 2..)?.unwrap_or(32),
-            max_samples: given.count("max_samples", 3..)?.unwrap_or(500),
-            seed: given.count("seed", 0..)?.unwrap_or(0) as u64,
-        })
-    }
-}
-
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
-    let Parc { n_components, max_samples, seed } = options.read(Parc::read)?;
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
+    let (n_components, max_samples, seed) = options.read(|given| {
+        let n_components = given.count("n_components", 2..)?.unwrap_or(32);
+        let max_samples = given.count("max_samples", 3..)?.unwrap_or(500);
+        Ok((n_components, max_samples, given.count("seed", 0..)?.unwrap_or(0) as u64))
+    })?;
     let features = inputs.samples()?.features;
     let (codes, _) = inputs.labels()?;
     let rows = drawn(codes.len(), max_samples, seed);
@@ -88,11 +67,7 @@ fn compute(
         vec![format!("{flat} row(s) do not vary across components and correlate with none")]
     };
     let details = vec![("n_components", Detail::Number(r as f64)), ("rows", Detail::Counts(rows))];
-    Ok(Outcome { value, per_target: Vec::new(), details, warnings, exact: true })
-}
-
-fn failed(problem: String) -> Error {
-    Error::Metric { metric: "parc", problem }
+    Ok(Outcome { details, warnings, ..Outcome::new(value, Vec::new()) })
 }
 
 /// `count` of 0..n without repetition, ascending: the head of a Fisher–Yates shuffle by `SplitMix64`
@@ -117,7 +92,7 @@ fn drawn(n: usize, count: usize, seed: u64) -> Vec<usize> {
     order
 }
 
-/// Refuses labels whose pairs are all alike.
+/// Refuses labels of which all pairs agree, or none.
 fn check_pairs(codes: &[u32]) -> Result<()> {
     let n = codes.len();
     let mut sorted = codes.to_vec();
@@ -130,11 +105,11 @@ fn check_pairs(codes: &[u32]) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    Err(failed(problem))
+    Err(Error::metric("parc", problem))
 }
 
-/// Principal components of the rows (n, r), each row centred and of length 1, and how many rows do
-/// not vary and are zero instead.
+/// Principal components of the rows (n, r), each row centred and of length 1, and the number of rows
+/// that are zero because they do not vary.
 fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array2<f64>, usize)> {
     const FLAT: f64 = 1e-12; // of a row's length; components have length 1 over all rows
     let (n, n_cols) = (rows.len(), features.n_cols());
@@ -156,10 +131,13 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
     let tolerance = n.max(n_cols) as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);
     let r = s.iter().take_while(|s| **s > tolerance).count().min(most);
     if r < 2 {
-        return Err(failed(format!(
-            "the features vary along {r} direction(s) of {n_cols} (n_components is {most}); \
+        return Err(Error::metric(
+            "parc",
+            format!(
+                "the features vary along {r} direction(s) of {n_cols} (n_components is {most}); \
              correlations between rows need two"
-        )));
+            ),
+        ));
     }
     let mut z = u.slice(s![.., ..r]).as_standard_layout().into_owned();
     for (mut column, loadings) in z.columns_mut().into_iter().zip(vt.rows()) {
@@ -211,7 +189,8 @@ fn spearman(correlations: &[f64], codes: &[u32]) -> Result<f64> {
     }
     let spread = dot(&own, &own) * dot(&labels, &labels);
     if spread == 0.0 {
-        return Err(failed("all pairs of rows correlate equally, so there is no order".into()));
+        let problem = "all pairs of rows correlate equally, so there is no order";
+        return Err(Error::metric("parc", problem));
     }
     Ok(dot(&own, &labels) / spread.sqrt())
 }

@@ -1,4 +1,4 @@
-//! SFDA: a linear discriminant, fitted again after its unsure rows were made harder.
+//! SFDA: linear discriminant analysis, fitted again after unsure rows were mixed with other classes.
 //!
 //! 1. Fit a linear discriminant (`discriminant/`) at the shrinkage a = max(exp(−5 σ), 1e-10), σ the
 //!    spread of the covariance within classes by three double steps of the power method.
@@ -12,8 +12,8 @@
 //! and 4.2 (`ConfMix`, the score). Steps, floor and shrinkage of the second fit as in the authors' code.
 //!
 //! Departures: none where the code returns a number, up to rounding (it does not centre); W = 0 is
-//! the limit, with a warning, where the code has 0/0. σ is read from the features' largest
-//! eigenvalue where the power method has nowhere to start.
+//! the limit, with a warning, where the code has 0/0. Where the start of the power method is rounding, σ
+//! is the largest eigenvalue of the covariance within classes.
 //!
 //! Not invariant to scale: features in large units have a → 1e-10, and are all told apart at N ≤ D.
 
@@ -26,7 +26,6 @@ use super::discriminant::Problem;
 use super::lda::outcome;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "sfda",
     title: "SFDA",
@@ -35,14 +34,10 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "2 N D min(N, D) + 2 N C min(N, D)",
     source: "Shao et al., ECCV 2022",
-    compute,
+    compute: score,
 };
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     options.none()?;
     let mut problem = Problem::new("sfda", inputs, context)?;
     let shrinkage = problem.adaptive_shrinkage()?;

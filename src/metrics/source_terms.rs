@@ -81,12 +81,9 @@ impl Classes {
         };
         let entropy = weighted(&self.counts.iter().map(surprise).collect::<Vec<f64>>());
         if normalize == Normalize::Ratio && self.counts.len() == 1 {
-            return Err(Error::Metric {
-                metric,
-                problem: "normalize=\"entropy_ratio\" divides by the entropy of the labels, which \
-                          is 0: they hold a single class"
-                    .into(),
-            });
+            let problem = "normalize=\"entropy_ratio\" divides by the entropy of the labels, which \
+                           is 0: they hold a single class";
+            return Err(Error::metric(metric, problem));
         }
         let part = |(sum, count): (&f64, &usize)| {
             let mean = sum / *count as f64;
@@ -99,11 +96,7 @@ impl Classes {
         let per_target: Vec<f64> = sums.iter().zip(&self.counts).map(part).collect();
         let mut warnings = Vec::new();
         if self.counts.len() == 1 {
-            warnings.push(
-                "labels hold a single class: the score is defined, but says nothing about \
-                 separating classes"
-                    .into(),
-            );
+            warnings.push(super::SINGLE_CLASS.into());
         }
         if n_source == 1 {
             warnings.push(
@@ -112,15 +105,10 @@ impl Classes {
                     .into(),
             );
         }
-        Ok(Outcome {
-            value: weighted(&per_target),
-            per_target,
-            details: vec![
-                ("label_entropy", Detail::Number(entropy)),
-                ("n_source_classes", Detail::Number(n_source as f64)),
-            ],
-            warnings,
-            exact: true,
-        })
+        let details = vec![
+            ("label_entropy", Detail::Number(entropy)),
+            ("n_source_classes", Detail::Number(n_source as f64)),
+        ];
+        Ok(Outcome { details, warnings, ..Outcome::new(weighted(&per_target), per_target) })
     }
 }

@@ -1,4 +1,4 @@
-//! The statistics of a block with every class on its own.
+//! The statistics of a block, with separate statistics of every class.
 //!
 //! A class with more rows than features has a scatter of its own, and the scatter of all rows is the
 //! sum of those and of the remaining rows together: no product is computed twice.
@@ -13,7 +13,7 @@ use super::pass::{self, Pass};
 use super::response::Labels;
 use super::{Held, Precision, Second, Stats};
 
-/// As [`pass::block_stats`], with every class on its own.
+/// As [`pass::block_stats`], with separate statistics of every class.
 pub(super) fn block_stats(
     block: &Block<'_>,
     rows: &[usize],

@@ -27,7 +27,7 @@ impl Writer<'_> {
     }
 }
 
-/// Takes numbers from the front of what is left.
+/// Reads numbers from the front of the remaining bytes.
 pub(super) struct Reader<'a>(&'a [u8]);
 
 pub(super) fn refused<T>(problem: String) -> Result<T> {

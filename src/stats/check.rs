@@ -1,22 +1,22 @@
-//! Whether statistics that came from elsewhere can be those of any rows at all.
+//! Consistency checks of statistics that were read from a file or given as moments.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::lapack::Cholesky;
-use crate::linalg::memory::zeros;
+use crate::linalg::lapack::{Cholesky, scale_to_unit_diagonal};
+use crate::linalg::memory::copied;
 
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
 
-/// By how much sums may contradict each other, relative to the sizes of their columns: what float32
-/// makes of thousands of rows, each rounded by 6e-8 of the sum so far. It tells mistakes, not digits.
+/// The tolerated contradiction of sums, relative to the sizes of their columns. Sums in float32 over
+/// thousands of rows stay below it: each row rounds by 6e-8 of the sum so far.
 pub(super) const TOLERANCE: f64 = 1e-3;
 
 impl Stats {
-    /// What contradicts itself in counts, or in sums by the inequality of Cauchy and Schwarz; every
-    /// length is known to be right and every number to be finite.
+    /// The first contradiction between counts, or between sums by the Cauchy–Schwarz inequality.
+    /// Lengths must be right and numbers finite.
     pub(super) fn inconsistency(&self) -> Option<String> {
         if self.is_empty() {
             return None;
@@ -52,7 +52,7 @@ impl Stats {
         }
     }
 
-    /// What moving shifts may have left of a square, at most.
+    /// The largest rounding error that moving the shift may have left in a square.
     fn noise(&self) -> f64 {
         let relative = if self.precision == Precision::Single { 1e-4 } else { 1e-9 };
         relative * self.n_samples as f64 * self.largest * self.largest
@@ -103,19 +103,13 @@ impl Stats {
         None
     }
 
-    /// Whether the scatter has a direction of less than no variance, beyond rounding; D³/3.
+    /// Whether the scatter is indefinite beyond rounding; D³/3.
     pub(super) fn is_indefinite(&self) -> Result<bool> {
         let Second::Scatter(scatter) = &self.second else { return Ok(false) };
         let d = self.n_features;
-        let scale: Vec<f64> = scatter.iter().step_by(d + 1).map(|s| s.max(0.0).sqrt()).collect();
-        let mut unit = zeros(d * d, "a copy of the scatter")?;
-        for (i, (out, row)) in unit.chunks_exact_mut(d).zip(scatter.chunks_exact(d)).enumerate() {
-            for j in i..d {
-                let scales = scale[i] * scale[j];
-                out[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
-            }
-            out[i] = 1.0 + TOLERANCE;
-        }
+        let mut unit = copied(scatter, "a copy of the scatter")?;
+        scale_to_unit_diagonal(&mut unit, d);
+        unit.iter_mut().step_by(d + 1).for_each(|entry| *entry = 1.0 + TOLERANCE);
         Ok(Cholesky::new(unit, d)?.is_none())
     }
 
@@ -179,7 +173,7 @@ impl Stats {
             return Some("there is no column of targets".into());
         }
         let within = |square: f64, bound: f64| square <= bound * (1.0 + TOLERANCE);
-        // What moving shifts may have left of a column that is constant.
+        // The rounding error that moving the shift may have left in a constant column.
         let noise = |k: usize| 1e-9 * n * (1.0 + targets.shift[k] * targets.shift[k]);
         for (k, (square, sum)) in targets.square.iter().zip(&targets.sum).enumerate() {
             if *square < -noise(k) || !within(sum * sum, n * (square + noise(k))) {

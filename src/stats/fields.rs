@@ -98,7 +98,7 @@ pub(super) fn read(from: &mut Reader<'_>) -> Result<Stats> {
     Ok(stats)
 }
 
-/// One class's or the whole.
+/// Reads the statistics of one class, or of all rows.
 fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
     let precision = match from.byte("the precision", 2)? {
         0 => Precision::Double,

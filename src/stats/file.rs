@@ -1,9 +1,9 @@
-//! Statistics as bytes, and back: what a state file holds.
+//! Serialisation of statistics: the format of a state file.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 8 | the mark, which transfers that change line ends or drop high bits break |
-//! | 4 | the version of what follows |
+//! | 4 | the version of the format |
 //! | 8 | the length of all of it |
 //! | 8 + … | the caller's notes, UTF-8, after their length |
 //! | … | the statistics (`fields.rs`) |
@@ -18,10 +18,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::memory::reserved;
 
-use super::bytes::{Reader, Writer};
+use super::bytes::{Reader, Writer, refused};
 use super::{Stats, fields};
 
 const MARK: [u8; 8] = *b"\x89TXS\r\n\x1a\n";
@@ -34,7 +34,7 @@ impl Stats {
     /// The statistics as bytes, with notes that [`Stats::from_bytes`] gives back.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`crate::error::Error::OutOfMemory`].
     pub fn to_bytes(&self, notes: &str) -> Result<Vec<u8>> {
         let room = self.n_bytes() + notes.len() + 4096;
         let mut bytes = reserved::<u8>(room, "the statistics as bytes")?;
@@ -51,10 +51,10 @@ impl Stats {
         Ok(bytes)
     }
 
-    /// The statistics of these bytes, to the bit, and the notes.
+    /// The statistics of these bytes, bit for bit, and the notes.
     ///
     /// # Errors
-    /// [`Error::StateFile`] if they are cut short, altered, of a newer version, or something else.
+    /// [`crate::error::Error::StateFile`] if they are cut short, altered, of a newer version, or something else.
     pub fn from_bytes(bytes: &[u8]) -> Result<(Self, String)> {
         let mut reader = Reader::new(unsealed(bytes)?);
         let notes = reader.text("the notes")?;
@@ -63,10 +63,10 @@ impl Stats {
         Ok((stats, notes))
     }
 
-    /// The SHA-256 of the statistics: equal for equal statistics alone, whoever made them.
+    /// The SHA-256 of the statistics, without notes: equal if, and only if, the statistics are.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`crate::error::Error::OutOfMemory`].
     pub fn digest(&self) -> Result<[u8; SEAL]> {
         let mut bytes = reserved::<u8>(self.n_bytes() + 4096, "the statistics as bytes")?;
         fields::write(self, &mut Writer(&mut bytes));
@@ -74,37 +74,36 @@ impl Stats {
     }
 }
 
-/// What lies between the head and the seal of a complete file.
+/// The content between the head and the seal of a complete file.
 fn unsealed(bytes: &[u8]) -> Result<&[u8]> {
-    let refuse = |problem: String| Err(Error::StateFile { problem });
     let n = bytes.len();
     if n == 0 {
-        return refuse("it is empty".into());
+        return refused("it is empty".into());
     }
     if bytes[..n.min(MARK.len())] != MARK[..n.min(MARK.len())] {
-        return refuse("it does not begin as one; Stats.save writes them".into());
+        return refused("it does not begin as one; Stats.save writes them".into());
     }
     let Some((head, rest)) = bytes.split_at_checked(HEAD) else {
-        return refuse(format!("it is cut short after {n} bytes, within its head"));
+        return refused(format!("it is cut short after {n} bytes, within its head"));
     };
     let mut head = Reader::new(&head[MARK.len()..]);
     let (version, length) = (head.u32("the version")?, head.u64("the length")?);
     if version != VERSION {
-        return refuse(format!(
+        return refused(format!(
             "it is of version {version}, and this release reads version {VERSION}; use the release \
              that wrote it, or a newer one"
         ));
     }
     if (n as u64) < length {
-        return refuse(format!("it is cut short: {n} of {length} bytes are there"));
+        return refused(format!("it is cut short: {n} of {length} bytes are there"));
     }
     let content = rest.len().checked_sub(SEAL);
     let (Some(content), true) = (content, n as u64 == length) else {
-        return refuse(format!("it has {n} bytes where {length} are announced; it was altered"));
+        return refused(format!("it has {n} bytes where {length} are announced; it was altered"));
     };
     let (sealed, seal) = bytes.split_at(HEAD + content);
     if Sha256::digest(sealed).as_slice() != seal {
-        return refuse("its checksum does not match; it was altered since it was written".into());
+        return refused("its checksum does not match; it was altered since it was written".into());
     }
     Ok(&sealed[HEAD..])
 }

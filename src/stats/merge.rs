@@ -17,7 +17,7 @@ use super::pass::Pass;
 use super::{Held, Second, Stats, as_rows};
 
 impl Stats {
-    /// Adds the statistics of other rows. On an error the statistics are what they were.
+    /// Adds the statistics of other rows. On an error the statistics are unchanged.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],
@@ -42,7 +42,7 @@ impl Stats {
         self.absorb(other, &context.uninterrupted())
     }
 
-    /// That both hold the same kinds of things; `other` holds some.
+    /// Checks that both hold the same kinds of statistics; `other` is not empty.
     fn check_alike(&self, other: &Self) -> Result<()> {
         self.check_columns(other.n_features)?;
         self.held.check_same_kind(&other.held)?;
@@ -52,8 +52,8 @@ impl Stats {
         Ok(())
     }
 
-    /// Brings both to the same form, held differently but the same statistics. All that can fail,
-    /// or be interrupted, is here.
+    /// Brings both to the same form, rows or scatter, without changing the statistics. All steps that
+    /// can fail or be interrupted are here.
     fn prepare(&mut self, other: &mut Self, context: &Context<'_>) -> Result<()> {
         let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
         if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
@@ -114,8 +114,8 @@ impl Stats {
         let rows: Vec<usize> = (0..weights.len()).collect();
         let zero = vec![0.0; self.n_features];
         let features = as_rows(values, self.n_features);
-        let pass =
-            Pass { features: &features, rows: &rows, shift: &zero, weights, held: &self.held };
+        let (features, rows, held) = (&features, &*rows, &self.held);
+        let pass = Pass { features, rows, shift: &zero, weights, held };
         let sums = pass.scatter(self.precision, context)?;
         self.second = Second::Scatter(sums.scatter);
         self.fourth = sums.fourth;
@@ -166,7 +166,7 @@ impl Held {
         }
     }
 
-    /// Replaces what is held by row by sums: class sums, or products with the targets.
+    /// Replaces responses held by row by sums: class sums, or products with the targets.
     pub(super) fn hold_sums(&mut self, cross: Vec<f64>) {
         match self {
             Self::Nothing => {}

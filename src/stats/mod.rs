@@ -1,4 +1,4 @@
-//! Mergeable statistics of a feature matrix and what it is scored against.
+//! Mergeable sufficient statistics of a feature matrix and its labels or targets.
 //!
 //! For rows x (D,) with weights w, about a stored shift s (D,):
 //!
@@ -35,13 +35,14 @@ use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
-use crate::linalg::memory::reserved;
+use crate::linalg::blas::{axpy, scale};
+use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
 pub use moments::{Moments, Responses};
 pub(crate) use response::Held;
 
-/// Numbers held beside the features of the rows that are gone through at a time: 2 MB.
+/// Numbers held beside the features in one run over the rows: 2 MB.
 const RUN: usize = 1 << 18;
 
 /// Precision of the products of features, once there are more samples than features.
@@ -63,12 +64,12 @@ pub struct Stats {
     pub(crate) n_samples: u64,
     pub(crate) shift: Vec<f64>,
     pub(crate) sum: Vec<f64>,
-    /// The largest |x − s|, to refuse squares outside float64's range.
+    /// The largest |x − s|; squares outside the range of float64 are refused.
     pub(crate) largest: f64,
     pub(crate) second: Second,
     pub(crate) fourth: fourth::Fourth,
     pub(crate) held: Held,
-    /// Every class on its own, in order of appearance, where that was asked for.
+    /// The statistics of every class, in order of appearance, where that was asked for.
     by_class: Option<Vec<(Label, Self)>>,
 }
 
@@ -99,7 +100,7 @@ impl Stats {
         }
     }
 
-    /// The same accumulator, which also keeps every class on its own: up to C·D² numbers more.
+    /// The same accumulator, which also keeps the statistics of every class: up to C·D² numbers more.
     #[must_use]
     pub fn with_class_scatters(mut self) -> Self {
         self.by_class = Some(Vec::new());
@@ -199,6 +200,12 @@ impl Stats {
         Some(labels.sorted().into_iter().map(named).collect())
     }
 
+    /// The counts of the classes that occur, sorted by class; `None` without labels.
+    pub(crate) fn class_counts(&self) -> Option<Vec<f64>> {
+        let Held::Labels(labels) = &self.held else { return None };
+        Some(labels.sorted_counts())
+    }
+
     /// Columns of the targets, or the number of classes that occur.
     #[must_use]
     pub fn n_targets(&self) -> usize {
@@ -263,6 +270,16 @@ impl Stats {
 pub(crate) fn as_rows(values: &[f64], n_cols: usize) -> ArrayView2<'_, f64> {
     ArrayView2::from_shape((values.len() / n_cols.max(1), n_cols), values)
         .expect("only whole rows are stored")
+}
+
+/// Rows (N, D) about their mean, which is at `offset` (D,), times the roots of their weights.
+pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> Result<Vec<f64>> {
+    let mut rows = copied(values, "the centred rows")?;
+    for (row, weight) in rows.chunks_exact_mut(offset.len()).zip(weights) {
+        axpy(-1.0, offset, row);
+        scale(weight.sqrt(), row);
+    }
+    Ok(rows)
 }
 
 /// The mean of up to 128 rows spread over a block, as the first row plus the mean difference

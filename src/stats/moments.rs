@@ -1,9 +1,9 @@
-//! Statistics as plain moments, for those who accumulate them elsewhere: on other devices, in
-//! other processes, in other libraries.
+//! Statistics as plain moments, for sums that are accumulated on other devices, in other processes or
+//! by other libraries.
 
 use crate::error::{Error, Result};
 use crate::input::Label;
-use crate::linalg::lapack::MAX_ORDER;
+use crate::linalg::lapack::check_order;
 use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
@@ -29,11 +29,11 @@ pub struct Moments {
     pub cubic: Vec<f64>,
     /// Σ w ‖x − s‖⁴.
     pub quartic: f64,
-    /// No |x − s| is larger.
+    /// The largest |x − s|.
     pub largest: f64,
-    /// What the rows are scored against.
+    /// The moments of the labels or targets.
     pub responses: Responses,
-    /// The moments of each class, where they are wanted.
+    /// The moments of each class, if class scatters are held.
     pub by_class: Option<Vec<(Label, Moments)>>,
 }
 
@@ -45,7 +45,7 @@ pub enum Responses {
     Nothing,
     /// Classes, sorted when they come from [`Stats`].
     Labels {
-        /// Which.
+        /// The classes, distinct.
         classes: Vec<Label>,
         /// Σ w by class, (C,).
         counts: Vec<u64>,
@@ -164,24 +164,21 @@ impl Stats {
             return refused(problem);
         }
         if stats.is_indefinite()? {
-            return refused(
-                "scatter has a direction in which squares add up to less than 0".into(),
-            );
+            let problem = "scatter has a direction in which squares add up to less than 0";
+            return refused(problem.into());
         }
         Ok(stats)
     }
 }
 
 impl Moments {
-    /// Lengths, finite numbers and symmetry.
+    /// Checks lengths, finiteness and symmetry.
     fn check(&self) -> Result<()> {
         let d = self.shift.len();
         if d == 0 {
             return Err(Error::Empty { name: "shift", axis: "features" });
         }
-        if d > MAX_ORDER {
-            return Err(Error::TooLarge { order: d, limit: MAX_ORDER });
-        }
+        check_order(d)?;
         numbers("shift", &self.shift, d)?;
         numbers("sum", &self.sum, d)?;
         numbers("scatter", &self.scatter, d * d)?;
@@ -226,7 +223,7 @@ fn same(name: &'static str, actual: usize, expected: usize) -> Result<()> {
     Err(Error::Shape { name, axis: "numbers", actual, expected })
 }
 
-/// As many as there must be, and finite.
+/// Checks that there are `expected` values, all finite.
 fn numbers(name: &'static str, values: &[f64], expected: usize) -> Result<()> {
     same(name, values.len(), expected)?;
     match values.iter().position(|value| !value.is_finite()) {

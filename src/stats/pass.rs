@@ -7,14 +7,14 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, gram_single, scale, transposed_product_add};
-use crate::linalg::lapack::MAX_ORDER;
-use crate::linalg::memory::zeros;
-use crate::threads::{Context, PartialSum};
+use crate::linalg::lapack::check_order;
+use crate::linalg::memory::{copied, zeros};
+use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
 use super::{Held, Precision, Second, Stats};
 
-/// Its square, times any N, stays below 1e308.
+/// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
 /// Numbers of a panel: 8 MB of float64, so that it is converted once and read from cache.
 const PANEL: usize = 1 << 20;
@@ -58,7 +58,7 @@ pub(super) fn block_stats(
     })
 }
 
-/// Rows to go through, and what each is shifted and weighted by.
+/// The rows of a pass, with their shift, weights and responses.
 pub(super) struct Pass<'a> {
     pub(super) features: &'a dyn Rows,
     pub(super) rows: &'a [usize],
@@ -78,12 +78,21 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Those of statistics that hold this scatter, without responses.
+    /// The sums of statistics that hold this scatter, without responses.
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
-        let mut copy = zeros(scatter.len(), "a scatter matrix")?;
-        copy.copy_from_slice(scatter);
+        let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
-        Ok(Self { scatter: copy, cross: Vec::new(), sum, fourth, largest: stats.largest })
+        Ok(Self { scatter, cross: Vec::new(), sum, fourth, largest: stats.largest })
+    }
+
+    fn new(n_cols: usize, n_responses: usize) -> Result<Self> {
+        Ok(Self {
+            scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
+            cross: zeros(n_cols * n_responses, "sums by class or target")?,
+            sum: vec![0.0; n_cols],
+            fourth: Fourth::new(n_cols),
+            largest: 0.0,
+        })
     }
 }
 
@@ -123,9 +132,7 @@ impl Pass<'_> {
     /// The scatter of all rows.
     pub(super) fn scatter(&self, precision: Precision, context: &Context<'_>) -> Result<Sums> {
         let n_cols = self.shift.len();
-        if n_cols > MAX_ORDER {
-            return Err(Error::TooLarge { order: n_cols, limit: MAX_ORDER });
-        }
+        check_order(n_cols)?;
         let chunks = chunks(self.rows.len(), n_cols);
         context.sum(
             chunks.len(),
@@ -199,18 +206,6 @@ fn largest(values: &[f64]) -> f64 {
     lanes.iter().fold(rest, |a, b| a.max(*b))
 }
 
-impl Sums {
-    fn new(n_cols: usize, n_responses: usize) -> Result<Self> {
-        Ok(Self {
-            scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
-            cross: zeros(n_cols * n_responses, "sums by class or target")?,
-            sum: vec![0.0; n_cols],
-            fourth: Fourth::new(n_cols),
-            largest: 0.0,
-        })
-    }
-}
-
 impl PartialSum for Sums {
     fn reset(&mut self) {
         self.scatter.fill(0.0);
@@ -278,5 +273,5 @@ fn chunks(n_rows: usize, n_cols: usize) -> Vec<std::ops::Range<usize>> {
         (2 * n_rows.div_ceil(2 * ROWS)).clamp(2, 64).min(n_rows.div_ceil(64))
     };
     let size = n_rows.div_ceil(count);
-    (0..n_rows).step_by(size.max(1)).map(|start| start..n_rows.min(start + size)).collect()
+    threads::chunks(n_rows, size)
 }

@@ -1,5 +1,5 @@
-//! What the features are scored against, as statistics: classes with their counts and sums, or
-//! targets with their moments. Held per row while the rows are, in sums once the scatter is.
+//! The statistics of the responses: classes with their counts and sums, or targets with their
+//! moments. Held by row while rows are held, as sums once the scatter is.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,12 +57,8 @@ impl Held {
             (Response::Targets(targets), Self::Targets(earlier)) => {
                 let (actual, expected) = (targets.ncols(), earlier.shift.len());
                 if actual != expected {
-                    return Err(Error::Shape {
-                        name: "targets",
-                        axis: "columns",
-                        actual,
-                        expected,
-                    });
+                    let (name, axis) = ("targets", "columns");
+                    return Err(Error::Shape { name, axis, actual, expected });
                 }
                 let shift = earlier.shift.clone();
                 Ok(Self::Targets(Targets::of_rows(targets, shift, rows, block)?))
@@ -106,12 +102,8 @@ impl Labels {
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        let mut labels = Self {
-            classes: vec![],
-            counts: vec![],
-            codes: Vec::with_capacity(rows.len()),
-            sums: vec![],
-        };
+        let codes = Vec::with_capacity(rows.len());
+        let mut labels = Self { classes: vec![], counts: vec![], codes, sums: vec![] };
         let mut seen: HashMap<i64, u32> = HashMap::new();
         let mut last = None; // labels often come in runs
         for row in rows {
@@ -144,12 +136,17 @@ impl Labels {
         order
     }
 
+    /// The counts of the classes, sorted by class.
+    pub(crate) fn sorted_counts(&self) -> Vec<f64> {
+        self.sorted().into_iter().map(|c| self.counts[c] as f64).collect()
+    }
+
     pub(super) fn check_same_kind(&self, other: &Self) -> Result<()> {
         let named = |classes: &[Label]| matches!(classes.first(), Some(Label::Text(_)));
         if named(&self.classes) == named(&other.classes) { Ok(()) } else { Err(Error::MixedLabels) }
     }
 
-    /// Gives `self` every class of `other`, and returns where each of those now is.
+    /// Adds the classes of `other`, and returns the place of each.
     pub(super) fn unite(&mut self, other: &Self, n_features: usize) -> Vec<u32> {
         let mut places: HashMap<Label, u32> = self.classes.iter().cloned().zip(0..).collect();
         let mut map = Vec::with_capacity(other.classes.len());
@@ -211,11 +208,8 @@ impl Targets {
 fn class_of(id: i64, names: Option<&[Arc<str>]>, row: usize) -> Result<Label> {
     let Some(names) = names else { return Ok(Label::Int(id)) };
     let name = usize::try_from(id).ok().and_then(|id| names.get(id));
-    name.map(|name| Label::Text(name.clone())).ok_or(Error::UnknownLabel {
-        row,
-        id,
-        n_names: names.len(),
-    })
+    let unknown = Error::UnknownLabel { row, id, n_names: names.len() };
+    name.map(|name| Label::Text(name.clone())).ok_or(unknown)
 }
 
 /// The column means as first value plus mean difference from it, exact for a constant column.
@@ -229,11 +223,8 @@ fn first_and_mean_difference(targets: ArrayView2<'_, f64>, rows: &[usize]) -> Re
         }
         let bad = rows.iter().find(|row| !targets[[**row, column]].is_finite());
         let Some(row) = bad else {
-            return Err(Error::OutOfRange {
-                name: "targets",
-                largest: first.abs(),
-                problem: "overflow",
-            });
+            let (largest, problem) = (first.abs(), "overflow");
+            return Err(Error::OutOfRange { name: "targets", largest, problem });
         };
         Err(Error::NotFinite { name: "targets", row: *row, column, value: targets[[*row, column]] })
     };

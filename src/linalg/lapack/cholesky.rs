@@ -1,12 +1,12 @@
-//! Cholesky factors, plain and with complete pivoting.
+//! Cholesky factorisations, plain and with complete pivoting.
 #![allow(unsafe_code)]
 
-use std::ffi::c_char;
+use std::ffi::CStr;
 
 use crate::error::{Error, Result};
 
 use super::super::memory::zeros;
-use super::{MAX_ORDER, checked, int};
+use super::{check_order, checked, int};
 
 /// Replaces every vector b (one after the other in `vectors`) by A⁻¹b for a positive definite A whose
 /// row-major upper triangle is given (`?posv`); `false`, with nothing solved, where A is not.
@@ -16,9 +16,7 @@ pub(crate) fn solve_positive(
     vectors: &mut [f64],
 ) -> Result<bool> {
     assert!(matrix.len() == order * order && vectors.len().is_multiple_of(order.max(1)));
-    if order > MAX_ORDER {
-        return Err(Error::TooLarge { order, limit: MAX_ORDER });
-    }
+    check_order(order)?;
     if vectors.is_empty() {
         return Ok(true);
     }
@@ -55,9 +53,7 @@ impl Cholesky {
     /// positive.
     pub(crate) fn new(mut matrix: Vec<f64>, order: usize) -> Result<Option<Self>> {
         assert_eq!(matrix.len(), order * order);
-        if order > MAX_ORDER {
-            return Err(Error::TooLarge { order, limit: MAX_ORDER });
-        }
+        check_order(order)?;
         let (n, mut info) = (int(order), 0);
         // SAFETY: matrix is order × order; a row-major upper triangle is a column-major lower one.
         unsafe {
@@ -84,26 +80,7 @@ impl Cholesky {
     /// Replaces x (order,) by L⁻¹x.
     pub(crate) fn solve_lower(&self, x: &mut [f64]) -> Result<()> {
         assert_eq!(x.len(), self.order);
-        if self.order == 0 {
-            return Ok(());
-        }
-        let (n, mut info) = (int(self.order), 0);
-        // SAFETY: L is order × order and x holds order numbers, as asserted.
-        unsafe {
-            lapack_sys::dtrtrs_(
-                c"L".as_ptr(),
-                c"N".as_ptr(),
-                c"N".as_ptr(),
-                &raw const n,
-                &1,
-                self.lower.as_ptr(),
-                &raw const n,
-                x.as_mut_ptr(),
-                &raw const n,
-                &raw mut info,
-            );
-        }
-        checked("dtrtrs", info, self.order)
+        solve_triangular(c"N", &self.lower, (self.order, self.order), x)
     }
 }
 
@@ -120,9 +97,7 @@ impl PivotedCholesky {
     /// Factors the matrix whose row-major upper triangle is given, down to pivots of `tolerance`.
     pub(crate) fn new(mut matrix: Vec<f64>, order: usize, tolerance: f64) -> Result<Self> {
         assert_eq!(matrix.len(), order * order);
-        if order > MAX_ORDER {
-            return Err(Error::TooLarge { order, limit: MAX_ORDER });
-        }
+        check_order(order)?;
         let mut places = vec![0; order];
         let mut work = zeros::<f64>(2 * order, "the workspace of a factorisation")?;
         let (n, mut rank, mut info) = (int(order), 0, 0);
@@ -167,37 +142,56 @@ impl PivotedCholesky {
     /// Replaces every x (rank,) of `vectors`, one after the other, by L⁻¹x, with the leading rows
     /// and columns of L.
     pub(crate) fn solve_lower(&self, vectors: &mut [f64]) -> Result<()> {
-        self.solve(c"N".as_ptr(), vectors)
+        solve_triangular(c"N", &self.lower, (self.rank, self.places.len()), vectors)
     }
 
     /// The same with L⁻ᵀx.
     pub(crate) fn solve_upper(&self, vectors: &mut [f64]) -> Result<()> {
-        self.solve(c"T".as_ptr(), vectors)
+        solve_triangular(c"T", &self.lower, (self.rank, self.places.len()), vectors)
     }
+}
 
-    fn solve(&self, trans: *const c_char, vectors: &mut [f64]) -> Result<()> {
-        if self.rank == 0 || vectors.is_empty() {
-            assert!(vectors.is_empty());
-            return Ok(());
-        }
-        assert_eq!(vectors.len() % self.rank, 0);
-        let (columns, mut info) = (vectors.len() / self.rank, 0);
-        // SAFETY: L holds rank × rank leading numbers with leading dimension order; the vectors
-        // hold rank × columns, column-major.
-        unsafe {
-            lapack_sys::dtrtrs_(
-                c"L".as_ptr(),
-                trans,
-                c"N".as_ptr(),
-                &int(self.rank),
-                &int(columns),
-                self.lower.as_ptr(),
-                &int(self.places.len()),
-                vectors.as_mut_ptr(),
-                &int(self.rank),
-                &raw mut info,
-            );
-        }
-        checked("dtrtrs", info, self.rank)
+/// Replaces every x (rank,) of `vectors` by L⁻¹x ("N") or L⁻ᵀx ("T"), with the leading rows and
+/// columns of L (order, order), column-major (`?trtrs`).
+fn solve_triangular(
+    trans: &CStr,
+    lower: &[f64],
+    (rank, order): (usize, usize),
+    vectors: &mut [f64],
+) -> Result<()> {
+    if rank == 0 || vectors.is_empty() {
+        assert!(vectors.is_empty());
+        return Ok(());
     }
+    assert!(rank <= order && lower.len() == order * order && vectors.len().is_multiple_of(rank));
+    let mut info = 0;
+    // SAFETY: L is order × order, and the vectors hold rank × columns numbers, as asserted.
+    unsafe {
+        lapack_sys::dtrtrs_(
+            c"L".as_ptr(),
+            trans.as_ptr(),
+            c"N".as_ptr(),
+            &int(rank),
+            &int(vectors.len() / rank),
+            lower.as_ptr(),
+            &int(order),
+            vectors.as_mut_ptr(),
+            &int(rank),
+            &raw mut info,
+        );
+    }
+    checked("dtrtrs", info, rank)
+}
+
+/// Divides row and column j of a row-major upper triangle by the root eⱼ of its diagonal entry, and
+/// returns e (order,). Rows and columns of eⱼ = 0 become zero, their diagonal included.
+pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Vec<f64> {
+    let scale: Vec<f64> = matrix.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
+    for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
+        for j in i..order {
+            let scales = scale[i] * scale[j];
+            row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
+        }
+    }
+    scale
 }

@@ -1,7 +1,7 @@
 //! The LAPACK routines this crate calls, each behind a safe function with checked sizes.
 //!
 //! ndarray-linalg where its driver is the right one (thin SVD); `lapack-sys` where it is not: its
-//! `eigh` is `?syev`, five times slower than what the tridiagonal form needs.
+//! `eigh` is `?syev`, five times slower than the tridiagonal reduction alone.
 #![allow(unsafe_code)]
 
 mod cholesky;
@@ -10,15 +10,20 @@ mod tridiagonal;
 
 use crate::error::{Error, Result};
 
-pub(crate) use cholesky::{Cholesky, PivotedCholesky, solve_positive};
+pub(crate) use cholesky::{Cholesky, PivotedCholesky, scale_to_unit_diagonal, solve_positive};
 pub(crate) use orthogonal::{row_coordinates, thin_svd};
 pub(crate) use tridiagonal::TridiagonalForm;
 
-/// n² stays below 2³¹, which LAPACK counts in.
-pub(crate) const MAX_ORDER: usize = 46_300;
+/// n² stays below 2³¹, the range of LAPACK's 32-bit sizes.
+const MAX_ORDER: usize = 46_300;
 
 fn int(n: usize) -> i32 {
     i32::try_from(n).expect("matrix orders are checked against MAX_ORDER")
+}
+
+/// Refuse an order that LAPACK cannot address.
+pub(crate) fn check_order(order: usize) -> Result<()> {
+    if order <= MAX_ORDER { Ok(()) } else { Err(Error::TooLarge { order, limit: MAX_ORDER }) }
 }
 
 fn checked(routine: &'static str, info: i32, order: usize) -> Result<()> {

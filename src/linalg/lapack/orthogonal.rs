@@ -7,7 +7,7 @@ use ndarray_linalg::{JobSvd, SVDDC};
 use crate::error::{Error, Result};
 
 use super::super::memory::{reserved, zeros};
-use super::{MAX_ORDER, checked, int};
+use super::{check_order, checked, int};
 
 /// The thin SVD a = U diag(s) Vᵀ: U (m, k), s (k,) descending, Vᵀ (k, n), k = min(m, n).
 ///
@@ -25,7 +25,7 @@ pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Arra
     if a.nrows().max(a.ncols()) > i32::MAX.unsigned_abs() as usize {
         return Err(Error::Unaddressable { n_rows: a.nrows(), n_cols: a.ncols() });
     }
-    // What ndarray-linalg will allocate, and would abort for: U, Vᵀ and the workspace.
+    // ndarray-linalg aborts where it cannot allocate U, Vᵀ and the workspace, so try it first.
     let numbers = (a.nrows() + a.ncols()) * order + 5 * order * order;
     drop(reserved::<f64>(numbers, "a singular value decomposition")?);
     let failed = |info| Error::Lapack { routine: "dgesdd", info, order };
@@ -42,13 +42,11 @@ pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Arra
 pub(crate) fn row_coordinates(mut rows: Vec<f64>, n_cols: usize) -> Result<Vec<f64>> {
     let n_rows = rows.len() / n_cols.max(1);
     assert!(n_rows <= n_cols && rows.len() == n_rows * n_cols);
-    if n_rows > MAX_ORDER {
-        return Err(Error::TooLarge { order: n_rows, limit: MAX_ORDER });
-    }
+    check_order(n_rows)?;
     let lwork = 64 * n_rows.max(1);
     let mut work = zeros::<f64>(lwork, "the workspace of a factorisation")?;
     let mut tau = zeros::<f64>(n_rows, "the reflections of a factorisation")?;
-    // The columns are fewer than 2³¹, which every block of features is checked against.
+    // Every block of features was checked to have fewer than 2³¹ columns.
     let (m, n, mut info) = (int(n_cols), int(n_rows), 0);
     // SAFETY: row-major (n_rows, n_cols) is column-major (n_cols, n_rows) with leading dimension
     // n_cols; tau holds min(n_rows, n_cols) = n_rows numbers and the workspace lwork.

@@ -3,10 +3,10 @@
 
 use std::ffi::c_char;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 use super::super::memory::zeros;
-use super::{MAX_ORDER, checked, int};
+use super::{check_order, checked, int};
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix (`?sytrd`), with Q kept as reflectors.
 pub(crate) struct TridiagonalForm {
@@ -20,9 +20,7 @@ impl TridiagonalForm {
     /// Reduces the symmetric matrix of this order whose row-major upper triangle is given.
     pub(crate) fn reduce(mut matrix: Vec<f64>, order: usize) -> Result<Self> {
         assert_eq!(matrix.len(), order * order);
-        if order > MAX_ORDER {
-            return Err(Error::TooLarge { order, limit: MAX_ORDER });
-        }
+        check_order(order)?;
         let mut diagonal = vec![0.0; order];
         let mut off_diagonal = vec![0.0; order.saturating_sub(1).max(1)];
         let mut tau = off_diagonal.clone();
@@ -75,8 +73,9 @@ impl TridiagonalForm {
         let lwork = 64 * columns + 65 * 64;
         let mut work = zeros::<f64>(lwork, "the workspace of a basis change")?;
         let (n, m, mut info) = (int(order), int(columns), 0);
-        // SAFETY: reflectors and tau are what dsytrd returned for this order with uplo = L; vectors
-        // hold order × columns numbers, column-major; the workspace is at least columns × 64 + 65 × 64.
+        // SAFETY: reflectors and tau are those that dsytrd returned for this order with uplo = L;
+        // vectors hold order × columns numbers, column-major; the workspace is at least columns ×
+        // 64 + 65 × 64.
         unsafe {
             lapack_sys::dormtr_(
                 c"L".as_ptr(),
@@ -150,14 +149,15 @@ impl TridiagonalForm {
         Ok((values, descending))
     }
 
-    /// The largest sum of magnitudes of a row, which no eigenvalue exceeds.
+    /// The largest sum of magnitudes of a row, which no eigenvalue exceeds (Gershgorin).
     pub(crate) fn largest_row(&self) -> f64 {
         let off = |i: usize| self.off_diagonal.get(i).map_or(0.0, |off| off.abs());
         let row = |(i, d): (usize, &f64)| d.abs() + off(i) + if i > 0 { off(i - 1) } else { 0.0 };
         self.diagonal.iter().enumerate().map(row).fold(0.0, f64::max)
     }
 
-    /// How many eigenvalues are below a level: the negative pivots of T − level I (Sylvester).
+    /// The number of eigenvalues below a level, from its Sturm sequence: the negative pivots of
+    /// T − level I.
     pub(crate) fn count_below(&self, level: f64) -> usize {
         let (mut count, mut carried) = (0, 0.0);
         for (i, diagonal) in self.diagonal.iter().enumerate() {

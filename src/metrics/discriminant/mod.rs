@@ -1,4 +1,4 @@
-//! Gaussian classes of one covariance: what `lda` and `sfda` are made of.
+//! Linear discriminant analysis: Gaussian classes of one covariance, for `lda` and `sfda`.
 //!
 //! With class means δ_c about the overall mean, class sizes `n_c` of n rows, the scatter within
 //! classes W = Σ w (x − δ_c)(x − δ_c)ᵀ (D, D) and a shrinkage a in (0, 1]:
@@ -17,19 +17,21 @@ mod posterior;
 mod spread;
 mod table;
 
+use ndarray::Array2;
+
 use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, gram_add, scale};
 use crate::linalg::lapack::row_coordinates;
 use crate::linalg::memory::zeros;
 use crate::stats::{Held, Precision};
-use crate::threads::Context;
+use crate::threads::{Context, chunks};
 
 use super::Inputs;
-use super::centred::{CentredRows, chunks};
-use table::{Classes, Matrix, Table};
+use super::centred::CentredRows;
+use table::{Classes, Table};
 
-/// W as a difference keeps 13 digits of a column that varies within classes by this fraction.
+/// The fraction of variance within classes at which the difference W keeps 13 digits of a column.
 const CANCELS: f64 = 1e-3;
 
 /// Rows, classes, and the moments of the classes.
@@ -63,15 +65,15 @@ impl<'a> Problem<'a> {
         };
         let order = labels.sorted();
         if order.len() < 2 {
-            let problem = "the labels hold a single class; give at least two classes".into();
-            return Err(Error::Metric { metric, problem });
+            let problem = "the labels hold a single class; give at least two classes";
+            return Err(Error::metric(metric, problem));
         }
         if stats.n_samples < 3 {
             let (what, n_samples) = ("a linear discriminant", stats.n_samples);
             return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
         }
-        let counts: Vec<f64> = order.iter().map(|c| labels.counts[*c] as f64).collect();
-        let classes = Classes { codes, weights: rows.weights.clone(), counts };
+        let classes =
+            Classes { codes, weights: rows.weights.clone(), counts: labels.sorted_counts() };
         let n_features = stats.n_features;
         if stats.holds_rows() {
             return Self::of_few(metric, classes, &rows, context);
@@ -103,7 +105,7 @@ impl<'a> Problem<'a> {
         Ok(problem)
     }
 
-    /// In coordinates of the rows.
+    /// N ≤ D: in coordinates along a basis of the rows.
     fn of_few(
         metric: &'static str,
         classes: Classes,
@@ -121,7 +123,8 @@ impl<'a> Problem<'a> {
             values.chunks_exact(n_features).map(|row| row.iter().sum()).collect();
         context.check()?;
         let values = row_coordinates(values, n_features)?;
-        let table = Table { rows: Box::new(Matrix { values, n_cols: n_rows }), mix: None };
+        let values = Array2::from_shape_vec((n_rows, n_rows), values).map_err(|_| Error::NoData)?;
+        let table = Table { rows: Box::new(values), mix: None };
         let mut problem = Self {
             metric,
             classes,
@@ -149,7 +152,8 @@ impl<'a> Problem<'a> {
         Ok(problem)
     }
 
-    /// The same with every row moved: `stay` (N,) of it stays, the rest goes to its class's point.
+    /// The problem with every row x of class c replaced by stay x + (1 − stay) point_c, for `stay`
+    /// (N,) and `points` (C, r).
     pub(super) fn mixed(
         mut self,
         stay: Vec<f64>,

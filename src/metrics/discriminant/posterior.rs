@@ -1,18 +1,18 @@
-//! From the moments of the classes to the posterior of every row.
+//! Posterior probabilities of the classes for every row, from the moments of the classes.
 
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, product_into, scale};
 use crate::linalg::lapack::solve_positive;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{copied, zeros};
 use crate::threads::Context;
 
 use super::{Problem, diagonal};
 
-/// Squares below this fraction of the whole are rounding of differences.
+/// Sums of squares below this fraction of the total are rounding errors of differences.
 const NOTHING: f64 = 1e-24;
 
 impl Problem<'_> {
-    /// f(p(·|x), class of x) for every row.
+    /// f(p(·|x), class of x) for every row, and whether features do not vary within classes.
     pub(in crate::metrics) fn each(
         &mut self,
         shrinkage: f64,
@@ -35,12 +35,10 @@ impl Problem<'_> {
             self.sum_within(context)?;
             solved = self.solve(shrinkage, diagonal(&self.within, order).iter().sum())?;
         }
-        let solved = solved.ok_or_else(|| Error::Metric {
-            metric: self.metric,
-            problem: format!(
-                "the covariance within classes is singular in float64 at a shrinkage of \
-                 {shrinkage:e}; use more of it, or rescale the features"
-            ),
+        let solved = solved.ok_or_else(|| {
+            let problem = "the covariance within classes is singular in float64 at a shrinkage of";
+            let remedy = "use more of it, or rescale the features";
+            Error::metric(self.metric, format!("{problem} {shrinkage:e}; {remedy}"))
         })?;
         Ok((self.posteriors(&solved, f, context)?, false))
     }
@@ -52,12 +50,12 @@ impl Problem<'_> {
         axpy((1.0 - shrinkage) / n, &self.within, &mut matrix);
         let added = shrinkage * trace / (n * self.n_features as f64);
         matrix.iter_mut().step_by(order + 1).for_each(|entry| *entry += added);
-        let mut solved = zeros::<f64>(self.means.len(), "the class directions")?;
-        solved.copy_from_slice(&self.means);
+        let mut solved = copied(&self.means, "the class directions")?;
         Ok(solve_positive(matrix, order, &mut solved)?.then_some(solved))
     }
 
-    /// The limit of p(·|δ_c) as Σ → 0, (C, C): classes of one mean share by their sizes.
+    /// The limit of p(·|δ_c) as Σ → 0, (C, C): classes with the same mean, in proportion to their
+    /// sizes.
     fn without_variation(&self, noise: f64) -> Vec<f64> {
         let mean = |c: usize| &self.means[c * self.order()..(c + 1) * self.order()];
         let counts = &self.classes.counts;
@@ -115,7 +113,7 @@ impl Problem<'_> {
     }
 }
 
-/// exp(v − max v), divided by its sum.
+/// Softmax: exp(v − max v), divided by its sum.
 fn softmax(values: &mut [f64]) {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     for value in values.iter_mut() {

@@ -1,13 +1,14 @@
 //! The spread of a scatter as SFDA's authors estimate it.
 //!
-//! From x = A1 (the sums of the rows of A), three times: y = Ax/|Ax|, x = Ay/|Ay|; then xᵀAy, which
-//! is |Ay|. Where A1 is only rounding (rows that sum to zero, as layer norm makes them) that is
-//! a number by chance, and the largest eigenvalue stands in for it.
+//! Power iteration for the largest eigenvalue: from x = A1 (the sums of the rows of A), three times
+//! y = Ax/|Ax|, x = Ay/|Ay|; then xᵀAy, which is |Ay|. Where A1 is only rounding (rows that sum to
+//! zero, as after layer norm) that result would be arbitrary, and the largest eigenvalue itself is
+//! returned.
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::TridiagonalForm;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::copied;
 
 const STEPS: usize = 3;
 /// |A1| below this fraction of |A| is rounding.
@@ -47,11 +48,9 @@ pub(super) fn product(matrix: &[f64], v: &[f64]) -> Vec<f64> {
     result
 }
 
-/// By bisection on the count of eigenvalues below a level.
+/// The largest eigenvalue, by bisection with Sturm counts.
 fn largest_eigenvalue(matrix: &[f64], order: usize) -> Result<f64> {
-    let mut copy = zeros::<f64>(matrix.len(), "a copy of a scatter")?;
-    copy.copy_from_slice(matrix);
-    let form = TridiagonalForm::reduce(copy, order)?;
+    let form = TridiagonalForm::reduce(copied(matrix, "a copy of a scatter")?, order)?;
     let (mut low, mut high) = (0.0, form.largest_row());
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);

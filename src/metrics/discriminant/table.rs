@@ -29,7 +29,7 @@ impl Classes {
 /// Rows (N, r), or rows moved towards a point of their class.
 pub(in crate::metrics) struct Table<'a> {
     pub(super) rows: Box<dyn Rows + 'a>,
-    /// How much of each row stays, (N,), and where the rest goes, (C, r).
+    /// The share that a row keeps, (N,), and the point of each class that gives the rest, (C, r).
     pub(super) mix: Option<(Vec<f64>, Vec<f64>)>,
 }
 
@@ -40,25 +40,5 @@ impl Table<'_> {
             scale(stay[i], out);
             axpy(1.0 - stay[i], &points[code * out.len()..(code + 1) * out.len()], out);
         }
-    }
-}
-
-/// A row-major matrix as rows.
-pub(super) struct Matrix {
-    pub(super) values: Vec<f64>,
-    pub(super) n_cols: usize,
-}
-
-impl Rows for Matrix {
-    fn n_rows(&self) -> usize {
-        self.values.len() / self.n_cols.max(1)
-    }
-
-    fn n_cols(&self) -> usize {
-        self.n_cols
-    }
-
-    fn read_row(&self, i: usize, out: &mut [f64]) {
-        out.copy_from_slice(&self.values[i * self.n_cols..(i + 1) * self.n_cols]);
     }
 }

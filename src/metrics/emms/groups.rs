@@ -1,5 +1,5 @@
-//! Rows whose labels have the same embeddings, taken together: embeddings of class names have as many
-//! different rows as there are classes.
+//! Rows with the same label embeddings, summed as one group: embeddings of class names have only as
+//! many different rows as there are classes.
 //!
 //! With n (G,) the rows of each group, Z (G, rank) the coordinates of the sums of their features, and
 //! E_k (G, D2) their embeddings: M_kl = ⟨E_k, Q E_l⟩, Q = diag(n) − Z Zᵀ (G, G). Time N D + G D² +
@@ -20,10 +20,10 @@ use crate::threads::Context;
 
 use super::views::View;
 
-/// The most groups.
+/// The largest number of groups.
 const MOST: usize = 1024;
 
-/// M, where there is at most one group for four rows; for coordinates of products.
+/// M, for [`Projection::Products`]; none where there are more than one group for four rows.
 pub(super) fn left_over(
     stats: &Stats,
     features: &dyn Rows,
@@ -98,7 +98,7 @@ fn sums(
     Ok(sums)
 }
 
-/// The group of each row and a row of each group, unless there are too many.
+/// The group of each row and a row of each group; none if there are too many groups.
 fn find(
     views: &[View<'_>],
     n_rows: usize,

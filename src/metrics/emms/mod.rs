@@ -5,10 +5,10 @@
 //!
 //!   −(1/(N D2)) min over W (D, D2) and w on the simplex of |X W − Σₖ wₖ E_k|² + N ρ |W|²
 //!
-//! 0 at best, about −1 for features that know nothing of uncorrelated views; higher is better. For
+//! At most 0, about −1 for features that are unrelated to uncorrelated views; higher is better. For
 //! each w the best W is a regression, so with P the projection on the features (for ρ > 0 the hat
-//! matrix) what is left is wᵀMw, M_kl = ⟨E_k, (I − P) E_l⟩ (K, K): a convex problem, solved exactly
-//! (`simplex.rs`), from M that takes one more pass over the samples (`products.rs`).
+//! matrix) the residual sum of squares is wᵀMw, M_kl = ⟨E_k, (I − P) E_l⟩ (K, K): a convex problem,
+//! solved exactly (`simplex.rs`), from M that takes one more pass over the samples (`products.rs`).
 //!
 //! Source: Meng et al., "Foundation Model is Efficient Multimodal Multitask Model Selector",
 //! NeurIPS 2023, the regression of section 3.2 and its alternation (algorithms 1 and 2).
@@ -19,7 +19,7 @@
 //! - Divided by N D2; theirs divides by N and multiplies by D2.
 //! - `ridge` ρ, and a flag where the features have N − 1 directions and ρ = 0: everything fits.
 //! - A view that is the same in all rows is refused: it would be fitted perfectly, and take all
-//!   weight. Single columns that are constant count as zeros, as there.
+//!   weight. Single constant columns count as zeros, as in the authors' code.
 //!
 //! Cost: N D D2 K + N D2 K² after the statistics, and min(N, D)³/3; with few different labels, their
 //! number in place of N (`groups.rs`).
@@ -32,14 +32,13 @@ mod views;
 use ndarray::Array2;
 
 use crate::decomp::Projection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use simplex::least_on_simplex;
-use views::{View, problem, standardised};
+use views::{View, standardised};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "emms",
     title: "EMMS",
@@ -48,18 +47,15 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification", "regression", "multilabel", "unlabelled"],
     cost: "N D min(N, D) + min(N, D)^3 + N D D2 K",
     source: "Meng et al., NeurIPS 2023",
-    compute,
+    compute: score,
 };
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let ridge = options.read(|given| given.number("ridge", 0.0..=1e100))?.unwrap_or(0.0);
     let (prepared, samples) = (inputs.prepared()?, inputs.samples()?);
     if samples.weights.is_some() {
-        return Err(problem("samples with weights are not supported; repeat rows instead".into()));
+        let problem = "samples with weights are not supported; repeat rows instead";
+        return Err(Error::metric("emms", problem));
     }
     let embeddings = inputs.embeddings()?;
     let n_samples = samples.features.n_rows();
@@ -82,16 +78,9 @@ fn compute(
         ("saturated", Detail::Flag(saturated)),
     ];
     let rank = projection.rank(n_samples);
-    if let Some(rank) = rank {
-        details.push(("rank", Detail::Count(rank)));
-    }
-    Ok(Outcome {
-        value: 0.0 - least.value / n_entries,
-        per_target: Vec::new(),
-        details,
-        warnings: warnings(&views, embeddings, saturated, rank),
-        exact: true,
-    })
+    details.extend(rank.map(|rank| ("rank", Detail::Count(rank))));
+    let warnings = warnings(&views, embeddings, saturated, rank);
+    Ok(Outcome { details, warnings, ..Outcome::new(0.0 - least.value / n_entries, Vec::new()) })
 }
 
 fn warnings(

@@ -19,12 +19,12 @@ use crate::threads::{Context, PartialSum};
 use super::groups;
 use super::views::View;
 
-/// Numbers of the products of a panel, one a feature or sample and column: 16 MB.
+/// Numbers in the products of a panel, (features or samples) × columns of all views: 16 MB.
 const PANEL: usize = 1 << 21;
 /// Rows that are read at a time.
 const ROWS: usize = 256;
 
-/// M.
+/// M, (K, K).
 pub(super) fn left_over(
     stats: &Stats,
     features: &dyn Rows,
@@ -69,7 +69,7 @@ pub(super) fn left_over(
     Ok(Array2::from_shape_fn((n_views, n_views), |(k, l)| upper(k, l)))
 }
 
-/// Coordinates of vectors of this order, a few of them at a time on every thread.
+/// Coordinates of vectors of this order, computed in parallel, a few vectors to a task.
 fn coordinates(
     projection: &Projection,
     vectors: &[f64],
@@ -141,7 +141,7 @@ impl PartialSum for Sums {
 }
 
 impl Panel<'_> {
-    /// Over all rows, with the products those with the centred features.
+    /// The sums over all rows, with products taken with the centred features.
     fn sums(&self, context: &Context<'_>) -> Result<Sums> {
         const SMALL: usize = 50_000_000; // multiplications: about a millisecond
         const CHUNK: usize = 5000;

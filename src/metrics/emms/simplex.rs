@@ -1,4 +1,5 @@
-//! The least of f(w) = wᵀMw over the simplex {w ≥ 0, Σ wₖ = 1}, for a positive semidefinite M (K, K).
+//! Quadratic programming on the simplex: minimise f(w) = wᵀMw over {w ≥ 0, Σ wₖ = 1}, for a positive
+//! semidefinite M (K, K).
 //!
 //! An active-set method. On a face, the weights that may be positive, the minimum without the signs
 //! is one solve. Where it leaves the simplex, go towards it as far as signs allow and drop the
@@ -7,8 +8,8 @@
 //! where wₖ > 0 and gₖ ≥ f elsewhere); else the weight of the least derivative may become positive.
 //! Each face's minimum is lower than the last one's, so no face comes twice.
 //!
-//! Where several weights are equally good, those nearest to equal on their face: two label views
-//! that are the same get the same weight. Time K³ a face, and about K faces.
+//! Among several minima on a face, the one nearest to equal weights is returned, so that two
+//! identical label views get the same weight. Time K³ a face, and about K faces.
 
 use ndarray::{Array1, Array2, Axis};
 
@@ -18,7 +19,7 @@ use crate::linalg::lapack::thin_svd;
 /// Rounding in the entries of M, relative to the squares that they are differences of.
 const NOISE: f64 = 1e-12;
 
-/// Where f is least.
+/// The minimum of f.
 pub(super) struct Least {
     /// w, (K,).
     pub(super) weights: Array1<f64>,
@@ -63,7 +64,7 @@ pub(super) fn least_on_simplex(matrix: &Array2<f64>, scale: f64) -> Result<Least
     Ok(Least { weights, value })
 }
 
-/// The least of f over weights on a face that sum to 1, signs left aside; (face,).
+/// The minimiser of f over weights on a face that sum to 1, of any sign; (face,).
 fn face_minimum(matrix: &Array2<f64>, face: &[usize]) -> Result<Array1<f64>> {
     let equal = 1.0 / face.len() as f64;
     let part = matrix.select(Axis(0), face).select(Axis(1), face);
@@ -77,9 +78,10 @@ fn face_minimum(matrix: &Array2<f64>, face: &[usize]) -> Result<Array1<f64>> {
     let mut y = Array1::<f64>::zeros(face.len());
     for (curvature, direction) in curvatures.iter().zip(directions.rows()) {
         let slope = direction.dot(&derivative);
-        // Flat and level: all weights along it are equally good, and y = 0 is nearest to equal.
+        // Without curvature and slope, f is constant along it, and y = 0 is nearest to equal
+        // weights.
         if *curvature > NOISE || slope.abs() > NOISE {
-            // Level with a slope: far enough to meet the boundary.
+            // Curvature zero but a slope: a step long enough to reach the boundary.
             y.scaled_add(-slope / curvature.max(NOISE * NOISE), &direction);
         }
     }

@@ -1,4 +1,4 @@
-//! The views of the labels, standardised as they are read; what the caller gave is never written.
+//! The views of the labels, standardised as they are read; the caller's arrays are never written.
 //!
 //! For a column e (N,) of a view: (e − mean)/(std + 1e-8), with the population's std, as the authors
 //! have it; exactly zero where e is constant.
@@ -10,12 +10,12 @@ use crate::input::Rows;
 use crate::linalg::blas::scale;
 use crate::threads::Context;
 
-/// What the authors add to standard deviations.
+/// The constant that the authors add to standard deviations.
 const EPS: f64 = 1e-8;
 /// Below this, EPS takes more than 1e-4 of a column.
 const SMALL: f64 = 1e-4;
 
-/// A view, with what standardises it.
+/// A view with the location and scale of its columns.
 pub(super) struct View<'a> {
     rows: &'a (dyn Rows + Send),
     /// The first row, from which differences are taken so that offsets cost no digits.
@@ -24,9 +24,9 @@ pub(super) struct View<'a> {
     offset: Vec<f64>,
     /// 1/(std + 1e-8), or 0.
     factor: Vec<f64>,
-    /// Columns that do not vary.
+    /// The number of constant columns.
     pub(super) n_constant: usize,
-    /// Columns whose std is small beside what is added to it.
+    /// The number of columns whose std is below [`SMALL`].
     pub(super) n_small: usize,
 }
 
@@ -41,17 +41,13 @@ pub(super) fn standardised<'a>(
         let (name, rows) = &embeddings[k];
         let actual = (rows.n_rows(), rows.n_cols());
         if actual != shape || shape.1 == 0 {
-            return Err(problem(format!(
+            return Err(Error::metric("emms", format!(
                 "label_embeddings[{name:?}] has shape {actual:?}, expected {shape:?}; every view \
                  has one row a sample and as many columns, at least one, as the others"
             )));
         }
         View::new(name, *rows, context)
     })
-}
-
-pub(super) fn problem(problem: String) -> Error {
-    Error::Metric { metric: "emms", problem }
 }
 
 impl<'a> View<'a> {
@@ -69,9 +65,12 @@ impl<'a> View<'a> {
             rows.read_row(i, &mut row);
             for (j, value) in row.iter().enumerate() {
                 if !value.is_finite() {
-                    return Err(problem(format!(
-                        "label_embeddings[{name:?}][{i}, {j}] is {value}; drop or fill such rows"
-                    )));
+                    return Err(Error::metric(
+                        "emms",
+                        format!(
+                            "label_embeddings[{name:?}][{i}, {j}] is {value}; drop or fill such rows"
+                        ),
+                    ));
                 }
                 let difference = value - base[j];
                 offset[j] += difference;
@@ -80,11 +79,14 @@ impl<'a> View<'a> {
         }
         scale(1.0 / n_rows as f64, &mut offset);
         if let Some(j) = largest.iter().position(|value| *value > 1e140) {
-            return Err(problem(format!(
-                "column {j} of label_embeddings[{name:?}] spans {:e}, whose square leaves the \
+            return Err(Error::metric(
+                "emms",
+                format!(
+                    "column {j} of label_embeddings[{name:?}] spans {:e}, whose square leaves the \
                  range of float64; scale it down",
-                largest[j]
-            )));
+                    largest[j]
+                ),
+            ));
         }
         let mut square = vec![0.0; n_cols];
         for i in 0..n_rows {
@@ -99,10 +101,13 @@ impl<'a> View<'a> {
         let deviations: Vec<Option<f64>> = square.iter().zip(&largest).map(deviation).collect();
         let n_constant = deviations.iter().filter(|d| d.is_none()).count();
         if n_constant == n_cols {
-            return Err(problem(format!(
-                "label_embeddings[{name:?}] is the same in all rows, so that any features fit it \
+            return Err(Error::metric(
+                "emms",
+                format!(
+                    "label_embeddings[{name:?}] is the same in all rows, so that any features fit it \
                  perfectly and all weight would go to it; drop this view"
-            )));
+                ),
+            ));
         }
         let n_small = deviations.iter().flatten().filter(|d| **d < SMALL).count();
         let factor = deviations.iter().map(|d| d.map_or(0.0, |d| 1.0 / (d + EPS))).collect();
@@ -117,12 +122,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Row i as it was given.
+    /// Reads row i without standardising it.
     pub(super) fn raw(&self, i: usize, out: &mut [f64]) {
         self.rows.read_row(i, out);
     }
 
-    /// Columns.
+    /// The number of columns.
     pub(super) fn n_cols(&self) -> usize {
         self.base.len()
     }

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{
     axpy, dot, gram_add, product_into, scale, symmetric_product_add, transposed_product_add,
 };
-use crate::linalg::lapack::{Cholesky, MAX_ORDER, TridiagonalForm};
-use crate::linalg::memory::zeros;
+use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
+use crate::linalg::memory::{copied, zeros};
 use crate::stats::{Second, Stats};
 
 use super::Axes;
@@ -13,7 +13,7 @@ use super::Axes;
 /// The least variance, in the features' own unit, as in the authors' code.
 const FLOOR: f64 = 1e-4;
 
-/// What is held of the covariance.
+/// The form of the covariance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Spherical,
@@ -39,7 +39,7 @@ pub(super) struct Gaussian {
 }
 
 enum Spread {
-    /// σ², and how often its logarithm counts.
+    /// σ², and the number of dimensions that ln det counts.
     Spherical(f64, f64),
     Diagonal(Vec<f64>),
     /// Σ (k, k), upper triangle, and ln det Σ.
@@ -52,6 +52,9 @@ impl Gaussian {
         let k = axes.k;
         let n = class.n_samples() as f64;
         let full = kind == Kind::Full;
+        if full {
+            check_order(k)?;
+        }
         let (mean_about_shift, second) = match &class.second {
             Second::Rows { values, weights } => of_rows(values, weights, axes, full)?,
             Second::Scatter(scatter) => of_scatter(class, scatter, axes, full)?,
@@ -160,7 +163,7 @@ fn of_rows(
         scale(weight.sqrt(), row);
     }
     if full {
-        let mut second = zeros(square(k)?, "the covariance of a class")?;
+        let mut second = zeros(k * k, "the covariance of a class")?;
         gram_add(&along, k, &mut second);
         return Ok((mean, second));
     }
@@ -171,7 +174,7 @@ fn of_rows(
     Ok((mean, second))
 }
 
-/// The same from a scatter about the class's shift.
+/// As [`of_rows`], from a scatter about the class's shift.
 fn of_scatter(
     class: &Stats,
     scatter: &[f64],
@@ -185,7 +188,7 @@ fn of_scatter(
             let mut product = zeros(d * k, "a scatter along the principal components")?;
             symmetric_product_add(scatter, basis, &mut product, d, k);
             if full {
-                let mut second = zeros(square(k)?, "the covariance of a class")?;
+                let mut second = zeros(k * k, "the covariance of a class")?;
                 transposed_product_add(basis, &product, &mut second, k, k);
                 second
             } else {
@@ -198,11 +201,7 @@ fn of_scatter(
                 second
             }
         }
-        None if full => {
-            let mut second = zeros(scatter.len(), "the covariance of a class")?;
-            second.copy_from_slice(scatter);
-            second
-        }
+        None if full => copied(scatter, "the covariance of a class")?,
         None => scatter.iter().step_by(d + 1).copied().collect(),
     };
     if full {
@@ -213,13 +212,6 @@ fn of_scatter(
         second.iter_mut().zip(&mean).for_each(|(sum, m)| *sum -= n * m * m);
     }
     Ok((mean, second))
-}
-
-fn square(k: usize) -> Result<usize> {
-    if k > MAX_ORDER {
-        return Err(Error::TooLarge { order: k, limit: MAX_ORDER });
-    }
-    Ok(k * k)
 }
 
 impl Spread {

@@ -17,7 +17,7 @@
 //! | full | the covariance, its eigenvalues floored |
 //! | google | as spherical, but with ln of the one variance for ln det `Σ_c`, as the authors' code has it |
 //!
-//! The k-th power that the last leaves out is part of the determinant: "spherical" has it.
+//! "google" leaves out the k-th power that belongs to the determinant; "spherical" has it.
 //! Components of a variance below 1e-12 of the largest (1e-6 in single precision) are left out.
 //!
 //! Cost: for the components min(N, D)³; D² k a class of more rows than features, else `n_c` D k; then
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{row_gram_add, transposed_product_add};
 use crate::linalg::lapack::TridiagonalForm;
 use crate::linalg::memory::zeros;
-use crate::stats::{Precision, Second};
+use crate::stats::{Precision, Second, centred_rows};
 use crate::threads::Context;
 
 use self::gaussian::{Gaussian, Kind};
@@ -46,21 +46,17 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "N D min(N, D) + min(N, D)^3 + C^2, memory C D^2",
     source: "Pandy et al., CVPR 2022",
-    compute,
+    compute: score,
 };
 
 /// Directions along which classes are compared.
 pub(super) struct Axes {
-    /// (D, k) row-major; the features' own without.
+    /// (D, k) row-major; none for the axes of the features themselves.
     basis: Option<Vec<f64>>,
     k: usize,
 }
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (kind, n_components) = options.read(|given| {
         let kind = given.choice("covariance", &Kind::NAMES)?.unwrap_or(Kind::Spherical);
         Ok((kind, given.count("n_components", 1..)?))
@@ -112,13 +108,8 @@ fn compute(
                 .to_owned(),
         );
     }
-    Ok(Outcome {
-        value,
-        per_target: overlaps,
-        details: vec![("n_components", Detail::Number(axes.k as f64))],
-        warnings,
-        exact: true,
-    })
+    let details = vec![("n_components", Detail::Number(axes.k as f64))];
+    Ok(Outcome { details, warnings, ..Outcome::new(value, overlaps) })
 }
 
 /// The first `count` principal components that have a variance.
@@ -145,15 +136,7 @@ fn principal(prepared: &Prepared<'_>, count: usize, context: &Context<'_>) -> Re
             Ok(Axes { basis: Some(basis), k })
         }
         Second::Rows { values: rows, weights } => {
-            let mut x = zeros(rows.len(), "the centred rows")?;
-            let offset = stats.mean_about_shift();
-            let given = rows.chunks_exact(n_features).zip(weights);
-            for (out, (row, weight)) in x.chunks_exact_mut(n_features).zip(given) {
-                let root = weight.sqrt();
-                for ((out, x), d) in out.iter_mut().zip(row).zip(&offset) {
-                    *out = root * (x - d);
-                }
-            }
+            let x = centred_rows(rows, weights, &stats.mean_about_shift())?;
             let n_rows = weights.len();
             let mut gram = zeros(n_rows * n_rows, "the products of the rows")?;
             row_gram_add(&x, n_features, 0..n_features, &mut gram);

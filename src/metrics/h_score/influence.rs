@@ -15,10 +15,10 @@ use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, scale};
 use crate::linalg::memory::zeros;
-use crate::threads::Context;
+use crate::threads::{Context, chunks};
 
 use super::super::Inputs;
-use super::super::centred::{CentredRows, chunks};
+use super::super::centred::CentredRows;
 use super::super::leverage::transposed;
 
 /// The least pivot of S at unit diagonal. Below it, rounding decides which directions count.
@@ -31,8 +31,7 @@ pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Op
     if stats.holds_rows() || !prepared.factor()?.is_regular(LEAST_PIVOT) {
         return Ok(None);
     }
-    let Some(classes) = stats.classes() else { return Ok(None) };
-    let counts: Vec<f64> = classes.iter().map(|(_, count)| *count as f64).collect();
+    let Some(counts) = stats.class_counts() else { return Ok(None) };
     let (solved, own) = solved_means(prepared, &counts)?;
     let rows = CentredRows::new(inputs)?;
     let codes = rows.codes(inputs)?;
@@ -40,10 +39,7 @@ pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Op
     let chunks = chunks(rows.n_rows(), ((1 << 19) / stats.n_features).clamp(32, 256));
     let parts = context.map(chunks.len(), |chunk| {
         let range = chunks[chunk].clone();
-        let mut centred = zeros::<f64>(range.len() * stats.n_features, "a panel of rows")?;
-        for (i, row) in range.clone().zip(centred.chunks_exact_mut(stats.n_features)) {
-            rows.read_row(i, row);
-        }
+        let centred = rows.panel(range.clone())?;
         let mut along = zeros::<f64>(range.len() * n_classes, "products with the class means")?;
         product_into(&centred, &solved, &mut along, range.len(), n_classes);
         let psi = |(i, along): (usize, &[f64])| {

@@ -1,4 +1,5 @@
-//! H-score: how much of the spread of the features lies between the classes, free of their units.
+//! H-score: the share of the features' variance that lies between the classes, invariant to linear
+//! maps.
 //!
 //! With n_c rows in class c, δ_c (D,) the class mean less the mean, S = XᵀX the scatter of the
 //! centred features, and b_c = n_c δ_c:
@@ -23,19 +24,18 @@
 //! 2022; Ledoit, Wolf, J. Multivariate Analysis 88, 2004; Chen, Wiesel, Eldar, Hero, IEEE Trans.
 //! Signal Processing 58, 2010, as scikit-learn has it.
 //!
-//! Departures: directions are told from rounding at unit variance of the columns, where the authors'
-//! pseudo-inverse has 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
+//! Departures: the rank is determined with columns at unit variance; the authors' pseudo-inverse
+//! cuts at 1e-15 of the largest eigenvalue. Cost after the statistics: min(N, D)³ + C D².
 
 mod influence;
 
-use crate::decomp::{Fit, Fits, Prepared, Spread};
+use crate::decomp::{Fit, Prepared, Spread};
 use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::{Detail, Digits, Metric, Needs, OptionReader, OptionValue, Outcome};
 use influence::influence;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "h_score",
     title: "H-score",
@@ -103,7 +103,7 @@ impl Shrinkage {
         let (over, under) = match self {
             Self::None => return Ok(0.0),
             Self::Fixed(a) => return Ok(a),
-            // One feature has nothing to be shrunk towards.
+            // The target of shrinkage, m I, is the covariance itself for one feature.
             _ if spread.trace <= 0.0 || prepared.stats.n_features == 1 => return Ok(0.0),
             Self::LedoitWolf => {
                 let fourth = prepared.stats.fourth_moment() / spread.trace / spread.trace;
@@ -126,13 +126,13 @@ impl Shrinkage {
 ///
 /// # Errors
 /// [`Error::OutOfRange`] where fourth powers of the features leave the range of float64;
-/// [`Error::Missing`] without labels; what the decomposition can fail with.
+/// [`Error::Missing`] without labels; the errors of the decomposition.
 pub fn h_score(
     prepared: &Prepared<'_>,
     shrinkage: Shrinkage,
     context: &Context<'_>,
 ) -> Result<Outcome> {
-    let Some(classes) = prepared.stats.classes() else {
+    let Some(counts) = prepared.stats.class_counts() else {
         return Err(Error::Missing { what: "class labels" });
     };
     let n = prepared.stats.n_samples as f64;
@@ -144,21 +144,26 @@ pub fn h_score(
         let spread = prepared.spread(context)?;
         let a = shrinkage.estimate(prepared, spread)?;
         let t = a / (1.0 - a) * (spread.trace / prepared.stats.n_features as f64);
-        (fits(prepared, t, context)?, a, spread.trace <= 0.0)
+        let penalised = t > 0.0 && t.is_finite();
+        let fits = if penalised {
+            prepared.ridge(t, context)?
+        } else {
+            prepared.least_squares(context)?
+        };
+        (fits, a, spread.trace <= 0.0)
     };
-    // Shrunk entirely, nothing is left between the classes either.
+    // At a = 1 the score is 0.
     let factor = match shrinkage {
         Shrinkage::None => 1.0,
         _ => n / (n - 1.0) * f64::from(u8::from(a < 1.0)),
     };
-    let counts = classes.iter().map(|(_, count)| *count as f64);
-    let fitted = fits.targets.iter().zip(counts);
-    let share = |(fit, count): (&Fit, f64)| factor * fit.explained.max(0.0) / count;
+    let fitted = fits.targets.iter().zip(&counts);
+    let share = |(fit, count): (&Fit, &f64)| factor * fit.explained.max(0.0) / count;
     let per_target: Vec<f64> = fitted.clone().map(share).collect();
     let rounding = fitted.map(|(fit, count)| factor * fit.rounding / count).sum();
 
     let mut warnings = Vec::new();
-    if classes.len() == 1 {
+    if counts.len() == 1 {
         warnings.push("labels hold a single class: the score is 0 whatever the features".into());
     } else if flat {
         warnings.push(super::FLAT.into());
@@ -166,7 +171,7 @@ pub fn h_score(
         warnings.push(format!(
             "the features have a direction for every sample, where the H-score is always {}: use \
              shrinkage (regularized_h_score), or more samples than features",
-            factor * (classes.len() as f64 - 1.0)
+            factor * (counts.len() as f64 - 1.0)
         ));
     }
     let mut details = vec![
@@ -174,22 +179,11 @@ pub fn h_score(
         ("saturated", Detail::Flag(fits.saturated)),
         ("rounding", Detail::Number(rounding)),
     ];
-    if let Some(rank) = fits.rank {
-        details.push(("rank", Detail::Count(rank)));
-    }
+    details.extend(fits.rank.map(|rank| ("rank", Detail::Count(rank))));
     let value = per_target.iter().sum::<f64>();
-    let bound = (classes.len() - 1) as f64;
+    let bound = (counts.len() - 1) as f64;
     let value = if shrinkage == Shrinkage::None { value.min(bound) } else { value };
     let digits = Digits::of(prepared, rounding, value);
     warnings.extend(digits.warning());
     Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
-}
-
-/// At t = 0 without, elsewhere with penalty.
-fn fits(prepared: &Prepared<'_>, t: f64, context: &Context<'_>) -> Result<Fits> {
-    if t > 0.0 && t.is_finite() {
-        prepared.ridge(t, context)
-    } else {
-        prepared.least_squares(context)
-    }
 }

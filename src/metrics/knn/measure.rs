@@ -1,5 +1,5 @@
-//! Distances between rows in float64, from their differences, so that near rows far from zero keep
-//! their digits.
+//! Distances between rows in float64, from their differences, so that the distance of near rows
+//! that lie far from zero does not cancel.
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
@@ -7,15 +7,15 @@ use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
-/// Rows that are measured against all others together.
+/// Rows of one parallel task of [`nearest_of_all`].
 const TOGETHER: usize = 32;
-/// Rows of a run, and between two looks at whether to stop.
+/// Rows of a run, and between two checks for an interruption.
 const RUN: usize = 256;
 
-/// How rows are brought to comparable form, and how far they then are.
+/// A distance, Euclidean or 1 − cos, with the shift and scale of the rows it is computed from.
 pub(super) struct Measure {
     /// Subtracted, (D,): for Euclidean distances the median over runs of rows of their means, which
-    /// rows far outside do not move; nothing for angles.
+    /// is robust to outliers; zero for angles.
     shift: Vec<f64>,
     /// A power of 2 that brings the largest shifted value near 1.
     factor: f64,
@@ -23,7 +23,7 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    /// Goes through the rows once.
+    /// Finds shift and scale in one pass over the rows.
     ///
     /// # Errors
     /// [`Error::NotFinite`]; [`Error::Metric`] for a row of zeros, which has no direction.
@@ -38,7 +38,13 @@ impl Measure {
                 check_finite("features", i, &row)?;
                 let here = row.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
                 if cosine && here == 0.0 {
-                    return Err(without_direction(i));
+                    return Err(Error::metric(
+                        "knn",
+                        format!(
+                            "row {i} of the features is zero and has no direction; drop such rows, or \
+                         measure with metric=\"l2\""
+                        ),
+                    ));
                 }
                 largest = largest.max(here);
                 axpy(1.0 / (end - run * RUN) as f64, &row, &mut sum);
@@ -63,7 +69,7 @@ impl Measure {
         Ok(Self { shift, factor: (-exponent).clamp(-1020.0, 1020.0).exp2(), cosine })
     }
 
-    /// A row, shifted and scaled, for products: Euclidean norms come out at most √D, others 1.
+    /// Reads a row, shifted and scaled, for products: norms are at most √D, or 1 for angles.
     pub(super) fn read_shifted(&self, features: &dyn Rows, i: usize, row: &mut [f64]) {
         self.read(features, i, row);
         if !self.cosine {
@@ -73,7 +79,7 @@ impl Measure {
         }
     }
 
-    /// A row, scaled; for angles to the length 1.
+    /// Reads a row, scaled; for angles to the length 1.
     pub(super) fn read(&self, features: &dyn Rows, i: usize, row: &mut [f64]) {
         features.read_row(i, row);
         if self.cosine {
@@ -110,17 +116,7 @@ impl Measure {
     }
 }
 
-fn without_direction(row: usize) -> Error {
-    Error::Metric {
-        metric: "knn",
-        problem: format!(
-            "row {row} of the features is zero and has no direction; drop such rows, or measure \
-             with metric=\"l2\""
-        ),
-    }
-}
-
-/// The k least distances of those given, the earlier row first in ties.
+/// The k smallest distances, the earlier row first in ties.
 pub(super) fn least(mut near: Vec<(f64, u32)>, k: usize) -> Vec<(f64, u32)> {
     near.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     near.truncate(k);

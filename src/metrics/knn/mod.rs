@@ -1,4 +1,4 @@
-//! Leave-one-out accuracy of k nearest neighbours: how often the neighbours of a row vote right.
+//! Leave-one-out accuracy, or R², of k nearest neighbours.
 //!
 //! For row i with the k nearest other rows n(i) at distances d, Euclidean or 1 − cos:
 //!
@@ -13,13 +13,14 @@
 //! score of transferability Sorkhei et al., "k-NN as a Simple and Effective Estimator of
 //! Transferability", arXiv 2503.18528, 2025.
 //!
-//! With the option `influence`, classes also give for every row j how it moves the score:
+//! With the option `influence`, classes also give the influence of every row j on the score:
 //!
 //!   `hit_j` − score + ½ Σᵢ (`hit_i` − `hit_i` with the next neighbour in place of j)
 //!
-//! over the rows i with j among their neighbours. Half, because votes that flip are no sum over rows:
-//! all of it, the jackknife, gave 1.5 to 1.9 times the true standard error in simulations, none of it
-//! 0.7 to 0.9, half 1.0 to 1.3.
+//! over the rows i with j among their neighbours. The factor ½ is empirical, because the score is
+//! not a sum over rows: in simulations the whole term (the jackknife) gave 1.5 to 1.9 times the
+//! true standard error, without the term it was 0.7 to 0.9 times, and with half of it 1.0 to 1.3
+//! times.
 //!
 //! Cost: `search.rs`.
 
@@ -37,7 +38,6 @@ use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use measure::Measure;
 use search::search;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "knn",
     title: "k-NN",
@@ -46,44 +46,36 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification", "regression", "multilabel"],
     cost: "N^2 D",
     source: "Cover and Hart, 1967; Sorkhei et al., 2025",
-    compute,
+    compute: score,
 };
 
 /// The options.
 struct Knn {
     /// The number of neighbours.
     k: usize,
-    /// Distances 1 − cos, and not Euclidean.
+    /// Distances 1 − cos instead of Euclidean.
     cosine: bool,
-    /// Vote on 0/1 targets, and not average them.
+    /// Vote on 0/1 targets instead of averaging them.
     vote: bool,
     with_influence: bool,
 }
 
-impl Knn {
-    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
-        Ok(Self {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
+    let Knn { k, cosine, vote, with_influence } = options.read(|given| {
+        Ok(Knn {
             k: given.count("k", 1..)?.unwrap_or(5),
             cosine: given.flag("cosine")?,
             vote: given.flag("vote")?,
             with_influence: given.flag("influence")?,
         })
-    }
-}
-
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
-    let Knn { k, cosine, vote, with_influence } = options.read(Knn::read)?;
+    })?;
     let features = inputs.samples()?.features;
     let n_rows = features.n_rows();
     if k >= n_rows {
         let others = n_rows.saturating_sub(1);
         let problem =
             format!("k is {k}, and each row has {others} other rows; k must be in 1..={others}");
-        return Err(failed(problem));
+        return Err(Error::metric("knn", problem));
     }
     let measure = Measure::new(features, cosine, context)?;
     let near = search(features, k, &measure, context)?;
@@ -129,11 +121,7 @@ fn compute(
             (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
         }
     };
-    Ok(Outcome { value, per_target, details, warnings, exact: true })
-}
-
-fn failed(problem: String) -> Error {
-    Error::Metric { metric: "knn", problem }
+    Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
 }
 
 fn mean_of(parts: Vec<f64>) -> (f64, Vec<f64>) {
@@ -166,8 +154,8 @@ fn elected(near: &[(f64, u32)], codes: &[u32]) -> Option<u32> {
     best.map(|vote| vote.0)
 }
 
-/// What each row adds to the hits by itself and, half, as a neighbour, less the mean of the hits;
-/// from the k + 1 nearest of each.
+/// The influence of each row: its own hit less the mean, and half of the hits that it decides as a
+/// neighbour; from the k + 1 nearest of each row.
 fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Vec<f64> {
     let hit = |right: bool| f64::from(u8::from(right));
     let mean = right.iter().map(|right| hit(*right)).sum::<f64>() / right.len() as f64;
@@ -189,10 +177,13 @@ fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Res
     let one = |(column, y): (usize, ndarray::ArrayView1<'_, f64>)| {
         let first = y[0];
         if y.iter().all(|y| y.total_cmp(&first).is_eq()) {
-            return Err(failed(format!(
-                "target column {column} is constant ({first:?}), so it has no variance to explain; \
+            return Err(Error::metric(
+                "knn",
+                format!(
+                    "target column {column} is constant ({first:?}), so it has no variance to explain; \
                  drop the column"
-            )));
+                ),
+            ));
         }
         let mean = y.iter().map(|y| y - first).sum::<f64>() / y.len() as f64;
         let total: f64 = y.iter().map(|y| (y - first - mean).powi(2)).sum();

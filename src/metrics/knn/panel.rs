@@ -11,12 +11,12 @@ use super::measure::Measure;
 pub(super) const BLOCK: usize = 512;
 
 /// To the nearest float32.
-#[allow(clippy::cast_possible_truncation)] // what it is for
+#[allow(clippy::cast_possible_truncation)] // rounding is the purpose
 pub(super) fn single(x: f64) -> f32 {
     x as f32
 }
 
-/// The rows in float32, with what bounds their distances.
+/// The rows in float32, with the terms of the bounds on their distances.
 pub(super) struct Panel {
     /// D + 1.
     pub(super) width: usize,

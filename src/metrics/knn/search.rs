@@ -1,7 +1,7 @@
 //! The k nearest other rows of every row, exactly: products in float32 leave few candidates, and
 //! these are measured in float64.
 //!
-//! For rows a, b (D,), shifted by the mean and scaled by a power of 2, u = 2⁻²⁴:
+//! For rows a, b (D,), shifted (`measure.rs`) and scaled by a power of 2, u = 2⁻²⁴:
 //!
 //!   |a − b|² lies within  c (|a| + |b|)²  of  |a|² + |b|² − 2 a·b  as computed in float32,
 //!   c = γ/2 + 8u,  γ = (D + 1) u / (1 − (D + 1) u)
@@ -9,7 +9,7 @@
 //! γ|a||b| bounds the rounding of a dot product in any order (Higham, "Accuracy and Stability of
 //! Numerical Algorithms", 2002, eq. (3.5)), and |a||b| ≤ (|a| + |b|)²/4; the rest is rounding to
 //! float32. A row keeps every other whose lower bound is not above the k-th smallest upper bound it
-//! has seen, so the nearest k and all that tie with them are among what it keeps. One more column,
+//! has seen, so the nearest k and all ties with them are among its candidates. One more column,
 //! √c |a|, makes products give lower bounds. Each block of products serves its rows and its columns.
 //!
 //! Rows that keep too many (duplicates, many ties) are measured against all others instead.
@@ -27,7 +27,7 @@ use crate::threads::Context;
 use super::measure::{Measure, least, nearest_of_all};
 use super::panel::{BLOCK, Panel, single};
 
-/// Products looked at together.
+/// Products that are compared side by side.
 const LANES: usize = 16;
 
 /// For every row the k nearest others and how far they are, nearest first, the earlier row first in
@@ -73,17 +73,17 @@ struct Candidate {
     row: u32,
 }
 
-/// What the rows of a block keep.
+/// The candidate neighbours of the rows of a block.
 struct Kept {
     block: usize,
     k: usize,
-    /// The most that a row keeps.
+    /// The largest number of candidates of a row.
     room: usize,
     /// (rows, room).
     candidates: Vec<Candidate>,
     counts: Vec<usize>,
-    /// Kept are products p with p + bar ≥ half: half the k-th upper bound less the row's own half;
-    /// −∞ once there is no room for what must be kept.
+    /// A product p is a candidate if p + bar ≥ half. A bar is half the k-th upper bound less the
+    /// row's own half; −∞ once there is no room for all candidates.
     bars: Vec<f32>,
 }
 
@@ -163,7 +163,7 @@ impl Kept {
         }
     }
 
-    /// Drops what the k-th upper bound rules out, and raises the bar to it.
+    /// Drops candidates whose lower bound is above the k-th upper bound, and sets the bar to that.
     fn narrow(&mut self, panel: &Panel, i: usize) {
         let count = self.counts[i];
         if count < self.k || self.bars[i] == f32::NEG_INFINITY {

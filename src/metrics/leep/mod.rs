@@ -1,5 +1,5 @@
-//! LEEP: how well a source model's class probabilities predict the labels, through the empirical
-//! probability of each label given each source class.
+//! LEEP: the mean log likelihood of the labels under the source model's class probabilities and the
+//! empirical conditional probability of each label given each source class.
 //!
 //! For probabilities P (N, `C_source`), rows summing to 1, and labels `y_i` of C classes that occur:
 //!
@@ -21,10 +21,10 @@
 //! ψ_i = ln e_i - LEEP + Σ_z P_iz/M(z) [R(y_i, z) - Σ_y Q(y|z) R(y, z)]
 //! ```
 //!
-//! Source: Nguyen, Hassner, Seeger, Archambeau, ICML 2020.
-//! Departures from the published code, which is NaN there: source classes without mass are left
-//! out. Rows are checked, and may be logits if that is said. Only the entry of a row's own label is
-//! computed, so that the cost is N·C_source + C·C_source and not N·C·C_source.
+//! Source: Nguyen, Hassner, Seeger, Archambeau, ICML 2020. Departures from the published code,
+//! which is NaN there: source classes without mass are left out. Rows are checked, and may be
+//! logits (option `from_logits`). Only the entry of a row's own label is computed, so that the cost
+//! is N·C_source + C·C_source and not N·C·C_source.
 
 mod probabilities;
 
@@ -36,7 +36,6 @@ use crate::linalg::memory::zeros;
 use crate::threads::Context;
 use probabilities::Probabilities;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "leep",
     title: "LEEP",
@@ -45,19 +44,15 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "(N + C) C_source",
     source: "Nguyen et al., ICML 2020",
-    compute,
+    compute: score,
 };
 
-/// Rows of one class that are one task at least; more where that would make more than this many
-/// tasks beside one a class.
+/// The least number of rows of a parallel task.
 const RUN: usize = 256;
+/// The largest number of tasks beside one for each class.
 const MOST_TASKS: usize = 64;
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (from_logits, normalize, with_influence) = options.read(|given| {
         Ok((given.flag("from_logits")?, Normalize::read(given)?, given.flag("influence")?))
     })?;
@@ -99,7 +94,7 @@ fn compute(
     Ok(outcome)
 }
 
-/// P with the conditional probabilities that it gives.
+/// P with its conditional probabilities.
 struct Fitted<'a> {
     probs: Probabilities<'a>,
     /// The rows of P, class by class.
@@ -172,7 +167,7 @@ struct Task {
     rows: std::ops::Range<usize>,
 }
 
-/// Splits each class by the shape of the data alone.
+/// Splits each class into tasks by the shape of the data alone.
 fn tasks(classes: &Classes, n_samples: usize) -> Vec<Task> {
     let run = RUN.max(n_samples.div_ceil(MOST_TASKS));
     let mut tasks = Vec::new();

@@ -25,7 +25,7 @@ impl Probabilities<'_> {
         }
     }
 
-    /// Refuses a row just read that is no probability distribution.
+    /// Refuses a row, just read, that is not a probability distribution.
     pub(super) fn check(&self, i: usize, row: &[f64]) -> Result<()> {
         let (total, least) = sum_and_least(row);
         if self.from_logits {
@@ -55,7 +55,7 @@ impl Probabilities<'_> {
         Ok(())
     }
 
-    /// What is wrong with the first row that is wrong.
+    /// The error of the first invalid row.
     pub(super) fn first_problem(&self) -> Option<Error> {
         let mut row = vec![0.0; self.rows.n_cols()];
         (0..self.rows.n_rows()).find_map(|i| {
@@ -64,7 +64,8 @@ impl Probabilities<'_> {
         })
     }
 
-    /// Logits may be -inf, a probability of zero, but not all of a row.
+    /// The error of a row of logits with a NaN or +inf, or all -inf (a single -inf is probability
+    /// zero).
     fn not_finite(&self, row: usize) -> Error {
         let mut logits = vec![0.0; self.rows.n_cols()];
         self.rows.read_row(row, &mut logits);
@@ -74,7 +75,7 @@ impl Probabilities<'_> {
     }
 }
 
-/// In lanes side by side, or each step would wait for the last.
+/// The sum and the minimum, in lanes side by side so that they vectorise.
 fn sum_and_least(values: &[f64]) -> (f64, f64) {
     const LANES: usize = 8;
     let (mut sums, mut least) = ([0.0; LANES], [f64::INFINITY; LANES]);

@@ -1,5 +1,5 @@
-//! Whether the maximum that the tridiagonal form shows is that of the evidence, or the spectrum has
-//! to be asked.
+//! Whether the maximum found by the tridiagonal form is that of the evidence, or the spectrum must
+//! be searched too.
 //!
 //! The form searches t ≥ lo, where noise in the eigenvalues is a thousandth of t at most. It may miss
 //! a maximum below lo, and it may hide directions of less than lo. With
@@ -31,7 +31,7 @@ use super::evidence::Target;
 use super::search::Optimum;
 use super::sweeps::LANES;
 
-/// What all directions together leave of a target.
+/// The residual of a target after a fit on all directions.
 struct Residual {
     is_rounding: bool,
     /// The evidence below lo does not exceed the maximum that the form shows.

@@ -11,7 +11,7 @@
 //! n is N, or N − 1 with an intercept (flat prior), where the two terms in μ are absent. The
 //! derivative uses dq/dt = |m|² (q is a minimum over w) and d(μᵀv)/dt = −vᵀv.
 
-/// ȳ − μᵀw₀ is noise below this fraction of what it is the difference of.
+/// ȳ − μᵀw₀ is rounding noise below this fraction of Σ |μᵢ w₀ᵢ|.
 const GAP_NOISE: f64 = 1e-14;
 
 /// Inner products of the solves at one t.
@@ -29,7 +29,8 @@ pub(super) struct Point {
     pub(super) wv: f64,
     /// vᵀv.
     pub(super) vv: f64,
-    /// Σ |μᵢ w₀ᵢ| over eigenvectors, where known: what μᵀw₀ is rounded relative to.
+    /// Σ |μᵢ w₀ᵢ| over eigenvectors, where known: the size to which the rounding of μᵀw₀ is
+    /// relative.
     pub(super) mean_w_size: f64,
 }
 

@@ -1,8 +1,9 @@
 //! The influence function of LogME: N times the derivative of the score by the weight of a row.
 //!
 //! With weights w on the rows, n L is Σᵢ wᵢ ln N(yᵢ; xᵢᵀm, 1/β) plus terms in α and m, less half of
-//! ln det A, A = αI + β Σ wᵢ xᵢxᵢᵀ. At the maximum nothing moves to first order with α, β and m, so
-//! that for a row i, with n effective samples, r the residual and h the leverage at t = α/β,
+//! ln det A, A = αI + β Σ wᵢ xᵢxᵢᵀ. At the maximum it is stationary in α, β and m (envelope
+//! theorem), so that for a row i, with n effective samples, r the residual and h the leverage at t
+//! = α/β,
 //!
 //!   ψᵢ = N dL/dwᵢ = (N/n) [½ (ln β − ln 2π − β rᵢ² − hᵢ) − L],    hᵢ = xᵢᵀ (G + tI)⁻¹ xᵢ
 //!
@@ -28,18 +29,18 @@ use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, triangular_product};
 use crate::linalg::memory::zeros;
-use crate::threads::Context;
+use crate::threads::{Context, chunks};
 
 use super::super::Inputs;
-use super::super::centred::{Answers, CentredRows, chunks};
+use super::super::centred::{Answers, CentredRows};
 use super::super::leverage::{transposed, weighted_inverse};
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::{Evidence, Target, log_determinant};
 use super::search::{Location, Optimum};
 use super::{Maximum, Source};
 
-/// Relative and absolute difference of two computations of one evidence; more, and influences from
-/// the one are not those of the other.
+/// The tolerated relative and absolute difference between two computations of one evidence. Beyond
+/// it, influences from one computation do not belong to the score of the other.
 const SAME: f64 = 1e-7;
 
 /// The constants of a target that all rows share.
@@ -60,7 +61,7 @@ struct Terms {
 }
 
 impl Terms {
-    /// Those of features that say nothing: m = 0 and v = 0.
+    /// The terms without signal: m = 0 and v = 0.
     fn without_signal(Maximum { target, best, .. }: &Maximum) -> Self {
         Self {
             column: target.column,
@@ -74,7 +75,7 @@ impl Terms {
         }
     }
 
-    /// Those of an evidence, with μᵀm and μᵀv.
+    /// The terms at an evidence, with μᵀm and μᵀv.
     fn at(self, target: &Target, evidence: &Evidence, mean_m: f64, mean_v: f64) -> Self {
         let (beta, value) = (target.effective() / evidence.q, evidence.value);
         if self.intercept {
@@ -218,7 +219,7 @@ fn of_spectrum(
         }
         terms.push(own);
     }
-    let basis = transposed(spectrum.basis(), prepared.stats.n_features)?;
+    let basis = transposed(&spectrum.basis, prepared.stats.n_features)?;
     let coordinates = Coordinates::Directions { basis, diagonal };
     Ok(Some(Posterior { coordinates, solved, terms }))
 }
@@ -232,16 +233,12 @@ impl Posterior {
         answers: &Answers<'_>,
         n_columns: usize,
     ) -> Result<Vec<f64>> {
-        let (n, n_targets, n_features) = (range.len(), self.terms.len(), rows.n_cols());
+        let (n, n_targets) = (range.len(), self.terms.len());
         let mut y = zeros::<f64>(n * n_columns, "a panel of targets")?;
         for (i, y) in range.clone().zip(y.chunks_exact_mut(n_columns)) {
             answers.read(rows, i, y);
         }
-        let mut centred = zeros::<f64>(n * n_features, "a panel of rows")?;
-        for (i, row) in range.zip(centred.chunks_exact_mut(n_features)) {
-            rows.read_row(i, row);
-        }
-        let (along, mut total) = self.project(centred, n)?;
+        let (along, mut total) = self.project(rows.panel(range)?, n)?;
         for (k, one) in self.terms.iter().enumerate() {
             let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns));
             for (total, (along, y)) in total.iter_mut().zip(found) {

@@ -31,7 +31,6 @@ mod roots;
 mod rounding;
 mod search;
 mod sweeps;
-mod warning;
 
 use ndarray::{Array1, Array2, ArrayView1};
 
@@ -49,9 +48,7 @@ use evidence::Target;
 use influence::influence;
 use rounding::rounding;
 use search::{Location, Optimum, maximise};
-use warning::Warning;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "logme",
     title: "LogME",
@@ -95,16 +92,16 @@ impl LogMe {
     ///
     /// # Errors
     /// [`Error::ZeroTarget`], [`Error::ConstantTarget`] with an intercept, [`Error::NothingVaries`]
-    /// if all targets were left out; what the decomposition can fail with.
+    /// if all targets were left out; the errors of the decomposition.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
         self.outcome(prepared, &self.find(prepared, context)?, context)
     }
 
     /// Return the maximum for every target that is scored.
     ///
-    /// The tridiagonal form is searched first. Where it cannot decide, the spectrum is, and has the
-    /// last word, unless its maximum lies within the range of the form, which has that one more
-    /// exactly.
+    /// The tridiagonal form is searched first. Where it cannot decide, the spectrum is searched
+    /// too, and its maximum is taken, unless that lies within the range of the form: then the
+    /// maximum of the form is taken, which is more exact.
     fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Vec<Maximum>> {
         let targets = self.targets(prepared)?;
         let (shown, lo) = self.search_form(prepared, &targets, context)?;
@@ -143,8 +140,7 @@ impl LogMe {
         Ok(targets.into_iter().zip(shown).filter_map(decide).collect())
     }
 
-    /// Return what the tridiagonal form shows of each target, and the least t that it was searched
-    /// for.
+    /// Search the tridiagonal form; return its result for each target, and the least t searched.
     fn search_form(
         self,
         prepared: &Prepared<'_>,
@@ -174,7 +170,7 @@ impl LogMe {
         let mut outcome = outcome(prepared, maxima, rounding);
         if self.keep_coef {
             let coef = coefficients(prepared, maxima, context)?;
-            let mean = Array1::from(prepared.mean());
+            let mean = Array1::from(prepared.stats.mean());
             let offset = |(one, m): (&Maximum, ArrayView1<'_, f64>)| {
                 if self.intercept { one.target.mean - m.dot(&mean) } else { 0.0 }
             };
@@ -186,7 +182,7 @@ impl LogMe {
         if n_left_out > 0 {
             let kept = maxima.iter().map(|one| one.target.column).collect();
             outcome.details.push(("kept", Detail::Counts(kept)));
-            outcome.warnings.push(Warning::LeftOut { n_targets: n_left_out }.to_string());
+            outcome.warnings.push(super::left_out(n_left_out));
         }
         Ok(outcome)
     }
@@ -218,7 +214,7 @@ impl LogMe {
     fn range(self, prepared: &Prepared<'_>, curve: &dyn Curve) -> (f64, f64) {
         const FAR_BELOW: f64 = 1e-30; // a residual may be 1e-26 of its target
         const FAR: f64 = 1e6; // what is left of the features' effect there is its square, 1e-12
-        let mean = prepared.mean();
+        let mean = prepared.stats.mean();
         let of_mean =
             if self.intercept { 0.0 } else { prepared.stats.n_samples as f64 * dot(&mean, &mean) };
         let (largest, least) = curve.extent();
@@ -231,7 +227,7 @@ impl LogMe {
     }
 }
 
-/// What the tridiagonal form shows of a target.
+/// The result of the tridiagonal form for a target.
 #[derive(Debug, Clone, Copy)]
 enum Shown {
     /// Its maximum.
@@ -257,7 +253,7 @@ struct Maximum {
     source: Source,
 }
 
-/// Return the posterior means, (C, D); zero where the features say nothing.
+/// Return the posterior means, (C, D); zero for targets without signal.
 fn coefficients(
     prepared: &Prepared<'_>,
     maxima: &[Maximum],
@@ -318,23 +314,35 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
         Location::NoSignal => f64::INFINITY,
         _ => best.t * (target.effective() / best.evidence.q),
     });
-    // Single precision is asked for, with its errors; only double promises digits.
+    // Single precision promises no digits, so none are reported as lost.
     let promised = prepared.stats.precision == Precision::Double;
     let count_above = |limit: f64| rounding.iter().filter(|error| **error > limit).count();
     let lost = if promised { count_above(1e-6) } else { 0 };
     let exact = !promised || count_above(EXACT) == 0;
     let mut warnings = Vec::new();
     if matches!(&prepared.stats.held, Held::Labels(labels) if labels.classes.len() == 1) {
-        warnings.push(Warning::SingleClass.to_string());
+        warnings.push(super::SINGLE_CLASS.to_owned());
     }
-    for (n_targets, warning) in [
-        (count(Location::Rising), Warning::Unbounded { n_targets: count(Location::Rising) }),
-        (count(Location::LowerEnd), Warning::Interpolates { n_targets: count(Location::LowerEnd) }),
-        (lost, Warning::LostDigits { n_targets: lost }),
-    ] {
-        if n_targets > 0 {
-            warnings.push(warning.to_string());
-        }
+    let unbounded = count(Location::Rising);
+    if unbounded > 0 {
+        warnings.push(format!(
+            "the features reproduce {unbounded} target(s) to within rounding, with fewer \
+             directions than samples: the evidence is unbounded and the score is inf (repeated \
+             rows with equal labels can do this: drop them)"
+        ));
+    }
+    let interpolated = count(Location::LowerEnd);
+    if interpolated > 0 {
+        warnings.push(format!(
+            "the features have a direction for every sample and {interpolated} target(s) are best \
+             explained without noise: the score is the limit of zero noise; use more samples"
+        ));
+    }
+    if lost > 0 {
+        warnings.push(format!(
+            "{lost} target(s) depend on directions or residuals that are resolved to a few \
+             digits only (method=\"svd\" on the samples resolves more than one-pass statistics)"
+        ));
     }
     Outcome {
         value: per_target.iter().sum::<f64>() / per_target.len() as f64,

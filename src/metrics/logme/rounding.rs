@@ -23,9 +23,9 @@
 //!   decomposition and s₁ the largest singular value. Singular vectors are tilted, and singular
 //!   values off, by u s₁ relative to their own size s;
 //! - an SVD of a factor of the scatter: the same, and besides, entries of the scatter are off by u Eᵢ Eⱼ
-//!   and those of b by u Eᵢ |ỹ|, for columns of sizes E. `amplified` = |E v|/s is how much larger
-//!   that is along v. A factor of columns of very different sizes may lose
-//!   more; then its residual contradicts the triangular factor (`misfit`, `decomp/spectrum.rs`).
+//!   and those of b by u Eᵢ |ỹ|, for columns of sizes E. Along v, that error grows by `amplified` =
+//!   |E v|/s. A factor of columns of very different sizes may lose more; then its residual contradicts
+//!   the triangular factor (`misfit`, `decomp/spectrum.rs`).
 
 use crate::decomp::{Prepared, Side, Spectrum, rounding as unit_of};
 use crate::error::Result;
@@ -39,7 +39,7 @@ use super::{Maximum, Source};
 /// A residual whose rounding is below this fraction of its target is an exact fit.
 const EXACT: f64 = 1e-22;
 
-/// A change of an estimate by this fraction is below what the estimate is good for.
+/// Changes of an estimate by less than this fraction do not matter.
 const NEGLIGIBLE: f64 = 1e-3;
 
 /// Return one estimate for each target, in nats per sample.
@@ -63,7 +63,7 @@ pub(super) fn rounding(
     maxima.iter().map(one).collect()
 }
 
-/// ε(x): how far ln a may be from ln a', for |a − a'| ≤ x a'.
+/// ε(x): the largest |ln a − ln a'| for |a − a'| ≤ x a'.
 ///
 /// The larger change is that downwards, −ln(1 − x) = x + x²/2 + …. x alone is as good an estimate
 /// as long as x/2 is negligible. From x = 1 on, a may be zero.
@@ -85,7 +85,7 @@ struct Errors {
     residual: f64,
     /// δσ/σ.
     spread: f64,
-    /// n/q times what is left of δq.
+    /// n/q times the other terms of δq.
     rest: f64,
 }
 
@@ -189,8 +189,8 @@ fn of_spectrum(spectrum: &Spectrum, target: &Target, best: &Optimum) -> f64 {
     Errors { determinant, residual: 0.0, spread: of_spread, rest }.total(n).max(anywhere)
 }
 
-/// How far ln q may be off at any t, and not only at the maximum that was found, because of the part of
-/// the target outside the directions: q ≥ part. Zero unless the SVD of a factor lost digits of it.
+/// The error of ln q at any t, and not only at the maximum, from the part of the target outside the
+/// directions: q ≥ part. Zero unless the SVD of a factor lost digits of that part.
 fn anywhere(part: f64, noise: f64, misfit: f64) -> f64 {
     if misfit > 0.0 && part > 0.0 { of_logarithm((misfit + noise) / part) } else { 0.0 }
 }
@@ -259,7 +259,7 @@ impl Along {
         inside.fold(self.outside, |sum, part| sum + part).sqrt()
     }
 
-    /// Step 2 for samples: δρ = 2 eᵀδX w₀ + |what tilts of the target|².
+    /// Step 2 for samples: δρ = 2 eᵀδX w₀ + (Σ |x| u (s₁/s) t/(λ + t))², the last from the tilt.
     fn residual_of_samples(&self) -> f64 {
         let one = |one: &Direction| self.unit * one.score.abs() * one.tilt * one.share;
         let tilted: f64 = self.directions.iter().map(one).sum();

@@ -23,7 +23,7 @@ use super::sweeps::LANES;
 pub(super) enum Location {
     /// At a finite t > 0.
     Interior,
-    /// At t = ∞: the features say nothing about this target.
+    /// At t = ∞: the features have no signal for this target.
     NoSignal,
     /// At the lower end of the range, where the evidence has levelled off.
     LowerEnd,

@@ -73,7 +73,7 @@ impl Discriminant {
         let (own, all) = (shrink(within), shrink(z));
         let (variances, axes) = symmetric(&own)?;
         if variances.iter().any(|v| *v <= 0.0) {
-            return Err(super::failed(ALIKE.into()));
+            return Err(super::failed(ALIKE));
         }
         let root = &axes * &variances.mapv(|v| 1.0 / v.sqrt()); // own⁻¹ = root rootᵀ
         let (_, turn) = symmetric(&root.t().dot(&(all - own)).dot(&root))?;
@@ -96,7 +96,7 @@ impl Discriminant {
         let (_, sizes, axes) = thin_svd(within)?;
         let rank = sizes.iter().take_while(|size| **size > RANK).count();
         if rank == 0 {
-            return Err(super::failed(ALIKE.into()));
+            return Err(super::failed(ALIKE));
         }
         let whiten = axes.slice(s![..rank, ..]).t().to_owned()
             / scale.view().insert_axis(Axis(1))

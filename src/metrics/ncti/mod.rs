@@ -1,4 +1,4 @@
-//! NCTI: how close features are to the geometry in which classes collapse, in three parts.
+//! NCTI: closeness of the features to neural collapse, in three parts.
 //!
 //! On the first q = min(components, rank) principal components Z (N, q) of the features, with linear
 //! discriminants (`discriminant.rs`) of shrinkage s = exp(−Σ of the first 32 variances, divided by
@@ -6,7 +6,7 @@
 //!
 //!   a = ‖Z A‖_*             A (q, C − 1) the discriminants: how far the features spread
 //!   b = (1/N) Σ p(yᵢ | zᵢ)  the classifier's mean posterior
-//!   c = ln Σ_c ‖P_c‖_*      P_c the posteriors of the rows of class c: what is left within classes
+//!   c = ln Σ_c ‖P_c‖_*      P_c the posteriors of the rows of class c: the variation within classes
 //!
 //! The score is m(a) + m(b) − m(c), where m scales to [0, 1] over the models that are compared; so
 //! one model has parts and no value, which is NaN here. ‖·‖_* sums singular values.
@@ -25,14 +25,13 @@ use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, product_into, row_gram_add};
 use crate::linalg::lapack::{TridiagonalForm, thin_svd};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{copied, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use discriminant::Discriminant;
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "ncti",
     title: "NCTI",
@@ -41,23 +40,19 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "N D min(N, D) + min(N, D)^3 + N C^2",
     source: "Wang et al., ICCV 2023",
-    compute,
+    compute: score,
 };
 
-/// Rows a task of the second pass.
+/// Rows of one parallel task of the second pass.
 const RUN: usize = 512;
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     const LEAST: f64 = 1e-10;
     const SHRINKING: usize = 32;
     let most = options.read(|given| given.count("n_components", 1..))?.unwrap_or(64);
     let (codes, n_classes) = inputs.labels()?;
     if n_classes < 2 {
-        return Err(failed("labels hold a single class; give rows of two classes or more".into()));
+        return Err(failed("labels hold a single class; give rows of two classes or more"));
     }
     let features = inputs.samples()?.features;
     let (z, values) = components(inputs.prepared()?, features, most, context)?;
@@ -80,12 +75,11 @@ fn compute(
         ("within", Detail::Number(norms.iter().sum::<f64>().ln())),
         ("shrinkage", Detail::Number(shrinkage.unwrap_or(0.0))),
     ];
-    let (value, per_target) = (f64::NAN, Vec::new());
-    Ok(Outcome { value, per_target, details, warnings: Vec::new(), exact: true })
+    Ok(Outcome { details, ..Outcome::new(f64::NAN, Vec::new()) })
 }
 
-fn failed(problem: String) -> Error {
-    Error::Metric { metric: "ncti", problem }
+fn failed(problem: &str) -> Error {
+    Error::metric("ncti", problem)
 }
 
 fn nuclear_norm(a: Array2<f64>) -> Result<f64> {
@@ -103,8 +97,7 @@ fn components(
     let offset = stats.mean_about_shift();
     let (n, d) = (features.n_rows(), features.n_cols());
     let (values, z) = if let Second::Rows { values, .. } = &stats.second {
-        let mut x = zeros::<f64>(n * d, "the centred rows")?;
-        x.copy_from_slice(values);
+        let mut x = copied(values, "the centred rows")?;
         for row in x.chunks_exact_mut(d) {
             axpy(-1.0, &offset, row);
         }
@@ -145,11 +138,11 @@ fn components(
     Ok((z, values))
 }
 
-/// Those that are not rounding noise.
+/// The values above rounding noise.
 fn above(mut values: Vec<f64>, noise: f64) -> Result<Vec<f64>> {
     values.retain(|value| *value > noise);
     if values.is_empty() {
-        return Err(failed("the features do not vary".into()));
+        return Err(failed("the features do not vary"));
     }
     Ok(values)
 }

@@ -1,4 +1,4 @@
-//! Ridge probe: how well a linear model on the features predicts rows that it was not fitted to.
+//! Ridge probe: leave-one-out accuracy or R² of ridge regression on the features.
 //!
 //! Columns standardised (mean 0, mean square 1; constant ones 0), targets y (a 0/1 column for every
 //! class), an intercept that is not penalised, and ridges λ on a grid. For every λ and row i, the
@@ -9,8 +9,8 @@
 //!
 //! Classes: λ of the least Σ e² over rows and classes; the score is the share of rows whose own class
 //! has the largest y − e. Targets: λ of the least Σ e² for each; the score is the mean over
-//! targets of R² = 1 − Σ e² / Σ (y − ȳ)², at most 1; features that know nothing get 1 − (N/(N−1))²
-//! or so. Higher is better.
+//! targets of R² = 1 − Σ e² / Σ (y − ȳ)², at most 1; uninformative features get about
+//! 1 − (N/(N−1))². Higher is better.
 //!
 //! Source: Allen, "The relationship between variable selection and data augmentation and a method for
 //! prediction", Technometrics 16 (1974): the leave-one-out residual (PRESS). Scaling of the
@@ -33,7 +33,6 @@ use super::centred::lone_samples;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use pass::{Errors, leave_one_out};
 
-/// The row of the table.
 pub(super) const METRIC: Metric = Metric {
     name: "ridge_probe",
     title: "Ridge probe",
@@ -42,17 +41,13 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification", "regression", "multilabel"],
     cost: "N D min(N, D) + 10 N C min(N, D)",
     source: "Allen, Technometrics 1974 (leave-one-out residuals)",
-    compute,
+    compute: score,
 };
 
-/// λ, without any given.
+/// The default grid of λ.
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (ridges, with_influence) = options.read(|given| {
         let ridges = given.numbers("ridges", (Excluded(0.0), Unbounded))?;
         Ok((ridges.unwrap_or_else(|| RIDGES.to_vec()), given.flag("influence")?))
@@ -63,7 +58,8 @@ fn compute(
         _ => None,
     };
     if labels.is_some_and(|labels| labels.classes.len() < 2) {
-        return Err(wrong("the labels hold a single class; give at least two classes".into()));
+        let problem = "the labels hold a single class; give at least two classes";
+        return Err(Error::metric("ridge_probe", problem));
     }
     if stats.n_samples < 3 {
         let (what, n_samples) = ("leaving one sample out", stats.n_samples);
@@ -71,11 +67,7 @@ fn compute(
     }
     let errors = leave_one_out(inputs, &ridges, with_influence, context)?;
     let mut outcome = match labels {
-        Some(labels) => {
-            let order = labels.sorted();
-            let counts: Vec<f64> = order.iter().map(|c| labels.counts[*c] as f64).collect();
-            of_classes(&errors, &counts, &ridges)
-        }
+        Some(labels) => of_classes(&errors, &labels.sorted_counts(), &ridges),
         None => of_targets(&errors, &ridges)?,
     };
     if stats.largest <= 0.0 {
@@ -94,7 +86,7 @@ fn compute(
         ));
     }
     if let Some(hits) = errors.hits {
-        // How each row moves the score at the models as they are.
+        // The influence of each row on the score with the models held fixed.
         let influence = hits.iter().map(|hit| hit - outcome.value).collect();
         outcome.details.push(("influence", Detail::Numbers(influence)));
     }
@@ -106,15 +98,12 @@ fn compute(
 fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Outcome {
     let best = best_of(&errors.squares, counts.len());
     let right = &errors.right[best * counts.len()..(best + 1) * counts.len()];
-    Outcome {
-        value: right.iter().sum::<f64>() / counts.iter().sum::<f64>(),
-        per_target: right.iter().zip(counts).map(|(right, n)| right / n).collect(),
-        details: vec![("ridge", Detail::Number(ridges[best]))],
-        warnings: lone_samples(counts, "which cannot be predicted once it is left out")
-            .into_iter()
-            .collect(),
-        exact: true,
-    }
+    let value = right.iter().sum::<f64>() / counts.iter().sum::<f64>();
+    let per_target = right.iter().zip(counts).map(|(right, n)| right / n).collect();
+    let details = vec![("ridge", Detail::Number(ridges[best]))];
+    let warnings = lone_samples(counts, "which cannot be predicted once it is left out");
+    let warnings = warnings.into_iter().collect();
+    Outcome { details, warnings, ..Outcome::new(value, per_target) }
 }
 
 /// R² of every target at its own best ridge.
@@ -123,36 +112,31 @@ fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
     let (mut per_target, mut chosen) = (Vec::new(), Vec::new());
     for (k, whole) in errors.whole.iter().enumerate() {
         if *whole <= 0.0 {
-            return Err(wrong(format!(
-                "target column {k} is constant ({:?}), so there is nothing to predict; drop it",
-                errors.mean[k]
-            )));
+            return Err(Error::metric(
+                "ridge_probe",
+                format!(
+                    "target column {k} is constant ({:?}), so there is nothing to predict; drop it",
+                    errors.mean[k]
+                ),
+            ));
         }
         let squares: Vec<f64> = errors.squares[k..].iter().step_by(n_targets).copied().collect();
         let best = least(&squares);
         per_target.push(1.0 - squares[best] / whole);
         chosen.push(ridges[best]);
     }
-    Ok(Outcome {
-        value: per_target.iter().sum::<f64>() / n_targets as f64,
-        per_target,
-        details: vec![("ridge", Detail::Numbers(chosen))],
-        warnings: vec![],
-        exact: true,
-    })
+    let value = per_target.iter().sum::<f64>() / n_targets as f64;
+    let details = vec![("ridge", Detail::Numbers(chosen))];
+    Ok(Outcome { details, ..Outcome::new(value, per_target) })
 }
 
-/// The place of the ridge of the least error over all targets.
+/// The index of the ridge of the least error over all targets.
 fn best_of(squares: &[f64], n_targets: usize) -> usize {
     let totals: Vec<f64> = squares.chunks_exact(n_targets).map(|row| row.iter().sum()).collect();
     least(&totals)
 }
 
-/// The place of the first least value.
+/// The index of the first minimum.
 fn least(values: &[f64]) -> usize {
     (0..values.len()).fold(0, |best, i| if values[i] < values[best] { i } else { best })
-}
-
-fn wrong(problem: String) -> Error {
-    Error::Metric { metric: "ridge_probe", problem }
 }

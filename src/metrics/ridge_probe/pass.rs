@@ -1,4 +1,4 @@
-//! The residuals of rows that were left out.
+//! Leave-one-out residuals.
 //!
 //! With λ' = Nλ, rows x standardised, ỹ = y − ȳ, b = Xᵀỹ:
 //!
@@ -9,29 +9,29 @@
 //! A row of weight w counts as √w times the row in K, and is left out once.
 
 use crate::decomp::{CentredTargets, Shifted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::Rows;
 use crate::linalg::blas::{product_into, scale};
 use crate::linalg::memory::zeros;
 use crate::stats::Precision;
-use crate::threads::Context;
+use crate::threads::{Context, chunks};
 
 use super::super::Inputs;
-use super::super::centred::{Answers, CentredRows, chunks};
+use super::super::centred::{Answers, CentredRows};
 use super::super::leverage::transposed;
 use super::sides::Side;
 
 /// Sums over the rows, each left out once.
 pub(super) struct Errors {
-    /// Σ w e², (ridges, targets); infinite where rounding decides.
+    /// Σ w e², (ridges, targets); infinite for ridges that are too small for the precision.
     pub(super) squares: Vec<f64>,
-    /// Σ w of the rows whose class was found, (ridges, classes); 0 for targets.
+    /// Σ w of the rows whose class was predicted, (ridges, classes); 0 for targets.
     pub(super) right: Vec<f64>,
     /// Σ w (y − ȳ)², (targets,).
     pub(super) whole: Vec<f64>,
     /// ȳ, (targets,).
     pub(super) mean: Vec<f64>,
-    /// 1 for every row whose class was found at the ridge of the least error, else 0; if asked for.
+    /// 1 for every row whose class was predicted at the ridge of the least error, else 0; if asked for.
     pub(super) hits: Option<Vec<f64>>,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn leave_one_out(
         Side::many(prepared.centred_scatter()?, b, n, context)?
     };
     context.check()?;
-    // What rounding of S is, relative to its largest eigenvalue, with a margin.
+    // The rounding of S relative to its largest eigenvalue, with a margin.
     let noise = match (stats.precision, side.added) {
         (Precision::Single, None) => 1e-5,
         _ => 1e-14,
@@ -63,9 +63,10 @@ pub(super) fn leave_one_out(
         ridges.iter().map(|ridge| Shifted::new(&side.form, n * ridge, noise)).collect();
     if shifted.iter().all(Option::is_none) {
         let smallest = noise * side.form.largest_row() / n;
-        return Err(super::wrong(format!(
-            "all ridges are below {smallest:.1e}, where rounding decides; use larger ones"
-        )));
+        return Err(Error::metric(
+            "ridge_probe",
+            format!("all ridges are below {smallest:.1e}, where rounding decides; use larger ones"),
+        ));
     }
     let weights = context.map(ridges.len(), |l| side.weights(shifted[l].as_ref()))?;
     let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
@@ -81,7 +82,7 @@ pub(super) fn leave_one_out(
     Ok(Errors { squares, right, whole: centred.square, mean: centred.mean, hits })
 }
 
-/// What goes over the rows.
+/// The second pass over the rows, with everything that it reads.
 struct Pass<'a, 'b> {
     rows: CentredRows<'a>,
     answers: Answers<'b>,
@@ -98,7 +99,7 @@ impl Pass<'_, '_> {
         chunks(self.rows.n_rows(), ((1 << 19) / self.side.form.order()).clamp(32, 256))
     }
 
-    /// 1 for every row whose class is found at a ridge, else 0.
+    /// 1 for every row whose class is predicted at a ridge, else 0.
     fn hits(&self, range: std::ops::Range<usize>, ridge: usize) -> Result<Vec<f64>> {
         let mut hits = Vec::with_capacity(range.len());
         self.visit(range, ridge..ridge + 1, |_, i, y, errors| {
@@ -155,8 +156,8 @@ impl Pass<'_, '_> {
         })
     }
 
-    /// Calls `each` with the ridge, the row, its targets and its errors, where rounding does not
-    /// decide.
+    /// Calls `each` with the ridge, the row, its targets and its errors, for ridges that are large enough
+    /// for the precision.
     fn visit(
         &self,
         range: std::ops::Range<usize>,
@@ -195,12 +196,9 @@ impl Pass<'_, '_> {
             self.side.form.rotate(&mut panel)?;
             return Ok(panel);
         }
-        for (i, row) in range.clone().zip(panel.chunks_exact_mut(order)) {
-            self.rows.read_row(i, row);
-        }
-        let mut vectors = zeros::<f64>(panel.len(), "a panel of rows")?;
-        product_into(&panel, &self.side.basis, &mut vectors, range.len(), order);
-        Ok(vectors)
+        let rows = self.rows.panel(range.clone())?;
+        product_into(&rows, &self.side.basis, &mut panel, range.len(), order);
+        Ok(panel)
     }
 
     /// Turns vᵀ(T + λ'I)⁻¹ of the targets into e of row i, given that of v itself.

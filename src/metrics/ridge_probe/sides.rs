@@ -1,17 +1,17 @@
-//! S = XᵀX of the standardised features or, for N ≤ D, K = XXᵀ + κ 11ᵀ/N, in tridiagonal form, with
-//! what is asked of it. κ, the mean eigenvalue, is for the vector of ones, which K does not see.
+//! Tridiagonal form of S = XᵀX of the standardised features or, for N ≤ D, of K = XXᵀ + κ 11ᵀ/N, with the
+//! targets. κ, the mean eigenvalue, replaces the eigenvalue 0 of XXᵀ at the vector of ones.
 
 use crate::decomp::Shifted;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{axpy, row_gram_add, scale};
-use crate::linalg::lapack::{MAX_ORDER, TridiagonalForm};
+use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::zeros;
-use crate::threads::Context;
+use crate::threads::{Context, chunks};
 
-use super::super::centred::{Answers, CentredRows, chunks};
+use super::super::centred::{Answers, CentredRows};
 
-/// S or K in tridiagonal form, with what is asked of it.
+/// S or K in tridiagonal form, with the targets in its basis.
 pub(super) struct Side {
     pub(super) form: TridiagonalForm,
     /// Qᵀb or Qᵀỹ, (targets, order).
@@ -64,9 +64,7 @@ impl Side {
         context: &Context<'_>,
     ) -> Result<Self> {
         let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-        if n_rows > MAX_ORDER {
-            return Err(Error::TooLarge { order: n_rows, limit: MAX_ORDER });
-        }
+        check_order(n_rows)?;
         let n: f64 = rows.weights.iter().sum();
         let mut x = zeros::<f64>(n_rows * n_cols, "the standardised features in float64")?;
         let mut squares = vec![0.0; n_cols];

@@ -41,7 +41,7 @@ pub(super) const METRIC: Metric = Metric {
     tasks: &["classification"],
     cost: "N D min(N, D) + C min(N/C, D)^3, memory C D^2",
     source: "Huang et al., ICML 2022",
-    compute,
+    compute: score,
 };
 
 /// The version of the table above.
@@ -57,7 +57,7 @@ impl Variant {
         [("paper", Self::Paper), ("official", Self::Official), ("trace", Self::Trace)];
 }
 
-/// Statistics with a point that they are taken about, classes, their weights and divisors.
+/// The statistics, the point that rates are taken about, and the weights of the classes.
 struct Terms<'a> {
     stats: &'a Stats,
     /// s − point, for the shift s of the statistics.
@@ -67,11 +67,7 @@ struct Terms<'a> {
     eps_tau: f64,
 }
 
-fn compute(
-    inputs: &Inputs<'_>,
-    options: OptionReader<'_>,
-    context: &Context<'_>,
-) -> Result<Outcome> {
+fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     let (variant, eps) = options.read(|given| {
         let variant = given.choice("variant", &Variant::NAMES)?.unwrap_or(Variant::Paper);
         Ok((variant, given.number("eps", 1e-30..=1e30)?.unwrap_or(1e-4)))
@@ -90,12 +86,8 @@ fn compute(
         }
         Variant::Official => {
             let stats = official::unit_rows(inputs, stats, context)?;
-            let terms = Terms {
-                stats: &stats,
-                to_shift: stats.shift.clone(), // about zero
-                plain_mean: false,
-                eps_tau: eps,
-            };
+            let to_shift = stats.shift.clone(); // about zero
+            let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
             let rank = official::rank(&About { stats: &stats, to_shift: stats.shift.clone() })?;
             let mut outcome = terms.outcome(rank.max(1), context)?;
             outcome.details.push(("rank", Detail::Number(rank as f64)));
@@ -160,16 +152,12 @@ impl Terms<'_> {
                  the features down, raise eps or use precision=\"double\""
             ));
         }
-        Ok(Outcome {
-            value,
-            per_target: rates.iter().map(|rate| rate.value / divisor).collect(),
-            details: vec![
-                ("rate", Detail::Number(total.value / divisor)),
-                ("weights", Detail::Numbers(weights)),
-                ("rounding", Detail::Number(rounding)),
-            ],
-            warnings,
-            exact: true,
-        })
+        let per_target = rates.iter().map(|rate| rate.value / divisor).collect();
+        let details = vec![
+            ("rate", Detail::Number(total.value / divisor)),
+            ("weights", Detail::Numbers(weights)),
+            ("rounding", Detail::Number(rounding)),
+        ];
+        Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
     }
 }

@@ -1,4 +1,4 @@
-//! What only the authors' variant of TransRate does: unit rows about the mean, and their rank.
+//! The authors' variant of TransRate: unit rows about the mean, and their rank.
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows};

@@ -4,35 +4,35 @@
 //!
 //!   R(Z) = ½ ln det(I + K/t),  t = n eps τ,  K = ZᵀZ (D, D) or ZZᵀ (n, n), whichever is held.
 //!
-//! By Cholesky: order³/3, after n²D for the products of held rows. What rounding does to it follows
-//! from the pivots p: with M = I + K/t, entries are right relative to √(`M_ii` `M_jj`), so that
+//! By Cholesky: order³/3, after n²D for the products of held rows. Its rounding error
+//! follows from the pivots p: with M = I + K/t, entries are right relative to √(`M_ii` `M_jj`), so that
 //! ½ Σ `M_ii`/`p_i` roundings is the size of the error. It grows where features are large (K/t
 //! beyond 1e10) and dependent. There the singular values of the rows, or of the scatter's factor,
-//! are taken, in which a missing direction is missing whatever its scale.
+//! are used instead: they show a missing direction at any scale.
 
 use ndarray::Array2;
 
 use crate::decomp::ScaledFactor;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
-use crate::linalg::lapack::{Cholesky, MAX_ORDER, thin_svd};
-use crate::linalg::memory::zeros;
+use crate::linalg::lapack::{Cholesky, check_order, thin_svd};
+use crate::linalg::memory::{copied, zeros};
 use crate::stats::{Precision, Second, Stats};
 
-/// The rounding from where singular values are asked. They take about fifty times as long, so that
-/// matrices of some size, whose rates are large and whose errors cancel, must show more of it.
+/// The rounding error from which singular values are computed instead. They take about fifty times as
+/// long, so the limit is higher for large matrices, whose rates are large and whose errors cancel.
 fn visible(order: usize, rate: f64) -> f64 {
     if order <= 128 { 1e-10 } else { 1e-9 * rate.max(1.0) }
 }
 
-/// A rate, and how much of it rounding may be.
+/// A rate and its rounding error.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     pub(super) value: f64,
     pub(super) rounding: f64,
 }
 
-/// Rows of some statistics about a point `centre` = s − `to_shift`, for the shift s.
+/// The rows of statistics about a point `centre` = s − `to_shift`, for the shift s.
 pub(super) struct About<'a> {
     pub(super) stats: &'a Stats,
     /// s − centre, (D,).
@@ -62,9 +62,7 @@ impl About<'_> {
         match &self.stats.second {
             Second::Rows { weights, .. } => {
                 let order = weights.len();
-                if order > MAX_ORDER {
-                    return Err(Error::TooLarge { order, limit: MAX_ORDER });
-                }
+                check_order(order)?;
                 let mut products = zeros(order * order, "the products of the rows of a class")?;
                 row_gram_add(&self.rows()?, n_features, 0..n_features, &mut products);
                 Ok((products, order))
@@ -105,7 +103,7 @@ impl About<'_> {
                 let squares: Vec<f64> = scatter.iter().step_by(n_features + 1).copied().collect();
                 let root = ScaledFactor::new(scatter, self.stats.precision)?.root()?;
                 let rank = root.len() / n_features;
-                // What the factor's tolerance hides of the columns that it takes for dependent.
+                // The part that the factor's tolerance drops of columns that it treats as dependent.
                 let largest = squares.iter().fold(0.0, |a: f64, b| a.max(*b));
                 let part = 8.0 * n_features as f64 * f64::EPSILON * largest / t;
                 let constant = squares.iter().filter(|square| **square <= 0.0).count();
@@ -130,8 +128,7 @@ impl About<'_> {
         let Second::Rows { values, weights } = &self.stats.second else {
             return Err(Error::NoData);
         };
-        let mut rows = zeros(values.len(), "the rows of a class about the mean")?;
-        rows.copy_from_slice(values);
+        let mut rows = copied(values, "the rows of a class about the mean")?;
         for (row, weight) in rows.chunks_exact_mut(self.to_shift.len()).zip(weights) {
             axpy(1.0, &self.to_shift, row);
             if *weight > 1.0 {
@@ -144,8 +141,7 @@ impl About<'_> {
     /// The scatter about the point: with c = Σ w (x − s) and e = s − centre, K + c eᵀ + e cᵀ + n e eᵀ.
     fn scatter(&self) -> Result<Vec<f64>> {
         let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
-        let mut about = zeros(scatter.len(), "the scatter of a class about the mean")?;
-        about.copy_from_slice(scatter);
+        let mut about = copied(scatter, "the scatter of a class about the mean")?;
         let (c, e) = (&self.stats.sum, &self.to_shift);
         for (i, row) in about.chunks_exact_mut(e.len()).enumerate() {
             axpy(e[i], &c[i..], &mut row[i..]);

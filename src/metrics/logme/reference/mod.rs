@@ -1,7 +1,7 @@
 //! The fixed-point iterations of the published LogME implementations, quirks included.
 //!
-//! Not the metric: `logme` returns the true maximum of the evidence. This file returns what three
-//! libraries return, for those who must reproduce a number that was computed with one of them.
+//! These are not the metric: `logme` returns the true maximum of the evidence. This module
+//! reproduces the numbers of three libraries, to compare with results that were computed with them.
 //!
 //! For features F (N, D) and one target y (N,), with the singular values σᵢ and the singular vectors
 //! uᵢ, vᵢ of F, sᵢ = σᵢ², rᵢ = vᵢᵀFᵀy, xᵢ = uᵢᵀy = rᵢ/σᵢ, and α, β the precisions of prior and noise:
@@ -53,7 +53,7 @@ pub struct FixedPoint {
 /// Runs a recipe on every column of `targets` (N, C).
 ///
 /// # Errors
-/// [`Error::Shape`], [`Error::Empty`] and [`Error::NotFinite`] where the arrays say so,
+/// [`Error::Shape`], [`Error::Empty`] and [`Error::NotFinite`] for invalid arrays,
 /// [`Error::OutOfRange`] where `FᵀF` overflows, [`Error::Lapack`] where the decomposition fails.
 pub fn fixed_point(
     features: ArrayView2<'_, f64>,

@@ -1,6 +1,6 @@
-//! Whose iteration, and the numbers in which they differ.
+//! The published implementations, and the constants in which they differ.
 
-/// Whose numbers.
+/// A published implementation to reproduce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipe {
     /// `thuml/LogME`, `LogME.fit` (its default).
@@ -13,12 +13,12 @@ pub enum Recipe {
     TransformerRanker,
 }
 
-/// What the caller may choose (transformer-ranker lets its users; the others never change it).
+/// Options of the iteration (transformer-ranker exposes them; the others never change them).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
     /// α/β before the first iteration.
     pub ratio: f64,
-    /// At least 1; 11 in all of them.
+    /// At least 1; 11 in all implementations.
     pub max_iterations: usize,
     /// Relative change of α/β that ends the iteration; `None`: the recipe's own.
     pub tolerance: Option<f64>,

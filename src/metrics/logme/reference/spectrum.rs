@@ -1,22 +1,21 @@
-//! The decomposition that a recipe iterates on, and one target's iteration. Symbols: `mod.rs`.
+//! The decomposition of the features for a recipe, and the fixed-point iteration of one target.
+//! Symbols: `mod.rs`.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use super::recipe::{Constants, Recipe, Start};
 use crate::error::{Error, Result};
 use crate::linalg::blas;
-use crate::linalg::lapack::{MAX_ORDER, thin_svd};
+use crate::linalg::lapack::{check_order, thin_svd};
 use crate::linalg::memory::zeros;
 
-/// Singular values that `thuml/LogME` keeps where it takes them from `FᵀF`: absolute, not relative.
+/// `thuml/LogME` drops singular values up to this absolute size when it takes them from `FᵀF`.
 const THUML_CUT: f64 = 1e-10;
 
 /// `FᵀF`, both triangles.
 fn gram(features: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let d = features.ncols();
-    if d > MAX_ORDER {
-        return Err(Error::TooLarge { order: d, limit: MAX_ORDER });
-    }
+    check_order(d)?;
     let rows = features.as_standard_layout();
     let gram = zeros::<f64>(d.saturating_mul(d), "the product of the features")?;
     let mut gram = Array2::from_shape_vec((d, d), gram).expect("just made");
