@@ -2,7 +2,7 @@
 //!
 //! A metric is a function of its [`Inputs`] and options (`contract.rs`, `options.rs`). Metrics that
 //! are computed together share their decompositions. To add one: its file, its `mod` line and its
-//! row in [`METRICS`], its tests, its page.
+//! row in [`METRICS`], its Python module of the same name, its tests (CONTRIBUTING.md).
 
 mod centred;
 mod cka;

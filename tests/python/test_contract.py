@@ -100,6 +100,13 @@ def test_lists_of_metrics_are_up_to_date() -> None:
     assert done.returncode == 0, f"run make derive: {done.stdout}{done.stderr}"
 
 
+def test_a_module_without_a_row_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row for row in registry._core.metric_table() if row["name"] != "lfc"]
+    monkeypatch.setattr(registry._core, "metric_table", lambda: rows)
+    with pytest.raises(LookupError, match=r"no metric 'lfc'; add its row to METRICS"):
+        registry._built_in.__wrapped__()
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [

@@ -42,7 +42,10 @@ def test_signs_in_paths_are_no_options(tmp_path: Path) -> None:
     assert parse_spec("pkg.mod:make?size=3", models.SCHEMES) == ModelSpec(
         "", "pkg.mod:make", None, {"size": "3"}
     )
-    assert parse_spec("features:x_?.npy", models.SCHEMES).name == "x_?.npy"
+    for pattern in ("x_?.npy", "x_?.h5", "x_?.npz:y", "run_?/1", "x?", "a?_?.pt"):
+        assert parse_spec(f"features:{pattern}", models.SCHEMES) == ModelSpec("features", pattern)
+    with pytest.raises(DataError, match="'pretrained' is not option=value"):
+        parse_spec("timm:resnet18?pretrained", models.SCHEMES)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,11 @@ def _built_in() -> Mapping[str, MetricSpec]:
             lists = {"needs": tuple(row["needs"]), "tasks": tuple(row["tasks"])}
             fields: dict[str, Any] = {**row, **lists}
             spec = replace(spec, **fields)
+        elif spec.is_native:
+            raise LookupError(
+                f"the native module has no metric {name!r}; add its row to METRICS in "
+                f"src/metrics/mod.rs and build, or give its SPEC compute="
+            )
         found[name] = spec
     _specs.update(found)
     return found

@@ -67,7 +67,8 @@ class FormatSpec:
         ``open(path, selection)`` returns a :class:`Reader` of an existing file, and reads no more
         than the shape needs. Numbers keep their type; labels that are not numbers are strings. It
         may raise anything: the caller turns foreign exceptions into a ``DataError`` that names the
-        file.
+        file. A ``DataError`` of its own names the file itself. A file cut short is an error here
+        or in `blocks`, never fewer rows.
     names : callable, optional
         ``names(path)`` returns the names of the arrays of a container; None for other kinds.
     package, extra : str, optional

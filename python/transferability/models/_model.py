@@ -91,7 +91,8 @@ class Model:
         """Compute the unpooled outputs of layers, for a model that is not a torch module.
 
         `batch` is from :meth:`collate`; `layers` are names from :attr:`layers`, or others that the
-        source knows. The arrays by layer have shape (n_samples, ...).
+        source knows; raise DataError for any other. The arrays by layer have shape
+        (n_samples, ...).
         """
         raise DataError(f"{self.spec} is a torch module; take its features with hooks")
 

@@ -93,7 +93,7 @@ class SourceSpec:
     open: Callable[[ModelSpec, Any, str | None], Model]
     list_names: Callable[[ModelSpec], list[str]]
     options: tuple[str, ...] | None = ()
-    hint: str = ""  # end of the message if a wildcard matches nothing, after a semicolon
+    hint: str = ""  # end of the message if a wildcard matches nothing: "; " and the advice
     has_revisions: bool = False  # whether ``@revision`` may follow the name
     suffixes: tuple[str, ...] = ()  # of files that need no scheme
 
@@ -137,7 +137,7 @@ def parse_spec(text: str, schemes: Mapping[str, SourceSpec]) -> ModelSpec:
     name, revision, options = rest, None, {}
     if not os.path.exists(name):
         name, mark, query = rest.partition("?")
-        if mark and not query.strip("*.npyz:/"):  # "?" is a wildcard here, as in x_?.npy
+        if mark and "=" not in query and not query[:1].isalpha():  # a wildcard, as in x_?.npy
             name, query = rest, ""
         try:
             options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
