@@ -157,7 +157,8 @@ impl TridiagonalForm {
         self.diagonal.iter().enumerate().map(row).fold(0.0, f64::max)
     }
 
-    /// How many eigenvalues are below a level: the negative pivots of T − level I (Sylvester).
+    /// Return the number of eigenvalues below a level, by a Sturm sequence: as many as there are negative
+    /// pivots in the LDLᵀ of T − level I (Sylvester's law of inertia).
     pub(crate) fn count_below(&self, level: f64) -> usize {
         let (mut count, mut carried) = (0, 0.0);
         for (i, diagonal) in self.diagonal.iter().enumerate() {

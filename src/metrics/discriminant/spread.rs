@@ -47,7 +47,7 @@ pub(super) fn product(matrix: &[f64], v: &[f64]) -> Vec<f64> {
     result
 }
 
-/// By bisection on the count of eigenvalues below a level.
+/// Return the largest eigenvalue, by bisection on Sturm counts of the tridiagonal form.
 fn largest_eigenvalue(matrix: &[f64], order: usize) -> Result<f64> {
     let mut copy = zeros::<f64>(matrix.len(), "a copy of a scatter")?;
     copy.copy_from_slice(matrix);
