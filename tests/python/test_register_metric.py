@@ -176,6 +176,7 @@ def test_metrics_without_labels() -> None:
     [
         (lambda: 1 / 0, DataError, "odd raised ZeroDivisionError: division by zero; call .* debug"),
         (lambda: np.nan, DataError, "odd returned NaN; return a number, or raise"),
+        (lambda: 10**400, DataError, "the value of odd is too large for a float; give one real"),
         (lambda: "0.5", DtypeError, "value of odd is '0.5'; give one real number"),
         (lambda: True, DtypeError, "value of odd is True"),
         (lambda: None, DtypeError, "value of odd is None"),
@@ -248,6 +249,9 @@ def fine(features: Any, labels: Any) -> float:
         (fine, {"name": "consensus"}, DataError, "name is 'consensus', which transf"),
         (fine, {"reads": "pixels"}, DataError, "reads is 'pixels'; choose 'samples', 'stats'"),
         (fine, {"tasks": ("detection",)}, DataError, "tasks of metric 'fine' has 'detection'"),
+        (fine, {"tasks": ()}, DataError, "tasks is empty; choose from classification"),
+        (fine, {"tasks": 3}, DtypeError, "tasks is 3; choose from classification"),
+        (fine, {"title": 3}, DtypeError, "title is 3; give a string"),
     ],
 )
 def test_what_cannot_be_a_metric_is_refused(
@@ -354,6 +358,7 @@ def test_a_broken_entry_point_disturbs_nothing_else(
     monkeypatch.setattr(registry, "_load_entry_points", registry._load_entry_points.__wrapped__)
     models, labels = data()
     name = declared.partition(" ")[0]
+    assert tx.score(models["good"], labels, ["logme", "h_score"])  # without a warning
     with pytest.warns(TransferabilityWarning, match="could not be loaded") as caught:
         scores = tx.score(models["good"], labels, "all", task="classification")
     assert reason in "".join(str(warning.message) for warning in caught)

@@ -19,7 +19,7 @@ from .._inputs.target import Target
 from ..errors import DataError, DtypeError
 from .options import choice, number
 from .registry import add_spec
-from .spec import MetricSpec
+from .spec import TASKS_OF_METRICS, MetricSpec
 
 __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
 
@@ -168,6 +168,15 @@ def _make_spec(
     if name.startswith("_") or name in RESERVED_NAMES:
         raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
     reads = choice("reads", reads, tuple(_PARAMETERS))
+    for argument, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise DtypeError(f"{argument} is {text!r}; give a string")
+    advice_on_tasks = f"choose from {', '.join(TASKS_OF_METRICS)}"
+    if not isinstance(tasks, Iterable):
+        raise DtypeError(f"tasks is {tasks!r}; {advice_on_tasks}")
+    tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    if not tasks:
+        raise DataError(f"tasks is empty; {advice_on_tasks}")
     defaults = _defaults_of(function, name, _PARAMETERS[reads])
     origin = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
     summary = texts["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
@@ -205,7 +214,7 @@ def _make_spec(
         explain,
         **{**texts, "title": texts["title"] or name, "summary": summary},
         needs=("stats", "class_scatters") if reads == "class_scatters" else (reads,),
-        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        tasks=tasks,
         compute=compute,
         origin=origin,
     )

@@ -122,16 +122,15 @@ def metric_names(metrics: object) -> list[str]:
     DtypeError
         If a name is not a string.
     """
-    if isinstance(metrics, str) and metrics in _built_in():
-        return [metrics]
+    several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]
+    if asked and all(isinstance(name, str) and name in _built_in() for name in asked):
+        return list(dict.fromkeys(asked))  # entry points are loaded for other names only
     known = metric_specs()
-    asked: list[Any] = [metrics]
-    if metrics == "all":
+    if not several and metrics == "all":
         asked = list(known)
-    elif metrics == "recommended":
+    elif not several and metrics == "recommended":
         asked = [name for name, spec in known.items() if spec.recommended is not None]
-    elif isinstance(metrics, Iterable) and not isinstance(metrics, str):
-        asked = list(metrics)
     if not all(isinstance(name, str) for name in asked):
         raise DtypeError(
             f"metrics is {metrics!r}; give a name, a list of names, 'all' or 'recommended', "
