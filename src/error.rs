@@ -226,7 +226,7 @@ pub enum Error {
         /// What is missing.
         what: &'static str,
     },
-    /// What a metric finds wrong with its input.
+    /// A metric refuses its input.
     #[error("{metric}: {problem}")]
     Metric {
         /// The metric.
@@ -274,7 +274,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What this failure means to the caller.
+    /// Return the class of the error, for the caller.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {

@@ -1,5 +1,5 @@
-//! What the core reads: rows of features in any layout and number format, and what they are
-//! scored against.
+//! The inputs of the core: rows of features in any layout and number format, and their labels or
+//! targets.
 //!
 //! Features are read row by row into float64, each number once, so that an array that another
 //! thread changes meanwhile gives a wrong score at worst, never undefined behaviour.
@@ -143,7 +143,7 @@ impl std::fmt::Display for Label {
     }
 }
 
-/// What the features are scored against, for one block of rows.
+/// The labels or targets of one block of rows.
 #[derive(Clone, Copy)]
 pub enum Response<'a> {
     /// One class a row.
@@ -197,7 +197,7 @@ impl<'a> Response<'a> {
 pub struct Block<'a> {
     /// The features.
     pub features: &'a dyn Rows,
-    /// What they are scored against.
+    /// Their labels or targets.
     pub response: Response<'a>,
     /// How many times each row counts; `None` is once.
     pub weights: Option<&'a [i64]>,

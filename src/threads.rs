@@ -1,4 +1,4 @@
-//! Where parallel work runs: on the caller's thread, or on a pool that the caller owns.
+//! Parallel work: on the caller's thread, or on a pool that the caller owns.
 //!
 //! The core never builds a pool and never uses rayon's global one (it hangs in a forked child).
 //! Every function that may run in parallel takes a [`Context`]. Work is split by the shape of the

@@ -1,4 +1,4 @@
-//! Whether statistics that came from elsewhere can be those of any rows at all.
+//! Check that statistics from outside are consistent: that some rows have them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use super::{Held, Precision, Second, Stats};
 pub(super) const TOLERANCE: f64 = 1e-3;
 
 impl Stats {
-    /// What contradicts itself in counts, or in sums by the inequality of Cauchy and Schwarz; every
+    /// Return the first contradiction in counts, or in sums by the inequality of Cauchy and Schwarz; every
     /// length is known to be right and every number to be finite.
     pub(super) fn inconsistency(&self) -> Option<String> {
         if self.is_empty() {

@@ -74,7 +74,7 @@ impl Stats {
     }
 }
 
-/// What lies between the head and the seal of a complete file.
+/// Return the bytes between the head and the seal of a complete file.
 fn unsealed(bytes: &[u8]) -> Result<&[u8]> {
     let refuse = |problem: String| Err(Error::StateFile { problem });
     let n = bytes.len();

@@ -42,7 +42,7 @@ impl Stats {
         self.absorb(other, &context.uninterrupted())
     }
 
-    /// That both hold the same kinds of things; `other` holds some.
+    /// Check that both hold the same kinds of statistics; `other` holds some rows.
     fn check_alike(&self, other: &Self) -> Result<()> {
         self.check_columns(other.n_features)?;
         self.held.check_same_kind(&other.held)?;

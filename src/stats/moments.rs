@@ -31,7 +31,7 @@ pub struct Moments {
     pub quartic: f64,
     /// No |x − s| is larger.
     pub largest: f64,
-    /// What the rows are scored against.
+    /// The labels or targets of the rows.
     pub responses: Responses,
     /// The moments of each class, where they are wanted.
     pub by_class: Option<Vec<(Label, Moments)>>,
@@ -45,7 +45,7 @@ pub enum Responses {
     Nothing,
     /// Classes, sorted when they come from [`Stats`].
     Labels {
-        /// Which.
+        /// The classes.
         classes: Vec<Label>,
         /// Σ w by class, (C,).
         counts: Vec<u64>,

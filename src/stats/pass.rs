@@ -78,7 +78,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Those of statistics that hold this scatter, without responses.
+    /// Copy statistics that hold this scatter, without responses.
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let mut copy = zeros(scatter.len(), "a scatter matrix")?;
         copy.copy_from_slice(scatter);

@@ -1,4 +1,4 @@
-//! What the features are scored against, as statistics: classes with their counts and sums, or
+//! Statistics of the responses: classes with their counts and sums, or
 //! targets with their moments. Held per row while the rows are, in sums once the scatter is.
 
 use std::collections::HashMap;

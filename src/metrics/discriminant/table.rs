@@ -29,7 +29,7 @@ impl Classes {
 /// Rows (N, r), or rows moved towards a point of their class.
 pub(in crate::metrics) struct Table<'a> {
     pub(super) rows: Box<dyn Rows + 'a>,
-    /// How much of each row stays, (N,), and where the rest goes, (C, r).
+    /// The share of each row that stays, (N,), and the points to which the rest moves, (C, r).
     pub(super) mix: Option<(Vec<f64>, Vec<f64>)>,
 }
 

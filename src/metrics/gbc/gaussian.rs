@@ -13,7 +13,7 @@ use super::Axes;
 /// The least variance, in the features' own unit, as in the authors' code.
 const FLOOR: f64 = 1e-4;
 
-/// What is held of the covariance.
+/// The form of the covariance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Spherical,

@@ -12,7 +12,7 @@ const TOGETHER: usize = 32;
 /// Rows of a run, and between two looks at whether to stop.
 const RUN: usize = 256;
 
-/// How rows are brought to comparable form, and how far they then are.
+/// The distance between rows: how rows are transformed, and their distance after that.
 pub(super) struct Measure {
     /// Subtracted, (D,): for Euclidean distances the median over runs of rows of their means, which
     /// rows far outside do not move; nothing for angles.

@@ -166,8 +166,8 @@ fn elected(near: &[(f64, u32)], codes: &[u32]) -> Option<u32> {
     best.map(|vote| vote.0)
 }
 
-/// What each row adds to the hits by itself and, half, as a neighbour, less the mean of the hits;
-/// from the k + 1 nearest of each.
+/// Return the influence of each row, from the k + 1 nearest of each: its share of the hits by itself
+/// and, half, as a neighbour, less the mean of the hits.
 fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Vec<f64> {
     let hit = |right: bool| f64::from(u8::from(right));
     let mean = right.iter().map(|right| hit(*right)).sum::<f64>() / right.len() as f64;

@@ -73,7 +73,7 @@ struct Candidate {
     row: u32,
 }
 
-/// What the rows of a block keep.
+/// The nearest neighbours so far of the rows of a block.
 struct Kept {
     block: usize,
     k: usize,

@@ -31,7 +31,7 @@ use super::evidence::Target;
 use super::search::Optimum;
 use super::sweeps::LANES;
 
-/// What all directions together leave of a target.
+/// The residual of a target after all directions.
 struct Residual {
     is_rounding: bool,
     /// The evidence below lo does not exceed the maximum that the form shows.

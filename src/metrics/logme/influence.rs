@@ -60,7 +60,7 @@ struct Terms {
 }
 
 impl Terms {
-    /// Those of features that say nothing: m = 0 and v = 0.
+    /// The terms where the features carry no signal: m = 0 and v = 0.
     fn without_signal(Maximum { target, best, .. }: &Maximum) -> Self {
         Self {
             column: target.column,
@@ -74,7 +74,7 @@ impl Terms {
         }
     }
 
-    /// Those of an evidence, with μᵀm and μᵀv.
+    /// The terms at an evidence, with μᵀm and μᵀv.
     fn at(self, target: &Target, evidence: &Evidence, mean_m: f64, mean_v: f64) -> Self {
         let (beta, value) = (target.effective() / evidence.q, evidence.value);
         if self.intercept {

@@ -231,7 +231,7 @@ impl LogMe {
     }
 }
 
-/// What the tridiagonal form shows of a target.
+/// The result of the tridiagonal form for a target.
 #[derive(Debug, Clone, Copy)]
 enum Shown {
     /// Its maximum.

@@ -11,9 +11,9 @@ use super::sweeps::LANES;
 use crate::error::Result;
 use crate::threads::Context;
 
-/// Where a root is close enough, in ln t.
+/// The tolerance of a root, in ln t.
 const CLOSE: f64 = 1e-9;
-/// Where a root is close enough, by what the evidence could still gain, relative to
+/// The tolerance of a root, by the gain in evidence that is still possible, relative to
 /// max(1, |evidence|). The evidence is quadratic in ln t, so that t is known to about 1e-8.
 const GAIN: f64 = 1e-16;
 /// Evaluations after which a bracket cannot be narrowed by any rule; a root takes about 4.

@@ -1,4 +1,4 @@
-//! The rounding error to expect in the evidence.
+//! The rounding error to expect in the evidence. Over 400 lines with the tests of its bounds.
 //!
 //! With Δ = Σ ln(1 + λᵢ/t), σ = 1 + N μᵀv, ρ = ỹᵀỹ − w₀ᵀb, g = ȳ − μᵀw₀ and r = N g/σ (`evidence.rs`),
 //!
@@ -189,7 +189,7 @@ fn of_spectrum(spectrum: &Spectrum, target: &Target, best: &Optimum) -> f64 {
     Errors { determinant, residual: 0.0, spread: of_spread, rest }.total(n).max(anywhere)
 }
 
-/// How far ln q may be off at any t, and not only at the maximum that was found, because of the part of
+/// Bound the error of ln q at any t, and not only at the maximum that was found, because of the part of
 /// the target outside the directions: q ≥ part. Zero unless the SVD of a factor lost digits of it.
 fn anywhere(part: f64, noise: f64, misfit: f64) -> f64 {
     if misfit > 0.0 && part > 0.0 { of_logarithm((misfit + noise) / part) } else { 0.0 }

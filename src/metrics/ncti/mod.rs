@@ -145,7 +145,7 @@ fn components(
     Ok((z, values))
 }
 
-/// Those that are not rounding noise.
+/// Return the values that are above rounding noise.
 fn above(mut values: Vec<f64>, noise: f64) -> Result<Vec<f64>> {
     values.retain(|value| *value > noise);
     if values.is_empty() {

@@ -81,7 +81,7 @@ pub(super) fn leave_one_out(
     Ok(Errors { squares, right, whole: centred.square, mean: centred.mean, hits })
 }
 
-/// What goes over the rows.
+/// The pass over the rows.
 struct Pass<'a, 'b> {
     rows: CentredRows<'a>,
     answers: Answers<'b>,

@@ -1,4 +1,4 @@
-//! What only the authors' variant of TransRate does: unit rows about the mean, and their rank.
+//! The authors' variant of TransRate: unit rows about the mean, and their rank.
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows};
@@ -70,7 +70,7 @@ pub(super) fn unit_rows(
     Ok(stats)
 }
 
-/// How many eigenvalues are more than D roundings of the largest.
+/// Return the numerical rank: the number of eigenvalues above D roundings of the largest.
 pub(super) fn rank(about: &About<'_>) -> Result<usize> {
     let (products, order) = about.products()?;
     let form = TridiagonalForm::reduce(products, order)?;
