@@ -8,16 +8,18 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..errors import DataError, DtypeError
 from .derived import DERIVED
 from .score import SETS, issue
 from .spec import MetricSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINTS", "add_spec", "metric_names", "metric_specs", "spec_of", "title_of"]
 
@@ -51,8 +53,10 @@ def _load_entry_points() -> Mapping[str, str]:
 
     Returns the errors by name: a metric that cannot be loaded is left out, with a warning.
     """
+    from importlib.metadata import entry_points  # takes longer than a call
+
     broken = {}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in entry_points(group=ENTRY_POINTS):
         try:
             _load_entry_point(point)
         except Exception as error:
@@ -64,7 +68,7 @@ def _load_entry_points() -> Mapping[str, str]:
     return broken
 
 
-def _load_entry_point(point: importlib.metadata.EntryPoint) -> None:
+def _load_entry_point(point: EntryPoint) -> None:
     function = point.load()  # importing its module registers it
     origin = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
     spec = _specs.get(point.name)
