@@ -42,7 +42,7 @@ pub(crate) struct Spectrum {
     pub(crate) scores: Vec<f64>,
     /// |ỹ|² outside the span of U, (C,); exactly 0 where it is rounding noise.
     pub(crate) outside: Vec<f64>,
-    /// How much of that may be rounding, (C,); 0 where nothing can be outside, because there are as
+    /// The part of that which may be rounding, (C,); 0 where nothing can be outside, because there are as
     /// many directions as centred samples.
     pub(crate) outside_noise: Vec<f64>,
     /// Whether directions were too small beside the largest to be seen at all.

@@ -39,7 +39,7 @@ def close(actual: float, expected: float, tolerance: float = TOLERANCE) -> bool:
 
 @dataclass(frozen=True)
 class MetricTester:
-    """One metric under test: every metric's tests go through it, and it holds the common laws."""
+    """One metric under test, with the laws that every metric keeps."""
 
     metric: str
 

@@ -28,6 +28,7 @@ ROOMS = (
 #: they stand, and what they import. An import for types alone stands at the top of its file, which
 #: is written as an empty function name.
 FACADE = {
+    ("_metric/registry.py", "_built_in", "metrics"),
     ("_metric/score.py", "Score.explain", "_metric"),
     ("_ranking/ranking.py", "", "_uncertainty"),
     ("_ranking/ranking.py", "", "tuning"),
@@ -82,11 +83,32 @@ def imports_of(path: Path, text: str | None = None, package: Path = PACKAGE) -> 
             elif isinstance(child, ast.Import):
                 for name in child.names:
                     root, _, rest = name.name.partition(".")
-                    if root == package.name and rest:
+                    if root == package.name:  # the whole package, without rest
                         yield Import(file, child.lineno, within, rest)
+            elif isinstance(child, ast.Call) and (named := imported_by_name(child)):
+                dots = len(named) - len(named.lstrip("."))
+                parts = [part for part in named[dots:].split(".") if part]
+                if not dots and parts[0] != package.name:
+                    continue
+                full = [*above[: len(above) - dots + 1], *parts] if dots else parts[1:]
+                if full[:1] != above[:1]:  # a room lists its own modules in this way
+                    yield Import(file, child.lineno, within, ".".join(full))
             yield from visit(child, within)
 
     yield from visit(ast.parse(path.read_text("utf-8") if text is None else text), "")
+
+
+def imported_by_name(call: ast.Call) -> str:
+    """Return the module that `import_module` or `__import__` names, as far as it is written out."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else call.func
+    if isinstance(function, ast.Name):
+        function = function.id
+    if function not in ("import_module", "__import__") or not call.args:
+        return ""
+    name = call.args[0]
+    if isinstance(name, ast.JoinedStr) and name.values:
+        name = name.values[0]
+    return name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else ""
 
 
 def files() -> list[Path]:
@@ -126,6 +148,11 @@ def test_imports_go_to_the_left(path: Path) -> None:
         "import transferability._ranking.ranking",
         "from .. import plot",
         "from ..nowhere import thing",
+        "import transferability",
+        "import_module('transferability.plot')",
+        "def f():\n    importlib.import_module(f'..{name}', __package__)",
+        "def f():\n    importlib.import_module(f'..metrics.{name}', __package__)",
+        "__import__('transferability.report')",
     ],
 )
 def test_a_planted_violation_is_found(text: str) -> None:

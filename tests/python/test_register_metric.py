@@ -176,6 +176,7 @@ def test_metrics_without_labels() -> None:
     [
         (lambda: 1 / 0, DataError, "odd raised ZeroDivisionError: division by zero; call .* debug"),
         (lambda: np.nan, DataError, "odd returned NaN; return a number, or raise"),
+        (lambda: 10**400, DataError, "the value of odd is too large for a float; give one real"),
         (lambda: "0.5", DtypeError, "value of odd is '0.5'; give one real number"),
         (lambda: True, DtypeError, "value of odd is True"),
         (lambda: None, DtypeError, "value of odd is None"),
@@ -248,6 +249,9 @@ def fine(features: Any, labels: Any) -> float:
         (fine, {"name": "consensus"}, DataError, "name is 'consensus', which transf"),
         (fine, {"reads": "pixels"}, DataError, "reads is 'pixels'; choose 'samples', 'stats'"),
         (fine, {"tasks": ("detection",)}, DataError, "tasks of metric 'fine' has 'detection'"),
+        (fine, {"tasks": ()}, DataError, "tasks is empty; choose from classification"),
+        (fine, {"tasks": 3}, DtypeError, "tasks is 3; choose from classification"),
+        (fine, {"title": 3}, DtypeError, "title is 3; give a string"),
     ],
 )
 def test_what_cannot_be_a_metric_is_refused(
@@ -267,9 +271,22 @@ def test_a_name_belongs_to_one_function() -> None:
 def test_reserved_words_are_those_in_use() -> None:
     columns = {field.name for field in fields(Row)}
     columns |= {name for name in dir(Row) if not name.startswith("_")}
+    columns |= {name for name in vars(tx.Stats) if not name.startswith("_")}
     assert columns | {"model"} == register.RESERVED_NAMES
-    arguments = {*inspect.signature(tx.score).parameters, *inspect.signature(tx.rank).parameters}
+    functions = (tx.score, tx.rank, tx.rank_models)
+    arguments = {name for one in functions for name in inspect.signature(one).parameters}
     assert arguments == register.RESERVED_OPTIONS
+
+
+def test_a_metric_cannot_change_the_statistics_of_its_user() -> None:
+    @tx.register_metric(reads="stats", tasks="classification")
+    def greedy(stats: Any) -> float:
+        stats.update(np.zeros((5, 3)), [0, 1, 0, 1, 0])
+        return float(stats.n_samples)
+
+    stats = tx.Stats().update(np.random.default_rng(0).normal(size=(20, 3)), [0, 1] * 10)
+    assert stats.greedy() == 25
+    assert stats.n_samples == 20
 
 
 def test_a_process_that_does_not_know_the_metric_says_so(user: None, tmp_path: Path) -> None:
@@ -354,6 +371,7 @@ def test_a_broken_entry_point_disturbs_nothing_else(
     monkeypatch.setattr(registry, "_load_entry_points", registry._load_entry_points.__wrapped__)
     models, labels = data()
     name = declared.partition(" ")[0]
+    assert tx.score(models["good"], labels, ["logme", "h_score"])  # without a warning
     with pytest.warns(TransferabilityWarning, match="could not be loaded") as caught:
         scores = tx.score(models["good"], labels, "all", task="classification")
     assert reason in "".join(str(warning.message) for warning in caught)

@@ -41,7 +41,8 @@ def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
     for known in choices:
         if value == known:
             return known
-    raise DataError(f"{name} is {value!r}; choose {', '.join(map(repr, choices))}")
+    listed = (" or " if len(choices) == 2 else ", ").join(map(repr, choices))
+    raise DataError(f"{name} is {value!r}; choose {listed}")
 
 
 def whole_number(
@@ -90,6 +91,8 @@ def number(
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise wrong_type(f"{name} is {value!r}; give {advice}") from None
+    except OverflowError:
+        raise DataError(f"{name} is too large for a float; give {advice}") from None
     if within is not None and not within[0] <= found <= within[1]:
         raise DataError(f"{name} is {value!r}; give {advice}")
     return found

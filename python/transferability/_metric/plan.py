@@ -79,8 +79,9 @@ def plan(
                 f"an option of {name} is of the wrong kind ({error}): {given}"
             ) from error
     if unknown := options.keys() - taken:
+        take = "take" if len(requests) > 1 else "takes"
         raise DtypeError(
-            f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} takes "
+            f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} {take} "
             f"{', '.join(sorted(taken)) or 'no options'}"
         )
     return requests, skipped

@@ -19,22 +19,27 @@ from .._inputs.target import Target
 from ..errors import DataError, DtypeError
 from .options import choice, number
 from .registry import add_spec
-from .spec import MetricSpec
+from .spec import TASKS_OF_METRICS, MetricSpec
 
 __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Columns of tables and attributes of rows, which are no names for metrics.
+#: Columns of tables, attributes of rows and members of ``Stats``, which are no names for metrics.
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
+    *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
+    *("task", "task_note", "to_bytes", "update"),
 }
-#: Arguments of ``score`` and ``rank``, which are no names for options.
+#: Arguments of ``score``, ``rank`` and ``rank_models``, which are no names for options.
 RESERVED_OPTIONS = {
     *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
     *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
-    *("baselines", "prior", "progress", "options"),
+    *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
+    *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
+    *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.
@@ -95,7 +100,7 @@ def register_metric(
           None without labels.
 
         With `reads` other than "samples" it is ``function(stats, *, option=default, ...)``, where
-        `stats` is a :class:`transferability.Stats` of all rows, not to be changed.
+        `stats` is a :class:`transferability.Stats` of all rows, a copy.
     name : str, optional
         Name of the metric. Default: that of the function.
     reads : {"samples", "stats", "class_scatters"}, default="samples"
@@ -168,13 +173,23 @@ def _make_spec(
     if name.startswith("_") or name in RESERVED_NAMES:
         raise DataError(f"name is {name!r}, which rankings use or hide; choose another")
     reads = choice("reads", reads, tuple(_PARAMETERS))
+    for argument, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise DtypeError(f"{argument} is {text!r}; give a string")
+    advice_on_tasks = f"choose from {', '.join(TASKS_OF_METRICS)}"
+    if not isinstance(tasks, Iterable):
+        raise DtypeError(f"tasks is {tasks!r}; {advice_on_tasks}")
+    tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    if not tasks:
+        raise DataError(f"tasks is empty; {advice_on_tasks}")
     defaults = _defaults_of(function, name, _PARAMETERS[reads])
     origin = f"{function.__module__}.{getattr(function, '__qualname__', name)}"
     summary = texts["summary"] or (inspect.getdoc(function) or "").partition("\n")[0]
 
     def compute(inputs: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
-        given: tuple[Any, ...] = (inputs,)
-        if reads == "samples":
+        if reads != "samples":
+            given: tuple[Any, ...] = (inputs.copy(),)  # which the function may change
+        else:
             features, labels = finite_floats(inputs.features), _labels(inputs.target)
             given = _read_only(features), None if labels is None else _read_only(labels)
         try:
@@ -205,7 +220,7 @@ def _make_spec(
         explain,
         **{**texts, "title": texts["title"] or name, "summary": summary},
         needs=("stats", "class_scatters") if reads == "class_scatters" else (reads,),
-        tasks=(tasks,) if isinstance(tasks, str) else tuple(tasks),
+        tasks=tasks,
         compute=compute,
         origin=origin,
     )

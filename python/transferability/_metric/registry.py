@@ -8,16 +8,18 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..errors import DataError, DtypeError
 from .derived import DERIVED
 from .score import SETS, issue
 from .spec import MetricSpec
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINTS", "add_spec", "metric_names", "metric_specs", "spec_of", "title_of"]
 
@@ -56,8 +58,10 @@ def _load_entry_points() -> Mapping[str, str]:
 
     Returns the errors by name: a metric that cannot be loaded is left out, with a warning.
     """
+    from importlib.metadata import entry_points  # takes longer than a call
+
     broken = {}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in entry_points(group=ENTRY_POINTS):
         try:
             _load_entry_point(point)
         except Exception as error:
@@ -69,7 +73,7 @@ def _load_entry_points() -> Mapping[str, str]:
     return broken
 
 
-def _load_entry_point(point: importlib.metadata.EntryPoint) -> None:
+def _load_entry_point(point: EntryPoint) -> None:
     function = point.load()  # importing its module registers it
     origin = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
     spec = _specs.get(point.name)
@@ -127,16 +131,15 @@ def metric_names(metrics: object) -> list[str]:
     DtypeError
         If a name is not a string.
     """
-    if isinstance(metrics, str) and metrics in _built_in():
-        return [metrics]
+    several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+    asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]
+    if asked and all(isinstance(name, str) and name in _built_in() for name in asked):
+        return list(dict.fromkeys(asked))  # entry points are loaded for other names only
     known = metric_specs()
-    asked: list[Any] = [metrics]
-    if metrics == "all":
+    if not several and metrics == "all":
         asked = list(known)
-    elif metrics == "recommended":
+    elif not several and metrics == "recommended":
         asked = [name for name, spec in known.items() if spec.recommended is not None]
-    elif isinstance(metrics, Iterable) and not isinstance(metrics, str):
-        asked = list(metrics)
     if not all(isinstance(name, str) for name in asked):
         raise DtypeError(
             f"metrics is {metrics!r}; give a name, a list of names, 'all' or 'recommended', "

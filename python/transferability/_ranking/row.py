@@ -212,7 +212,7 @@ def build_stats_row(
     Metrics that need more than statistics are computed from `given`, the inputs for the same rows.
     """
     if n_threads is not None:
-        stats._n_threads = n_threads
+        stats = stats.replace(n_threads=n_threads)
     rest: Requests = {}
     if given is not None:
         served = {"stats", "class_scatters"}

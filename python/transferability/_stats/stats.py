@@ -104,6 +104,11 @@ class Stats:
         return "" if self._target is None else self._target.note
 
     @property
+    def seconds(self) -> float:
+        """Seconds that the rows took so far."""
+        return self._seconds
+
+    @property
     def n_samples(self) -> int:
         """Number of rows so far, counted with their weights."""
         return self._inner.n_samples
@@ -461,6 +466,22 @@ class Stats:
     def _digest(self) -> tuple[bytes, str]:
         """Return the key by which ``merge_all`` sorts; the facts break ties of equal sums."""
         return _core.digest(self._inner), repr(to_json(self._facts()))
+
+    def replace(self, **changes: Any) -> Stats:
+        """Return statistics with the same sums and other facts; for internal use.
+
+        The facts are ``n_threads``, ``target``, whose rows are left out, and ``warnings``, which
+        are added. Neither may be updated after that, because they share the sums.
+        """
+        twin = self._with(self._inner)
+        if "n_threads" in changes:
+            twin._n_threads = changes.pop("n_threads")
+        if "target" in changes:
+            twin._target = changes.pop("target").without_rows()
+        twin._note(changes.pop("warnings", ()))
+        if changes:
+            raise TypeError(f"Stats has no fact {min(changes)!r} to replace")
+        return twin
 
     def _with(self, inner: _core.Stats) -> Stats:
         """Return statistics with the same description and other sums."""

@@ -120,7 +120,7 @@ def score_model(
     """Score the statistics of all shards on a worker; only the row is sent to the client."""
     row = build_stats_row(name, set_threads(attach_labels(stats, labels), 1), requests)
     return row.replace(
-        seconds=row.seconds + stats._seconds,
+        seconds=row.seconds + stats.seconds,
         # Notes on the labels belong to the ranking, once for all models.
         notes=tuple(note for note in row.notes if note not in labels.warnings),
     )
@@ -128,14 +128,9 @@ def score_model(
 
 def attach_labels(stats: Stats, labels: Target) -> Stats:
     """Return statistics with the facts and warnings of all labels; a shard has only its own."""
-    twin = stats._with(stats._inner)  # shares the sums, which no task changes
-    twin._target = labels.without_rows()
-    twin._note(labels.warnings)
-    return twin
+    return stats.replace(target=labels, warnings=labels.warnings)  # no task changes the sums
 
 
 def set_threads(stats: Stats, n_threads: int | None) -> Stats:
     """Return statistics with another number of threads for later calls."""
-    twin = stats._with(stats._inner)
-    twin._n_threads = n_threads
-    return twin
+    return stats.replace(n_threads=n_threads)

@@ -52,8 +52,7 @@ class Checkpoint:
         length = int.from_bytes(data[len(_MAGIC) : start], "little")
         facts = json.loads(data[start : start + length])
         self._check(facts)
-        stats = Stats.from_bytes(body[start + length :])
-        stats._n_threads = n_threads
+        stats = Stats.from_bytes(body[start + length :]).replace(n_threads=n_threads)
         return stats, len(facts["shards"])
 
     def keep(self, stats: Stats, n_shards: int) -> None:

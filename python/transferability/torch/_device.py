@@ -129,9 +129,7 @@ class DeviceMoments:
                 few.push(rows.cpu().numpy(), target)
             return few
         stats: Stats = Stats.from_moments(self.moments())
-        stats._n_threads = n_threads
-        stats._note(self._warnings)
-        return stats
+        return stats.replace(n_threads=n_threads, warnings=self._warnings)
 
     def moments(self) -> dict[str, Any]:
         """Return the moments as ``Stats.from_moments`` takes them; needs more rows than columns."""

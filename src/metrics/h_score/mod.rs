@@ -71,7 +71,7 @@ pub(super) const REGULARIZED: Metric = Metric {
     },
 };
 
-/// How the covariance of the features is shrunk.
+/// Shrinkage of the covariance of the features.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shrinkage {
     /// Not at all: the projector.

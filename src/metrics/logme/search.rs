@@ -62,7 +62,7 @@ impl Optimum {
         Self { location, t, evidence, sums, ..self }
     }
 
-    /// Whether it is not at the lower end of the range.
+    /// Whether it is above the lower end of the range.
     pub(super) fn within(&self) -> bool {
         matches!(self.location, Location::Interior | Location::NoSignal)
     }

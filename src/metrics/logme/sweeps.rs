@@ -7,7 +7,7 @@ use multiversion::multiversion;
 
 use crate::linalg::lapack::TridiagonalForm;
 
-/// How many values of t go side by side.
+/// Number of values of t that are evaluated side by side.
 pub(super) const LANES: usize = 8;
 pub(super) type Lanes = [f64; LANES];
 

@@ -70,7 +70,7 @@ pub(super) fn unit_rows(
     Ok(stats)
 }
 
-/// How many eigenvalues are more than D roundings of the largest.
+/// Return the numerical rank: the number of eigenvalues above D roundings of the largest.
 pub(super) fn rank(about: &About<'_>) -> Result<usize> {
     let (products, order) = about.products()?;
     let form = TridiagonalForm::reduce(products, order)?;
