@@ -39,7 +39,7 @@ mod _core {
         super::outcome::metric_table(py)
     }
 
-    /// Version, linear algebra and threads in use.
+    /// Return the version of this package and its linear algebra library.
     #[pyfunction]
     fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let blas = transferability::linalg::openblas();

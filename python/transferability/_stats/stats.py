@@ -100,7 +100,7 @@ class Stats:
 
     @property
     def task_note(self) -> str:
-        """How the task was decided, in words; empty before the first block."""
+        """Reason for the task, in words; empty before the first block."""
         return "" if self._target is None else self._target.note
 
     @property

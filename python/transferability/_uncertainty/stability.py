@@ -270,7 +270,7 @@ def _build(
     notes = list(result.notes)
     n_units, unit = result.units.n_units, result.units.kind
     if n_units < _FEW_UNITS:
-        notes.append(f"{n_units} {unit} are few to tell how much scores vary from one to the next")
+        notes.append(f"{n_units} {unit} are few for a standard error, so errors are rough")
     issue(notes)
     return Stability(
         names=tuple(names),

@@ -32,7 +32,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Returns
     -------
     score : float
-        Between 0 and C-1 but for rounding; higher is better.
+        Between 0 and C-1 up to rounding; higher is better.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
       eigenvalue, whatever the units of the columns (2.303 for 2.357 where units differ by 1e8).
       It keeps others that are rounding errors (3.095 for 2.356 with float32 features at an offset
       of 1e6).
-    - Rows whose class id is negative or no whole number count as a class with mean zero.
+    - Rows whose class id is negative or not a whole number count as a class with mean zero.
 
     Examples
     --------
@@ -82,13 +82,13 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Returns
     -------
     score : float
-        At least 0 but for rounding; higher is better.
+        At least 0 up to rounding; higher is better.
 
     Notes
     -----
     It agrees with `transferability.regularized_h_score` to rounding, but decomposes a D x D matrix
-    also where N < D. Rows whose class id is negative or no whole number count as a class with mean
-    zero.
+    also where N < D. Rows whose class id is negative or not a whole number count as a class with
+    mean zero.
 
     Examples
     --------
@@ -149,7 +149,7 @@ class HScore:
         self.score: float | None = None
 
     def fit(self, embeddings: ArrayLike, labels: ArrayLike, **kwargs: object) -> float:
-        """Return the score: at least 0 but for rounding, higher is better.
+        """Return the score: at least 0 up to rounding, higher is better.
 
         Parameters
         ----------

@@ -45,7 +45,8 @@ def ridge_probe(
         each class, and the value is their mean weighted by `class_counts`. Targets and 0/1
         columns: the mean over columns of R², at most 1, with `per_target` the R² of each.
         `ridge` is the penalty chosen, one for all classes or one for each target; `ridges` are
-        the candidates. A warning counts classes of one sample, which no model of the rest knows.
+        the candidates. A warning counts classes of one sample: the other samples do not contain
+        them.
 
     Raises
     ------

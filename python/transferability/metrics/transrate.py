@@ -71,7 +71,7 @@ def transrate(
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
     rates are divided by the number of rows twice, so that it falls with N. Classes are those
-    that occur; other implementations divide by zero for one that does not.
+    that occur; other implementations divide by zero for an absent class.
 
     References
     ----------
