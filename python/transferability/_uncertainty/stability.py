@@ -118,7 +118,7 @@ class Stability:
             Statistics of each model by shard (file, video, site): at least three shards, the same
             ones in the same order for all models.
         metric : str, default="logme"
-            A metric that needs no more than statistics.
+            A metric that needs only statistics.
         n_boot, level, seed, **options
             As in :meth:`Ranking.stability`, and options of the metric.
 

@@ -52,7 +52,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
 @click.option(
     "--labels",
     callback=_check_exists_here,
-    help="A file like FEATURES, or text with one label a line ({text}). Default: the array "
+    help="A file like FEATURES, or text with one label per line ({text}). Default: the array "
     "'labels' of a single .npz.",
 )
 @shared_options

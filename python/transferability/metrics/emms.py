@@ -31,7 +31,7 @@ def emms(
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
         Row i of every view embeds the label of sample i; or names and arrays of shape
         (n_samples, dimension), the same for all. Any real numbers; columns are standardised
-        as they are read. Neither changed nor copied.
+        as they are read. They are neither changed nor copied.
     ridge : float, default=0.0
         Penalty per sample on the squared coefficients of the standardised features; at least 0.
         With as many features as samples every score is 0 unless the ridge is positive.

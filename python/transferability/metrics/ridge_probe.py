@@ -56,7 +56,7 @@ def ridge_probe(
 
     Notes
     -----
-    For a ridge :math:`\lambda`, standardised rows x and targets y (one 0/1 column a class), each
+    For a ridge :math:`\lambda`, standardised rows x and targets y (one 0/1 column per class), each
     row is predicted by the minimiser of :math:`\sum_j (y_j - x_j^\top w - b)^2 + N \lambda
     |w|^2` over the other rows. With the leverage :math:`h_i` and the fit :math:`\hat y` of all
     rows the leave-one-out residual is
