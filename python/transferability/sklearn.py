@@ -1,4 +1,4 @@
-"""LogME as scikit-learn estimators that predict by the posterior mean; needs scikit-learn 1.6."""
+"""LogME as scikit-learn estimators (1.6 or later) that predict by the posterior mean."""
 
 from __future__ import annotations
 

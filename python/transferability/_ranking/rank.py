@@ -63,7 +63,7 @@ def rank(
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
         The first one sorts. "all" takes every metric that applies. "recommended" takes the Borda
-        consensus of a few metrics that agree with fine-tuning, see :meth:`Ranking.consensus`.
+        consensus of `ridge_probe` and of `logme` with an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
     precision, method : str, default="double" and "auto"
