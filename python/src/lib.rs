@@ -35,7 +35,7 @@ mod _core {
         Ok(())
     }
 
-    /// The version, and the linear algebra in use.
+    /// Return the version of this package and its linear algebra library.
     #[pyfunction]
     fn show_config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         let blas = transferability::linalg::openblas();

@@ -1,4 +1,4 @@
-"""LogME as scikit-learn estimators that predict by the posterior mean; needs scikit-learn 1.6."""
+"""LogME as scikit-learn estimators (1.6 or later) that predict by the posterior mean."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _LogMEEstimator(BaseEstimator):  # type: ignore[misc]
 class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     """Bayesian linear regression on the one-hot classes; the class with the largest output wins.
 
-    The outputs are no probabilities, so there is no ``predict_proba``.
+    The outputs are not probabilities, so there is no ``predict_proba``.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def _watch(score: Score, of_features: bool) -> list[str]:
     elif of_features and n_samples < _ENOUGH_ROWS * n_features:
         lines.append(
             f"With fewer than {_ENOUGH_ROWS} rows for each feature, part of the fit may be chance: "
-            "see what random labels get (reference=5)."
+            "compare with permuted labels (reference=5)."
         )
     dead = score.details.get("references", {}).get("dead_columns", 0)
     if dead:

@@ -124,8 +124,8 @@ def register_metric(
     Raises
     ------
     DataError
-        If the name is taken or no identifier, the parameters of the function are not as above, or
-        `reads` or `tasks` has an unknown value.
+        If the name is taken or is not an identifier, the parameters of the function are not as
+        above, or `reads` or `tasks` has an unknown value.
     DtypeError
         If `function` is not callable.
 

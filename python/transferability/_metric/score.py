@@ -34,7 +34,7 @@ class Score(float):
     task : {"classification", "regression", "multilabel"}
         The task that the labels describe.
     task_note : str
-        The decision on the task, in words.
+        Reason for the task, in words.
     n_samples, n_features : int
         Rows and columns of the features.
     n_classes : int or None

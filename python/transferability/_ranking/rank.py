@@ -57,13 +57,13 @@ def rank(
         Features of each model, (n_samples, n_features): an array as in
         :func:`transferability.logme`, or a source as in :func:`transferability.io.open_features`,
         also ``file.npz:member``. A source is read when its model is scored, block by block if it
-        is large and the metrics need no more than statistics. Alternatively the :class:`Stats` of
-        every model, for metrics that need no more.
+        is large and the metrics need only statistics. Alternatively the :class:`Stats` of every
+        model, for such metrics.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
         The first one sorts. "all" takes every metric that applies. "recommended" takes the Borda
-        consensus of a few metrics that agree with fine-tuning, see :meth:`Ranking.consensus`.
+        consensus of `ridge_probe` and of `logme` with an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
     precision, method : str, default="double" and "auto"

@@ -46,7 +46,8 @@ def score(
         As in :func:`transferability.logme`. None for the labels of a FeatureSource, and for
         metrics that read no labels.
     metrics : str or sequence of str, default="logme"
-        A name, several names, or "all" for every metric that applies.
+        A name, several names, "all" for every metric that applies, or "recommended" for the members
+        of that consensus.
     task, precision, method, n_threads
         As in :func:`transferability.logme`.
     source_probs : array-like of shape (n_samples, n_source_classes), optional

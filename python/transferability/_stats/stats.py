@@ -100,7 +100,7 @@ class Stats:
 
     @property
     def task_note(self) -> str:
-        """How the task was decided, in words; empty before the first block."""
+        """Reason for the task, in words; empty before the first block."""
         return "" if self._target is None else self._target.note
 
     @property
@@ -421,8 +421,8 @@ class Stats:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the statistics to a file by an atomic write.
 
-        After an error or a crash the path holds the earlier file or the new one, complete. The
-        command line expects the suffix ``.stats``.
+        After an error or a crash the path holds either the complete earlier file or the complete
+        new file. The command line expects the suffix ``.stats``.
 
         Raises
         ------

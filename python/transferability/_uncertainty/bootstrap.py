@@ -40,8 +40,8 @@ _N_CHECKS = 4  # exact resamples of the two best models, to check the first-orde
 _FAR = 0.5  # tolerated error of the first-order gaps on these, in standard errors of the gap
 _MANY = 20  # rows per feature from which the first order needs no check
 _ROUGH = (
-    "on a few exact resamples the gap of the two best models came out unlike that to first order, "
-    "as with few rows for the features: take probabilities and errors as rough"
+    "on a few exact resamples the gap between the two best models differs from its first-order "
+    "estimate, as it does with few rows per feature: take probabilities and errors as rough"
 )
 
 

@@ -118,7 +118,7 @@ class Stability:
             Statistics of each model by shard (file, video, site): at least three shards, the same
             ones in the same order for all models.
         metric : str, default="logme"
-            A metric that needs no more than statistics.
+            A metric that needs only statistics.
         n_boot, level, seed, **options
             As in :meth:`Ranking.stability`, and options of the metric.
 
@@ -270,7 +270,7 @@ def _build(
     notes = list(result.notes)
     n_units, unit = result.units.n_units, result.units.kind
     if n_units < _FEW_UNITS:
-        notes.append(f"{n_units} {unit} are few to tell how much scores vary from one to the next")
+        notes.append(f"{n_units} {unit} are few for a standard error, so errors are rough")
     issue(notes)
     return Stability(
         names=tuple(names),

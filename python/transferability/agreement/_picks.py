@@ -29,7 +29,7 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     Returns
     -------
     rel : float
-        At most 1, if the best model is among the k. Higher is better.
+        At most 1, and 1 if the best model is among the k. Higher is better.
 
     Examples
     --------

@@ -50,7 +50,10 @@ def list_entries(folder: str | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove every entry.")
 @click.option("--model", help="Remove the entries of this model, as named in the ranking.")
 def remove(folder: str | None, keys: tuple[str, ...], everything: bool, model: str | None) -> None:
-    """Remove entries: KEYS (or unique prefixes), those of a model, or all."""
+    """Remove entries by key, by model, or all.
+
+    KEYS are keys or unique prefixes of keys.
+    """
     from .._util.cache import Cache
 
     if bool(keys) + everything + (model is not None) != 1:

@@ -25,9 +25,9 @@ _EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
 def layers(model: str, everything: bool, as_json: bool) -> None:
     """List the layers of a model with their types and output shapes.
 
-    MODEL is a name such as timm:resnet18, in one of the forms {models}. The stem and the blocks are
-    listed, which 'transferability rank --layers all' scores. The layer that is scored by default is
-    marked.
+    MODEL is a name such as timm:resnet18, in one of the forms {models}. The list has the stem and
+    the blocks, the same layers that 'transferability rank --layers all' scores. The default layer
+    is marked.
     """
     from ..models import open_model
 

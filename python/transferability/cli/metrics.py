@@ -19,10 +19,11 @@ __all__ = ["metrics"]
 @click.command()
 @JSON
 def metrics(as_json: bool) -> None:
-    """List the metrics.
+    """List the metrics with their inputs, cost, source and use.
 
-    Each has its tasks and purpose, then its inputs, cost, publication and use. Metrics of other
-    installed packages come last (entry points of the group transferability.metrics).
+    Each entry has the name, tasks and definition, then the inputs, cost, publication and use.
+    Metrics of other installed packages come last (entry points of the group
+    transferability.metrics).
     """
     from .._metric.registry import metric_specs
 

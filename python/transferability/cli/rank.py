@@ -52,7 +52,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
 @click.option(
     "--labels",
     callback=_check_exists_here,
-    help="A file like FEATURES, or text with one label a line ({text}). Default: the array "
+    help="A file like FEATURES, or text with one label per line ({text}). Default: the array "
     "'labels' of a single .npz.",
 )
 @shared_options
@@ -100,16 +100,17 @@ def rank(
     """Rank models by features in files, or run models and rank them.
 
     FEATURES are files of one array ({array}) or table ({table}), folders of these, or files of
-    several arrays ({container}), each 2-D one of which is a model; FILE:NAME is a single one.
-    --source-probs and --source-labels take the same, with one array named after each model.
+    several arrays ({container}). Each 2-D array is a model; FILE:NAME selects one. --source-probs
+    and --source-labels take files of the same kinds, with an array of the same name for each model.
 
-    FEATURES may also be files by 'transferability stats' (FILE.stats), which contain their labels.
+    FEATURES may also be files written by 'transferability stats' (FILE.stats); they contain the
+    labels.
 
     With --dask, NAME=PATH is a model in shards. PATH and --labels are each a file, a folder or a
     quoted pattern that the workers can read.
 
-    With --models instead of FEATURES, models run on --images or --text. The options listed after
-    --models are for this use.
+    With --models instead of FEATURES, models run on --images or --text. The options listed below
+    --models apply only then.
     """
     check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
     check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)

@@ -53,11 +53,12 @@ def score(
 ) -> None:
     """Score one model by its features and labels in files.
 
-    FEATURES is an array or a table ({any}); FILE:NAME names one array of several. LABELS is the
-    same, or text with one label a line ({text}). --source-probs takes a file like FEATURES,
-    --source-labels and --groups take a file like LABELS.
+    FEATURES is an array or a table ({any}); FILE:NAME selects one of several arrays. LABELS is a
+    file like FEATURES, or text with one label per line ({text}). --source-probs takes a file like
+    FEATURES, --source-labels and --groups take a file like LABELS.
 
-    FEATURES may also be a file by 'transferability stats' (FILE.stats), which contains its labels.
+    FEATURES may also be a file written by 'transferability stats' (FILE.stats); it contains the
+    labels.
     """
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv

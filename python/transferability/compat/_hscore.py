@@ -32,7 +32,7 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Returns
     -------
     score : float
-        Between 0 and C-1 but for rounding; higher is better.
+        Between 0 and C-1 up to rounding; higher is better.
 
     Raises
     ------
@@ -47,10 +47,9 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     - **Class means are kept in the features' dtype**: truncated to whole numbers for integer
       features (1.077 for 1.129 on a recorded case), rounded for float32.
     - **A fixed rank tolerance**: the pseudo-inverse omits directions below 1e-15 of the largest
-      eigenvalue, whatever the units of the columns (2.303 for 2.357 where units differ by 1e8).
-      It keeps others that are rounding errors (3.095 for 2.356 with float32 features at an offset
-      of 1e6).
-    - Rows whose class id is negative or no whole number count as a class with mean zero.
+      eigenvalue, for any units of the columns (2.303 for 2.357 where units differ by 1e8). It keeps
+      others that are rounding errors (3.095 for 2.356 with float32 features at an offset of 1e6).
+    - Rows whose class id is negative or not a whole number count as a class with mean zero.
 
     Examples
     --------
@@ -82,13 +81,13 @@ def regularized_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Returns
     -------
     score : float
-        At least 0 but for rounding; higher is better.
+        At least 0 up to rounding; higher is better.
 
     Notes
     -----
     It agrees with `transferability.regularized_h_score` to rounding, but decomposes a D x D matrix
-    also where N < D. Rows whose class id is negative or no whole number count as a class with mean
-    zero.
+    also where N < D. Rows whose class id is negative or not a whole number count as a class with
+    mean zero.
 
     Examples
     --------
@@ -149,7 +148,7 @@ class HScore:
         self.score: float | None = None
 
     def fit(self, embeddings: ArrayLike, labels: ArrayLike, **kwargs: object) -> float:
-        """Return the score: at least 0 but for rounding, higher is better.
+        """Return the score: at least 0 up to rounding, higher is better.
 
         Parameters
         ----------

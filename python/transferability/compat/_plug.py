@@ -51,9 +51,9 @@ def install(
 ) -> dict[str, Callable[..., Any]]:
     """Add this package's metrics to a ranker's `transferability_metrics`.
 
-    Then ``ranker.run(models, estimator="transrate")`` works, and so on. A metric replaces the
-    ranker's estimator of the same name: ``estimator="logme"`` becomes the true maximum of the
-    evidence. The ranker's other estimators, such as "hscore", stay.
+    ``ranker.run(models, estimator="transrate")`` then works, and likewise for each metric. A metric
+    replaces the ranker's estimator of the same name: ``estimator="logme"`` becomes the true maximum
+    of the evidence. The ranker's other estimators, such as "hscore", stay.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def LEEP(pseudo_source_label: ArrayLike, target_label: ArrayLike) -> float:
 
     Notes
     -----
-    `transferability.leep` leaves out source classes without mass, refuses rows that are no
+    `transferability.leep` leaves out source classes without mass, refuses rows that are not
     probabilities, and sums float32 in float64.
 
     Examples

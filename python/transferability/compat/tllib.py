@@ -85,7 +85,7 @@ def log_maximum_evidence(
       local maximum.
     - **Class ids without rows** are refused; `transferability.logme` averages over the classes with
       rows.
-    - **A perfect fit** has unbounded evidence. Here it ends near 30, which is made of rounding
+    - **A perfect fit** has unbounded evidence. Here it ends near 30, a value made of rounding
       errors: the original moves by 0.25 between kinds of CPU.
     - The D x D product of the features is decomposed even where N is much smaller than D: slow, but
       with the right determinant, unlike `transferability.compat.thuml`.
@@ -182,7 +182,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
       classes with rows.
     - **float32 features** are centred and multiplied in float32: 2.5859 where 2.5961 is right on
       rank-deficient features, and half the digits on a large common offset.
-    - **D x D determinants**, C + 1 of them, whatever the number of rows.
+    - **D x D determinants**, C + 1 of them, for any number of rows.
 
     Examples
     --------

@@ -43,8 +43,8 @@ class LogME:
     - **At most 11 iterations** by default, to a relative change of 1e-3.
     - ``N / 2 * ln(2 * pi)`` is rounded to float32: about 1e-7 off.
     - **Errors**: initial precisions of zero or below, features of zeros and targets of shape
-      (n_samples, k) are a `DataError` here. There they divide by zero or iterate from an impossible
-      precision, return NaN, and raise a RuntimeError.
+      (n_samples, k) are a `DataError` here. The original divides by zero or starts from an invalid
+      precision, returns NaN, and raises a RuntimeError, respectively.
 
     Examples
     --------

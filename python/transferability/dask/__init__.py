@@ -1,4 +1,4 @@
-"""Statistics and rankings on a Dask cluster: one task a shard, merged by a tree reduction.
+"""Statistics and rankings on a Dask cluster: one task per shard, merged by a tree reduction.
 
 Workers read the shards and merge their statistics pair by pair, in the order of the shards. Only
 the merged statistics, or the scores, are sent to the client. The result is the same to the last bit
@@ -61,8 +61,8 @@ def stats(
     class_scatters, precision
         As in :class:`transferability.Stats`.
     retries : int, default=2
-        How often a shard is read again after an error that does not concern the data, such as one
-        of the file system. Shards of lost workers are read again in any case.
+        Number of times that a shard is read again after an error that does not concern the data,
+        such as one of the file system. Shards of lost workers are read again in any case.
 
     Returns
     -------

@@ -1,8 +1,9 @@
-"""Learning curves: extrapolate values to larger data, and forecast the data that a value needs.
+"""Learning curves: extrapolate values to more data, and forecast the data needed for a value.
 
 :func:`fit` fits scaling laws to values at a few sizes and forecasts others, with prediction
 intervals. :func:`curve` computes metrics at several sizes in one pass. :func:`rfml` forecasts the
-data that an accuracy needs from a metric. :func:`compare` compares data sets at equal size.
+amount of data needed for an accuracy, from a metric. :func:`compare` compares data sets at equal
+size.
 """
 
 from __future__ import annotations

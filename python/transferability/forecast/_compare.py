@@ -76,7 +76,7 @@ def compare(
     forecasts : mapping of str to Forecast
         The forecast of one model or metric on each data set; all have the same direction.
     size : float, optional
-        Default: the largest size that no curve must be extrapolated to.
+        Default: the largest size that is within the fitted sizes of every curve.
     level : float, default=0.9
         Coverage of the intervals, in (0, 1).
 

@@ -42,8 +42,9 @@ def fit(
         A law from the notes, or "auto": the median of the forecasts of five laws (four without a
         limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
         A single law is used instead if its held-out error is below half of the median's (the
-        rectified law) or below a fifth (any other). Held out are all sizes but the first three,
-        four and so on, each time with twice the weight, so it is an error of extrapolation.
+        rectified law) or below a fifth (any other). The held-out error is an error of
+        extrapolation: the laws are fitted to the first three sizes, the first four and so on, and
+        predict the rest; each fit has twice the weight of the one before.
     direction : {"auto", "increasing", "decreasing"}, default="auto"
         Direction of the values with more data. "auto": the sign of the correlation with ln n.
     limit : float, None or "auto", default="auto"

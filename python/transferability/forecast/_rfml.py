@@ -62,7 +62,7 @@ class RFML:
         return d0 + d1 * (c0 + c1 * math.log10(opc))
 
     def opc_for(self, accuracy: float) -> float:
-        """Forecast the observations per class that an accuracy needs."""
+        """Forecast the observations per class needed for an accuracy."""
         (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
         exponent = (accuracy - d0 - d1 * c0) / (c1 * d1)
         opc = 10**exponent if exponent < 300 else math.inf

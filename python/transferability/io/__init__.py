@@ -1,4 +1,4 @@
-"""Features in files, which are read block by block and never loaded as a whole.
+"""Features in files that are read block by block, so they need not fit in memory.
 
 :func:`open_features` opens them, :func:`stats_of` computes their statistics in one pass. NumPy's
 formats need no other package; ``pip install 'transferability[io]'`` installs those of the others.

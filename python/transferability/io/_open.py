@@ -32,9 +32,9 @@ def open_features(
         list keeps its order; a folder and a pattern are in the natural order of their names, x_2
         before x_10. ``file:key`` names an array of a file that holds several.
     labels : array-like, path, or list of paths, optional
-        For all rows in the order of the shards; or one file a shard, as a list or a pattern. Files
-        have any of the formats above, or are text with one label a line ({text}). A list of strings
-        is a list of paths if all of them have such a suffix, and of labels otherwise.
+        For all rows in the order of the shards; or one file per shard, as a list or a pattern.
+        Files have any of the formats above, or are text with one label per line ({text}). A list of
+        strings is a list of paths if all of them have such a suffix, and of labels otherwise.
     key : str, optional
         The array to read if files hold several: a member, tensor, dataset, or a column of lists.
         For a table with one column per dimension, a pattern of their names, such as ``"f*"``.

@@ -182,8 +182,8 @@ class FeatureSource(RowSource):
         Raises
         ------
         DataError, DtypeError
-            If the labels of a shard are missing, or not one for each row. The message names the
-            file.
+            If the labels of a shard are missing, or their number differs from the number of rows.
+            The message names the file.
         """
         parts = [part for shard in self.shards if (part := shard.read_labels()) is not None]
         if len(parts) <= 1:

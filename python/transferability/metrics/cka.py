@@ -76,5 +76,5 @@ def explain(score: Score) -> list[str]:
     ]
 
 
-WHEN = "How much of the labels' similarity the features share; rotation and scale do not matter."
+WHEN = "Alignment of features and labels as a whole; rotation and scale do not matter."
 SPEC = MetricSpec("cka", no_options, explain, WHEN)

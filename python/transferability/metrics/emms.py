@@ -31,7 +31,7 @@ def emms(
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
         Row i of every view embeds the label of sample i; or names and arrays of shape
         (n_samples, dimension), the same for all. Any real numbers; columns are standardised
-        as they are read. Neither changed nor copied.
+        as they are read. They are neither changed nor copied.
     ridge : float, default=0.0
         Penalty per sample on the squared coefficients of the standardised features; at least 0.
         With as many features as samples every score is 0 unless the ridge is positive.
@@ -46,7 +46,7 @@ def emms(
         unlike views have a smaller variance); higher is better. Its details are
 
         - ``weights``, the share of each view by its name ("0", "1", … for an array);
-        - ``alone``, the score of each view by itself, by name, at most the score;
+        - ``alone``, the score of each view by itself, by name; at most the score of the mixture;
         - ``saturated``, whether the features have a direction for every sample, as they do with
           ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
         - ``rank``, the number of independent directions of the features, where it was counted.
@@ -65,7 +65,7 @@ def emms(
     Notes
     -----
     With the columns of X (N, D) at mean 0 and variance 1, and those of E_1 … E_K (N, D2) turned
-    into (e - mean)/(std + 1e-8), as the authors have it, the score is
+    into (e - mean)/(std + 1e-8), as in the authors' code, the score is
 
     .. math:: -\frac{1}{N D_2} \min_{w \in \Delta, W}
               \Bigl\| X W - \sum_k w_k E_k \Bigr\|_F^2 + N \rho \|W\|_F^2

@@ -60,8 +60,8 @@ def gbc(
               + \tfrac12 \ln\frac{\det\Sigma}{\sqrt{\det\Sigma_i \det\Sigma_j}}.
 
     Variances (for "full", eigenvalues) are at least 1e-4 in the features' own unit, as in the
-    authors' code, so that the score depends on the scale of features only below that. It does
-    not compare between tasks with different numbers of classes. "full" takes C² k³ operations.
+    authors' code, so that the score depends on the scale of features only below that. Scores of
+    tasks with different numbers of classes are not comparable. "full" takes C² k³ operations.
 
     References
     ----------

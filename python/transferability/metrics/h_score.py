@@ -41,8 +41,8 @@ def h_score(
         that); higher is better; 0, with a warning, for one class or constant features. It is the
         sum of `per_target`, the parts of the classes. `shrinkage` is the value used; `saturated`
         is true if features have a direction for every sample: without shrinkage the score is then
-        n_classes - 1 whatever the labels, with a warning. `rounding` bounds the rounding error.
-        Without shrinkage `rank` is the number of independent directions.
+        n_classes - 1 for any labels, with a warning. `rounding` bounds the rounding error. Without
+        shrinkage `rank` is the number of independent directions.
 
     Raises
     ------

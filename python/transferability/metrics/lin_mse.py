@@ -46,8 +46,8 @@ def lin_mse(
         In squared units of the targets, at most 0; higher is better. It is the mean or the sum of
         `per_target`, which has minus the error of each target, less the penalty if that counts.
         `saturated` is true, with a warning, if the features have a direction for every sample (as
-        a rule with n_features >= n_samples - 1), so that without ridge the fit is exact whatever
-        the targets. `rounding` bounds the rounding error. Without ridge `rank` is the number of
+        a rule with n_features >= n_samples - 1), so that without ridge the fit is exact for any
+        targets. `rounding` bounds the rounding error. Without ridge `rank` is the number of
         independent directions. A warning states if no feature varies.
 
     Raises

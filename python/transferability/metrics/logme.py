@@ -86,7 +86,7 @@ def logme(
     .. math:: \tfrac1N \ln p(y \mid F, \alpha, \beta), \quad
               y \sim \mathcal N(Fw, \beta^{-1}I), \quad w \sim \mathcal N(0, \alpha^{-1}I).
 
-    It does not change when the features are scaled or rotated. Classes are those that occur.
+    It does not change when the features are scaled or rotated. Only classes that occur are counted.
     Without any signal the maximum is the limit :math:`\alpha \to \infty`, and `alpha` is inf.
     Implementations in papers iterate a fixed point a few times and differ from the maximum;
     ``transferability.compat`` has their numbers.

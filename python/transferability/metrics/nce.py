@@ -30,10 +30,10 @@ def nce(
     labels : array-like of shape (n_samples,), int, bool or str
         Classes of the target task; any ids or names.
     normalize : {None, "entropy_sum", "entropy_ratio"}, default=None
-        Removal of the part that the labels' entropy H(Y) decides alone, for comparing target
-        tasks with different labels: "entropy_sum" adds H(Y), which gives the mutual information
-        in nats, from 0 to H(Y); "entropy_ratio" adds one to the ratio of the value and H(Y),
-        which gives the share of the entropy that the source classes explain, from 0 to 1.
+        Correction for the entropy H(Y) of the labels, to compare target tasks with different
+        labels: "entropy_sum" adds H(Y), which gives the mutual information in nats, from 0 to H(Y);
+        "entropy_ratio" adds one to the ratio of the value and H(Y), which gives the share of the
+        entropy that the source classes explain, from 0 to 1.
     task : {"classification", "auto"}, default="classification"
         With "auto", labels that may be counts or targets are an error.
     n_threads

@@ -60,7 +60,7 @@ def ncti(
               - m\Big(\ln \sum_c \|P_c\|_*\Big).
 
     A part that is equal for all models is scaled to 0. The shrinkage is exp(-sum of the first 32
-    variances of Z), or none, by whitening, where that is at most 1e-10. Through it the score
+    variances of Z). If that is at most 1e-10, Z is whitened without shrinkage. Through it the score
     depends on the scale of the features.
 
     References

@@ -69,7 +69,7 @@ def pactran(
 
     with σ² = `variance`, as in google-research/pactran_metrics, which also weighs the summed h,
     not their mean, against the prior. There the minimisation stops after 100 iterations from a
-    random start; here it runs until it converges. Classes are those that occur.
+    random start; here it runs until it converges. Only classes that occur are counted.
 
     References
     ----------

@@ -45,7 +45,8 @@ def ridge_probe(
         each class, and the value is their mean weighted by `class_counts`. Targets and 0/1
         columns: the mean over columns of R², at most 1, with `per_target` the R² of each.
         `ridge` is the penalty chosen, one for all classes or one for each target; `ridges` are
-        the candidates. A warning counts classes of one sample, which no model of the rest knows.
+        the candidates. A warning counts classes of one sample: the other samples do not contain
+        them.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def ridge_probe(
 
     Notes
     -----
-    For a ridge :math:`\lambda`, standardised rows x and targets y (one 0/1 column a class), each
+    For a ridge :math:`\lambda`, standardised rows x and targets y (one 0/1 column per class), each
     row is predicted by the minimiser of :math:`\sum_j (y_j - x_j^\top w - b)^2 + N \lambda
     |w|^2` over the other rows. With the leverage :math:`h_i` and the fit :math:`\hat y` of all
     rows the leave-one-out residual is

@@ -33,8 +33,8 @@ def transrate(
         "paper" is the paper's listing and tllib: features as they are, the plain mean over
         classes. "official" is the authors' repository: rows of unit norm about the mean, classes
         weighted by their rows, all divided by the rank. "trace" divides the features by the root
-        of their sum of squares and weights classes by their rows. Values of different variants
-        do not compare.
+        of their sum of squares and weights classes by their rows. Values of different variants are
+        not comparable.
     eps : float, default=1e-4
         Distortion, from 1e-30 to 1e30; directions of less variance hardly count. The authors of
         "official" set it between 1e-5 and 1e-1 by data set.
@@ -71,7 +71,7 @@ def transrate(
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
     rates are divided by the number of rows twice, so that it falls with N. Classes are those
-    that occur; other implementations divide by zero for one that does not.
+    that occur; other implementations divide by zero for an absent class.
 
     References
     ----------

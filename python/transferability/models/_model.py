@@ -33,8 +33,8 @@ class Model:
     layers : tuple of str
         The layers of ``layers="all"``: the output of the stem or embeddings, and of each block.
     default_layer, default_pool : str
-        The layer to score by default, the input of the classifier or the last layer, and its
-        pooling, that of training if known. Two-dimensional outputs are not pooled.
+        The layer to score by default: the input of the classifier, or the last layer. Its pooling:
+        as in training, if known. Two-dimensional outputs are not pooled.
     inputs : Preprocessing
         Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
     facts : dict
@@ -112,7 +112,7 @@ class Model:
         return self._digest
 
     def close(self) -> None:
-        """Remove the taps from the module; the model cannot be used afterwards."""
+        """Remove the modules inserted to read layers; the model cannot be used afterwards."""
 
     @cached_property
     def _digest(self) -> str:
@@ -181,7 +181,7 @@ class TorchModel(Model):
         return [batch.word_ids(i) for i in range(len(encodings))] if encodings else None
 
     def close(self) -> None:
-        """Remove the taps from the module; the model cannot be used afterwards."""
+        """Remove the modules inserted to read layers; the model cannot be used afterwards."""
         if self._taps is not None:
             self._taps.remove()
 

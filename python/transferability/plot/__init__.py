@@ -1,7 +1,7 @@
 """Plot rankings, agreement with the truth, layers, groups of rows and forecasts.
 
 Every function draws into the Axes `ax`, or into those of a new figure, and returns them:
-``plot.ranking(r).figure.savefig("ranking.png")``. It needs matplotlib, without its ``pyplot``.
+``plot.ranking(r).figure.savefig("ranking.png")``. It needs matplotlib but does not use ``pyplot``.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def extract(
         Names as in ``model.named_modules()``; :func:`list_layers` lists them. "" is the output of
         the model, and "name#2" is the third run of a layer that runs several times.
     pool : str, callable, None or mapping of layer to these, default="mean"
-        How tokens or maps are pooled to one row for each sample: a key of :data:`POOLS`, or a
-        function of (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a
-        row of each token or position. None allows only 2-D features, which are never pooled.
+        Pooling of tokens or maps to one row per sample: a key of :data:`POOLS`, or a function of
+        (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a row of each
+        token or position. None allows only 2-D features, which are never pooled.
     device : str or torch.device, optional
         Where the model runs. Default: where it is.
     dtype : {"float32", "float64"}, optional

@@ -38,8 +38,8 @@ class TransferabilityMetric(_Metric):
     num_features : int
         Number of columns of the features, D.
     num_classes, num_outputs, num_labels : int, optional
-        Give exactly one. Labels are classes 0 to ``num_classes - 1``, or ``num_outputs`` real
-        targets, or ``num_labels`` columns of 0 and 1.
+        Exactly one is required. Labels are classes 0 to ``num_classes - 1``, or ``num_outputs``
+        real targets, or ``num_labels`` columns of 0 and 1.
     metrics : str or sequence of str, default="logme"
         Metrics that need only sufficient statistics.
     shift : array-like of shape (num_features,), optional
@@ -56,9 +56,9 @@ class TransferabilityMetric(_Metric):
     Raises
     ------
     DataError, DtypeError
-        If the task is not given exactly once, or metrics or options do not apply. In ``update``, if
-        features or labels have a wrong shape, a value that is not finite, or an unknown class; the
-        state is then unchanged.
+        If not exactly one of the three numbers is passed, or metrics or options do not apply. In
+        ``update``, if features or labels have a wrong shape, a value that is not finite, or an
+        unknown class; the state is then unchanged.
 
     Notes
     -----

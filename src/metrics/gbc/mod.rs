@@ -41,7 +41,7 @@ const NAME: &str = "gbc";
 pub(super) const METRIC: Metric = Metric {
     name: NAME,
     title: "GBC",
-    summary: "how little the Gaussians of the classes overlap, by Bhattacharyya coefficients",
+    summary: "minus the overlap of the classes as Gaussians (Bhattacharyya coefficients)",
     needs: &[Needs::Stats, Needs::ClassScatters],
     tasks: &["classification"],
     cost: "N D min(N, D) + min(N, D)^3 + C^2, memory C D^2",

@@ -60,7 +60,7 @@ pub(super) const METRIC: Metric = Metric {
 pub(super) const REGULARIZED: Metric = Metric {
     name: "regularized_h_score",
     title: "Regularised H-score",
-    summary: "H-score with the features' covariance shrunk as Ledoit and Wolf do",
+    summary: "H-score with Ledoit-Wolf shrinkage of the features' covariance",
     needs: &[Needs::Stats],
     tasks: &["classification"],
     cost: "N D min(N, D) + min(N, D)^3 + C min(N, D)",

@@ -36,7 +36,7 @@ const NAME: &str = "transrate";
 pub(super) const METRIC: Metric = Metric {
     name: NAME,
     title: "TransRate",
-    summary: "how many fewer nats code the features at a distortion once the classes are known",
+    summary: "coding rate of all features minus the mean coding rate within classes",
     needs: &[Needs::Stats, Needs::ClassScatters],
     tasks: &["classification"],
     cost: "N D min(N, D) + C min(N/C, D)^3, memory C D^2",
