@@ -56,7 +56,7 @@ def rank_ensembles(
         Number of members; several sizes are ranked together. With few rows "concatenate" favours
         larger ensembles by their width alone; rank one size at a time then.
     combine : {"concatenate", "mean", "prediction"}, default="concatenate"
-        The metric of the members' features side by side; the mean of the members' scores (MS-LEEP
+        The metric of the members' concatenated features; the mean of the members' scores (MS-LEEP
         for LEEP); or the log-likelihood of their averaged predictions (E-LEEP).
     most : int, default=200
         Upper limit of the number of ensembles.

@@ -62,8 +62,9 @@ def rank(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
         Shared by all models; None with Stats, which include their labels.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that applies. "recommended" takes the Borda
-        consensus of `ridge_probe` and of `logme` with an intercept, see :meth:`Ranking.consensus`.
+        Models are sorted by the first one. "all" takes every metric that applies. "recommended"
+        takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
+        :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
     precision, method : str, default="double" and "auto"

@@ -36,9 +36,9 @@ class Ranking:
     rows : tuple of Row
         Sorted by the first metric, ties by name; models that failed come last.
     metrics : tuple of str
-        The first one sorts. Higher is better for all of them.
+        The models are sorted by the first one. Higher is better for all of them.
     task, task_note : str
-        Task that the labels were read as, and the reason.
+        Task of the labels, and the reason for this task.
     warnings : tuple of str
         Warnings about the labels, which concern every model.
     skipped : dict of str to str
@@ -240,14 +240,14 @@ class Ranking:
             Number and seed of the bootstrap resamples of the rows.
         groups : array-like of shape (n_samples,), optional
             Resample whole groups of dependent rows, such as those of a video or a patient.
-            Default: the groups that were ranked by, if any.
+            Default: the ``groups`` of the ranking, if any.
         method : {"first-order", "exact", "jackknife"}, default="first-order"
             "first-order" adds up the influence function of the score at every row, with fitted
             parameters held fixed; metrics without influence functions use "jackknife", which
             leaves out one group, or one of 50 blocks of rows, at a time. "exact" computes the
             score of every resample.
         metric : str, optional
-            Default: the one that sorts. A consensus is resampled through its members.
+            Default: the first metric of the ranking. A consensus is resampled through its members.
         level : float, default=0.9
             Level of the intervals, and the probability below which models count as tied.
 

@@ -81,7 +81,7 @@ def compare_tasks(
         the metrics need, "features", "source_probs" or "source_labels", as in
         :func:`transferability.score`, and optionally "task"; or (features, labels).
     metrics : str or sequence of str, default="leep"
-        The first one sorts.
+        Tasks are sorted by the first one.
     task : str, default="auto"
         As in :func:`transferability.rank`, for tasks without a "task" entry.
     n_threads, **options

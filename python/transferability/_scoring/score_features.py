@@ -55,8 +55,8 @@ def score(
     source_labels : array-like of shape (n_samples,), optional
         The class that the source model predicts for each row.
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping, optional
-        Embeddings of each row's label by other models, or names and (n_samples, dimension)
-        arrays.
+        Embeddings of each row's label by other models, or a mapping of names to arrays of shape
+        (n_samples, dimension).
     groups : array-like of shape (n_samples,), optional
         The group of each row, such as its video, patient or domain: integers or strings. Every
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has

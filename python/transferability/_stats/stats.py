@@ -40,8 +40,8 @@ _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
 class Stats:
     """Mergeable sufficient statistics of features and labels, from which metrics are computed.
 
-    They hold the rows while there are at most as many rows as columns, and the scatter matrix from
-    then on: at most ``min(n_samples, n_features) * n_features`` numbers. Every split into blocks
+    They hold the rows while there are at most as many rows as columns, and the scatter matrix
+    afterwards: at most ``min(n_samples, n_features) * n_features`` numbers. Every split into blocks
     and every order of merging gives the same scores, up to rounding.
 
     Parameters
@@ -105,7 +105,7 @@ class Stats:
 
     @property
     def seconds(self) -> float:
-        """Seconds that the rows took so far."""
+        """Seconds spent on the rows so far."""
         return self._seconds
 
     @property
@@ -297,8 +297,8 @@ class Stats:
         """Compute metrics with the kernel options of ``plan``; for internal use.
 
         A metric that fails is returned as its exception. `inputs` has the same rows, for metrics
-        that read more than statistics. `method` "svd" decomposes its features. "auto" does so for
-        small features, if the statistics determine fewer than nine digits of a metric.
+        that read more than statistics. `method` "svd" decomposes the features of `inputs`. "auto"
+        does so for small features, if the statistics determine fewer than nine digits of a metric.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -371,7 +371,8 @@ class Stats:
         moments : mapping
             As :meth:`moments` returns them. "precision" ("double"), "note", "columns" and
             "by_class" are optional. Sums of float32 products have "precision" "single". Classes
-            without rows are dropped. The scatter is held, even of fewer rows than features.
+            without rows are dropped. The result holds the scatter matrix, even with fewer rows than
+            features.
 
         Raises
         ------
@@ -468,10 +469,10 @@ class Stats:
         return _core.digest(self._inner), repr(to_json(self._facts()))
 
     def replace(self, **changes: Any) -> Stats:
-        """Return statistics with the same sums and other facts; for internal use.
+        """Return a copy with the same sums and a changed description; for internal use.
 
-        The facts are ``n_threads``, ``target``, whose rows are left out, and ``warnings``, which
-        are added. Neither may be updated after that, because they share the sums.
+        `changes` may contain ``n_threads``, ``target``, stored without its rows, and ``warnings``,
+        which are added. Both objects share the sums, so neither may be updated afterwards.
         """
         twin = self._with(self._inner)
         if "n_threads" in changes:

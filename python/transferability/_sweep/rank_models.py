@@ -77,9 +77,8 @@ def rank_models(
         models as :func:`transferability.models.open_model` takes them.
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas
-        frame; a folder with one subfolder of pictures for each class; a .csv, .tsv, .jsonl or
-        .parquet file of texts. Inputs are texts, pairs of texts, lists of words, pictures or
-        arrays.
+        frame; a folder with one subfolder of images for each class; a .csv, .tsv, .jsonl or
+        .parquet file of texts. Inputs are texts, pairs of texts, lists of words, images or arrays.
     label, text : str or sequence of str, optional
         Columns of a table: the label, or several targets; the text, or two for pairs of texts.
         Default: "label" and "text", or other usual names.
@@ -97,9 +96,9 @@ def rank_models(
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own.
     metrics : str or sequence of str, default="logme"
-        Metrics to compute; the first one sorts. "all" selects the metrics that apply; it includes
-        metrics of samples only with `keep_features`, and metrics of the models' own classes only
-        with `outputs`. "recommended" as in :func:`transferability.rank`.
+        Metrics to compute; models are sorted by the first one. "all" selects the metrics that
+        apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
+        own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
     batch_size : int, default=32
         Maximum number of items in a batch; halved when memory runs out.
     device, dtype, max_length : optional
@@ -112,7 +111,7 @@ def rank_models(
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
     positions : int, default=64
-        For segmentation, the maximum number of positions of each picture, drawn by `seed`.
+        For segmentation, the maximum number of positions of each image, drawn by `seed`.
     ignore : collection of int, default=()
         For segmentation, labels of pixels to leave out in addition to -100; often 255.
     label_embeddings : array-like or mapping, optional

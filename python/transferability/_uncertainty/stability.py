@@ -59,8 +59,8 @@ class Stability:
     pairwise : ndarray of shape (n_models, n_models)
         Posterior probability that the model of the row is better than the model of the column.
     ties : tuple of tuple of str
-        The models in order, in groups. The first model of a group is better than each other one
-        with a probability below `level`.
+        The models in order, in groups. The first model of a group is better than any other model of
+        the group with a probability below `level`.
     replicates : ndarray of shape (n_boot, n_models)
         Resampled scores, centred at the scores.
     bias : ndarray of shape (n_models,)
@@ -75,9 +75,9 @@ class Stability:
     Notes
     -----
     Standard errors come from the resamples. Probabilities also include empirical Bayes shrinkage,
-    because luck contributes to the best score. The true scores have a normal prior, whose width is
-    estimated from the ranking: models within the noise are moved towards each other, and well
-    separated models stay apart.
+    because the best of several noisy scores is biased upwards. The true scores have a normal prior,
+    whose width is estimated from the ranking: models within the noise are moved towards each other,
+    and well separated models stay apart.
     """
 
     __module__ = "transferability"

@@ -6,8 +6,8 @@ All functions share these rules:
 
 - **NaN** raises an error by default. ``nan="omit"`` leaves the model out; ``nan="last"`` puts a
   model without a score last, as rankings do. The Pearson correlations cannot put a model last.
-- **Constant** scores or truth have no order: the correlations are NaN with a warning, and so is
-  RelAcc for a constant truth. The other measures follow the rule for ties.
+- **Constant** scores or truth have no order: the correlations are NaN with a warning. RelAcc is
+  NaN, with a warning, for a constant truth. The other measures follow the rule for ties.
 - **Ties**: the correlations follow SciPy. The measures that pick by score (Rel@k, recall@k,
   regret, RelAcc) pick the model with the worst truth first among equal scores. A tie is never an
   advantage, and the order in which models are given has no influence.

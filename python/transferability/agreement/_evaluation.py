@@ -112,10 +112,10 @@ class Evaluation:
     Notes
     -----
     Intervals are percentile intervals from bootstrap resamples of the models. All metrics share the
-    resamples, as differences between metrics need; SciPy's ``bootstrap`` draws for one statistic at
-    a time. Models are few, so intervals are wide. Bias-corrected intervals (BCa) are not used:
-    their acceleration comes from a jackknife, in which a single model can dominate. Resamples of
-    one model only have no order and are left out.
+    resamples, so that differences between metrics have intervals too; SciPy's ``bootstrap``
+    resamples for one statistic at a time. Models are few, so intervals are wide. Bias-corrected
+    intervals (BCa) are not used: their acceleration comes from a jackknife, in which a single model
+    can dominate. Resamples that contain a single model have no order and are left out.
     """
 
     __module__ = "transferability"

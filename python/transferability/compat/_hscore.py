@@ -45,10 +45,11 @@ def h_score(features: ArrayLike, labels: ArrayLike) -> float:
     Differences from `transferability.h_score`:
 
     - **Class means are kept in the features' dtype**: truncated to whole numbers for integer
-      features (1.077 for 1.129 on a recorded case), rounded for float32.
+      features (1.077 instead of 1.129 on a recorded case), rounded for float32.
     - **A fixed rank tolerance**: the pseudo-inverse omits directions below 1e-15 of the largest
-      eigenvalue, for any units of the columns (2.303 for 2.357 where units differ by 1e8). It keeps
-      others that are rounding errors (3.095 for 2.356 with float32 features at an offset of 1e6).
+      eigenvalue, for any units of the columns (2.303 instead of 2.357 where units differ by 1e8).
+      It keeps others that are rounding errors (3.095 instead of 2.356 with float32 features at an
+      offset of 1e6).
     - Rows whose class id is negative or not a whole number count as a class with mean zero.
 
     Examples

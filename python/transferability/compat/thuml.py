@@ -221,8 +221,8 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     Raises
     ------
     DataError, DtypeError
-        Where the shapes or values are wrong, and for arrays of different lengths, of which the
-        original reads the beginning.
+        Where the shapes or values are wrong, and for arrays of different lengths; the original
+        truncates the longer one.
 
     Notes
     -----

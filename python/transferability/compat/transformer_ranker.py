@@ -81,7 +81,7 @@ class LogME:
         initial_alpha, initial_beta : float, default 1.0
             Precision of the prior and of the noise before the first iteration, positive.
         max_iter : int, default 11
-            Most iterations per class, at least 1.
+            Maximum number of iterations per class, at least 1.
         tol : float, default 1e-3
             Stop at a smaller relative change of alpha / beta.
         **kwargs : object

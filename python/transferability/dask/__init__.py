@@ -124,7 +124,7 @@ def rank(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         Shared by all models, as in :func:`stats`.
     metrics : str or sequence of str, default="logme"
-        The first one sorts. "all" takes every metric that needs statistics only.
+        Models are sorted by the first one. "all" takes every metric that needs statistics only.
     task, precision, retries
         As in :func:`stats`.
     baselines, prior, progress

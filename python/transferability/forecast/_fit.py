@@ -50,7 +50,8 @@ def fit(
     limit : float, None or "auto", default="auto"
         The best possible value: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
         errors. "auto" is 0 for decreasing positive values, 1 for increasing values in [0, 1), and
-        otherwise None: then residuals are differences, and laws that need a limit are left out.
+        otherwise None: laws are then fitted to the values themselves, not to the logarithm of the
+        gap, and laws that need a limit are left out.
 
     Raises
     ------

@@ -112,7 +112,7 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     References
     ----------
     Clark, Michaels (2022). Training from Zero: Radio Frequency Machine Learning Data Quantity
-    Forecasting. arXiv:2205.03703. The forms of the lines are this package's reading.
+    Forecasting. arXiv:2205.03703. The forms of the lines are this package's interpretation.
 
     Examples
     --------

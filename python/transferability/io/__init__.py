@@ -1,7 +1,8 @@
 """Features in files that are read block by block, so they need not fit in memory.
 
 :func:`open_features` opens them, :func:`stats_of` computes their statistics in one pass. NumPy's
-formats need no other package; ``pip install 'transferability[io]'`` installs those of the others.
+formats need no other package; ``pip install 'transferability[io]'`` installs the packages for the
+others.
 """
 
 from __future__ import annotations

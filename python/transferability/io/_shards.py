@@ -28,7 +28,7 @@ _MOST_ROWS = 1 << 18
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """Some of the rows: one array in one file, opened only while it is read.
+    """A part of the rows: one array in one file, which is open only during reads.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Shard:
 
     @property
     def block_rows(self) -> int:
-        """Rows of a block, a function of the shape and the dtype alone."""
+        """Number of rows of a block; it depends on the shape and the dtype only."""
         rows = _BYTES // (self.n_features * self.dtype.itemsize)
         # Each block also costs n_features**2 additions, so it has at least as many rows.
         return int(min(max(rows, self.n_features, 64), _MOST_ROWS))
@@ -150,17 +150,17 @@ class FeatureSource(RowSource):
 
     @property
     def n_samples(self) -> int:
-        """Rows of all shards."""
+        """Number of rows of all shards."""
         return sum(shard.n_samples for shard in self.shards)
 
     @property
     def n_features(self) -> int:
-        """Columns, the same in every shard."""
+        """Number of columns, the same in every shard."""
         return self.shards[0].n_features
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Numbers of rows and columns."""
         return self.n_samples, self.n_features
 
     @property

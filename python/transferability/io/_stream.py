@@ -60,7 +60,7 @@ def stats_of(
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
     progress : bool or callable, optional
-        None: a tqdm bar, or lines of text, on a terminal. A callable gets (rows done, rows in all,
+        None: a tqdm bar, or lines of text, on a terminal. A callable gets (rows done, total rows,
         file).
     prefetch : bool, default=True
         Whether a thread reads the next block. The result does not depend on it.

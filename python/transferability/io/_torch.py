@@ -1,4 +1,4 @@
-"""Tensors saved by torch, mapped; loaded with ``weights_only``, so never other pickled objects."""
+"""Tensors saved by torch, memory-mapped; ``weights_only`` refuses other pickled objects."""
 
 from __future__ import annotations
 

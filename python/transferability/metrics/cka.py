@@ -36,8 +36,8 @@ def cka(
     Raises
     ------
     DataError, DtypeError
-        As :func:`transferability.logme`; a single class, targets that do not vary; from
-        ``Stats.score``, several targets, whose products statistics do not hold.
+        As :func:`transferability.logme`; a single class, targets that do not vary; several targets
+        in ``Stats.score``, because statistics do not hold the products of targets.
 
     Notes
     -----

@@ -29,9 +29,9 @@ def emms(
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`. Columns are standardised.
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
-        Row i of every view embeds the label of sample i; or names and arrays of shape
-        (n_samples, dimension), the same for all. Any real numbers; columns are standardised
-        as they are read. They are neither changed nor copied.
+        Row i of every view embeds the label of sample i. A mapping has the name of each view and
+        its array of shape (n_samples, dimension), with the same dimension for all views. Any real
+        numbers; columns are standardised as they are read. They are neither changed nor copied.
     ridge : float, default=0.0
         Penalty per sample on the squared coefficients of the standardised features; at least 0.
         With as many features as samples every score is 0 unless the ridge is positive.
@@ -41,14 +41,14 @@ def emms(
     Returns
     -------
     score : Score
-        Minus the mean squared error per entry of the standardised mixture, with `ridge` less the
-        penalty; at most 0, about -1 for uninformative features and a single view (mixtures of
-        unlike views have a smaller variance); higher is better. Its details are
+        Minus the mean squared error per entry of the standardised mixture, minus the penalty if
+        `ridge` is positive; at most 0, about -1 for uninformative features and a single view
+        (mixtures of unlike views have a smaller variance); higher is better. Its details are
 
         - ``weights``, the share of each view by its name ("0", "1", … for an array);
         - ``alone``, the score of each view by itself, by name; at most the score of the mixture;
-        - ``saturated``, whether the features have a direction for every sample, as they do with
-          ``n_samples <= n_features`` in general: the score is 0 and uninformative, with a warning;
+        - ``saturated``, whether the centred features have full rank, n_samples - 1, as they usually
+          do with ``n_samples <= n_features``: the score is 0 and uninformative, with a warning;
         - ``rank``, the number of independent directions of the features, where it was counted.
 
         Warnings state also if there is a single view, or columns of a view hardly vary.
@@ -74,8 +74,8 @@ def emms(
 
     P being the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`; the
     simplex :math:`\Delta` is all weights of at least 0 with sum 1. The minimum is exact; the
-    authors' code stops after one round of an alternation. Of several minimisers, the weights
-    nearest to equal ones are returned.
+    authors' code stops after one round of an alternation. If there are several minimisers, the one
+    nearest to equal weights is returned.
 
     References
     ----------

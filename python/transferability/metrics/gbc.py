@@ -31,8 +31,8 @@ def gbc(
         Form of the covariance of each class. "google" is the spherical form of the authors' code,
         which counts the logarithm of a class's variance once, not once per component.
     n_components : int or None, default=64
-        Number of principal components of all rows to project on; those of a variance below 1e-12
-        of the largest (1e-6 in single precision) are left out. None: the features themselves.
+        Number of principal components of all rows to project on; components with a variance below
+        1e-12 of the largest (1e-6 in single precision) are left out. None: the features themselves.
     task, precision, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
@@ -60,8 +60,9 @@ def gbc(
               + \tfrac12 \ln\frac{\det\Sigma}{\sqrt{\det\Sigma_i \det\Sigma_j}}.
 
     Variances (for "full", eigenvalues) are at least 1e-4 in the features' own unit, as in the
-    authors' code, so that the score depends on the scale of features only below that. Scores of
-    tasks with different numbers of classes are not comparable. "full" takes C² k³ operations.
+    authors' code, so that the score depends on the scale of features only for smaller variances.
+    Scores of tasks with different numbers of classes are not comparable. "full" takes C² k³
+    operations.
 
     References
     ----------

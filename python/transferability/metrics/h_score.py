@@ -40,9 +40,9 @@ def h_score(
         Without unit, from 0 to n_classes - 1 (with shrinkage to n_samples / (n_samples - 1) times
         that); higher is better; 0, with a warning, for one class or constant features. It is the
         sum of `per_target`, the parts of the classes. `shrinkage` is the value used; `saturated`
-        is true if features have a direction for every sample: without shrinkage the score is then
-        n_classes - 1 for any labels, with a warning. `rounding` bounds the rounding error. Without
-        shrinkage `rank` is the number of independent directions.
+        is true if the centred features have full rank, n_samples - 1: without shrinkage the score
+        is then n_classes - 1 for any labels, with a warning. `rounding` bounds the rounding error.
+        Without shrinkage `rank` is the number of independent directions.
 
     Raises
     ------
@@ -51,8 +51,8 @@ def h_score(
 
     Notes
     -----
-    With :math:`\delta_c` the mean of the :math:`n_c` rows of class c less the mean of all, and S
-    the scatter matrix of the centred features,
+    With :math:`\delta_c` the mean of the :math:`n_c` rows of class c minus the mean of all rows,
+    and S the scatter matrix of the centred features,
 
     .. math:: H = \operatorname{tr}\left(\operatorname{cov}(f)^{-1}
               \operatorname{cov}(\operatorname E[f \mid y])\right)

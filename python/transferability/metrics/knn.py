@@ -48,10 +48,10 @@ def knn(
 
     Notes
     -----
-    For row i, :math:`n(i)` are the k nearest other rows. Their commonest class is the vote;
-    among equally common classes the one whose distances sum to less, then the smaller one. Of rows
-    at the same distance, the earlier one counts as nearer. For targets the prediction is their
-    mean, and
+    For row i, :math:`n(i)` are the k nearest other rows. The prediction is their most common class
+    (majority vote); ties go to the class with the smaller sum of distances, then to the smaller
+    class. Of rows at the same distance, the earlier one counts as nearer. For targets the
+    prediction is the mean of their targets, and
 
     .. math:: R^2 = 1 - \sum_i (y_i - \hat y_i)^2 / \sum_i (y_i - \bar y)^2.
 

@@ -32,9 +32,9 @@ def lda(
         As in :func:`transferability.logme`; at least 3 rows; at least two classes.
     shrinkage : float, optional
         Share, in (0, 1], of the within-class covariance that is replaced by its mean variance.
-        Default: ``max(exp(-5 s), 1e-10)`` as in SFDA and ETran, s being the spread of that
-        covariance (about its largest eigenvalue). With the default the score depends on the scale
-        of the features; with a number it does not.
+        Default: ``max(exp(-5 s), 1e-10)`` as in SFDA and ETran, where s estimates the largest
+        eigenvalue of that covariance. With the default the score depends on the scale of the
+        features; with a number it does not.
     task, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
     precision : {"double", "single"}, default="double"
@@ -47,8 +47,8 @@ def lda(
         A mean probability in (0, 1]; higher is better. `per_target` has the mean over the rows
         of each class; the value is their mean weighted by `class_counts`. `shrinkage` is the value
         used, `saturated` states by class whether the posterior is 1 to nine digits. Warnings state
-        if it is 1 for all (the rule with fewer samples than features), features do not vary within
-        classes, or a class has one sample.
+        if it is 1 for all classes (usual with fewer samples than features), features do not vary
+        within classes, or a class has one sample.
 
     Raises
     ------

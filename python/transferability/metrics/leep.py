@@ -62,8 +62,8 @@ def leep(
 
     .. math:: \mathrm{LEEP} = \frac1N \sum_i \ln \sum_z Q(y_i \mid z) P_{iz}.
 
-    Source classes to which no row gives any mass are left out; implementations in papers return
-    NaN there (``transferability.compat`` has their numbers).
+    Source classes without mass in any row are left out; implementations in papers return NaN for
+    them (``transferability.compat`` has their numbers).
 
     References
     ----------

@@ -39,8 +39,8 @@ def logme(
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto": strings, booleans and integers are classes; real numbers are targets, unless
         all are whole with at most 50 distinct values and 5 rows each on average; a 2-D array
-        of 0 and 1 is multilabel. ``Score.task_note`` states the decision. Integers and strings
-        of which most occur once are an error: pass `task` there.
+        of 0 and 1 is multilabel. ``Score.task_note`` states the decision. If most of the integers
+        or strings occur only once, the task is ambiguous and an error is raised: pass `task`.
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
@@ -52,7 +52,7 @@ def logme(
     method : {"auto", "tridiagonal", "svd"}, default="auto"
         "tridiagonal" is the fast path over mergeable statistics. "svd" decomposes a float64
         copy of the features, which takes that memory and is slower. "auto" is "tridiagonal", but
-        "svd" where statistics carry less than nine digits (almost exact fits, features whose
+        "svd" where statistics determine fewer than nine digits (almost exact fits, features whose
         directions differ in scale by many orders) and "svd" takes about a second at most.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. The result does not depend on it.
@@ -62,14 +62,14 @@ def logme(
     score : Score
         Mean over classes or targets of the log evidence per sample, in nats; higher is better.
         `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
-        +inf, with a warning, where the features reproduce the targets exactly with fewer
-        directions than samples: the evidence is unbounded there.
+        +inf, with a warning, where features with a rank below n_samples reproduce the targets
+        exactly: the evidence is then unbounded.
 
     Raises
     ------
     DataError
-        Wrong shapes, NaN or infinity (with row and column), missing labels, labels that leave
-        the task open, constant targets with an intercept, targets that are all zero.
+        Wrong shapes, NaN or infinity (with row and column), missing labels, labels of an ambiguous
+        task, constant targets with an intercept, targets that are all zero.
     DtypeError
         Object, string or complex features, sparse or masked arrays.
 

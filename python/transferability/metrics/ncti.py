@@ -60,8 +60,8 @@ def ncti(
               - m\Big(\ln \sum_c \|P_c\|_*\Big).
 
     A part that is equal for all models is scaled to 0. The shrinkage is exp(-sum of the first 32
-    variances of Z). If that is at most 1e-10, Z is whitened without shrinkage. Through it the score
-    depends on the scale of the features.
+    variances of Z). If that is at most 1e-10, Z is whitened without shrinkage. The score depends on
+    the scale of the features because of the shrinkage.
 
     References
     ----------

@@ -58,9 +58,9 @@ def parc(
 
     where ρ is Spearman's, with ties at their mean rank. Correlations subtract the mean of a row,
     so the components' signs matter: their largest loading is positive, as in scikit-learn, and
-    rotated features score differently. The authors' randomised principal components differ in
-    the last digits, and where there are fewer directions than components: they scale rounding
-    noise to unit variance, which is left out here.
+    rotated features score differently. The authors' randomised principal components differ in the
+    last digits. With fewer directions than components they also scale rounding noise to unit
+    variance; here such components are left out.
 
     References
     ----------

@@ -45,8 +45,8 @@ def regularized_h_score(
 
     Notes
     -----
-    The estimate needs the fourth moments of the rows' lengths only, which statistics hold, so
-    that it is exact for any split into blocks.
+    The estimate needs the fourth moments of the rows' norms only, which statistics hold, so that it
+    is exact for any split into blocks.
 
     References
     ----------

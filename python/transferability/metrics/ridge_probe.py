@@ -41,12 +41,11 @@ def ridge_probe(
     Returns
     -------
     score : Score
-        Higher is better. Classes: the leave-one-out accuracy, in [0, 1]; `per_target` has that of
-        each class, and the value is their mean weighted by `class_counts`. Targets and 0/1
-        columns: the mean over columns of R², at most 1, with `per_target` the R² of each.
-        `ridge` is the penalty chosen, one for all classes or one for each target; `ridges` are
-        the candidates. A warning counts classes of one sample: the other samples do not contain
-        them.
+        Higher is better. Classes: the leave-one-out accuracy, in [0, 1]; `per_target` has the
+        accuracy of each class, and the value is their mean weighted by `class_counts`. Targets and
+        0/1 columns: the mean over columns of R², at most 1, with `per_target` the R² of each.
+        `ridge` is the penalty chosen, one for all classes or one for each target; `ridges` are the
+        candidates. A warning counts classes of one sample: the other samples do not contain them.
 
     Raises
     ------
@@ -63,10 +62,10 @@ def ridge_probe(
 
     .. math:: e_i = (y_i - \hat y_i) / (1 - h_i).
 
-    The ridge minimises :math:`\sum e^2`, over all classes together or for each target. A row's
-    class is that of its largest prediction, the first of equal ones. R² is
-    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less
-    than 0. Means, scales and N are those of all rows.
+    The ridge minimises :math:`\sum e^2`, over all classes together or for each target. The
+    predicted class of a row has its largest output; the first one wins a tie. R² is
+    :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less than 0.
+    Means, scales and N are those of all rows.
 
     References
     ----------

@@ -33,8 +33,8 @@ def sfda(
     -------
     score : Score
         A mean probability in (0, 1]; higher is better. `per_target`, `saturated` and the warnings
-        are as in :func:`transferability.lda`; `shrinkage` is that of both fits, `certainty` the
-        mean over rows of the share of each row that was kept.
+        are as in :func:`transferability.lda`; `shrinkage` is used in both fits; `certainty` is the
+        mean of p, the share of each row that was kept.
 
     Raises
     ------

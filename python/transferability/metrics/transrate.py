@@ -1,4 +1,4 @@
-"""TransRate: the coding rate of the features less that within the classes."""
+"""TransRate: the coding rate of the features minus the mean coding rate of the classes."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def transrate(
 
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
-    rates are divided by the number of rows twice, so that it falls with N. Classes are those
-    that occur; other implementations divide by zero for an absent class.
+    rates are divided by the number of rows twice, so that it falls with N. Only classes that occur
+    are counted; other implementations divide by zero for an absent class.
 
     References
     ----------

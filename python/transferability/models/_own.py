@@ -1,4 +1,4 @@
-"""Models of the user: torch modules with or without preprocessing, and functions to features."""
+"""Models of the user: torch modules with or without preprocessing, and feature functions."""
 
 from __future__ import annotations
 

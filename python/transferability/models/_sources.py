@@ -1,4 +1,4 @@
-"""The registered sources of models, and the one without a scheme: ``module:function``."""
+"""The registered sources of models, and the source without a scheme, ``module:function``."""
 
 from __future__ import annotations
 

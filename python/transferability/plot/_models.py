@@ -44,7 +44,7 @@ def ranking(
         Adds the intervals of scores and ranks, and the probability of rank 1. Ties have a common
         background.
     metric : str, optional
-        Default: the metric of `stability`, or the metric that sorts.
+        Default: the metric of `stability`, or the first metric of the ranking.
     ax : matplotlib Axes, optional
         Default: those of a new figure, with a height for all models.
 

@@ -62,7 +62,7 @@ def extract(
         (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a row of each
         token or position. None allows only 2-D features, which are never pooled.
     device : str or torch.device, optional
-        Where the model runs. Default: where it is.
+        Where the model runs. Default: its current device.
     dtype : {"float32", "float64"}, optional
         Precision of products of features. Default: float64 on the CPU; on a GPU float32 without
         TF32, summed in float64. Scores then have errors of at most 1e-6. "h_score" divides by every

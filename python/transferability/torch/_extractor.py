@@ -144,7 +144,7 @@ class Extractor:
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
     ) -> None:
-        """Add the features of the last forward pass of the caller; parameters as for `update`."""
+        """Add the features of the caller's last forward pass; parameters as for `update`."""
         capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups)
         try:
             found = capture.outputs()

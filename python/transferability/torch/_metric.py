@@ -62,9 +62,9 @@ class TransferabilityMetric(_Metric):
 
     Notes
     -----
-    Scores are those of the whole data, higher is better, not means over batches. The states are
-    float64, which Apple's MPS lacks: keep the metric on the CPU there. ``update`` moves each batch
-    to the device of the metric.
+    Scores are computed from all batches together, not averaged over batches; higher is better. The
+    states are float64, which Apple's MPS lacks: keep the metric on the CPU there. ``update`` moves
+    each batch to the device of the metric.
 
     Examples
     --------
@@ -168,7 +168,7 @@ class TransferabilityMetric(_Metric):
         """Add a batch, and return the score of that batch alone.
 
         The score is NaN, with a warning, if the batch alone has none, for example with a single
-        class. The batch is added all the same.
+        class. The batch is added in any case.
         """
         self._in_forward = True
         try:

@@ -1,4 +1,4 @@
-"""Convert the states of TransferabilityMetric to moments, and report lost digits."""
+"""Convert the states of TransferabilityMetric to moments, and report lost precision."""
 
 from __future__ import annotations
 

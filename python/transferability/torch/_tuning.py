@@ -121,7 +121,7 @@ class BTuning(nn.Module):
         Parameters
         ----------
         inputs : object, optional
-            A batch for `models`: that of the student, with the same augmentation.
+            A batch for `models`: the batch of the student, with the same augmentation.
         features : mapping of str to Tensor or ndarray of shape (n_batch, n_features), optional
             The features of each teacher, instead of `inputs`.
 

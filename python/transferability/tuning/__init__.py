@@ -12,7 +12,7 @@ LogME head is fixed, and a regulariser penalises the distance of its prediction 
     regulariser = mean over batch and outputs of (M_t phi_t(x) + o_t - ybar(x))^2
     loss = criterion + tradeoff * regulariser
 
-Only C numbers of each sample are compared, so models may differ in dimension. This package needs
+Only C numbers of each sample are compared, so models may differ in dimension. This module needs
 only NumPy; :class:`transferability.torch.BTuning` is the regulariser for training.
 
 Source: You, Liu, Zhang, Wang, Jordan & Long, "Ranking and Tuning Pre-trained Models: A New Paradigm
