@@ -92,8 +92,8 @@ def register_metric(
         ``function(features, labels, *, option=default, ...)`` returns one real number, higher for
         better features; NaN is an error. Keyword-only parameters are the options of the metric.
 
-        - `features` is a finite, read-only ndarray of shape (n_samples, n_features): float32 if
-          the user's are, else float64.
+        - `features` is a finite, read-only ndarray of shape (n_samples, n_features): float32 if the
+          user's features are float32, else float64.
         - `labels`, read-only too, has the user's own values. Classes have shape (n_samples,):
           integers, strings or booleans. Targets are float64, of shape (n_samples,), or
           (n_samples, n_targets) where there are several; multilabel targets are always 2-D.
@@ -102,7 +102,7 @@ def register_metric(
         With `reads` other than "samples" it is ``function(stats, *, option=default, ...)``, where
         `stats` is a :class:`transferability.Stats` of all rows, a copy.
     name : str, optional
-        Name of the metric. Default: that of the function.
+        Name of the metric. Default: the name of the function.
     reads : {"samples", "stats", "class_scatters"}, default="samples"
         "samples" passes features and labels. "stats" passes statistics, so that the metric also
         works for features that are streamed, merged or read from a file of statistics;

@@ -54,7 +54,7 @@ def rank_ensembles(
         Default: "logme", or "leep" for "prediction", which allows no other.
     sizes : int or sequence of int, default=2
         Number of members; several sizes are ranked together. With few rows "concatenate" favours
-        larger ensembles by their width alone; rank one size at a time then.
+        larger ensembles by their width alone; in that case rank one size at a time.
     combine : {"concatenate", "mean", "prediction"}, default="concatenate"
         The metric of the members' concatenated features; the mean of the members' scores (MS-LEEP
         for LEEP); or the log-likelihood of their averaged predictions (E-LEEP).

@@ -116,7 +116,7 @@ class Ranking:
         Raises
         ------
         DataError
-            Ranking without ``keep_coef=True`` or logme; `k` or `temperature` out of range.
+            Ranking without ``keep_coef=True`` or without logme; `k` or `temperature` out of range.
         """
         from ..tuning._ensemble import build_teachers
 

@@ -56,8 +56,8 @@ class Row:
     error : str or None
         Reason why the first metric could not be computed; None if it could.
     layer, layers : str or None, dict of str to dict of str to Score
-        For :func:`transferability.rank_models`: the layer or aggregate that `scores` are of, and
-        the scores by layer and metric, from the first layer to the last.
+        For :func:`transferability.rank_models`: the layer or aggregate of `scores`, and the scores
+        by layer and metric, from the first layer to the last.
     """
 
     __module__ = "transferability"

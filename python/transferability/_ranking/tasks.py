@@ -71,7 +71,7 @@ def compare_tasks(
 
     Scores depend on the labels of a task: with more classes LEEP and NCE are lower and H-scores
     higher for any model. LEEP and NCE are therefore corrected for the entropy of the labels, and
-    then run from 0, no information about the labels, to 1. Other metrics have no such correction,
+    then range from 0 (no information about the labels) to 1. Other metrics have no such correction,
     and a warning says so.
 
     Parameters

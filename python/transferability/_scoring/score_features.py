@@ -65,9 +65,9 @@ def score(
         The value: the score of all rows together, or this statistic of the groups' scores, with a
         number from 0 to 1 for q.
     reference : int, default=0
-        Null baselines: also score this many random permutations of the labels, and features
-        that are the same in every row. ``Score.references`` has the results, and
-        ``Score.explain`` compares in words. Each costs about as much as the score itself.
+        Null baselines: also score this many random permutations of the labels, and constant
+        features. ``Score.references`` has the results, and ``Score.explain`` compares in words.
+        Each costs about as much as the score itself.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 

@@ -87,11 +87,11 @@ def rank_models(
         keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
         of words), or "segmentation" (a class or a number for each pixel).
     layers : {"default", "last", "all"} or sequence of str, default="default"
-        Layers to score. "default" is the layer of the features of the model's library, and "all"
+        Layers to score. "default" is the layer that the model's library uses as features, and "all"
         are the stem and the blocks.
     aggregate : {"last", "mean", "best"}, default="last"
-        Scores of the row of a model with several layers: those of the last layer, of the mean of
-        the layers' features (of one width), or of the layer where the first metric is highest.
+        Scores in the row of a model with several layers: the scores of the last layer, of the mean
+        of the layers' features (of one width), or of the layer where the first metric is highest.
     pool : str, optional
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own.
@@ -106,8 +106,8 @@ def rank_models(
     amp : {"bfloat16", "float16"}, optional
         Number format of automatic mixed precision. Default: none.
     max_samples, seed : int
-        Maximum number of rows, the same for all models, drawn at random by `seed`. Default: all
-        rows; 0.
+        Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
+        rows, and 0.
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
     positions : int, default=64

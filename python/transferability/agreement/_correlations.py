@@ -55,7 +55,8 @@ def weighted_tau(
 
     Notes
     -----
-    "grouped" divides one sum over tasks, and over the ranks by score and by truth within each task:
+    "grouped" is one ratio of sums over tasks, and over the ranks by score and by truth within each
+    task:
 
     .. math:: \tau = \frac{\sum w_{ij} \operatorname{sgn}(x_i - x_j) \operatorname{sgn}(y_i - y_j)}
         {\sqrt{\sum_{x_i \ne x_j} w_{ij} \sum_{y_i \ne y_j} w_{ij}}}.

@@ -68,7 +68,7 @@ def install(
     -------
     replaced : dict
         The ranker's own entries that were replaced, by name;
-        ``ranker.transferability_metrics.update(replaced)`` brings them back.
+        ``ranker.transferability_metrics.update(replaced)`` restores them.
 
     Raises
     ------

@@ -45,13 +45,12 @@ class LogME:
     Differences from `transferability.logme`, which returns the true maximum:
 
     - **Fewer rows than features**: the score is too large by ``(D - N) * ln(alpha) / (2 * N)`` per
-      class (4.68 where -0.36 is right for 40 x 90), so models are ranked by D. `fit_icml` has the
-      right determinant. Upstream: issue 23 of thuml/LogME.
+      class (4.68 instead of -0.36 for 40 x 90), so models are ranked by D. `fit_icml` has the right
+      determinant. Upstream: issue 23 of thuml/LogME.
     - **Class ids without rows** count as classes, and each adds about +6.8 to the sum over the
       classes. `transferability.logme` averages over the classes with rows.
     - **An absolute 1e-5** is added to both denominators: the score depends on the unit of the
-      features (-0.758 where -0.186 is right at 1e4 times the scale), and perfect fits end at
-      about 7.
+      features (-0.758 instead of -0.186 at 1e4 times the scale), and perfect fits end at about 7.
     - **At most 11 iterations** from alpha = beta = 1 to a relative change of 1e-3: up to 0.03 below
       the maximum, or a local maximum.
     - **A large common offset** costs half the digits where N > D, because the singular values come

@@ -180,7 +180,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
 
     - **Class ids without rows** are refused; `transferability.transrate` averages over the
       classes with rows.
-    - **float32 features** are centred and multiplied in float32: 2.5859 where 2.5961 is right on
+    - **float32 features** are centred and multiplied in float32: 2.5859 instead of 2.5961 on
       rank-deficient features, and half the digits on a large common offset.
     - **D x D determinants**, C + 1 of them, for any number of rows.
 

@@ -62,7 +62,7 @@ def stats(
         As in :class:`transferability.Stats`.
     retries : int, default=2
         Number of times that a shard is read again after an error that does not concern the data,
-        such as one of the file system. Shards of lost workers are read again in any case.
+        such as a file system error. Shards of lost workers are read again in any case.
 
     Returns
     -------

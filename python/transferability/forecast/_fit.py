@@ -70,10 +70,10 @@ def fit(
     - ``logistic``: g = A s(n), an S-curve in ln n between a free start and the limit;
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
-    Fits are least squares in ln g; without a limit in g, which is then the value or its negative.
-    In the median, the rectified law has a weak prior on its exponent (0.3 within a factor of e) and
-    on the start of its decline, with the weight of one residual of 2 % (``rectified_prior`` among
-    the errors). Without it, four parameters diverge on few sizes.
+    Fits are least squares in ln g. If there is no limit, they are least squares in g, which is then
+    the value or its negative. In the median, the rectified law has a weak prior on its exponent
+    (0.3 within a factor of e) and on the start of its decline, with the weight of one residual of
+    0.02 (``rectified_prior`` among the errors). Without it, four parameters diverge on few sizes.
 
     References
     ----------

@@ -57,7 +57,8 @@ class Forecast:
     def errors(self) -> dict[str, float]:
         """Mean absolute error of each law and of their median at held-out larger sizes.
 
-        Relative to the distance to the limit, or without a limit to the range of values.
+        Errors are relative to the distance to the limit, or to the range of values if there is no
+        limit.
         """
         return dict(self._law.errors)
 

@@ -30,8 +30,9 @@ def emms(
         As in :func:`transferability.logme`. Columns are standardised.
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
         Row i of every view embeds the label of sample i. A mapping has the name of each view and
-        its array of shape (n_samples, dimension), with the same dimension for all views. Any real
-        numbers; columns are standardised as they are read. They are neither changed nor copied.
+        its array of shape (n_samples, dimension), with the same dimension for all views. Values may
+        be any real numbers; columns are standardised as they are read. They are neither changed nor
+        copied.
     ridge : float, default=0.0
         Penalty per sample on the squared coefficients of the standardised features; at least 0.
         With as many features as samples every score is 0 unless the ridge is positive.
@@ -49,7 +50,7 @@ def emms(
         - ``alone``, the score of each view by itself, by name; at most the score of the mixture;
         - ``saturated``, whether the centred features have full rank, n_samples - 1, as they usually
           do with ``n_samples <= n_features``: the score is 0 and uninformative, with a warning;
-        - ``rank``, the number of independent directions of the features, where it was counted.
+        - ``rank``, the number of independent directions of the features, where it was computed.
 
         Warnings state also if there is a single view, or columns of a view hardly vary.
 
@@ -72,10 +73,10 @@ def emms(
               = -\frac{1}{N D_2} \min_{w \in \Delta} w^\top M w, \quad
               M_{kl} = \langle E_k, (I - P) E_l \rangle,
 
-    P being the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`; the
-    simplex :math:`\Delta` is all weights of at least 0 with sum 1. The minimum is exact; the
-    authors' code stops after one round of an alternation. If there are several minimisers, the one
-    nearest to equal weights is returned.
+    where P is the projection on the features, or their hat matrix for a ridge :math:`\rho > 0`, and
+    the simplex :math:`\Delta` is the set of non-negative weights with sum 1. The minimum is exact;
+    the authors' code stops after one round of an alternation. If there are several minimisers, the
+    one nearest to equal weights is returned.
 
     References
     ----------

@@ -32,7 +32,7 @@ def energy(
         rows. The authors call their code with 0.5, but it averages
         ``int(0.5 * 10) * n_samples // 1000`` rows: half a percent, and NaN below 200 rows.
     tail : {"low", "high"}, default="low"
-        The rows to average: those of lowest energy, as in ETran, or of highest.
+        The rows to average: the rows of lowest energy, as in ETran, or of highest energy.
     task, n_threads
         As in :func:`transferability.logme`.
 

@@ -29,8 +29,9 @@ def h_score(
     features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
         As in :func:`transferability.logme`; classes only.
     shrinkage : None, "ledoit-wolf", "oas" or float in [0, 1], default=None
-        Shrinkage of the features' covariance to a multiple of the identity: none, as estimated by
-        Ledoit and Wolf or by Chen et al. (oracle approximating shrinkage), or this number.
+        Shrinkage of the features' covariance to a multiple of the identity: no shrinkage, the
+        estimate of Ledoit and Wolf or of Chen et al. (oracle approximating shrinkage), or a fixed
+        number.
     task, precision, method, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
 
@@ -61,7 +62,8 @@ def h_score(
     It depends only on the space that the centred features span, not on their units. Directions of
     less than :math:`8 D \varepsilon` of the variance, at unit variance of each feature, are left
     out. With shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and
-    the sum is multiplied by :math:`N/(N-1)`, as its authors normalise the two covariances.
+    the sum is multiplied by :math:`N/(N-1)`, to match its authors' normalisation of the two
+    covariances.
 
     References
     ----------

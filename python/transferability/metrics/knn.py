@@ -51,12 +51,13 @@ def knn(
     For row i, :math:`n(i)` are the k nearest other rows. The prediction is their most common class
     (majority vote); ties go to the class with the smaller sum of distances, then to the smaller
     class. Of rows at the same distance, the earlier one counts as nearer. For targets the
-    prediction is the mean of their targets, and
+    prediction is the mean over the neighbours, and
 
     .. math:: R^2 = 1 - \sum_i (y_i - \hat y_i)^2 / \sum_i (y_i - \bar y)^2.
 
     Neighbours are exact: float32 products only narrow down the candidates, by a bound on their
-    rounding, and these are measured in float64. Time grows with n_samples² n_features.
+    rounding; the distances of the candidates are computed in float64. Time grows with n_samples²
+    n_features.
 
     References
     ----------

@@ -34,13 +34,13 @@ def lab_mse(
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
     ridge, penalty, outputs, task, precision, n_threads
-        As in :func:`transferability.lin_mse`; the unit of `ridge` is that of a squared output.
+        As in :func:`transferability.lin_mse`; `ridge` has the unit of a squared output.
 
     Returns
     -------
     score : Score
         In squared units of the targets, at most 0; higher is better. Parts, details and warnings
-        are those of :func:`transferability.lin_mse`.
+        are as in :func:`transferability.lin_mse`.
 
     Raises
     ------

@@ -38,8 +38,8 @@ def lda(
     task, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
     precision : {"double", "single"}, default="double"
-        Of the products of float32 features; with "single" the covariance within classes is summed
-        again in float64.
+        Precision of the products of float32 features; with "single" the covariance within classes
+        is summed again in float64.
 
     Returns
     -------

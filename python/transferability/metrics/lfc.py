@@ -41,9 +41,9 @@ def lfc(
     Notes
     -----
     Pearson's correlation of the entries of :math:`F F^\top` with the entries of a label matrix: +1
-    for two samples of one class, -1 for two classes. Neither matrix is formed. Features are not
-    centred, so a common offset matters; :func:`transferability.cka` is the centred variant.
-    Implementations that divide by spectral norms instead give other numbers.
+    for two samples of one class, -1 for samples of different classes. Neither matrix is formed.
+    Features are not centred, so a common offset matters; :func:`transferability.cka` is the centred
+    variant. Implementations that divide by spectral norms instead give other numbers.
 
     References
     ----------

@@ -31,7 +31,7 @@ def lin_mse(
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
         Real values, or 0/1 columns.
     ridge : float, default=0.0
-        The weight of the penalty, from 0 to 1e100; its unit is that of a squared feature.
+        The weight of the penalty, from 0 to 1e100, in the unit of a squared feature.
     penalty : bool, default=False
         Whether the score includes the penalty: the paper includes it, its code does not.
     outputs : {"mean", "sum"}, default="mean"

@@ -49,7 +49,7 @@ def n_leep(
     covariance : {"full", "diag", "spherical"}, default="full"
         Covariance of each Gaussian; papers differ.
     seed : int, default=0
-        Seed of the start of expectation maximisation, below 2**32.
+        Seed of the initialisation of expectation maximisation, below 2**32.
     task, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
         `n_threads` applies to the LEEP step; the fit follows the settings of scikit-learn.

@@ -42,7 +42,8 @@ def parc(
     score : Score
         100 times a rank correlation, in [-100, 100]; higher is better. `rows` are the indices of
         the compared rows, `n_components` is the number of components; `per_target` is empty. A
-        warning counts rows without a direction in the components, which correlate with no other.
+        warning counts rows that do not vary across the components; they correlate with no other
+        row.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def ridge_probe(
     The ridge minimises :math:`\sum e^2`, over all classes together or for each target. The
     predicted class of a row has its largest output; the first one wins a tie. R² is
     :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less than 0.
-    Means, scales and N are those of all rows.
+    Means, scales and N refer to all rows.
 
     References
     ----------

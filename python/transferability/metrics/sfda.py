@@ -49,7 +49,7 @@ def sfda(
     row x, at its own class c, the row becomes :math:`p x + (1 - p) \bar\mu_c`, where
     :math:`\bar\mu_c` is the mean of the other classes' means. A second discriminant is fitted to
     these rows at the same shrinkage. The score is its mean posterior of the true class, without a
-    logarithm. Values are those of the authors' code and depend on the scale of the features.
+    logarithm. Values agree with the authors' code and depend on the scale of the features.
 
     References
     ----------

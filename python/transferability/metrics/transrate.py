@@ -30,11 +30,11 @@ def transrate(
     features, labels : array-like of shapes (n_samples, n_features) and (n_samples,)
         As in :func:`transferability.logme`; classes only.
     variant : {"paper", "official", "trace"}, default="paper"
-        "paper" is the paper's listing and tllib: features as they are, the plain mean over
+        "paper" is the paper's listing and tllib: features as they are, the unweighted mean over
         classes. "official" is the authors' repository: rows of unit norm about the mean, classes
-        weighted by their rows, all divided by the rank. "trace" divides the features by the root
-        of their sum of squares and weights classes by their rows. Values of different variants are
-        not comparable.
+        weighted by their rows, all divided by the rank. "trace" divides the features by the root of
+        their sum of squares and weights classes by their rows. Values of different variants are not
+        comparable.
     eps : float, default=1e-4
         Distortion, from 1e-30 to 1e30; directions of less variance hardly count. The authors of
         "official" set it between 1e-5 and 1e-1 by data set.
@@ -50,7 +50,7 @@ def transrate(
         `per_target` that of each class and `weights` its share, so that the score is
         ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly; "official"
         has the `rank`. Warnings state if the value may mislead: one class, classes of one row,
-        features that do not vary, digits lost to large features.
+        features that do not vary, precision lost to large features.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def label_embeddings(
     template : str, default="{}"
         Text that the encoder reads, in which "{}" is replaced by the label: "a photo of a {}".
     size : int, optional
-        Number of columns of every view. Default: that of the narrowest view.
+        Number of columns of every view. Default: the width of the narrowest view.
     batch_size : int, default=32
         Number of labels that are encoded at once.
     device : str or torch.device, optional

@@ -86,9 +86,9 @@ def extract(
     tag_names : sequence of str, optional
         With ``bio="strip"``, the tag of each integer label.
     positions : int, optional
-        For maps with ``pool="none"``: the largest number of positions of an image, drawn at random.
+        For maps with ``pool="none"``: the maximum number of positions of an image, drawn at random.
     ignore : collection of int, default=()
-        For labels of pixels: labels without rows, in addition to -100.
+        For labels of pixels: labels to leave out, in addition to -100.
     seed : int, default=0
         Seed of the draw of positions.
     n_threads : int, optional
