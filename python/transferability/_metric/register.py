@@ -99,8 +99,9 @@ def register_metric(
           (n_samples, n_targets) where there are several; multilabel targets are always 2-D.
           None without labels.
 
-        With `reads` other than "samples" it is ``function(stats, *, option=default, ...)``, where
-        `stats` is a :class:`transferability.Stats` of all rows, a copy.
+        With `reads` other than "samples" the signature is
+        ``function(stats, *, option=default, ...)``, where `stats` is a
+        :class:`transferability.Stats` of all rows, a copy.
     name : str, optional
         Name of the metric. Default: the name of the function.
     reads : {"samples", "stats", "class_scatters"}, default="samples"

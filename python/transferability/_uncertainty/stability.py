@@ -47,7 +47,7 @@ class Stability:
     names : tuple of str
         The models that have a score, best first.
     metric : str
-        The metric that they are sorted by.
+        The metric by which the models are sorted.
     scores, standard_errors : ndarray of shape (n_models,)
         The scores, and their standard errors over samples of rows from the same population.
     intervals : ndarray of shape (n_models, 2)

@@ -121,9 +121,9 @@ class LogME:
     def fit_icml(self, f: ArrayLike, y: ArrayLike) -> float:
         """Fit by the iteration of the ICML paper, and return the score; otherwise as `fit`.
 
-        It decomposes the D x D product of the features (slow where D is large, and right where
-        N < D), stops at a relative change of 1e-2, and adds 1e-5 to the residual and to the norm
-        inside the evidence too. Class ids are 1-D here.
+        It decomposes the D x D product of the features (slow for large D, but correct for N < D),
+        stops at a relative change of 1e-2, and adds 1e-5 to the residual and to the norm inside the
+        evidence too. Class ids are 1-D here.
         """
         return self._fit_icml(f, y)
 

@@ -157,7 +157,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     Parameters
     ----------
     features : array-like of shape (n_samples, n_features)
-        Computed in float32, up to the determinants, if it is float32; otherwise in float64.
+        float32 features are computed in float32, up to the determinants; others in float64.
     labels : array-like of shape (n_samples,) or (n_samples, 1)
         Class ids 0 … C-1, each with at least one row.
     eps : float, default 1e-4

@@ -1,4 +1,4 @@
-"""Energy: the mean log-sum-exp of the features over the rows where it is lowest."""
+"""Energy: the mean energy (log-sum-exp of the features) of the rows with the lowest energy."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def h_score(
     It depends only on the space that the centred features span, not on their units. Directions of
     less than :math:`8 D \varepsilon` of the variance, at unit variance of each feature, are left
     out. With shrinkage a, S becomes :math:`S + \frac{a}{1-a} \frac{\operatorname{tr} S}{D} I`, and
-    the sum is multiplied by :math:`N/(N-1)`, to match its authors' normalisation of the two
-    covariances.
+    the sum is multiplied by :math:`N/(N-1)`, to match the normalisation of the two covariances by
+    Ibrahim et al.
 
     References
     ----------

@@ -47,10 +47,10 @@ def transrate(
     score : Score
         In nats (per direction for "official"); higher is better. At least 0 for "official" and
         "trace", possibly below for "paper". Its `rate` is the coding rate of all rows,
-        `per_target` that of each class and `weights` its share, so that the score is
-        ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly; "official"
-        has the `rank`. Warnings state if the value may mislead: one class, classes of one row,
-        features that do not vary, precision lost to large features.
+        `per_target` are the coding rates of the classes and `weights` their shares, so that the
+        score is ``rate - weights @ per_target``. `rounding` bounds its rounding error roughly;
+        "official" has the `rank`. Warnings state if the value may mislead: one class, classes of
+        one row, features that do not vary, precision lost to large features.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def transrate(
 
     It does not change when features are shifted or rotated. "paper" depends on their scale and
     favours many features; "official" and "trace" do not change with a common scale. In "trace"
-    rates are divided by the number of rows twice, so that it falls with N. Only classes that occur
-    are counted; other implementations divide by zero for an absent class.
+    rates are divided by the number of rows twice, so that the score falls with N. Only classes that
+    occur are counted; other implementations divide by zero for an absent class.
 
     References
     ----------

@@ -26,7 +26,7 @@ __all__ = ["Extractor"]
 
 
 class Extractor:
-    """Accumulate features at layers of a model into statistics; :func:`extract` makes one.
+    """Accumulate features at layers of a model into statistics; created by :func:`extract`.
 
     Attributes
     ----------

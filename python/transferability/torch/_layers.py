@@ -92,8 +92,8 @@ def list_layers(model: nn.Module, example: object) -> Layers:
     Returns
     -------
     layers : Layers
-        A list of :class:`Layer` that prints as a table. Shapes are those of the tensors that
-        :func:`extract` records, batch first.
+        A list of :class:`Layer` that prints as a table. Shapes are as :func:`extract` records them,
+        batch first.
 
     Examples
     --------

@@ -200,7 +200,7 @@ class TransferabilityMetric(_Metric):
 
     @property
     def stats(self) -> Stats:
-        """The statistics so far: of this process, or within ``sync_context()`` of all processes.
+        """The statistics of this process so far; within ``sync_context()``, of all processes.
 
         :class:`transferability.Stats` compute full scores and other metrics. They can be merged
         with statistics from elsewhere, and saved to a file.
