@@ -44,11 +44,11 @@ def lin_mse(
     -------
     score : Score
         In squared units of the targets, at most 0; higher is better. It is the mean or the sum of
-        `per_target`, which has minus the error of each target, minus the penalty if `penalty` is
-        true. `saturated` is true, with a warning, if the centred features have full rank,
-        n_samples - 1 (usual with n_features >= n_samples - 1), so that without ridge the fit is
-        exact for any targets. `rounding` bounds the rounding error. Without ridge `rank` is the
-        number of independent directions. A warning states if no feature varies.
+        `per_target` (minus the error of each target), minus the penalty if `penalty` is true.
+        `saturated` is true, with a warning, if the centred features have full rank, n_samples - 1
+        (usual with n_features >= n_samples - 1), so that without ridge the fit is exact for any
+        targets. `rounding` bounds the rounding error. Without ridge `rank` is the number of
+        independent directions. A warning states if no feature varies.
 
     Raises
     ------

@@ -60,7 +60,7 @@ def transrate(
 
     Notes
     -----
-    With the rows F about their mean, those of class c, :math:`F_c`, about the same mean, and
+    With F the rows minus their mean, :math:`F_c` the rows of class c minus the same mean, and
     :math:`R(Z) = \tfrac12 \ln\det(I + Z^\top Z / (n \epsilon))` for the n rows of Z,
 
     .. math:: \mathrm{TrR} = R(F) - \sum_c v_c R(F_c), \quad v_c = 1/C \text{ or } n_c/N.

@@ -34,7 +34,8 @@ def layers(
         A row of :func:`transferability.rank_models`; or a ranking, with a line for each model; or
         scores by layer, as ``Extractor.compute`` returns them.
     metric, ax : optional
-        As in :func:`transferability.plot.ranking`; the metric of scores by layer is the first one.
+        As in :func:`transferability.plot.ranking`; for scores by layer, the default is the first
+        metric.
 
     Returns
     -------
@@ -109,7 +110,7 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     Raises
     ------
     DataError, MissingDependencyError
-        A ranking without groups, or without finite scores of them; no matplotlib.
+        A ranking without groups, or without finite group scores; no matplotlib.
 
     Examples
     --------
