@@ -221,7 +221,7 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     ------
     DataError, DtypeError
         Where the shapes or values are wrong, and for arrays of different lengths; the original
-        truncates the longer one.
+        reads only the beginning of the longer one.
 
     Notes
     -----
