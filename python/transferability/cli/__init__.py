@@ -60,7 +60,7 @@ class _Group(click.Group):
 )
 @click.version_option(package_name="transferability")
 def main() -> None:
-    """Rank pre-trained models by their predicted accuracy on your data."""
+    """Rank pre-trained models by how well their features predict your labels."""
 
 
 for _command in (rank, score, stats, merge, evaluate, metrics, layers, cache):
