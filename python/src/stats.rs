@@ -220,7 +220,7 @@ fn count_work(stats: &Core) -> f64 {
         + 100.0 * order * stats.n_targets() as f64
 }
 
-/// Computes metrics that read no statistics, as `Stats.compute` does.
+/// Computes metrics that read no statistics, such as LEEP: source predictions and labels suffice.
 #[pyfunction]
 pub(crate) fn compute<'py>(
     py: Python<'py>,

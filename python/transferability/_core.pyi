@@ -25,7 +25,7 @@ __version__: str
 
 @type_check_only
 class Outcome(TypedDict):
-    """What a metric returns."""
+    """Result of a metric."""
 
     value: float
     per_target: NDArray[np.float64]
@@ -123,7 +123,7 @@ def show_config() -> dict[str, Any]: ...
 
 @type_check_only
 class FixedPoint(TypedDict):
-    """What another library's fixed-point iteration ended at, per column of the targets."""
+    """Final state of another library's fixed-point iteration, for each column of the targets."""
 
     evidence: NDArray[np.float64]
     alpha: NDArray[np.float64]

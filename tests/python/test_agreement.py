@@ -346,6 +346,16 @@ def test_constant_scores_are_noted_not_raised() -> None:
     assert "nan" in repr(evaluation)
 
 
+def test_infinite_scores_are_evaluated_without_pearson() -> None:
+    truth = {"a": 1.0, "b": 2.0, "c": 3.0}
+    scores = {"a": -math.inf, "b": 0.5, "c": math.inf}
+    evaluation = evaluate_scores({"unbounded": scores}, truth, n_boot=100)
+    assert evaluation.spearman == pytest.approx(1)
+    assert math.isnan(evaluation.pearson)
+    assert evaluation.to_dict()["metrics"]["unbounded"]["pearson"] is None
+    assert "nan" in repr(evaluation)
+
+
 # --- the command line -----------------------------------------------------------------------------
 
 

@@ -116,7 +116,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class ScoringPlan:
-    """How every model of a ranking was scored, to score resamples of its rows alike."""
+    """Settings with which a ranking was scored; resamples of its rows are scored with the same."""
 
     requests: Requests  # kernel options by metric
     settings: Settings

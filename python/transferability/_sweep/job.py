@@ -28,7 +28,7 @@ _OF_POSITIONS = ("positions", "ignore", "seed")
 
 @dataclass(frozen=True)
 class ExtractionOptions:
-    """How the features of every model are computed.
+    """Settings for computing the features of every model.
 
     `layers` and `pool` are resolved to names when a model is open. `positions`, `ignore` and `seed`
     concern segmentation only.

@@ -23,7 +23,7 @@ AGGREGATES = ("last", "mean", "best")
 
 @dataclass(frozen=True)
 class LayerScoringPlan:
-    """How the layers of every model are scored."""
+    """Settings for scoring the layers of every model."""
 
     requests: Mapping[str, dict[str, Any]]  # native options by metric; the first metric sorts
     shared: Inputs  # labels and label embeddings, which all models share

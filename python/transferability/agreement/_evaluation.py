@@ -97,7 +97,7 @@ class Evaluation:
         Names of the metrics; the attributes are computed for the first.
     scores : dict of str to ndarray of shape (n_models,)
         By metric; NaN where the metric failed. Such a model counts as last, and Pearson leaves it
-        out.
+        out. Pearson is NaN if a score is infinite.
     truth : ndarray of shape (n_models,)
         Higher is better.
     rank : {True, "truth"}
@@ -246,8 +246,8 @@ class Evaluation:
             raise DataError(f"there is no measure {name!r}; there are {', '.join(MEASURES)}")
         x, y = self._first_scores[models], self.truth[models]
         nan = "omit" if name == "pearson" else "last"
-        if nan == "omit" and np.count_nonzero(~np.isnan(x)) < 2:
-            return math.nan
+        if nan == "omit" and (np.count_nonzero(~np.isnan(x)) < 2 or np.isinf(x).any()):
+            return math.nan  # an infinite score has an order but no distance
         options = {"rank": self.rank} if name == "weighted_tau" else {}
         with warnings.catch_warnings():  # the notes mention constant scores once
             warnings.simplefilter("ignore", TransferabilityWarning)

@@ -27,7 +27,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class AccumulationOptions:
-    """How the rows of every layer are accumulated and kept."""
+    """Settings for accumulating and keeping the rows of every layer."""
 
     task: str
     accumulate: str  # "host", "device", or "auto": on a GPU if the rows are there

@@ -14,7 +14,7 @@
 //!
 //! Rows that keep too many (duplicates, many ties) are measured against all others instead.
 //!
-//! Cost: N²D in float32 products, N k D afterwards; N (D + 12 `ROOM`) numbers of 4 bytes.
+//! Cost: N²D in float32 products, N k D afterwards; N (D + 12 k + 144) numbers of 4 bytes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -41,8 +41,8 @@ pub(super) fn search(
     let n_rows = features.n_rows();
     let panel = Panel::new(features, measure, context)?;
     let n_blocks = n_rows.div_ceil(BLOCK);
-    let blocks = (0..n_blocks).map(|block| Ok(Mutex::new(Kept::new(&panel, block, k)?)));
-    let blocks: Vec<Mutex<Kept>> = blocks.collect::<Result<_>>()?;
+    let blocks = (0..n_blocks).map(|block| Ok(Mutex::new(CandidateLists::new(&panel, block, k)?)));
+    let blocks: Vec<Mutex<CandidateLists>> = blocks.collect::<Result<_>>()?;
     let pairs: Vec<(usize, usize)> =
         (0..n_blocks).flat_map(|i| (i..n_blocks).map(move |j| (i, j))).collect();
     context.map(pairs.len(), |pair| {
@@ -58,8 +58,8 @@ pub(super) fn search(
         Ok(())
     })?;
     let found = context.map(n_blocks, |block| {
-        let mut kept = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
-        kept.nearest(&panel, features, measure, context)
+        let mut lists = blocks[block].lock().unwrap_or_else(PoisonError::into_inner);
+        lists.nearest(&panel, features, measure, context)
     })?;
     Ok(found.into_iter().flatten().collect())
 }
@@ -74,7 +74,7 @@ struct Candidate {
 }
 
 /// The candidate neighbours of the rows of a block.
-struct Kept {
+struct CandidateLists {
     block: usize,
     k: usize,
     /// The largest number of candidates of a row.
@@ -87,7 +87,7 @@ struct Kept {
     bars: Vec<f32>,
 }
 
-impl Kept {
+impl CandidateLists {
     fn new(panel: &Panel, block: usize, k: usize) -> Result<Self> {
         let rows = panel.block(block).1.len();
         let room = 4 * k + 48;

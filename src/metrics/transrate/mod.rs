@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
-use self::rate::{About, Rate};
+use self::rate::{Rate, Recentred};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
@@ -79,7 +79,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             Terms { stats, to_shift: to_mean(), plain_mean: true, eps_tau: eps }.outcome(1, context)
         }
         Variant::Trace => {
-            let square = About { stats, to_shift: to_mean() }.square();
+            let square = Recentred { stats, to_shift: to_mean() }.square();
             let tau = if square > 0.0 { square } else { 1.0 };
             let eps_tau = eps * tau;
             Terms { stats, to_shift: to_mean(), plain_mean: false, eps_tau }.outcome(1, context)
@@ -88,7 +88,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             let stats = official::unit_rows(inputs, stats, context)?;
             let to_shift = stats.shift.clone(); // about zero
             let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
-            let rank = official::rank(&About { stats: &stats, to_shift: stats.shift.clone() })?;
+            let rank = official::rank(&Recentred { stats: &stats, to_shift: stats.shift.clone() })?;
             let mut outcome = terms.outcome(rank.max(1), context)?;
             outcome.details.push(("rank", Detail::Number(rank as f64)));
             Ok(outcome)
@@ -111,7 +111,7 @@ impl Terms<'_> {
             // s_c − point = (s_c − s) + (s − point), which keeps the digits of a large offset.
             let moved = of.shift.iter().zip(&stats.shift).map(|(own, shift)| own - shift);
             let to_shift = moved.zip(&self.to_shift).map(|(moved, e)| moved + e).collect();
-            About { stats: of, to_shift }.rate(self.eps_tau)
+            Recentred { stats: of, to_shift }.rate(self.eps_tau)
         })?;
         let total = if n_classes == 1 { rates[0] } else { rates.remove(0) };
         let share = |c: &Stats| {

@@ -8,7 +8,7 @@ use crate::stats::{Precision, Stats};
 use crate::threads::Context;
 
 use super::NAME;
-use super::rate::About;
+use super::rate::Recentred;
 use crate::metrics::Inputs;
 
 /// Rows about their mean, divided by their norms; a row within rounding of the mean is zero.
@@ -71,13 +71,13 @@ pub(super) fn unit_rows(
 }
 
 /// Return the numerical rank: the number of eigenvalues above D roundings of the largest.
-pub(super) fn rank(about: &About<'_>) -> Result<usize> {
-    let (products, order) = about.products()?;
+pub(super) fn rank(recentred: &Recentred<'_>) -> Result<usize> {
+    let (products, order) = recentred.products()?;
     let form = TridiagonalForm::reduce(products, order)?;
     let largest = form.largest(1)?.0[0];
     if largest <= 0.0 {
         return Ok(0);
     }
-    let tolerance = about.to_shift.len() as f64 * f64::EPSILON;
+    let tolerance = recentred.to_shift.len() as f64 * f64::EPSILON;
     Ok(order - form.count_below(tolerance * largest))
 }

@@ -33,13 +33,13 @@ pub(super) struct Rate {
 }
 
 /// The rows of statistics about a point `centre` = s − `to_shift`, for the shift s.
-pub(super) struct About<'a> {
+pub(super) struct Recentred<'a> {
     pub(super) stats: &'a Stats,
     /// s − centre, (D,).
     pub(super) to_shift: Vec<f64>,
 }
 
-impl About<'_> {
+impl Recentred<'_> {
     /// Σ w ‖z‖².
     pub(super) fn square(&self) -> f64 {
         let e = &self.to_shift;
@@ -188,12 +188,12 @@ mod tests {
         let tall = array![[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]];
         for features in [tall.view(), tall.slice(ndarray::s![..2, ..])] {
             let stats = stats(features);
-            let about = About { stats: &stats, to_shift: stats.shift.clone() }; // about zero
+            let recentred = Recentred { stats: &stats, to_shift: stats.shift.clone() }; // about zero
             let t = 0.3 * features.nrows() as f64;
-            let rate = about.rate(0.3).unwrap();
+            let rate = recentred.rate(0.3).unwrap();
             assert!((rate.value - expected(features, t)).abs() < 1e-14);
             assert!(rate.rounding < 1e-14);
-            let again = about.rate_by_singular_values(t).unwrap();
+            let again = recentred.rate_by_singular_values(t).unwrap();
             assert!((again.value - rate.value).abs() < 1e-14);
         }
     }
