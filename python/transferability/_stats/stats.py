@@ -469,14 +469,23 @@ class Stats:
         return _core.digest(self._inner), repr(to_json(self._facts()))
 
     def replace(self, **changes: Any) -> Stats:
-        """Return a copy with the same sums and a changed description; for internal use.
+        """Return a copy with another description of the same rows.
 
-        `changes` may contain ``n_threads``, ``target``, stored without its rows, and ``warnings``,
-        which are added. Both objects share the sums, so neither may be updated afterwards.
+        Parameters
+        ----------
+        **changes
+            ``n_threads``; ``target``, the validated labels, stored without their rows; and
+            ``warnings``, which are added to those of the copy.
+
+        Raises
+        ------
+        TypeError
+            For any other name.
         """
-        twin = self._with(self._inner)
+        twin = self.copy()
         if "n_threads" in changes:
             twin._n_threads = changes.pop("n_threads")
+            resolve_threads(twin._n_threads)
         if "target" in changes:
             twin._target = changes.pop("target").without_rows()
         twin._note(changes.pop("warnings", ()))
