@@ -2,7 +2,7 @@
 //!
 //! A metric is a function of its [`Inputs`] and options (`contract.rs`, `options.rs`). Metrics that
 //! are computed together share their decompositions. To add one: its file, its `mod` line and its
-//! row in [`METRICS`], its Python module of the same name, its tests (CONTRIBUTING.md).
+//! row in [`METRICS`]; CONTRIBUTING.md has the other steps.
 
 mod centred;
 mod cka;
