@@ -72,8 +72,8 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
     Parameters
     ----------
     intercept : bool or "auto", default="auto"
-        Whether to fit a constant term for each class. "auto": no, as in the LogME paper. It helps
-        with centred features of unbalanced classes.
+        Whether to fit a constant term for each class. "auto": no, as in the LogME paper. A
+        constant term helps with centred features of unbalanced classes.
     precision, n_threads
         As in :func:`transferability.logme`.
 

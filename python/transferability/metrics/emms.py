@@ -31,8 +31,8 @@ def emms(
     label_embeddings : array-like of shape (n_samples, dimension, n_views) or mapping
         Row i of every view embeds the label of sample i. A mapping has the name of each view and
         its array of shape (n_samples, dimension), with the same dimension for all views. Values may
-        be any real numbers; columns are standardised as they are read. They are neither changed nor
-        copied.
+        be any real numbers; columns are standardised as they are read. Arrays are neither changed
+        nor copied.
     ridge : float, default=0.0
         Penalty per sample on the squared coefficients of the standardised features; at least 0.
         With as many features as samples every score is 0 unless the ridge is positive.
@@ -52,7 +52,7 @@ def emms(
           do with ``n_samples <= n_features``: the score is 0 and uninformative, with a warning;
         - ``rank``, the number of independent directions of the features, where it was computed.
 
-        Warnings state also if there is a single view, or columns of a view hardly vary.
+        Warnings also state if there is a single view, or columns of a view hardly vary.
 
     Raises
     ------

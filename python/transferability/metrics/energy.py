@@ -26,7 +26,7 @@ def energy(
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`; one row is enough. ETran takes features, not logits.
     labels : array-like, optional
-        Not read; only described in the result, by `task`.
+        Without effect on the value; checked, and described in the result by its `task`.
     share : float, default=0.005
         Share of the rows to average, above 0 and at most 1: ``max(1, floor(share * n_samples))``
         rows. The authors call their code with 0.5, but it averages

@@ -48,7 +48,7 @@ def knn(
 
     Notes
     -----
-    For row i, :math:`n(i)` are the k nearest other rows. The prediction is their most common class
+    The prediction for a row is the most common class of the k nearest other rows
     (majority vote); ties go to the class with the smaller sum of distances, then to the smaller
     class. Of rows at the same distance, the earlier one counts as nearer. For targets the
     prediction is the mean over the neighbours, and

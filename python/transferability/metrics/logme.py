@@ -31,9 +31,9 @@ def logme(
     features : array-like of shape (n_samples, n_features)
         float16, float32, float64, integer or boolean, at least 2 rows; NumPy arrays in any
         memory layout, read-only and memory-mapped ones, torch tensors, pandas and polars
-        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Copied whole
-        only if the bytes are swapped or unaligned, and to float64 for long doubles, frames of
-        mixed or nullable columns, and as described for `method`.
+        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Arrays
+        with swapped or unaligned bytes are copied; long doubles and frames of mixed or nullable
+        columns are copied to float64. Others are not copied whole, except as `method` describes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"

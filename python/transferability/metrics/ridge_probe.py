@@ -63,7 +63,7 @@ def ridge_probe(
     .. math:: e_i = (y_i - \hat y_i) / (1 - h_i).
 
     The ridge minimises :math:`\sum e^2`, over all classes together or for each target. The
-    predicted class of a row has its largest output; the first one wins a tie. R² is
+    predicted class of a row is the one with the largest output; the first wins a tie. R² is
     :math:`1 - \sum e^2 / \sum (y - \bar y)^2`, so uninformative features get slightly less than 0.
     Means, scales and N refer to all rows.
 
