@@ -86,8 +86,8 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
 def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
     """Compute RelAcc: the chosen model's truth, scaled from the worst (0) to the best truth (1).
 
-    This measure comes from language model selection. It is not the relative accuracy of the
-    H-score paper, which is :func:`relative_accuracy`.
+    This measure comes from language model selection. It is not the relative accuracy of
+    Ibrahim et al. (2022), which is :func:`relative_accuracy`.
 
     Parameters
     ----------
@@ -119,8 +119,8 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
 def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") -> Any:
     """Compute accuracies of target tasks relative to a baseline without transfer.
 
-    Tasks differ in difficulty, so a metric that compares target tasks is compared with the benefit
-    of transfer, as in the H-score paper. :func:`rel_acc` is another measure with a similar name.
+    Tasks differ in difficulty, so the scores of several target tasks are judged by the benefit of
+    transfer, as in the paper below. :func:`rel_acc` is another measure with a similar name.
 
     Parameters
     ----------

@@ -136,8 +136,8 @@ def rank(
     -------
     ranking : Ranking
         The scores are computed on the workers too. A model that fails is a row at the end, with its
-        reason in ``error``. The ranking can be added to one by :func:`transferability.rank` of the
-        same labels, metrics and options.
+        reason in ``error``. ``+`` merges the ranking with another of the same rows, labels,
+        metrics and options, also with one from :func:`transferability.rank`.
 
     Raises
     ------

@@ -76,7 +76,7 @@ def open_model(
     ----------
     spec : str, torch.nn.Module, pair of (torch.nn.Module, callable), callable, or Model
         A name as in :mod:`transferability.models`; a torch module of your own, whose items are
-        stacked as arrays; a pair of a module and its preprocessing, a function from a list of raw
+        stacked as arrays; a pair of a module and a function that preprocesses a list of raw
         items to a batch; or a function from a list of raw items to an array with a row for each.
     device : str or torch.device, optional
         Where the model runs. Default: the GPU if there is one, else the CPU.
