@@ -44,7 +44,8 @@ def fit(
         A single law is used instead if its held-out error is below half of the median's (the
         rectified law) or below a fifth (any other). The held-out error is an error of
         extrapolation: the laws are fitted to the first three sizes, the first four and so on, and
-        predict the rest; each fit has twice the weight of the one before.
+        predict the rest; each fit has twice the weight of the one before. A law with fewer than
+        three such fits is not used alone.
     direction : {"auto", "increasing", "decreasing"}, default="auto"
         Direction of the values with more data. "auto": the sign of the correlation with ln n.
     limit : float, None or "auto", default="auto"

@@ -30,7 +30,7 @@ _DRAWS = 4000
 
 @dataclass(frozen=True)
 class RFML:
-    """Two fitted lines: a metric by observations per class, and accuracy by the metric.
+    """Two fitted lines: a metric by log10 of observations per class, and accuracy by the metric.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class RFML:
 
 
 def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
-    """Fit a metric by observations per class, and the accuracy by the metric.
+    """Fit a metric by log10 of observations per class, and the accuracy by the metric.
 
     Parameters
     ----------

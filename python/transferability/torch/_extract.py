@@ -78,7 +78,7 @@ def extract(
     outputs : bool, default=False
         Also keep the outputs of the model, in :attr:`Extractor.outputs`, for LEEP and NCE.
     average : bool, default=False
-        Also average the rows of all layers, which must have the same width, as a layer "mean".
+        Also add a layer "mean", the average of all layers, which must have the same width.
     accumulate : {"auto", "host", "device"}, default="auto"
         Where statistics are accumulated; "auto" is the device of the features.
     bio : {"keep", "strip"}, default="keep"

@@ -202,8 +202,8 @@ class TransferabilityMetric(_Metric):
     def stats(self) -> Stats:
         """The statistics of this process so far; within ``sync_context()``, of all processes.
 
-        :class:`transferability.Stats` compute full scores and other metrics. They can be merged
-        with statistics from elsewhere, and saved to a file.
+        A :class:`transferability.Stats`: it computes full scores and other metrics, and can be
+        merged with statistics from elsewhere and saved to a file.
         """
         for name in ("shift", "target_shift"):
             if not torch.equal(getattr(self, name), getattr(self, f"{name}_again")):
