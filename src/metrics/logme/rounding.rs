@@ -1,4 +1,4 @@
-//! The rounding error to expect in the evidence.
+//! The rounding error to expect in the evidence. Over 400 lines with the tests of its bounds.
 //!
 //! With Δ = Σ ln(1 + λᵢ/t), σ = 1 + N μᵀv, ρ = ỹᵀỹ − w₀ᵀb, g = ȳ − μᵀw₀ and r = N g/σ (`evidence.rs`),
 //!
