@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice, instance_of
-from .._inputs.target import TASKS, Target, read_target
+from .._inputs.target import TASKS, Target, read_block
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
@@ -170,7 +170,7 @@ class Job:
             check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
 
     def _read_target(self, labels: Any, task: str) -> Target:
-        """Read the labels of all shards and decide their task once."""
+        """Read the labels of all shards, without a decision that other rows may change."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
         elif isinstance(labels, str) or is_paths(labels, LABEL_SUFFIXES):
@@ -179,7 +179,7 @@ class Job:
             labels, self._label_files = self.result(files)
         elif labels is None:
             raise DataError("labels is None; give one label for each row")
-        return read_target(labels, task)
+        return read_block(labels, task, None)
 
 
 def _list_chunks(array: Any) -> list[Chunk]:
