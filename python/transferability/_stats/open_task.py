@@ -15,7 +15,14 @@ from .._inputs.target import UNLABELLED, Target
 from .._inputs.task import MAX_WHOLE, decide_rows_task, decide_task
 from ..errors import DataError, DtypeError
 
-__all__ = ["bring_to_one_task", "check_mergeable", "close_if_real", "decide_stats", "fit_block", "settle_stats"]
+__all__ = [
+    "bring_to_one_task",
+    "check_mergeable",
+    "close_if_real",
+    "decide_stats",
+    "fit_block",
+    "settle_stats",
+]
 
 Stated = tuple[_core.Stats, Target]
 
@@ -84,7 +91,9 @@ def check_mergeable(held: Target, new: Target) -> None:
     _check_columns(held, new)
 
 
-def fit_block(inner: _core.Stats, held: Target, block: Target) -> tuple[_core.Stats, Target, Target]:
+def fit_block(
+    inner: _core.Stats, held: Target, block: Target
+) -> tuple[_core.Stats, Target, Target]:
     """Return the sums so far and a block, to be added to them, and the description of all rows."""
     if held.is_open and not block.is_open:
         inner, held = _follow(inner, held, block)

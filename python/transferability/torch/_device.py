@@ -84,7 +84,9 @@ class DeviceMoments:
         """Bring the sums so far and a block to one task, as ``Stats.push`` does."""
         if described.is_open and not target.is_open:
             if described.names is not None or not described.may_be_classes:
-                raise DataError(f"labels of a {target.task} task follow others; use one kind for all")
+                raise DataError(
+                    f"labels of a {target.task} task follow others; use one kind for all"
+                )
             described = self._hold_targets(described, target.note)
         elif target.is_open and not described.is_open:
             target = target.settle(described.task, described.note)
