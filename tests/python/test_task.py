@@ -14,6 +14,8 @@ import pytest
 
 import transferability as tx
 from transferability import DataError
+from transferability._data.data import Data
+from transferability._data.item_labels import read_item_labels
 from transferability._inputs.target import read_target
 from transferability._inputs.task import count_values, decide_task
 
@@ -135,9 +137,7 @@ def test_more_distinct_values_than_half_the_rows_may_be_anything(n: int) -> None
     if n == 102:
         assert read_target(labels).task == "classification"
     else:
-        with pytest.raises(
-            DataError, match="51 distinct integers in 100 rows, from 0 to 50, which"
-        ):
+        with pytest.raises(DataError, match="51 distinct integers in 100 rows, from 0 to 50"):
             read_target(labels)
         with pytest.raises(DataError, match="51 distinct strings in 100 rows"):
             read_target(labels.astype(str))
@@ -205,3 +205,20 @@ def test_every_entry_point_has_the_same_rule(entry: str, tmp_path: Any) -> None:
     with pytest.raises(DataError, match="classes or counts; they look like"):
         acts[entry]("auto")
     acts[entry]("regression")
+
+
+def test_a_drawn_sample_has_the_task_of_all_rows() -> None:
+    labels = np.repeat(np.arange(20.0), 30)  # of a tenth of the rows, less than 5 for each
+    whole = Data("array", list(np.zeros((600, 2))), labels)
+    drawn = whole.sample(60, seed=0)
+    assert read_target(drawn.labels).task == "regression"
+    target = read_item_labels(drawn, "auto", "keep", (), whole).target
+    assert (target.task, target.n_samples) == ("classification", 60)
+    assert "20 distinct whole numbers" in target.note
+
+
+def test_labels_of_words_do_not_depend_on_their_order() -> None:
+    for tags in ([[1, 2.5], [3]], [[2.5, 1], [3]], [[3], [1, 2.5]]):
+        words = [["a", "b"][: len(of_text)] for of_text in tags]
+        target = read_item_labels(Data("text", words, tags), "token", "keep", ()).target
+        assert target.task == "regression"

@@ -47,16 +47,17 @@ def read_item_labels(
         words = [data.items[row] for row in range(len(data))]
         tags = read_word_labels(words, data.labels, bio)
         flat = flatten_labels(tags)
-        decided = "regression" if isinstance(flat[0], float) else "classification"
+        is_real = any(isinstance(tag, float) for tag in flat)
+        decided = "regression" if is_real else "classification"
         note = f"{decided} of words, by the labels of {len(flat):,} words"
         target = replace(read_target(flat, decided), note=note)
         counts = [sum(tag is not None for tag in of_text) for of_text in tags]
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
         return LabelledData(replace(data, labels=tags), target, len(flat), texts)
     if task == "auto" and whole is not None and whole is not data:
-        decided = read_target(_flatten_axes(whole.labels))
-        drawn = read_target(_flatten_axes(data.labels), decided.task)
-        target = replace(drawn, note=decided.note).without_constant()
+        of_all = read_target(_flatten_axes(whole.labels))
+        drawn = read_target(_flatten_axes(data.labels), of_all.task)
+        target = replace(drawn, note=of_all.note).without_constant()
     else:
         target = read_target(_flatten_axes(data.labels), task).without_constant()
     labels: Any = target.values

@@ -132,8 +132,8 @@ class Target:
             return replace(self, task=task, note=note, columns=None)
         values = self.values if self.ids is None else self.ids.astype(np.float64)[:, None]
         columns = (0,) if self.columns is None else self.columns
-        labels = {"ids": None, "names": None, "values": values, "columns": columns}
-        return replace(self, task=task, note=note, kind="", form="", **labels)
+        target = replace(self, task=task, note=note, kind="", form="", ids=None, names=None)
+        return replace(target, values=values, columns=columns)
 
     def join(self, other: Target) -> Target:
         """Return the description of the rows of two targets of one task, which may be "auto".
@@ -258,8 +258,9 @@ def read_open(labels: object, counted: NDArray[np.bool_] | None = None) -> Targe
         form = "numbers"
         if bool(((array == 0) | (array == 1)).all()):
             form = "one-hot" if bool((array.sum(axis=1) == 1).all()) else "binary"
-        described = {"columns": columns or tuple(range(array.shape[1])), "warnings": warnings}
-        return Target("auto", "", values=_as_values(array), kind=kind, form=form, **described)
+        columns = columns or tuple(range(array.shape[1]))
+        values = Target("auto", "", values=_as_values(array), columns=columns, kind=kind, form=form)
+        return replace(values, warnings=warnings)
     array = array.reshape(-1)
     if kind == "U":
         return _read_strings(array, warnings)

@@ -14,9 +14,10 @@ of the rows changes it. The rules:
 
   - Every value is about as frequent: more evenly than random rows would be, as in a balanced data
     set. Few measures are sampled like that.
-  - They are numbered from 0 or 1 (or -1), at least half of the numbers occur, and the frequency does
-    not vary smoothly with the number. Frequencies of counts and ages do: neighbours are alike. Classes
-    that are sorted by frequency vary smoothly too; none of them is missing, and frequencies only fall.
+  - They are numbered from 0 or 1 (or -1), at least half of the numbers occur, and the frequency
+    does not vary smoothly with the number. Frequencies of counts and ages do: neighbours are alike.
+    Classes that are sorted by frequency vary smoothly too, but none of them is missing, and the
+    first ones are the largest.
   - They are codes: most numbers between the common ones do not occur, though each value has 5 rows
     or more on average. A measure that was taken so often has gaps only in its tails.
 

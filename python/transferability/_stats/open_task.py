@@ -40,7 +40,7 @@ def decide_stats(inner: _core.Stats, target: Target) -> tuple[str, str]:
         return decide_task(target.kind, values, np.array(counts))
     except DataError as error:
         raise DataError(
-            f"{error}; statistics take it as Stats(task=...), or afterwards by stats.replace(task=...)"
+            f"{error}; statistics take it as Stats(task=...), or later by stats.replace(task=...)"
         ) from None
 
 
