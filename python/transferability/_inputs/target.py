@@ -273,8 +273,9 @@ def read_open(labels: object, counted: NDArray[np.bool_] | None = None) -> Targe
 
 def _may_be_classes(array: NDArray[np.float64]) -> bool:
     """Return whether real numbers are whole, in the range of class ids, and few."""
-    whole = bool((array == np.floor(array)).all()) and bool((np.abs(array) < 2.0**63).all())
-    return whole and np.unique(array).size <= MAX_WHOLE
+    if not (bool((array == np.floor(array)).all()) and np.abs(array).max() < 2.0**63):
+        return False
+    return len(count_values(array.astype(np.int64))[0]) <= MAX_WHOLE
 
 
 def _read_strings(array: NDArray[Any], warnings: tuple[str, ...]) -> Target:
@@ -308,7 +309,7 @@ def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
         if odd.size:
             raise DataError(
                 f"labels[{odd[0]}] is {array[odd[0]]:g}, and {odd.size} of {array.size} labels are "
-                f"not whole numbers; for real-valued targets pass task='regression'"
+                f"not whole numbers; real-valued targets need task='regression'"
             )
     if array.dtype.kind in "fu" and not (
         # As Python integers, because 2**63 - 1 has no float64.
@@ -322,5 +323,5 @@ def _check_one_class_per_row(array: NDArray[Any]) -> None:
     if array.ndim == 2 and array.shape[1] != 1:
         raise DataError(
             f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
-            f"labels.argmax(axis=1), for several labels a row task='multilabel'"
+            f"labels.argmax(axis=1); several labels a row need task='multilabel'"
         )

@@ -70,9 +70,8 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
     if kind == "U":
         if many:
             raise DataError(
-                f"labels has {n_distinct} distinct strings in {n_rows} rows; if they are classes "
-                f"pass task='classification', if they are numbers stored as text convert them with "
-                f"labels.astype(float)"
+                f"labels has {n_distinct} distinct strings in {n_rows} rows; classes need "
+                f"task='classification', numbers stored as text convert with labels.astype(float)"
             )
         return "classification", "classification, because the labels are strings"
     if kind == "f":
@@ -87,7 +86,7 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
         looks = "" if many else "; they look like counts, ages or another measure"
         raise DataError(
             f"labels has {n_distinct} distinct integers in {n_rows} rows, from {values[0]} to "
-            f"{values[-1]}, which may be classes or counts{looks}; pass task='classification' or "
+            f"{values[-1]}, which may be classes or counts{looks}; choose task='classification' or "
             f"task='regression'"
         )
     return "classification", f"classification, because the labels are integers{reason}"
@@ -111,8 +110,8 @@ def decide_rows_task(kind: str, form: str, shape: tuple[int, int]) -> tuple[str,
     if kind == "f":
         return "regression", "regression, because the labels are a 2-D array of real numbers"
     raise DataError(
-        f"labels of shape {shape} hold integers other than 0 and 1; pass task='regression' for "
-        f"{shape[1]} targets, or one column of classes"
+        f"labels of shape {shape} hold integers other than 0 and 1; choose task='regression' for "
+        f"{shape[1]} targets, or give one column of classes"
     )
 
 
