@@ -110,6 +110,22 @@ def test_folds_are_read_together(tmp_path: Path) -> None:
     assert read_data(tmp_path, split="fold2").labels == ["cat", "dog"]
 
 
+def test_splits_in_classes(tmp_path: Path) -> None:
+    make(
+        tmp_path,
+        *(f"{a}/{s}/{i}.png" for a in ("cat", "dog") for s in ("train", "val") for i in "01"),
+    )
+    data = read_data(tmp_path)
+    assert data.labels == ["cat"] * 4 + ["dog"] * 4
+    assert data.notes == (f"{tmp_path}: read train, val of every class; split= chooses one",)
+    assert read_data(tmp_path, split="all").labels == data.labels
+    chosen = read_data(tmp_path, split="validation")
+    assert chosen.labels == ANIMALS
+    assert paths(chosen, tmp_path) == [f"{a}/val/{i}.png" for a in ("cat", "dog") for i in "01"]
+    with pytest.raises(DataError, match="cat has no split 'test'; it has train, val"):
+        read_data(tmp_path, split="test")
+
+
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     files = ["bus/0.png", "car/0.png", "train/0.png", "train/steam/1.png"]
     data = read_data(make(tmp_path, *files))

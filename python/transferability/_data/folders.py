@@ -2,7 +2,8 @@
 
 The classes are the subfolders that hold pictures, with three exceptions: splits, such as ``train/``
 and ``val/``, have the classes below them; ``images/`` beside ``masks/`` are no classes; and a
-single folder around all others is no class. ``Data.notes`` says what was taken.
+single folder around all others is no class. Classes may also have splits. ``Data.notes`` says what
+was taken.
 """
 
 from __future__ import annotations
@@ -119,11 +120,14 @@ def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Fol
     if images is not None:
         notes.append(f"{tree.path}: the classes are the folders in {images}/")
         return _find_roots(tree.folders[images], split, notes)
-    if len(tree.folders) == 1:
+    inside = [set(place.folders) for place in tree.folders.values()]
+    if len(inside) > 1 and all(map(_holds_flat_splits, tree.folders.values())):
+        return [_choose_in_classes(tree, split, notes)]
+    if len(inside) == 1:
         (only,) = tree.folders.values()
         inner: list[str] = []
         roots = _find_roots(only, split, inner) if only.folders else []
-        if split is not None or len({name for root in roots for name in root.folders}) > 1:
+        if roots and (split is not None or len({n for root in roots for n in root.folders}) > 1):
             if not inner:
                 inner.append(f"{tree.path}: the classes are the folders in {only.path.name}/")
             notes += inner
@@ -133,7 +137,6 @@ def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Fol
             f"{tree.path} has no split {split!r} with one subfolder for each class; its folders "
             f"are {tree.list_names()}"
         )
-    inside = [set(place.folders) for place in tree.folders.values()]
     if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
         notes.append(
             f"{tree.path}: the classes are {tree.list_names()}, and all have the same subfolders "
@@ -187,15 +190,42 @@ def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[
         roles = [_role_of(name) for name in nested]
         first = next(role for role in _ROLES if role in roles)
         return [name for name, role in zip(nested, roles, strict=True) if role == first]
+    meant = _match_split(tree, splits, split)
+    flat = [name for name in meant if name not in nested]
+    if flat:
+        raise DataError(f"{tree.path / flat[0]} has no subfolders of pictures, one for each class")
+    return meant
+
+
+def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
+    """Return the folders with the name of a split, or else with its role."""
     exact = [name for name in splits if name.lower() == split.lower()]
     role = _role_of(split)
     meant = exact or [name for name in splits if role is not None and _role_of(name) == role]
     if not meant:
         raise DataError(f"{tree.path} has no split {split!r}; it has {', '.join(splits)}")
-    flat = [name for name in meant if name not in nested]
-    if flat:
-        raise DataError(f"{tree.path / flat[0]} has no subfolders of pictures, one for each class")
     return meant
+
+
+def _holds_flat_splits(place: _Folder) -> bool:
+    """Return whether a class has a folder for each split, with its pictures."""
+    inner = place.folders.items()
+    return not place.pictures and all(_role_of(name) and not f.folders for name, f in inner)
+
+
+def _choose_in_classes(tree: _Folder, split: str | None, notes: list[str]) -> _Folder:
+    """Return the classes with the pictures of one split; by default with those of all."""
+    if split is None or split == _ALL:
+        names = sorted({name for place in tree.folders.values() for name in place.folders})
+        notes.append(f"{tree.path}: read {', '.join(names)} of every class; split= chooses one")
+        return tree
+    chosen = _Folder(tree.path)
+    for label, place in tree.folders.items():
+        folders = {
+            name: place.folders[name] for name in _match_split(place, [*place.folders], split)
+        }
+        chosen.folders[label] = _Folder(place.path, folders=folders)
+    return chosen
 
 
 def _note_choice(tree: _Folder, chosen: list[str], split: str | None, notes: list[str]) -> None:
