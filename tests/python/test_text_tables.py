@@ -222,10 +222,10 @@ def test_encodings_that_a_file_tells(tmp_path: Path, encoding: str) -> None:
             "it may be Latin-1 or Windows-1252; pass encoding='cp1252'",
             "cp1252",
         ),
-        ("cp1252", ["“yes”", "caf\u00e9 – 5 €", "x"], "it may be Windows-1252; pass", "cp1252"),
+        ("cp1252", ["“yes”", "café – 5 €", "x"], "it may be Windows-1252; pass", "cp1252"),
         (
             "latin-1",
-            ["voil\u00e0 caf\u00e9 \x81", "b"],
+            ["voilà café \x81", "b"],
             "it may be Latin-1; pass encoding='latin-1'",
             "latin-1",
         ),
@@ -336,6 +336,15 @@ def test_other_columns_without_a_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has columns Unnamed: 0; say which with text="):
         read_data(path)
     assert items(read_data(path, text="Unnamed: 0")) == ["a", "b"]
+
+
+def test_the_suffixes_of_labels_include_text() -> None:
+    from transferability.io._sources import load_labels, parse_source
+
+    with pytest.raises(DataError, match=r"neither an \.npy file nor one of \.npz, .*\.csv, \.txt;"):
+        load_labels("y.xlsx")
+    with pytest.raises(DataError, match=r"neither an \.npy file nor one of \.npz, .*\.pth;"):
+        parse_source("x.xlsx")  # features are not text
 
 
 @pytest.mark.parametrize("suffix", [".CSV", ".Csv", ".TSV", ".JSONL"])

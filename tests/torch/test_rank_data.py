@@ -225,10 +225,11 @@ def test_sixteen_bits_in_every_form(tmp_path: Path) -> None:
         column.cast_column("image", datasets.Image()),
         column.cast_column("image", datasets.Image(mode="RGB")),
         {"image": names, "label": labels},
+        column,
     ]
     rankings = [
         ranked(
-            {"levels": Levels()} if i not in (1, 2, 6) else {"levels": _Opened()}, form, tmp_path
+            {"levels": Levels()} if i not in (1, 2, 6, 7) else {"levels": _Opened()}, form, tmp_path
         )
         for i, form in enumerate(forms)
     ]
@@ -357,7 +358,7 @@ def test_the_command_line(tmp_path: Path, bert: str, texts: Any, labels: Any) ->
 
 
 def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, texts: Any) -> None:
-    lines = [f"{text} caf\u00e9,{'ab'[i % 2]}" for i, text in enumerate(texts)]
+    lines = [f"{text} café,{'ab'[i % 2]}" for i, text in enumerate(texts)]
     lines[4] = f'"{lines[4]}'
     path = tmp_path / "d.CSV"
     path.write_bytes("\n".join(["text,label", *lines, ""]).encode("latin-1"))

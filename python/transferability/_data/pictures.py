@@ -59,7 +59,7 @@ def to_rgb(picture: Any, where: str) -> Any:
         picture = picture.convert("LA")
     if picture.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in picture.info:
         return _put_over_white(picture)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def orientation_of(picture: Any) -> int:
@@ -77,7 +77,7 @@ def _turn_upright(picture: Any) -> Any:
     try:
         return ImageOps.exif_transpose(picture)
     except Exception:  # Pillow raises many types for damaged metadata
-        return picture
+        return picture.copy()
 
 
 def _count_bits(picture: Any) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def read_columns(
         for part in item if isinstance(item, tuple) else (item,):
             is_read = detect_kind([part]) == "image" if is_image else isinstance(part, (str, list))
             if not is_read or not part:
+                shown = reprlib.repr(part)
                 raise DataError(
-                    f"{name}, row {i}: column {' and '.join(inputs)} holds {part!r}, which is no "
+                    f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
                     f"{'picture' if is_image else 'text'}; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
@@ -91,8 +93,10 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     if len(columns) > 1:
         columns = [np.column_stack([np.asarray(column) for column in columns])]
     items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
-    kind = "image" if inputs[0] in pictures else detect_kind(items)
-    return Data(kind, items, columns[0], is_table=True)
+    names = find_pictures(items) if inputs[0] not in pictures else None
+    is_image = names is not None or inputs[0] in pictures
+    kind = "image" if is_image else detect_kind(items)
+    return Data(kind, items if names is None else names, columns[0], is_table=True)
 
 
 def _select_columns(

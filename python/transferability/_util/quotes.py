@@ -174,13 +174,15 @@ class _Columns:
         if not self._width or any(len(cells) != self._width for cells in table):
             return False
         counts = [Counter(column) for column in zip(*table, strict=True)]
+        is_told = False
         for i, cells in enumerate(table):
             first = long[0] + 1 if i == 0 else 0
             last = long[-1] if i == len(table) - 1 else self._width
             told = range(first, last)
             if told and not any(self._is_usual(cells[j], j, counts[j]) for j in told):
                 return False
-        return True
+            is_told = is_told or bool(told)
+        return is_told
 
     def _is_usual(self, cell: str, column: int, counts: Counter[str]) -> bool:
         """Return whether other rows or lines have this value, or numbers as this one is."""
