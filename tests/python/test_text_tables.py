@@ -261,6 +261,9 @@ def test_the_place_of_a_byte_is_said(tmp_path: Path) -> None:
     path.write_bytes(b"text,label\na,1\nb\xe9,2\n")
     with pytest.raises(DataError, match=r"is not in UTF-8: byte 0xe9 at position 16 \(line 3\)"):
         read_data(path)
+    path.write_bytes("text,label\nGrüße,1\nüber,0\n".encode() + b"b\xe9,2\n")
+    with pytest.raises(DataError, match=r"is UTF-8 but for byte 0xe9 .* \(line 4\); correct that"):
+        read_data(path)
     path.write_bytes(b"text,label\n" + b"a,1\n" * 30_000 + b"b\xe9,2\n")
     with pytest.raises(DataError, match=r"byte 0xe9 at position 120012 \(line 30002\)"):
         read_data(path)

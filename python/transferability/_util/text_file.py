@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,10 +83,12 @@ def open_text(path: str | os.PathLike[str], options: TextOptions | None = None) 
     `options` is None if the caller has no such arguments, which errors then do not advise.
     """
     asked = None if options is None else options.encoding
+    encoding = asked or "UTF-8"
     try:
-        encoding = asked or _find_encoding(path, options)
-        with open(path, encoding=encoding, newline="") as file:
-            yield file
+        with open(path, "rb") as binary:
+            encoding = asked or _find_encoding(path, binary.peek(_HEAD), options)
+            with io.TextIOWrapper(binary, encoding, newline="") as file:
+                yield file
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except UnicodeError as error:
@@ -95,41 +98,53 @@ def open_text(path: str | os.PathLike[str], options: TextOptions | None = None) 
         raise DataError(f"{path} cannot be read: {reason}") from error
 
 
-def _find_encoding(path: str | os.PathLike[str], options: TextOptions | None) -> str:
+def _find_encoding(path: str | os.PathLike[str], head: bytes, options: TextOptions | None) -> str:
     """Return the encoding by the byte order mark; refuse UTF-16 that has none."""
-    with open(path, "rb") as file:
-        head = file.read(_HEAD)
     for mark, encoding in _MARKS:
         if head.startswith(mark):
+            if head == mark != codecs.BOM_UTF8:
+                raise DataError(f"{path} cannot be read: it has a byte order mark and no text")
             return encoding
     even, odd = head[0::2].count(0), head[1::2].count(0)
     if 4 * max(even, odd) > len(head):  # at least half of these bytes: Latin letters
         guess = "utf-16-le" if odd > even else "utf-16-be"
         raise DataError(
-            f"{path} has zero bytes, so it may be UTF-16 without a byte order mark; "
-            f"{_remedy(guess, options)}"
+            f"{path} cannot be read: it has zero bytes, so it may be UTF-16 without a byte order "
+            f"mark; {_remedy(guess, options)}"
         )
     return "utf-8-sig"
 
 
 def _explain(path: str | os.PathLike[str], encoding: str, options: TextOptions | None) -> str:
     """Return where a file cannot be decoded, and as what it may be read."""
-    content = Path(path).read_bytes()
+    content = Path(path).read_bytes() if Path(path).is_file() else b""  # a pipe is read once
     try:
         content.decode(encoding)
     except UnicodeDecodeError as error:
         at = error.start
         found = f"byte {content[at]:#04x} at position {at} (line {content.count(10, 0, at) + 1})"
     except UnicodeError as error:
-        return f"{path} is not in {encoding}: {error}"
-    else:  # the file was changed in between
-        return f"{path} cannot be decoded as {encoding}"
+        return f"{path} cannot be read: it is not in {encoding}: {error}"
+    else:
+        return f"{path} cannot be read as {encoding}"
     name = encoding.removesuffix("-sig").upper()
     if options is not None and options.encoding is not None:
-        return f"{path} is not in {name}, the given encoding: {found}"
+        return f"{path} cannot be read: it is not in {name}, the given encoding: {found}"
+    if name == "UTF-8" and _is_mostly_utf8(content):
+        return f"{path} cannot be read: it is UTF-8 but for {found}; correct that line"
     guess = _guess(content) if name == "UTF-8" else None
     said = f"; it may be {guess[0]}" if guess is not None else ""
-    return f"{path} is not in {name}: {found}{said}; {_remedy(guess and guess[1], options)}"
+    return (
+        f"{path} cannot be read: it is not in {name}: {found}{said}; "
+        f"{_remedy(guess and guess[1], options)}"
+    )
+
+
+def _is_mostly_utf8(content: bytes) -> bool:
+    """Return whether most letters beyond ASCII are UTF-8."""
+    text = content.decode("utf-8", "replace")
+    n_damaged = text.count("\ufffd")
+    return sum(letter > "\x7f" for letter in text) > 2 * n_damaged
 
 
 def _guess(content: bytes) -> tuple[str, str] | None:
