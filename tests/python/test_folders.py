@@ -55,6 +55,10 @@ def test_classes_without_any_note(tmp_path: Path) -> None:
         ("val", "test"),
         ("dev", "test1"),
         ("train", "unlabeled"),
+        ("training_set", "test_set"),
+        ("seg_train", "seg_pred"),
+        ("cats-dogs.train", "cats-dogs.valid"),
+        ("Train Set", "Validation Set"),
         ("test", "unlabelled"),
     ],
 )
@@ -108,6 +112,21 @@ def test_folds_are_read_together(tmp_path: Path) -> None:
     make(tmp_path, *animals("fold1", 1), *animals("fold2", 1))
     assert sorted(read_data(tmp_path).labels) == ANIMALS
     assert read_data(tmp_path, split="fold2").labels == ["cat", "dog"]
+
+
+def test_splits_as_archives_unpack_them(tmp_path: Path) -> None:
+    make(tmp_path, *animals("seg_train/seg_train"), *animals("seg_test/seg_test", 1))
+    make(tmp_path, "seg_pred/seg_pred/0.png")
+    assert read_data(tmp_path).labels == ANIMALS
+    assert read_data(tmp_path, split="test").labels == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    "classes", [("bullet_train", "steam_train"), ("train_a", "train_b"), ("pretest", "test bench")]
+)
+def test_classes_whose_names_have_such_parts(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    data = read_data(make(tmp_path, *(f"{name}/0.png" for name in classes)))
+    assert (data.labels, data.notes) == (sorted(classes), ())
 
 
 def test_splits_in_classes(tmp_path: Path) -> None:
@@ -222,6 +241,8 @@ COMPANIONS = [
     "dog/.AppleDouble/0.png",
     "dog/.thumbnails/0.png",
     "dog/__MACOSX/._0.png",
+    "dog/#recycle/0.png",
+    "lost+found/0.png",
     "dog/Thumbs.db",
     "dog/desktop.ini",
     ".DS_Store",

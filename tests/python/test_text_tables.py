@@ -412,7 +412,19 @@ def test_words_in_tables_in_memory() -> None:
         assert [list(row) for row in data.labels] == tags
 
 
+def test_columns_of_other_libraries() -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    arrow = pytest.importorskip("pyarrow")
+    for column in (pandas.Series, polars.Series, arrow.array, lambda v: arrow.chunked_array([v])):
+        data = read_data((column(TEXTS), column(LABELS)))
+        assert data.kind == "text"
+        assert items(data) == TEXTS
+        assert list(data.sample(5, 0).labels) == [LABELS[i] for i in data.sample(5, 0).items.rows]
+
+
 def test_bad_tables_in_memory() -> None:
+    with pytest.raises(DataError, match=r"row 0: column text holds .*, which is no text"):
+        read_data({"text": np.zeros((2, 3)), "label": [0, 1]})
     with pytest.raises(DataError, match="differ in length: 'text' 20, 'label' 19"):
         read_data({"text": TEXTS, "label": LABELS[1:]})
     with pytest.raises(DtypeError, match=r"data\['text'\] is of type str"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,12 +25,14 @@ _ROLES = {
     "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
     "test": ("test", "testing", "tst"),
-    "unlabeled": ("unlabeled", "unlabelled", "unsup"),
+    "unlabeled": ("unlabeled", "unlabelled", "unsup", "pred", "predict", "prediction"),
     "fold": ("fold", "split"),
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 #: What may follow the name of a split: train2017, val_images, test-set.
 _AFTER_SPLIT = re.compile(r"[ _-]*(set|data|images|imgs|split|\d+)$")
+#: What may stand before it, if it is the same for all: seg_train and seg_test.
+_PREFIX = re.compile(r".*[ _.-]")
 _IMAGES = {"image", "images", "img", "imgs", "jpegimages", "pictures"}
 _MASKS = {
     *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "gt", "target"),
@@ -38,7 +40,10 @@ _MASKS = {
     *("segmentationclass", "segmentationobject"),
 }
 #: Folders that systems and programs add, beside those with a dot in front.
-_COMPANIONS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "__pycache__"}
+_COMPANIONS = {
+    *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "lost+found"),
+    *("system volume information", "__pycache__"),
+}
 _ALL = "all"
 
 
@@ -152,11 +157,12 @@ def _find_splits(tree: _Folder, split: str | None) -> list[str]:
     They are if all subfolders have names of splits, or if two of these have a class in common. The
     class "train" beside "bus" and "car" is a class.
     """
-    named = [name for name in tree.folders if _role_of(name) is not None]
+    roles = _find_roles(tree.folders)
+    named = list(roles)
     nested = [name for name in named if tree.folders[name].folders]
     others = {name.lower() for name in tree.folders if name not in named}
     if named and others <= _MASKS | _IMAGES:
-        if not nested and all(_role_of(name) == "fold" for name in named):
+        if not nested and set(roles.values()) == {"fold"}:
             return []
         if not nested:
             raise DataError(
@@ -187,9 +193,9 @@ def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[
     if split == _ALL:
         return nested
     if split is None:
-        roles = [_role_of(name) for name in nested]
-        first = next(role for role in _ROLES if role in roles)
-        return [name for name, role in zip(nested, roles, strict=True) if role == first]
+        roles = _find_roles(tree.folders)
+        first = next(role for role in _ROLES for name in nested if roles[name] == role)
+        return [name for name in nested if roles[name] == first]
     meant = _match_split(tree, splits, split)
     flat = [name for name in meant if name not in nested]
     if flat:
@@ -200,8 +206,8 @@ def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[
 def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
     """Return the folders with the name of a split, or else with its role."""
     exact = [name for name in splits if name.lower() == split.lower()]
-    role = _role_of(split)
-    meant = exact or [name for name in splits if role is not None and _role_of(name) == role]
+    role, roles = _role_of(split), _find_roles(tree.folders)
+    meant = exact or [name for name in splits if role is not None and roles.get(name) == role]
     if not meant:
         raise DataError(f"{tree.path} has no split {split!r}; it has {', '.join(splits)}")
     return meant
@@ -209,8 +215,8 @@ def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
 
 def _holds_flat_splits(place: _Folder) -> bool:
     """Return whether a class has a folder for each split, with its pictures."""
-    inner = place.folders.items()
-    return not place.pictures and all(_role_of(name) and not f.folders for name, f in inner)
+    is_flat = not any(inner.folders for inner in place.folders.values())
+    return not place.pictures and is_flat and len(_find_roles(place.folders)) == len(place.folders)
 
 
 def _choose_in_classes(tree: _Folder, split: str | None, notes: list[str]) -> _Folder:
@@ -260,6 +266,17 @@ def _find_images(tree: _Folder) -> str | None:
             f"each class"
         )
     return images[0]
+
+
+def _find_roles(names: Iterable[str]) -> dict[str, str]:
+    """Return the role of each name that has one, also after a prefix that all names share."""
+    listed = list(names)
+    shared = _PREFIX.match(listed[0]) if len(listed) > 1 else None
+    prefix = shared.group() if shared is not None else ""
+    if not all(name.startswith(prefix) for name in listed):
+        prefix = ""
+    roles = {name: _role_of(name) or _role_of(name.removeprefix(prefix)) for name in listed}
+    return {name: role for name, role in roles.items() if role is not None}
 
 
 def _role_of(name: str) -> str | None:

@@ -106,6 +106,10 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
             raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
     if instance_of(labels, "torch", "Tensor"):
         labels = labels.detach().cpu().numpy()
+    if instance_of(labels, "pyarrow", "ChunkedArray") or instance_of(labels, "pyarrow", "Array"):
+        labels = labels.to_pylist()
+    if instance_of(inputs, "pyarrow", "ChunkedArray") or instance_of(inputs, "pyarrow", "Array"):
+        inputs = inputs.to_pylist()
     if instance_of(inputs, "pandas", "Series"):
         inputs = inputs.tolist()
     elif any(instance_of(inputs, library, "DataFrame") for library in ("pandas", "polars")):

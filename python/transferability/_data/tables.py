@@ -55,7 +55,10 @@ def read_columns(
     is_image = pictures is not None or detect_kind(items) == "image"
     for i, item in enumerate(items if pictures is None else ()):
         for part in item if isinstance(item, tuple) else (item,):
-            is_read = detect_kind([part]) == "image" if is_image else isinstance(part, (str, list))
+            is_words = isinstance(part, list) and bool(part) and isinstance(part[0], str)
+            is_read = (
+                detect_kind([part]) == "image" if is_image else is_words or isinstance(part, str)
+            )
             if not is_read or not part:
                 shown = reprlib.repr(part)
                 raise DataError(
