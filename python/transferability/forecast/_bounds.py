@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,8 +62,9 @@ def resolve_bounds(bounds: object, values: Array) -> Bounds:
     if isinstance(bounds, str):
         check_choice("bounds", bounds, ("auto",))
         return Bounds(0.0, 1.0) if _are_shares(values, _EPS) else Bounds()
+    pair: Any = bounds
     try:
-        first, second = bounds  # type: ignore[misc]
+        first, second = pair
         low = -math.inf if first is None else float(first)
         high = math.inf if second is None else float(second)
     except (TypeError, ValueError) as error:
