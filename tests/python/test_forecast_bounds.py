@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import transferability.forecast as tf
-from transferability import DataError, DtypeError, register_metric
+from transferability import DataError, DtypeError, TransferabilityWarning, register_metric
 from transferability._metric import registry
 
 SIZES = [100, 200, 400, 800, 1600]
@@ -76,6 +76,16 @@ def test_percent_and_other_limits() -> None:
     assert losses.predict(6400) < 0.5
     correlations = tf.fit(SIZES, [-0.2, 0.3, 0.6, 0.9, 1.0], bounds=(-1, 1))
     within(correlations, -1, 1)
+
+
+def test_a_top_that_is_not_found_is_asked_about() -> None:
+    for values, top in ((100 * ACCURACIES, "100"), ([-0.2, 0.3, 0.6, 0.9, 1.0], "1")):
+        with pytest.warns(TransferabilityWarning, match=f"exactly {top}; .* give limit={top}$"):
+            tf.fit(SIZES, values)
+        tf.fit(SIZES, values, limit=None)
+        tf.fit(SIZES, values, bounds=None)
+        tf.fit(SIZES, values, direction="decreasing")
+    tf.fit(SIZES, 99 * ACCURACIES)
 
 
 @pytest.mark.parametrize(

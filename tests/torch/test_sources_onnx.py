@@ -297,3 +297,14 @@ def test_layers_of_other_kinds_are_refused(tmp_path: Path) -> None:
     model = models.open_model(str(path), device="cpu")
     with pytest.raises(DataError, match=r"'y' of .* has rows of shapes \(1,\) and \(2,\)"):
         model.features(torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0]]), ["y"])
+
+
+def test_a_lack_of_memory_is_one(tmp_path: Path) -> None:
+    """A sweep halves the batch after a MemoryError."""
+    path, size = tmp_path / "model.onnx", np.array([2**22, 2**20, 4])  # 70 terabytes
+    nodes = [helper.make_node("Expand", ["x", "size"], ["y"])]
+    ends = [("x", TensorProto.FLOAT, ["n", 1, 4]), ("y", TensorProto.FLOAT, None)]
+    _write_onnx(path, nodes, {"size": size}, *ends)
+    model = models.open_model(str(path), device="cpu")
+    with pytest.raises(MemoryError, match=r"on a batch of 1: .*Failed to allocate"):
+        model.features(torch.zeros(1, 1, 4), ["y"])

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._metric.score import issue
 from ..errors import DataError
 from ._bounds import read_numbers, resolve_limit
 from ._extrapolate import FEWEST, Extrapolation
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 
 #: The forms that `fit` takes.
 FORMS = ("auto", *LAWS)
+#: Largest possible values of common measures, correlations and percentages, that "auto" finds only
+#: for values that are all in [0, 1].
+_TOPS = (1.0, 100.0)
 
 
 def fit(
@@ -70,6 +74,11 @@ def fit(
         For fewer than three positive sizes, or fewer than the law has parameters; for values that
         are not finite, all equal, or beyond the limit or the bounds; without SciPy.
 
+    Warns
+    -----
+    TransferabilityWarning
+        If no limit is given or found, and increasing values end at exactly 1 or 100.
+
     Notes
     -----
     With the gap g = ``|value − limit|``, n₀ the smallest size fitted, and
@@ -109,6 +118,10 @@ def fit(
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
     increasing = direction == "increasing"
     best, possible, v = resolve_limit(limit, bounds, increasing, n, v, _precision(values))
+    auto = isinstance(limit, str) and isinstance(bounds, str)
+    if best is None and auto and increasing and v.max() in _TOPS:
+        top = f"{v.max():g}"
+        issue([f"the largest value is exactly {top}; if none can be larger, give limit={top}"])
     base = best or 0.0
     gap = base - v if increasing else v - base
     ends = (base - possible.high, base - possible.low)

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.memory import is_out_of_memory
 from .._util.optional import need
 from ..errors import DataError
 from ._spec import suggest
 
 __all__ = ["Graph"]
+
+#: Parts of the messages of onnxruntime for a failed allocation.
+_NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "out of memory")
 
 
 class Graph:
@@ -85,11 +87,12 @@ class Graph:
         try:
             found: list[Any] = session.run(list(layers), feed)
         except Exception as error:
-            is_own = type(error).__module__.startswith("onnxruntime")
-            if not is_own or is_out_of_memory(error):
+            if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            inside = "; if its batch is fixed inside, give batch_size=1" if size > 1 else ""
             reason = " ".join(str(error).split())
+            if any(text in reason for text in _NO_MEMORY):  # a sweep then halves the batch
+                raise MemoryError(f"{self.spec} on a batch of {size}: {reason}") from error
+            inside = "; if its batch is fixed inside, give batch_size=1" if size > 1 else ""
             raise DataError(f"{self.spec} fails on a batch of {size}: {reason}{inside}") from error
         for layer, array in zip(layers, found, strict=True):
             if not isinstance(array, np.ndarray):
