@@ -177,6 +177,16 @@ def test_quoting_is_validated(tmp_path: Path) -> None:
             read_data((TEXTS, LABELS), **argument)  # type: ignore[arg-type]
 
 
+def test_options_that_a_file_has_not(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('{"text": "a", "label": 1}\n')
+    with pytest.raises(DataError, match=r"quoting is of \.csv and \.tsv files, and data is "):
+        read_data(path, quoting="none")
+    path.rename(tmp_path / "d.parquet")
+    with pytest.raises(DataError, match=r"encoding is of \.csv and \.tsv and \.jsonl files"):
+        read_data(tmp_path / "d.parquet", encoding="utf-8")
+
+
 def test_stray_quotes_in_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "y.csv"
     path.write_text('a\nb\n"a\nb\n')

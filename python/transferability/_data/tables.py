@@ -34,7 +34,14 @@ def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> 
         )
     if not path.exists():
         raise DataError(f"there is no file {path}")
-    columns = TABLES[path.suffix.lower()](path, options)
+    suffix = path.suffix.lower()
+    for argument, value, used in (
+        ("quoting", options.quoting, (".csv", ".tsv")),
+        ("encoding", options.encoding, (".csv", ".tsv", ".jsonl")),
+    ):
+        if value is not None and suffix not in used:
+            raise DataError(f"{argument} is of {' and '.join(used)} files, and data is {path}")
+    columns = TABLES[suffix](path, options)
     return read_columns(columns, label, text, str(path), path.parent)
 
 
