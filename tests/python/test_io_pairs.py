@@ -153,11 +153,13 @@ def test_sources_remember_the_order_of_their_files(x: Any, y: Any) -> None:
     for call in (
         lambda: tx.logme(source, y),
         lambda: tx.score(source, y, ["logme", "parc"]),
-        lambda: tx.compare_tasks({"t": (source, y)}),
+        lambda: tx.score(source, y.tolist(), "gbc"),
     ):
         with pytest.raises(DataError, match="natural order"):
             call()
     assert "x_12.npy comes before x_2.npy" in str(tx.rank({"m": source}, y)[0].error)
+    tasks = {"t": {"features": source, "labels": y}}
+    assert "x_12.npy comes before x_2.npy" in str(tx.compare_tasks(tasks, "logme")[0].error)
     assert tx.logme(open_features(own), y) == pytest.approx(WHOLE, abs=1e-5)
 
 
@@ -208,7 +210,10 @@ def test_links_are_paired_by_their_own_names(x: Any, y: Any) -> None:
 
 def test_members_of_one_file_are_paired_by_their_names(x: Any, y: Any) -> None:
     parts = zip(np.array_split(x, 3), np.array_split(y, 3), strict=True)
-    np.savez("a.npz", **{f"{k}_{i}": part for i, p in enumerate(parts) for k, part in zip("xy", p)})
+    arrays = {
+        f"{k}_{i}": p for i, both in enumerate(parts) for k, p in zip("xy", both, strict=True)
+    }
+    np.savez("a.npz", **arrays)
     own, other = ([f"a.npz:{kind}_{i}" for i in range(3)] for kind in "xy")
     assert stats_of(own, other).logme() == pytest.approx(WHOLE, abs=1e-5)
     with pytest.raises(DataError, match=r"a\.npz:y_2 would be the labels of a\.npz:x_0"):
