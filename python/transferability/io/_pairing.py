@@ -198,8 +198,9 @@ def _is_only_way(own: list[Column], other: list[Column], found: list[int], level
 
     Only asked where the words in front of the numbers differ: x_run0_1 may be y_0_r1 or y_1_r0.
     """
-    if [column.label for column in own] == [column.label for column in other]:
-        return True
+    labels = [(first.label, second.label) for first, second in zip(own, other, strict=True)]
+    if all(a == b or (a and b and (a.startswith(b) or b.startswith(a))) for a, b in labels):
+        return True  # the same words, or run and r
     if len(own) > _MOST_COLUMNS:
         return False
     ours = _join(own, level)
@@ -362,6 +363,10 @@ def _describe_mismatch(
     n = len(features)
     own = _join(ours.varying()) or [()] * n
     other = _join(theirs.varying()) or [()] * n
+    if own == other:  # in different places
+        places = [pair for _, *pair in _places(ours.columns, theirs.columns)]
+        places = [pair for pair in places if any(not column.is_constant for column in pair)]
+        own, other = (_join([pair[side] for pair in places]) or [()] * n for side in (0, 1))
     i = next((i for i in range(n) if own[i] != other[i]), 0)
     differ = f": {show_value(own[i])} and {show_value(other[i])}" if own[i] != other[i] else ""
     return DataError(
