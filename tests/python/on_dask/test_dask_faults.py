@@ -219,6 +219,13 @@ def test_pairs_and_orders_as_without_dask(cluster: Cluster, tmp_path: Path) -> N
         assert abs(found.logme() - whole) <= 1e-10 * max(1, abs(whole))
     ranking = tx.dask.rank(client, {"pairs": pairs, "arrays": arrays}, progress=False)
     assert [row.error for row in ranking] == [None, None]
+    for names in ("f/a_emb f/a_f_emb f/b_emb", "l/a_y l/a_f_y l/b_y"):  # sorted differently
+        for name, rows in zip(names.split(), np.split(x if names[0] == "f" else y, 3), strict=True):
+            path = tmp_path / f"{name}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, rows)
+    found = tx.dask.stats(client, tmp_path / "f", tmp_path / "l")
+    assert abs(found.logme() - whole) <= 1e-10 * max(1, abs(whole))
     with pytest.raises(errors.DataError, match=r"a\.npy would be the labels of x_0\.npy"):
         tx.dask.stats(client, own, other)
     with pytest.raises(errors.DataError, match=r"x_11\.npy comes before x_2\.npy"):
