@@ -81,6 +81,9 @@ def open_features(
     (300, 4, 3)
     >>> round(float(tx.io.stats_of(source).logme()), 3) < 0
     True
+    >>> pairs = [(f"{folder}/x_{i}.npy", rng.integers(0, 2, 100)) for i in range(3)]
+    >>> tx.io.open_features(pairs).labels().shape
+    (300,)
     """
     if labels is not None and label_column is not None:
         raise DataError("labels and label_column both say where the labels are; give one of them")
