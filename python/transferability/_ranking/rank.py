@@ -72,7 +72,8 @@ def rank(
         takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
         :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
+        Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
+        reason. Statistics that hold another task are an error.
     precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
@@ -123,7 +124,7 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
-        ranking = _rank_stats(_read_stats(models, others), metrics, options)
+        ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
@@ -259,8 +260,13 @@ def check_models(models: object) -> None:
             raise DtypeError(f"model names must be strings, got {name!r}")
 
 
-def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> dict[str, Stats]:
-    """Return the models as Stats; raise unless all are, of the same rows, without other inputs."""
+def _read_stats(
+    models: Mapping[str, object], others: Mapping[str, object], task: str
+) -> dict[str, Stats]:
+    """Return the models as Stats with a decided task.
+
+    Raise unless all are Stats, of the same rows, without other inputs.
+    """
     states = {name: model for name, model in models.items() if isinstance(model, Stats)}
     for name in models:
         if name not in states:
@@ -272,8 +278,9 @@ def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> d
         if value is not None:
             raise DataError(f"models holds Stats, which have their labels; leave out {name}")
     for name, stats in states.items():
-        if stats.task == "auto":
+        if not stats.n_features:
             raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
+        states[name] = stats.decide() if task == "auto" else stats.replace(task=task)
     first, *rest = states
     ours = _describe_rows(states[first])
     for name in rest:

@@ -159,7 +159,8 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
 def _report(output: str, stats: Any, n_files: int) -> None:
     """Print the name, shape and task of a written file."""
     rows = f"{stats.n_samples:,} rows x {stats.n_features} features"
-    say(f"{output}: {rows} of {n_files} files, {stats.task}")
+    task = f"task {stats.task_note}" if stats.task == "auto" else stats.task
+    say(f"{output}: {rows} of {n_files} files, {task}")
 
 
 def _check(files: list[str], partial: Path, resume: bool) -> None:

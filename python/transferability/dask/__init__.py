@@ -57,7 +57,7 @@ def stats(
         as in :func:`transferability.io.open_features`. None only if `features` are pairs or were
         opened with labels.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        The kind of the labels; "auto" decides once, from the labels of all shards.
+        The kind of the labels; "auto" decides when a score is asked for, from all labels.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     retries : int, default=2
@@ -157,7 +157,7 @@ def rank(
     check_models(models)
     check_choice("precision", precision, PRECISIONS)
     with Job(client, models, labels, task, retries) as job:
-        job.target = target = job.target.without_constant()
+        job.target = target = job.target.decide().without_constant()
         provided = {"pool", "stats", "class_scatters"}
         planned = plan(metrics, target.task, options, provided, baselines=baselines)
         if not planned[0]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice, instance_of
 from .._inputs.labels import read_labels
-from .._inputs.target import TASKS, Target, read_target
+from .._inputs.target import TASKS, Target, read_block
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
@@ -178,7 +178,7 @@ class Job:
         return list(files.align(absolute, listed))
 
     def _read_target(self, labels: Any, task: str) -> Target:
-        """Read the labels of all shards and decide their task once."""
+        """Read the labels of all shards, without a decision that other rows may change."""
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
         elif names_labels(labels):
@@ -187,7 +187,7 @@ class Job:
             labels, self._label_files = self.result(files)
         elif labels is None:
             labels = check_same({name: self._read_own(name) for name in self._models})
-        return read_target(labels, task)
+        return read_block(labels, task, None)
 
     def _read_own(self, name: str) -> NDArray[Any] | None:
         """Read the labels that a model has of its own, in pairs or in an opened source."""
