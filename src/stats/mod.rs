@@ -23,6 +23,7 @@
 mod by_class;
 mod bytes;
 mod check;
+mod columns;
 mod fields;
 mod file;
 mod fourth;
