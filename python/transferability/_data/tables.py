@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._inputs.columns import index_columns
 from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
 from .._util.optional import need
 from ..errors import DataError
@@ -190,7 +191,8 @@ def _read_json_lines(path: Path) -> Columns:
 
 def _read_parquet(path: Path) -> Columns:
     parquet = need("pyarrow.parquet", extra="io", what="reading parquet files")
-    columns: Columns = parquet.read_table(path).to_pydict()
+    table = parquet.read_table(path)
+    columns: Columns = table.drop_columns(index_columns(table.column_names)).to_pydict()
     return columns
 
 

@@ -31,11 +31,14 @@ def logme(
     features : array-like of shape (n_samples, n_features)
         float16, float32, float64, integer or boolean, at least 2 rows; NumPy arrays in any
         memory layout, read-only and memory-mapped ones, torch tensors, pandas and polars
-        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Arrays
+        frames, Arrow tables, anything with the buffer protocol, ``__array__`` or ``__dlpack__``;
+        also a single column whose cells are lists or arrays of one length. Arrays
         with swapped or unaligned bytes are copied; long doubles and frames of mixed or nullable
         columns are copied to float64. Others are not copied whole, except as `method` describes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
+        Rows match by position; a pandas index that has those of `features` in another order is
+        refused.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto": strings, booleans and integers are classes; real numbers are targets, unless
         all are whole numbers with at most 50 distinct values and at least 5 rows for each on
