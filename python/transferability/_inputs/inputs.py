@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .arrays import as_array, as_features
 from .labels import read_labels
+from .rows import RowIndex, check_rows
 from .target import UNLABELLED, Target, read_target, unlabelled
 
 __all__ = ["Inputs", "RowSource", "read_inputs", "to_probabilities"]
@@ -59,6 +60,7 @@ class Inputs:
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
     files: RowSource | None = None  # features that have not been read; `features` is then None
+    index: RowIndex | None = None  # of the first argument with a pandas index
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -122,11 +124,17 @@ def read_inputs(
     source_labels: object = None,
     label_embeddings: object = None,
     target: Target | None = None,
+    index: RowIndex | None = None,
 ) -> Inputs:
     """Validate and convert the data arguments of :func:`transferability.score`.
 
-    `target` has labels that have been read before, in place of `labels`.
+    `target` has labels that have been read before, in place of `labels`, and `index` their index.
     """
+    given = {"features": features, "labels": labels, "source_probs": source_probs}
+    index = check_rows(index, **given, source_labels=source_labels)
+    if isinstance(label_embeddings, Mapping):
+        for view, values in label_embeddings.items():
+            index = check_rows(index, **{f"label_embeddings[{view!r}]": values})
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
     array = probs = ids = files = None
@@ -161,7 +169,7 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
-    return Inputs(target, array, probs, ids, views, notes, files)
+    return Inputs(target, array, probs, ids, views, notes, files, index)
 
 
 def to_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
