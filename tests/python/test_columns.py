@@ -373,6 +373,8 @@ def test_an_index_is_no_feature(tmp_path: Path, kind: str, suffix: str) -> None:
     assert io.open_features(path, key="*").n_features == 5
     table = pa.Table.from_pandas(frame)
     assert tx.logme(table, Y) == LOGME == tx.logme(table.to_batches()[0], Y)
+    words = pd.DataFrame({"y": [f"c{i}" for i in Y]}, index=INDEXES[kind])
+    assert tx.logme(X, pa.Table.from_pandas(words)) == LOGME
 
 
 def test_an_unnamed_index_without_the_metadata_of_pandas(tmp_path: Path) -> None:

@@ -110,5 +110,10 @@ def test_every_pair_of_arguments() -> None:
     ):
         with pytest.raises(DataError, match=f"{name} has the index of .* in another order"):
             call()
+    scores = pd.Series([1.0, 2.0, 3.0], index=["resnet", "vit", "clip"])
+    truth = pd.Series([0.3, 0.1, 0.2], index=["clip", "resnet", "vit"])
+    assert tx.agreement.kendall_tau(scores, truth.loc[scores.index]) == 1
+    with pytest.raises(DataError, match=r"truth has the index of scores in another order.*truth.l"):
+        tx.agreement.kendall_tau(scores, truth)
     ranking = tx.rank({"bad": FRAME.iloc[ORDER], "good": FRAME, "array": X}, LABELS)
     assert {row.name for row in ranking.rows if row.error} == {"bad"}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from .columns import Names
-from .frames import instance_of, read_frame, read_list_column
+from .frames import instance_of, is_arrow_table, read_frame, read_list_column
 from .lists import refuse_kind, refuse_uneven_rows, stack_cells
 
 __all__ = [
@@ -59,7 +59,9 @@ def read_features(features: object, name: str = "features") -> Features:
     columns: Names = None
     notes: tuple[str, ...] = ()
     array: NDArray[Any]
-    if (frame := read_frame(features, name)) is not None:
+    if type(features) is np.ndarray and features.dtype != object:
+        array = features
+    elif (frame := read_frame(features, name)) is not None:
         array, columns = frame
     elif (stacked := read_list_column(features, name)) is not None:
         array = stacked
@@ -136,7 +138,8 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         )
     if instance_of(value, "torch", "Tensor"):
         return _from_torch(value, name)
-    if (frame := read_frame(value, name)) is not None:
+    # A table of Arrow may hold labels of any type, which convert below.
+    if not is_arrow_table(value) and (frame := read_frame(value, name)) is not None:
         return frame.array, ()
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DtypeError(f"{name} is a sparse matrix; pass {name}.toarray()")

@@ -30,7 +30,7 @@ from .lists import (
     stack_cells,
 )
 
-__all__ = ["Frame", "instance_of", "read_frame", "read_list_column"]
+__all__ = ["Frame", "drop_index", "instance_of", "is_arrow_table", "read_frame", "read_list_column"]
 
 
 _SHOWN = 5  # a message describes so many columns
@@ -58,9 +58,21 @@ def read_frame(value: Any, name: str) -> Frame | None:
         return _from_polars(value, name)
     if instance_of(value, "polars", "LazyFrame"):
         raise DtypeError(f"{name} is a lazy frame of polars; pass {name}.collect()")
-    if any(instance_of(value, "pyarrow", kind) for kind in ("Table", "RecordBatch")):
-        return _from_arrow(value, name)
+    if is_arrow_table(value):
+        return _from_arrow(drop_index(value), name)
     return None
+
+
+def is_arrow_table(value: object) -> bool:
+    """Return whether this is a table or a record batch of Arrow."""
+    return any(instance_of(value, "pyarrow", kind) for kind in ("Table", "RecordBatch"))
+
+
+def drop_index(table: Any) -> Any:
+    """Return an Arrow table without the columns that hold the index of a pandas frame."""
+    schema = table.schema
+    index = {*index_columns(schema.names, schema.metadata)}
+    return table.select([i for i, name in enumerate(schema.names) if name not in index])
 
 
 def read_list_column(value: Any, where: str) -> NDArray[Any] | None:
@@ -81,11 +93,11 @@ def _from_pandas(frame: Any, name: str) -> Frame:
         frame = frame.drop(columns=index)
     types = sys.modules["pandas"].api.types
     dtypes = list(frame.dtypes)
-    odd = [
-        i
-        for i, dtype in enumerate(dtypes)
-        if not types.is_numeric_dtype(dtype) or types.is_complex_dtype(dtype)
-    ]
+    numeric = {
+        dtype: types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
+        for dtype in set(dtypes)
+    }
+    odd = [i for i, dtype in enumerate(dtypes) if not numeric[dtype]]
     cells = {i: frame.iloc[:, i].to_numpy(dtype=object) for i in odd}
     lists = [i for i in odd if is_row(_first_cell(cells[i]))]
     names = list(frame.columns)
@@ -169,25 +181,24 @@ def _stack_polars(series: Any, where: str) -> NDArray[Any]:
 
 
 def _from_arrow(table: Any, name: str) -> Frame:
-    schema = table.schema
-    index = {*index_columns(schema.names, schema.metadata)}
-    chosen = [(i, field) for i, field in enumerate(schema) if field.name not in index]
-    names = [field.name for _, field in chosen]
-    lists = [field.name for _, field in chosen if arrow.list_size(field.type) is not None]
+    fields, names = list(table.schema), tuple(table.schema.names)
+    lists = [field.name for field in fields if arrow.list_size(field.type) is not None]
     _refuse_mixed(name, names, lists)
     if lists:
-        return Frame(
-            arrow.stack_chunks(table.column(chosen[0][0]), f"{name}, column {names[0]!r}"), None
-        )
-    odd = [(i, field) for i, field in chosen if not arrow.is_number(field.type)]
+        return Frame(arrow.stack_chunks(table.column(0), f"{name}, column {names[0]!r}"), None)
+    odd = [i for i, field in enumerate(fields) if not arrow.is_number(field.type)]
     if odd:
-        cells = [np.array(table.column(i).to_pylist(), dtype=object) for i, _ in odd]
-        known = [(f.name, str(f.type), own) for (_, f), own in zip(odd, cells, strict=True)]
+        cells = [np.array(table.column(i).to_pylist(), dtype=object) for i in odd]
+        kinds = [str(fields[i].type) for i in odd]
+        known = list(zip([names[i] for i in odd], kinds, cells, strict=True))
         _refuse_columns(name, known, "cast them to float64")
-    if not chosen:
+    if not names:
         return Frame(np.empty((table.num_rows, 0)), ())
-    columns = [arrow.read_numbers(table.column(i), f"{name}, {field.name}") for i, field in chosen]
-    return Frame(np.column_stack(columns), tuple(names))
+    columns = [
+        arrow.read_numbers(table.column(i), f"{name}, column {column!r}")
+        for i, column in enumerate(names)
+    ]
+    return Frame(np.column_stack(columns), names)
 
 
 def _refuse_mixed(name: str, names: Sequence[Any], lists: Sequence[Any]) -> None:

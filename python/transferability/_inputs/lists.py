@@ -39,6 +39,12 @@ def stack_cells(cells: NDArray[Any], where: str) -> NDArray[Any]:
     """
     if cells.ndim != 1:
         _refuse_objects(cells, where)
+    try:
+        array = np.asarray(cells.tolist())
+    except (TypeError, ValueError, RuntimeError):
+        array = cells
+    if array.ndim > 1 and array.dtype.kind in _NUMBERS:
+        return array
     rows: list[NDArray[Any]] = []
     for i, cell in enumerate(cells):
         if is_missing(cell):
