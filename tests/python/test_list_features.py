@@ -80,6 +80,7 @@ CONTAINERS = {
     "objects": lambda: _objects(list(X)),
     "objects of lists": lambda: _objects(ROWS),
     "list of arrays": lambda: list(X),
+    "series of polars series": lambda: pd.Series([pl.Series(row) for row in ROWS]),
     "list of series": lambda: [pd.Series(row) for row in ROWS],
 }
 
@@ -161,7 +162,9 @@ def test_other_rows_are_named() -> None:
         (pl.Series(_with_row(None), dtype=pl.Array(pl.Float64, 5)), DataError, "row 7 is None"),
         (pd.Series(_with_row(np.nan)), DataError, "row 7 is nan"),
         (pd.Series(_with_row(pd.NA)), DataError, "row 7 is <NA>"),
-        (pd.Series(_with_row(1.5)), DataError, "row 7 is 1.5, and others are lists"),
+        (pd.Series(_with_row(1.5)), DataError, "row 7 is 1.5 and row 0 is a list"),
+        (pd.Series([1.0, "gone"] * 30, dtype=object), DtypeError, "row 1 is the text 'gone'"),
+        (pd.Series([1.0, *ROWS[1:]]), DataError, "row 0 is 1.0 and row 1 is a list"),
         (pd.Series(_with_row("gone")), DtypeError, "row 7 is the text 'gone'"),
         (pd.Series(_with_row(["a"] * 5)), DtypeError, "row 7 holds the text 'a'"),
         (pd.Series(_with_row([[1, 2], [3]])), DataError, "row 7 does not convert"),

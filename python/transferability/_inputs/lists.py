@@ -59,17 +59,20 @@ def stack_cells(cells: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def _refuse_cell(cells: NDArray[Any], where: str, row: int) -> NoReturn:
-    """Raise for a cell that is no list."""
-    if find_odd(cells) is None:
+    """Raise for a column of which the cell in this row is the first that is no list."""
+    if (odd := find_odd(cells)) is None:
         raise DtypeError(
             f"{where} holds one number in each row, as objects of Python; convert it with "
             f"astype(np.float64), and reshape it to (-1, 1)"
         )
     if _converts(cells[row]):
-        raise DataError(
-            f"{where}, row {row} is {shorten(cells[row])}, and others are lists; rows must have "
-            f"one length"
-        )
+        (other,), cell = odd
+        if is_row(cell):
+            raise DataError(
+                f"{where}, row {row} is {shorten(cells[row])} and row {other} is a list; rows "
+                f"must have one length"
+            )
+        row = other
     what, fix = describe_cell(cells[row])
     raise DtypeError(f"{where}, row {row} is {what}, not a list of numbers; {fix}")
 
@@ -78,7 +81,9 @@ def is_row(cell: object) -> bool:
     """Return whether a cell can be a row of numbers: a list, a tuple, an array, a series."""
     if isinstance(cell, (str, bytes, bytearray, Mapping)):
         return False
-    return isinstance(cell, (list, tuple)) or bool(getattr(cell, "ndim", 0))
+    if isinstance(cell, (list, tuple)):
+        return True
+    return hasattr(cell, "__array__") and hasattr(cell, "__len__") and getattr(cell, "ndim", 1) > 0
 
 
 def is_missing(cell: object) -> bool:

@@ -58,7 +58,7 @@ def _check_order(known: RowIndex, own: RowIndex) -> None:
             by_label = f"{own.name} in the order of {known.name}"
         what = f"has the index of {known.name} in another order"
     elif is_unique and not (_is_counted(known.index) or _is_counted(own.index)):
-        moved &= np.isin(ours, theirs)
+        moved &= np.isin(ours, theirs) & (ours > 0)
         if not moved.any():
             return
         what = f"has entries of the index of {known.name} in other rows"

@@ -126,7 +126,8 @@ class Stats:
     def feature_names(self) -> tuple[str, ...] | None:
         """Names of the columns of the features, of frames and tables; None for arrays.
 
-        Later blocks and merged statistics may have the same columns in any order.
+        Later blocks and merged statistics may have the same columns in any order. A frame without
+        names has numbers, which match other columns by position as long as they are in order.
         """
         return self._columns
 
