@@ -11,6 +11,7 @@ Sums over reordered blocks differ from those of one block by rounding alone, whi
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,33 @@ def test_moments_with_names_that_cannot_be() -> None:
     for names in (NAMES[:4], "abcde", [1, 2, 3, 4, 5], 7):
         with pytest.raises(DataError, match="feature_names must be 5 strings"):
             Stats.from_moments({**moments, "feature_names": names})
+
+
+def test_heads_match_columns_by_name(tmp_path: Path) -> None:
+    """Coefficients are fitted to columns in one order, and applied to a frame in any."""
+    shuffled = FRAME[list("edcba")]
+    ranking = tx.rank({"m": FRAME}, Y, keep_coef=True)
+    assert ranking.best.scores["logme"].feature_names == tuple(NAMES)
+    _write(FRAME, tmp_path / "x", "parquet")
+    of_file = tx.rank({"m": str(tmp_path / "x.parquet")}, Y, keep_coef=True)
+    estimator = tx.sklearn.LogMEClassifier().fit(FRAME, Y)
+    teachers = [
+        ranking.teachers(1),
+        of_file.teachers(1),
+        tx.tuning.TeacherEnsemble.from_estimators({"m": estimator}, 1),
+    ]
+    teachers[0].save(tmp_path / "t.npz")
+    teachers.append(tx.tuning.TeacherEnsemble.load(tmp_path / "t.npz"))
+    for ensemble in teachers:
+        expected = ensemble.predictive({"m": X})
+        for frame in (FRAME, shuffled, pl.from_pandas(shuffled)):
+            np.testing.assert_allclose(ensemble.predictive({"m": frame}), expected, rtol=1e-12)
+        with pytest.raises(DataError, match=r"features\['m'\] has other columns than those that"):
+            ensemble.predictive({"m": FRAME.rename(columns={"a": "z"})})
+    head = teachers[0].heads["m"]
+    with pytest.raises(DataError, match="names 1 columns of 5"):
+        tx.tuning.TeacherEnsemble({"m": replace(head, columns=("a",))}, ["m"])
+    assert "feature_names" not in tx.logme(X, Y, keep_coef=True).details
 
 
 def test_the_rules_of_matching() -> None:

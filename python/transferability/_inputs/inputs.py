@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .arrays import as_array, as_features
+from .arrays import as_array, as_features, read_features
+from .columns import Names
 from .labels import read_labels
 from .rows import RowIndex, check_rows
 from .target import UNLABELLED, Target, read_target, unlabelled
@@ -37,6 +38,11 @@ class RowSource(abc.ABC):
     def nbytes(self) -> int:
         """Size of the features as arrays, in bytes."""
 
+    @property
+    @abc.abstractmethod
+    def columns(self) -> Names:
+        """Names of the features."""
+
     @abc.abstractmethod
     def labels(self) -> NDArray[Any] | None:
         """Read the labels of all rows; None where there are none."""
@@ -61,6 +67,7 @@ class Inputs:
     notes: tuple[str, ...] = ()
     files: RowSource | None = None  # features that have not been read; `features` is then None
     index: RowIndex | None = None  # of the first argument with a pandas index
+    columns: Names = None  # of `features`
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,7 +95,8 @@ class Inputs:
         if self.files is None:
             return self
         array, notes = as_features(self.files.load())
-        return replace(self, features=array, files=None, notes=self.notes + notes)
+        columns = self.files.columns
+        return replace(self, features=array, files=None, notes=self.notes + notes, columns=columns)
 
     def native(self) -> dict[str, Any]:
         """Return the arrays under the names that the native module reads."""
@@ -137,13 +145,13 @@ def read_inputs(
             index = check_rows(index, **{f"label_embeddings[{view!r}]": values})
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
-    array = probs = ids = files = None
+    array = probs = ids = files = columns = None
     if isinstance(features, RowSource):
         files, rows["features"] = features, features.shape[0]
         if labels is None and target is None:
             labels = features.labels()
     elif features is not None:
-        array, notes = as_features(features)
+        array, notes, columns = read_features(features)
         rows["features"] = len(array)
     if source_probs is not None:
         probs, more = as_features(source_probs, "source_probs")
@@ -169,7 +177,7 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
-    return Inputs(target, array, probs, ids, views, notes, files, index)
+    return Inputs(target, array, probs, ids, views, notes, files, index, columns)
 
 
 def to_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:

@@ -348,6 +348,10 @@ class Stats:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
                 for name, outcome in zip(left, again, strict=True):
                     results[name] = _better(results.get(name), outcome)
+        if self._columns is not None:
+            for outcome in results.values():
+                if not isinstance(outcome, Exception) and "coef" in outcome["details"]:
+                    outcome["details"]["feature_names"] = self._columns
         facts = {
             **target.facts(self.classes, self.class_counts),
             "n_samples": n_samples,

@@ -179,6 +179,11 @@ class FeatureSource(RowSource):
         """Size of the features as arrays, in bytes."""
         return sum(s.n_samples * s.n_features * s.dtype.itemsize for s in self.shards)
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the features, in their order; None where the files have none."""
+        return self.shards[0].columns or None
+
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks; a block never spans two shards."""
         for shard in self.shards:

@@ -49,7 +49,8 @@ def logme(
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
     keep_coef : bool, default=False
-        Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,).
+        Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,),
+        and the names of a frame's columns as ``feature_names``.
     precision : {"double", "single"}, default="double"
         "single" multiplies float32 features in float32, in blocks that are summed in float64:
         about twice as fast, and inexact for ill-conditioned features.
