@@ -462,6 +462,12 @@ def test_a_column_that_is_no_number_is_named_with_its_file(tmp_path: Path) -> No
             io.open_features(path)
         with pytest.raises(DtypeError, match=rf"x\.parquet, column 'odd' holds .*{kind}"):
             io.open_features(path, key="*")
+    coded = pa.table({name: pa.array(X[:, i]) for i, name in enumerate("abcd")})
+    coded = coded.append_column("e", pa.array(X[:, 4]).dictionary_encode())
+    assert tx.logme(coded, Y) == LOGME
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(coded, path)
+    assert io.stats_of(io.open_features(path, Y, key="*")).logme() == LOGME
     FRAME.assign(n=1).to_parquet(path)
     with pytest.raises(DataError, match=r"6 columns of double \('a'\), int64 \('n'\)"):
         io.open_features(path)

@@ -28,6 +28,9 @@ def is_number(kind: Any) -> bool:
     """Return whether columns of this type hold real numbers or booleans."""
     from pyarrow import types
 
+    kind = getattr(kind, "storage_type", kind)
+    if types.is_dictionary(kind):
+        return is_number(kind.value_type)
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
