@@ -107,6 +107,7 @@ def test_every_pair_of_arguments() -> None:
         (lambda: tx.rank({"m": FRAME}, shuffled).best, "m: features"),
         (lambda: tx.forecast.curve(FRAME, shuffled, "h_score"), "labels"),
         (lambda: read_data((FRAME, shuffled)), "labels"),
+        (lambda: read_data({"known": FRAME[0].astype(str), "label": shuffled}), "label"),
     ):
         with pytest.raises(DataError, match=f"{name} has the index of .* in another order"):
             call()

@@ -3,7 +3,7 @@
 The native module accepts any strides and read-only memory. Foreign byte orders, unaligned data and
 long doubles are copied here. NaN and infinity are found by the native pass over the rows.
 
-Frames and tables are read in ``frames.py``, and columns of lists in ``lists.py``.
+Frames and tables are read in ``feature_frames.py``, and columns of lists in ``lists.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from .columns import Names
-from .frames import instance_of, is_arrow_table, read_frame, read_list_column
+from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
 from .lists import refuse_kind, refuse_uneven_rows, stack_cells
 
 __all__ = [
@@ -204,7 +204,7 @@ def is_bfloat16(dtype: np.dtype[Any]) -> bool:
 
 
 def _other_names(features: object, array: NDArray[Any]) -> Names:
-    """Return the names of a frame of another package than those of ``frames.py``."""
+    """Return the names of a frame of another package than those of ``feature_frames.py``."""
     names = getattr(features, "columns", None)
     if names is None or isinstance(names, str) or not isinstance(names, Iterable):
         return None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from .arrays import as_array, instance_of, is_bfloat16
-from .frames import drop_index, is_arrow_table
+from .feature_frames import drop_index, is_arrow_table
 
 __all__ = ["IGNORED", "read_labels", "strip_bio_prefix"]
 

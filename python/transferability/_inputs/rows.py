@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .frames import instance_of
+from .feature_frames import instance_of
 
 __all__ = ["RowIndex", "check_rows"]
 
@@ -25,7 +25,7 @@ class RowIndex(NamedTuple):
     index: Any
 
 
-def check_rows(known: RowIndex | None, **arguments: object) -> RowIndex | None:
+def check_rows(known: RowIndex | None, /, **arguments: object) -> RowIndex | None:
     """Raise if a pandas index of one of the arguments is `known` in another order.
 
     Also for an index of words, dates or the like that has entries of `known` in other places.
