@@ -18,8 +18,7 @@ from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
 from ._labels import check_length
-from ._open import open_features
-from ._paths import Paths
+from ._open import PathsOrPairs, open_features
 from ._shards import FeatureSource, Rows, iterate_blocks
 
 __all__ = ["add_rows", "prefetch_items", "stats_of"]
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 
 def stats_of(
-    source: FeatureSource | Paths,
+    source: FeatureSource | PathsOrPairs,
     labels: object = None,
     *,
     task: str = "auto",
@@ -48,7 +47,7 @@ def stats_of(
 
     Parameters
     ----------
-    source : FeatureSource, path, or list of paths
+    source : FeatureSource, path, list of paths, or list of pairs
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
         As in :func:`open_features`. Without labels, the statistics describe the features alone, and
