@@ -42,8 +42,15 @@ class Data:
 
     @property
     def is_token(self) -> bool:
-        """Whether the first item is a list of words."""
-        return self.kind == "text" and isinstance(self.items[0], list)
+        """Whether items are lists or arrays of words, or tuples of as many words as labels."""
+        if self.kind != "text" or not isinstance(self.items[0], tuple):
+            return self.kind == "text" and isinstance(self.items[0], (list, np.ndarray))
+        rows = [(self.items[i], labels) for i, labels in enumerate(self.labels)]
+        return all(isinstance(own, (list, tuple)) and len(own) == len(a) for a, own in rows) and any(
+            len(words) != 2 or isinstance(own[0], str)  # else they are pairs with two targets
+            for words, own in rows
+            if len(words)
+        )
 
     @property
     def n_original(self) -> int:
@@ -120,9 +127,12 @@ class Subset:
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of the first input: "text", "image" or "array"."""
+    """Return the kind of the first input that is not empty: "text", "image" or "array"."""
     first = inputs[0] if len(inputs) else None
-    words = isinstance(first, (list, tuple)) and first and isinstance(first[0], str)
+    if isinstance(first, (list, tuple, np.ndarray)) and not len(first):
+        first = next((inputs[i] for i in range(len(inputs)) if len(inputs[i])), first)
+    is_listed = isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) == 1
+    words = is_listed and len(first) and isinstance(first[0], str)
     if isinstance(first, str) or words:
         return "text"
     return "image" if instance_of(first, "PIL.Image", "Image") else "array"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
+from .._util.delimited import find_missing, open_text, parse_labels, read_table
 from .._util.optional import need
 from ..errors import DataError
 from .data import Data, LazyItems, detect_kind
@@ -149,22 +148,13 @@ def _name_classes(values: Any, kind: Any, column: str) -> Any:
 
 def _read_labels(column: list[Any], label: str, name: str) -> Any:
     """Validate a column of labels, and parse it if every entry is a number written as text."""
-    missing = [i for i, value in enumerate(column) if _is_missing(value)]
-    if missing:
+    stripped = [value.strip() if isinstance(value, str) else value for value in column]
+    if missing := find_missing(stripped):
         raise DataError(
             f"{name} has {len(missing)} rows without a {label}, the first is row {missing[0]}; "
             f"drop those rows"
         )
-    if all(isinstance(value, str) for value in column):
-        stripped = [value.strip() for value in column]
-        return parse_numbers(stripped) if all(map(is_number, stripped)) else stripped
-    return column
-
-
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.strip() in MISSING
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return parse_labels(stripped) if all(isinstance(v, str) for v in stripped) else column
 
 
 def _read_delimited(path: Path, delimiter: str = ",") -> Columns:

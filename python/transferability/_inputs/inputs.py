@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .arrays import as_array, as_features
-from .labels import read_labels
-from .target import UNLABELLED, Target, read_target, unlabelled
+from .labels import encode_labels, read_labels
+from .target import UNLABELLED, Target, read_target, suggest_header, unlabelled
 
 __all__ = ["Inputs", "RowSource", "read_inputs", "to_probabilities"]
 
@@ -159,7 +159,7 @@ def read_inputs(
                 raise DataError(f"arguments differ in rows: {rows}; give the same rows in each")
             raise DataError(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
-                f"label for each row"
+                f"label for each row{suggest_header(target, n_rows)}"
             )
     return Inputs(target, array, probs, ids, views, notes, files)
 
@@ -186,7 +186,7 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
     if array.dtype.kind == "f" and (odd := np.flatnonzero(array != np.floor(array))).size:
         row = odd[0]
         raise DataError(f"source_labels[{row}] is {array[row]:g}; classes must be whole numbers")
-    return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return encode_labels(array)[1].astype(np.int64)
 
 
 def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:

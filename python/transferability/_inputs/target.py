@@ -15,16 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.delimited import MISSING, is_number
 from ..errors import DataError, DtypeError
-from .labels import read_labels
+from .labels import encode_labels, is_text, read_labels, shorten
 
-__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "unlabelled"]
+__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "suggest_header", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
 UNLABELLED = "unlabelled"  # the task of metrics that read no labels
 _MAX_CLASSES = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS_PER_CLASS = 5  # and so are whole floats with fewer rows for each
 _INT64 = np.iinfo(np.int64)
+#: Strings that are distinct in most rows look like texts if they are longer than these on average;
+#: a single one of more than _LONGEST_NAME characters does.
+_LONG_TEXT, _MANY_WORDS, _LONGEST_NAME = 40, 4, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +152,10 @@ def read_target(labels: object, task: str = "auto") -> Target:
         raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
     array, warnings = read_labels(labels)
     note = f"{task}, as asked"
-    if array.dtype.kind == "U":
-        return _read_strings(array, task, note, warnings)
+    if is_text(array):
+        if task in ("auto", "classification"):
+            return _read_strings(array, task, note, warnings)
+        array = _read_written_numbers(array, task)
     if task == "auto":
         task, note = _decide(array)
     if task == "classification":
@@ -168,6 +174,19 @@ def read_target(labels: object, task: str = "auto") -> Target:
     if len(columns) != values.shape[1]:
         columns = tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
+
+
+def suggest_header(labels: Target | NDArray[Any], n_rows: int) -> str:
+    """Return advice where the first of one label too many may be a header; empty elsewhere."""
+    codes = labels.ids if isinstance(labels, Target) else labels
+    if codes is None or codes.ndim != 1 or len(codes) != n_rows + 1 or (codes[1:] == codes[0]).any():
+        return ""
+    first = codes[0]
+    if isinstance(labels, Target):
+        first = labels.names[first] if labels.names else None
+    if not isinstance(first, str):
+        return ""
+    return f"; the first, {shorten(first)}, occurs once: if it is a header remove it"
 
 
 def _decide(array: NDArray[Any]) -> tuple[str, str]:
@@ -210,21 +229,52 @@ def _decide(array: NDArray[Any]) -> tuple[str, str]:
 
 def _read_strings(array: NDArray[Any], task: str, note: str, warnings: tuple[str, ...]) -> Target:
     """Encode string classes as indices into their sorted names."""
-    if task not in ("auto", "classification"):
-        raise DtypeError(f"labels are strings, which task={task!r} cannot use; encode as numbers")
-    names, ids = np.unique(array, return_inverse=True)
-    if task == "auto":
-        n_samples = len(array)
-        if n_samples > 1 and names.size > n_samples / 2:
-            raise DataError(
-                f"labels has {names.size} distinct strings in {n_samples} rows; if they are "
-                f"classes pass task='classification', if they are numbers stored as text convert "
-                f"them with labels.astype(float)"
-            )
-        note = "classification, because the labels are strings"
     _check_one_class_per_row(array)
-    ids = ids.reshape(-1).astype(np.int64)
-    return Target("classification", note, ids=ids, names=tuple(names.tolist()), warnings=warnings)
+    names, ids = encode_labels(array)
+    if task == "auto":
+        _refuse_texts(names, ids)
+        note = "classification, because the labels are strings"
+        if odd := [name for name in names if name in MISSING]:
+            note += f"; {', '.join(map(repr, odd))} counts as the name of a class"
+    ids = ids.astype(np.int64)
+    return Target("classification", note, ids=ids, names=tuple(names), warnings=warnings)
+
+
+def _read_written_numbers(array: NDArray[Any], task: str) -> NDArray[np.float64]:
+    """Read numbers that are written as text, such as 1 and 01 in a file, because `task` says so."""
+    names, codes = encode_labels(array)
+    for name in names:
+        if not is_number(name.strip()):
+            raise DtypeError(
+                f"labels are strings, such as {shorten(name)}, which task={task!r} cannot use; "
+                f"encode as numbers"
+            )
+    return np.array([float(name) for name in names])[codes].reshape(array.shape)
+
+
+def _refuse_texts(names: list[str], ids: NDArray[np.intp]) -> None:
+    """Raise if strings are not the names of classes: texts, or distinct in most rows."""
+    n_samples, longest = len(ids), max(names, key=len)
+    if len(longest) > _LONGEST_NAME:
+        row = int(np.flatnonzero(ids == names.index(longest))[0])
+        raise DataError(
+            f"labels[{row}] has {len(longest):,} characters ({shorten(longest)}), so the labels "
+            f"look like texts: a column of documents? Give the column of the labels, or "
+            f"task='classification' if these are the names of classes"
+        )
+    if n_samples > 1 and len(names) > n_samples / 2:
+        start = f"labels has {len(names)} distinct strings in {n_samples} rows"
+        mean = sum(map(len, names)) / len(names)
+        if mean > _LONG_TEXT or sum(len(name.split()) for name in names) > _MANY_WORDS * len(names):
+            raise DataError(
+                f"{start}, with {mean:.0f} characters on average ({shorten(names[0])}), so the "
+                f"labels look like texts: a column of documents? Give the column of the labels, "
+                f"or task='classification' if these are the names of classes"
+            )
+        raise DataError(
+            f"{start}; if they are classes pass task='classification', if they are numbers stored "
+            f"as text pass task='regression' or convert them with labels.astype(float)"
+        )
 
 
 def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:

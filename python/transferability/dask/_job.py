@@ -157,7 +157,7 @@ class Job:
         held = f"{pieces[0]} has"
         if len(pieces) > 1:
             held = f"the {len(pieces)} shards from {pieces[0]} to {pieces[-1]} have"
-        check_length("labels", self.target.n_samples, held, n_samples)
+        check_length("labels", self.target, held, n_samples)
         shards = [piece for piece in pieces if isinstance(piece, Shard)]
         if len(shards) == len(self._label_files) > 1:
             for shard, (path, rows) in zip(shards, self._label_files, strict=True):

@@ -106,7 +106,6 @@ def curve(
     needs = {need for name in names for need in spec_of(name).needs}
     steps = _check_sizes(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
-    rows = np.asarray(labels)
     stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
     values: dict[str, list[float]] = {name: [] for name in names}
     notes: dict[str, None] = {}
@@ -115,7 +114,7 @@ def curve(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferabilityWarning)
             try:
-                stats.update(array[block], rows[block])
+                stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
                 raise DataError(f"at {size} samples: {error}") from error

@@ -16,7 +16,7 @@ __all__ = ["FORMATS"]
 
 
 class _DatasetReader(SlicedReader):
-    """A dataset; the reader also closes the file. Text is read as strings."""
+    """A dataset; the reader also closes the file. Text is read as objects of str."""
 
     def __init__(self, file: Any, dataset: Any) -> None:
         import h5py
@@ -27,11 +27,6 @@ class _DatasetReader(SlicedReader):
             rows, dtype = dataset.asstr(), np.dtype("U")
         refuse_objects(dtype, f"{file.filename}:{dataset.name.strip('/')}")
         super().__init__(rows, tuple(dataset.shape), dtype)
-
-    def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read slices; strings as NumPy's own, not as objects."""
-        for block in super().blocks(n_rows):
-            yield block.astype(str) if self.dtype.kind == "U" else block
 
     def close(self) -> None:
         self._file.close()
