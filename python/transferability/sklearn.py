@@ -124,7 +124,9 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
 
 def _plain_classes(y: Any) -> Any:
     """Return classes with a str for every instance of a subclass, which NumPy may cut short."""
-    is_listed = isinstance(y, (list, tuple)) or getattr(y, "dtype", None) == object
+    is_listed = (
+        isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"
+    )
     if not is_listed or not any(isinstance(label, str) and type(label) is not str for label in y):
         return y
     plain = np.empty(len(y), dtype=object)

@@ -28,6 +28,8 @@ SCHEMES = {
     "lower case": "b-np i-np b-vp o",
     "hyphens in entities": "B-per-son I-per-son B-geo-loc O",
     "special tags": "B-PER I-PER O X [PAD] [CLS] <unk> _",
+    "O by another name": "B-PER I-PER OTHER",
+    "O by two other names": "B-PER I-PER 0 none",
     "part of speech": "B-NN M-NN E-NN S-NN S-VV B-VV E-VV",
 }
 NAMES = {
@@ -42,6 +44,7 @@ NAMES = {
     "two forms of hepatitis": "Hepatitis-B Hepatitis-E",
     "hepatitis": "Hepatitis-B Hepatitis-E Hepatitis-C O",
     "mail beside O": "E-mail O",
+    "cells": "B-cell Other",
     "phones": "i-phone e-mail o",
     "blood": "A B AB O",
     "bare marks": "B I O",
@@ -65,7 +68,7 @@ def test_schemes_are_recognised(kind: str) -> None:
     assert scheme is not None
     entities = {scheme.strip(tag) for tag in tags}
     expected = {"PER", "LOC", "NAME", "np", "vp", "per-son", "geo-loc", "NN", "VV"}
-    special = {"O", "o", "X", "[PAD]", "[CLS]", "<unk>", "_"}
+    special = {"O", "o", "X", "[PAD]", "[CLS]", "<unk>", "_", "OTHER", "0", "none"}
     assert entities - special <= expected
     assert {tag for tag in tags if tag in special} <= entities
     for tag in tags:  # the entity is a part of the tag, and nothing but the mark is gone
@@ -101,16 +104,17 @@ def test_a_stray_tag_is_named_where_it_keeps_a_scheme() -> None:
     assert explain_kept(["NOUN", "VERB"]) == ""
 
 
+_ENTITIES = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{1,6}[a-z0-9]", fullmatch=True)
 _FAMILIES = ("BI", "BIES", "BILU", "BMES", "BMEW", "IE")
 
 
 @given(
     marks=st.sampled_from(_FAMILIES),
-    entities=st.sets(st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{1,6}[a-z0-9]", fullmatch=True), min_size=1, max_size=4),
+    entities=st.sets(_ENTITIES, min_size=1, max_size=4),
     separator=st.sampled_from("-_:/|."),
     is_suffix=st.booleans(),
     drawn=st.randoms(use_true_random=False),
-)  # fmt: skip
+)
 @settings(max_examples=300, deadline=None)
 def test_every_complete_set_of_a_scheme_is_stripped_to_its_entities(
     marks: str, entities: set[str], separator: str, is_suffix: bool, drawn: object

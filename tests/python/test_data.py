@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,36 @@ def test_the_first_sentence_may_be_empty() -> None:
     assert labelled.groups is not None
     assert labelled.groups.codes.tolist() == [0, 0, 1, 1]
     assert read_data(([[], [1.5]], [0, 1])).kind == "array"
+
+
+def test_members_of_enums_are_tags() -> None:
+    class Tag(Enum):
+        B_PER = 1
+        I_PER = 2
+        O = 0  # noqa: E741
+
+    words = [["New", "York", "is"], ["big"]]
+    labelled = read_item_labels(
+        read_data((words, [[Tag.B_PER, Tag.I_PER, Tag.O], [Tag.O]])), "auto", "strip", ()
+    )
+    assert labelled.target.names == ("O", "PER")
+    assert labelled.data.labels == [["PER", "PER", "O"], ["O"]]
+    whole = read_item_labels(
+        read_data((["a", "b"] * 4, [Tag.O, Tag.B_PER] * 4)), "auto", "keep", ()
+    )
+    assert whole.data.labels == ["O", "B_PER"] * 4
+    assert len(whole.data.digest()) == 40
+
+
+def test_a_column_of_texts_as_labels_is_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    rows = [f"a long enough text about film number {i},{i % 2}" for i in range(50)]
+    path.write_text("\n".join(["text,y", *rows]))
+    with pytest.raises(DataError, match="look like texts: a column of documents"):
+        read_item_labels(read_data(path, label="text", text="y"), "auto", "strip", ())
+    data = read_data(path, label=["text", "text"], text="y")
+    with pytest.raises(DataError, match=r"text with 2 entries in each row; give one class"):
+        read_item_labels(data, "auto", "strip", ())
 
 
 def test_labels_of_unlike_lengths_are_named() -> None:

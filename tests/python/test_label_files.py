@@ -72,7 +72,10 @@ def test_numbers_are_numbers(kind: str) -> None:
     assert {type(value) for value in parsed} == {type(value) for value in values}
 
 
-@given(st.lists(st.from_regex(r"[+-]?[0-9]{0,3}(\.[0-9]{0,2})?(e[0-9])?", fullmatch=True), max_size=8))
+_TEXTS = st.from_regex(r"[+-]?[0-9]{0,3}(\.[0-9]{0,2})?(e[0-9])?", fullmatch=True)
+
+
+@given(st.lists(_TEXTS, max_size=8))
 @settings(max_examples=500, deadline=None)
 def test_no_classes_are_merged(texts: list[str]) -> None:
     """Different texts are different labels, unless they are real numbers."""
@@ -141,7 +144,10 @@ def test_codes_in_one_shard_are_codes_in_all(tmp_path: Path) -> None:
         join_labels([np.array([1, 2]), np.array(["word"])], ["a.csv", "b.csv"], "file")
 
 
-@pytest.mark.parametrize("name", ["NA", "None", "null", "NULL", "n/a", "N/A", "?"])
+MAYBE_MISSING = ("NA", "None", "null", "NULL", "n/a", "N/A", "?")
+
+
+@pytest.mark.parametrize("name", MAYBE_MISSING)
 def test_a_name_that_may_be_missing_is_a_class_among_words(name: str, tmp_path: Path) -> None:
     """Namibia is NA, and the answer None is an answer."""
     labels = [("DE", name, "FR")[i] for i in Y]
@@ -152,18 +158,18 @@ def test_a_name_that_may_be_missing_is_a_class_among_words(name: str, tmp_path: 
         assert f"{name!r} counts as the name of a class" in score.task_note
 
 
-@pytest.mark.parametrize("name", ["NA", "None", "null", "NULL", "n/a", "N/A", "?", "nan", "", "<NA>"])
+@pytest.mark.parametrize("name", [*MAYBE_MISSING, "nan", "", "<NA>"])
 def test_a_name_that_may_be_missing_is_missing_among_numbers(name: str, tmp_path: Path) -> None:
     for number in ("1", "0.5", "01"):
         for path in write_files(tmp_path, [number, "2", name, "2"]):
-            with pytest.raises(DataError, match="1 (lines|rows) without a label.*first is (line|row)"):
+            with pytest.raises(DataError, match=r"1 (lines|rows) without a label.*the first is"):
                 read_file(path)
 
 
 @pytest.mark.parametrize("name", ["", " ", "nan", "NaN", "<NA>"])
 def test_an_empty_label_and_nan_are_missing_among_words(name: str, tmp_path: Path) -> None:
     for path in write_files(tmp_path, ["a", "b", name, "b"]):
-        with pytest.raises(DataError, match="1 (lines|rows) without a label.*is (line 3|row 2)"):
+        with pytest.raises(DataError, match=r"1 (lines|rows) without a label.*is (line 3|row 2)"):
             read_file(path)
 
 
@@ -200,7 +206,7 @@ def test_a_header_above_text_labels_is_named(suffix: str, tmp_path: Path) -> Non
 def test_a_header_above_numbers_is_named(tmp_path: Path) -> None:
     path = tmp_path / "y.csv"
     path.write_text("label\n1\n2\n")
-    with pytest.raises(DataError, match="line 1: 'label' is unlike other lines.*remove a header"):
+    with pytest.raises(DataError, match=r"line 1: 'label' is unlike other lines.*remove a header"):
         read_label_array(path, None)
 
 

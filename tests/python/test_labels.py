@@ -21,16 +21,17 @@ pl = pytest.importorskip("polars")
 Y = np.repeat([0, 1, 2], 20)
 X = np.random.default_rng(0).normal(size=(60, 5))
 X[:, 0] += Y
+B = (np.random.default_rng(3).random(60) < 0.5).astype(int)
 EXPECTED = tx.logme(X, Y)
 
 
-class Animal(str, Enum):  # noqa: UP042 (StrEnum is of Python 3.11)
+class Animal(str, Enum):
     CAT = "cat"
     DOG = "a dog"
     HORSE = "caterpillar"
 
 
-class Named(str, Enum):  # noqa: UP042
+class Named(str, Enum):
     """As StrEnum: str() is the value."""
 
     CAT = "cat"
@@ -159,6 +160,15 @@ def test_arrow_labels() -> None:
         assert tx.logme(X, labels) == pytest.approx(EXPECTED, rel=1e-12)
 
 
+def test_names_of_columns_in_every_frame() -> None:
+    pa = pytest.importorskip("pyarrow")
+    columns = {"red": B, "blue": 1 - B}
+    for frame in (pd.DataFrame(columns), pl.DataFrame(columns), pa.table(columns)):
+        assert tx.logme(X, frame).targets == ("red", "blue")
+    members = pd.DataFrame({Animal.CAT: B, Animal.DOG: 1 - B})
+    assert tx.logme(X, members).targets == ("cat", "a dog")
+
+
 def test_members_as_groups_and_source_labels() -> None:
     members = [[*Animal][i] for i in np.arange(60) % 3]
     texts = [member.value for member in members]
@@ -204,6 +214,11 @@ def test_members_as_names_of_labels_to_embed() -> None:
     assert {type(text) for text in seen} == {str}
 
 
+def test_text_that_is_not_unicode_is_named() -> None:
+    with pytest.raises(DataError, match="not Unicode"):
+        tx.logme(X, ["a\udcff", "b"] * 30)
+
+
 class Other(Enum):
     CAT = 1
 
@@ -229,7 +244,7 @@ def test_members_of_several_kinds_are_refused(labels: Any, message: str) -> None
 
 def test_missing_members_are_missing() -> None:
     for hole in (None, float("nan"), pd.NA):
-        with pytest.raises(DataError, match="1 missing values.*position 2"):
+        with pytest.raises(DataError, match=r"1 missing values.*position 2"):
             tx.logme(X, [Animal.CAT, Animal.DOG, hole, *[Animal.CAT] * 57])
 
 
@@ -245,7 +260,6 @@ def test_encoding_is_that_of_numpy() -> None:
 
 # One column is one target.
 
-B = (np.random.default_rng(3).random(60) < 0.5).astype(int)
 COLUMNS: dict[str, Callable[[Any], Any]] = {
     "array": lambda y: y[:, None],
     "fortran": lambda y: np.asfortranarray(np.stack([y, y], axis=1))[:, :1],

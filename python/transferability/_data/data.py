@@ -45,12 +45,13 @@ class Data:
         """Whether items are lists or arrays of words, or tuples of as many words as labels."""
         if self.kind != "text" or not isinstance(self.items[0], tuple):
             return self.kind == "text" and isinstance(self.items[0], (list, np.ndarray))
-        rows = [(self.items[i], labels) for i, labels in enumerate(self.labels)]
-        return all(isinstance(own, (list, tuple)) and len(own) == len(a) for a, own in rows) and any(
-            len(words) != 2 or isinstance(own[0], str)  # else they are pairs with two targets
-            for words, own in rows
-            if len(words)
-        )
+        is_pair = True
+        for i, own in enumerate(self.labels):
+            words = self.items[i]
+            if not isinstance(own, (list, tuple, np.ndarray)) or len(own) != len(words):
+                return False
+            is_pair &= len(words) == 2 and not isinstance(own[0], str)  # with two targets
+        return not is_pair
 
     @property
     def n_original(self) -> int:
@@ -132,7 +133,7 @@ def detect_kind(inputs: Any) -> str:
     if isinstance(first, (list, tuple, np.ndarray)) and not len(first):
         first = next((inputs[i] for i in range(len(inputs)) if len(inputs[i])), first)
     is_listed = isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) == 1
-    words = is_listed and len(first) and isinstance(first[0], str)
+    words = is_listed and first is not None and len(first) and isinstance(first[0], str)
     if isinstance(first, str) or words:
         return "text"
     return "image" if instance_of(first, "PIL.Image", "Image") else "array"

@@ -37,8 +37,8 @@ def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -
     """Read all labels, decide the task, and convert the labels of each item accordingly.
 
     `task` is "auto", "token", "segmentation", or a task of :func:`read_target`. `bio` is "strip"
-    or "keep", for the marks of chunks in token labels, such as B- and I-. `ignore` lists labels of pixels to leave out
-    in addition to -100.
+    or "keep", for the marks of chunks in token labels, such as B- and I-. `ignore` lists labels of
+    pixels to leave out in addition to -100.
     """
     if task == SEGMENTATION:
         return LabelledData(data, _read_pixel_target(data, ignore), None)
@@ -126,6 +126,5 @@ def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
 
 
 def _read_tag(tag: Any) -> Any:
-    if isinstance(tag, str):
-        return plain_text(tag)
-    return None if tag is None or tag == IGNORED else tag
+    tag = plain_text(tag)
+    return None if tag is None or (not isinstance(tag, str) and tag == IGNORED) else tag

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._inputs.labels import read_labels
 from .._util.delimited import find_missing, open_text, parse_labels, read_table
 from .._util.optional import need
 from ..errors import DataError
@@ -54,7 +55,9 @@ def read_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: 
                     f"text; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
-    targets = values[0] if len(values) == 1 else np.column_stack(values)
+    if len(values) == 1:
+        return Data("text", items, values[0], is_table=True)
+    targets = np.column_stack([read_labels(v, c)[0] for v, c in zip(values, labels, strict=True)])
     return Data("text", items, targets, is_table=True)
 
 
@@ -71,7 +74,7 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
-        columns = [np.column_stack([np.asarray(column) for column in columns])]
+        columns = [np.column_stack([read_labels(column)[0] for column in columns])]
     items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
     kind = "image" if inputs[0] in pictures else detect_kind(items)
     return Data(kind, items, columns[0], is_table=True)

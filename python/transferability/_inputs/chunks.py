@@ -2,15 +2,14 @@
 
 A tag is a mark and an entity: B-PER, B_PER or PER-B. The marks say where in a chunk a word stands:
 it begins it (B), is inside (I or M), ends it (E or L) or is all of it (S, U or W). BIO, IOB1, IOE,
-BIOES, BILOU, BMES and BMEWO are subsets of these with at most one mark for each place. So are sets of
-names, such as E-mail and S-Bahn; a set is a scheme only if
+BIOES, BILOU, BMES and BMEWO are subsets of these with at most one mark for each place. Names such
+as E-mail and S-Bahn have the same form. So a set is a scheme only if
 
-- every tag is O, a special tag such as [PAD], or a mark, one separator and an entity, in one order;
+- every tag is O, another name of it or a special tag such as [PAD], or it is a mark, one separator
+  and an entity, in one order;
 - no place has two marks: S-Bahn and U-Bahn are no scheme;
-- O is among the tags, and an entity has two marks or all marks are B and I; or two entities are
-  among the tags, and one of them has a beginning and an inside.
-
-Marks in lower case need an entity with a beginning and an inside in any case.
+- an entity has a beginning and an inside, and two classes remain; or the marks are in upper case, O
+  is among the tags, and an entity has two marks or all marks are B and I.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["ChunkScheme", "explain_kept", "find_scheme", "is_outside"]
 _PLACES = ("B", "IM", "EL", "SUW")
 _SEPARATORS = "-_:/|."
 #: Tags of words outside of chunks, of padding and of special tokens.
-_OUTSIDE = re.compile(r"[Oo]|_|X|PAD|\[.*\]|<.*>")
+_OUTSIDE = re.compile(r"O|0|_|-|X|PAD|OUT|OUTSIDE|OTHER|NONE|NULL|\[.*\]|<.*>", re.IGNORECASE)
 #: The usual names of sets of marks; the first that has all marks of a set is its name.
 _NAMES = (("BIO", "BI"), ("IOE", "IE"), ("BIOES", "BIES"), ("BILOU", "BILU"), ("BMES", "BMES"),
           ("BMEWO", "BMEW"))  # fmt: skip
@@ -117,6 +116,7 @@ def _is_scheme(parts: Collection[tuple[str, str]], tags: set[str], is_lower: boo
     if any(len(used & {*place}) > 1 for place in _PLACES):
         return False
     spans, n_entities = _spans(parts), len({entity for _, entity in parts})
-    if (spans or not is_lower) and ("o" if is_lower else "O") in tags:
-        return used <= {*"BI"} or n_entities < len(parts)
-    return spans and n_entities > 1
+    n_outside = len(tags) - len(parts)
+    if spans and n_entities + n_outside > 1:
+        return True
+    return not is_lower and "O" in tags and (used <= {*"BI"} or n_entities < len(parts))

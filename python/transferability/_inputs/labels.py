@@ -1,8 +1,8 @@
 """Read labels from any container into a NumPy array of one kind, and refuse missing values.
 
-Text is an array of dtype str if the caller passed one, and otherwise an object array of str. NumPy's
-own str arrays give every entry the width of the longest, so one long entry would cost gigabytes, and
-they cut members of ``class Animal(str, Enum)`` to the length of their value.
+Text is an array of dtype str if the caller passed one, and otherwise an object array of str.
+NumPy's own str arrays give every entry the width of the longest, so one long entry would cost
+gigabytes, and they cut members of ``class Animal(str, Enum)`` to the length of their value.
 """
 
 from __future__ import annotations
@@ -75,11 +75,16 @@ def encode_labels(array: NDArray[Any]) -> tuple[list[Any], NDArray[np.intp]]:
 
 
 def plain_text(value: Any) -> Any:
-    """Return the text that an instance of a str subclass holds; other values as they are.
+    """Return the text that an instance of a str subclass holds, or the name of an Enum's member.
 
-    ``str(value)`` is not always that text: it is "Animal.CAT" for ``class Animal(str, Enum)``.
+    Other values are returned as they are, also members that hold a number. ``str(value)`` is not
+    always the text: it is "Animal.CAT" for ``class Animal(str, Enum)``.
     """
-    return str.__str__(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, Enum) and not isinstance(value, (int, float, bytes)):
+        return value.name or repr(value)  # before Python 3.11 a combination of flags has no name
+    return value
 
 
 def shorten(text: str, length: int = 40) -> str:
@@ -113,7 +118,8 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 def _from_list(labels: Sequence[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Convert a list, or a list of lists of one length; objects unless all entries are numbers."""
-    rows, shape = labels, (len(labels),)
+    rows: Sequence[Any] = labels
+    shape: tuple[int, ...] = (len(labels),)
     if labels and all(isinstance(row, (list, tuple)) for row in labels):
         lengths = [len(row) for row in labels]
         if len(set(lengths)) > 1:
@@ -146,7 +152,8 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
         return _from_objects(name, rows) if rows.dtype.kind in "OTS" else rows
     for base, convert in _CONVERSIONS:
         if all(issubclass(kind, base) for kind in kinds):
-            return convert(name, values).reshape(array.shape)
+            converted: NDArray[Any] = convert(name, values)
+            return converted.reshape(array.shape)
     raise DtypeError(
         f"{name} mix or hold types that are neither numbers nor strings: "
         f"{', '.join(sorted(kind.__name__ for kind in kinds))}; use one kind"
@@ -189,13 +196,12 @@ def _to_numbers(dtype: type) -> Callable[[str, Sequence[Any]], NDArray[Any]]:
 def _name_members(name: str, values: Sequence[Enum]) -> NDArray[Any]:
     """Return the names of the members of one Enum without a text or number of its own."""
     kinds = sorted({type(value).__qualname__ for value in values})
-    unnamed = [value for value in values if value.name is None]  # combinations of a Flag
-    if len({type(value) for value in values}) > 1 or unnamed:
+    if len({type(value) for value in values}) > 1:
         raise DtypeError(
-            f"{name} hold {'combinations' if unnamed else 'members'} of {', '.join(kinds)}; give "
-            f"members of one Enum, or their names: [label.name for label in {name}]"
+            f"{name} hold members of {', '.join(kinds)}; give members of one Enum, or their "
+            f"names: [label.name for label in {name}]"
         )
-    return _to_texts(name, [str(value.name) for value in values])
+    return _to_texts(name, map(plain_text, values))
 
 
 #: Conversions of entries whose types are all among those on the left; the first that fits is taken.

@@ -1,9 +1,9 @@
 """Read classes or targets from labels, and decide the task: classification, regression, multilabel.
 
 ``task="auto"``: strings, booleans and integers are classes. Floats are targets, unless all are
-whole numbers, with at most 50 distinct values and at least 5 rows for each on average. A 2-D array
-of 0 and 1 is multilabel. Integers or strings with more distinct values than half the rows may be
-classes or targets: they raise an error that asks for ``task=``.
+whole numbers, with at most 50 distinct values and at least 5 rows for each on average. Several
+columns of 0 and 1 are multilabel; one column is one target. Integers or strings with more distinct
+values than half the rows may be classes or targets: they raise an error that asks for ``task=``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .._util.delimited import MISSING, is_number
 from ..errors import DataError, DtypeError
-from .labels import encode_labels, is_text, read_labels, shorten
+from .labels import encode_labels, is_text, plain_text, read_labels, shorten
 
 __all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "suggest_header", "unlabelled"]
 
@@ -170,7 +170,8 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    columns: tuple[int | str, ...] = tuple(map(str, getattr(labels, "columns", ())))
+    named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
+    columns: tuple[int | str, ...] = tuple(str(plain_text(column)) for column in named)
     if len(columns) != values.shape[1]:
         columns = tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
@@ -179,7 +180,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
 def suggest_header(labels: Target | NDArray[Any], n_rows: int) -> str:
     """Return advice where the first of one label too many may be a header; empty elsewhere."""
     codes = labels.ids if isinstance(labels, Target) else labels
-    if codes is None or codes.ndim != 1 or len(codes) != n_rows + 1 or (codes[1:] == codes[0]).any():
+    if codes is None or codes.shape != (n_rows + 1,) or (codes[1:] == codes[0]).any():
         return ""
     first = codes[0]
     if isinstance(labels, Target):
@@ -231,6 +232,13 @@ def _read_strings(array: NDArray[Any], task: str, note: str, warnings: tuple[str
     """Encode string classes as indices into their sorted names."""
     _check_one_class_per_row(array)
     names, ids = encode_labels(array)
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "labels hold text that is not Unicode (lone surrogates, as of bytes that were decoded "
+            "in another encoding); decode it again, for example with os.fsencode(label).decode()"
+        ) from error
     if task == "auto":
         _refuse_texts(names, ids)
         note = "classification, because the labels are strings"
@@ -297,7 +305,12 @@ def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _check_one_class_per_row(array: NDArray[Any]) -> None:
-    if array.ndim == 2 and array.shape[1] != 1:
+    if array.ndim == 2 and is_text(array):
+        raise DataError(
+            f"labels of shape {array.shape} are text with {array.shape[1]} entries in each row; "
+            f"give one class for each row; tags of words need lists of words as inputs"
+        )
+    if array.ndim == 2:
         raise DataError(
             f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
             f"labels.argmax(axis=1), for several labels a row task='multilabel'"

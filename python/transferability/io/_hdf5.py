@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._choose import choose_name
 from ._spec import FormatSpec, Reader, Selection, SlicedReader, close_on_error, refuse_objects

@@ -39,9 +39,9 @@ def logme(
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto": strings, booleans and integers are classes; real numbers are targets, unless
         all are whole numbers with at most 50 distinct values and at least 5 rows for each on
-        average; a 2-D array of 0 and 1 is multilabel. ``Score.task_note`` states the decision. If
-        most of the integers or strings occur only once, the task is ambiguous and an error is
-        raised: pass `task`.
+        average; several columns of 0 and 1 are multilabel. ``Score.task_note`` states the
+        decision. If most of the integers or strings occur only once, the task is ambiguous and an
+        error is raised: pass `task`.
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.

@@ -185,7 +185,8 @@ def name_tags(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[
             f"labels go from {labels.min()} to {labels.max()}, but there are "
             f"{len(tag_names)} tag_names"
         )
-    return read_labels(tag_names, "tag_names")[0].astype(object)[labels]
+    names: NDArray[Any] = read_labels(tag_names, "tag_names")[0].astype(object)[labels]
+    return names
 
 
 def _pad_selection(
