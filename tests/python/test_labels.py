@@ -242,6 +242,22 @@ def test_members_of_several_kinds_are_refused(labels: Any, message: str) -> None
         tx.logme(X, labels)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [[1, 2], [1]],
+        [["a", "b"], ["c"]],
+        [np.array([1, 2]), np.array([1])],
+        pd.Series([[1, 2], [1]]),
+    ],
+)
+def test_rows_of_unlike_lengths_are_named(labels: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"labels\[0\] has 2 entries and labels\[1\] has 1; give one"
+    ):
+        tx.logme(X[:2], labels)
+
+
 def test_missing_members_are_missing() -> None:
     for hole in (None, float("nan"), pd.NA):
         with pytest.raises(DataError, match=r"1 missing values.*position 2"):

@@ -34,7 +34,7 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     types than numbers and strings a ``DtypeError``.
     """
     array, notes = _to_array(labels, name)
-    if array.dtype.kind in "OTS":
+    if array.dtype.kind in "OTS" and array.ndim in (1, 2):
         array = _from_objects(name, array.astype(object))
     if array.ndim not in (1, 2):
         raise DataError(
@@ -117,10 +117,11 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def _from_list(labels: Sequence[Any], name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Convert a list, or a list of lists of one length; objects unless all entries are numbers."""
+    """Convert a list, or a list of rows of one length; objects unless all entries are numbers."""
     rows: Sequence[Any] = labels
     shape: tuple[int, ...] = (len(labels),)
-    if labels and all(isinstance(row, (list, tuple)) for row in labels):
+    nested = (list, tuple, np.ndarray)
+    if labels and all(isinstance(row, nested) and getattr(row, "ndim", 1) for row in labels):
         lengths = [len(row) for row in labels]
         if len(set(lengths)) > 1:
             odd = next(i for i, length in enumerate(lengths) if length != lengths[0])

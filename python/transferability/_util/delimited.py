@@ -21,7 +21,7 @@ MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL
 #: others are names as well, of Namibia or of no answer, and missing among numbers only.
 _NAN = frozenset({"", "NaN", "nan", "<NA>"})
 #: Stricter than int() and float(), which also accept texts such as 1_0.
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _LONGEST_INTEGER, _BEYOND = 20, 2**63  # of 64-bit integers: characters, and one more than the most
 _PADDED = re.compile(r"[+-]?0\d.*", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)

@@ -35,8 +35,8 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
     for part, name in zip(parts, names, strict=True):
         if is_text(part) != is_text(parts[0]):
             raise DtypeError(
-                f"{name} holds {_kind(part)} but {names[0]} holds {_kind(parts[0])}; write labels "
-                f"in one way"
+                f"{name} holds {_dtype(part)} but {names[0]} holds {_dtype(parts[0])}; write "
+                f"labels in one way"
             )
         if part.shape[1:] != parts[0].shape[1:]:
             raise DataError(
@@ -71,8 +71,11 @@ def _restore_codes(parts: Sequence[Any], names: Sequence[str]) -> list[Any]:
     ]
 
 
-def _kind(array: NDArray[Any]) -> str:
-    return "text" if array.dtype.kind == "O" else str(array.dtype)
+def _dtype(array: NDArray[Any]) -> str:
+    """Return the name of the dtype that NumPy gives to such labels."""
+    if array.dtype.kind != "O":
+        return str(array.dtype)
+    return f"<U{max(map(len, array.ravel().tolist()))}"
 
 
 def _read_lines(path: Path) -> list[Any]:
