@@ -377,7 +377,9 @@ def test_memory_follows_the_length_of_all_text(container: str) -> None:
     features = np.random.default_rng(0).normal(size=(3000, 2))
 
     def run() -> None:
-        with pytest.raises(DataError, match=r"labels\[17\] has 300,000 characters \('word word"):
+        with pytest.raises(
+            DataError, match=r"labels has a string of 300,000 characters \('word word"
+        ):
             tx.logme(features, labels)
         score = tx.logme(features, labels, task="classification")
         assert score.n_classes == 4
@@ -427,8 +429,11 @@ def test_memory_of_label_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([f"it was a film that I liked {i}" for i in range(60)], "29 characters on average.*texts"),
-        ([f"{i:060d}" for i in range(60)], "60 characters on average.*look like texts"),
+        (
+            [f"it was a film that I liked {i}" for i in range(60)],
+            "29 characters and 8 words on average.*texts",
+        ),
+        ([f"{i:060d}" for i in range(60)], "60 characters and 1 words on average.*look like texts"),
         ([f"c{i}" for i in range(60)], "60 distinct strings in 60 rows; if they are classes pass"),
     ],
 )
@@ -440,7 +445,7 @@ def test_texts_as_labels_are_refused_with_the_guess(labels: Any, message: str) -
 
 def test_long_names_of_classes_are_names() -> None:
     names = [name * 180 for name in TEXTS]  # 540 to 1,980 characters
-    with pytest.raises(DataError, match=r"has 1,980 characters"):
+    with pytest.raises(DataError, match=r"a string of 1,980 characters"):
         tx.logme(X, [names[i] for i in Y])
     names = [name[:1000] for name in names]
     assert tx.logme(X, [names[i] for i in Y]) == pytest.approx(EXPECTED, rel=1e-12)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import DataError, DtypeError
 from .arrays import as_array, instance_of, is_bfloat16
 
-__all__ = ["IGNORED", "encode_labels", "is_text", "plain_text", "read_labels", "shorten"]
+__all__ = ["IGNORED", "encode_labels", "is_text", "plain_text", "read_labels"]
 
 #: The label of tokens and pixels that are left out, as in torch's losses and in Hugging Face.
 IGNORED = -100
@@ -85,11 +85,6 @@ def plain_text(value: Any) -> Any:
     if isinstance(value, Enum) and not isinstance(value, (int, float, bytes)):
         return value.name or repr(value)  # before Python 3.11 a combination of flags has no name
     return value
-
-
-def shorten(text: str, length: int = 40) -> str:
-    """Return the beginning of a text, quoted, for messages."""
-    return repr(text if len(text) <= length else text[: length - 1] + "…")
 
 
 def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:

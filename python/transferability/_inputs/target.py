@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.delimited import MISSING, is_number
+from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
-from .labels import encode_labels, is_text, plain_text, read_labels, shorten
+from .labels import encode_labels, is_text, plain_text, read_labels
+from .texts import describe_strings, shorten
 
 __all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "suggest_header", "unlabelled"]
 
@@ -26,9 +27,6 @@ UNLABELLED = "unlabelled"  # the task of metrics that read no labels
 _MAX_CLASSES = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS_PER_CLASS = 5  # and so are whole floats with fewer rows for each
 _INT64 = np.iinfo(np.int64)
-#: Strings that are distinct in most rows look like texts if they are longer than these on average;
-#: a single one of more than _LONGEST_NAME characters does.
-_LONG_TEXT, _MANY_WORDS, _LONGEST_NAME = 40, 4, 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,10 +238,7 @@ def _read_strings(array: NDArray[Any], task: str, note: str, warnings: tuple[str
             "in another encoding); decode it again, for example with os.fsencode(label).decode()"
         ) from error
     if task == "auto":
-        _refuse_texts(names, ids)
-        note = "classification, because the labels are strings"
-        if odd := [name for name in names if name in MISSING]:
-            note += f"; {', '.join(map(repr, odd))} counts as the name of a class"
+        note = describe_strings(names, len(ids))
     ids = ids.astype(np.int64)
     return Target("classification", note, ids=ids, names=tuple(names), warnings=warnings)
 
@@ -258,31 +253,6 @@ def _read_written_numbers(array: NDArray[Any], task: str) -> NDArray[np.float64]
                 f"encode as numbers"
             )
     return np.array([float(name) for name in names])[codes].reshape(array.shape)
-
-
-def _refuse_texts(names: list[str], ids: NDArray[np.intp]) -> None:
-    """Raise if strings are not the names of classes: texts, or distinct in most rows."""
-    n_samples, longest = len(ids), max(names, key=len)
-    if len(longest) > _LONGEST_NAME:
-        row = int(np.flatnonzero(ids == names.index(longest))[0])
-        raise DataError(
-            f"labels[{row}] has {len(longest):,} characters ({shorten(longest)}), so the labels "
-            f"look like texts: a column of documents? Give the column of the labels, or "
-            f"task='classification' if these are the names of classes"
-        )
-    if n_samples > 1 and len(names) > n_samples / 2:
-        start = f"labels has {len(names)} distinct strings in {n_samples} rows"
-        mean = sum(map(len, names)) / len(names)
-        if mean > _LONG_TEXT or sum(len(name.split()) for name in names) > _MANY_WORDS * len(names):
-            raise DataError(
-                f"{start}, with {mean:.0f} characters on average ({shorten(names[0])}), so the "
-                f"labels look like texts: a column of documents? Give the column of the labels, "
-                f"or task='classification' if these are the names of classes"
-            )
-        raise DataError(
-            f"{start}; if they are classes pass task='classification', if they are numbers stored "
-            f"as text pass task='regression' or convert them with labels.astype(float)"
-        )
 
 
 def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:

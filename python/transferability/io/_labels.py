@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.labels import is_text, shorten
+from .._inputs.labels import is_text
 from .._inputs.target import Target, suggest_header
+from .._inputs.texts import shorten
 from .._util.delimited import find_missing, is_number, parse_labels, read_rows
 from ..errors import DataError, DtypeError
 from ._formats import TEXT_SUFFIXES, name_errors, open_array

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from .._inputs.arrays import as_array
 from .._inputs.chunks import ChunkScheme, explain_kept, find_scheme, is_outside
-from .._inputs.labels import IGNORED, is_text, plain_text, read_labels, shorten
+from .._inputs.labels import IGNORED, is_text, plain_text, read_labels
+from .._inputs.texts import shorten
 from ..errors import DataError
 from ._pooling import as_float
 
