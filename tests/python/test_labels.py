@@ -418,7 +418,7 @@ def test_memory_of_label_files(tmp_path: Path) -> None:
     def run() -> None:
         for file in files:
             with pytest.raises(DataError, match="look like texts"):
-                tx.io.stats_of(tmp_path / "x.npy", file)
+                tx.io.stats_of(tmp_path / "x.npy", file).logme()
             stats = tx.io.stats_of(tmp_path / "x.npy", file, task="classification")
             assert stats.classes is not None
             assert len(stats.classes) == 4

@@ -55,9 +55,7 @@ def read_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: 
                     f"text; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
-    if len(values) == 1:
-        return Data("text", items, values[0], is_table=True)
-    targets = np.column_stack([read_labels(v, c)[0] for v, c in zip(values, labels, strict=True)])
+    targets = values[0] if len(values) == 1 else _stack_columns(values)
     return Data("text", items, targets, is_table=True)
 
 
@@ -74,7 +72,7 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
-        columns = [np.column_stack([read_labels(column)[0] for column in columns])]
+        columns = [_stack_columns(columns)]
     items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
     kind = "image" if inputs[0] in pictures else detect_kind(items)
     return Data(kind, items, columns[0], is_table=True)
@@ -158,6 +156,11 @@ def _read_labels(column: list[Any], label: str, name: str) -> Any:
             f"drop those rows"
         )
     return parse_labels(stripped) if all(isinstance(v, str) for v in stripped) else column
+
+
+def _stack_columns(columns: Sequence[Any]) -> Any:
+    """Return columns of labels as one array; text stays objects, as wide as each entry."""
+    return np.column_stack([read_labels(column)[0] for column in columns])
 
 
 def _read_delimited(path: Path, delimiter: str = ",") -> Columns:
