@@ -142,7 +142,8 @@ def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
         return None
     if path.suffix.lower() == ".npz" and key is None:
         return Source(path, "labels")
-    return parse_source(spec)
+    format_of(path, is_labels=True)
+    return Source(path, key)
 
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:
