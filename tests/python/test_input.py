@@ -315,7 +315,7 @@ def test_auto_decides_and_says_so(
         (lambda y: np.arange(180).reshape(90, 2), "auto", DataError, r"\(90, 2\).*task='regr"),
         (lambda y: y + 0.5, "classification", DataError, r"labels\[0\] is .*task='regression'"),
         (lambda y: np.ones((90, 2)), "classification", DataError, "not one class per row"),
-        (lambda y: y.astype(str), "regression", DtypeError, "labels are strings"),
+        (lambda y: [*"ab"] * 45, "regression", DtypeError, "labels are strings, such as 'a'"),
         (lambda y: y, "multilabel", DataError, "multilabel needs 0 and 1"),
         (lambda y: np.where(y > 4, np.inf, y + 0.5), "regression", DataError, "infinite values"),
         (lambda y: np.where(y > 4, np.inf, y), "classification", DataError, "infinite values"),

@@ -61,6 +61,11 @@ def test_scores_of_classes(
     assert score.class_counts == tuple(torch.bincount(classes)[:3].tolist())
 
 
+def test_a_column_of_classes_is_classes(features: torch.Tensor, classes: torch.Tensor) -> None:
+    column = filled(TransferabilityMetric(D, C), features, classes[:, None]).compute()
+    assert float(column) == float(filled(TransferabilityMetric(D, C), features, classes).compute())
+
+
 @pytest.mark.parametrize("n_samples", [5, 12, 20])
 @pytest.mark.parametrize("name", ["logme", "regularized_h_score"])
 def test_fewer_samples_than_features(name: str, n_samples: int) -> None:

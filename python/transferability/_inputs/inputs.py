@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .arrays import as_array, as_features, read_features
 from .columns import Names
-from .labels import read_labels
+from .labels import encode_labels, read_labels
 from .rows import RowIndex, check_rows
-from .target import UNLABELLED, Target, read_target, unlabelled
+from .target import UNLABELLED, Target, read_target, suggest_header, unlabelled
 
 __all__ = ["Inputs", "RowSource", "read_inputs", "to_probabilities"]
 
@@ -180,7 +180,7 @@ def read_inputs(
                 raise DataError(f"arguments differ in rows: {rows}; give the same rows in each")
             raise DataError(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
-                f"label for each row"
+                f"label for each row{suggest_header(target, n_rows)}"
             )
     if files is not None and are_for_all_rows:
         files.check_order()
@@ -209,7 +209,7 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
     if array.dtype.kind == "f" and (odd := np.flatnonzero(array != np.floor(array))).size:
         row = odd[0]
         raise DataError(f"source_labels[{row}] is {array[row]:g}; classes must be whole numbers")
-    return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return encode_labels(array)[1].astype(np.int64)
 
 
 def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:

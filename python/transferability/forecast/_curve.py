@@ -118,7 +118,6 @@ def curve(
     plan(names, target.task, options, OF_STATISTICS)  # raises if a metric or an option is wrong
     steps = _check_sizes(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
-    rows = np.asarray(labels)
     stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
     values: dict[str, list[float]] = {name: [] for name in names}
     notes: dict[str, None] = {}
@@ -127,7 +126,7 @@ def curve(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferabilityWarning)
             try:
-                stats.update(array[block], rows[block])
+                stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
                 raise DataError(f"at {size} samples: {error}") from error

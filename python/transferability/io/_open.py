@@ -182,7 +182,7 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
     array, _ = read_labels(labels, name)
     ends = np.cumsum([shard.n_samples for shard in shards])
     held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
-    check_length(name, len(array), held, ends[-1])
+    check_length(name, array, held, ends[-1])
     check_order([shard.file for shard in shards])
     parts = np.split(array, ends[:-1])
     return tuple(replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True))

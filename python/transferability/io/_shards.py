@@ -119,7 +119,7 @@ class Shard:
         array, _ = read_labels(
             self.labels if file is None else read_label_array(*file), self.labels_name
         )
-        check_length(self.labels_name, len(array), f"{self} has", self.n_samples)
+        check_length(self.labels_name, array, f"{self} has", self.n_samples)
         return array
 
 
