@@ -53,6 +53,8 @@ def instance_of(value: object, module: str, name: str) -> bool:
 def read_frame(value: Any, name: str) -> Frame | None:
     """Read a frame or a table; return None for anything else. `name` is for messages."""
     value = drop_index(value)
+    if instance_of(value, "polars", "Series") and hasattr(value.dtype, "fields"):
+        value = value.struct.unnest()  # its fields have names
     if instance_of(value, "pandas", "DataFrame"):
         return _from_pandas(value, name)
     if instance_of(value, "polars", "DataFrame"):
@@ -182,8 +184,12 @@ def _stack_polars(series: Any, where: str) -> NDArray[Any]:
     polars = sys.modules["polars"]
     if values.dtype == polars.Boolean:
         values = values.cast(polars.UInt8)
+    if values.dtype.is_decimal():
+        values = values.cast(polars.Float64)
     if not values.dtype.is_numeric():
-        raise DtypeError(f"{where} holds lists of {values.dtype}, not of numbers")
+        raise DtypeError(
+            f"{where} holds lists of {values.dtype}, not of numbers; cast them to lists of Float64"
+        )
     return np.asarray(values.to_numpy()).reshape(len(series), *shape)
 
 

@@ -86,10 +86,16 @@ def split_pairs(pairs: Sequence[Pair]) -> tuple[list[str | os.PathLike[str]], li
     return [path for path, _ in pairs], [labels for _, labels in pairs]
 
 
-def check_order(files: Sequence[File], what: str = "the labels are") -> None:
-    """Raise if the numbers in a list of files contradict the order of labels for all rows."""
+def check_order(
+    files: Sequence[File], what: str = "the labels are", *, may_be_pairs: bool = True
+) -> None:
+    """Raise if the numbers in a list of files contradict the order of an array for all rows.
+
+    `what` names the array. `may_be_pairs` says whether pairs would give another order a meaning.
+    """
     if in_natural_order([name_array(*file) for file in files]):
         return
+    remedy = f"; if this order is meant, {_REMEDY}" if may_be_pairs else ""
     latest: dict[tuple[str, ...], tuple[tuple[int, ...], File]] = {}
     depth = shared_depth(files)
     for file in files:
@@ -99,8 +105,7 @@ def check_order(files: Sequence[File], what: str = "the labels are") -> None:
             raise DataError(
                 f"{before} comes before {_show(file, depth)}, and {what} for all rows: the files "
                 f"are not in natural order (2 before 10); pass the pattern or the folder itself "
-                f"(in quotes on the command line), or sort the list by its numbers; if this order "
-                f"is meant, {_REMEDY}"
+                f"(in quotes on the command line), or sort the list by its numbers{remedy}"
             )
         latest[words] = numbers, file
 

@@ -216,12 +216,14 @@ class FeatureSource(RowSource):
             return parts[0] if parts else None
         return join_labels(parts, [shard.labels_name for shard in self.shards], "shard")
 
-    def check_order(self) -> None:
-        """Raise if the names of the shards contradict the order of labels for all rows.
+    def check_order(self, beside: str = "") -> None:
+        """Raise if the names of the shards contradict the order of an array for all rows.
 
-        As in :func:`open_features`: the numbers in the names must be in natural order.
+        As in :func:`open_features`: the numbers in the names must be in natural order. `beside`
+        names an array other than the labels.
         """
-        check_order([shard.file for shard in self.shards])
+        what = f"{beside} are" if beside else "the labels are"
+        check_order([shard.file for shard in self.shards], what, may_be_pairs=not beside)
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
