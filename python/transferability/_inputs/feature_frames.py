@@ -78,7 +78,7 @@ def drop_index(value: Any) -> Any:
     """
     if is_arrow_table(value):
         schema = value.schema
-        index = {*index_columns(schema.names, schema.metadata)}
+        index = index_columns(schema.names, schema.metadata)
         return value.select([i for i, name in enumerate(schema.names) if name not in index])
     if instance_of(value, "pandas", "DataFrame"):
         index = index_columns(value.columns)

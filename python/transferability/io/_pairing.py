@@ -56,9 +56,8 @@ _MOST_COLUMNS = 5  # that vary; all their orders are tried
 #: Words in front of numbers that say which rows a file has; idx1 and v2 say how it was written.
 _ROW_WORDS = frozenset(
     {
-        *("part", "shard", "chunk", "batch", "rank", "worker", "of", "fold", "cv", "split", "run"),
-        *("seed", "trial", "subject", "sub", "subj", "session", "ses", "day", "week", "month"),
-        *("year", "site", "patient"),
+        *("part", "shard", "chunk", "of", "fold", "cv", "split", "run", "seed", "trial", "subject"),
+        *("sub", "subj", "patient", "session", "ses", "site", "day", "week", "month", "year"),
     }
 )
 _SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
@@ -283,8 +282,7 @@ def _other_rows(ours: list[Column], theirs: list[Column]) -> tuple[str, str] | N
         for columns in (ours, theirs)
     ]
     if all(known) and known[0].isdisjoint(known[1]):
-        first, second = (" ".join(sorted(each)) for each in known)
-        return first, second
+        return " ".join(sorted(known[0])), " ".join(sorted(known[1]))
     return None
 
 
