@@ -11,6 +11,8 @@ __all__ = [
     "Stop",
     "__version__",
     "compute",
+    "covariance",
+    "covariance_of",
     "digest",
     "fixed_point",
     "from_bytes",
@@ -18,6 +20,7 @@ __all__ = [
     "metric_table",
     "moments",
     "show_config",
+    "spectrum",
     "to_bytes",
 ]
 
@@ -113,6 +116,13 @@ def compute(
     given: dict[str, Any],
     stop: Stop | None,
 ) -> list[Outcome | Exception]: ...
+def covariance(
+    stats: Stats, by: str | float | None, assume_centered: bool, n_threads: int
+) -> tuple[NDArray[np.float64], float]: ...
+def covariance_of(
+    features: NDArray[Any], by: str | float | None, assume_centered: bool, n_threads: int
+) -> tuple[NDArray[np.float64], float]: ...
+def spectrum(stats: Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]: ...
 def to_bytes(stats: Stats, notes: str) -> bytes: ...
 def from_bytes(data: bytes) -> tuple[Stats, str]: ...
 def digest(stats: Stats) -> bytes: ...

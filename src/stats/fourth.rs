@@ -70,19 +70,27 @@ impl Stats {
     /// Σ w ‖x − μ‖⁴.
     #[must_use]
     pub fn fourth_moment(&self) -> f64 {
+        self.centred_fourth().1
+    }
+
+    /// Σ w q (x − μ), (D,), and Σ w q², for q = ‖x − μ‖².
+    pub(crate) fn centred_fourth(&self) -> (Vec<f64>, f64) {
         let offset = self.mean_about_shift();
-        match &self.second {
+        let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
+        let fourth = match &self.second {
             Second::Rows { values, weights } => {
-                let row = |(row, weight): (&[f64], &f64)| {
-                    let square: f64 = row.iter().zip(&offset).map(|(x, d)| (x - d) * (x - d)).sum();
-                    weight * square * square
-                };
-                values.chunks_exact(offset.len().max(1)).zip(weights).map(row).sum()
+                let (mut fourth, mut row) = (Fourth::new(d.len()), d.clone());
+                for (values, weight) in values.chunks_exact(d.len().max(1)).zip(weights) {
+                    row.copy_from_slice(values);
+                    axpy(1.0, &d, &mut row);
+                    fourth.add_row(*weight, &row);
+                }
+                fourth
             }
             Second::Scatter(scatter) => {
-                let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
-                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64).quartic
+                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64)
             }
-        }
+        };
+        (fourth.cubic, fourth.quartic)
     }
 }

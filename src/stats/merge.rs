@@ -109,7 +109,7 @@ impl Stats {
     }
 
     /// Replaces held rows by their scatter.
-    pub(super) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+    pub(crate) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
         let Second::Rows { values, weights } = &self.second else { return Ok(()) };
         let rows: Vec<usize> = (0..weights.len()).collect();
         let zero = vec![0.0; self.n_features];

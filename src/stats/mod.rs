@@ -171,6 +171,29 @@ impl Stats {
         self.merge(stats, context)
     }
 
+    /// A copy of the statistics of the features alone, or the named error where memory cannot be had.
+    pub(crate) fn without_responses(&self) -> Result<Self> {
+        let second = match &self.second {
+            Second::Rows { values, weights } => Second::Rows {
+                values: copied(values, "a copy of the rows")?,
+                weights: weights.clone(),
+            },
+            Second::Scatter(scatter) => Second::Scatter(copied(scatter, "a copy of the scatter")?),
+        };
+        Ok(Self {
+            precision: self.precision,
+            n_features: self.n_features,
+            n_samples: self.n_samples,
+            shift: self.shift.clone(),
+            sum: self.sum.clone(),
+            largest: self.largest,
+            second,
+            fourth: self.fourth.clone(),
+            held: Held::Nothing,
+            by_class: None,
+        })
+    }
+
     /// An independent copy, or the named error where memory cannot be had.
     ///
     /// # Errors

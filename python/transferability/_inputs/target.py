@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ..errors import DataError, DtypeError
 from .labels import read_labels
 
-__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "unlabelled"]
+__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "read_target_of", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
-UNLABELLED = "unlabelled"  # the task of metrics that read no labels
+UNLABELLED = "unlabelled"  # the task of features alone, and of metrics that read no labels
 _MAX_CLASSES = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS_PER_CLASS = 5  # and so are whole floats with fewer rows for each
 _INT64 = np.iinfo(np.int64)
@@ -168,6 +168,22 @@ def read_target(labels: object, task: str = "auto") -> Target:
     if len(columns) != values.shape[1]:
         columns = tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
+
+
+def read_target_of(n_samples: int, labels: object, task: str) -> Target:
+    """Read the labels of this many rows, as :func:`read_target`; none if `task` is "unlabelled"."""
+    if task == UNLABELLED and not isinstance(labels, Target):
+        if labels is None:
+            return unlabelled(n_samples)
+        raise DataError(
+            "labels were given, but task is 'unlabelled'; leave them out, or choose another task"
+        )
+    if labels is None:
+        raise DataError(
+            "labels is None; give one label for each row, or pass task='unlabelled' for "
+            "features without labels"
+        )
+    return read_target(labels, task)
 
 
 def _decide(array: NDArray[Any]) -> tuple[str, str]:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
 from .._inputs.inputs import Inputs
-from .._inputs.target import TASKS, UNLABELLED, Target, read_target
+from .._inputs.target import TASKS, UNLABELLED, Target, read_target_of
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
+from .covariance import covariance_of_stats, spectrum_of_stats
 from .moments import export_moments, import_moments
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
@@ -46,8 +47,10 @@ class Stats:
 
     Parameters
     ----------
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
         "auto" decides at the first block, as :func:`transferability.logme` does, and keeps it.
+        "unlabelled" takes features without labels, for :meth:`covariance`, :meth:`spectrum` and
+        whatever else needs no labels.
     precision : {"double", "single"}, default="double"
         Precision of the products of float32 features.
     n_threads : int, optional
@@ -150,7 +153,9 @@ class Stats:
             f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
         )
 
-    def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
+    def update(
+        self, features: object, labels: object = None, sample_weight: object = None
+    ) -> Stats:
         """Add a block of rows, and return the same object.
 
         Parameters
@@ -158,7 +163,8 @@ class Stats:
         features : array-like of shape (n_samples, n_features)
             As in :func:`transferability.logme`; one row is enough.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Each block may have any of the classes, also new ones.
+            Each block may have any of the classes, also new ones. Left out if the task is
+            "unlabelled".
         sample_weight : array-like of shape (n_samples,), optional
             Integers; a weight of k is the same as repeating its row k times.
 
@@ -168,7 +174,7 @@ class Stats:
             As :func:`transferability.logme`; the statistics are then unchanged.
         """
         array, notes = as_features(features)
-        target = read_target(labels, self.task)
+        target = read_target_of(len(array), labels, self.task)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
         self.push(array, target, weights, notes)
         return self
@@ -330,6 +336,77 @@ class Stats:
             "seconds": self._seconds + time.perf_counter() - start,
         }
         return make_scores(requests, results, facts, self._warnings)
+
+    def covariance(
+        self, shrinkage: str | float | None = None, *, assume_centered: bool = False
+    ) -> NDArray[np.float64]:
+        """Return the covariance matrix of the features, divided by the number of samples.
+
+        Parameters
+        ----------
+        shrinkage : {"ledoit-wolf", "oas"} or float from 0 to 1, optional
+            How far to shrink it towards the multiple of the identity with the same trace: by the
+            estimate of Ledoit and Wolf, by that of Chen et al., or by this much. None is not at
+            all.
+        assume_centered : bool, default=False
+            Take the features as centred: second moments about 0 in place of the mean.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_features, n_features)
+            As :func:`transferability.covariance.empirical_covariance` of all rows, or its shrunk
+            variants. Computed from the statistics, so that it streams and merges.
+
+        Raises
+        ------
+        DataError, DtypeError
+            Before the first block, for another shrinkage, and for features whose squares leave the
+            range of float64 (fourth powers for "ledoit-wolf").
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(100, 3))
+        >>> stats = tx.Stats("unlabelled").update(features[:40]).update(features[40:])
+        >>> bool(np.allclose(stats.covariance(), np.cov(features.T, bias=True)))
+        True
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return covariance_of_stats(self._inner, shrinkage, assume_centered, n_threads)[0]
+
+    def spectrum(self, *, assume_centered: bool = False) -> NDArray[np.float64]:
+        """Return the eigenvalues of the covariance, largest first.
+
+        The singular values of the centred features are the roots of `n_samples` times these.
+
+        Parameters
+        ----------
+        assume_centered : bool, default=False
+            As in :meth:`covariance`: the eigenvalues of FᵀF/n of the features F as they are.
+
+        Returns
+        -------
+        eigenvalues : ndarray of shape (min(n_samples, n_features),)
+            The others are 0. Those that are rounding are exactly 0: while rows are held, those of
+            singular values below ``max(n_samples, n_features)`` roundings of the largest; from the
+            scatter matrix, those below `n_features` roundings of the largest eigenvalue.
+
+        Raises
+        ------
+        DataError
+            Before the first block, and for features whose squares leave the range of float64.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(100, 3))
+        >>> stats = tx.Stats("unlabelled").update(features)
+        >>> expected = np.linalg.svd(features - features.mean(0), compute_uv=False) ** 2 / 100
+        >>> bool(np.allclose(stats.spectrum(), expected))
+        True
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return spectrum_of_stats(self._inner, assume_centered, n_threads)
 
     def moments(self) -> dict[str, Any]:
         """Return the sufficient statistics as arrays.

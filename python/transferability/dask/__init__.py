@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
+from .._inputs.target import UNLABELLED
 from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._ranking.extra_columns import pool_rows
@@ -55,9 +56,10 @@ def stats(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         Labels of all rows, in the order of the shards: an array, a dask array or series, or files,
         as in :func:`transferability.io.open_features`. None only if `features` were opened with
-        labels.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        The kind of the labels; "auto" decides once, from the labels of all shards.
+        labels, or if the task is "unlabelled".
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
+        The kind of the labels; "auto" decides once, from the labels of all shards. "unlabelled"
+        reads the features alone.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     retries : int, default=2
@@ -88,7 +90,7 @@ def stats(
     """
     check_choice("precision", precision, PRECISIONS)
     options = {"class_scatters": class_scatters, "precision": precision}
-    if labels is None and isinstance(features, FeatureSource):
+    if labels is None and isinstance(features, FeatureSource) and task != UNLABELLED:
         labels = features.labels()
     with Job(client, labels, task, retries) as job:
         found = job.find_shards({"features": features})["features"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice, instance_of
-from .._inputs.target import TASKS, Target, read_target
+from .._inputs.target import TASKS, UNLABELLED, Target, read_target_of, unlabelled
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
@@ -51,7 +51,7 @@ class Job:
             raise DtypeError(
                 f"client is {client!r}; give a distributed.Client that is not asynchronous"
             )
-        check_choice("task", task, ("auto", *TASKS))
+        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
         self._client = client
         self._retries = retries
         self._futures: list[Any] = []
@@ -126,6 +126,8 @@ class Job:
         Neighbours are merged pair by pair. The tree depends only on the number of pieces, and so
         does the rounding of the result.
         """
+        if self.target.task == UNLABELLED:
+            self.target = unlabelled(sum(piece.n_samples for piece in pieces))
         level, start = [], 0
         for piece in pieces:
             labels = self._send_part(start, start + piece.n_samples)
@@ -153,6 +155,8 @@ class Job:
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
         """Raise unless there is a label for each row, and each file of labels fits its shard."""
+        if self.target.task == UNLABELLED:
+            return
         n_samples = sum(piece.n_samples for piece in pieces)
         held = f"{pieces[0]} has"
         if len(pieces) > 1:
@@ -177,9 +181,7 @@ class Job:
             # A worker reads the files, which may not exist here, and sends their labels.
             files = self.submit(tasks.read_label_files, _absolute(labels))
             labels, self._label_files = self.result(files)
-        elif labels is None:
-            raise DataError("labels is None; give one label for each row")
-        return read_target(labels, task)
+        return read_target_of(0, labels, task)  # rows without labels are counted later
 
 
 def _list_chunks(array: Any) -> list[Chunk]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
-from .._inputs.target import Target, read_target, unlabelled
+from .._inputs.target import UNLABELLED, Target, read_target_of, unlabelled
 from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
@@ -51,10 +51,10 @@ def stats_of(
     source : FeatureSource, path, or list of paths
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
-        As in :func:`open_features`. Without labels, the statistics describe the features alone, and
-        no metric can be computed from them.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        The kind of the labels.
+        As in :func:`open_features`. Without labels, the statistics are those of the features alone,
+        as of ``Stats("unlabelled")``.
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
+        The kind of the labels. "unlabelled" does not read any.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     n_threads : int, optional
@@ -97,9 +97,7 @@ def stats_of(
     elif key is not None or label_column is not None or given is not None:
         raise DataError("labels, key and label_column go to open_features when a source is opened")
     if target is None:
-        found = source.labels()
-        # Constant targets are kept: they may vary in other statistics, which are merged later.
-        target = unlabelled(source.n_samples) if found is None else read_target(found, task)
+        target = _read_target(source, given, task)
     stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
     kept, done = None, 0
     if checkpoint is not None:
@@ -115,6 +113,15 @@ def stats_of(
             stats, source, target, first=done, on_rows=advance, on_shard=keep, prefetch=prefetch
         )
     return stats
+
+
+def _read_target(source: FeatureSource, given: object, task: str) -> Target:
+    """Read the labels of all rows; `given` are those that the source was opened with here."""
+    labels = given if task == UNLABELLED else source.labels()
+    if labels is None and task == "auto":
+        return unlabelled(source.n_samples)
+    # Constant targets are kept: they may vary in other statistics, which are merged later.
+    return read_target_of(source.n_samples, labels, task)
 
 
 def add_rows(

@@ -22,13 +22,12 @@
 //! the rows once more. Memory: C·D² numbers for classes of more rows than features, otherwise N·D.
 
 mod official;
-mod rate;
 
+use crate::covariance::{Rate, Recentred};
 use crate::error::{Error, Result};
 use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
-use self::rate::{Rate, Recentred};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
