@@ -19,7 +19,10 @@ mod _core {
     use pyo3::types::PyDict;
 
     #[pymodule_export]
-    use super::covariance::{covariance_of, of as covariance, spectrum};
+    use super::covariance::{
+        class_covariances, class_covariances_of, coding_rate, coding_rate_reduction, covariance_of,
+        of as covariance, spectrum,
+    };
     #[pymodule_export]
     use super::outcome::metric_table;
     #[pymodule_export]

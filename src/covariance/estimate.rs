@@ -84,7 +84,7 @@ pub(super) fn stats_of(features: &dyn Rows, context: &Context<'_>) -> Result<Sta
 }
 
 /// As [`covariance`], in the memory of the statistics.
-fn into_covariance(
+pub(super) fn into_covariance(
     stats: Stats,
     centre: Centre,
     by: Shrinkage,
@@ -182,7 +182,7 @@ fn quadratic(matrix: &[f64], v: &[f64]) -> f64 {
 }
 
 /// Copies the upper triangle to the lower one, tile by tile, so that both sides stay in cache.
-fn mirror(matrix: &mut [f64], order: usize, context: &Context<'_>) -> Result<()> {
+pub(super) fn mirror(matrix: &mut [f64], order: usize, context: &Context<'_>) -> Result<()> {
     const TILE: usize = 64;
     for start in (0..order).step_by(TILE) {
         let end = order.min(start + TILE);

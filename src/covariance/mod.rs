@@ -31,16 +31,23 @@
 //! # Ok::<(), transferability::error::Error>(())
 //! ```
 
+mod classes;
+mod coding_rate;
 mod estimate;
 mod rate;
 mod recentred;
 mod shrinkage;
 mod spectrum;
 
+pub use classes::{ClassCovariances, class_covariances, class_covariances_of};
+pub use coding_rate::{
+    CodingRate, CodingRateReduction, RateConvention, coding_rate, coding_rate_reduction,
+};
 pub use estimate::{Covariance, covariance, covariance_of, shrinkage};
 pub use shrinkage::Shrinkage;
 pub use spectrum::spectrum;
 
+pub(crate) use coding_rate::ClassRates;
 pub(crate) use rate::Rate;
 pub(crate) use recentred::Recentred;
 

@@ -40,7 +40,7 @@ use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
 pub use moments::{Moments, Responses};
-pub(crate) use response::Held;
+pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.
 const RUN: usize = 1 << 18;
@@ -307,7 +307,7 @@ pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> R
 
 /// The mean of up to 128 rows spread over a block, as the first row plus the mean difference
 /// from it: a constant column gives exactly its constant.
-fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
+pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
     const SAMPLE: usize = 128;
     let mut base = vec![0.0; features.n_cols()];
     features.read_row(first, &mut base);

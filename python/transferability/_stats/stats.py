@@ -26,7 +26,8 @@ from .._metric.score import Score, collect, make_scores
 from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
-from .covariance import covariance_of_stats, spectrum_of_stats
+from . import covariance as covariances
+from .covariance import ClassCovariances, CodingRateReduction
 from .moments import export_moments, import_moments
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
@@ -372,7 +373,7 @@ class Stats:
         True
         """
         n_threads = resolve_threads(self._n_threads)
-        return covariance_of_stats(self._inner, shrinkage, assume_centered, n_threads)[0]
+        return covariances.covariance(self._inner, shrinkage, assume_centered, n_threads)[0]
 
     def spectrum(self, *, assume_centered: bool = False) -> NDArray[np.float64]:
         """Return the eigenvalues of the covariance, largest first.
@@ -406,7 +407,52 @@ class Stats:
         True
         """
         n_threads = resolve_threads(self._n_threads)
-        return spectrum_of_stats(self._inner, assume_centered, n_threads)
+        return covariances.spectrum(self._inner, assume_centered, n_threads)
+
+    def class_covariances(self, *, per_class: bool = False) -> ClassCovariances:
+        """Return the covariances within and between the classes.
+
+        As :func:`transferability.covariance.class_covariances`. `per_class` needs
+        ``class_scatters=True``. Without these, `within` is the difference of the covariance and
+        `between`, which loses digits where classes are far apart.
+
+        Raises
+        ------
+        DataError
+            Before the first block, without class labels, or without statistics of every class.
+        """
+        boolean = self._target is not None and self._target.boolean
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.class_covariances(self._inner, per_class, boolean, n_threads)
+
+    def coding_rate(self, eps: float | None = None, *, convention: str = "transrate") -> float:
+        """Return the coding rate of the features.
+
+        As :func:`transferability.covariance.coding_rate`.
+
+        Raises
+        ------
+        DataError, DtypeError
+            Before the first block, and for another convention or distortion.
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.coding_rate(self._inner, eps, convention, n_threads)
+
+    def coding_rate_reduction(
+        self, eps: float | None = None, *, convention: str = "transrate"
+    ) -> CodingRateReduction:
+        """Return the coding rates of all rows and of each class; needs ``class_scatters=True``.
+
+        As :func:`transferability.covariance.coding_rate_reduction`.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As :meth:`coding_rate`, and without class labels or statistics of every class.
+        """
+        boolean = self._target is not None and self._target.boolean
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.coding_rate_reduction(self._inner, eps, convention, boolean, n_threads)
 
     def moments(self) -> dict[str, Any]:
         """Return the sufficient statistics as arrays.
