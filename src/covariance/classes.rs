@@ -9,9 +9,8 @@
 //! so that W + B is the covariance, W = `Σ_c` (`n_c`/N) `Σ_c`, and the H-score is tr((W + B)⁺ B).
 //! The pooled covariance is N/(N − C) W.
 //!
-//! From rows, W is the scatter of the rows about the mean of their class, which a second pass takes;
-//! so is it where statistics of every class are held. Statistics without those leave the difference
-//! of the covariance and B, which loses digits where classes are far apart.
+//! From rows, all but B is taken in a second pass, about the mean of each row's class. Statistics know
+//! W only relative to W + B, and so lose digits of it where classes are far apart.
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
@@ -52,37 +51,41 @@ pub fn class_covariances(
     let classes = stats.classes().ok_or(Error::Missing { what: "class labels" })?;
     let n_features = stats.n_features;
     let between = between(stats, context)?;
-    let Some(by_class) = stats.by_class() else {
-        if per_class {
-            return Err(Error::Missing { what: "statistics of every class" });
-        }
-        let mut within = covariance(stats, Centre::Mean, Shrinkage::None, context)?.matrix;
-        for (w, b) in within.iter_mut().zip(&between) {
-            *w -= b;
-        }
-        let variances = within.iter_mut().step_by(n_features + 1);
-        variances.for_each(|variance| *variance = variance.max(0.0));
-        return Ok(ClassCovariances { classes, n_features, within, between, per_class: None });
-    };
-    let square = n_features * n_features;
-    let mut within = zeros(square, "the covariance within classes")?;
-    let kept = if per_class { by_class.len() * square } else { 0 };
-    let mut kept: Vec<f64> = zeros(kept, "the covariances of the classes")?;
-    for (c, of) in by_class.into_iter().enumerate() {
-        let found = covariance(of, Centre::Mean, Shrinkage::None, context)?.matrix;
-        axpy(of.n_samples as f64 / stats.n_samples as f64, &found, &mut within);
-        if per_class {
-            kept[c * square..(c + 1) * square].copy_from_slice(&found);
-        }
+    if per_class {
+        let (within, stack) = stack(stats, context)?;
+        return Ok(ClassCovariances {
+            classes,
+            n_features,
+            within,
+            between,
+            per_class: Some(stack),
+        });
     }
-    let per_class = per_class.then_some(kept);
-    Ok(ClassCovariances { classes, n_features, within, between, per_class })
+    let mut within = covariance(stats, Centre::Mean, Shrinkage::None, context)?.matrix;
+    axpy(-1.0, &between, &mut within);
+    let variances = within.iter_mut().step_by(n_features + 1);
+    variances.for_each(|variance| *variance = variance.max(0.0));
+    Ok(ClassCovariances { classes, n_features, within, between, per_class: None })
+}
+
+/// W and the covariance of each class, from the statistics of every class.
+fn stack(stats: &Stats, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
+    let missing = Error::Missing { what: "statistics of every class" };
+    let classes = stats.by_class().ok_or(missing)?;
+    let square = stats.n_features * stats.n_features;
+    let mut within = zeros(square, "the covariance within classes")?;
+    let mut stack = zeros(classes.len() * square, "the covariances of the classes")?;
+    for (of, out) in classes.into_iter().zip(stack.chunks_exact_mut(square)) {
+        out.copy_from_slice(&covariance(of, Centre::Mean, Shrinkage::None, context)?.matrix);
+        axpy(of.n_samples as f64 / stats.n_samples as f64, out, &mut within);
+    }
+    Ok((within, stack))
 }
 
 /// The covariances of the classes of these rows.
 ///
-/// In two passes over the rows and the memory of [`super::covariance_of`]; with `per_class` in one, and
-/// C·D² numbers more.
+/// In two passes over the rows and the memory of [`super::covariance_of`]; with `per_class` twice C·D²
+/// numbers more.
 ///
 /// # Errors
 /// As [`class_covariances`], and those of the input: [`Error::NotFinite`], [`Error::Shape`].
@@ -93,26 +96,27 @@ pub fn class_covariances_of(
     context: &Context<'_>,
 ) -> Result<ClassCovariances> {
     let block = Block::new(features, labels.reborrow(), None)?;
-    if per_class {
-        let mut stats = Stats::empty(Precision::Double).with_class_scatters();
-        stats.push(&block, context)?;
-        return class_covariances(&stats, true, context);
-    }
     let rows: Vec<usize> = (0..features.n_rows()).collect();
-    let Held::Labels(labels) = Held::of_block(&block, &rows, &Held::Nothing)? else {
+    let Held::Labels(held) = Held::of_block(&block, &rows, &Held::Nothing)? else {
         return Err(Error::Missing { what: "class labels" });
     };
-    let residuals = Residuals::new(features, &labels, context)?;
-    let stats = stats_of(&residuals, context)?;
-    let n_features = stats.n_features;
-    check(&stats, Centre::Mean)?;
-    let within = into_covariance(stats, Centre::Mean, Shrinkage::None, context)?.matrix;
-    let counts: Vec<f64> = labels.counts.iter().map(|count| *count as f64).collect();
+    let residuals = Residuals::new(features, &held, context)?;
+    let n_features = features.n_cols();
+    let (within, stack) = if per_class {
+        let mut stats = Stats::empty(Precision::Double).with_class_scatters();
+        stats.push(&Block::new(&residuals, labels.reborrow(), None)?, context)?;
+        check(&stats, Centre::Mean)?;
+        let (within, stack) = stack(&stats, context)?;
+        (within, Some(stack))
+    } else {
+        let stats = stats_of(&residuals, context)?;
+        (into_covariance(stats, Centre::Mean, Shrinkage::None, context)?.matrix, None)
+    };
+    let counts: Vec<f64> = held.counts.iter().map(|count| *count as f64).collect();
     let between = outer(residuals.offsets, &counts, n_features, context)?;
-    let order = labels.sorted();
-    let classes = order.iter().map(|c| (labels.classes[*c].clone(), labels.counts[*c]));
-    let classes = classes.collect();
-    Ok(ClassCovariances { classes, n_features, within, between, per_class: None })
+    let order = held.sorted();
+    let classes = order.iter().map(|c| (held.classes[*c].clone(), held.counts[*c])).collect();
+    Ok(ClassCovariances { classes, n_features, within, between, per_class: stack })
 }
 
 /// B of the classes that were accumulated.

@@ -9,6 +9,7 @@
 
 use crate::linalg::blas::{axpy, dot};
 
+use super::lanes::{add_scaled, sum_of_squares};
 use super::{Second, Stats};
 
 /// Σ w q (x − s), (D,), and Σ w q²; nothing while rows are held.
@@ -29,8 +30,8 @@ impl Fourth {
     }
 
     pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) {
-        let q = dot(x, x);
-        axpy(weight * q, x, &mut self.cubic);
+        let q = sum_of_squares(x);
+        add_scaled(weight * q, x, &mut self.cubic);
         self.quartic += weight * q * q;
     }
 

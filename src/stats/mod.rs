@@ -26,6 +26,7 @@ mod check;
 mod fields;
 mod file;
 mod fourth;
+mod lanes;
 mod merge;
 mod moments;
 mod pass;

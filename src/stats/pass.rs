@@ -12,12 +12,13 @@ use crate::linalg::memory::{copied, zeros};
 use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
+use super::lanes::{add_scaled, centre};
 use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
-/// Numbers of a panel: 8 MB of float64, so that it is converted once and read from cache.
-const PANEL: usize = 1 << 20;
+/// Numbers of a panel: 3 MB of float64, so that it is converted once and read from cache.
+const PANEL: usize = 3 << 17;
 
 /// The statistics of some rows of a block about `shift`; `held` has their responses row by row.
 pub(super) fn block_stats(
@@ -101,9 +102,13 @@ impl Pass<'_> {
     fn row(&self, i: usize, out: &mut [f64]) -> Result<f64> {
         let row = self.rows[i];
         self.features.read_row(row, out);
-        check_finite("features", row, out)?;
-        axpy(-1.0, self.shift, out);
-        Ok(largest(out))
+        let largest = centre(out, self.shift);
+        if largest.is_nan() {
+            self.features.read_row(row, out);
+            check_finite("features", row, out)?;
+            return Ok(f64::INFINITY); // a difference of finite values, which is refused later
+        }
+        Ok(largest)
     }
 
     /// All rows, shifted, with their weighted sum and largest magnitude.
@@ -162,9 +167,9 @@ impl Pass<'_> {
                 sums.fourth.add_row(weight, x);
                 if let Held::Labels(labels) = self.held {
                     let class = labels.codes[i] as usize * n_cols;
-                    axpy(weight, x, &mut sums.cross[class..class + n_cols]);
+                    add_scaled(weight, x, &mut sums.cross[class..class + n_cols]);
                 } else {
-                    axpy(weight, x, &mut sums.sum);
+                    add_scaled(weight, x, &mut sums.sum);
                 }
                 if weight > 1.0 {
                     scale(weight.sqrt(), x);
@@ -190,20 +195,6 @@ impl Pass<'_> {
         }
         Ok(())
     }
-}
-
-/// The largest magnitude, lanes side by side.
-fn largest(values: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0_f64; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x.abs() > *lane { x.abs() } else { *lane };
-        }
-    }
-    lanes.iter().fold(rest, |a, b| a.max(*b))
 }
 
 impl PartialSum for Sums {

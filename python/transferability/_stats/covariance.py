@@ -129,7 +129,18 @@ def class_covariances(
         raise DataError(
             "per_class needs statistics of every class; make them with class_scatters=True"
         )
-    return make_class_covariances(_core.class_covariances(stats, per_class, n_threads), boolean)
+    found = make_class_covariances(_core.class_covariances(stats, per_class, n_threads), boolean)
+    within, between = np.trace(found.within), np.trace(found.between)
+    error = float(np.finfo(np.float64).eps * between / within) if within > 0 else 0.0
+    if error > 1e-6:
+        issue(
+            [
+                f"rounding may change the covariance within classes by about {error:.0e} of "
+                f"itself, because classes are far apart beside their spread; compute it from the "
+                f"features with transferability.covariance.class_covariances"
+            ]
+        )
+    return found
 
 
 def make_class_covariances(found: tuple[Any, ...], boolean: bool) -> ClassCovariances:

@@ -413,8 +413,8 @@ class Stats:
         """Return the covariances within and between the classes.
 
         As :func:`transferability.covariance.class_covariances`. `per_class` needs
-        ``class_scatters=True``. Without these, `within` is the difference of the covariance and
-        `between`, which loses digits where classes are far apart.
+        ``class_scatters=True``. Statistics know `within` relative to the covariance only: a warning
+        says if classes are so far apart that few digits of it are left.
 
         Raises
         ------
