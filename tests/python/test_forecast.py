@@ -263,7 +263,7 @@ def test_wrong_input_says_what_to_do() -> None:
         ([1, -2, 3], [1, 3, 2], {}, "holds -2"),
         ([1, 2, 3], [2, 2, 2], {}, "no trend"),
         ([1, 2, 3], [3, 2, 1], {"limit": 1.5}, "above the limit 1.5, but one is 1"),
-        ([1, 2, 3], [0.7, 0.8, 1.0], {"limit": 1.0}, "below the limit 1"),
+        ([1, 2, 3], [0.7, 1.1, 1.0], {"limit": 1.0}, "below the limit 1, but one is 1.1 at size 2"),
         ([1, 2, 3], [3, 2, 1], {"form": "linear"}, "form"),
         ([1, 2, 3], [3, 2, 1], {"form": "rectified"}, "rectified needs 4"),
         ([1, 2, 3], [3, 2, -1], {"form": "logistic"}, "needs a limit"),
@@ -324,8 +324,13 @@ def test_curves_say_what_is_wrong() -> None:
         tf.curve(x, y, sizes=[20, 70])
     with pytest.raises(DataError, match="whole numbers"):
         tf.curve(x, y, sizes=[0.5, 1.0])
-    with pytest.raises(DataError, match="knn"):
-        tf.curve(x, y, "knn")
+    for metric, needs in (("knn", "samples"), ("leep", "source_probs")):
+        with pytest.raises(DataError, match=f"^{metric} needs {needs}, and a curve"):
+            tf.curve(x, y, ["logme", metric])
+    with pytest.raises(DtypeError, match=r"^metrics is 3"):
+        tf.curve(x, y, 3)  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^unknown option 'k'"):
+        tf.curve(x, y, k=3)
     with pytest.raises(DataError, match="at 1 samples"):
         tf.curve(x, y, "h_score", [1, 60])
     with pytest.raises(DataError, match="this curve has logme"):

@@ -66,6 +66,7 @@ def with_metric(rank: int) -> dict[str, Any]:
     metric = TransferabilityMetric(D, C, metrics=["logme", "h_score"], shift=shift)
     for a, b in zip(x.split(40), y.split(40), strict=True):
         metric.update(a, b)
+        torch.nn.ModuleList([metric]).to(torch.bfloat16)  # which leaves the states as they are
     found = {name: float(value) for name, value in metric.compute().items()}
     alone = metric.stats.n_samples
     with metric.sync_context():

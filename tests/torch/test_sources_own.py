@@ -1,4 +1,4 @@
-"""onnx:, features:, module:function, modules and functions given; what names mean."""
+"""features:, module:function, modules and functions given; what names mean."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-import tiny_models as tiny
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
 from transferability import DataError, DtypeError, models
 from transferability.models._label_embeddings import encode
-from transferability.models._onnx import OnnxModel
 
 MAKERS = """
 import numpy as np
@@ -198,101 +194,6 @@ def test_entry_points(makers: str) -> None:
 def test_names_that_mean_nothing(spec: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         models.open_model(spec)
-
-
-def _dense_onnx(path: Path, module: nn.Sequential) -> None:
-    """Write Linear, ReLU, Linear as exporters write them."""
-    weights = {
-        f"{i}.{kind}": getattr(module[i], kind).detach().numpy()
-        for i in (0, 2)
-        for kind in ("weight", "bias")
-    }
-    nodes = [
-        helper.make_node("Gemm", ["x", "0.weight", "0.bias"], ["first"], transB=1),
-        helper.make_node("Relu", ["first"], ["hidden"]),
-        helper.make_node("Gemm", ["hidden", "2.weight", "2.bias"], ["logits"], transB=1),
-    ]
-    ends = [("x", ["n", 4]), ("logits", ["n", 3])]
-    _write_onnx(path, nodes, weights, *[(name, TensorProto.FLOAT, shape) for name, shape in ends])
-
-
-def _lookup_onnx(path: Path, table: Any) -> None:
-    """Write an encoder of tokens that looks each one up, and one value for each text."""
-    nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["last_hidden_state"]),
-        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-    ]
-    tokens = ["n", "t"]
-    _write_onnx(
-        path,
-        nodes,
-        {"table": table},
-        ("input_ids", TensorProto.INT64, tokens),
-        ("attention_mask", TensorProto.INT64, tokens),
-        ("last_hidden_state", TensorProto.FLOAT, [*tokens, table.shape[1]]),
-        ("mask", TensorProto.FLOAT, tokens),
-    )
-
-
-def _write_onnx(path: Path, nodes: Any, weights: dict[str, Any], *ends: Any) -> None:
-    outputs = {name for node in nodes for name in node.output}
-    values = [helper.make_tensor_value_info(*end) for end in ends]
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [value for value in values if value.name not in outputs],
-        [value for value in values if value.name in outputs],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
-
-
-def test_onnx_arrays(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)).eval()
-    path, x = tmp_path / "model.onnx", torch.randn(5, 4)
-    _dense_onnx(path, module)
-    model: Any = models.open_model(str(path), device="cpu")
-    assert isinstance(model, OnnxModel)
-    assert (model.kind, model.layers, model.module) == ("array", ("logits",), None)
-    assert model.default_layer == "hidden"
-    batch = model.collate(list(x.double()))
-    found = model.features(batch, ["logits", "first"])
-    with torch.no_grad():
-        # Two implementations of float32 products of some six terms of size 1.
-        np.testing.assert_allclose(found["logits"], module(x), rtol=0, atol=1e-6)
-        np.testing.assert_allclose(found["first"], module[0](x), rtol=0, atol=1e-6)
-        np.testing.assert_allclose(encode(model, list(x)), module[:2](x), rtol=0, atol=1e-6)
-    with pytest.raises(DataError, match=r"no layer 'hiden' \(did you mean 'hidden'.* are logits"):
-        model.features(batch, ["hiden"])
-    with pytest.raises(DataError, match="takes 'x', but a batch has y"):
-        model.features({"y": x}, ["logits"])
-    with torch.no_grad():
-        module[0].bias += 1
-    _dense_onnx(tmp_path / "other.onnx", module)
-    other = models.open_model(f"onnx:{tmp_path}/other.onnx", device="cpu")
-    assert other.fingerprint() != model.fingerprint()
-    (tmp_path / "bad.onnx").write_bytes(b"no graph")
-    with pytest.raises(DataError, match=r"bad\.onnx cannot be loaded"):
-        models.open_model(f"onnx:{tmp_path}/bad.onnx")
-    assert models.expand(f"onnx:{tmp_path}/*.onnx") == [
-        f"onnx:{tmp_path}/{name}.onnx" for name in ("bad", "model", "other")
-    ]
-
-
-def test_onnx_texts(tmp_path: Path) -> None:
-    n_tokens = tiny.word_pieces(tmp_path)
-    table = np.random.default_rng(0).normal(size=(n_tokens, 5)).astype(np.float32)
-    _lookup_onnx(tmp_path / "model.onnx", table)
-    model = models.open_model(f"onnx:{tmp_path}/model.onnx", device="cpu")
-    assert (model.kind, model.default_layer) == ("text", "last_hidden_state")
-    assert model.layers == ("last_hidden_state", "mask")
-    expected = []
-    for text in tiny.TEXTS:
-        ids = model.collate([text])["input_ids"][0]
-        expected.append(table[ids].mean(axis=0))
-    np.testing.assert_allclose(encode(model, tiny.TEXTS), expected, rtol=0, atol=1e-6)
 
 
 def test_saved_features(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
 from .._inputs.target import read_target
+from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import issue
+from .._metric.spec import OF_STATISTICS
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError, TransferabilityWarning
 from ._fit import fit
@@ -47,7 +49,8 @@ class Curve:
     def fit(self, metric: str, form: str = "auto", **options: Any) -> Forecast:
         """Fit one metric's curve as :func:`transferability.forecast.fit` does.
 
-        ``limit`` defaults to None, because a metric with values below 1 need not be an accuracy.
+        ``limit`` defaults to None, because a metric with values in [0, 1] need not be an accuracy.
+        Forecasts then have no bounds unless ``limit`` or ``bounds`` is given.
         """
         if metric not in self.values:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
@@ -102,8 +105,15 @@ def curve(
     target = read_target(labels, task)
     if target.n_samples != len(array):
         raise DataError(f"labels has {target.n_samples} entries but features has {len(array)} rows")
-    names = metric_names([metrics] if isinstance(metrics, str) else list(metrics))
+    names = metric_names(metrics if not isinstance(metrics, str) else [metrics])
     needs = {need for name in names for need in spec_of(name).needs}
+    if more := [name for name in names if not spec_of(name).reads_statistics_only]:
+        raise DataError(
+            f"{more[0]} needs {' and '.join(n for n in spec_of(more[0]).needs if n != 'stats')}, "
+            f"and a curve is computed from statistics of the features; compute {more[0]} at each "
+            f"size, and give sizes and values to forecast.fit"
+        )
+    plan(names, target.task, options, OF_STATISTICS)  # raises if a metric or an option is wrong
     steps = _check_sizes(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
     rows = np.asarray(labels)

@@ -32,8 +32,9 @@ _FEWEST_CUTS = 3  # cuts with a held-out error that a law needs to be chosen alo
 class Extrapolation:
     """Laws fitted to gaps at increasing sizes; forecasts and errors are on the link scale.
 
-    If `relative`, gaps are distances to a limit and the link is the logarithm. Otherwise the link
-    divides by the range of the gaps.
+    If `relative`, gaps are positive distances to a limit and the link is the logarithm. Otherwise
+    the link divides by the range of the gaps, and forecasts of each law stay within `ends`, the
+    smallest and the largest possible gap.
     """
 
     __module__ = "transferability.forecast"
@@ -42,6 +43,7 @@ class Extrapolation:
     gaps: Array
     relative: bool
     form: str  # "auto" or the name of a law
+    ends: tuple[float, float] = (-math.inf, math.inf)
 
     @cached_property
     def candidates(self) -> tuple[str, ...]:
@@ -156,4 +158,4 @@ class Extrapolation:
     def _to_link(self, gaps: Array) -> Array:
         if self.relative:  # a line may cross the limit, but a forecast must not
             return np.log(np.maximum(gaps, 1e-3 * self.gaps.min()))  # type: ignore[no-any-return]
-        return gaps / np.ptp(self.gaps)
+        return np.clip(gaps, *self.ends) / np.ptp(self.gaps)

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._metric.score import issue
 from ..errors import DataError
+from ._bounds import read_numbers, resolve_limit
 from ._extrapolate import FEWEST, Extrapolation
 from ._forecast import Forecast
 from ._laws import LAWS, NEED_LIMIT, PARAMETERS
@@ -17,6 +19,9 @@ Array = NDArray[np.float64]
 
 #: The forms that `fit` takes.
 FORMS = ("auto", *LAWS)
+#: Largest possible values of common measures, correlations and percentages, that "auto" finds only
+#: for values that are all in [0, 1].
+_TOPS = (1.0, 100.0)
 
 
 def fit(
@@ -26,6 +31,7 @@ def fit(
     *,
     direction: str = "auto",
     limit: float | str | None = "auto",
+    bounds: tuple[float | None, float | None] | str | None = "auto",
 ) -> Forecast:
     r"""Fit scaling laws to a learning curve, to forecast values at larger sizes.
 
@@ -50,15 +56,28 @@ def fit(
         Direction of the values with more data. "auto": the sign of the correlation with ln n.
     limit : float, None or "auto", default="auto"
         The best possible value: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
-        errors. "auto" is 0 for decreasing positive values, 1 for increasing values in [0, 1), and
-        otherwise None: laws are then fitted to the values themselves, not to the logarithm of the
-        gap, and laws that need a limit are left out.
+        errors. "auto" is 0 for decreasing values that are at least 0, 1 for increasing values in
+        [0, 1], the better of `bounds` if they are given, and otherwise None: laws are then fitted
+        to the values themselves, not to the logarithm of the gap, and laws that need a limit are
+        left out. The same is done if a value has reached the limit, where the gap has no logarithm.
+    bounds : tuple of float or None, None or "auto", default="auto"
+        The lowest and the highest possible value, such as (0, 1), (0, None) or (-1, 1). Forecasts
+        and both ends of intervals are within the bounds, and never pass the limit. "auto" is none
+        without a limit. With one, the limit is one bound; the other is 0 for increasing values that
+        are at least 0, and 1 for decreasing values in [0, 1], which are taken for error rates; for
+        losses that stay below 1 give (0, None). For a metric without bounds whose values happen to
+        be in [0, 1], such as LogME, give None.
 
     Raises
     ------
-    DataError, MissingDependencyError
+    DataError, DtypeError, MissingDependencyError
         For fewer than three positive sizes, or fewer than the law has parameters; for values that
-        are not finite, all equal, or beyond the limit; without SciPy.
+        are not finite, all equal, or beyond the limit or the bounds; without SciPy.
+
+    Warns
+    -----
+    TransferabilityWarning
+        If no limit is given or found, and increasing values end at exactly 1 or 100.
 
     Notes
     -----
@@ -72,9 +91,10 @@ def fit(
     - ``rectified``: g = A s(n) + E, the rectified scaling law B / (D_l + n^β) + E.
 
     Fits are least squares in ln g. If there is no limit, they are least squares in g, which is then
-    the value or its negative. In the median, the rectified law has a weak prior on its exponent
-    (0.3 within a factor of e) and on the start of its decline, with the weight of one residual of
-    0.02 (``rectified_prior`` among the errors). Without it, four parameters diverge on few sizes.
+    the value or its negative; also if a value has reached the limit. In the median, the rectified
+    law has a weak prior on its exponent (0.3 within a factor of e) and on the start of its decline,
+    with the weight of one residual of 0.02 (``rectified_prior`` among the errors). Without it, four
+    parameters diverge on few sizes.
 
     References
     ----------
@@ -96,32 +116,28 @@ def fit(
     n, v, zero_shot = _read_curve(sizes, values)
     if direction == "auto":
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
-    if isinstance(limit, str):
-        check_choice("limit", limit, ("auto",))
-        if direction == "decreasing":
-            limit = 0.0 if v.min() > 0 else None
-        else:
-            limit = 1.0 if v.min() >= 0 and v.max() < 1 else None
-    gap = v if direction == "decreasing" else -v
-    if limit is not None:
-        gap = gap - limit if direction == "decreasing" else gap + limit
-        if gap.min() <= 0:
-            side = "below" if direction == "increasing" else "above"
-            raise DataError(
-                f"{direction} values must lie {side} the limit {limit:g}, but one is "
-                f"{v[int(gap.argmin())]:g}; give another limit, or None for none"
-            )
-    if form in NEED_LIMIT and limit is None:
+    increasing = direction == "increasing"
+    best, possible, v = resolve_limit(limit, bounds, increasing, n, v, _precision(values))
+    auto = isinstance(limit, str) and isinstance(bounds, str)
+    if best is None and auto and increasing and v.max() in _TOPS:
+        top = f"{v.max():g}"
+        issue([f"the largest value is exactly {top}; if none can be larger, give limit={top}"])
+    base = best or 0.0
+    gap = base - v if increasing else v - base
+    ends = (base - possible.high, base - possible.low)
+    if not increasing:
+        ends = (possible.low - base, possible.high - base)
+    if form in NEED_LIMIT and best is None:
         raise DataError(f"{form} needs a limit that the values approach; give limit=")
     if form != "auto" and len(n) < (fewest := PARAMETERS[form]):
         raise DataError(f"{form} needs {fewest} different positive sizes, there are {len(n)}")
-    law = Extrapolation(n, gap, limit is not None, form)
-    return Forecast(n, v, direction, limit, zero_shot, law)
+    law = Extrapolation(n, gap, best is not None and gap.min() > 0, form, ends)
+    return Forecast(n, v, direction, best, zero_shot, law, possible.public())
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
     """Return increasing positive sizes, the mean value at each, and the value at size 0."""
-    n, v = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    n, v = read_numbers("sizes", sizes), read_numbers("values", values)
     if n.ndim != 1 or n.shape != v.shape:
         raise DataError(f"sizes and values must be as many, got shapes {n.shape} and {v.shape}")
     for name, array in (("sizes", n), ("values", v)):
@@ -140,3 +156,9 @@ def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | No
     if np.ptp(means) == 0:
         raise DataError(f"all values are {means[0]:g}: there is no trend to follow")
     return unique, means, zero_shot
+
+
+def _precision(values: object) -> float:
+    """Return the relative precision of values: that of their number format, up to float32."""
+    dtype = np.asarray(values).dtype
+    return float(np.finfo(np.float32 if dtype == np.float32 else np.float64).eps)

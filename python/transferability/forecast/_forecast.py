@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 
 DECADE = 10.0  # forecasts warn beyond this multiple of the largest size
 _FARTHEST = 1e9  # multiple of the largest size at which size_for returns infinity
+_ROUNDS = 6  # grids of 400 sizes, each 399 times finer than the one before: to the last digits
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,11 @@ class Forecast:
     direction : {"increasing", "decreasing"}
         Direction of the values with more data.
     limit : float or None
-        The best possible value. Forecasts never pass it. Forecasts of increasing values that are
-        at least 0 stay at least 0.
+        The best possible value. Forecasts never pass it.
     zero_shot : float or None
         The value at size 0, if it was given; laws are not fitted to it.
+    bounds : tuple of float or None
+        The lowest and the highest possible value. Forecasts and intervals are within them.
     """
 
     sizes: Array
@@ -47,6 +49,7 @@ class Forecast:
     limit: float | None
     zero_shot: float | None
     _law: Extrapolation
+    bounds: tuple[float | None, float | None] = (None, None)
 
     @property
     def form(self) -> str:
@@ -58,7 +61,7 @@ class Forecast:
         """Mean absolute error of each law and of their median at held-out larger sizes.
 
         Errors are relative to the distance to the limit, or to the range of values if there is no
-        limit.
+        limit or a value has reached it.
         """
         return dict(self._law.errors)
 
@@ -163,15 +166,17 @@ class Forecast:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fit as plain Python, ready for JSON."""
-        fields = ("sizes", "values", "direction", "limit", "zero_shot")
+        fields = ("sizes", "values", "direction", "limit", "bounds", "zero_shot")
         names = (*fields, "form", "errors", "parameters", "rmsd")
         ready: dict[str, Any] = json_ready({name: getattr(self, name) for name in names})
         return ready
 
     def __repr__(self) -> str:
         """Show the law used for forecasts, and the held-out error of each law."""
-        unit = "of the range" if self.limit is None else "of the distance to the limit"
+        unit = "of the distance to the limit" if self._law.relative else "of the range"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
+        if self.limit is not None and not self._law.relative:
+            towards += f", reached at {self.sizes[self.values == self.limit][0]:g}"
         lines = [
             f"Forecast by {self.form} from {len(self.sizes)} sizes, {self.sizes[0]:g} to "
             f"{self.sizes[-1]:g}; values {self.direction}{towards}"
@@ -185,13 +190,10 @@ class Forecast:
         return self._to_value(self._law.predict(sizes))
 
     def _to_value(self, link: Array) -> Array:
-        gap = self._law.to_gap(link)
-        if self.direction == "decreasing":
-            return (self.limit or 0.0) + gap
-        if self.limit is None:
-            return -gap
-        # Accuracies, also in percent, lie between 0 and their limit.
-        return np.maximum(self.limit - gap, 0.0 if self.values.min() >= 0 else -np.inf)
+        gap, base = self._law.to_gap(link), self.limit or 0.0
+        values = base + gap if self.direction == "decreasing" else base - gap
+        low, high = self.bounds
+        return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
 
     def _compute_interval(self, sizes: Array, level: float) -> tuple[Array, Array]:
         if not 0 < level < 1:
@@ -227,24 +229,24 @@ class Forecast:
             )
 
     def _solve_size(self, value: float, curve: Callable[[Array], Array]) -> float:
-        """Find the smallest size at which a curve reaches a value, by grid and Brent's method."""
-        optimize = need("scipy.optimize", extra="stats", what="forecasting")
+        """Find the smallest size at which a curve reaches a value, by ever finer grids.
+
+        A curve may be flat at a bound from some size on, where no root changes sign.
+        """
         if not math.isfinite(value):
             raise DataError(f"value is {value}; ask for a finite one")
         sign = 1 if self.direction == "increasing" else -1
-        grid = np.linspace(math.log(self.sizes[0]), math.log(_FARTHEST * self.sizes[-1]), 400)
-        reached = sign * (curve(np.exp(grid)) - value) >= 0
-        if not reached.any():
-            return math.inf
-        first = int(np.argmax(reached))
-        if first == 0:
-            return float(self.sizes[0])
-        root = optimize.brentq(
-            lambda log_size: float(curve(np.exp([log_size]))[0]) - value,
-            grid[first - 1],
-            grid[first],
-        )
-        return math.exp(root)
+        low, high = math.log(self.sizes[0]), math.log(_FARTHEST * self.sizes[-1])
+        for turn in range(_ROUNDS):
+            grid = np.linspace(low, high, 400)
+            reached = sign * (curve(np.exp(grid)) - value) >= 0
+            if turn == 0 and reached[0]:
+                return float(self.sizes[0])
+            if not reached[1:].any():  # after the first grid only by rounding
+                return math.exp(high) if turn else math.inf
+            first = 1 + int(np.argmax(reached[1:]))
+            low, high = float(grid[first - 1]), float(grid[first])
+        return math.exp(high)
 
 
 def _match_shape(size: object, values: Array) -> Any:

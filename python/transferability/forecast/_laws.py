@@ -7,8 +7,8 @@ is D_l = n₀^β (e^h − 1): the curve is flat until n^β is as large, which a 
 The parameters (A, h) replace (B, D_l), because each of them has a natural scale. A negative D_l, as
 in some published fits, is h < 0.
 
-Residuals are those of ln g. Where no limit is known, residuals are differences, E may have either
-sign, and laws that need a limit are left out.
+Residuals are those of ln g. Where no limit is known or a value has reached it, residuals are
+differences, and E may have either sign. Laws that need a limit are then left out unless asked for.
 """
 
 from __future__ import annotations
@@ -73,11 +73,33 @@ def fit_law(name: str, sizes: Array, gaps: Array, relative: bool) -> Law:
     """Fit one law by least squares at increasing positive sizes."""
     if name in ("log_linear", "local_linear", "local_power"):
         last = slice(None if name == "log_linear" else -_WINDOW, None)
-        y = np.log(gaps[last]) if name == "local_power" else gaps[last]
-        x = np.log(sizes[last])
+        x, y = np.log(sizes[last]), gaps[last]
+        if name == "local_power" and not relative:
+            return _fit_power(x, y)
+        y = np.log(y) if name == "local_power" else y
         slope = float(np.sum((x - x.mean()) * y) / np.sum((x - x.mean()) ** 2))
         return Law(name, {"a": float(y.mean() - slope * x.mean()), "b": slope})
     return _fit_saturating(name, sizes, gaps, relative)
+
+
+def _fit_power(x: Array, y: Array) -> Law:
+    """Fit e^(a + b x) to gaps of which some are 0, by least squares in the gap, with b ≤ 0."""
+    optimize = need("scipy.optimize", extra="stats", what="forecasting")
+    t = x - x[0]
+
+    def scale(b: Any) -> Any:
+        s = np.exp(np.multiply.outer(b, t))
+        return np.maximum(s @ y, 0) / (s * s).sum(-1)
+
+    def misfit(b: Any) -> Any:
+        return ((np.exp(np.multiply.outer(b, t)) * scale(b)[..., None] - y) ** 2).sum(-1)
+
+    grid = np.linspace(-_BETA[1], 0, 101)
+    best = int(misfit(grid).argmin())
+    b = float(optimize.fminbound(misfit, grid[max(best - 1, 0)], grid[min(best + 1, 100)]))
+    with np.errstate(divide="ignore"):  # all gaps are 0: a is -inf, and so is the line
+        a = float(np.log(scale(b)) - b * x[0])
+    return Law("local_power", {"a": a, "b": b})
 
 
 def _shape(t: Array, beta: Any, h: Any) -> Array:
@@ -89,7 +111,7 @@ def _fit_saturating(name: str, sizes: Array, gaps: Array, relative: bool) -> Law
     """Fit A s(n) + E by bounded least squares from the best starts on a grid over (β, h)."""
     optimize = need("scipy.optimize", extra="stats", what="forecasting")
     t = np.log(sizes / sizes[0])
-    scale = float(gaps.mean()) if relative else float(np.ptp(gaps))
+    scale = float(gaps.mean()) if relative else float(np.ptp(gaps) or np.abs(gaps).max() or 1)
     y = gaps / scale
     free = {"power_law": [0, 1, 3], "logistic": [0, 1, 2]}.get(name, [0, 1, 2, 3])
     prior = name == "rectified_prior"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from .._metric.score import issue
 from .._util.optional import need
 from ..errors import DataError
+from ._bounds import read_numbers, resolve_bounds
 
 __all__ = ["RFML", "rfml"]
 
@@ -44,6 +45,8 @@ class RFML:
         Coefficients of determination of the lines.
     opc : ndarray of shape (n,)
         The fitted observations per class.
+    bounds : tuple of float or None
+        The lowest and the highest possible accuracy. Forecasts are within them.
     """
 
     metric: str
@@ -54,15 +57,21 @@ class RFML:
     r2_accuracy: float
     opc: Array
     _draws: Array  # (n_draws, 4): c₀, c₁, d₀, d₁ drawn from their distributions
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def predict(self, opc: float) -> float:
         """Forecast the accuracy at a number of observations per class."""
+        if not 0 < opc < math.inf:
+            raise DataError(f"opc is {opc}; give a positive number of observations per class")
         self._warn(opc)
         (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
-        return d0 + d1 * (c0 + c1 * math.log10(opc))
+        accuracy = np.array(d0 + d1 * (c0 + c1 * math.log10(opc)))
+        return float(resolve_bounds(self.bounds, accuracy).clip(accuracy))
 
     def opc_for(self, accuracy: float) -> float:
-        """Forecast the observations per class needed for an accuracy."""
+        """Forecast the observations per class needed for an accuracy; ``inf`` above the bounds."""
+        if self._is_beyond(accuracy):
+            return math.inf
         (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
         exponent = (accuracy - d0 - d1 * c0) / (c1 * d1)
         opc = 10**exponent if exponent < 300 else math.inf
@@ -74,9 +83,12 @@ class RFML:
 
         The coefficients of both lines are drawn 4,000 times from Student distributions around the
         fits. A draw in which accuracy falls with more observations counts as infinite.
+        Both ends are ``inf`` above the bounds.
         """
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
+        if self._is_beyond(accuracy):
+            return math.inf, math.inf
         c0, c1, d0, d1 = self._draws.T
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             sizes = 10 ** ((accuracy - d0 - d1 * c0) / (c1 * d1))
@@ -85,13 +97,25 @@ class RFML:
         low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], method="nearest")
         return float(low), float(high)
 
+    def _is_beyond(self, accuracy: float) -> bool:
+        if not math.isfinite(accuracy):
+            raise DataError(f"accuracy is {accuracy}; ask for a finite one")
+        high = self.bounds[1]
+        return high is not None and accuracy > high
+
     def _warn(self, opc: float) -> None:
         if opc > 10 * self.opc.max():
             known = f"{self.opc.max():g}: lines need not hold there"
             issue([f"{opc:g} observations per class is beyond ten times the most seen, {known}"])
 
 
-def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
+def rfml(
+    opc: object,
+    metrics: Mapping[str, object],
+    accuracy: object,
+    *,
+    bounds: tuple[float | None, float | None] | str | None = "auto",
+) -> RFML:
     """Fit a metric by log10 of observations per class, and the accuracy by the metric.
 
     Parameters
@@ -103,11 +127,14 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
         accuracy is used.
     accuracy : array-like of shape (n,)
         Accuracy after training with `opc` observations per class.
+    bounds : tuple of float or None, None or "auto", default="auto"
+        The lowest and the highest possible accuracy, such as (0, 100); forecasts are within them.
+        "auto" is (0, 1) if all accuracies are, and otherwise none.
 
     Raises
     ------
-    DataError
-        For arrays of different lengths, values that are not finite, or constant ones.
+    DataError, DtypeError
+        For arrays of different lengths, values that are not finite, constant, or out of bounds.
 
     References
     ----------
@@ -132,6 +159,8 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
             raise DataError(f"{name} is {column[0]:g} everywhere: there is nothing to relate")
     if n.min(initial=np.inf) <= 0 or len(np.unique(n)) < 3:
         raise DataError("opc needs three different positive numbers of observations at least")
+    possible = resolve_bounds(bounds, a)
+    possible.check("accuracy", n, a)
     correlations = {name: float(np.corrcoef(m, a)[0, 1]) for name, m in columns.items()}
     best = max(correlations, key=lambda name: abs(correlations[name]))
     by_opc, r2_metric, metric_draws = _fit_line(np.log10(n), columns[best])
@@ -139,7 +168,8 @@ def rfml(opc: object, metrics: Mapping[str, object], accuracy: object) -> RFML:
     if by_opc[1] == 0 or by_metric[1] == 0:
         raise DataError(f"{best} does not change with the observations per class")
     draws = np.column_stack([metric_draws, accuracy_draws])
-    return RFML(best, correlations, by_opc, by_metric, r2_metric, r2_accuracy, n, draws)
+    lines = (by_opc, by_metric, r2_metric, r2_accuracy)
+    return RFML(best, correlations, *lines, n, draws, possible.public())
 
 
 def _fit_line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
@@ -156,7 +186,7 @@ def _fit_line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
 
 
 def _read_numbers(name: str, values: object) -> Array:
-    array = np.asarray(values, dtype=np.float64)
+    array = read_numbers(name, values)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise DataError(f"{name} must be one finite number for each size, got {array.shape}")
     return array

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from .._stats.stats import Stats
 from .._util.optional import need
 from ..errors import DataError, DtypeError, TransferabilityError, TransferabilityWarning
 from ._accumulate import add_classes, add_rows, add_targets, zero_sums
+from ._exact_states import as_vector, check_state, move_exactly, real_device
 from ._metric_moments import convert_moments, describe_lost_digits
 
 __all__ = ["TransferabilityMetric"]
@@ -63,8 +65,9 @@ class TransferabilityMetric(_Metric):
     Notes
     -----
     Scores are computed from all batches together, not averaged over batches; higher is better. The
-    states are float64, which Apple's MPS lacks: keep the metric on the CPU there. ``update`` moves
-    each batch to the device of the metric.
+    states are float64, which Apple's MPS lacks: keep the metric on the CPU there. They stay so when
+    a module that contains the metric is converted, as by ``module.to(torch.bfloat16)``. ``update``
+    moves each batch to the device of the metric.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class TransferabilityMetric(_Metric):
 
     least: Tensor
     most: Tensor
+    _device: torch.device
 
     def __init__(
         self,
@@ -101,6 +105,7 @@ class TransferabilityMetric(_Metric):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self._device = real_device(self._device)
         sizes = dict(zip(TASKS, (num_classes, num_outputs, num_labels), strict=True))
         chosen = [(task, size) for task, size in sizes.items() if size is not None]
         if len(chosen) != 1:
@@ -118,18 +123,18 @@ class TransferabilityMetric(_Metric):
         shapes: dict[str, tuple[int, ...]] = {"class_counts": (k,), "class_sums": (k, d)}
         if not of_classes:
             shapes = {"target_sum": (k,), "target_square": (k,)}
-        sums = zero_sums(d, None if of_classes else k)
+        sums = zero_sums(d, None if of_classes else k, self._device)
         for name, shape in {"count": (), **shapes}.items():
-            sums[name] = torch.zeros(shape, dtype=torch.float64)
+            sums[name] = torch.zeros(shape, dtype=torch.float64, device=self._device)
         for name, zeros in sums.items():
             self.add_state(name, zeros, dist_reduce_fx="sum")
-        infinite = torch.full((d,), torch.inf, dtype=torch.float64)
+        infinite = torch.full_like(sums["sum"], torch.inf)
         self.add_state("least", infinite, dist_reduce_fx="min")
         self.add_state("most", -infinite, dist_reduce_fx="max")
         # Each shift is two states, merged by max and by min. After a merge, they differ if the
         # shifts of the processes did.
         for name, value, size in (("shift", shift, d), ("target_shift", target_shift, k)):
-            vector = _as_vector(name, value, size)
+            vector = as_vector(name, value, size, self._device)
             self.add_state(name, vector, dist_reduce_fx="max")
             self.add_state(f"{name}_again", vector.clone(), dist_reduce_fx="min")
 
@@ -161,8 +166,45 @@ class TransferabilityMetric(_Metric):
             add_targets(sums, x, y - self.target_shift)
 
     def set_dtype(self, dst_type: Any) -> Any:
-        """Raise DtypeError: the sums need float64."""
-        raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
+        """Raise DtypeError for another dtype than float64, which the sums need."""
+        if dst_type is not torch.float64:
+            raise DtypeError(f"the state of this metric is float64 and stays so, not {dst_type}")
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Assign an attribute; raise DtypeError for a state that is not float64."""
+        if name in self.__dict__.get("_defaults", ()):
+            check_state(name, value, self._defaults[name].shape)
+        if isinstance(value, Tensor) and value.is_inference():
+            with torch.inference_mode(False):  # or update could change it in this mode only
+                value = value.clone()
+        super().__setattr__(name, value)
+
+    def _apply(self, fn: Any, *args: Any, recurse: bool = True, **kwargs: Any) -> Any:
+        """Move the states as `fn` moves tensors, without its change of dtype.
+
+        Every conversion of a module ends here: ``to``, ``half``, ``cuda``, ``to_empty``, also of a
+        module that contains this one. A metric has no submodules, so `recurse` has no effect.
+        """
+        return super()._apply(partial(move_exactly, fn), *args, **kwargs)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        """Load copies of the states on this device, because update changes states in place."""
+        names = [name for name in self._defaults if prefix + name in state_dict]
+        for name in names:
+            check_state(name, state_dict[prefix + name], self._defaults[name].shape)
+        for name in names:
+            value = state_dict[prefix + name]
+            state_dict[prefix + name] = value.to(self.sum.device, copy=True)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _reduce_states(self, incoming_state: dict[str, Any]) -> None:
+        """Merge states; those without rows change nothing, in whatever dtype."""
+        if "count" in incoming_state and not incoming_state["count"]:
+            return
+        for name in self._defaults.keys() & incoming_state.keys():
+            check_state(name, incoming_state[name], self._defaults[name].shape)
+        super()._reduce_states(incoming_state)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Add a batch, and return the score of that batch alone.
@@ -219,15 +261,6 @@ class TransferabilityMetric(_Metric):
         return Stats.from_moments(convert_moments(held, self.task))
 
 
-def _as_vector(name: str, value: Any, size: int) -> Tensor:
-    if value is None:
-        return torch.zeros(size, dtype=torch.float64)
-    vector = torch.as_tensor(value).detach().double().cpu().clone()
-    if vector.shape != (size,) or not torch.isfinite(vector).all():
-        raise DataError(f"{name} must be {size} finite values, got shape {tuple(vector.shape)}")
-    return vector
-
-
 def _check_batch(
     features: Tensor,
     target: Tensor,
@@ -253,6 +286,8 @@ def _check_batch(
         raise DataError(
             f"target has shape {tuple(target.shape)}, expected {expected} with at least one row"
         )
+    if features.is_meta or target.is_meta:
+        raise DataError("features and target must not be on the device 'meta', which has no values")
     if features.is_complex() or target.is_complex():
         raise DtypeError("features and target must be real")
     x = features.detach().to(device).double()
