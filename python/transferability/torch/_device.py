@@ -34,6 +34,10 @@ from ._precision import full_precision
 __all__ = ["DeviceMoments"]
 
 
+#: Sums with a row for each class, in order of appearance.
+_OF_CLASSES = ("class_sums", "class_squares")
+
+
 class DeviceMoments:
     """Accumulate statistics of rows on their device; :meth:`to_stats` returns them as `Stats`.
 
@@ -114,7 +118,10 @@ class DeviceMoments:
         table = self._sums.get("class_sums", x.new_zeros(0, x.shape[1]))
         if len(table) < len(self._codes):
             room = max(len(self._codes), min(2 * len(table), len(table) + 1024))
-            table = torch.cat([table, table.new_zeros(room - len(table), x.shape[1])])
+            more = room - len(table)
+            table = torch.cat([table, table.new_zeros(more, x.shape[1])])
+            squares = self._sums.get("class_squares", x.new_zeros(0))
+            self._sums["class_squares"] = torch.cat([squares, squares.new_zeros(more)])
         self._sums["class_sums"] = table
         add_classes(self._sums, send(members, x.device), x, send(codes, x.device))
 
@@ -141,7 +148,7 @@ class DeviceMoments:
         scatter, scale = host.pop("scatter"), host.pop("scale")
         if self._dtype is not torch.float64:
             scatter = scatter * np.outer(scale, scale)
-        sums: NDArray[np.float64] = host.pop("class_sums", np.empty((0, 0)))
+        of_classes = {name: host.pop(name) for name in _OF_CLASSES if name in host}
         found: dict[str, Any] = {
             "task": self._described.task,
             "note": self._described.note,
@@ -154,7 +161,8 @@ class DeviceMoments:
             order = sorted(self._codes)  # all int or all str
             found["classes"] = tuple(map(bool, order) if self._described.boolean else order)
             found["class_counts"] = np.array([self._counts[name] for name in order])
-            found["class_sums"] = sums[[self._codes[name] for name in order]]
+            places = [self._codes[name] for name in order]
+            found |= {name: sums[places] for name, sums in of_classes.items()}
         elif "cross" in host:
             found["columns"] = self._described.columns
         return found
