@@ -18,7 +18,7 @@ use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::fourth::Fourth;
-use super::response::Targets;
+use super::response::{Labels, Targets};
 use super::{Held, Second, Stats};
 
 /// Σ w q r, Σ w r z, (D,), and Σ w q t, (K,).
@@ -56,6 +56,28 @@ impl Joint {
         };
         let (features, targets) = (vec![0.0; n_features], vec![0.0; n_targets]);
         Ok(Self { quartic: 0.0, features, targets, own })
+    }
+
+    /// Of classes as one column of targets, t of each class; `None` where the class squares are not
+    /// held. With q summed over a class, `Σ_c` t_c² q_c, `Σ_c` t_c² `s_c` and `Σ_c` t_c q_c.
+    pub(super) fn of_classes(
+        numbers: &[f64],
+        labels: &Labels,
+        n_features: usize,
+    ) -> Result<Option<Self>> {
+        let Some(squares) = &labels.squares else { return Ok(None) };
+        let mut joint = Self::new(n_features, 1)?;
+        let sums = labels.sums.chunks_exact(n_features);
+        for (((t, q), sum), count) in numbers.iter().zip(squares).zip(sums).zip(&labels.counts) {
+            joint.quartic += t * t * q;
+            joint.targets[0] += t * q;
+            axpy(t * t, sum, &mut joint.features);
+            if let Some(own) = &mut joint.own {
+                let weight = *count as f64;
+                own.products[0] += weight * own.fourth.add_row(weight, &[*t]);
+            }
+        }
+        Ok(Some(joint))
     }
 
     pub(super) fn reset(&mut self) {

@@ -78,6 +78,21 @@ def test_it_is_the_definition_however_it_is_summed(
     assert_equal(scatters.score("cka"), expected)
 
 
+@pytest.mark.parametrize("shape", [(20, 40), (60, 8)])
+def test_classes_that_turn_out_to_be_targets(shape: tuple[int, int]) -> None:
+    features, classes, _ = problem(shape, "classification")
+    numbers = 5 * classes - 1.0
+    later = numbers + 0.25
+    half = shape[0] // 2
+    stats = Stats().update(features[:half], numbers[:half])
+    for start in (half, half + 2):  # the second block continues as targets
+        stop = half + 2 if start == half else shape[0]
+        stats.update(features[start:stop], later[start:stop])
+    targets = np.concatenate([numbers[:half], later[half:]])[:, None]
+    assert stats.task == "regression"
+    assert_equal(stats.score("cka"), reference.unbiased_cka(features, targets))
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("shape", [(20, 40), (60, 8)])
 def test_weights_are_repeated_rows(shape: tuple[int, int], task: str) -> None:

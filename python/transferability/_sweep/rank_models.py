@@ -206,7 +206,7 @@ def rank_models(
     named = expand_models(models)
     whole = read_data(data, label, text, task, split=split, encoding=encoding, quoting=quoting)
     drawn = whole.sample(max_samples, seed)
-    labelled = read_item_labels(drawn, task, bio, ignore)
+    labelled = read_item_labels(drawn, task, bio, ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows
     shared = read_inputs(None, None, label_embeddings=label_embeddings, target=target)
     (requests, skipped), extraction = plan_sweep(

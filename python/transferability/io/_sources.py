@@ -75,7 +75,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
 
 
 def load_or_open(model: Any) -> Any:
-    """Load the array of one file; open the shards of a folder, a pattern or a list."""
+    """Load the array of one file; open the shards of a folder, a pattern, a list or pairs."""
     if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
         path, _ = split_key(model)
         if path.exists() or not glob.has_magic(str(path)):
