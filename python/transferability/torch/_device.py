@@ -100,7 +100,8 @@ class DeviceMoments:
     def _hold_targets(self, described: Target, note: str) -> Target:
         """Replace whole numbers as classes by the same numbers as targets.
 
-        With class numbers y, their counts n and sums s: Σ x (y - p) = Σ s (y - p), as in the core.
+        With class numbers y, their counts n, sums s and squares q: Σ x (y - p) = Σ s (y - p), as in
+        the core, and the joint moments likewise.
         """
         if self._held is not None:
             held = [(rows, target.settle("regression", note)) for rows, target in self._held]
@@ -111,9 +112,16 @@ class DeviceMoments:
             mean = numbers[0] + (counts @ (numbers - numbers[0])) / counts.sum()
             shift = numbers[np.abs(numbers - mean).argmin()]
             y = numbers - shift  # exact where all numbers are one
-            class_sums = self._sums.pop("class_sums")
-            self._sums["cross"] = class_sums[: len(y)].T @ send(y[:, None], class_sums.device)
+            sums, squares = (self._sums.pop(name)[: len(y)] for name in _OF_CLASSES)
+            t, n = (send(values, sums.device) for values in (y, counts))
             self._sums |= {
+                "cross": sums.T @ t[:, None],
+                "joint_quartic": (t * t) @ squares,
+                "joint_features": (t * t) @ sums,
+                "joint_targets": (t @ squares)[None],
+                "target_products": (n @ (t * t))[None, None],
+                "target_cubic": (n @ t**3)[None],
+                "target_quartic": n @ t**4,
                 "target_shift": np.array([shift]),
                 "target_sum": np.array([counts @ y]),
                 "target_square": np.array([counts @ (y * y)]),
