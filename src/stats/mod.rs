@@ -24,6 +24,7 @@
 mod by_class;
 mod bytes;
 mod check;
+mod columns;
 mod convert;
 mod fields;
 mod file;

@@ -93,6 +93,19 @@ def test_classes_that_turn_out_to_be_targets(shape: tuple[int, int]) -> None:
     assert_equal(stats.score("cka"), reference.unbiased_cka(features, targets))
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("shape", [(20, 40), (60, 8)])
+def test_columns_that_come_in_another_order(shape: tuple[int, int], task: str) -> None:
+    pandas = pytest.importorskip("pandas")
+    features, labels, columns = problem(shape, task, offset=5.0)
+    frame = pandas.DataFrame(features, columns=[f"f{j}" for j in range(shape[1])])
+    half = shape[0] // 2
+    first = Stats(task).update(frame[:half], labels[:half])
+    second = Stats(task).update(frame[frame.columns[::-1]][half:], labels[half:])
+    for merged in (first + second, second + first):
+        assert_equal(merged.score("cka"), reference.unbiased_cka(features, columns))
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("shape", [(20, 40), (60, 8)])
 def test_weights_are_repeated_rows(shape: tuple[int, int], task: str) -> None:

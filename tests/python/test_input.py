@@ -202,7 +202,7 @@ class _Sparse:
         (lambda x: x.astype("M8[s]"), DtypeError, "datetime64"),
         (lambda x: np.ma.masked_less(x, 0), DtypeError, r"masked.*filled"),
         (lambda x: _Sparse(), DtypeError, r"sparse.*toarray\(\)"),
-        (lambda x: [[1, 2], [3]], DataError, "list does not convert"),
+        (lambda x: [[1, 2], [3]], DataError, r"row 1 has 1 number and row 0 has 2"),
         (lambda x: "feats.npy", DtypeError, "path 'feats.npy'; load it first"),
         (lambda x: pd.DataFrame({"a": x[:, 0], "b": "z"}), DtypeError, "not numeric: 'b'"),
         (lambda x: pl.DataFrame({"a": x[:, 0], "b": "z"}), DtypeError, "not numeric: 'b'"),

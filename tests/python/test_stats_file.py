@@ -151,11 +151,15 @@ def test_notes_that_do_not_fit_are_refused() -> None:
         {"target": {**of_target, "task": "regression"}},
         {"target": {**of_target, "extra": 1}},
         {"warnings": 3},
+        {"feature_names": ["a"]},
+        {"feature_names": "abc"},
         {"more": 1},
     ):
         with pytest.raises(DataError, match="notes do not fit"):
             Stats.from_bytes(with_notes(**changes))
     assert b"pickle" not in stats.to_bytes()
+    del notes["feature_names"]  # as before names were kept
+    assert facts(Stats.from_bytes(with_notes())) == facts(stats)
 
 
 def scored(stats: Stats) -> tuple[Stats, float]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._inputs.columns import Names
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
 
-__all__ = ["export_moments", "export_task", "import_moments"]
+__all__ = ["export_moments", "export_task", "import_moments", "read_names"]
 
 #: The kinds of labels while the task is open.
 _OPEN = {"b": "bool", "i": "int", "f": "float", "U": "str"}
@@ -23,6 +24,7 @@ _KNOWN = {
     *("target_shift", "target_sum", "target_square", "cross", "columns"),
     *("joint_quartic", "joint_features", "joint_targets"),
     *("target_products", "target_cubic", "target_quartic"),
+    "feature_names",
 }
 
 
@@ -55,6 +57,17 @@ def import_moments(moments: object) -> tuple[_core.Stats, Target]:
     assert isinstance(moments, Mapping), "checked"
     target = _read_target(moments, checked)
     return _core.from_moments(checked), target
+
+
+def read_names(names: Any, n_features: int) -> Names:
+    """Validate names of features from moments or a file; None stays None."""
+    if names is None:
+        return None
+    is_listed = not isinstance(names, (str, Mapping)) and isinstance(names, Iterable)
+    read = tuple(names) if is_listed else ()
+    if len(read) != n_features or not all(isinstance(name, str) for name in read):
+        raise DataError(f"feature_names must be {n_features} strings, or None, got {names!r:.60}")
+    return read
 
 
 def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:

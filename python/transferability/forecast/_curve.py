@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
+from .._inputs.rows import check_rows
 from .._inputs.target import read_target
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
@@ -101,6 +102,7 @@ def curve(
     >>> learned.sizes.tolist(), len(learned.values["h_score"])
     ([50.0, 100.0, 200.0, 400.0], 4)
     """
+    check_rows(None, features=features, labels=labels)
     array, _ = as_features(features)
     target = read_target(labels, task)
     if target.n_samples != len(array):

@@ -143,7 +143,8 @@ def add_rows(
         for features, where in reading:
             try:
                 array, notes = as_features(features)
-                stats.push(array, target.take(slice(done, done + len(array))), notes=notes)
+                own = target.take(slice(done, done + len(array)))
+                stats.push(array, own, notes=notes, columns=where.shard.columns or None)
             except TransferabilityError as error:
                 raise _name_rows(error, features, where) from error
             done += len(features)
