@@ -429,9 +429,14 @@ class Stats:
             "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
             Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
             Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
-            and with class scatters "by_class", the moments of each class.
+            "class_squares" Σ w ‖x − s‖² (C,), and with class scatters "by_class", the moments of
+            each class.
             Of targets y, about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
-            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
+            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns". Of
+            both, with q = ‖x − s‖² and r = ‖y − p‖²: "joint_quartic" Σ w q r, "joint_features"
+            Σ w r (x − s) (D,), "joint_targets" Σ w q (y − p) (K,). For K ≤ D also
+            "target_products" Σ w (y − p)(y − p)ᵀ (K, K), "target_cubic" Σ w r (y − p) (K,),
+            "target_quartic" Σ w r².
             Of features with names: "feature_names" (D,).
 
         Raises
@@ -459,9 +464,10 @@ class Stats:
         ----------
         moments : mapping
             As :meth:`moments` returns them. "precision" ("double"), "note", "columns",
-            "feature_names" and "by_class" are optional. Sums of float32 products have "precision"
-            "single". Classes without rows are dropped. The result holds the scatter matrix, even
-            with fewer rows than features.
+            "feature_names" and "by_class" are optional. So are "class_squares" and the sums from
+            "joint_quartic" on, which only the unbiased estimator of CKA reads. Sums of float32
+            products have "precision" "single". Classes without rows are dropped. The result holds
+            the scatter matrix, even with fewer rows than features.
 
         Raises
         ------
