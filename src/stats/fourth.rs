@@ -11,6 +11,7 @@
 
 use crate::linalg::blas::{axpy, dot, scale};
 
+use super::lanes::{add_scaled, sum_of_squares};
 use super::{Second, Stats};
 
 /// Σ w q (x − s), (D,), and Σ w q²; nothing while rows are held.
@@ -46,9 +47,14 @@ impl Fourth {
     }
 
     /// Σ w (q/`unit`)².
-    pub(super) fn in_unit(&self, unit: f64) -> f64 {
+    pub(crate) fn in_unit(&self, unit: f64) -> f64 {
         let ratio = self.unit / unit;
         self.quartic * ratio * ratio
+    }
+
+    /// Σ w (q/`unit`) (x − s)·v/`unit`.
+    pub(crate) fn along(&self, v: &[f64], unit: f64) -> f64 {
+        dot(&self.cubic, v) * (self.unit / unit) / unit
     }
 
     pub(super) fn reset(&mut self) {
@@ -59,13 +65,13 @@ impl Fourth {
 
     /// Adds a row x − s; returns its q.
     pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) -> f64 {
-        let q = dot(x, x);
+        let q = sum_of_squares(x);
         if q > 0.0 {
             if self.unit <= 0.0 {
                 self.unit = power_of_two(q);
             }
             let share = q / self.unit;
-            axpy(weight * share, x, &mut self.cubic);
+            add_scaled(weight * share, x, &mut self.cubic);
             self.quartic += weight * share * share;
         }
         q
@@ -130,18 +136,25 @@ impl Stats {
 
     /// Σ w (‖x − μ‖²/`unit`)².
     pub(crate) fn fourth_moment_in(&self, unit: f64) -> f64 {
+        self.centred_fourth().in_unit(unit)
+    }
+
+    /// The fourth moments about the mean.
+    pub(crate) fn centred_fourth(&self) -> Fourth {
         let offset = self.mean_about_shift();
+        let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
         match &self.second {
             Second::Rows { values, weights } => {
-                let row = |(row, weight): (&[f64], &f64)| {
-                    let square: f64 = row.iter().zip(&offset).map(|(x, d)| (x - d) * (x - d)).sum();
-                    weight * (square / unit) * (square / unit)
-                };
-                values.chunks_exact(offset.len().max(1)).zip(weights).map(row).sum()
+                let (mut fourth, mut row) = (Fourth::new(d.len()), d.clone());
+                for (values, weight) in values.chunks_exact(d.len().max(1)).zip(weights) {
+                    row.copy_from_slice(values);
+                    axpy(1.0, &d, &mut row);
+                    fourth.add_row(*weight, &row);
+                }
+                fourth
             }
             Second::Scatter(scatter) => {
-                let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
-                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64).in_unit(unit)
+                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64)
             }
         }
     }

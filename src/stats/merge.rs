@@ -13,7 +13,7 @@ use crate::input::Label;
 use crate::linalg::blas::{axpy, dot};
 use crate::threads::Context;
 
-use super::pass::Pass;
+use super::pass::{Pass, add_upper};
 use super::response::ResponseSums;
 use super::{Held, Second, Stats, as_rows};
 
@@ -98,7 +98,7 @@ impl Stats {
                 weights.extend_from_slice(&w);
             }
             (Second::Scatter(total), Second::Scatter(part)) => {
-                context.add(&part, total)?;
+                add_upper(&part, total, self.n_features, context)?;
                 self.fourth.add(&other.fourth);
             }
             _ => unreachable!("merge brings both to the same form"),
@@ -111,7 +111,7 @@ impl Stats {
     }
 
     /// Replaces held rows by their scatter.
-    pub(super) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+    pub(crate) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
         let Second::Rows { values, weights } = &self.second else { return Ok(()) };
         let rows: Vec<usize> = (0..weights.len()).collect();
         let zero = vec![0.0; self.n_features];

@@ -30,6 +30,7 @@ mod fields;
 mod file;
 mod fourth;
 mod joint;
+mod lanes;
 mod merge;
 mod moments;
 mod pass;
@@ -44,7 +45,7 @@ use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
 pub use moments::{JointMoments, Moments, Responses, TargetMoments};
-pub(crate) use response::Held;
+pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.
 const RUN: usize = 1 << 18;
@@ -175,6 +176,29 @@ impl Stats {
         self.merge(stats, context)
     }
 
+    /// A copy of the statistics of the features alone, or the named error where memory cannot be had.
+    pub(crate) fn without_responses(&self) -> Result<Self> {
+        let second = match &self.second {
+            Second::Rows { values, weights } => Second::Rows {
+                values: copied(values, "a copy of the rows")?,
+                weights: weights.clone(),
+            },
+            Second::Scatter(scatter) => Second::Scatter(copied(scatter, "a copy of the scatter")?),
+        };
+        Ok(Self {
+            precision: self.precision,
+            n_features: self.n_features,
+            n_samples: self.n_samples,
+            shift: self.shift.clone(),
+            sum: self.sum.clone(),
+            largest: self.largest,
+            second,
+            fourth: self.fourth.clone(),
+            held: Held::Nothing,
+            by_class: None,
+        })
+    }
+
     /// An independent copy, or the named error where memory cannot be had.
     ///
     /// # Errors
@@ -288,7 +312,7 @@ pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> R
 
 /// The mean of up to 128 rows spread over a block, as the first row plus the mean difference
 /// from it: a constant column gives exactly its constant.
-fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
+pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
     const SAMPLE: usize = 128;
     let mut base = vec![0.0; features.n_cols()];
     features.read_row(first, &mut base);

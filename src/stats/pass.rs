@@ -12,13 +12,14 @@ use crate::linalg::memory::{copied, zeros};
 use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
+use super::lanes::{add_scaled, centre};
 use super::response::ResponseSums;
 use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
-/// Numbers of a panel: 8 MB of float64, so that it is converted once and read from cache.
-const PANEL: usize = 1 << 20;
+/// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
+const PANEL: usize = 5 << 17;
 
 /// The statistics of some rows of a block about `shift`; `held` has their responses row by row.
 pub(super) fn block_stats(
@@ -75,6 +76,8 @@ pub(super) struct Sums {
     pub(super) sum: Vec<f64>,
     pub(super) fourth: Fourth,
     pub(super) largest: f64,
+    /// Memory for a panel of rows, which later chunks reuse.
+    panel: Vec<f64>,
 }
 
 impl Sums {
@@ -82,8 +85,8 @@ impl Sums {
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
-        let responses = ResponseSums::new(0, &Held::Nothing)?;
-        Ok(Self { scatter, responses, sum, fourth, largest: stats.largest })
+        let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
+        Ok(Self { scatter, responses, sum, fourth, largest, panel: Vec::new() })
     }
 
     fn new(n_cols: usize, held: &Held) -> Result<Self> {
@@ -93,6 +96,7 @@ impl Sums {
             sum: vec![0.0; n_cols],
             fourth: Fourth::new(n_cols),
             largest: 0.0,
+            panel: Vec::new(),
         })
     }
 }
@@ -102,9 +106,13 @@ impl Pass<'_> {
     fn row(&self, i: usize, out: &mut [f64]) -> Result<f64> {
         let row = self.rows[i];
         self.features.read_row(row, out);
-        check_finite("features", row, out)?;
-        axpy(-1.0, self.shift, out);
-        Ok(largest(out))
+        let largest = centre(out, self.shift);
+        if largest.is_nan() {
+            self.features.read_row(row, out);
+            check_finite("features", row, out)?;
+            return Ok(f64::INFINITY); // a difference of finite values, which is refused later
+        }
+        Ok(largest)
     }
 
     /// All rows, shifted, with their weighted sum and largest magnitude.
@@ -151,7 +159,10 @@ impl Pass<'_> {
     ) -> Result<()> {
         let n_cols = self.shift.len();
         let panel_rows = (PANEL / n_cols).clamp(64, 1024).min(chunk.len());
-        let mut panel = zeros::<f64>(panel_rows * n_cols, "a panel of rows")?;
+        let mut panel = std::mem::take(&mut sums.panel);
+        if panel.len() < panel_rows * n_cols {
+            panel = zeros(panel_rows * n_cols, "a panel of rows")?;
+        }
         let mut single = Single::new(precision, panel.len(), n_cols)?;
         for start in chunk.clone().step_by(panel_rows) {
             context.check()?;
@@ -164,10 +175,10 @@ impl Pass<'_> {
                 if let Held::Labels(labels) = self.held {
                     let class = labels.codes[i] as usize;
                     let place = class * n_cols..(class + 1) * n_cols;
-                    axpy(weight, x, &mut sums.responses.cross[place]);
+                    add_scaled(weight, x, &mut sums.responses.cross[place]);
                     sums.responses.squares[class] += weight * square;
                 } else {
-                    axpy(weight, x, &mut sums.sum);
+                    add_scaled(weight, x, &mut sums.sum);
                 }
                 if let (Held::Targets(targets), Some(joint)) =
                     (self.held, &mut sums.responses.joint)
@@ -199,27 +210,36 @@ impl Pass<'_> {
                 axpy(1.0, class, &mut sums.sum);
             }
         }
+        sums.panel = panel;
         Ok(())
     }
 }
 
-/// The largest magnitude, lanes side by side.
-fn largest(values: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0_f64; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x.abs() > *lane { x.abs() } else { *lane };
+/// `total += part` on the upper triangles of matrices of `order`; the rest is zero.
+pub(super) fn add_upper(
+    part: &[f64],
+    total: &mut [f64],
+    order: usize,
+    context: &Context<'_>,
+) -> Result<()> {
+    const RUN: usize = 1 << 17;
+    let rows = (RUN / order).max(1);
+    let mut runs: Vec<(&mut [f64], &[f64])> =
+        total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
+    context.for_each_mut(&mut runs, |run, (total, part)| {
+        let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
+        for (i, (total, part)) in (run * rows..).zip(pairs) {
+            add_scaled(1.0, &part[i..], &mut total[i..]);
         }
-    }
-    lanes.iter().fold(rest, |a, b| a.max(*b))
+        Ok(())
+    })
 }
 
 impl PartialSum for Sums {
     fn reset(&mut self) {
-        self.scatter.fill(0.0);
+        for (i, row) in self.scatter.chunks_exact_mut(self.sum.len()).enumerate() {
+            row[i..].fill(0.0);
+        }
         self.responses.reset();
         self.sum.fill(0.0);
         self.fourth.reset();
@@ -227,7 +247,7 @@ impl PartialSum for Sums {
     }
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
-        context.add(&other.scatter, &mut self.scatter)?;
+        add_upper(&other.scatter, &mut self.scatter, self.sum.len(), context)?;
         self.responses.add(&other.responses, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);
