@@ -57,8 +57,6 @@ class ClassCovariances:
         The covariance of each class, divided by its number of rows.
     """
 
-    __module__ = "transferability.covariance"
-
     classes: tuple[int | str, ...]
     counts: tuple[int, ...]
     within: NDArray[np.float64]
@@ -94,12 +92,14 @@ class CodingRateReduction:
         The classes that occur, sorted.
     """
 
-    __module__ = "transferability.covariance"
-
     total: float
     per_class: NDArray[np.float64]
     difference: float
     classes: tuple[int | str, ...]
+
+
+# Not in the bodies: dataclasses of Python 3.11 look the module up, which need not be imported yet.
+ClassCovariances.__module__ = CodingRateReduction.__module__ = "transferability.covariance"
 
 
 def covariance(
