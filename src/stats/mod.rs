@@ -269,8 +269,9 @@ impl Stats {
         self.sum.iter().map(|sum| sum / self.n_samples as f64).collect()
     }
 
-    /// μ, (D,).
-    pub(crate) fn mean(&self) -> Vec<f64> {
+    /// The mean of the features, μ (D,); empty before the first block.
+    #[must_use]
+    pub fn mean(&self) -> Vec<f64> {
         self.shift.iter().zip(self.mean_about_shift()).map(|(s, d)| s + d).collect()
     }
 

@@ -425,6 +425,24 @@ class Stats:
         }
         return make_scores(requests, results, facts, self._warnings)
 
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean of the features, (n_features,).
+
+        Raises
+        ------
+        DataError
+            Before the first block.
+
+        Examples
+        --------
+        >>> import transferability as tx
+        >>> tx.Stats("unlabelled").update([[1, 5], [2, 5]]).update([[6, 2]]).mean()
+        array([3., 4.])
+        """
+        if self.n_features == 0:
+            raise DataError("these statistics hold no rows yet; call update first")
+        return self._inner.mean()
+
     def covariance(
         self, shrinkage: str | float | None = None, *, assume_centered: bool = False
     ) -> NDArray[np.float64]:
@@ -459,8 +477,31 @@ class Stats:
         >>> bool(np.allclose(stats.covariance(), np.cov(features.T, bias=True)))
         True
         """
+        return self.covariance_and_shrinkage(shrinkage, assume_centered=assume_centered)[0]
+
+    def covariance_and_shrinkage(
+        self, shrinkage: str | float | None = "ledoit-wolf", *, assume_centered: bool = False
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return :meth:`covariance` and its shrinkage, from 0 to 1.
+
+        As :func:`transferability.covariance.ledoit_wolf` and
+        :func:`transferability.covariance.oas` of all rows.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As :meth:`covariance`.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(50, 20))
+        >>> stats = tx.Stats("unlabelled").update(features[:10]).update(features[10:])
+        >>> round(stats.covariance_and_shrinkage()[1], 3)
+        0.847
+        """
         n_threads = resolve_threads(self._n_threads)
-        return covariances.covariance(self._inner, shrinkage, assume_centered, n_threads)[0]
+        return covariances.covariance(self._inner, shrinkage, assume_centered, n_threads)
 
     def spectrum(self, *, assume_centered: bool = False) -> NDArray[np.float64]:
         """Return the eigenvalues of the covariance, largest first.
