@@ -12,6 +12,7 @@ __all__ = [
     "__version__",
     "class_covariances",
     "class_covariances_of",
+    "class_means",
     "coding_rate",
     "coding_rate_reduction",
     "compute",
@@ -136,6 +137,7 @@ def covariance_of(
     features: NDArray[Any], by: str | float | None, assume_centered: bool, n_threads: int
 ) -> tuple[NDArray[np.float64], float]: ...
 def class_covariances(stats: Stats, per_class: bool, n_threads: int) -> _OfClasses: ...
+def class_means(stats: Stats, n_threads: int) -> NDArray[np.float64]: ...
 def class_covariances_of(
     features: NDArray[Any],
     labels: NDArray[np.int64],

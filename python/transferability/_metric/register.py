@@ -19,6 +19,7 @@ from .._inputs.target import Target
 from ..errors import DataError, DtypeError
 from .options import choice, number
 from .registry import add_spec
+from .score import make_outcome
 from .spec import TASKS_OF_METRICS, MetricSpec
 
 __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
@@ -208,8 +209,7 @@ def _make_spec(
                 f"{name} returned NaN; return a number, or raise transferability.DataError with "
                 f"the reason why there is none"
             )
-        rest = {"per_target": np.empty(0), "details": {}, "warnings": [], "exact": True}
-        return {"value": value, **rest}
+        return make_outcome(value)
 
     def explain(score: Any) -> list[str]:
         text = summary.rstrip(".")

@@ -137,7 +137,7 @@ def metric_names(metrics: object) -> list[str]:
         return list(dict.fromkeys(asked))  # entry points are loaded for other names only
     known = metric_specs()
     if not several and metrics == "all":
-        asked = list(known)
+        asked = [name for name, spec in known.items() if not spec.diagnostic]
     elif not several and metrics == "recommended":
         asked = [name for name, spec in known.items() if spec.recommended is not None]
     if not all(isinstance(name, str) for name in asked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from ..errors import DataError, DtypeError
 
 __all__ = [
     "ClassCovariances",
+    "ClassScatter",
     "CodingRateReduction",
     "class_covariances",
+    "class_scatter",
     "coding_rate",
     "coding_rate_reduction",
     "covariance",
@@ -74,6 +76,15 @@ class ClassCovariances:
             )
         pooled: NDArray[np.float64] = self.within * (n_samples / (n_samples - n_classes))
         return pooled
+
+
+class ClassScatter(NamedTuple):
+    """Means of classes about a point that they share, and the covariance within classes."""
+
+    counts: tuple[int, ...]
+    means: NDArray[np.float64]  # (C, D)
+    within: NDArray[np.float64]  # (D, D), divided by the number of rows
+    rounding: float  # bound of the error of `within`, as a norm
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +152,17 @@ def class_covariances(
             ]
         )
     return found
+
+
+def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
+    """Return the means of the classes and the covariance within them, with its rounding."""
+    _check_rows(stats)
+    _check_classes(stats)
+    _, counts, within, between, _ = _core.class_covariances(stats, False, n_threads)
+    # Without statistics of every class, the difference of two matrices carries their rounding.
+    unit = 0.0 if stats.class_scatters else 4 * float(np.finfo(np.float64).eps)
+    rounding = unit * float(np.trace(within) + np.trace(between))
+    return ClassScatter(tuple(counts), _core.class_means(stats, n_threads), within, rounding)
 
 
 def make_class_covariances(found: tuple[Any, ...], boolean: bool) -> ClassCovariances:

@@ -27,7 +27,7 @@ from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from . import covariance as covariances
-from .covariance import ClassCovariances, CodingRateReduction
+from .covariance import ClassCovariances, ClassScatter, CodingRateReduction
 from .moments import export_moments, import_moments
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
@@ -424,6 +424,10 @@ class Stats:
         boolean = self._target is not None and self._target.boolean
         n_threads = resolve_threads(self._n_threads)
         return covariances.class_covariances(self._inner, per_class, boolean, n_threads)
+
+    def class_scatter(self) -> ClassScatter:
+        """Return class means and the covariance within classes; for internal use."""
+        return covariances.class_scatter(self._inner, resolve_threads(self._n_threads))
 
     def coding_rate(self, eps: float | None = None, *, convention: str = "transrate") -> float:
         """Return the coding rate of the features.
