@@ -159,9 +159,9 @@ def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
     _check_rows(stats)
     _check_classes(stats)
     _, counts, within, between, _ = _core.class_covariances(stats, False, n_threads)
-    # Without statistics of every class, the difference of two matrices carries their rounding.
-    unit = 0.0 if stats.class_scatters else 4 * float(np.finfo(np.float64).eps)
-    rounding = unit * float(np.trace(within) + np.trace(between))
+    # `within` is the difference of two matrices, and carries their rounding.
+    unit = float(np.finfo(np.float32 if stats.precision == "single" else np.float64).eps)
+    rounding = 4 * unit * float(np.trace(within) + np.trace(between))
     return ClassScatter(tuple(counts), _core.class_means(stats, n_threads), within, rounding)
 
 

@@ -66,7 +66,7 @@ def lidar(features: object, samples: object = None, *, n_threads: int | None = N
     features through this term.
 
     The scatter within samples is that of all rows less that between samples, so its rounding is
-    about 1e-16 of the total variance. ``Stats(class_scatters=True)`` avoids the difference.
+    about 1e-15 of the total variance.
 
     References
     ----------
@@ -111,8 +111,8 @@ def lidar_of(within: NDArray[np.float64], means: NDArray[np.float64], rounding: 
     if rounding > _UNSURE * values[0]:
         warnings = (
             f"rounding may change the eigenvalues of LiDAR by {rounding / values[0]:.0e} of "
-            f"themselves: views differ little beside the differences between samples; use "
-            f"Stats(class_scatters=True), or scale the features down",
+            f"themselves, because samples differ by far more than their views; scale the features "
+            f"down, so that 1e-4 is larger beside them",
         )
     offsets = (means - means.mean(axis=0)) / np.sqrt(n_samples - 1)
     whitened = (offsets @ vectors) / np.sqrt(values)
