@@ -87,6 +87,20 @@ fn stack(stats: &Stats, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
 /// In two passes over the rows and the memory of [`super::covariance_of`]; with `per_class` twice C·D²
 /// numbers more.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::class_covariances_of;
+/// use transferability::input::Response;
+/// use transferability::threads::Context;
+///
+/// let rows = array![[0.0], [2.0], [10.0], [12.0]];
+/// let labels = Response::Labels { ids: &[1, 1, 2, 2], names: None };
+/// let found = class_covariances_of(&rows, labels, false, &Context::serial())?;
+/// assert!((found.within[0] - 1.0).abs() < 1e-15);
+/// assert!((found.between[0] - 25.0).abs() < 1e-13);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`class_covariances`], and those of the input: [`Error::NotFinite`], [`Error::Shape`].
 pub fn class_covariances_of(

@@ -65,6 +65,17 @@ pub fn shrinkage(
 
 /// The covariance of these rows, in one pass. Memory: the result, and (D, D) numbers a thread.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::{Centre, Shrinkage, covariance_of};
+/// use transferability::threads::Context;
+///
+/// let rows = array![[1.0_f32, 1.0], [1.0, 1.0], [0.0, 2.0], [0.0, 2.0]];
+/// let found = covariance_of(&rows, Centre::Mean, Shrinkage::Fixed(0.2), &Context::serial())?;
+/// assert_eq!(found.matrix, [0.25, -0.2, -0.2, 0.25]);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`covariance`], and [`Error::NotFinite`].
 pub fn covariance_of(

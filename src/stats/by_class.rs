@@ -52,7 +52,7 @@ pub(super) fn block_stats(
         match &mut total {
             None => total = Some(pass::Sums::of(stats, scatter)?),
             Some(total) => {
-                context.add(scatter, &mut total.scatter)?;
+                pass::add_upper(scatter, &mut total.scatter, shift.len(), context)?;
                 axpy(1.0, &stats.sum, &mut total.sum);
                 total.fourth.add(&stats.fourth);
                 total.largest = total.largest.max(stats.largest);

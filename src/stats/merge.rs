@@ -13,7 +13,7 @@ use crate::input::Label;
 use crate::linalg::blas::axpy;
 use crate::threads::Context;
 
-use super::pass::Pass;
+use super::pass::{Pass, add_upper};
 use super::{Held, Second, Stats, as_rows};
 
 impl Stats {
@@ -96,7 +96,7 @@ impl Stats {
                 weights.extend_from_slice(&w);
             }
             (Second::Scatter(total), Second::Scatter(part)) => {
-                context.add(&part, total)?;
+                add_upper(&part, total, self.n_features, context)?;
                 self.fourth.add(&other.fourth);
             }
             _ => unreachable!("merge brings both to the same form"),

@@ -17,8 +17,8 @@ use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
-/// Numbers of a panel: 3 MB of float64, so that it is converted once and read from cache.
-const PANEL: usize = 3 << 17;
+/// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
+const PANEL: usize = 5 << 17;
 
 /// The statistics of some rows of a block about `shift`; `held` has their responses row by row.
 pub(super) fn block_stats(
@@ -76,6 +76,8 @@ pub(super) struct Sums {
     pub(super) sum: Vec<f64>,
     pub(super) fourth: Fourth,
     pub(super) largest: f64,
+    /// Memory for a panel of rows, which later chunks reuse.
+    panel: Vec<f64>,
 }
 
 impl Sums {
@@ -83,7 +85,8 @@ impl Sums {
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
-        Ok(Self { scatter, cross: Vec::new(), sum, fourth, largest: stats.largest })
+        let (cross, panel, largest) = (Vec::new(), Vec::new(), stats.largest);
+        Ok(Self { scatter, cross, sum, fourth, largest, panel })
     }
 
     fn new(n_cols: usize, n_responses: usize) -> Result<Self> {
@@ -93,6 +96,7 @@ impl Sums {
             sum: vec![0.0; n_cols],
             fourth: Fourth::new(n_cols),
             largest: 0.0,
+            panel: Vec::new(),
         })
     }
 }
@@ -155,7 +159,10 @@ impl Pass<'_> {
     ) -> Result<()> {
         let n_cols = self.shift.len();
         let panel_rows = (PANEL / n_cols).clamp(64, 1024).min(chunk.len());
-        let mut panel = zeros::<f64>(panel_rows * n_cols, "a panel of rows")?;
+        let mut panel = std::mem::take(&mut sums.panel);
+        if panel.len() < panel_rows * n_cols {
+            panel = zeros(panel_rows * n_cols, "a panel of rows")?;
+        }
         let mut single = Single::new(precision, panel.len(), n_cols)?;
         for start in chunk.clone().step_by(panel_rows) {
             context.check()?;
@@ -193,13 +200,36 @@ impl Pass<'_> {
                 axpy(1.0, class, &mut sums.sum);
             }
         }
+        sums.panel = panel;
         Ok(())
     }
 }
 
+/// `total += part` on the upper triangles of matrices of `order`; the rest is zero.
+pub(super) fn add_upper(
+    part: &[f64],
+    total: &mut [f64],
+    order: usize,
+    context: &Context<'_>,
+) -> Result<()> {
+    const RUN: usize = 1 << 17;
+    let rows = (RUN / order).max(1);
+    let mut runs: Vec<(&mut [f64], &[f64])> =
+        total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
+    context.for_each_mut(&mut runs, |run, (total, part)| {
+        let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
+        for (i, (total, part)) in (run * rows..).zip(pairs) {
+            add_scaled(1.0, &part[i..], &mut total[i..]);
+        }
+        Ok(())
+    })
+}
+
 impl PartialSum for Sums {
     fn reset(&mut self) {
-        self.scatter.fill(0.0);
+        for (i, row) in self.scatter.chunks_exact_mut(self.sum.len()).enumerate() {
+            row[i..].fill(0.0);
+        }
         self.cross.fill(0.0);
         self.sum.fill(0.0);
         self.fourth.reset();
@@ -207,7 +237,7 @@ impl PartialSum for Sums {
     }
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
-        context.add(&other.scatter, &mut self.scatter)?;
+        add_upper(&other.scatter, &mut self.scatter, self.sum.len(), context)?;
         axpy(1.0, &other.cross, &mut self.cross);
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);

@@ -210,10 +210,11 @@ def test_lidar_of_classes_is_another_number() -> None:
 def test_lidar_tells_of_its_rounding() -> None:
     samples = np.arange(20).repeat(4)
     x = 1e6 * make(20, 10)[samples] + make(80, 10, seed=2) * 1e-3
-    with pytest.warns(tx.TransferabilityWarning, match="scale the features down"):
-        assert health.lidar(x, samples) == pytest.approx(naive_lidar(x, samples), rel=0.1)
-    assert tx.score(x, samples, "lidar", task="classification").warnings
-    health.lidar(1e-3 * x, samples)  # without a warning
+    for function in (health.lidar, tx.lidar):
+        with pytest.warns(tx.TransferabilityWarning, match="scale the features down"):
+            assert function(x, samples) == pytest.approx(naive_lidar(x, samples), rel=0.1)
+    scaled = health.lidar(1e-4 * x, samples)  # without a warning
+    assert scaled == pytest.approx(naive_lidar(1e-4 * x, samples), rel=1e-6)
 
 
 def test_equal_samples_have_rank_zero() -> None:
@@ -509,6 +510,25 @@ def test_diagnostics_have_no_vote() -> None:
     assert "higher is better" not in repr(only)
     with pytest.raises(tx.DataError, match="members is empty"):
         only.consensus()
+
+
+def test_rankings_without_labels(tmp_path: Path) -> None:
+    models = {"a": make(120, 40), "b": make(120, 40, seed=1)[:, :7]}
+    for name, x in models.items():
+        np.save(tmp_path / f"{name}.npy", x)
+    files = {name: tmp_path / f"{name}.npy" for name in models}
+    opened = {name: tx.io.open_features(path) for name, path in files.items()}
+    states = {name: tx.Stats("unlabelled").update(x) for name, x in models.items()}
+    for given in (models, files, opened, states, {**models, "c": tmp_path / "none.npy"}):
+        ranking = tx.rank(given, None, ["effective_rank", "participation_ratio"])
+        assert ranking.names[:2] == ("a", "b")
+        assert ranking.task == "unlabelled"
+        assert ranking.best.effective_rank == pytest.approx(health.effective_rank(models["a"]))
+    for broken in ({"c": tmp_path / "none.npy"}, {"c": None}):
+        with pytest.raises((tx.DataError, tx.DtypeError)):
+            tx.rank(broken, None, "effective_rank")
+    with pytest.raises(tx.DataError, match="logme needs labels, and labels is None"):
+        tx.rank(models, None)
 
 
 def test_scores_of_diagnostics_explain_themselves() -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferability import Stats
-from transferability._inputs.target import read_target
+from transferability._inputs.target import read_target, unlabelled
 from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
+from transferability.torch import extract
 from transferability.torch._device import DeviceMoments
 from transferability.torch._finite import FiniteCheck
 from transferability.torch._precision import full_precision
@@ -51,6 +52,22 @@ def moments_of(
         stop = start + block
         held.add(x[start:stop], read_target(labels[start:stop], kind.get("task", "classification")))
     return held
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_features_without_labels(device: str) -> None:
+    x, _ = problem(offset=5.0, spread=0.5)
+    held, expected = DeviceMoments(torch.float64), Stats("unlabelled").update(x)
+    for rows in x.to(device).split(64):
+        held.add(rows, unlabelled(len(rows)))
+    with extract(torch.nn.Identity().eval(), accumulate="device", dtype="float64") as ex:
+        for rows in x.to(device).split(50):
+            ex.update(rows)
+    for stats in (held.to_stats(), *ex.stats.values()):
+        assert (stats.task, stats.n_samples) == ("unlabelled", len(x))
+        for shrinkage in (None, "ledoit-wolf", "oas"):
+            found, wanted = (s.covariance(shrinkage) for s in (stats, expected))
+            assert np.abs(found - wanted).max() < 1e-12 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from .. import _core
-from .._inputs.inputs import Inputs, read_inputs
-from .._inputs.target import Target
+from .._inputs.arrays import as_features
+from .._inputs.inputs import Inputs, RowSource, read_inputs
+from .._inputs.target import Target, unlabelled
 from .._metric.derived import PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names
@@ -60,7 +61,8 @@ def rank(
         is large and the metrics need only statistics. Alternatively the :class:`Stats` of every
         model, for such metrics.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
-        Shared by all models; None with Stats, which include their labels.
+        Shared by all models; None with Stats, which include their labels, and for metrics that
+        read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
         takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
@@ -121,7 +123,7 @@ def rank(
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
-    shared = read_inputs(None, labels, task, label_embeddings=label_embeddings)
+    shared = _read_shared(models, labels, task, label_embeddings)
     target = shared.target
     sources = {"source_probs": source_probs, "source_labels": source_labels}
     provided = {"pool", "stats", "class_scatters", "samples", *shared.provides()}
@@ -203,6 +205,30 @@ def add_columns(
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
     return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+
+
+def _read_shared(
+    models: Mapping[str, object], labels: object, task: str, label_embeddings: object
+) -> Inputs:
+    """Read labels and their embeddings; without any, count the rows of the first model."""
+    if labels is not None or label_embeddings is not None:
+        return read_inputs(None, labels, task, label_embeddings=label_embeddings)
+    for i, features in enumerate(models.values(), start=1):
+        try:
+            return Inputs(unlabelled(_load(features).shape[0]))
+        except Exception:  # the others count
+            if i == len(models):
+                raise
+    raise AssertionError("callers check that there are models")
+
+
+def _load(features: object) -> Any:
+    """Read the features of a model, or open its files."""
+    if isinstance(features, Source):
+        return features.load()
+    if is_paths(features) or isinstance(features, (str, os.PathLike)):
+        return load_or_open(features)
+    return features if isinstance(features, RowSource) else as_features(features)[0]
 
 
 def _read_model(features: object, own: Mapping[str, Any], shared: Inputs) -> Inputs:

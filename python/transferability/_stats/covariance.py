@@ -109,7 +109,7 @@ class CodingRateReduction:
     classes: tuple[int | str, ...]
 
 
-# Not in the bodies: dataclasses of Python 3.11 look the module up, which need not be imported yet.
+# After the decorator, which looks up the module of a class.
 ClassCovariances.__module__ = CodingRateReduction.__module__ = "transferability.covariance"
 
 
