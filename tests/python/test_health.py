@@ -107,6 +107,20 @@ def test_singular_values_of_a_millionth_keep_ten_digits() -> None:
         assert found == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("shape", [(400, 40), (50, 90)])
+@pytest.mark.parametrize("offset", [30.0, 1e3, 1e6])
+def test_rankme_of_a_large_offset(shape: tuple[int, int], offset: float) -> None:
+    x = make(*shape, offset=offset)
+    x[:, 3] = -offset
+    expected = naive_effective_rank(x, "rankme")
+    for given in (x, split(x, 37), tx.Stats.from_moments(split(x, 37).moments())):
+        # Of what exceeds the one direction of the offset; an SVD keeps 1e-16 of the largest value.
+        assert health.effective_rank(given) - 1 == pytest.approx(expected - 1, rel=1e-7)
+    assert tx.effective_rank(x.astype(np.float32), precision="single") == pytest.approx(
+        naive_effective_rank(x.astype(np.float32).astype(np.float64), "rankme"), rel=1e-3
+    )
+
+
 def test_directions_below_the_resolution_change_the_rank_within_the_stated_bound() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 10)) @ rng.normal(size=(10, 30))

@@ -30,7 +30,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
-    *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
+    *("class_covariances", "class_scatter", "coding_rate", "coding_rate_reduction", "covariance"),
+    *(
+        "spectrum",
+        "class_counts",
+        "class_scatters",
+        "classes",
+        "copy",
+        "from_bytes",
+        "from_moments",
+        "load",
+    ),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("task", "task_note", "to_bytes", "update"),
 }

@@ -21,7 +21,15 @@ from .spec import MetricSpec
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINTS", "add_spec", "metric_names", "metric_specs", "spec_of", "title_of"]
+__all__ = [
+    "ENTRY_POINTS",
+    "add_spec",
+    "is_diagnostic",
+    "metric_names",
+    "metric_specs",
+    "spec_of",
+    "title_of",
+]
 
 #: The group of entry points in which other packages declare metrics.
 ENTRY_POINTS = "transferability.metrics"
@@ -119,6 +127,12 @@ def title_of(name: str) -> str:
     """Return the title of a metric, as papers print it; the name of an unknown metric."""
     spec = _specs.get(name) or metric_specs().get(name)
     return name if spec is None else spec.title
+
+
+def is_diagnostic(name: str) -> bool:
+    """Return whether a metric describes features without a claim on transfer."""
+    spec = _specs.get(name) or metric_specs().get(name)  # unknown in a process that only reads
+    return spec is not None and spec.diagnostic
 
 
 def metric_names(metrics: object) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import spec_of
+from .._metric.registry import is_diagnostic
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
@@ -154,7 +154,7 @@ class Ranking:
         1.0
         """
         names = [metric for metric in self.metrics if metric != CONSENSUS]
-        voting = [name for name in names if not spec_of(name).diagnostic]
+        voting = [name for name in names if not is_diagnostic(name)]
         chosen = [name for name in voting if name != PRIOR] if members is None else list(members)
         for member in chosen:
             if member not in names:

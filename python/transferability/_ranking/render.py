@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._metric.derived import CONSENSUS
-from .._metric.registry import spec_of, title_of
+from .._metric.registry import is_diagnostic, title_of
 from ..errors import DataError
 from .row import Row
 
@@ -80,7 +80,7 @@ def make_table(
     failed = [f"{row.name}: {row.error}" for row in rows if row.error is not None]
     count = f"1 {unit}" if len(rows) == 1 else f"{len(rows)} {unit}s"
     n_failed = f", {len(failed)} failed" if failed else ""
-    order = "highest first" if spec_of(metrics[0]).diagnostic else "higher is better"
+    order = "highest first" if is_diagnostic(metrics[0]) else "higher is better"
     return Table(
         title=f"{count} by {title_of(metrics[0])}, {order} ({task}{n_failed})",
         header=["rank", "model", *map(title_of, metrics), "D", "seconds", "notes"],

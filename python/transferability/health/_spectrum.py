@@ -33,6 +33,7 @@ __all__ = [
     "power_law_of_stats",
     "ranks_of",
     "spectra_of",
+    "uncentred_spectrum",
 ]
 
 Values = NDArray[np.float64]
@@ -41,6 +42,8 @@ Values = NDArray[np.float64]
 RANKS = {"rankme": "rankme", "covariance": "covariance_rank", "centred": "centred_rank"}
 CONVENTIONS = tuple(RANKS)
 _RANKME_EPS = 1e-7
+#: How many times the variance N ‖μ‖² may be before the offset is treated apart.
+_LARGE_OFFSET = 100.0
 #: The eigenvalues of the fit of α-ReQ, counted from 1, and how many it takes.
 _FIRST, _LAST, FEWEST_POINTS = 11, 100, 20
 
@@ -187,13 +190,40 @@ def alpha_req(features: object, *, n_threads: int | None = None) -> float:
 
 def spectra_of(stats: Stats) -> Spectra:
     """Return the eigenvalues about zero and about the mean."""
-    return Spectra(stats.spectrum(assume_centered=True), stats.spectrum())
+    return Spectra(uncentred_spectrum(stats), stats.spectrum())
+
+
+def uncentred_spectrum(stats: Stats) -> Values:
+    """Return the eigenvalues of FᵀF/N; an offset costs no more digits than in an SVD of F.
+
+    FᵀF = S + N μμᵀ for the scatter S = VDVᵀ about the mean μ. Where the offset is large, this sum
+    would round away the small eigenvalues of S. Then the singular values of F are taken from those
+    of √D with √N Vᵀμ as another row, which rounds singular values, not their squares.
+    """
+    moments = stats.moments()
+    n, n_features = moments["n_samples"], len(moments["shift"])
+    offset = moments["sum"] / n  # from the shift to the mean
+    mean = moments["shift"] + offset
+    with np.errstate(over="ignore", invalid="ignore"):  # which spectrum refuses
+        variance = np.trace(moments["scatter"]) - n * (offset @ offset)
+        large = bool(n * (mean @ mean) > _LARGE_OFFSET * variance)
+    if not large:
+        return stats.spectrum(assume_centered=True)
+    values, vectors = np.linalg.eigh(moments["scatter"] - n * np.outer(offset, offset))
+    single = moments["precision"] == "single"
+    unit = 4 * np.finfo(np.float32).eps if single else n_features * np.finfo(np.float64).eps
+    values = np.where(values > unit * values[-1], values, 0.0)
+    rows = np.vstack([np.diag(np.sqrt(values)), np.sqrt(n) * (mean @ vectors)])
+    singular = np.linalg.svd(rows, compute_uv=False)[: min(n, n_features)]
+    floor = max(n, n_features) * np.finfo(np.float64).eps * singular[0]
+    squares: Values = np.where(singular > floor, singular, 0.0) ** 2 / n
+    return squares
 
 
 def effective_rank_of(stats: Stats, convention: str) -> float:
     """Compute the effective rank of statistics."""
     if convention == "rankme":
-        return entropy_rank(np.sqrt(stats.spectrum(assume_centered=True)), _RANKME_EPS)
+        return entropy_rank(np.sqrt(uncentred_spectrum(stats)), _RANKME_EPS)
     check_rows(stats, f"the effective rank by convention={convention!r}")
     return ranks_of(Spectra(np.empty(0), stats.spectrum()))[convention]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._metric.registry import spec_of, title_of
+from .._metric.registry import is_diagnostic, spec_of, title_of
 from .._metric.spec import DIAGNOSTIC
 from .._ranking.render import percent, tabulate_groups
 from ..health._null import null_of_metric
@@ -132,7 +132,7 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
 
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
     """Render the table of all scores but the diagnostics of features."""
-    metrics = [name for name in ranking.metrics if not spec_of(name).diagnostic]
+    metrics = [name for name in ranking.metrics if not is_diagnostic(name)]
     if not metrics:
         return ""
     header = [ranking.unit, *map(title_of, metrics)]
@@ -157,7 +157,7 @@ def render_scores(ranking: Ranking, stability: Stability | None) -> str:
 
 def render_health(ranking: Ranking) -> str:
     """Render the table of diagnostics of features, each beside its value for random features."""
-    metrics = [name for name in ranking.metrics if spec_of(name).diagnostic]
+    metrics = [name for name in ranking.metrics if is_diagnostic(name)]
     rows = []
     for row in ranking.rows:
         if not any(metric in row.scores for metric in metrics):
@@ -285,7 +285,7 @@ def render_notes(ranking: Ranking, stability: Stability | None) -> str:
 def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
     """Render an explanation of each metric, and of ranks and probabilities."""
     words = _MODELS if ranking.unit == "model" else _OTHERS
-    if any(spec_of(metric).diagnostic for metric in ranking.metrics):
+    if any(is_diagnostic(metric) for metric in ranking.metrics):
         words += f" Diagnostics of features are no scores of this kind. {DIAGNOSTIC}"
     parts = [paragraph(words)]
     for metric in ranking.metrics:
