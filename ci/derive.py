@@ -30,7 +30,7 @@ SOURCES = {
     frozenset({"stats", "samples"}): "one pass, and the samples once more",
     frozenset({"samples"}): "the samples",
     frozenset({"source"}): "the source model's own head",
-    frozenset({"diagnostic"}): "one pass; diagnostics, not in \"all\"",
+    frozenset({"diagnostic"}): 'one pass; diagnostics, not in "all"',
 }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._metric.score import Score
+from .._stats.stats import Stats
 from ..errors import DataError
 from ._lidar import lidar_of
 from ._spectrum import RANKS, Spectra, Values, fit_power_law, participation_ratio_of, ranks_of
@@ -95,8 +96,8 @@ def draw_eigenvalues(n_samples: int, n_features: int, rng: np.random.Generator) 
     if order > 1:
         below = np.sqrt(rng.chisquare(np.arange(order - 1, 0, -1)))
         bidiagonal[np.arange(1, order), np.arange(order - 1)] = below
-    eigenvalues = np.linalg.eigvalsh(bidiagonal @ bidiagonal.T)
-    return np.maximum(eigenvalues[::-1], 0.0)
+    # While there are no more rows than columns, statistics are the rows, and this is their SVD.
+    return order * Stats("unlabelled").update(bidiagonal).spectrum(assume_centered=True)
 
 
 def _draw_scatter(n_rows: int, n_features: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -42,8 +42,8 @@ Values = NDArray[np.float64]
 RANKS = {"rankme": "rankme", "covariance": "covariance_rank", "centred": "centred_rank"}
 CONVENTIONS = tuple(RANKS)
 _RANKME_EPS = 1e-7
-#: How many times the variance N ‖μ‖² may be before the offset is treated apart.
-_LARGE_OFFSET = 100.0
+#: How many times the variance the square of the offset may be before it is treated apart.
+_LARGE_OFFSET = 1000.0
 #: The eigenvalues of the fit of α-ReQ, counted from 1, and how many it takes.
 _FIRST, _LAST, FEWEST_POINTS = 11, 100, 20
 
