@@ -295,3 +295,56 @@ fn moments_that_no_rows_have_are_refused() {
     });
     assert_eq!(Stats::from_moments(moments).unwrap().classes(), data.whole().classes());
 }
+
+/// Integer classes and the same numbers as targets are one thing to regression: however the rows
+/// come, and wherever the numbers lie.
+#[test]
+fn classes_become_targets_at_any_time() {
+    for (shape, offset) in [((60, 5), 0), ((60, 5), 1_000_000), ((12, 30), 0), ((12, 30), -1990)] {
+        for (classes, constant) in [(false, false), (true, false), (false, true)] {
+            let mut ids = data(shape, Kind::Ids, 1e6, 5);
+            let n = shape.0;
+            ids.classes = classes;
+            ids.weights = (0..n).map(|i| (i % 4) as i64).collect();
+            ids.labels
+                .iter_mut()
+                .for_each(|id| *id = if constant { offset } else { *id * 7 + offset });
+            let column = ids.labels.iter().map(|id| *id as f64).collect();
+            let targets = Array2::from_shape_vec((n, 1), column).unwrap();
+            let ids_of = |range| ids.stats(range);
+            let as_targets =
+                Data { targets, kind: Kind::Targets, ..data(shape, Kind::Ids, 1e6, 5) };
+            let as_targets = Data { weights: ids.weights.clone(), classes, ..as_targets };
+            let whole = as_targets.whole();
+            let (near, far) = (n / 3, 2 * n / 3);
+            for converted in [
+                ids.whole().into_targets().unwrap(),
+                merged(ids_of(0..far), ids_of(far..n)).into_targets().unwrap(),
+                merged(ids_of(0..near).into_targets().unwrap(), as_targets.stats(near..n)),
+                merged(as_targets.stats(0..near), ids_of(near..n).into_targets().unwrap()),
+            ] {
+                assert_eq!(converted.holds_rows(), whole.holds_rows());
+                assert_eq!(converted.by_class().is_some(), classes);
+                assert_eq!((converted.n_targets(), converted.classes()), (1, None));
+                let of = |stats: &Stats| stats.clone().into_moments(&Context::serial()).unwrap();
+                let (found, wanted) = (of(&converted), of(&whole));
+                let (Responses::Targets { shift, sum, square, .. }, Responses::Targets { .. }) =
+                    (&found.responses, &wanted.responses)
+                else {
+                    panic!("targets are held")
+                };
+                if constant {
+                    assert_eq!((shift[0], sum[0], square[0]), (offset as f64, 0.0, 0.0));
+                    continue;
+                }
+                close(&converted, &whole).unwrap();
+            }
+        }
+    }
+    let error = data((12, 3), Kind::Names, 0.0, 6).whole().into_targets().unwrap_err();
+    assert_eq!(error, Error::MixedLabels);
+    for kind in [Kind::Targets, Kind::Nothing] {
+        let error = data((12, 3), kind, 0.0, 6).whole().into_targets().unwrap_err();
+        assert!(matches!(error, Error::MixedResponse { .. }));
+    }
+}

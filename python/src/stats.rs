@@ -94,6 +94,13 @@ impl Stats {
         Ok(Self { inner: RwLock::new(inner), stop: self.stop.clone() })
     }
 
+    /// Returns the statistics with the integer classes as one column of targets.
+    fn to_targets(&self, py: Python<'_>) -> PyResult<Self> {
+        let copy = self.read(py).try_clone().map_err(CoreError)?;
+        let inner = RwLock::new(copy.into_targets().map_err(CoreError)?);
+        Ok(Self { inner, stop: self.stop.clone() })
+    }
+
     /// Computes every (metric, options) to an outcome or an exception. `given` has the arrays that
     /// metrics read besides the statistics. With `svd`, its features are decomposed in place of the
     /// statistics.

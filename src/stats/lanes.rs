@@ -63,7 +63,8 @@ mod tests {
             let mut x: Vec<f64> = (0..n).map(|i| f64::from(i % 7 - 3)).collect();
             let expected: Vec<f64> = x.iter().map(|x| x - 2.0).collect();
             let largest = expected.iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-            assert_eq!(centre(&mut x, &vec![2.0; x.len()]), largest);
+            let shift = vec![2.0; x.len()];
+            assert_eq!(centre(&mut x, &shift), largest);
             assert_eq!(x, expected);
             assert_eq!(sum_of_squares(&x), expected.iter().map(|x| x * x).sum::<f64>());
             let mut y = expected.clone();

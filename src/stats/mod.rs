@@ -23,6 +23,7 @@
 mod by_class;
 mod bytes;
 mod check;
+mod convert;
 mod fields;
 mod file;
 mod fourth;

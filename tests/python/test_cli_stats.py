@@ -407,3 +407,35 @@ def test_progress_without_tqdm(folder: Path, capsys: Any, monkeypatch: Any) -> N
     with _progress.row_progress(False, 400) as show:
         show(400, 400, "x_3.npy")
     assert capsys.readouterr().err == ""
+
+
+def test_statistics_of_small_files_leave_the_task_open(folder: Path, x: Any, y: Any) -> None:
+    """Labels of a file may look like targets, or like nothing; those of all files decide."""
+    for i in range(4):
+        np.save(f"small_{i}.npy", x[8 * i : 8 * i + 8])
+        np.save(f"few_{i}.npy", y[8 * i : 8 * i + 8].astype(float))
+        np.save(f"age_{i}.npy", 20 + np.arange(8) * (i + 1))
+        for kind in ("few", "age"):
+            done = run(
+                "stats", f"small_{i}.npy", "--labels", f"{kind}_{i}.npy", "-o", f"{kind}{i}.stats"
+            )
+            assert done.exit_code == 0
+            expected = "8 distinct integers in 8 rows" if kind == "age" else "regression"
+            assert expected in done.stderr
+    for kind in ("few", "age"):
+        assert (
+            run("merge", *(f"{kind}{i}.stats" for i in range(4)), "-o", f"{kind}.stats").exit_code
+            == 0
+        )
+    scored = run("score", "few.stats")
+    assert float(scored.stdout.split("\t")[1]) == pytest.approx(float(tx.logme(x[:32], y[:32])))
+    for command in ("score", "rank"):
+        refused = run(command, "age.stats")
+        assert refused.exit_code == 3
+        assert "distinct integers in 32 rows" in refused.stderr
+        given = run(command, "age.stats", "--task", "regression")
+        assert given.exit_code == 0
+    ages = np.concatenate([np.load(f"age_{i}.npy") for i in range(4)])
+    wanted = tx.logme(x[:32], ages, task="regression")
+    scored = run("score", "age.stats", "--task", "regression")
+    assert float(scored.stdout.split("\t")[1]) == pytest.approx(float(wanted))

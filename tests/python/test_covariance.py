@@ -412,6 +412,8 @@ def test_labels_and_no_labels_do_not_mix() -> None:
     with pytest.raises(DataError, match="labels were given, but task is 'unlabelled'"):
         stats.update(x, labels)
     with pytest.raises(DataError, match="statistics of unlabelled and those of classification"):
+        stats.merge(Stats("classification").update(x, labels))
+    with pytest.raises(DataError, match="hold labels, and the task is unlabelled"):
         stats.merge(Stats().update(x, labels))
     with pytest.raises(DataError, match="logme needs labels"):
         stats.logme()

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transferability import Stats
-from transferability._inputs.target import read_target, unlabelled
+from transferability import Stats, logme
+from transferability._inputs.target import read_block, read_target, unlabelled
 from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
 from transferability.torch import extract
@@ -266,3 +266,45 @@ def test_a_device_of_finite_numbers_is_let_be() -> None:
         bad.inspect("l1", torch.ones(2, 2))
         bad.end_of_batch()
     bad.check(None)
+
+
+#: Labels of blocks that follow each other, which decide only together.
+BLOCKS: dict[str, list[Any]] = {
+    "whole floats": [np.arange(8) % 3.0] * 6,
+    "ids": [np.arange(8) % 7] * 6,
+    "a late fraction": [np.arange(8) % 3.0] * 5 + [np.array([0.5])],
+    "many whole floats": [np.arange(8.0) + 8 * i + 1e6 for i in range(7)],
+    "ids, then floats": [np.arange(8) % 3] * 4 + [np.arange(8) % 3 + 0.5],
+    "booleans, then ids": [np.arange(8) % 2 == 0] * 4 + [np.arange(8) % 3] * 3,
+    "0 and 1, then targets": [np.eye(2)[[0, 1] * 4]] * 4 + [np.full((8, 2), 0.5)],
+    "a constant, then another": [np.full(8, 7.0)] * 4 + [np.full(8, 7.5)],
+}
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")  # n <= d
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("d", [3, 20, 80])  # the rows are held to the end, for a while, not at all
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_the_task_is_decided_by_all_blocks(kind: str, d: int, device: str) -> None:
+    x, _ = problem(60, d, spread=0.5)
+    held, host, start, parts = DeviceMoments(torch.float64), Stats(), 0, []
+    for labels in BLOCKS[kind]:
+        rows = x[start : start + len(labels)]
+        start += len(labels)
+        held.add(rows.to(device), read_block(labels, "auto", held.described))
+        host.update(rows.numpy(), labels)
+        parts.append(labels)
+    whole = logme(x[:start].numpy(), np.concatenate(parts))
+    for stats in (held.to_stats(), host, held.to_stats() + Stats()):
+        found = stats.score("logme")
+        assert (found.task, found.classes) == (whole.task, whole.classes)
+        assert found.per_target == pytest.approx(whole.per_target, rel=1e-9, abs=1e-9)
+
+
+def test_labels_of_other_kinds_are_refused() -> None:
+    x, labels = problem(6, 3)
+    for first, second in [(labels, np.arange(6)), (labels, np.arange(6) + 0.5)]:
+        held = DeviceMoments(torch.float64)
+        held.add(x, read_block(first, "auto", None))
+        with pytest.raises(DataError, match="one kind for all"):
+            held.add(x, read_block(second, "auto", held.described))

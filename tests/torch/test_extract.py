@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import transferability as tx
-from transferability import Stats
+from transferability import Stats, logme
 from transferability.errors import DataError
 from transferability.torch import extract
 
@@ -213,3 +213,31 @@ def test_the_task_is_not_decided_on_a_small_batch() -> None:
         for start in range(0, 120, 8):
             ex.update(x[start : start + 8], labels[start : start + 8])
     assert ex.stats[""].task == "classification"
+
+
+@pytest.mark.parametrize("accumulate", ["host", "device"])
+def test_float_labels_of_small_batches_are_classes(accumulate: str) -> None:
+    x = torch.randn(1100, 4, dtype=torch.float64)
+    labels = torch.arange(1100) % 3
+    found = []
+    for given in (labels, labels.double()):
+        with extract(nn.Identity().eval(), accumulate=accumulate, dtype="float64") as ex:
+            for start in range(0, 1100, 8):
+                ex.update(x[start : start + 8], given[start : start + 8])
+        found.append(ex.stats[""].logme())
+    assert found[0].task == found[1].task == "classification"
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+    assert found[0] == pytest.approx(logme(x.numpy(), labels.numpy()), rel=1e-9)
+
+
+def test_a_late_fraction_makes_targets() -> None:
+    """The first 512 rows do not decide."""
+    x = torch.randn(700, 4, dtype=torch.float64)
+    labels = (torch.arange(700) % 3).double()
+    labels[650] = 0.5
+    with extract(nn.Identity().eval()) as ex:
+        for start in range(0, 700, 50):
+            ex.update(x[start : start + 50], labels[start : start + 50])
+    found = ex.stats[""].logme()
+    assert found.task == "regression"
+    assert found == pytest.approx(logme(x.numpy(), labels.numpy()), rel=1e-9)

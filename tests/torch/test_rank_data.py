@@ -193,6 +193,96 @@ def test_pictures(tmp_path: Path) -> None:
     assert float(again[0].logme) == float(ranking[0].logme)
 
 
+class Levels:
+    """A model of one's own: the mean and the number of levels of a picture."""
+
+    kind = "image"
+
+    def __call__(self, batch: list[Any]) -> np.ndarray[Any, Any]:
+        assert all(picture.mode == "RGB" for picture in batch)
+        arrays = [np.asarray(picture)[:, :, 0] for picture in batch]
+        return np.array([[a.mean(), len(np.unique(a)), a[0, 0]] for a in arrays], dtype=float)
+
+
+def test_sixteen_bits_in_every_form(tmp_path: Path) -> None:
+    datasets, image = pytest.importorskip("datasets"), pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    names, labels = [], []
+    for i in range(24):
+        values = rng.integers(30_000 * (i % 2), 30_000 + 30_000 * (i % 2), (8, 8), dtype=np.uint16)
+        path = tmp_path / "p" / ("dark", "light")[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.fromarray(values).save(path)
+        names.append(str(path))
+        labels.append(path.parent.name)
+    column = datasets.Dataset.from_dict({"image": names, "label": labels})
+    opened = [image.open(name) for name in names]
+    forms = [
+        tmp_path / "p",
+        (names, labels),
+        ([Path(name) for name in names], labels),
+        (opened, labels),
+        column.cast_column("image", datasets.Image()),
+        column.cast_column("image", datasets.Image(mode="RGB")),
+        {"image": names, "label": labels},
+        column,
+    ]
+    rankings = [
+        ranked(
+            {"levels": Levels()} if i not in (1, 2, 6, 7) else {"levels": _Opened()}, form, tmp_path
+        )
+        for i, form in enumerate(forms)
+    ]
+    scores = [float(ranking[0].logme) for ranking in rankings]
+    assert scores == pytest.approx([scores[0]] * len(forms), rel=1e-9)  # rows in another order
+    for picture in opened:
+        picture.close()
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    image.fromarray(values).save(tmp_path / "p" / "dark" / "00.tif")
+    failed = ranked({"levels": Levels()}, tmp_path / "p", tmp_path)[0]
+    assert failed.error is not None
+    assert "00.tif is a picture of mode 'F'" in failed.error
+
+
+class _Opened(Levels):
+    """A model of one's own that opens names of files itself."""
+
+    def __call__(self, batch: list[Any]) -> np.ndarray[Any, Any]:
+        from transferability._data.pictures import open_picture
+
+        return super().__call__([open_picture(name) for name in batch])
+
+
+def test_splits_and_their_notes(tmp_path: Path) -> None:
+    pictures(tmp_path / "photos" / "train")
+    pictures(tmp_path / "photos" / "val")
+    ranking = ranked({"levels": Levels()}, tmp_path / "photos", tmp_path)
+    assert ranking[0].logme.classes == ("dark", "light")
+    assert ranking[0].n_samples == 16
+    assert "read the split train/ (16 pictures) and not val/ (16)" in ranking.warnings[0]
+    both = ranked({"levels": Levels()}, tmp_path / "photos", tmp_path, split="all")
+    assert both[0].n_samples == 32
+    model = "timm:test_vit?pretrained=false"
+    arguments = ("rank", "--models", model, "--images", tmp_path / "photos", "--json",
+                 "--cache", tmp_path / "cache", "--no-isolate", "--device", "cpu")  # fmt: skip
+    result = run(*arguments, "--split", "val")
+    assert result.exit_code == 0, result.output
+    assert "read the split val/" in result.stderr
+    assert json.loads(result.stdout)["rows"][0]["n_samples"] == 16
+    missing = run(*arguments, "--split", "test")
+    assert missing.exit_code == 3
+    assert "has no split 'test'; it has train, val" in missing.stderr
+
+
+def test_names_that_are_no_files(tmp_path: Path) -> None:
+    vision = "torchvision:resnet18?weights=none"
+    row = ranked(vision, (["a/1.png", "a/2.png", "b/3.png"] * 2, [0, 1, 0] * 2), tmp_path)[0]
+    assert row.error == (
+        "this model reads images, and the data are texts; 'a/1.png' is no file, if pictures are "
+        "meant"
+    )
+
+
 class Map(nn.Module):
     """A map of 4 x 4 positions."""
 
@@ -265,6 +355,24 @@ def test_the_command_line(tmp_path: Path, bert: str, texts: Any, labels: Any) ->
     failing = run(*arguments, "--models", "sweep_models:nothere", "--csv")
     assert failing.exit_code == 4
     assert "1 of 2 models failed" in failing.stderr
+
+
+def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, texts: Any) -> None:
+    lines = [f"{text} café,{'ab'[i % 2]}" for i, text in enumerate(texts)]
+    lines[4] = f'"{lines[4]}'
+    path = tmp_path / "d.CSV"
+    path.write_bytes("\n".join(["text,label", *lines, ""]).encode("latin-1"))
+    arguments = ("rank", "--models", bert, "--text", path, "--no-isolate", "--device", "cpu",
+                 "--cache", tmp_path / "cache", "--json")  # fmt: skip
+    result = run(*arguments)
+    assert result.exit_code == 3
+    assert "pass encoding='cp1252'" in result.stderr
+    result = run(*arguments, "--encoding", "cp1252")
+    assert result.exit_code == 3
+    assert "line 6: a quote begins a cell" in result.stderr
+    result = run(*arguments, "--encoding", "cp1252", "--quoting", "none")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"][0]["n_samples"] == N
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from transferability import DataError, DtypeError, models
+from transferability._data.read import read_data
 from transferability.models._label_embeddings import encode
 from transferability.models._taps import find_last_linear, find_stages
 from transferability.torch._pooling import pool_rows
@@ -118,6 +119,55 @@ def test_images_of_any_kind_are_the_same(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_text("no image")
     with pytest.raises(DataError, match=r"b\.png cannot be read as an image"):
         model.collate([tmp_path / "b.png"])
+
+
+def _odd_pictures(folder: Path) -> dict[str, tuple[Path, Any]]:
+    """Write pictures that ``convert("RGB")`` misreads, and give what they show."""
+    rng = np.random.default_rng(0)
+    gray = rng.integers(0, 256, (40, 52), dtype=np.uint8)
+    rgb = rng.integers(0, 256, (40, 52, 3), dtype=np.uint8)
+    wide = gray.astype(np.uint16) * 256 + rng.integers(0, 256, (40, 52), dtype=np.uint16)
+    Image.fromarray(wide).save(folder / "wide.png")
+    Image.fromarray(wide).save(folder / "wide.tif")
+    exif = Image.Exif()
+    exif[274] = 6  # turned by 90 degrees
+    Image.fromarray(rgb).save(folder / "turned.png", exif=exif)
+    alpha = np.where(np.arange(52) < 26, 255, 0).astype(np.uint8)[None, :].repeat(40, 0)
+    Image.fromarray(np.dstack([rgb, alpha])).save(folder / "clear.png")
+    over_white = np.where(alpha[:, :, None] == 255, rgb, np.uint8(255))
+    return {
+        "wide.png": (folder / "wide.png", np.dstack([gray] * 3)),
+        "wide.tif": (folder / "wide.tif", np.dstack([gray] * 3)),
+        "turned.png": (folder / "turned.png", np.rot90(rgb, -1).copy()),
+        "clear.png": (folder / "clear.png", over_white),
+    }
+
+
+def test_pixels_by_every_route(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    model = models.open_model("timm:test_vit?pretrained=false", device="cpu")
+    gray = models.open_model("timm:test_vit?pretrained=false", device="cpu")
+    gray.inputs._mode = "L"
+    gray.inputs._transform = lambda found: torch.stack([torch.tensor(np.array(p)) for p in found])
+    for name, (path, shown) in _odd_pictures(tmp_path).items():
+        (tmp_path / name[:-4] / "a").mkdir(parents=True, exist_ok=True)
+        (tmp_path / name[:-4] / "a" / name).write_bytes(path.read_bytes())
+        plain = datasets.Dataset.from_dict({"image": [str(path)], "label": [0]})
+        kinds = (datasets.Image(), datasets.Image(mode="RGB"), datasets.Image(decode=False))
+        columns = [read_data(plain.cast_column("image", kind)).items[0] for kind in kinds]
+        with Image.open(path) as opened:
+            items = [path, str(path), opened, read_data(tmp_path / name[:-4]).items[0], *columns]
+            batch = model.collate([shown, *items])
+            np.testing.assert_array_equal(  # gray levels of what is shown
+                gray.collate(items[:3]), [np.asarray(Image.fromarray(shown).convert("L"))] * 3
+            )
+        for i, found in enumerate(batch[1:]):
+            assert torch.equal(batch[0], found), (name, i)
+    Image.fromarray(np.linspace(0, 1, 4, dtype=np.float32).reshape(2, 2)).save(tmp_path / "f.tif")
+    with pytest.raises(DataError, match=r"f\.tif is a picture of mode 'F' with values from 0 to 1"):
+        model.collate([tmp_path / "f.tif"])
+    with pytest.raises(DataError, match="image 1 of the batch is a picture of mode 'I'"):
+        model.collate([images()[0], Image.fromarray(np.full((2, 2), 4000, np.int32))])
 
 
 def test_options_and_names() -> None:

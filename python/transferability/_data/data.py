@@ -11,14 +11,20 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import instance_of
-from ..errors import DtypeError
+from ..errors import DataError, DtypeError
+from .pictures import is_picture_name, orientation_of
 
-__all__ = ["Data", "LazyItems", "Subset", "detect_kind"]
+__all__ = ["Data", "LazyItems", "PictureNames", "Subset", "detect_kind", "find_pictures"]
+
+
+#: Part of the digest of pictures. Increment it when equal files are read as other pixels.
+_READING = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,7 @@ class Data:
     items: Any
     labels: Any
     is_table: bool = False  # whether inputs and labels were selected among named columns
+    notes: tuple[str, ...] = ()  # what was decided in reading that the user should know
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -71,7 +78,8 @@ class Data:
 
     def digest(self) -> str:
         """Hash every item and every label, in their order."""
-        state = hashlib.blake2b(f"{self.kind}|{len(self)}|".encode(), digest_size=20)
+        kind = f"{self.kind} {_READING}" if self.kind == "image" else self.kind
+        state = hashlib.blake2b(f"{kind}|{len(self)}|".encode(), digest_size=20)
         content = getattr(self.items, "content", self.items.__getitem__)
         for row in range(len(self)):
             _update_hash(state, content(row))
@@ -100,6 +108,26 @@ class LazyItems:
         return entry if isinstance(entry, os.PathLike) else self.read(entry)
 
 
+class PictureNames:
+    """Names of files of pictures, which are given as they are and hashed as their files."""
+
+    def __init__(self, names: Sequence[Any], folder: Path) -> None:
+        self.names, self.folder = names, folder
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> Any:
+        """Return the name of a file; one that is relative to a table is a path."""
+        return self.names[i] if self.folder == Path() else self.content(i)
+
+    def content(self, i: int) -> Path:
+        """Return the path of a file."""
+        path: Path = self.folder / self.names[i]
+        return path
+
+
 class Subset:
     """Some of the items of a sequence, by position."""
 
@@ -117,6 +145,34 @@ class Subset:
     def content(self, i: int) -> Any:
         """Return the value that identifies an item."""
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
+
+
+def find_pictures(inputs: Any, folder: Path | None = None) -> PictureNames | None:
+    """Return inputs that are names of files of pictures; None if they are anything else.
+
+    All must have a suffix of pictures, and one of them must exist: in the current folder, or in
+    `folder`, where the table is that has the names. Raises DataError if another one does not exist.
+    """
+    if isinstance(inputs, np.ndarray) and (inputs.ndim != 1 or inputs.dtype.kind not in "OU"):
+        return None
+    if not len(inputs) or not isinstance(inputs[0], (str, os.PathLike)):
+        return None
+    names = []
+    for i in range(len(inputs)):
+        name = inputs[i]
+        if not isinstance(name, (str, os.PathLike)) or not is_picture_name(os.fspath(name)):
+            return None
+        names.append(name)
+    for place in (Path(), folder or Path()):
+        missing = [name for name in names if not (place / name).is_file()]
+        if not missing:
+            return PictureNames(names, place)
+        if len(missing) < len(names) or isinstance(missing[0], os.PathLike):
+            raise DataError(
+                f"there is no file {place / missing[0]}; {len(missing):,} of the {len(names):,} "
+                f"pictures are missing"
+            )
+    return None
 
 
 def detect_kind(inputs: Any) -> str:
@@ -155,6 +211,9 @@ def _update_hash(state: Any, value: Any) -> None:
         with open(value, "rb") as file:
             _update(state, "bytes", file.read())
     elif instance_of(value, "PIL.Image", "Image"):
+        # Colours and orientation that are not among the pixels.
+        beside = value.getpalette(), value.info.get("transparency"), orientation_of(value)
+        _update_hash(state, [str(entry) for entry in beside])
         _update(state, f"image|{value.mode}|{value.size}", value.tobytes())
     else:
         if instance_of(value, "torch", "Tensor"):

@@ -32,12 +32,14 @@ class LabelledData(NamedTuple):
     groups: Groups | None = None  # for words, the text of each word: the unit of resampling
 
 
-def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -> LabelledData:
+def read_item_labels(
+    data: Data, task: str, bio: str, ignore: Collection[int], whole: Data | None = None
+) -> LabelledData:
     """Read all labels, decide the task, and convert the labels of each item accordingly.
 
     `task` is "auto", "token", "segmentation", or a task of :func:`read_target`. `bio` is "strip"
     or "keep", for the BIO prefixes of token labels. `ignore` lists labels of pixels to leave out
-    in addition to -100.
+    in addition to -100. `whole` is the data that `data` was drawn from, whose labels decide.
     """
     if task == SEGMENTATION:
         return LabelledData(data, _read_pixel_target(data, ignore), None)
@@ -45,20 +47,28 @@ def read_item_labels(data: Data, task: str, bio: str, ignore: Collection[int]) -
         words = [data.items[row] for row in range(len(data))]
         tags = read_word_labels(words, data.labels, bio)
         flat = flatten_labels(tags)
-        decided = "regression" if isinstance(flat[0], float) else "classification"
+        is_real = any(isinstance(tag, float) for tag in flat)
+        decided = "regression" if is_real else "classification"
         note = f"{decided} of words, by the labels of {len(flat):,} words"
         target = replace(read_target(flat, decided), note=note)
         counts = [sum(tag is not None for tag in of_text) for of_text in tags]
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
         return LabelledData(replace(data, labels=tags), target, len(flat), texts)
-    given = data.labels
-    if getattr(given, "ndim", 1) > 2:  # keypoints, boxes: each coordinate is a target
-        given = given.reshape(len(given), -1)
-    target = read_target(given, task).without_constant()
+    if task == "auto" and whole is not None and whole is not data:
+        of_all = read_target(_flatten_axes(whole.labels))
+        drawn = read_target(_flatten_axes(data.labels), of_all.task)
+        target = replace(drawn, note=of_all.note).without_constant()
+    else:
+        target = read_target(_flatten_axes(data.labels), task).without_constant()
     labels: Any = target.values
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
     return LabelledData(replace(data, labels=labels), target, target.n_samples)
+
+
+def _flatten_axes(labels: Any) -> Any:
+    """Return labels of several axes as rows: each coordinate of keypoints or boxes is a target."""
+    return labels.reshape(len(labels), -1) if getattr(labels, "ndim", 1) > 2 else labels
 
 
 def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:

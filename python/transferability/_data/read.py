@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import as_array, instance_of
+from .._util.text_file import TextOptions, read_text_options
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, LazyItems, detect_kind
+from .data import Data, LazyItems, detect_kind, find_pictures
+from .folders import read_folder
+from .frames import find_splits, read_frame
 
 __all__ = ["read_data"]
 
 
-def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto") -> Data:
+def read_data(
+    data: Any,
+    label: Any = None,
+    text: Any = None,
+    task: str = "auto",
+    *,
+    split: str | None = None,
+    encoding: str | None = None,
+    quoting: str | int | None = None,
+) -> Data:
     """Read inputs and labels from a container, as :func:`transferability.rank_models` takes it.
 
     `label` and `text` name columns of a table; two columns of text are a pair. The task "token"
-    requires lists of words.
+    requires lists of words. `split` names a split of a folder or of a dict of data sets; `encoding`
+    and `quoting` are those of a text file.
     """
     for argument, value in (("label", label), ("text", text)):
         several = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
@@ -30,16 +44,23 @@ def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto"
                 f"{argument} names a column of a table, got {type(value).__name__}; inputs and "
                 f"labels are one argument: data=(inputs, labels)"
             )
+    options = read_text_options(encoding, quoting)
+    splits = find_splits(data)
+    if splits:
+        data, split = _choose_split(data, splits, split), None
+    place = Path(data).expanduser() if isinstance(data, (str, os.PathLike)) else None
+    is_folder = place is not None and place.is_dir()
+    if split is not None and not is_folder:
+        raise DataError(f"split is {split!r}, and data has no splits: it is no folder and no dict")
+    if options != TextOptions() and (place is None or is_folder):
+        raise DataError("encoding and quoting are of a text file, and data is none")
     if isinstance(data, Data):
         found = data
-    elif isinstance(data, (str, os.PathLike)):
-        found = tables.read_path(os.fspath(data), label, text)
+    elif place is not None:
+        found = _read_path(place, label, text, options, split)
     elif instance_of(data, "datasets", "Dataset"):
         found = tables.read_dataset(data, label, text)
-    elif instance_of(data, "datasets", "DatasetDict"):
-        raise DataError(f"data has splits; pass one of them: data[{next(iter(data), 'train')!r}]")
-    elif instance_of(data, "pandas", "DataFrame"):
-        columns = {str(column): data[column].tolist() for column in data}
+    elif (columns := read_frame(data)) is not None:
         found = tables.read_columns(columns, label, text, "data")
     elif isinstance(data, tuple) and len(data) == 2:
         found = _read_arrays(*data)
@@ -61,6 +82,23 @@ def read_data(data: Any, label: Any = None, text: Any = None, task: str = "auto"
     return found
 
 
+def _read_path(place: Path, label: Any, text: Any, options: TextOptions, split: str | None) -> Data:
+    if place.is_dir():
+        return read_folder(place, split)
+    return tables.read_table_file(place, label, text, options)
+
+
+def _choose_split(data: Mapping[str, Any], splits: Sequence[str], split: str | None) -> Any:
+    """Return one split of a dict of data sets."""
+    if split is None:
+        raise DataError(
+            f"data has splits; pass one of them: data[{splits[0]!r}], or split={splits[0]!r}"
+        )
+    if split not in splits:
+        raise DataError(f"data has no split {split!r}; it has {', '.join(map(str, splits))}")
+    return data[split]
+
+
 def _read_arrays(inputs: Any, labels: Any) -> Data:
     for name, value in (("inputs", inputs), ("labels", labels)):
         is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
@@ -68,12 +106,24 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
             raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
     if instance_of(labels, "torch", "Tensor"):
         labels = labels.detach().cpu().numpy()
+    if instance_of(labels, "pyarrow", "ChunkedArray") or instance_of(labels, "pyarrow", "Array"):
+        labels = labels.to_pylist()
+    if instance_of(inputs, "pyarrow", "ChunkedArray") or instance_of(inputs, "pyarrow", "Array"):
+        inputs = inputs.to_pylist()
     if instance_of(inputs, "pandas", "Series"):
         inputs = inputs.tolist()
     elif any(instance_of(inputs, library, "DataFrame") for library in ("pandas", "polars")):
         inputs = as_array(inputs, "inputs")[0]
     if hasattr(labels, "iloc"):  # rows match by position, whatever the index of a filtered frame
         labels = labels.reset_index(drop=True)
+    return _make_data(inputs, labels)
+
+
+def _make_data(inputs: Any, labels: Any) -> Data:
+    """Return data of the kind that the inputs have; names of pictures are pictures."""
+    pictures = find_pictures(inputs)
+    if pictures is not None:
+        return Data("image", pictures, labels)
     return Data(detect_kind(inputs), inputs, labels)
 
 
@@ -94,4 +144,4 @@ def _read_pairs(dataset: Any) -> Data:
     shapes = {getattr(label, "shape", None) for label in labels}
     is_stacked = len(shapes) == 1 and None not in shapes
     inputs = LazyItems(dataset, operator.itemgetter(0))
-    return Data(detect_kind(inputs), inputs, np.stack(labels) if is_stacked else labels)
+    return _make_data(inputs, np.stack(labels) if is_stacked else labels)

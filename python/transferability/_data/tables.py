@@ -1,62 +1,88 @@
-"""Read image folders and tables with named columns as ``Data``."""
+"""Read tables with named columns as ``Data``."""
 
 from __future__ import annotations
 
 import functools
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from .._util.delimited import MISSING, is_number, open_text, parse_numbers, read_table
+from .._util.delimited import MISSING, is_number, parse_numbers, read_table
 from .._util.optional import need
+from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
-from .data import Data, LazyItems, detect_kind
+from .data import Data, LazyItems, detect_kind, find_pictures
+from .frames import Columns, is_unnamed, name_index, read_arrow
 
-__all__ = ["TABLES", "read_columns", "read_dataset", "read_path"]
+__all__ = ["TABLES", "read_columns", "read_dataset", "read_table_file"]
 
-#: The cells of a table by column.
-Columns: TypeAlias = dict[str, list[Any]]
-
-_PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
 _INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
 
 
-def read_path(path: str, label: Any, text: Any) -> Data:
-    """Read a folder with one subfolder of pictures for each class, or a table file."""
-    place = Path(path).expanduser()
-    if place.is_dir():
-        return _read_folder(place)
-    if place.suffix not in TABLES:
+def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> Data:
+    """Read a table file of texts, words or names of pictures."""
+    if path.suffix.lower() not in TABLES:
         raise DataError(
             f"data is {path}; give a folder with one subfolder of pictures for each class, or a "
             f"table: {', '.join(TABLES)}"
         )
-    if not place.exists():
+    if not path.exists():
         raise DataError(f"there is no file {path}")
-    return read_columns(TABLES[place.suffix](place), label, text, path)
+    suffix = path.suffix.lower()
+    for argument, value, used in (
+        ("quoting", options.quoting, (".csv", ".tsv")),
+        ("encoding", options.encoding, (".csv", ".tsv", ".jsonl")),
+    ):
+        if value is not None and suffix not in used:
+            raise DataError(f"{argument} is of {' and '.join(used)} files, and data is {path}")
+    columns = TABLES[suffix](path, options)
+    return read_columns(columns, label, text, str(path), path.parent)
 
 
-def read_columns(columns: Mapping[str, list[Any]], label: Any, text: Any, name: str) -> Data:
-    """Select the columns of inputs and labels of a table in memory."""
+def read_columns(
+    columns: Columns,
+    label: Any,
+    text: Any,
+    name: str,
+    folder: Path | None = None,
+) -> Data:
+    """Select the columns of inputs and labels of a table in memory; `folder` is where it was."""
     labels = _select_columns(columns, label, _LABELS, "label", name)
     others = [column for column in columns if column not in labels]
     inputs = _select_columns(others, text, _INPUTS, "text", name)
-    items = [_join_parts(row) for row in zip(*(columns[c] for c in inputs), strict=True)]
-    for i, item in enumerate(items):
+    rows = zip(*([_read_cell(v) for v in columns[c]] for c in inputs), strict=True)
+    items: Any = [_join_parts(row) for row in rows]
+    pictures = find_pictures(items, folder)
+    is_image = pictures is not None or detect_kind(items) == "image"
+    for i, item in enumerate(items if pictures is None else ()):
         for part in item if isinstance(item, tuple) else (item,):
-            if not isinstance(part, (str, list)) or not part:
+            is_words = isinstance(part, list) and bool(part) and isinstance(part[0], str)
+            is_read = (
+                detect_kind([part]) == "image" if is_image else is_words or isinstance(part, str)
+            )
+            if not is_read or not part:
+                shown = reprlib.repr(part)
                 raise DataError(
-                    f"{name}, row {i}: column {' and '.join(inputs)} holds {part!r}, which is no "
-                    f"text; drop that row"
+                    f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
+                    f"{'picture' if is_image else 'text'}; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
     targets = values[0] if len(values) == 1 else np.column_stack(values)
-    return Data("text", items, targets, is_table=True)
+    unnamed = [column for column in others if is_unnamed(column) and column not in inputs]
+    notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
+    return Data(
+        "image" if is_image else "text",
+        items if pictures is None else pictures,
+        targets,
+        is_table=True,
+        notes=tuple(notes),
+    )
 
 
 def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
@@ -70,38 +96,17 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     pictures = [name for name, kind in features.items() if isinstance(kind, Image)]
     others = [name for name in features if name not in labels]
     inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
+    for column in inputs:  # datasets would clip pictures of 16 bits, or give their bytes
+        if column in pictures and (features[column].mode == "RGB" or not features[column].decode):
+            dataset = dataset.cast_column(column, Image())
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
         columns = [np.column_stack([np.asarray(column) for column in columns])]
     items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
-    kind = "image" if inputs[0] in pictures else detect_kind(items)
-    return Data(kind, items, columns[0], is_table=True)
-
-
-def _read_folder(folder: Path) -> Data:
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    paths: list[Path] = []
-    labels: list[str] = []
-    for place in classes:
-        found = sorted(p for p in place.rglob("*") if p.suffix.lower() in _PICTURES)
-        paths += found
-        labels += [place.name] * len(found)
-    if not paths:
-        raise DataError(
-            f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
-            f"as the class"
-        )
-    return Data("image", LazyItems(paths, _open_picture), labels)
-
-
-def _open_picture(path: Path) -> Any:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    names = find_pictures(items) if inputs[0] not in pictures else None
+    is_image = names is not None or inputs[0] in pictures
+    kind = "image" if is_image else detect_kind(items)
+    return Data(kind, items if names is None else names, columns[0], is_table=True)
 
 
 def _select_columns(
@@ -116,12 +121,18 @@ def _select_columns(
     if wanted:
         return wanted
     named = [column for column in usual if column in there]
-    meant = named[:1] or (there if len(there) == 1 else [])
+    candidates = [column for column in there if not is_unnamed(column)]
+    meant = named[:1] or (candidates if len(candidates) == 1 else [])
     if not meant:
         raise DataError(
             f"{name} has columns {', '.join(there) or '(none)'}; say which with {argument}="
         )
     return meant
+
+
+def _read_cell(value: Any) -> Any:
+    """Return a list in place of an array of words, as parquet files give them."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _join_parts(values: Sequence[Any]) -> Any:
@@ -167,16 +178,20 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def _read_delimited(path: Path, delimiter: str = ",") -> Columns:
-    header, rows = read_table(path, delimiter)
+def _read_delimited(path: Path, options: TextOptions, delimiter: str = ",") -> Columns:
+    header, rows = read_table(path, delimiter, options=options)
+    columns = {i: [row[i] for row in rows] for i in range(len(header))}
+    while len(header) > 1 and not header[-1] and not any(map(str.strip, columns[len(header) - 1])):
+        del header[-1]  # as spreadsheets write them
+    name_index(header)
     if len(set(header)) != len(header) or not all(header):
         raise DataError(f"{path}: its first line must name every column, once: {header}")
-    return {column: [row[i] for row in rows] for i, column in enumerate(header)}
+    return {column: columns[i] for i, column in enumerate(header)}
 
 
-def _read_json_lines(path: Path) -> Columns:
+def _read_json_lines(path: Path, options: TextOptions) -> Columns:
     rows = []
-    with open_text(path) as file:
+    with open_text(path, options) as file:
         for number, line in enumerate(file, start=1):
             try:
                 rows += [json.loads(line)] if line.strip() else []
@@ -188,14 +203,13 @@ def _read_json_lines(path: Path) -> Columns:
     return {column: [row.get(column) for row in rows] for column in columns}
 
 
-def _read_parquet(path: Path) -> Columns:
+def _read_parquet(path: Path, options: TextOptions) -> Columns:
     parquet = need("pyarrow.parquet", extra="io", what="reading parquet files")
-    columns: Columns = parquet.read_table(path).to_pydict()
-    return columns
+    return read_arrow(parquet.read_table(path))
 
 
 #: Readers of the columns of a table, by suffix.
-TABLES: dict[str, Callable[[Path], Columns]] = {
+TABLES: dict[str, Callable[[Path, TextOptions], Columns]] = {
     ".csv": _read_delimited,
     ".tsv": functools.partial(_read_delimited, delimiter="\t"),
     ".jsonl": _read_json_lines,

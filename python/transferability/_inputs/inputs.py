@@ -41,6 +41,10 @@ class RowSource(abc.ABC):
         """Read the labels of all rows; None where there are none."""
 
     @abc.abstractmethod
+    def check_order(self) -> None:
+        """Raise if the names of the files contradict the order of labels for all rows."""
+
+    @abc.abstractmethod
     def load(self) -> NDArray[Any]:
         """Read all features."""
 
@@ -130,6 +134,7 @@ def read_inputs(
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
     array = probs = ids = files = None
+    are_for_all_rows = labels is not None
     if isinstance(features, RowSource):
         files, rows["features"] = features, features.shape[0]
         if labels is None and target is None:
@@ -161,6 +166,8 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row"
             )
+    if files is not None and are_for_all_rows:
+        files.check_order()
     return Inputs(target, array, probs, ids, views, notes, files)
 
 

@@ -1,9 +1,7 @@
-"""Read classes or targets from labels, and decide the task: classification, regression, multilabel.
+"""Read classes or targets from labels, of all rows at once or of a block.
 
-``task="auto"``: strings, booleans and integers are classes. Floats are targets, unless all are
-whole numbers, with at most 50 distinct values and at least 5 rows for each on average. A 2-D array
-of 0 and 1 is multilabel. Integers or strings with more distinct values than half the rows may be
-classes or targets: they raise an error that asks for ``task=``.
+``task="auto"`` decides by the rules in ``task.py``. They need all rows. A block is read as an open
+target: its task is "auto", and it keeps what every decision needs.
 """
 
 from __future__ import annotations
@@ -17,23 +15,34 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from .labels import read_labels
+from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, promote
 
-__all__ = ["TASKS", "UNLABELLED", "Target", "read_target", "read_target_of", "unlabelled"]
+__all__ = [
+    "TASKS",
+    "UNLABELLED",
+    "Target",
+    "has_labels",
+    "read_block",
+    "read_open",
+    "read_target",
+    "unlabelled",
+]
 
 TASKS = ("classification", "regression", "multilabel")
 UNLABELLED = "unlabelled"  # the task of features alone, and of metrics that read no labels
-_MAX_CLASSES = 50  # whole floats with more distinct values are targets,
-_MIN_ROWS_PER_CLASS = 5  # and so are whole floats with fewer rows for each
 _INT64 = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The labels of all rows, as the native module reads them.
+    """The labels of rows, as the native module reads them.
 
     For classification `ids` is set: indices into `names` for string classes, else the classes
     themselves. For other tasks `values` is set, (n_samples, n_targets). Without labels neither is
     set, and `rows` is the number of rows.
+
+    While the task is open it is "auto". Then `ids` is set if the labels may be classes, else
+    `values`, for which `form` is "binary", "one-hot" or "numbers" as in ``decide_rows_task``.
     """
 
     task: str
@@ -43,8 +52,24 @@ class Target:
     values: NDArray[np.float64] | None = None
     columns: tuple[int | str, ...] | None = None
     warnings: tuple[str, ...] = ()
-    boolean: bool = False  # the ids 0 and 1 stand for False and True
+    kind: str = ""  # of the labels: "b", "i", "f" or "U", see decide_task; "" if not known
     rows: int = 0
+    form: str = ""
+
+    @property
+    def boolean(self) -> bool:
+        """Whether the ids 0 and 1 stand for False and True."""
+        return self.kind == "b"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the task is not decided yet."""
+        return self.task == "auto"
+
+    @property
+    def may_be_classes(self) -> bool:
+        """Whether the task is open, and classes are held."""
+        return self.is_open and not self.form
 
     @property
     def data(self) -> NDArray[Any]:
@@ -68,7 +93,8 @@ class Target:
 
     def digest(self) -> str:
         """Return a hash of the task and of all labels in their order."""
-        state = hashlib.blake2b(f"{self.task}|{self.names}|".encode(), digest_size=16)
+        kind = self.kind if self.is_open else ""
+        state = hashlib.blake2b(f"{self.task}{kind}|{self.names}|".encode(), digest_size=16)
         if self.task == UNLABELLED:
             state.update(f"{self.rows}".encode())
         else:
@@ -94,8 +120,48 @@ class Target:
     def without_rows(self) -> Target:
         """Return the description without the data."""
         names = None if self.names is None else ()
-        labels = (None, names, None, self.columns)  # ids, names, values, columns
-        return Target(self.task, self.note, *labels, self.warnings, self.boolean, self.rows)
+        return replace(self, ids=None, names=names, values=None)
+
+    def decide(self) -> Target:
+        """Return the target with the task that its rows decide.
+
+        Raises DataError if they leave it open.
+        """
+        if not self.is_open:
+            return self
+        if self.form:
+            return self.settle(*decide_rows_task(self.kind, self.form, self.data.shape))
+        ids, counts = count_values(self.data)
+        values = ids if self.names is None else [self.names[i] for i in ids]
+        return self.settle(*decide_task(self.kind, values, counts))
+
+    def settle(self, task: str, note: str) -> Target:
+        """Return the target, with or without its rows, as one of a task that its labels allow."""
+        if task == "classification":
+            return replace(self, task=task, note=note, columns=None)
+        values = self.values if self.ids is None else self.ids.astype(np.float64)[:, None]
+        columns = (0,) if self.columns is None else self.columns
+        target = replace(self, task=task, note=note, kind="", form="", ids=None, names=None)
+        return replace(target, values=values, columns=columns)
+
+    def join(self, other: Target) -> Target:
+        """Return the description of the rows of two targets of one task, which may be "auto".
+
+        Raises DataError if they are of different kinds.
+        """
+        if not (self.kind and other.kind):
+            return self
+        kind = promote(self.kind, other.kind)
+        if bool(self.form) != bool(other.form):
+            raise DataError(
+                "labels have one column in some blocks and several in others; give the same "
+                "columns in all"
+            )
+        form = self.form if self.form == other.form else "binary"
+        if "numbers" in (self.form, other.form):
+            form = "numbers"
+        columns = self.columns if form or self.columns == other.columns else None
+        return replace(self, kind=kind, form=form, columns=columns)
 
     def take(self, rows: slice | NDArray[np.intp]) -> Target:
         """Return some rows, by position, with the task of all rows."""
@@ -138,7 +204,7 @@ def unlabelled(rows: int) -> Target:
 def read_target(labels: object, task: str = "auto") -> Target:
     """Read labels of shape (n_samples,) or (n_samples, n_targets), and decide the task.
 
-    A Target is returned as it is. `task` "auto" decides by the rules in the module's docstring, and
+    A Target is returned as it is. `task` "auto" decides by the rules in ``task.py``, and
     ``Target.note`` states the decision. Labels that are missing, contradict `task` or leave it open
     raise a ``DataError``, others than numbers and strings a ``DtypeError``.
     """
@@ -146,16 +212,20 @@ def read_target(labels: object, task: str = "auto") -> Target:
         return labels
     if task not in ("auto", *TASKS):
         raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
+    if task == "auto":
+        return read_open(labels).decide()
     array, warnings = read_labels(labels)
     note = f"{task}, as asked"
     if array.dtype.kind == "U":
-        return _read_strings(array, task, note, warnings)
-    if task == "auto":
-        task, note = _decide(array)
+        if task != "classification":
+            raise DtypeError(
+                f"labels are strings, which task={task!r} cannot use; encode as numbers"
+            )
+        return replace(_read_strings(array, warnings), task=task, note=note)
     if task == "classification":
-        boolean = array.dtype.kind == "b"
-        return Target(task, note, ids=_class_ids(array), warnings=warnings, boolean=boolean)
-    values = np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+        kind = _kind_of(array)
+        return Target(task, note, ids=_class_ids(array), warnings=warnings, kind=kind)
+    values = _as_values(array)
     if task == "multilabel":
         odd = np.argwhere((values != 0) & (values != 1))
         if odd.size:
@@ -164,83 +234,95 @@ def read_target(labels: object, task: str = "auto") -> Target:
                 f"labels[{row}, {column}] is {values[row, column]:g}; multilabel needs 0 and 1 "
                 f"only, one column per label"
             )
-    columns: tuple[int | str, ...] = tuple(map(str, getattr(labels, "columns", ())))
-    if len(columns) != values.shape[1]:
-        columns = tuple(range(values.shape[1]))
+    columns = _name_columns(labels, values.shape[1]) or tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
 
 
-def read_target_of(n_samples: int, labels: object, task: str) -> Target:
-    """Read the labels of this many rows, as :func:`read_target`; none if `task` is "unlabelled"."""
-    if task == UNLABELLED and not isinstance(labels, Target):
-        if labels is None:
-            return unlabelled(n_samples)
-        raise DataError(
-            "labels were given, but task is 'unlabelled'; leave them out, or choose another task"
-        )
+def has_labels(labels: object, task: str) -> bool:
+    """Return whether there are labels to read; raise if they are missing or not wanted."""
+    if isinstance(labels, Target) or (labels is not None and task != UNLABELLED):
+        return True
+    if labels is None and task == UNLABELLED:
+        return False
     if labels is None:
         raise DataError(
             "labels is None; give one label for each row, or pass task='unlabelled' for "
             "features without labels"
         )
-    return read_target(labels, task)
+    raise DataError(
+        "labels were given, but task is 'unlabelled'; leave them out, or choose another task"
+    )
 
 
-def _decide(array: NDArray[Any]) -> tuple[str, str]:
-    """Decide the task of numbers or booleans; return it with a note of the reason."""
-    kind, n_samples = array.dtype.kind, len(array)
-    if array.ndim == 2:
+def read_block(
+    labels: object, asked: str, held: Target | None, counted: NDArray[np.bool_] | None = None
+) -> Target:
+    """Read the labels of a block of rows, to follow the rows that `held` describes.
+
+    `asked` is the task that the user passed. `counted` marks the rows of weight 1 or more; only
+    these can decide anything.
+    """
+    if isinstance(labels, Target):
+        return labels
+    task = asked if held is None else held.task
+    return read_open(labels, counted) if task == "auto" else read_target(labels, task)
+
+
+def read_open(labels: object, counted: NDArray[np.bool_] | None = None) -> Target:
+    """Read labels without a decision that more rows may change.
+
+    Real numbers that are not all whole, or have too many distinct values, are regression for good.
+    """
+    array, warnings = read_labels(labels)
+    if counted is not None and len(counted) == len(array) and counted.any():
+        array = np.where(counted.reshape(-1, *[1] * (array.ndim - 1)), array, array[counted][:1])
+    columns, kind = _name_columns(labels, array.shape[1] if array.ndim == 2 else 1), _kind_of(array)
+    if array.ndim == 2 and array.shape[1] > 1:
+        if kind == "U":
+            _check_one_class_per_row(array)
+        form = "numbers"
         if bool(((array == 0) | (array == 1)).all()):
-            one_hot = array.shape[1] > 1 and bool((array.sum(axis=1) == 1).all())
-            hint = "; each row holds a single 1: for classes pass labels.argmax(axis=1)"
-            note = "multilabel, because the labels are a 2-D array of 0 and 1"
-            return "multilabel", note + (hint if one_hot else "")
-        if kind == "f" and array.shape[1] > 1:
-            return "regression", "regression, because the labels are a 2-D array of real numbers"
-        if array.shape[1] > 1:
-            raise DataError(
-                f"labels of shape {array.shape} hold integers other than 0 and 1; pass "
-                f"task='regression' for {array.shape[1]} targets, or one column of classes"
-            )
-    if kind == "b":
-        return "classification", "classification, because the labels are booleans"
-    if kind in "iu":
-        # The range bounds the number of distinct integers, and is faster to compute.
-        if int(array.max()) - int(array.min()) >= n_samples // 2:
-            n_distinct = np.unique(array).size
-            if n_samples > 1 and n_distinct > n_samples / 2:
-                raise DataError(
-                    f"labels has {n_distinct} distinct integers in {n_samples} rows, which may be "
-                    f"classes or counts; pass task='classification' or task='regression'"
-                )
-        return "classification", "classification, because the labels are integers"
-    if bool((array == np.floor(array)).all()):
-        n_distinct = np.unique(array).size
-        if n_distinct <= _MAX_CLASSES and n_samples >= _MIN_ROWS_PER_CLASS * n_distinct:
-            return "classification", (
-                f"classification, because the labels are {n_distinct} distinct whole numbers; "
-                f"pass task='regression' if they are targets"
-            )
-    return "regression", "regression, because the labels are real numbers"
+            form = "one-hot" if bool((array.sum(axis=1) == 1).all()) else "binary"
+        columns = columns or tuple(range(array.shape[1]))
+        values = Target("auto", "", values=_as_values(array), columns=columns, kind=kind, form=form)
+        return replace(values, warnings=warnings)
+    array = array.reshape(-1)
+    if kind == "U":
+        return _read_strings(array, warnings)
+    if kind != "f" or _may_be_classes(array):
+        ids = _class_ids(array)
+        return Target("auto", "", ids=ids, columns=columns, warnings=warnings, kind=kind)
+    task = decide_task("f", range(MAX_WHOLE + 1), [0])
+    return Target(*task, values=_as_values(array), columns=columns or (0,), warnings=warnings)
 
 
-def _read_strings(array: NDArray[Any], task: str, note: str, warnings: tuple[str, ...]) -> Target:
+def _may_be_classes(array: NDArray[np.float64]) -> bool:
+    """Return whether real numbers are whole, in the range of class ids, and few."""
+    if not (bool((array == np.floor(array)).all()) and np.abs(array).max() < 2.0**63):
+        return False
+    return len(count_values(array.astype(np.int64))[0]) <= MAX_WHOLE
+
+
+def _read_strings(array: NDArray[Any], warnings: tuple[str, ...]) -> Target:
     """Encode string classes as indices into their sorted names."""
-    if task not in ("auto", "classification"):
-        raise DtypeError(f"labels are strings, which task={task!r} cannot use; encode as numbers")
-    names, ids = np.unique(array, return_inverse=True)
-    if task == "auto":
-        n_samples = len(array)
-        if n_samples > 1 and names.size > n_samples / 2:
-            raise DataError(
-                f"labels has {names.size} distinct strings in {n_samples} rows; if they are "
-                f"classes pass task='classification', if they are numbers stored as text convert "
-                f"them with labels.astype(float)"
-            )
-        note = "classification, because the labels are strings"
     _check_one_class_per_row(array)
-    ids = ids.reshape(-1).astype(np.int64)
-    return Target("classification", note, ids=ids, names=tuple(names.tolist()), warnings=warnings)
+    names, ids = np.unique(array, return_inverse=True)
+    ids, known = ids.reshape(-1).astype(np.int64), tuple(names.tolist())
+    return Target("auto", "", ids=ids, names=known, warnings=warnings, kind="U")
+
+
+def _kind_of(array: NDArray[Any]) -> str:
+    return "i" if array.dtype.kind == "u" else array.dtype.kind
+
+
+def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
+    return np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+
+
+def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
+    """Return the names of the columns of a data frame; None if there are none."""
+    columns = tuple(map(str, getattr(labels, "columns", ())))
+    return columns if len(columns) == n_columns else None
 
 
 def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
@@ -252,7 +334,7 @@ def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
         if odd.size:
             raise DataError(
                 f"labels[{odd[0]}] is {array[odd[0]]:g}, and {odd.size} of {array.size} labels are "
-                f"not whole numbers; for real-valued targets pass task='regression'"
+                f"not whole numbers; real-valued targets need task='regression'"
             )
     if array.dtype.kind in "fu" and not (
         # As Python integers, because 2**63 - 1 has no float64.
@@ -266,5 +348,5 @@ def _check_one_class_per_row(array: NDArray[Any]) -> None:
     if array.ndim == 2 and array.shape[1] != 1:
         raise DataError(
             f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
-            f"labels.argmax(axis=1), for several labels a row task='multilabel'"
+            f"labels.argmax(axis=1); several labels a row need task='multilabel'"
         )

@@ -31,16 +31,8 @@ RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
     *("class_covariances", "class_scatter", "coding_rate", "coding_rate_reduction", "covariance"),
-    *(
-        "spectrum",
-        "class_counts",
-        "class_scatters",
-        "classes",
-        "copy",
-        "from_bytes",
-        "from_moments",
-        "load",
-    ),
+    *("spectrum", "decide", "described"),
+    *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("task", "task_note", "to_bytes", "update"),
 }
@@ -51,6 +43,7 @@ RESERVED_OPTIONS = {
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
     *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
+    *("encoding", "quoting", "split"),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.

@@ -22,7 +22,11 @@ from .._stats.stats import Stats
 from .._util.parallel import map_in_threads
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError, DtypeError
-from ..io._paths import is_paths
+from ..io._open import open_features
+from ..io._pairing import is_pairs
+from ..io._paths import is_listed, is_paths, names_labels
+from ..io._row_labels import LabelFiles, check_same, read_label_files
+from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, pool_rows, read_prior
 from .ranking import Ranking
@@ -60,15 +64,18 @@ def rank(
         also ``file.npz:member``. A source is read when its model is scored, block by block if it
         is large and the metrics need only statistics. Alternatively the :class:`Stats` of every
         model, for such metrics.
-    labels : array-like of shape (n_samples,) or (n_samples, n_targets), or None
-        Shared by all models; None with Stats, which include their labels, and for metrics that
-        read no labels.
+    labels : array-like of shape (n_samples,) or (n_samples, n_targets), path, list of paths or None
+        Shared by all models. Paths as in :func:`transferability.io.open_features`: files are paired
+        by name with the shards of a model that has as many. None with Stats, which include their
+        labels, and if every model is a list of pairs ``[(x, y), ...]`` or a source with labels;
+        also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
         takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
         :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        Meaning of the labels. "auto" decides once; ``Ranking.task_note`` has the reason.
+        Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
+        reason. Statistics that hold another task are an error.
     precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
@@ -119,10 +126,15 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
-        ranking = _rank_stats(_read_stats(models, others), metrics, options)
+        ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
         return add_columns(ranking, metrics, prior)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
+    files = LabelFiles()
+    if labels is None and label_embeddings is None:
+        models, labels, files = _read_own_labels(models)
+    elif names_labels(labels):
+        labels, files = read_label_files(labels)  # type: ignore[arg-type]
     shared = _read_shared(models, labels, task, label_embeddings)
     target = shared.target
     sources = {"source_probs": source_probs, "source_labels": source_labels}
@@ -141,7 +153,7 @@ def rank(
     def score(name: str) -> Row:
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
         with RowBuilder(name, planned[0], target.warnings) as builder:
-            given = _read_model(models[name], own, shared)
+            given = _read_model(models[name], own, shared, files)
             builder.shape, builder.notes = given.shape, given.notes
             builder.outcomes = evaluate_available(given, planned[0], run)
         return builder.build().replace(inputs=functools.partial(read_again, name, own))
@@ -149,7 +161,7 @@ def rank(
     def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
         if name not in models:
             raise DataError(f"{name!r} is no longer among the models that were ranked")
-        return _read_model(models[name], own, shared).in_memory()
+        return _read_model(models[name], own, shared, files).in_memory()
 
     with progress_bar(progress, len(models)) as advance:
 
@@ -231,12 +243,34 @@ def _load(features: object) -> Any:
     return features if isinstance(features, RowSource) else as_features(features)[0]
 
 
-def _read_model(features: object, own: Mapping[str, Any], shared: Inputs) -> Inputs:
+def _read_own_labels(
+    models: Mapping[str, object],
+) -> tuple[Mapping[str, object], object, LabelFiles]:
+    """Return models, opened, with the labels that all of them have of their own, or None."""
+    opened = {name: open_features(m) if is_pairs(m) else m for name, m in models.items()}
+    own = {
+        name: model.labels() if isinstance(model, FeatureSource) else None
+        for name, model in opened.items()
+    }
+    if all(labels is None for labels in own.values()):
+        return models, None, LabelFiles()
+    return opened, check_same(own), LabelFiles(paired=True)
+
+
+def _read_model(
+    features: object, own: Mapping[str, Any], shared: Inputs, files: LabelFiles
+) -> Inputs:
     """Read the inputs of one model and add those that all models share."""
+    listed = True
     if isinstance(features, Source):
         features = features.load()
+    elif is_pairs(features):
+        raise DataError("it holds pairs, which have their labels; leave out labels, or give paths")
     elif is_paths(features) or isinstance(features, (str, os.PathLike)):
+        listed = is_listed(features)
         features = load_or_open(features)
+    if isinstance(features, FeatureSource):
+        features = FeatureSource(files.align(features.shards, listed))
     given = read_inputs(features, None, target=shared.target, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
 
@@ -252,8 +286,13 @@ def check_models(models: object) -> None:
             raise DtypeError(f"model names must be strings, got {name!r}")
 
 
-def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> dict[str, Stats]:
-    """Return the models as Stats; raise unless all are, of the same rows, without other inputs."""
+def _read_stats(
+    models: Mapping[str, object], others: Mapping[str, object], task: str
+) -> dict[str, Stats]:
+    """Return the models as Stats with a decided task.
+
+    Raise unless all are Stats, of the same rows, without other inputs.
+    """
     states = {name: model for name, model in models.items() if isinstance(model, Stats)}
     for name in models:
         if name not in states:
@@ -265,8 +304,9 @@ def _read_stats(models: Mapping[str, object], others: Mapping[str, object]) -> d
         if value is not None:
             raise DataError(f"models holds Stats, which have their labels; leave out {name}")
     for name, stats in states.items():
-        if stats.task == "auto":
+        if not stats.n_features:
             raise DataError(f"the statistics of {name!r} hold no rows yet; call update first")
+        states[name] = stats.decide() if task == "auto" else stats.replace(task=task)
     first, *rest = states
     ours = _describe_rows(states[first])
     for name in rest:

@@ -11,11 +11,15 @@ from .. import _core
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
 
-__all__ = ["export_moments", "import_moments"]
+__all__ = ["export_moments", "export_task", "import_moments"]
+
+#: The kinds of labels while the task is open.
+_OPEN = {"b": "bool", "i": "int", "f": "float", "U": "str"}
+_KINDS = {name: kind for kind, name in _OPEN.items()}
 
 _KNOWN = {
     *("task", "note", "precision", "n_samples", "shift", "sum", "scatter", "cubic", "quartic"),
-    *("largest", "classes", "class_counts", "class_sums", "by_class"),
+    *("largest", "classes", "class_counts", "class_sums", "by_class", "open"),
     *("target_shift", "target_sum", "target_square", "cross", "columns"),
 }
 
@@ -29,7 +33,18 @@ def export_moments(inner: _core.Stats, target: Target, n_threads: int) -> dict[s
         moments["class_counts"] = moments["class_counts"].astype("int64")
     if target.columns is not None:
         moments["columns"] = target.columns
-    return {"task": target.task, "note": target.note, **moments}
+    return {**export_task(target), **moments}
+
+
+def export_task(target: Target) -> dict[str, Any]:
+    """Return the entries of moments about the task."""
+    if not target.is_open:
+        return {"task": target.task, "note": target.note}
+    task = "classification" if not target.form else "multilabel"
+    if target.form == "numbers":
+        task = "regression"
+    note = "open until a score is asked for"
+    return {"task": task, "note": note, "open": _OPEN[target.kind]}
 
 
 def import_moments(moments: object) -> tuple[_core.Stats, Target]:
@@ -53,6 +68,9 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     if task not in (*TASKS, UNLABELLED):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
         raise DataError(f"moments['task'] is {task!r}; choose {choices}")
+    kind = moments.get("open")
+    if kind is not None and (kind not in _KINDS or task == UNLABELLED):
+        raise DataError(f"moments['open'] is {kind!r}; choose {', '.join(map(repr, _KINDS))}")
     precision = moments.get("precision", "double")
     if precision not in ("double", "single"):
         raise DataError(f"moments['precision'] is {precision!r}; choose 'double', 'single'")
@@ -79,21 +97,27 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
 
 
 def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:
-    """Return the Target without rows, as after the first block of rows."""
+    """Return the description of the labels, as after blocks of rows."""
     task = moments["task"]
     note = str(moments.get("note", f"{task}, as the moments say"))
-    if task == "classification":
+    kind = _KINDS.get(moments.get("open", ""), "")
+    if kind:
+        task, note = "auto", ""
+    if "classes" in checked:
         classes = list(moments["classes"])
         named = bool(classes) and isinstance(classes[0], str)
+        if kind and named != (kind == "U"):
+            raise DataError(f"moments['open'] is {moments['open']!r}, which these classes are not")
         boolean = bool(classes) and all(isinstance(c, (bool, np.bool_)) for c in classes)
-        return Target(task, note, names=() if named else None, boolean=boolean)
+        return Target(task, note, names=() if named else None, kind=kind or "b" * boolean)
     if task == UNLABELLED:
         return Target(task, note)
     n_targets = len(checked["target_shift"])
     columns = tuple(moments.get("columns", range(n_targets)))
     if len(columns) != n_targets:
         raise DataError(f"moments['columns'] names {len(columns)} targets, of {n_targets}")
-    return Target(task, note, columns=columns)
+    form = {"multilabel": "binary", "regression": "numbers"}[moments["task"]] if kind else ""
+    return Target(task, note, columns=columns, kind=kind, form=form)
 
 
 def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
     target = facts.target
     if target is None:
         return facts._asdict()
-    names = ("task", "note", "columns", "warnings", "boolean", "rows")
+    names = ("task", "note", "columns", "warnings", "kind", "form", "rows")
     described = {name: getattr(target, name) for name in names}
     return {**facts._asdict(), "target": {**described, "named": target.names is not None}}
 
@@ -63,8 +63,13 @@ def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
         target["columns"] = None if columns is None else tuple(columns)
         target["warnings"] = tuple(target["warnings"])
         read = Target(names=names, **target)
-        if read.task not in (*TASKS, UNLABELLED) or (
-            (read.task == "classification") != (inner.classes is not None)
+        classes = read.task == "classification" or read.may_be_classes
+        kinds, forms = ("", "b", "i", "f", "U"), ("", "binary", "one-hot", "numbers")
+        if (
+            read.task not in ("auto", *TASKS, UNLABELLED)
+            or classes != (inner.classes is not None)
+            or read.kind not in kinds[read.is_open :]
+            or read.form not in forms
         ):
-            raise ValueError(f"a task of {read.task}")
+            raise ValueError(f"a task of {read.task} with labels of kind {read.kind!r}")
     return Facts(asked, read, tuple(map(str, warnings)), float(seconds))

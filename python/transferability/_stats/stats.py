@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._inputs.arrays import as_features, as_weights, check_choice
 from .._inputs.inputs import Inputs
-from .._inputs.target import TASKS, UNLABELLED, Target, read_target_of
+from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
@@ -29,6 +29,14 @@ from ..errors import DataError, DtypeError
 from . import covariance as covariances
 from .covariance import ClassCovariances, ClassScatter, CodingRateReduction
 from .moments import export_moments, import_moments
+from .open_task import (
+    bring_to_one_task,
+    check_mergeable,
+    close_if_real,
+    decide_stats,
+    fit_block,
+    settle_stats,
+)
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
 __all__ = ["PRECISIONS", "Stats"]
@@ -44,14 +52,16 @@ class Stats:
 
     They hold the rows while there are at most as many rows as columns, and the scatter matrix
     afterwards: at most ``min(n_samples, n_features) * n_features`` numbers. Every split into blocks
-    and every order of merging gives the same scores, up to rounding.
+    and every order of merging gives the same scores, up to rounding, and the same task.
 
     Parameters
     ----------
     task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
-        "auto" decides at the first block, as :func:`transferability.logme` does, and keeps it.
-        "unlabelled" takes features without labels, for :meth:`covariance`, :meth:`spectrum` and
-        whatever else needs no labels.
+        "auto" decides by all rows, as :func:`transferability.logme` does, when a score is asked
+        for. Until then integers, strings and whole real numbers keep the sums of each distinct
+        value, which are enough for any task. For targets with many distinct integers, pass
+        "regression", which keeps one sum. "unlabelled" takes features without labels, for
+        :meth:`covariance`, :meth:`spectrum` and whatever else needs no labels.
     precision : {"double", "single"}, default="double"
         Precision of the products of float32 features.
     n_threads : int, optional
@@ -93,19 +103,27 @@ class Stats:
         self._inner = _core.Stats(precision, stop, class_scatters)
         self._asked = task
         self._n_threads = n_threads
-        self._target: Target | None = None  # of the first block, without rows
+        self._target: Target | None = None  # of all rows so far, without the rows
         self._warnings: tuple[str, ...] = ()
         self._seconds = 0.0
 
     @property
     def task(self) -> str:
-        """The task; "auto" before the first block if it was not passed."""
-        return self._asked if self._target is None else self._target.task
+        """The task of the rows so far.
+
+        With ``task="auto"`` more rows may change it; it is "auto" while the rows leave it open.
+        """
+        return self._asked if self._target is None else self._decision()[0]
 
     @property
     def task_note(self) -> str:
-        """Reason for the task, in words; empty before the first block."""
-        return "" if self._target is None else self._target.note
+        """Reason for the task, or why it is open, in words; empty before the first block."""
+        return "" if self._target is None else self._decision()[1]
+
+    @property
+    def described(self) -> Target | None:
+        """The labels of the rows so far, without the rows; for internal use."""
+        return self._target
 
     @property
     def seconds(self) -> float:
@@ -164,8 +182,9 @@ class Stats:
         features : array-like of shape (n_samples, n_features)
             As in :func:`transferability.logme`; one row is enough.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Each block may have any of the classes, also new ones. Left out if the task is
-            "unlabelled".
+            Each block may have any of the classes, also new ones. One block does not decide the
+            task, except that a number that is not whole makes all labels targets. Left out if the
+            task is "unlabelled".
         sample_weight : array-like of shape (n_samples,), optional
             Integers; a weight of k is the same as repeating its row k times.
 
@@ -175,8 +194,12 @@ class Stats:
             As :func:`transferability.logme`; the statistics are then unchanged.
         """
         array, notes = as_features(features)
-        target = read_target_of(len(array), labels, self.task)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
+        counted = None if weights is None else weights > 0
+        held = self._asked if self._target is None else self._target.task
+        target = unlabelled(len(array))
+        if has_labels(labels, held):
+            target = read_block(labels, self._asked, self._target, counted)
         self.push(array, target, weights, notes)
         return self
 
@@ -194,21 +217,23 @@ class Stats:
                 f"labels has {target.n_samples} entries but features has {len(features)} rows; "
                 f"give one label for each row"
             )
-        self._check_columns(target)
+        inner, described = self._inner, target.without_rows()
+        if self._target is not None:
+            inner, target, described = fit_block(inner, self._target, target)
         n_threads = resolve_threads(self._n_threads)
         if target.ids is not None:
-            self._inner.update_labels(features, target.ids, target.names, weights, n_threads)
+            inner.update_labels(features, target.ids, target.names, weights, n_threads)
         elif target.values is not None:
-            self._inner.update_targets(features, target.values, weights, n_threads)
+            inner.update_targets(features, target.values, weights, n_threads)
         else:
-            self._inner.update(features, weights, n_threads)
-        if self._target is None:
-            self._target = target.without_rows()
+            inner.update(features, weights, n_threads)
+        if inner.n_features:  # rows of weight 0 decide nothing
+            self._inner, self._target = close_if_real(inner, described)
         self._note((*target.warnings, *notes))
         self._seconds += time.perf_counter() - start
 
     def reset(self) -> Stats:
-        """Remove all rows, and return the same object; a decided task becomes "auto" again."""
+        """Remove all rows, and return the same object; a task that they decided is open again."""
         inner = self._inner
         self.__init__(  # type: ignore[misc]
             self._asked, inner.precision, self._n_threads, class_scatters=inner.class_scatters
@@ -217,7 +242,7 @@ class Stats:
 
     def copy(self) -> Stats:
         """Return an independent copy."""
-        return self._with(self._inner.copy())
+        return self._with(self._inner.copy(), self._target)
 
     __copy__ = copy
 
@@ -231,12 +256,22 @@ class Stats:
         ------
         DataError, DtypeError
             If `other` is not a Stats, or differs in task, number of features, kind of classes,
-            columns of targets, precision or class scatters.
+            columns of targets, precision or class scatters. A task that one of them was given, or
+            has decided for good, holds for both.
         """
-        self._check_mergeable(other)
+        if not isinstance(other, Stats):
+            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
+        asked = other._asked if self._asked == "auto" else self._asked
         if self._target is None or other._target is None:
-            return (self if other._target is None else other).copy()
-        merged = self._with(self._inner.merge(other._inner, resolve_threads(self._n_threads)))
+            held, empty = (self, other) if other._target is None else (other, self)
+            if empty._asked not in ("auto", asked):
+                raise DataError(f"cannot merge statistics of {asked} and those of {empty._asked}")
+            return held.copy() if asked == held._asked else held.replace(task=asked)
+        ours, theirs = (self._inner, self._target), (other._inner, other._target)
+        inner, added, target = bring_to_one_task(ours, theirs)
+        inner = inner.merge(added, resolve_threads(self._n_threads))
+        merged = self._with(*close_if_real(inner, target))
+        merged._asked = asked
         merged._seconds += other._seconds
         merged._note(other._warnings)
         return merged
@@ -264,7 +299,10 @@ class Stats:
         if not parts:
             raise DataError("there are no statistics to merge; give at least one")
         for part in parts:
-            parts[0]._check_mergeable(part)
+            if not isinstance(part, Stats):
+                raise DtypeError(f"Stats merges with Stats only, not with {type(part).__name__}")
+            if part._target is not None and parts[0]._target is not None:
+                check_mergeable(parts[0]._target, part._target)
         merged = _merge_pairs(sorted(parts, key=lambda part: part._digest()))
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
@@ -277,13 +315,31 @@ class Stats:
         Raises
         ------
         DataError, DtypeError
-            Before the first block, and for unknown or inapplicable metrics and options.
+            Before the first block, for labels that leave the task open, and for unknown or
+            inapplicable metrics and options.
+        """
+        decided = self.decide()
+        provided = {"stats", "class_scatters"} if self.class_scatters else {"stats"}
+        requests, skipped = plan(metrics, decided.task, options, provided)
+        return collect(decided.outcomes(requests), metrics, skipped)
+
+    def decide(self) -> Stats:
+        """Return these statistics with the task that their rows so far decide.
+
+        Scores do this by themselves. Use it to score parts, such as bootstrap samples, as the task
+        of the whole. Use :meth:`replace` to choose a task.
+
+        Raises
+        ------
+        DataError
+            Before the first block, and for labels that leave the task open.
         """
         if self._target is None:
             raise DataError("these statistics hold no rows yet; call update first")
-        provided = {"stats", "class_scatters"} if self.class_scatters else {"stats"}
-        requests, skipped = plan(metrics, self.task, options, provided)
-        return collect(self.outcomes(requests), metrics, skipped)
+        if not self._target.is_open:
+            return self
+        decision = decide_stats(self._inner, self._target)
+        return self._with(*settle_stats(self._inner, self._target, *decision))
 
     def __getattr__(self, name: str) -> Any:
         """Resolve metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
@@ -309,6 +365,8 @@ class Stats:
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
+        if target.is_open:
+            return self.decide().outcomes(requests, method, inputs)
         start = time.perf_counter()
         n_threads = resolve_threads(self._n_threads)
         arrays = None if inputs is None else inputs.native()
@@ -421,9 +479,9 @@ class Stats:
         DataError
             Before the first block, without class labels, or without statistics of every class.
         """
-        boolean = self._target is not None and self._target.boolean
         n_threads = resolve_threads(self._n_threads)
-        return covariances.class_covariances(self._inner, per_class, boolean, n_threads)
+        inner, boolean = self._as_classes()
+        return covariances.class_covariances(inner, per_class, boolean, n_threads)
 
     def class_scatter(self) -> ClassScatter:
         """Return class means and the covariance within classes; for internal use."""
@@ -454,9 +512,16 @@ class Stats:
         DataError, DtypeError
             As :meth:`coding_rate`, and without class labels or statistics of every class.
         """
-        boolean = self._target is not None and self._target.boolean
         n_threads = resolve_threads(self._n_threads)
-        return covariances.coding_rate_reduction(self._inner, eps, convention, boolean, n_threads)
+        inner, boolean = self._as_classes()
+        return covariances.coding_rate_reduction(inner, eps, convention, boolean, n_threads)
+
+    def _as_classes(self) -> tuple[_core.Stats, bool]:
+        """Return the sums with their task decided, and whether classes 0 and 1 are booleans."""
+        if self._target is None:
+            return self._inner, False
+        decided = self.decide()
+        return decided._inner, self._target.boolean
 
     def moments(self) -> dict[str, Any]:
         """Return the sufficient statistics as arrays.
@@ -464,7 +529,9 @@ class Stats:
         Returns
         -------
         moments : dict
-            Always "task", "note", "precision" and "n_samples".
+            Always "task", "note", "precision" and "n_samples". While more rows may change the
+            task, "open" is the kind of the labels, "bool", "int", "float" or "str", and "task"
+            that of the sums, "classification" where they are class sums.
             Of features x with weights w, about the "shift" s (D,): "sum" Σ w (x − s) (D,),
             "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
             Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
@@ -516,7 +583,7 @@ class Stats:
         True
         """
         inner, target = import_moments(moments)
-        stats = cls(target.task)
+        stats = cls(target.task)  # "auto" where it is open
         stats._inner, stats._target = inner, target
         return stats
 
@@ -601,56 +668,75 @@ class Stats:
         Parameters
         ----------
         **changes
-            ``n_threads``; ``target``, the validated labels, stored without their rows; and
+            ``n_threads``; and ``task``, "classification", "regression" or "multilabel", for rows
+            that were added as ``task="auto"``. Statistics of integers, Booleans and whole real
+            numbers can become those of regression on the same numbers; statistics of targets cannot
+            become those of classes.
+            For internal use: ``target``, the validated labels, stored without their rows; and
             ``warnings``, which are added to those of the copy.
 
         Raises
         ------
+        DataError, DtypeError
+            If the rows cannot serve the task.
         TypeError
             For any other name.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> features, ages = rng.normal(size=(300, 4)), rng.integers(18, 90, 300)
+        >>> stats = tx.Stats().update(features, ages)
+        >>> stats.task  # 72 distinct numbers may be classes or measures
+        'auto'
+        >>> stats.replace(task="regression").logme().task
+        'regression'
         """
         twin = self.copy()
         if "n_threads" in changes:
             twin._n_threads = changes.pop("n_threads")
             resolve_threads(twin._n_threads)
+        if "task" in changes:
+            twin._fix_task(changes.pop("task"))
         if "target" in changes:
-            twin._target = changes.pop("target").without_rows()
+            target = changes.pop("target").without_rows()
+            if twin._target is not None and twin._target.is_open and not target.is_open:
+                twin._fix_task(target.task)
+            twin._target = target
         twin._note(changes.pop("warnings", ()))
         if changes:
             raise TypeError(f"Stats has no fact {min(changes)!r} to replace")
         return twin
 
-    def _with(self, inner: _core.Stats) -> Stats:
-        """Return statistics with the same description and other sums."""
+    def _fix_task(self, task: str) -> None:
+        """Change the task in place."""
+        check_choice("task", task, TASKS)
+        if self._target is not None:
+            settled = settle_stats(self._inner, self._target, task, f"{task}, as asked")
+            self._inner, self._target = settled
+        self._asked = task
+
+    def _with(self, inner: _core.Stats, target: Target | None) -> Stats:
+        """Return statistics with the same settings, and other sums with their description."""
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__, _inner=inner)
+        twin.__dict__.update(self.__dict__, _inner=inner, _target=target)
         return twin
+
+    def _decision(self) -> tuple[str, str]:
+        """Return the task of the rows so far with the reason; "auto" if they leave it open."""
+        assert self._target is not None, "callers check that there are rows"
+        if not self._target.is_open:
+            return self._target.task, self._target.note
+        try:
+            return decide_stats(self._inner, self._target)
+        except DataError as error:
+            return "auto", f"open, because {error}"
 
     def _note(self, warnings: Sequence[str]) -> None:
         """Add warnings, each once."""
         if warnings:
             self._warnings = tuple(dict.fromkeys((*self._warnings, *warnings)))
-
-    def _check_mergeable(self, other: object) -> None:
-        """Raise if tasks or columns of targets differ; the native module checks the rest."""
-        if not isinstance(other, Stats):
-            raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
-        if self.task != other.task and "auto" not in (self.task, other.task):
-            raise DataError(f"cannot merge statistics of {self.task} and those of {other.task}")
-        self._check_columns(other._target)
-
-    def _check_columns(self, target: Target | None) -> None:
-        """Raise if target columns differ in name or order, so that wrong sums would be added."""
-        held = None if self._target is None else self._target.columns
-        new = None if target is None else target.columns
-        if held is None or new is None or len(held) != len(new) or held == new:
-            return  # the native module refuses another number of columns
-        if tuple(range(len(held))) in (held, new):
-            return  # one side was an array, whose columns have no names
-        raise DataError(
-            f"the columns of the labels are {', '.join(map(str, new))}, and these statistics "
-            f"hold {', '.join(map(str, held))}; give the same columns in the same order"
-        )
 
 
 def _merge_pairs(parts: Sequence[Stats]) -> Stats:

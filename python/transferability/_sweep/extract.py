@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._data.data import Data
+from .._data.pictures import to_rgb
+from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
@@ -107,8 +109,9 @@ class ExtractionRun:
         if self._model.kind == "saved":
             return self._data.original_row(row)
         item = self._data.items[row]
-        if self._data.kind == "image" and getattr(item, "mode", "RGB") != "RGB":
-            return item.convert("RGB")
+        if instance_of(item, "PIL.Image", "Image"):
+            name = getattr(item, "filename", "") or f"data[{self._data.original_row(row)}]"
+            return to_rgb(item, name)
         return item
 
     def _make_entry(self, extractor: Any, name: str, stats: Any) -> ExtractedLayer:

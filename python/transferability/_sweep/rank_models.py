@@ -38,6 +38,9 @@ def rank_models(
     *,
     task: str = "auto",
     text: str | Sequence[str] | None = None,
+    split: str | None = None,
+    encoding: str | None = None,
+    quoting: str | int | None = None,
     layers: str | Sequence[str] = "default",
     aggregate: str = "last",
     pool: str | None = None,
@@ -76,12 +79,22 @@ def rank_models(
         wildcards; ``help(transferability.models)`` lists the sources. The values of a mapping are
         models as :func:`transferability.models.open_model` takes them.
     data : tuple, data set, table or path
-        (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas
-        frame; a folder with one subfolder of images for each class; a .csv, .tsv, .jsonl or
-        .parquet file of texts. Inputs are texts, pairs of texts, lists of words, images or arrays.
+        (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas or
+        polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images for
+        each class, also below train/ and val/; a .csv, .tsv, .jsonl or .parquet file. Inputs are
+        texts, pairs of texts, lists of words, images, paths of images, or arrays.
     label, text : str or sequence of str, optional
         Columns of a table: the label, or several targets; the text, or two for pairs of texts.
         Default: "label" and "text", or other usual names.
+    split : str, optional
+        Split of a folder with subfolders such as train/ and val/, or of a dict of data sets. "all"
+        reads all splits of a folder. Default: the training split of a folder, or else the first of
+        validation and test; ``ranking.warnings`` says which.
+    encoding : str, optional
+        Encoding of a .csv, .tsv or .jsonl file. Default: UTF-8, or by its byte order mark.
+    quoting : {"minimal", "none"}, optional
+        Whether quotes in a .csv or .tsv file enclose cells or are part of the texts. Default: by
+        the file; one where a quote takes following rows with it is refused.
     task : str, default="auto"
         Task of the labels: "classification", "regression" (also with several targets, such as
         keypoints), "multilabel", "token" (a tag or a number for each word; the default for lists
@@ -191,9 +204,9 @@ def rank_models(
         n_threads=n_threads,
     )
     named = expand_models(models)
-    whole = read_data(data, label, text, task)
+    whole = read_data(data, label, text, task, split=split, encoding=encoding, quoting=quoting)
     drawn = whole.sample(max_samples, seed)
-    labelled = read_item_labels(drawn, task, bio, ignore)
+    labelled = read_item_labels(drawn, task, bio, ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows
     shared = read_inputs(None, None, label_embeddings=label_embeddings, target=target)
     (requests, skipped), extraction = plan_sweep(
@@ -223,7 +236,7 @@ def rank_models(
             for name, model in named.items()
         ]
         rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
-    warnings = target.warnings
+    warnings = target.warnings + whole.notes
     if len(drawn) < len(whole):
         warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
     ranking = Ranking(

@@ -146,6 +146,7 @@ class Stability:
                 f"shards must hold at least 2 models with at least 3 shards each, the same for "
                 f"all; got {len(shards)} models with {sorted(counts)} shards"
             )
+        shards = {name: _fix_task(states) for name, states in shards.items()}
         first = next(iter(shards.values()))
         for name, states in shards.items():
             for i, (ours, theirs) in enumerate(zip(first, states, strict=True)):
@@ -259,6 +260,14 @@ def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> Boot
         results[0].units,
         notes,
     )
+
+
+def _fix_task(states: Sequence[Stats]) -> Sequence[Stats]:
+    """Return the statistics of shards with the task that all their rows decide."""
+    if not any(stats.described is not None and stats.described.is_open for stats in states):
+        return states
+    task = sum(states[1:], start=states[0]).decide().task
+    return [stats if stats.n_features == 0 else stats.replace(task=task) for stats in states]
 
 
 def _build(

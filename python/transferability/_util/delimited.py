@@ -6,14 +6,14 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import DataError
+from .quotes import parse_rows
+from .text_file import TextOptions, open_text
 
-__all__ = ["MISSING", "format_csv", "is_number", "open_text", "parse_numbers", "read_rows"]
-__all__ += ["read_table"]
+__all__ = ["MISSING", "format_csv", "is_number", "parse_numbers", "read_rows", "read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
@@ -22,41 +22,34 @@ _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 
-@contextmanager
-def open_text(path: str | os.PathLike[str]) -> Iterator[TextIO]:
-    """Open a UTF-8 file; a missing file, encoding and ``csv`` errors become a ``DataError``."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            yield file
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{path} cannot be read: {reason}") from error
-
-
 def read_rows(
-    path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
+    path: str | os.PathLike[str],
+    delimiter: str = ",",
+    comment: str | None = None,
+    options: TextOptions | None = None,
 ) -> list[tuple[int, list[str]]]:
     """Read the cells of every row, with the number of the line on which the row ends.
 
     An empty line has no cells. Lines that start with `comment` are neither read nor counted.
+    `options` is None if the caller has no such arguments.
     """
-    with open_text(path) as file:
-        lines = (line for line in file if comment is None or not line.startswith(comment))
-        reader = csv.reader(lines, delimiter=delimiter)
-        return [(reader.line_num, row) for row in reader]
+    with open_text(path, options) as file:
+        lines = [line for line in file if comment is None or not line.startswith(comment)]
+        return parse_rows(os.fspath(path), lines, delimiter, options)
 
 
 def read_table(
-    path: str | os.PathLike[str], delimiter: str = ",", comment: str | None = None
+    path: str | os.PathLike[str],
+    delimiter: str = ",",
+    comment: str | None = None,
+    options: TextOptions | None = None,
 ) -> tuple[list[str], list[list[str]]]:
     """Read the header, whose names are stripped, and the rows below it; skip empty lines.
 
     Raises a ``DataError`` if a row has more or fewer cells than the header. It has the number of
     the line or, in a file with comments, of the row among the rows with cells.
     """
-    found = read_rows(path, delimiter, comment)
+    found = read_rows(path, delimiter, comment, options)
     header = [name.strip() for name in found[0][1]] if found else []
     rows = [(line, row) for line, row in found[1:] if row]
     for entry, (line, row) in enumerate(rows, start=2):

@@ -20,7 +20,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "images": {
         "type": click.Path(exists=True, file_okay=False, path_type=Path),
-        "help": "For --models: a folder of images, one subfolder per class.",
+        "help": "For --models: a folder of images, one subfolder per class, or splits of such.",
     },
     "text": {
         "type": click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -31,6 +31,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Label column of --text; repeat for several targets.",
     },
     "text_column": {"multiple": True, "help": "Text column of --text; repeat for pairs of texts."},
+    "split": {
+        "help": "Split of --images, such as train or val, or all. Default: the training split if "
+        "there are splits.",
+    },
+    "encoding": {"help": "Encoding of --text. Default: UTF-8, or by its byte order mark."},
+    "quoting": {
+        "type": click.Choice(["minimal", "none"]),
+        "help": "Whether quotes in --text enclose cells or are part of the texts. Default: by the "
+        "file.",
+    },
     "layers": {
         "default": "default",
         "help": "Layers to score: default, last, all, or names that 'transferability layers' "
@@ -88,6 +98,9 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         chosen["images"] or chosen["text"],
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
+        split=chosen["split"],
+        encoding=chosen["encoding"],
+        quoting=chosen["quoting"],
         task=chosen["task"],
         layers=layers if layers in ("default", "last", "all") else layers.split(","),
         aggregate=chosen["layer_choice"],

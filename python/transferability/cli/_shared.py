@@ -228,6 +228,12 @@ def refuse_with_stats(files: str, **arguments: object) -> None:
             )
 
 
+def refuse_task(task: str, models: Mapping[str, Any]) -> None:
+    """Raise a usage error for a task with saved statistics that have decided theirs."""
+    if all(stats.task != "auto" for stats in models.values()):
+        refuse_with_stats("FILE.stats", task=task)
+
+
 def check_output(output: str) -> None:
     """Raise rather than overwrite a file other than FILE.stats, as after ``-o x_*.npy``."""
     if Path(output).exists() and not output.endswith(".stats"):

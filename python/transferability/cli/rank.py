@@ -24,6 +24,7 @@ from ._shared import (
     load_statistics,
     parse_metrics,
     pick,
+    refuse_task,
     refuse_with_stats,
     say,
     shared_options,
@@ -36,7 +37,7 @@ _FEATURE_OPTIONS = (
     *("groups", "aggregate", "dask", "prior"),
 )
 _NOT_WITH_STATS = (
-    *("labels", "precision", "method", "source_probs", "source_labels", "task"),
+    *("labels", "precision", "method", "source_probs", "source_labels"),
     *("groups", "aggregate", "stability"),
 )
 _NOT_WITH_DASK = ("source_probs", "source_labels", "threads", "method", "groups", "stability")
@@ -132,7 +133,9 @@ def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> A
     refuse_with_stats("FILE.stats", **{name: chosen[name] for name in _NOT_WITH_STATS})
     names = parse_metrics(chosen["metrics"])
     models = load_statistics(chosen["features"])
-    return rank(models, None, names, prior=load_prior(models, chosen["prior"]), **options)
+    refuse_task(chosen["task"], models)
+    prior = load_prior(models, chosen["prior"])
+    return rank(models, None, names, task=chosen["task"], prior=prior, **options)
 
 
 def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:

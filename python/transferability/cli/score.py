@@ -18,6 +18,7 @@ from ._shared import (
     drop_none,
     load_statistics,
     parse_metrics,
+    refuse_task,
     refuse_with_stats,
     say,
     shared_options,
@@ -69,9 +70,13 @@ def score(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):
+            task = chosen.pop("task")
             refuse_with_stats(features, labels=labels, **chosen)
-            ((name, stats),) = load_statistics((features,)).items()
-            scores = stats.score(names, **options)
+            loaded = load_statistics((features,))
+            refuse_task(task, loaded)
+            ((name, stats),) = loaded.items()
+            decided = stats if task == "auto" else stats.replace(task=task)
+            scores = decided.score(names, **options)
         elif labels is None:
             raise click.UsageError("give LABELS: only a FILE.stats has its own")
         else:

@@ -47,12 +47,22 @@ class _ManyLabels(FormatsCommand):
 
 
 @click.command(cls=_ManyLabels)
-@click.argument("features", nargs=-1, required=True)
+@click.argument("features", nargs=-1)
 @click.option(
     "--labels",
     multiple=True,
     metavar="FILE...",
-    help="Files of labels, up to the next option: one per file of FEATURES, or one for all.",
+    help="Files of labels, up to the next option: one per file of FEATURES, paired by name, or one "
+    "for all.",
+)
+@click.option(
+    "--pair",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="X Y",
+    help="A file of features and its file of labels, whatever their names; repeatable, in place of "
+    "FEATURES and --labels.",
 )
 @click.option("--label-column", help="Column or array of FEATURES with the labels.")
 @click.option("--key", help="Array or columns to read, if FEATURES hold several.")
@@ -70,6 +80,7 @@ class _ManyLabels(FormatsCommand):
 def stats(
     features: tuple[str, ...],
     labels: tuple[str, ...],
+    pairs: tuple[tuple[str, str], ...],
     label_column: str | None,
     key: str | None,
     output: str,
@@ -88,16 +99,21 @@ def stats(
     """
     from ..io import open_features, stats_of
 
-    if not labels and label_column is None:
+    if pairs and (features or labels or label_column is not None):
+        raise click.UsageError("--pair takes the place of FEATURES, --labels and --label-column")
+    if not pairs and not features:
+        raise click.UsageError("Missing argument 'FEATURES...', or --pair X Y for each file.")
+    if not pairs and not labels and label_column is None:
         raise click.UsageError("give the labels with --labels or --label-column")
     check_output(output)
     partial = Path(f"{output}.partial")
     with as_usage_errors():
-        _check(features, labels, partial, resume)
-    beside = [Path(spec) for spec in labels] or None
-    source = open_features(list(features), beside, key=key, label_column=label_column)
-    if len(labels) == 1 and len(source.shards) > 1 and not has_magic(labels[0]):
-        _check_order(source.shards)
+        _check([*features, *labels, *(path for pair in pairs for path in pair)], partial, resume)
+    if pairs:
+        source = open_features(pairs, key=key)
+    else:
+        beside = [Path(spec) for spec in labels] or None
+        source = open_features(list(features), beside, key=key, label_column=label_column)
     if resume and not quiet and not partial.exists():
         say(f"there is no {partial}; starting with the first shard")
     made = stats_of(
@@ -143,14 +159,15 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
 def _report(output: str, stats: Any, n_files: int) -> None:
     """Print the name, shape and task of a written file."""
     rows = f"{stats.n_samples:,} rows x {stats.n_features} features"
-    say(f"{output}: {rows} of {n_files} files, {stats.task}")
+    task = f"task {stats.task_note}" if stats.task == "auto" else stats.task
+    say(f"{output}: {rows} of {n_files} files, {task}")
 
 
-def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, resume: bool) -> None:
+def _check(files: list[str], partial: Path, resume: bool) -> None:
     """Validate the arguments before any file is opened."""
     from ..io._formats import split_key
 
-    for spec in (*features, *labels):
+    for spec in files:
         path, _ = split_key(spec)
         if not path.exists() and not has_magic(str(path)):
             raise DataError(f"there is no file or folder {path}")
@@ -160,17 +177,4 @@ def _check(features: tuple[str, ...], labels: tuple[str, ...], partial: Path, re
         raise DataError(
             f"{partial} holds the complete shards of an interrupted pass; continue it with "
             f"--resume, or delete that file to start again"
-        )
-
-
-def _check_order(shards: Any) -> None:
-    """Refuse to pair one file of labels with shards sorted by a shell, with x_10 before x_2."""
-    from ..io._paths import in_natural_order
-
-    paths = [shard.path for shard in shards]
-    if not in_natural_order(paths):
-        raise DataError(
-            f"{paths[0].name} … {paths[-1].name} are not in natural order (2 before 10), and one "
-            f"file of labels is for all; put the pattern in quotes, or give one file of labels "
-            f"for each"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._inputs.arrays import as_features
-from .._inputs.target import Target, read_target_of
+from .._inputs.target import Target, read_target
 from .._metric.score import issue
 from .._stats.covariance import ClassCovariances, make_class_covariances
 from .._util.threads import resolve_threads
@@ -71,7 +71,7 @@ def read_classes(n_samples: int, labels: object) -> Target:
     """Read the classes of this many rows."""
     if labels is None:
         raise DataError("labels is None; give one class for each row")
-    target = read_target_of(n_samples, labels, "classification")
+    target = read_target(labels, "classification")
     if target.n_samples != n_samples:
         raise DataError(
             f"labels has {target.n_samples} entries but features has {n_samples} rows; give one "

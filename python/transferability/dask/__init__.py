@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
-from .._inputs.target import UNLABELLED
 from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._ranking.extra_columns import pool_rows
@@ -23,13 +22,12 @@ from .._ranking.row import Row, build_failed_row
 from .._stats.stats import PRECISIONS, Stats
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError
-from ..io import FeatureSource
 from . import _tasks as tasks
 from ._job import Job
 
 __all__ = ["rank", "stats"]
 
-#: A path or a list of paths in the order of the rows, a FeatureSource, or a dask array.
+#: A path, a list of paths in the order of the rows, pairs, a FeatureSource, or a dask array.
 Features: TypeAlias = Any
 
 
@@ -49,17 +47,18 @@ def stats(
     ----------
     client : distributed.Client
         A client of a running cluster, remote or local.
-    features : path, sequence of paths, FeatureSource, or dask array (n_samples, n_features)
+    features : path, sequence of paths or pairs, FeatureSource, or dask array
         Files or folders as in :func:`transferability.io.open_features`, which the workers must see
-        under the same names; the result of that function; or a dask array. One task reads one file
-        or one chunk of rows.
+        under the same names, also as pairs ``[(x, y), ...]`` with their labels; the result of that
+        function; or a dask array (n_samples, n_features). One task reads one file or one chunk of
+        rows.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         Labels of all rows, in the order of the shards: an array, a dask array or series, or files,
-        as in :func:`transferability.io.open_features`. None only if `features` were opened with
-        labels, or if the task is "unlabelled".
+        as in :func:`transferability.io.open_features`. None only if `features` are pairs or were
+        opened with labels, or if the task is "unlabelled".
     task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
-        The kind of the labels; "auto" decides once, from the labels of all shards. "unlabelled"
-        reads the features alone.
+        The kind of the labels; "auto" decides when a score is asked for, from all labels.
+        "unlabelled" reads the features alone.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     retries : int, default=2
@@ -90,10 +89,8 @@ def stats(
     """
     check_choice("precision", precision, PRECISIONS)
     options = {"class_scatters": class_scatters, "precision": precision}
-    if labels is None and isinstance(features, FeatureSource) and task != UNLABELLED:
-        labels = features.labels()
-    with Job(client, labels, task, retries) as job:
-        found = job.find_shards({"features": features})["features"]
+    with Job(client, {"features": features}, labels, task, retries) as job:
+        found = job.find_shards()["features"]
         if isinstance(found, Exception):
             raise found
         merged = job.result(job.compute(job.plan_statistics(found, options)))
@@ -104,7 +101,7 @@ def stats(
 def rank(
     client: Any,
     models: Mapping[str, Features],
-    labels: object,
+    labels: object = None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
@@ -121,10 +118,10 @@ def rank(
     ----------
     client : distributed.Client
         A client of a running cluster, remote or local.
-    models : mapping of str to path, sequence of paths, FeatureSource or dask array
+    models : mapping of str to path, sequence of paths or pairs, FeatureSource or dask array
         The features of each model, as :func:`stats` takes them. Models may have different shards.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
-        Shared by all models, as in :func:`stats`.
+        Shared by all models, as in :func:`stats`. None only if every model has the same of its own.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that needs statistics only.
     task, precision, retries
@@ -160,15 +157,15 @@ def rank(
     """
     check_models(models)
     check_choice("precision", precision, PRECISIONS)
-    with Job(client, labels, task, retries) as job:
-        job.target = target = job.target.without_constant()
+    with Job(client, models, labels, task, retries) as job:
+        job.target = target = job.target.decide().without_constant()
         provided = {"pool", "stats", "class_scatters"}
         planned = plan(metrics, target.task, options, provided, baselines=baselines)
         if not planned[0]:
             raise DataError(f"no metric applies to a {target.task} task")
         with progress_bar(progress, len(models)) as advance:
             rows: list[Row] = []
-            for row in _rows(job, models, planned[0], precision):
+            for row in _rows(job, planned[0], precision):
                 rows.append(row)
                 advance(len(rows), len(models), row.name)
     ranking = Ranking(
@@ -183,15 +180,13 @@ def rank(
     return add_columns(ranking, metrics, prior)
 
 
-def _rows(
-    job: Job, models: Mapping[str, Features], requests: Mapping[str, dict[str, Any]], precision: str
-) -> Iterator[Row]:
+def _rows(job: Job, requests: Mapping[str, dict[str, Any]], precision: str) -> Iterator[Row]:
     """Start all models and iterate over their rows as they finish; a failed model is a row too."""
     scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     options = {"class_scatters": scatters, "precision": precision}
     labels = job.send(job.target.without_rows())
     running: dict[Any, str] = {}
-    for name, found in job.find_shards(models).items():
+    for name, found in job.find_shards().items():
         if isinstance(found, Exception):
             yield build_failed_row(name, found)
         else:

@@ -6,17 +6,20 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
+from numpy.typing import NDArray
+
 from .._inputs.arrays import check_choice, instance_of
-from .._inputs.target import TASKS, UNLABELLED, Target, read_target_of, unlabelled
+from .._inputs.labels import read_labels
+from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
-from ..io._formats import LABEL_SUFFIXES
-from ..io._labels import check_length
-from ..io._paths import check_pairs, is_paths
+from ..io._labels import check_length, join_labels
+from ..io._pairing import is_pairs, split_pairs
+from ..io._paths import is_listed, is_paths, names_labels
+from ..io._row_labels import LabelFiles, check_same
 from . import _tasks as tasks
 
 __all__ = ["Job"]
@@ -39,12 +42,14 @@ Piece: TypeAlias = Shard | Chunk
 
 
 class Job:
-    """One call: the client of the cluster, and the labels that all models share.
+    """One call: the client of the cluster, the models, and the labels that all models share.
 
     A task that raises an exception is repeated `retries` times.
     """
 
-    def __init__(self, client: Any, labels: object, task: str, retries: int) -> None:
+    def __init__(
+        self, client: Any, models: Mapping[str, Any], labels: object, task: str, retries: int
+    ) -> None:
         self._distributed = need("distributed", extra="dask", what="transferability.dask")
         self._dask = need("dask", extra="dask", what="transferability.dask")
         if not isinstance(client, self._distributed.Client) or client.asynchronous:
@@ -56,7 +61,9 @@ class Job:
         self._retries = retries
         self._futures: list[Any] = []
         self._parts: dict[tuple[int, int], Any] = {}
-        self._label_files: list[tuple[Path, int]] = []
+        self._models = models
+        self._label_files = LabelFiles()
+        self._own_labels: dict[str, LabelFiles] = {}  # by model, of pairs
         self.target = self._read_target(labels, task)
 
     def __enter__(self) -> Job:
@@ -97,25 +104,26 @@ class Job:
         """Iterate over futures as they finish."""
         yield from self._distributed.as_completed(list(futures), loop=self._client.loop)
 
-    def find_shards(self, models: Mapping[str, Any]) -> dict[str, Sequence[Piece] | Exception]:
+    def find_shards(self) -> dict[str, Sequence[Piece] | Exception]:
         """Find the shards of every model, or the error that prevents it."""
         headers = {
-            name: self.submit(tasks.find_shards, _absolute(value))
-            for name, value in models.items()
-            if isinstance(value, str) or is_paths(value)  # a folder may exist on the workers only
+            name: self.submit(tasks.find_shards, _absolute(_features_of(value)))
+            for name, value in self._models.items()
+            # A string may be a folder that exists on the workers only.
+            if isinstance(value, str) or is_pairs(value) or is_paths(value)
         }
-        pieces: Sequence[Piece]
         found: dict[str, Sequence[Piece] | Exception] = {}
-        for name, value in models.items():
+        for name, value in self._models.items():
             try:
-                if name in headers or isinstance(value, FeatureSource):
-                    shards = self.result(headers[name]) if name in headers else value.shards
-                    # Workers run in other folders. The client sends the labels.
-                    pieces = [replace(s, path=s.path.absolute(), labels=None) for s in shards]
+                if name in headers:
+                    shards = self.result(headers[name])
+                    found[name] = self._align(name, shards, is_listed(value))
+                elif isinstance(value, FeatureSource):
+                    found[name] = self._align(name, value.shards, True)
                 else:
-                    pieces = _list_chunks(value)
-                self._check_rows(pieces)
-                found[name] = pieces
+                    chunks = _list_chunks(value)
+                    self._check_rows(chunks)
+                    found[name] = chunks
             except Exception as error:  # concerns this model only
                 found[name] = error
         return found
@@ -154,7 +162,7 @@ class Job:
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
-        """Raise unless there is a label for each row, and each file of labels fits its shard."""
+        """Raise unless there is a label for each row, where there are labels."""
         if self.target.task == UNLABELLED:
             return
         n_samples = sum(piece.n_samples for piece in pieces)
@@ -162,26 +170,53 @@ class Job:
         if len(pieces) > 1:
             held = f"the {len(pieces)} shards from {pieces[0]} to {pieces[-1]} have"
         check_length("labels", self.target.n_samples, held, n_samples)
-        shards = [piece for piece in pieces if isinstance(piece, Shard)]
-        if len(shards) == len(self._label_files) > 1:
-            for shard, (path, rows) in zip(shards, self._label_files, strict=True):
-                if rows != shard.n_samples:
-                    raise DataError(
-                        f"{path} has {rows} entries but {shard} has {shard.n_samples} rows; give "
-                        f"the files of labels in the order of the shards, or one for all rows if "
-                        f"models are cut in different ways"
-                    )
-            check_pairs([shard.path for shard in shards], [path for path, _ in self._label_files])
+
+    def _align(self, name: str, shards: Sequence[Shard], listed: bool) -> list[Shard]:
+        """Return the shards of a model in the order of the labels; raise if they do not match."""
+        self._check_rows(shards)
+        if is_pairs(self._models[name]) and name not in self._own_labels:
+            raise DataError("features holds pairs, which have their labels; leave out labels")
+        files = self._own_labels.get(name, self._label_files)
+        # Workers run in other folders. The client sends the labels.
+        absolute = [replace(s, path=s.path.absolute(), labels=None) for s in shards]
+        return list(files.align(absolute, listed))
 
     def _read_target(self, labels: Any, task: str) -> Target:
-        """Read the labels of all shards and decide their task once."""
+        """Read the labels of all shards, without a decision that other rows may change."""
+        if task == UNLABELLED and not has_labels(labels, task):
+            return unlabelled(0)  # the rows are counted later
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
-        elif isinstance(labels, str) or is_paths(labels, LABEL_SUFFIXES):
+        elif names_labels(labels):
             # A worker reads the files, which may not exist here, and sends their labels.
-            files = self.submit(tasks.read_label_files, _absolute(labels))
+            files = self.submit(tasks.read_label_files, _absolute(labels), False)
             labels, self._label_files = self.result(files)
-        return read_target_of(0, labels, task)  # rows without labels are counted later
+        elif labels is None:
+            labels = check_same({name: self._read_own(name) for name in self._models})
+        return read_block(labels, task, None)
+
+    def _read_own(self, name: str) -> NDArray[Any] | None:
+        """Read the labels that a model has of its own, in pairs or in an opened source."""
+        value = self._models[name]
+        if isinstance(value, FeatureSource):
+            self._own_labels[name] = LabelFiles(paired=True)
+            return value.labels()
+        if not is_pairs(value):
+            return None
+        paths, parts = split_pairs(value)
+        if all(isinstance(part, (str, os.PathLike)) for part in parts):
+            files = self.submit(tasks.read_label_files, _absolute(parts), True)
+            array, self._own_labels[name] = self.result(files)
+            return array  # type: ignore[no-any-return]
+        names = [f"labels of {os.fspath(path)}" for path in paths]
+        arrays = [read_labels(*each)[0] for each in zip(parts, names, strict=True)]
+        self._own_labels[name] = LabelFiles(lengths=tuple(map(len, arrays)), paired=True)
+        return join_labels(arrays, names, "pair")
+
+
+def _features_of(value: Any) -> Any:
+    """Return the paths of features of a model, without the labels of pairs."""
+    return split_pairs(value)[0] if is_pairs(value) else value
 
 
 def _list_chunks(array: Any) -> list[Chunk]:

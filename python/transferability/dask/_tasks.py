@@ -11,20 +11,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
 from .. import io
-from .._inputs.labels import read_labels
 from .._inputs.target import Target
 from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from ..errors import DataError, DtypeError, OutOfMemoryError, TransferabilityError
-from ..io._formats import LABEL_SUFFIXES, name_array
-from ..io._labels import join_labels, read_label_array
-from ..io._paths import expand_paths
+from ..io import _row_labels
+from ..io._row_labels import LabelFiles
 
 __all__ = [
     "Failure",
@@ -79,16 +76,9 @@ def find_shards(paths: Sequence[str]) -> tuple[io.Shard, ...]:
 
 
 @_return_failures
-def read_label_files(paths: Sequence[str]) -> tuple[NDArray[Any], list[tuple[Path, int]]]:
-    """Read and concatenate the labels of several files; return the length of each file too."""
-    files = expand_paths(paths, "labels", LABEL_SUFFIXES)
-    names = [name_array(*file) for file in files]
-    parts = [
-        read_labels(read_label_array(*file), name)[0]
-        for file, name in zip(files, names, strict=True)
-    ]
-    lengths = [(path, len(part)) for (path, _), part in zip(files, parts, strict=True)]
-    return join_labels(parts, names, "file"), lengths
+def read_label_files(paths: Sequence[str], paired: bool) -> tuple[NDArray[Any], LabelFiles]:
+    """Read and concatenate the labels of several files; return the facts about the files too."""
+    return _row_labels.read_label_files(paths, paired)
 
 
 @_return_failures

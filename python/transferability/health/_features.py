@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._inputs.arrays import as_features
 from .._inputs.inputs import RowSource
-from .._inputs.target import read_target_of, unlabelled
+from .._inputs.target import read_target, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ..io._shards import FeatureSource
@@ -42,10 +42,10 @@ def read_sampled(features: object, samples: object, n_threads: int | None = None
     if samples is None:
         raise DataError("samples is None; name the sample of which each row is a view")
     if isinstance(features, FeatureSource):
-        target = read_target_of(features.n_samples, samples, "classification")
+        target = read_target(samples, "classification")
         return stats_of(features, target, n_threads=n_threads)
     array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
-    target = read_target_of(len(array), samples, "classification")
+    target = read_target(samples, "classification")
     if target.n_samples != len(array):
         raise DataError(
             f"samples has {target.n_samples} entries but features has {len(array)} rows; give the "

@@ -61,12 +61,13 @@ def list_suffixes() -> dict[str, str]:
     return {**lists, "by_extra": "; ".join(by_extra)}
 
 
-def format_of(path: Path) -> FormatSpec:
-    """Return the format that the suffix of a file names."""
+def format_of(path: Path, is_labels: bool = False) -> FormatSpec:
+    """Return the format that the suffix of a file names; labels may be text too."""
     spec = _BY_SUFFIX.get(path.suffix.lower())
     if spec is None:
+        known = LABEL_SUFFIXES if is_labels else SUFFIXES
         raise DataError(
-            f"{path} is neither an .npy file nor one of {', '.join(SUFFIXES[1:])}; the suffix "
+            f"{path} is neither an .npy file nor one of {', '.join(known[1:])}; the suffix "
             f"decides how it is read"
         )
     return spec
@@ -96,7 +97,7 @@ def open_array(
     labels are read, they are a single column of a table, or by default a container's "labels".
     """
     with name_errors(path):
-        spec = _prepare(path)
+        spec = _prepare(path, is_labels)
         if spec.kind == "array" and key is not None:
             raise DataError(f"{path} holds one array, nothing named {key!r}")
         if spec.kind == "array" and label_column is not None:
@@ -118,9 +119,9 @@ def array_names(path: Path) -> list[str]:
         return [] if spec.names is None else spec.names(path)
 
 
-def _prepare(path: Path) -> FormatSpec:
+def _prepare(path: Path, is_labels: bool = False) -> FormatSpec:
     """Return the format of a file; raise if the file or the package that reads it is missing."""
-    spec = format_of(path)
+    spec = format_of(path, is_labels)
     path.stat()
     if spec.package is not None and spec.extra is not None:
         need(spec.package, extra=spec.extra, what=f"reading {spec.title} files")

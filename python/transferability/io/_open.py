@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -11,14 +14,22 @@ from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
 from ._labels import check_length, read_label_array
-from ._paths import Paths, check_pairs, expand_paths, is_paths
+from ._pairing import Pair, check_order, find_unpaired, is_pairs, pair_files, split_pairs
+from ._paths import Paths, expand_paths, is_listed, names_labels
 from ._shards import FeatureSource, Shard
 
-__all__ = ["open_features"]
+__all__ = ["PathsOrPairs", "open_features"]
+
+#: Paths of features, or pairs of such a path with its labels.
+PathsOrPairs: TypeAlias = Paths | Iterable[Pair]
 
 
 def open_features(
-    paths: Paths, labels: object = None, *, key: str | None = None, label_column: str | None = None
+    paths: PathsOrPairs,
+    labels: object = None,
+    *,
+    key: str | None = None,
+    label_column: str | None = None,
 ) -> FeatureSource:
     """Open features in files, to be read block by block.
 
@@ -27,14 +38,16 @@ def open_features(
 
     Parameters
     ----------
-    paths : path, or list of paths
+    paths : path, list of paths, or list of pairs
         A file, a folder of shards, a pattern such as ``"feats/x_*.npy"``, or a list of them. A
         list keeps its order; a folder and a pattern are in the natural order of their names, x_2
-        before x_10. ``file:key`` names an array of a file that holds several.
+        before x_10. ``file:key`` names an array of a file that holds several. Pairs
+        ``[(x, y), ...]`` are a file of features each with its labels, a file or an array.
     labels : array-like, path, or list of paths, optional
         For all rows in the order of the shards; or one file per shard, as a list or a pattern.
         Files have any of the formats above, or are text with one label per line ({text}). A list of
         strings is a list of paths if all of them have such a suffix, and of labels otherwise.
+        Files are paired with shards by what varies in their names.
     key : str, optional
         The array to read if files hold several: a member, tensor, dataset, or a column of lists.
         For a table with one column per dimension, a pattern of their names, such as ``"f*"``.
@@ -51,8 +64,9 @@ def open_features(
     ------
     DataError, DtypeError
         If a file is missing, damaged, empty, given twice or not of numbers; if its columns or kind
-        of numbers differ from those of the first file; if the numbers in the names of label files
-        do not match those of the shards. The message names the file.
+        of numbers differ from those of the first file; if what varies in the names of label files
+        does not match the shards; if labels are for all rows, and the numbers in the names of a
+        list of shards are not in natural order. The message names the file.
     MissingDependencyError
         If the package that reads a format is not installed.
 
@@ -67,9 +81,34 @@ def open_features(
     (300, 4, 3)
     >>> round(float(tx.io.stats_of(source).logme()), 3) < 0
     True
+    >>> pairs = [(f"{folder}/x_{i}.npy", rng.integers(0, 2, 100)) for i in range(3)]
+    >>> tx.io.open_features(pairs).labels().shape
+    (300,)
     """
     if labels is not None and label_column is not None:
         raise DataError("labels and label_column both say where the labels are; give one of them")
+    if isinstance(paths, Iterable) and not isinstance(paths, (str, os.PathLike)):
+        paths = [*paths]
+    if not is_pairs(paths):
+        shards = _read_shards(paths, key, label_column)
+        return FeatureSource(_assign_labels(shards, labels, is_listed(paths)))
+    if labels is not None or label_column is not None:
+        raise DataError("paths holds pairs, which have their labels; leave out the other labels")
+    files, parts = split_pairs(paths)
+    shards = _read_shards(files, key)
+    if len(shards) != len(parts):
+        raise DataError(
+            f"the {len(parts)} pairs hold {len(shards)} files of features; give one file in each"
+        )
+    return FeatureSource(tuple(map(_pair_shard, shards, parts)))
+
+
+for _name, _suffixes in list_suffixes().items():
+    open_features.__doc__ = (open_features.__doc__ or "").replace(f"{{{_name}}}", _suffixes)
+
+
+def _read_shards(paths: Any, key: str | None, label_column: str | None = None) -> list[Shard]:
+    """Read the headers of the files that paths name, and check that they are alike."""
     shards: list[Shard] = []
     seen: set[tuple[Path, str | None]] = set()
     for path, own in expand_paths(paths):
@@ -82,11 +121,7 @@ def open_features(
         if shards:
             _check_alike(shard, shards[0])
         shards.append(shard)
-    return FeatureSource(tuple(shards if labels is None else _assign_labels(shards, labels)))
-
-
-for _name, _suffixes in list_suffixes().items():
-    open_features.__doc__ = (open_features.__doc__ or "").replace(f"{{{_name}}}", _suffixes)
+    return shards
 
 
 def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
@@ -123,23 +158,41 @@ def _check_alike(shard: Shard, first: Shard) -> None:
         )
 
 
-def _assign_labels(shards: list[Shard], labels: object) -> list[Shard]:
-    """Return shards with labels: a file each, or slices of the labels of all rows."""
+def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[Shard, ...]:
+    """Return shards with labels: a file each, or slices of the labels of all rows.
+
+    `listed` says whether the shards are in the order of the caller.
+    """
+    if labels is None:
+        return tuple(shards)
     name = "labels"
-    if is_paths(labels, LABEL_SUFFIXES):
+    if names_labels(labels):
         files = expand_paths(labels, "labels", LABEL_SUFFIXES)  # type: ignore[arg-type]
+        features = [shard.file for shard in shards]
         if len(files) == len(shards):
-            check_pairs([shard.path for shard in shards], [file for file, _ in files])
-            return [replace(s, labels=file) for s, file in zip(shards, files, strict=True)]
+            order = pair_files(features, files, in_order=listed and is_listed(labels))
+            return tuple(replace(s, labels=files[i]) for s, i in zip(shards, order, strict=True))
         if len(files) != 1:
             raise DataError(
-                f"there are {len(files)} files of labels for {len(shards)} shards; give one for "
-                f"each, or one for all"
+                f"there are {len(files)} files of labels for {len(shards)} shards"
+                f"{find_unpaired(features, files)}; give one for each, or one for all"
             )
         name, labels = name_array(*files[0]), read_label_array(*files[0])
     array, _ = read_labels(labels, name)
     ends = np.cumsum([shard.n_samples for shard in shards])
     held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
     check_length(name, len(array), held, ends[-1])
+    check_order([shard.file for shard in shards])
     parts = np.split(array, ends[:-1])
-    return [replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True)]
+    return tuple(replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True))
+
+
+def _pair_shard(shard: Shard, labels: object) -> Shard:
+    """Return a shard with the labels of its pair."""
+    if isinstance(labels, (str, os.PathLike)):
+        files = expand_paths(labels, f"the labels of {shard}", LABEL_SUFFIXES)
+        if len(files) != 1:
+            raise DataError(f"{labels} names {len(files)} files of labels for {shard}; give one")
+        return replace(shard, labels=files[0])
+    array, _ = read_labels(labels, f"labels of {shard}")
+    return replace(shard, labels=array)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, DtypeError
-from ._formats import SUFFIXES, split_key
+from ._formats import LABEL_SUFFIXES, SUFFIXES, split_key
 
-__all__ = ["Paths", "check_pairs", "expand_paths", "in_natural_order", "is_paths"]
+__all__ = ["Paths", "expand_paths", "in_natural_order", "is_listed", "is_paths", "names_labels"]
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -22,40 +22,15 @@ def _natural_key(path: str | os.PathLike[str]) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
-def in_natural_order(paths: Iterable[Path]) -> bool:
-    """Return whether files are in natural order, in which a folder of them is read."""
-    listed = [_natural_key(path) for path in paths]
+def in_natural_order(names: Iterable[str | os.PathLike[str]]) -> bool:
+    """Return whether names are in natural order, in which a folder of files is read."""
+    listed = [_natural_key(name) for name in names]
     return listed == sorted(listed)
 
 
-def check_pairs(features: Sequence[Path], labels: Sequence[Path]) -> None:
-    """Raise if the numbers in the names of files of labels and of features do not match.
-
-    Files are paired by their order. The numbers of a pair differ if a file is missing, or if a
-    shell sorted x_10 before x_2, which a pattern in quotes avoids. A constant offset is allowed,
-    because one side may count from 0 and the other from 1. Names without numbers pass.
-    """
-    ours, theirs = _varying_numbers(features), _varying_numbers(labels)
-    if ours is None or theirs is None:
-        return
-    for i, (own, other) in enumerate(zip(ours, theirs, strict=True)):
-        if other - own != theirs[0] - ours[0]:
-            raise DataError(
-                f"{labels[i].name} would be the labels of {features[i].name}, and "
-                f"{labels[0].name} those of {features[0].name}; files are paired in their order: "
-                f"give both as patterns in quotes, and see that none is missing"
-            )
-
-
-def _varying_numbers(paths: Sequence[Path]) -> list[int] | None:
-    """Return the number in each name; None unless names differ in exactly one number."""
-    parts = [re.split(r"([0-9]+)", path.name) for path in paths]
-    if len({tuple(part[::2]) for part in parts}) != 1:
-        return None
-    numbers = zip(*(part[1::2] for part in parts), strict=True)
-    columns = [[int(number) for number in column] for column in numbers]
-    varying = [column for column in columns if len(set(column)) > 1]
-    return varying[0] if len(varying) == 1 else None
+def is_listed(paths: object) -> bool:
+    """Return whether paths are a list, which is in the order of the caller; a pattern is not."""
+    return isinstance(paths, (list, tuple)) and len(paths) > 1
 
 
 def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
@@ -63,6 +38,11 @@ def is_paths(value: object, suffixes: tuple[str, ...] = SUFFIXES) -> bool:
     if isinstance(value, (list, tuple)):
         return bool(value) and all(_is_file(entry, suffixes) for entry in value)
     return _is_file(value, suffixes) or (isinstance(value, str) and os.path.isdir(value))
+
+
+def names_labels(labels: object) -> bool:
+    """Return whether labels are given as a path or a list of paths."""
+    return isinstance(labels, (str, os.PathLike)) or is_paths(labels, LABEL_SUFFIXES)
 
 
 def _is_file(value: object, suffixes: tuple[str, ...]) -> bool:

@@ -15,6 +15,8 @@ from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
 from ._labels import check_length, join_labels, read_label_array
+from ._names import File
+from ._pairing import check_order
 from ._spec import Reader
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "iterate_blocks"]
@@ -57,6 +59,11 @@ class Shard:
     def __str__(self) -> str:
         """Return the name that the command line takes."""
         return name_array(self.path, self.key)
+
+    @property
+    def file(self) -> File:
+        """The file and the key, by which shards and files of labels are paired."""
+        return self.path, self.key
 
     @property
     def block_rows(self) -> int:
@@ -189,6 +196,13 @@ class FeatureSource(RowSource):
         if len(parts) <= 1:
             return parts[0] if parts else None
         return join_labels(parts, [shard.labels_name for shard in self.shards], "shard")
+
+    def check_order(self) -> None:
+        """Raise if the names of the shards contradict the order of labels for all rows.
+
+        As in :func:`open_features`: the numbers in the names must be in natural order.
+        """
+        check_order([shard.file for shard in self.shards])
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""

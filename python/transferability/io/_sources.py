@@ -75,7 +75,7 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
 
 
 def load_or_open(model: Any) -> Any:
-    """Load the array of one file; open the shards of a folder, a pattern or a list."""
+    """Load the array of one file; open the shards of a folder, a pattern, a list or pairs."""
     if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
         path, _ = split_key(model)
         if path.exists() or not glob.has_magic(str(path)):
@@ -142,7 +142,8 @@ def parse_label_source(spec: str | os.PathLike[str]) -> Source | None:
         return None
     if path.suffix.lower() == ".npz" and key is None:
         return Source(path, "labels")
-    return parse_source(spec)
+    format_of(path, is_labels=True)
+    return Source(path, key)
 
 
 def load_labels(spec: str | os.PathLike[str]) -> Any:

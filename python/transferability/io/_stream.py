@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
-from .._inputs.target import UNLABELLED, Target, read_target_of, unlabelled
+from .._inputs.target import UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
 from ._checkpoint import Checkpoint
 from ._labels import check_length
-from ._open import open_features
-from ._paths import Paths
+from ._open import PathsOrPairs, open_features
 from ._shards import FeatureSource, Rows, iterate_blocks
 
 __all__ = ["add_rows", "prefetch_items", "stats_of"]
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 
 def stats_of(
-    source: FeatureSource | Paths,
+    source: FeatureSource | PathsOrPairs,
     labels: object = None,
     *,
     task: str = "auto",
@@ -43,18 +42,19 @@ def stats_of(
 ) -> Stats:
     """Compute the statistics of features in files in one pass.
 
-    The labels are read first, to decide the task once. Then features are read in blocks of a few
-    megabytes, and a thread prefetches the next block during the arithmetic.
+    The labels are read first. Then features are read in blocks of a few megabytes, and a thread
+    prefetches the next block during the arithmetic.
 
     Parameters
     ----------
-    source : FeatureSource, path, or list of paths
+    source : FeatureSource, path, list of paths, or list of pairs
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
         As in :func:`open_features`. Without labels, the statistics are those of the features alone,
         as of ``Stats("unlabelled")``.
     task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
-        The kind of the labels. "unlabelled" does not read any.
+        The kind of the labels. "auto" decides when a score is asked for, by the rows of all
+        statistics that were merged. "unlabelled" does not read any.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     n_threads : int, optional
@@ -92,13 +92,18 @@ def stats_of(
     True
     """
     target, given = (labels, None) if isinstance(labels, Target) else (None, labels)
+    asked = task if target is None else target.task
     if not isinstance(source, FeatureSource):
         source = open_features(source, given, key=key, label_column=label_column)
     elif key is not None or label_column is not None or given is not None:
         raise DataError("labels, key and label_column go to open_features when a source is opened")
     if target is None:
-        target = _read_target(source, given, task)
-    stats = Stats(target.task, precision, n_threads, class_scatters=class_scatters)
+        found = given if task == UNLABELLED else source.labels()
+        asked = UNLABELLED if found is None and task == "auto" else task
+        # Constant targets are kept: they may vary in other statistics, which are merged later.
+        is_labelled = has_labels(found, asked)
+        target = read_block(found, task, None) if is_labelled else unlabelled(source.n_samples)
+    stats = Stats(asked, precision, n_threads, class_scatters=class_scatters)
     kept, done = None, 0
     if checkpoint is not None:
         settings = {"precision": precision, "class_scatters": class_scatters}
@@ -113,15 +118,6 @@ def stats_of(
             stats, source, target, first=done, on_rows=advance, on_shard=keep, prefetch=prefetch
         )
     return stats
-
-
-def _read_target(source: FeatureSource, given: object, task: str) -> Target:
-    """Read the labels of all rows; `given` are those that the source was opened with here."""
-    labels = given if task == UNLABELLED else source.labels()
-    if labels is None and task == "auto":
-        return unlabelled(source.n_samples)
-    # Constant targets are kept: they may vary in other statistics, which are merged later.
-    return read_target_of(source.n_samples, labels, task)
 
 
 def add_rows(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .._data.pictures import open_picture, to_rgb
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 
@@ -155,20 +156,24 @@ class Arrays:
 
 
 def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
-    """Convert a file, a PIL image, or bytes to a PIL image.
+    """Convert a file, a PIL image, or bytes to a PIL image, as :func:`to_rgb` reads pictures.
 
     Arrays of bytes have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), and tensors (C, H, W) as
     torchvision reads images.
     """
     image = need("PIL.Image", extra="hub", what="reading images")
+    where = f"image {index} of the batch"
     if isinstance(item, (str, os.PathLike)):
-        try:
-            with image.open(item) as opened:
-                return opened.convert(mode)
-        except OSError as error:
-            raise DataError(f"{os.fspath(item)} cannot be read as an image: {error}") from error
-    if isinstance(item, image.Image):
-        return item.convert(mode)
+        found = open_picture(item)
+    elif isinstance(item, image.Image):
+        found = to_rgb(item, where)
+    else:
+        found = to_rgb(image.fromarray(_read_bytes(item, where)), where)
+    return found if mode == "RGB" else found.convert(mode)
+
+
+def _read_bytes(item: Any, where: str) -> Any:
+    """Return an array of bytes with the channels last; raise DtypeError if the item is none."""
     array = np.asarray(item)
     if hasattr(item, "numpy") and array.ndim == 3:
         array = array.transpose(1, 2, 0)
@@ -176,11 +181,11 @@ def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     if not is_image or array.dtype != np.uint8:
         raise DtypeError(
-            f"image {index} of the batch is {type(item).__name__} of shape {array.shape} and dtype "
+            f"{where} is {type(item).__name__} of shape {array.shape} and dtype "
             f"{array.dtype}; give a file, a PIL image, or bytes (uint8) of shape (H, W) or "
             f"(H, W, 3)"
         )
-    return image.fromarray(np.ascontiguousarray(array)).convert(mode)
+    return np.ascontiguousarray(array)
 
 
 def _text_shape(raw: Sequence[Any]) -> str:

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._inputs.target import Target
+from .._inputs.task import MAX_WHOLE
+from .._stats.moments import export_task
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._accumulate import add_classes, add_rows, add_targets, send, zero_sums
@@ -60,18 +62,62 @@ class DeviceMoments:
                 self._described = target.without_rows()
             elif self._n_features != d:
                 raise DataError(f"features has {d} columns, expected {self._n_features}")
+            else:
+                target = self._fit(self._described, target)
             self._n_features = d
             self._warnings = tuple(dict.fromkeys((*self._warnings, *target.warnings)))
             self._n += n
             if self._held is None:
                 self._accumulate(rows, target)
-                return
-            self._held.append((rows, target))
-            if self._n > d:
-                held, self._held = self._held, None
-                self._begin(*held[0])
-                while held:
-                    self._accumulate(*held.pop(0))  # frees each block
+            else:
+                self._held.append((rows, target))
+                if self._n > d:
+                    held, self._held = self._held, None
+                    self._begin(*held[0])
+                    while held:
+                        self._accumulate(*held.pop(0))  # frees each block
+            described = self._described
+            if described.may_be_classes and described.kind == "f" and len(self._codes) > MAX_WHOLE:
+                self._hold_targets(described, "regression, because the labels are real numbers")
+
+    def _fit(self, described: Target, target: Target) -> Target:
+        """Bring the sums so far and a block to one task, as ``Stats.push`` does."""
+        if described.is_open and not target.is_open:
+            if described.names is not None or not described.may_be_classes:
+                raise DataError(
+                    f"labels of a {target.task} task follow others; use one kind for all"
+                )
+            described = self._hold_targets(described, target.note)
+        elif target.is_open and not described.is_open:
+            target = target.settle(described.task, described.note)
+        self._described = described.join(target)
+        return target
+
+    def _hold_targets(self, described: Target, note: str) -> Target:
+        """Replace whole numbers as classes by the same numbers as targets.
+
+        With class numbers y, their counts n and sums s: Σ x (y - p) = Σ s (y - p), as in the core.
+        """
+        if self._held is not None:
+            held = [(rows, target.settle("regression", note)) for rows, target in self._held]
+            self._held = held
+        else:
+            numbers = np.array([float(number) for number in self._codes])
+            counts = np.array([self._counts[number] for number in self._codes], dtype=np.float64)
+            mean = numbers[0] + (counts @ (numbers - numbers[0])) / counts.sum()
+            shift = numbers[np.abs(numbers - mean).argmin()]
+            y = numbers - shift  # exact where all numbers are one
+            class_sums = self._sums.pop("class_sums")
+            self._sums["cross"] = class_sums[: len(y)].T @ send(y[:, None], class_sums.device)
+            self._sums |= {
+                "target_shift": np.array([shift]),
+                "target_sum": np.array([counts @ y]),
+                "target_square": np.array([counts @ (y * y)]),
+            }
+            self._codes.clear()
+            self._counts.clear()
+        self._described = described.settle("regression", note)
+        return self._described
 
     def _begin(self, rows: Tensor, target: Target) -> None:
         """Choose the shift, and the scale of each column, from the first block."""
@@ -143,8 +189,7 @@ class DeviceMoments:
             scatter = scatter * np.outer(scale, scale)
         sums: NDArray[np.float64] = host.pop("class_sums", np.empty((0, 0)))
         found: dict[str, Any] = {
-            "task": self._described.task,
-            "note": self._described.note,
+            **export_task(self._described),
             "precision": "double" if self._dtype is torch.float64 else "single",
             "n_samples": self._n,
             "scatter": (scatter + scatter.T) / 2,
@@ -158,6 +203,11 @@ class DeviceMoments:
         elif "cross" in host:
             found["columns"] = self._described.columns
         return found
+
+    @property
+    def described(self) -> Target | None:
+        """The labels of the rows so far, without the rows."""
+        return self._described
 
     @property
     def nbytes(self) -> int:

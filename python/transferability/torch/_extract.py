@@ -70,7 +70,7 @@ def extract(
     amp : {"bfloat16", "float16"}, optional
         Automatic mixed precision. Features are pooled in float32.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
-        Kind of the labels; "auto" infers it from the first 512 rows.
+        Kind of the labels; "auto" infers it from all rows when a score is asked for.
     keep_features : bool or {"float16", "float32", "float64"}, default=False
         Also keep the features, in :attr:`Extractor.features`; True is float32.
     class_scatters : bool, default=False

@@ -1,7 +1,6 @@
 """Buffer the rows of one layer, and accumulate them into statistics in blocks of `BLOCK` rows.
 
-With fixed blocks, results do not depend on the batch size, the task is not inferred from the labels
-of one small batch, and matrix products are large.
+With fixed blocks, results do not depend on the batch size, and matrix products are large.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.target import UNLABELLED, read_target, unlabelled
+from .._inputs.target import UNLABELLED, read_block, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._device import DeviceMoments
@@ -47,7 +46,6 @@ class LayerRows:
         self.n_rows = 0
         self.is_constant = True  # all rows so far are equal
         self._options = options
-        self._task = options.task
         self._first: Tensor | None = None
         self._kept: list[Tensor] = []
         self._labels: list[NDArray[Any]] = []
@@ -115,10 +113,14 @@ class LayerRows:
         self._n_waiting = len(rows) - end
 
     def _push(self, rows: Tensor, labels: NDArray[Any] | None) -> None:
-        target = unlabelled(len(rows)) if labels is None else read_target(labels, self._task)
-        self._task = "auto" if target.task == UNLABELLED else target.task
+        held = None if self._into is None else self._into.described
+        if labels is None:
+            target = unlabelled(len(rows))
+        else:
+            target = read_block(labels, self._options.task, held)
         if self._into is None:
-            self._into = self._begin(target.task, rows.device)
+            task = UNLABELLED if labels is None else self._options.task
+            self._into = self._begin(task, rows.device)
         if isinstance(self._into, DeviceMoments):
             self._into.add(rows, target)
         else:

@@ -196,11 +196,48 @@ def test_files_of_labels_go_with_their_shards(cluster: Cluster, tmp_path: Path) 
     assert tx.dask.stats(cluster.client, x, y).n_samples == 70
     with pytest.raises(errors.DataError, match=r"y_1\.npy has 30 .*x_0\.npy has 20 rows"):
         tx.dask.stats(cluster.client, x, [y[1], y[0], y[2]])
-    with pytest.raises(errors.DataError, match=r"y_1\.npy would be the labels of x_1"):
+    with pytest.raises(errors.DataError, match=r"y_2\.npy would be the labels of x_0"):
         tx.dask.stats(cluster.client, x, [y[2], y[1], y[0]])
     both = tmp_path / "both.npy"
     np.save(both, np.arange(70) % 2)
     assert tx.dask.stats(cluster.client, x, both).n_samples == 70
+
+
+def test_pairs_and_orders_as_without_dask(cluster: Cluster, tmp_path: Path) -> None:
+    """The same decisions as of open_features; labels may be read by workers or be arrays."""
+    rng = np.random.default_rng(3)
+    y = np.arange(120) % 3
+    x = rng.normal(size=(120, 3)) + y[:, None]
+    own, other = saved(tmp_path, np.split(x, 12)), [tmp_path / f"{c}.npy" for c in "abcdefghijkl"]
+    for path, part in zip(other, np.split(y, 12), strict=True):
+        np.save(path, part)
+    client, whole = cluster.client, tx.logme(x, y)
+    pairs = list(zip(own, other, strict=True))
+    arrays = list(zip(own, np.split(y, 12), strict=True))
+    for features in (pairs, pairs[::-1], arrays, sorted(arrays, key=str)):
+        found = tx.dask.stats(client, features)
+        assert abs(found.logme() - whole) <= 1e-10 * max(1, abs(whole))
+    ranking = tx.dask.rank(client, {"pairs": pairs, "arrays": arrays}, progress=False)
+    assert [row.error for row in ranking] == [None, None]
+    for names in ("f/a_emb f/a_f_emb f/b_emb", "l/a_y l/a_f_y l/b_y"):  # sorted differently
+        for name, rows in zip(names.split(), np.split(x if names[0] == "f" else y, 3), strict=True):
+            path = tmp_path / f"{name}.npy"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, rows)
+    found = tx.dask.stats(client, tmp_path / "f", tmp_path / "l")
+    assert abs(found.logme() - whole) <= 1e-10 * max(1, abs(whole))
+    with pytest.raises(errors.DataError, match=r"a\.npy would be the labels of x_0\.npy"):
+        tx.dask.stats(client, own, other)
+    with pytest.raises(errors.DataError, match=r"x_11\.npy comes before x_2\.npy"):
+        tx.dask.stats(client, sorted(own), y)
+    with pytest.raises(errors.DataError, match="pairs, which have their labels"):
+        tx.dask.stats(client, pairs, y)
+    with pytest.raises(errors.DataError, match="the labels of 'turned' are not those of 'pairs'"):
+        tx.dask.rank(client, {"pairs": pairs, "turned": pairs[::-1]})
+    with pytest.raises(errors.DataError, match="labels is None"):
+        tx.dask.rank(client, {"pairs": pairs, "none": own})
+    with pytest.raises(errors.DataError, match=r"labels of .*x_0\.npy has 11 entries"):
+        tx.dask.stats(client, [(own[0], y[:11]), (own[1], y[:9])])
 
 
 def test_missing_labels_are_named(cluster: Cluster, models: dict[str, list[Path]]) -> None:

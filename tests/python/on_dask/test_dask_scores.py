@@ -106,6 +106,21 @@ def test_the_task_is_decided_once(cluster: Cluster, tmp_path: Path) -> None:
     assert abs(state.score("logme") - value) <= 1e-10 * max(1, abs(value))
 
 
+def test_calls_that_are_merged_decide_together(cluster: Cluster, tmp_path: Path) -> None:
+    """The labels of each call have too few rows to be classes; those of all are classes."""
+    rng = np.random.default_rng(3)
+    features, labels = rng.normal(size=(48, 4)), np.tile(np.arange(6.0), 8)
+    states = []
+    for rows in np.split(np.arange(48), 2):
+        paths = saved(tmp_path, np.split(features[rows], 2))
+        states.append(tx.dask.stats(cluster.client, paths, labels[rows]))
+    assert [state.task for state in states] == ["regression", "regression"]
+    merged = states[0] + states[1]
+    value = tx.logme(features, labels)
+    assert merged.task == value.task == "classification"
+    assert abs(merged.logme() - value) <= 1e-10 * max(1, abs(value))
+
+
 @pytest.mark.parametrize("kind", ["text", "bool", "few floats", "multilabel", "two targets"])
 def test_kinds_of_labels(cluster: Cluster, tmp_path: Path, kind: str) -> None:
     rng = np.random.default_rng(4)

@@ -1,0 +1,285 @@
+"""Read folders of pictures: which subfolders are classes, and which are something else.
+
+The classes are the subfolders that hold pictures, with three exceptions: splits, such as ``train/``
+and ``val/``, have the classes below them; ``images/`` beside ``masks/`` are no classes; and a
+single folder around all others is no class. Classes may also have splits. ``Data.notes`` says what
+was taken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+from .data import Data, LazyItems
+from .pictures import is_picture_name, open_picture
+
+__all__ = ["read_folder"]
+
+#: Names of splits by their role, in the order in which one is taken by default.
+_ROLES = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
+    "test": ("test", "testing", "tst"),
+    "unlabeled": ("unlabeled", "unlabelled", "unsup", "pred", "predict", "prediction"),
+    "fold": ("fold", "split"),
+}
+_ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
+#: What may follow the name of a split: train2017, val_images, test-set.
+_AFTER_SPLIT = re.compile(r"[ _-]*(set|data|images|imgs|split|\d+)$")
+#: What may stand before it, if it is the same for all: seg_train and seg_test.
+_PREFIX = re.compile(r".*[ _.-]")
+_IMAGES = {"image", "images", "img", "imgs", "jpegimages", "pictures"}
+_MASKS = {
+    *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "gt", "target"),
+    *("targets", "ground_truth", "groundtruth", "segmentation", "segmentations", "trimaps"),
+    *("segmentationclass", "segmentationobject"),
+}
+#: Folders that systems and programs add, beside those with a dot in front.
+_COMPANIONS = {
+    *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "lost+found"),
+    *("system volume information", "__pycache__"),
+}
+_ALL = "all"
+
+
+@dataclass
+class _Folder:
+    """A folder with its own pictures, and its subfolders that hold pictures at any depth."""
+
+    path: Path
+    pictures: list[Path] = field(default_factory=list)
+    folders: dict[str, _Folder] = field(default_factory=dict)
+
+    def list_pictures(self) -> list[Path]:
+        """Return the pictures at any depth, sorted."""
+        inner = [path for folder in self.folders.values() for path in folder.list_pictures()]
+        return sorted([*self.pictures, *inner])
+
+    def list_names(self) -> str:
+        """Return the names of the first subfolders, for messages."""
+        names = list(self.folders)
+        return ", ".join(names[:6]) + (", …" if len(names) > 6 else "") or "none"
+
+
+def read_folder(folder: Path, split: str | None = None) -> Data:
+    """Read a folder with one subfolder of pictures for each class, or with splits of such.
+
+    `split` is the name of a split, or "all". Default: the training split if there is one.
+    """
+    left_out: list[str] = []
+    tree = _scan(folder, (), left_out)
+    notes: list[str] = []
+    if left_out:
+        more = f" and {len(left_out) - 1:,} more" if left_out[1:] else ""
+        notes.append(f"{folder}: {left_out[0]}{more} left out, which systems add beside pictures")
+    paths: list[Path] = []
+    labels: list[str] = []
+    for root in _find_roots(tree, split, notes):
+        for label, place in root.folders.items():
+            found = place.list_pictures()
+            paths += found
+            labels += [label] * len(found)
+    if not paths:
+        raise DataError(
+            f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
+            f"as the class"
+        )
+    return Data("image", LazyItems(paths, open_picture), labels, notes=tuple(notes))
+
+
+def _scan(folder: Path, above: tuple[str, ...], left_out: list[str]) -> _Folder:
+    """Find all pictures; append the names of skipped files and folders to `left_out`."""
+    found = _Folder(folder)
+    real = os.path.realpath(folder)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = folder / entry.name
+        is_folder = entry.is_dir()
+        if entry.name.startswith(".") or (is_folder and entry.name.lower() in _COMPANIONS):
+            # Hidden folders beside the classes, such as .git, are nobody's pictures.
+            if is_picture_name(entry.name) or (is_folder and (above or entry.name[0] != ".")):
+                left_out.append(str(path))
+        elif is_folder:
+            if os.path.realpath(path) in (real, *above):
+                continue  # a link to a folder above
+            inner = _scan(path, (*above, real), left_out)
+            if inner.pictures or inner.folders:
+                found.folders[entry.name] = inner
+        elif is_picture_name(entry.name):
+            found.pictures.append(path)
+    return found
+
+
+def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Folder]:
+    """Return the folders whose subfolders are the classes; append to `notes` what was decided."""
+    splits = _find_splits(tree, split)
+    if splits:
+        chosen = _choose_splits(tree, splits, split)
+        _note_choice(tree, chosen, split, notes)
+        return [root for name in chosen for root in _find_roots(tree.folders[name], None, notes)]
+    images = _find_images(tree)
+    if images is not None:
+        notes.append(f"{tree.path}: the classes are the folders in {images}/")
+        return _find_roots(tree.folders[images], split, notes)
+    inside = [set(place.folders) for place in tree.folders.values()]
+    if len(inside) > 1 and all(map(_holds_flat_splits, tree.folders.values())):
+        return [_choose_in_classes(tree, split, notes)]
+    if len(inside) == 1:
+        (only,) = tree.folders.values()
+        inner: list[str] = []
+        roots = _find_roots(only, split, inner) if only.folders else []
+        if roots and (split is not None or len({n for root in roots for n in root.folders}) > 1):
+            if not inner:
+                inner.append(f"{tree.path}: the classes are the folders in {only.path.name}/")
+            notes += inner
+            return roots
+    if split is not None:
+        raise DataError(
+            f"{tree.path} has no split {split!r} with one subfolder for each class; its folders "
+            f"are {tree.list_names()}"
+        )
+    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
+        notes.append(
+            f"{tree.path}: the classes are {tree.list_names()}, and all have the same subfolders "
+            f"{', '.join(sorted(inside[0])[:3])}; if these are the classes, choose one of the "
+            f"folders by split="
+        )
+    return [tree]
+
+
+def _find_splits(tree: _Folder, split: str | None) -> list[str]:
+    """Return the subfolders that are splits; none if the subfolders are classes.
+
+    They are if all subfolders have names of splits, or if two of these have a class in common. The
+    class "train" beside "bus" and "car" is a class.
+    """
+    roles = _find_roles(tree.folders)
+    named = list(roles)
+    nested = [name for name in named if tree.folders[name].folders]
+    others = {name.lower() for name in tree.folders if name not in named}
+    if named and others <= _MASKS | _IMAGES:
+        if not nested and set(roles.values()) == {"fold"}:
+            return []
+        if not nested:
+            raise DataError(
+                f"{tree.path}: the folders {tree.list_names()} are named as splits, and none has "
+                f"one subfolder for each class; sort the pictures into subfolders, or pass "
+                f"(paths, labels)"
+            )
+        return named
+    if others and _share_a_class([tree.folders[name] for name in nested]):
+        return named
+    if split is not None and split.lower() in map(str.lower, tree.folders):
+        return list(tree.folders)  # by any name, such as fold1
+    return []
+
+
+def _share_a_class(folders: Sequence[_Folder]) -> bool:
+    seen: set[str] = set()
+    for folder in folders:
+        if not seen.isdisjoint(folder.folders):
+            return True
+        seen.update(folder.folders)
+    return False
+
+
+def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[str]:
+    """Return the requested splits; by default those of the first role."""
+    nested = [name for name in splits if tree.folders[name].folders]
+    if split == _ALL:
+        return nested
+    if split is None:
+        roles = _find_roles(tree.folders)
+        first = next(role for role in _ROLES for name in nested if roles[name] == role)
+        return [name for name in nested if roles[name] == first]
+    meant = _match_split(tree, splits, split)
+    flat = [name for name in meant if name not in nested]
+    if flat:
+        raise DataError(f"{tree.path / flat[0]} has no subfolders of pictures, one for each class")
+    return meant
+
+
+def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
+    """Return the folders with the name of a split, or else with its role."""
+    exact = [name for name in splits if name.lower() == split.lower()]
+    role, roles = _role_of(split), _find_roles(tree.folders)
+    meant = exact or [name for name in splits if role is not None and roles.get(name) == role]
+    if not meant:
+        raise DataError(f"{tree.path} has no split {split!r}; it has {', '.join(splits)}")
+    return meant
+
+
+def _holds_flat_splits(place: _Folder) -> bool:
+    """Return whether a class has a folder for each split, with its pictures."""
+    is_flat = not any(inner.folders for inner in place.folders.values())
+    return not place.pictures and is_flat and len(_find_roles(place.folders)) == len(place.folders)
+
+
+def _choose_in_classes(tree: _Folder, split: str | None, notes: list[str]) -> _Folder:
+    """Return the classes with the pictures of one split; by default with those of all."""
+    if split is None or split == _ALL:
+        names = sorted({name for place in tree.folders.values() for name in place.folders})
+        notes.append(f"{tree.path}: read {', '.join(names)} of every class; split= chooses one")
+        return tree
+    chosen = _Folder(tree.path)
+    for label, place in tree.folders.items():
+        folders = {
+            name: place.folders[name] for name in _match_split(place, [*place.folders], split)
+        }
+        chosen.folders[label] = _Folder(place.path, folders=folders)
+    return chosen
+
+
+def _note_choice(tree: _Folder, chosen: list[str], split: str | None, notes: list[str]) -> None:
+    """Say which folders were taken, and which were left out."""
+    counts = {name: len(folder.list_pictures()) for name, folder in tree.folders.items()}
+    taken = ", ".join(f"{name}/ ({counts[name]:,} pictures)" for name in chosen)
+    rest = ", ".join(f"{name}/ ({n:,})" for name, n in counts.items() if name not in chosen)
+    text = f"{tree.path}: read the split {taken}"
+    if rest:
+        text += f" and not {rest}" + ("; split= chooses" if split is None else "")
+    notes.append(text)
+
+
+def _find_images(tree: _Folder) -> str | None:
+    """Return the folder of images that stands beside one of masks, or None.
+
+    They are two such if there is no third folder, or if most masks have the name of an image.
+    """
+    images = [name for name in tree.folders if name.lower() in _IMAGES]
+    masks = [name for name in tree.folders if name.lower() in _MASKS]
+    if not images or not masks:
+        return None
+    if len(images) + len(masks) < len(tree.folders):
+        stems = {path.stem for path in tree.folders[images[0]].list_pictures()}
+        of_masks = [path.stem for path in tree.folders[masks[0]].list_pictures()]
+        if 2 * sum(stem in stems for stem in of_masks) < len(of_masks):
+            return None
+    if not tree.folders[images[0]].folders:
+        raise DataError(
+            f"{tree.path}: {images[0]}/ beside {masks[0]}/ are no classes; for a class of each "
+            f"pixel pass (images, masks) with task='segmentation', otherwise one subfolder for "
+            f"each class"
+        )
+    return images[0]
+
+
+def _find_roles(names: Iterable[str]) -> dict[str, str]:
+    """Return the role of each name that has one, also after a prefix that all names share."""
+    listed = list(names)
+    shared = _PREFIX.match(listed[0]) if len(listed) > 1 else None
+    prefix = shared.group() if shared is not None else ""
+    if not all(name.startswith(prefix) for name in listed):
+        prefix = ""
+    roles = {name: _role_of(name) or _role_of(name.removeprefix(prefix)) for name in listed}
+    return {name: role for name, role in roles.items() if role is not None}
+
+
+def _role_of(name: str) -> str | None:
+    """Return the role of a split by its name: one of ``_ROLES``, or None."""
+    short = name.lower()
+    return _ROLE_OF.get(short) or _ROLE_OF.get(_AFTER_SPLIT.sub("", short))

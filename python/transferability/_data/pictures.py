@@ -1,0 +1,123 @@
+"""Read pictures of every mode as RGB with 8 bits a channel, alike from every route.
+
+A picture is read as a viewer shows it: turned by its EXIF orientation, and over white where it is
+transparent. Sixteen bits are scaled to eight, because ``Image.convert`` clips them at 255.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .._util.optional import need
+from ..errors import DataError
+
+__all__ = ["is_picture_name", "open_picture", "orientation_of", "to_rgb"]
+
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+#: Formats whose pictures of mode "I" have 16 bits: PGM, and PNG in older versions of Pillow.
+_SIXTEEN_BITS = ("PNG", "PPM")
+#: The tag of a TIFF file with the number of bits of each channel.
+_BITS_PER_SAMPLE = 258
+_ORIENTATION = 274
+
+
+def is_picture_name(name: str) -> bool:
+    """Return whether a file has a suffix of pictures."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def open_picture(path: str | os.PathLike[str]) -> Any:
+    """Read a file as :func:`to_rgb` does; the errors name the file."""
+    image = need("PIL.Image", extra="hub", what="reading images")
+    try:
+        with image.open(path) as picture:
+            return to_rgb(picture, os.fspath(path))
+    except (OSError, SyntaxError) as error:
+        raise DataError(f"{os.fspath(path)} cannot be read as an image: {error}") from error
+
+
+def to_rgb(picture: Any, where: str) -> Any:
+    """Convert a PIL image of any mode to RGB; `where` names it in errors.
+
+    Sixteen bits become their upper eight, which is how Pillow reads 16-bit RGB. Numbers whose range
+    is unknown, of modes "I" and "F", are read if they are whole and from 0 to 255.
+    """
+    picture.load()  # errors in the pixels are raised here, and a TIFF file is turned
+    if picture.mode == "RGB" and not picture.info:
+        return picture
+    depth = _count_bits(picture)  # before a copy is made, which has no format
+    picture = _turn_upright(picture)
+    if depth is not None:
+        values = np.asarray(picture).astype(np.int64) >> (depth - 8)
+        return _from_gray(np.clip(values, 0, 255))
+    if picture.mode in ("I", "F"):
+        return _from_gray(_check_range(np.asarray(picture), picture.mode, where))
+    if picture.mode == "La":  # Pillow converts it to LA alone
+        picture = picture.convert("LA")
+    if picture.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in picture.info:
+        return _put_over_white(picture)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def orientation_of(picture: Any) -> int:
+    """Return the EXIF orientation of a picture, 1 to 8; 1 if it has none that can be read."""
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow raises many types for damaged metadata
+        return 1
+
+
+def _turn_upright(picture: Any) -> Any:
+    """Turn a picture by its EXIF orientation; damaged metadata are ignored."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow raises many types for damaged metadata
+        return picture.copy()
+
+
+def _count_bits(picture: Any) -> int | None:
+    """Return how many bits gray levels beyond 8 bits have; None for other modes."""
+    if picture.mode.startswith("I;16"):
+        tags = getattr(picture, "tag_v2", None) or {}
+        bits = int((tags.get(_BITS_PER_SAMPLE) or (16,))[0])
+        return bits if 8 < bits < 16 else 16
+    return 16 if picture.mode == "I" and picture.format in _SIXTEEN_BITS else None
+
+
+def _check_range(values: Any, mode: str, where: str) -> Any:
+    """Return gray levels that are whole and from 0 to 255; otherwise raise DataError."""
+    low, high = values.min(), values.max()
+    is_known = low >= 0 and high <= 255 and bool((values == np.floor(values)).all())
+    if not is_known or (mode == "F" and high == 1):  # or 1 may be white
+        raise DataError(
+            f"{where} is a picture of mode {mode!r} with values from {low:g} to {high:g}, and that "
+            f"mode does not define which value is white; scale it to 8 bits (0 to 255, mode 'L') "
+            f"or 16 bits (0 to 65535, mode 'I;16')"
+        )
+    return values
+
+
+def _from_gray(values: Any) -> Any:
+    from PIL import Image
+
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+
+
+def _put_over_white(picture: Any) -> Any:
+    """Put a picture over white; one that is transparent everywhere is read by its colours."""
+    from PIL import Image
+
+    try:
+        picture = picture.convert("RGBA")
+    except (TypeError, ValueError):  # a transparent colour that the mode cannot hold
+        return picture.convert("RGB")
+    low, high = picture.getchannel("A").getextrema()
+    if low == 255 or high == 0:
+        return picture.convert("RGB")
+    white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, picture).convert("RGB")

@@ -1,0 +1,192 @@
+"""Decide the task from labels: classification, regression or multilabel.
+
+The decision is a function of the distinct values, the number of rows of each, and their kind. So it
+can be made for an array or for the classes that statistics have counted, and no order and no split
+of the rows changes it. The rules:
+
+- *Strings* and *Booleans* are classes. Strings with more distinct values than half the rows may be
+  classes or something else, so ``task`` must say it.
+- *Real numbers* are targets, unless all are whole, with at most 50 distinct values and at least 5
+  rows for each on average.
+- *Integers* with at most 20 distinct values are classes; with more distinct values than half the
+  rows they may be anything, and ``task`` must say it. In between they are classes if they look like
+  names of classes, in one of three ways:
+
+  - Every value is about as frequent: more evenly than random rows would be, as in a balanced data
+    set. Few measures are sampled like that.
+  - They are numbered from 0 or 1 (or -1), at least half of the numbers occur, and the frequency
+    does not vary smoothly with the number. Frequencies of counts and ages do: neighbours are alike.
+    Classes that are sorted by frequency vary smoothly too, but none of them is missing, and the
+    first ones are the largest.
+  - They are codes: most numbers between the common ones do not occur, though each value has 5 rows
+    or more on average. A measure that was taken so often has gaps only in its tails.
+
+  All others look like counts, ages, years or prices, and ``task`` must say what they are.
+- *Rows of numbers* are multilabel if all are 0 or 1, else regression if they are real numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+
+__all__ = ["MAX_WHOLE", "count_values", "decide_rows_task", "decide_task", "promote"]
+
+MAX_WHOLE = 50  # whole floats with more distinct values are targets,
+_MIN_ROWS = 5  # and so are whole floats with fewer rows for each
+_FEW = 20  # this many distinct integers are classes, whatever they look like
+_FILLED = 0.5  # the share of the numbers in a range that separates ids from codes
+_SMOOTH = 0.4  # a correlation of neighbours; counts and ages have 0.5 to 1, ids about 0
+_Z = 3.7  # standard deviations that chance exceeds once in 10,000 times
+_ORDER = "bif"  # the kind of several blocks is the last of their kinds
+
+Values = NDArray[Any] | Sequence[Any]
+
+
+def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
+    """Decide the task of one label a row, and return it with the reason.
+
+    Parameters
+    ----------
+    kind : {"b", "i", "f", "U"}
+        Booleans, integers, whole real numbers or strings.
+    values, counts : array-like of shape (n_distinct,)
+        The distinct labels, sorted, and the number of rows of each.
+
+    Raises
+    ------
+    DataError
+        If the labels leave the task open.
+    """
+    n_distinct, n_rows = len(values), int(np.sum(counts))
+    many = n_rows > 1 and n_distinct > n_rows / 2
+    if kind == "b":
+        return "classification", "classification, because the labels are booleans"
+    if kind == "U":
+        if many:
+            raise DataError(
+                f"labels has {n_distinct} distinct strings in {n_rows} rows; classes need "
+                f"task='classification', numbers stored as text convert with labels.astype(float)"
+            )
+        return "classification", "classification, because the labels are strings"
+    if kind == "f":
+        if n_distinct <= MAX_WHOLE and n_rows >= _MIN_ROWS * n_distinct:
+            return "classification", (
+                f"classification, because the labels are {n_distinct} distinct whole numbers; "
+                f"pass task='regression' if they are targets"
+            )
+        return "regression", "regression, because the labels are real numbers"
+    reason = "" if n_distinct <= _FEW else _name_classes(np.asarray(values), np.asarray(counts))
+    if many or reason is None:
+        looks = "" if many else "; they look like counts, ages or another measure"
+        raise DataError(
+            f"labels has {n_distinct} distinct integers in {n_rows} rows, from {values[0]} to "
+            f"{values[-1]}, which may be classes or counts{looks}; choose task='classification' or "
+            f"task='regression'"
+        )
+    return "classification", f"classification, because the labels are integers{reason}"
+
+
+def decide_rows_task(kind: str, form: str, shape: tuple[int, int]) -> tuple[str, str]:
+    """Decide the task of labels of a 2-D `shape`, and return it with the reason.
+
+    `form` is "one-hot" if each row has a single 1 among 0, "binary" if all are 0 or 1, else
+    "numbers".
+
+    Raises
+    ------
+    DataError
+        If the labels leave the task open.
+    """
+    if form != "numbers":
+        hint = "; each row holds a single 1: for classes pass labels.argmax(axis=1)"
+        note = "multilabel, because the labels are a 2-D array of 0 and 1"
+        return "multilabel", note + (hint if form == "one-hot" else "")
+    if kind == "f":
+        return "regression", "regression, because the labels are a 2-D array of real numbers"
+    raise DataError(
+        f"labels of shape {shape} hold integers other than 0 and 1; choose task='regression' for "
+        f"{shape[1]} targets, or give one column of classes"
+    )
+
+
+def promote(kind: str, other: str) -> str:
+    """Return the kind of labels of two kinds together, as NumPy concatenates them."""
+    if kind == other:
+        return kind
+    if "U" in (kind, other):
+        raise DataError("labels mix integers and strings across blocks; use one kind for all")
+    return max(kind, other, key=_ORDER.index)
+
+
+def count_values(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the distinct values, sorted, and how often each occurs."""
+    if array.dtype.kind == "i":
+        low, high = int(array.min()), int(array.max())
+        if high - low <= array.size:  # counting takes one pass, sorting several
+            counts = np.bincount(array.reshape(-1) - low)
+            present = np.flatnonzero(counts)
+            return present + low, counts[present]
+    return np.unique(array, return_counts=True)
+
+
+def _name_classes(values: NDArray[Any], counts: NDArray[Any]) -> str | None:
+    """Return why many distinct integers look like names of classes; None if they do not."""
+    n_distinct, n_rows = len(values), int(counts.sum())
+    if _are_even(counts):
+        return ", equally frequent"
+    # Unsigned differences are right for any 64-bit integers.
+    places = values.astype(np.int64).view(np.uint64)
+    places = places - places[0]
+    n_numbers = int(places[-1]) + 1
+    cumulated = np.cumsum(counts)
+    low, high = np.searchsorted(cumulated, [0.1 * n_rows, 0.9 * n_rows])
+    inner = places[low : high + 1]  # what 80 % of the rows have
+    gaps = np.diff(inner)
+    widest = int(gaps.max()) - 1 if gaps.size else 0
+    if n_distinct >= _FILLED * n_numbers and -1 <= values[0] <= 1 + widest:
+        return _name_ids(places.astype(np.intp), counts)
+    is_sparse = len(inner) < _FILLED * (int(inner[-1] - inner[0]) + 1)
+    step = np.gcd.reduce(np.diff(places))  # prices in steps of 10 are not sparse
+    is_sparse &= len(inner) < _FILLED * (int((inner[-1] - inner[0]) // step) + 1)
+    return ", like codes" if is_sparse and n_rows >= _MIN_ROWS * n_distinct else None
+
+
+def _name_ids(places: NDArray[np.intp], counts: NDArray[Any]) -> str | None:
+    """Return why numbers from 0 or 1 on look like ids of classes; None if like a count."""
+    frequencies = np.zeros(places[-1] + 1)
+    frequencies[places] = counts
+    smooth = max(_SMOOTH, 4 / np.sqrt(frequencies.size))
+    if _correlate_neighbours(frequencies) < smooth:
+        return ", numbered throughout"
+    falls = frequencies[:2].max() >= frequencies.max() / 2
+    return ", sorted by frequency" if falls and frequencies.min() > 0 else None
+
+
+def _are_even(counts: NDArray[Any]) -> bool:
+    """Return whether counts are more even than those of random rows are once in 10,000 times.
+
+    The statistic is that of the chi-squared test, with the approximation of Wilson and Hilferty. A
+    value that no row has is not counted, so counts of random rows are Poisson without 0: with
+    parameter r and mean m = r / (1 - exp(-r)), their variance is m (1 + r - m).
+    """
+    mean, freedom = float(counts.mean()), len(counts) - 1
+    rate = mean
+    for _ in range(100):
+        rate = mean * -np.expm1(-rate)
+    spread = 2 / (9 * freedom)
+    least = (1 - spread - _Z * np.sqrt(spread)) ** 3
+    return bool(counts.var(ddof=1) <= least * mean * (1 + rate - mean))
+
+
+def _correlate_neighbours(frequencies: NDArray[np.float64]) -> float:
+    """Return the rank correlation of the frequencies of neighbouring numbers."""
+    _, group, sizes = np.unique(frequencies, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
+    ranks -= ranks.mean()
+    return float(ranks[1:] @ ranks[:-1] / (ranks @ ranks))
