@@ -214,6 +214,16 @@ def test_lidar(views: str, width: int) -> None:
         assert given == pytest.approx(expected, rel=1e-10)
 
 
+def test_lidar_counts_weights_as_rows() -> None:
+    samples = np.arange(30).repeat(4)
+    x = make(30, 12)[samples] + 0.3 * make(120, 12, seed=2)
+    weights = np.arange(120) % 3
+    weights[:4] = 0  # a sample that does not occur
+    stats = tx.Stats("classification").update(x, samples, sample_weight=weights)
+    expected = naive_lidar(x.repeat(weights, axis=0), samples.repeat(weights))
+    assert health.lidar(stats) == pytest.approx(expected, rel=1e-10)
+
+
 def test_lidar_of_classes_is_another_number() -> None:
     samples = np.arange(60).repeat(3)
     x = make(60, 12)[samples] + 0.1 * make(180, 12, seed=2)
