@@ -214,6 +214,17 @@ def test_lidar(views: str, width: int) -> None:
         assert given == pytest.approx(expected, rel=1e-10)
 
 
+def test_class_scatters_are_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = make(120, 40, offset=2.0)
+    stats = tx.Stats("classification", class_scatters=True).update(x, np.arange(120) % 4)
+    expected = health.check(x)
+    monkeypatch.setattr(tx.Stats, "moments", None)  # has C matrices of (D, D)
+    found = health.check(stats)
+    assert found.rankme == pytest.approx(expected.rankme, rel=1e-12)
+    assert found.norms.variation == pytest.approx(expected.norms.variation, rel=1e-9)
+    assert health.duplicate_units(stats) == ()
+
+
 def test_lidar_counts_weights_as_rows() -> None:
     samples = np.arange(30).repeat(4)
     x = make(30, 12)[samples] + 0.3 * make(120, 12, seed=2)

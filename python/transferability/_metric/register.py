@@ -30,7 +30,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
-    *("class_covariances", "class_scatter", "coding_rate", "coding_rate_reduction", "covariance"),
+    *(
+        "class_covariances",
+        "class_scatter",
+        "feature_moments",
+        "coding_rate",
+        "coding_rate_reduction",
+        "covariance",
+    ),
     *("spectrum", "decide", "described"),
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),

@@ -483,6 +483,11 @@ class Stats:
         inner, boolean = self._as_classes()
         return covariances.class_covariances(inner, per_class, boolean, n_threads)
 
+    def feature_moments(self) -> dict[str, Any]:
+        """Return :meth:`moments` without those of labels and classes; for internal use."""
+        covariances.check_rows(self._inner)
+        return _core.moments(self._inner, resolve_threads(self._n_threads), of_features=True)
+
     def class_scatter(self) -> ClassScatter:
         """Return class means and the covariance within classes; for internal use."""
         return covariances.class_scatter(self._inner, resolve_threads(self._n_threads))

@@ -73,7 +73,7 @@ def check(features: object, samples: object = None, *, n_threads: int | None = N
     else:
         stats = read_sampled(features, samples, n_threads)
     check_rows(stats, "the check of features")
-    spectra, moments = spectra_of(stats), stats.moments()
+    spectra, moments = spectra_of(stats), stats.feature_moments()
     covariance = stats.covariance()
     n_samples, n_features = stats.n_samples, stats.n_features
     null = dict(null_values(n_samples, n_features))

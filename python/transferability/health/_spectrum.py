@@ -200,7 +200,7 @@ def uncentred_spectrum(stats: Stats) -> Values:
     would round away the small eigenvalues of S. Then the singular values of F are taken from those
     of √D with √N Vᵀμ as another row, which rounds singular values, not their squares.
     """
-    moments = stats.moments()
+    moments = stats.feature_moments()
     n, n_features = moments["n_samples"], len(moments["shift"])
     offset = moments["sum"] / n  # from the shift to the mean
     mean = moments["shift"] + offset

@@ -111,7 +111,7 @@ def duplicate_units(
     """
     stats = read_stats(features, n_threads)
     check_rows(stats, "the search for duplicate columns")
-    return duplicates_of(stats.covariance(), tolerance_of(stats.moments()))
+    return duplicates_of(stats.covariance(), tolerance_of(stats.feature_moments()))
 
 
 def norms(features: object, *, n_threads: int | None = None) -> Norms:
@@ -180,7 +180,7 @@ def norms_of(stats: Stats, moments: Mapping[str, Any] | None = None) -> Norms:
     With z = x - s about the shift s: ‖x‖² = ‖s‖² + a for a = ‖z‖² + 2 s·z, whose mean and variance
     follow from the second, third and fourth moments of z.
     """
-    moments = stats.moments() if moments is None else moments
+    moments = stats.feature_moments() if moments is None else moments
     largest = moments["largest"] + np.abs(moments["shift"]).max()
     if largest > 0 and not 1 / _LARGEST <= largest <= _LARGEST:
         raise DataError(
