@@ -58,7 +58,7 @@ def alpha_req(
     >>> scales = np.arange(1, 65) ** -0.5  # of the singular values: eigenvalues decay as 1/k
     >>> features = np.random.default_rng(0).normal(size=(100_000, 64)) * scales
     >>> print(f"{tx.alpha_req(features):.2f}")
-    1.01
+    1.00
     """
     return score_one(
         "alpha_req", features, labels, {}, task=task, precision=precision, n_threads=n_threads
