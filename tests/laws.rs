@@ -268,6 +268,45 @@ fn fourth_moments_and_classes_merge_exactly() {
     assert_eq!(classes.merge(plain, &Context::serial()).unwrap_err(), Error::MixedClassScatters);
 }
 
+/// Reordered columns are those of rows whose features came in that order, to the last bit where rows
+/// are held, and the way back restores every number.
+#[test]
+fn the_order_of_the_columns_can_be_changed_afterwards() {
+    for (n, d) in [(60, 7), (5, 9)] {
+        let data = data(n, d, 3, 2.0, 4);
+        let order: Vec<usize> = (0..d).map(|j| (j * 2 + 3) % d).collect();
+        let mut back = vec![0; d];
+        order.iter().enumerate().for_each(|(j, column)| back[*column] = j);
+        let moved = data.map(data.features.select(Axis(1), &order));
+        for against in [Against::Labels, Against::Targets] {
+            let of = |data: &Data| {
+                let mut stats = Stats::empty(Precision::Double).with_class_scatters();
+                data.push(&mut stats, 0..n, against, None);
+                stats
+            };
+            let (stats, expected) = (of(&data), of(&moved));
+            let reordered = stats.reordered(&order).unwrap();
+            assert_eq!(reordered.reordered(&back).unwrap().digest(), stats.digest());
+            assert_ne!(reordered.digest(), stats.digest());
+            assert!(!stats.holds_rows() || reordered.digest() == expected.digest());
+            assert!(close(&logme(&reordered, against), &logme(&expected, against)));
+            assert!((reordered.fourth_moment() / expected.fourth_moment() - 1.0).abs() < 1e-12);
+            for wrong in [
+                &order[1..],
+                &[vec![0], order[1..].to_vec()].concat(),
+                &[vec![d], order[1..].to_vec()].concat(),
+            ] {
+                let error = stats.reordered(wrong).unwrap_err();
+                assert!(matches!(error, Error::Shape { name: "order", .. }), "{error:?}");
+            }
+        }
+    }
+    assert!(
+        Stats::empty(Precision::Double).reordered(&[]).unwrap().digest()
+            == Stats::empty(Precision::Double).digest()
+    );
+}
+
 /// Two maxima less than an e-fold apart or of nearly equal height, plateaus that are the maximum, and
 /// ends that one-pass statistics resolve as noise: rare in random data, and each once found wrong.
 #[test]

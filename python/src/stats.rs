@@ -101,6 +101,13 @@ impl Stats {
         Ok(Self { inner, stop: self.stop.clone() })
     }
 
+    /// Returns the statistics whose column j is column `order[j]` of these.
+    fn reordered(&self, py: Python<'_>, order: Vec<usize>) -> PyResult<Self> {
+        let inner = &*self.read(py);
+        let moved = py.detach(|| inner.reordered(&order)).map_err(CoreError)?;
+        Ok(Self { inner: RwLock::new(moved), stop: self.stop.clone() })
+    }
+
     /// Computes every (metric, options) to an outcome or an exception. `given` has the arrays that
     /// metrics read besides the statistics. With `svd`, its features are decomposed in place of the
     /// statistics.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ._inputs.arrays import as_features
 from ._inputs.inputs import Inputs
+from ._inputs.labels import plain_text
 from ._inputs.target import Target
 from ._metric.plan import plan
 from ._metric.score import issue
@@ -102,7 +103,7 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any) -> LogMEClassifier:
         """Fit the weights of maximum evidence to features X and classes y."""
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        X, y = validate_data(self, X, _plain_classes(y), ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, ids = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -119,6 +120,18 @@ class LogMEClassifier(ClassifierMixin, _LogMEEstimator):  # type: ignore[misc]
         """Return the class with the largest output."""
         best = self._outputs(X).argmax(axis=1)
         return self.classes_[best]  # type: ignore[no-any-return]
+
+
+def _plain_classes(y: Any) -> Any:
+    """Return classes with a str for every instance of a subclass, which NumPy may cut short."""
+    is_listed = (
+        isinstance(y, (list, tuple)) or getattr(getattr(y, "dtype", None), "kind", "") == "O"
+    )
+    if not is_listed or not any(isinstance(label, str) and type(label) is not str for label in y):
+        return y
+    plain = np.empty(len(y), dtype=object)
+    plain[:] = [plain_text(label) for label in y]
+    return plain
 
 
 class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type: ignore[misc]

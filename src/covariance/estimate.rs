@@ -139,17 +139,15 @@ fn shrunk_scatter(
             let along = if fourth.is_some() { quadratic(&matrix, &mean) } else { 0.0 };
             add_outer(&mut matrix, n, &mean, context)?;
             let about = spread(&matrix, n_features, context)?;
-            let third = fourth.as_ref().map_or(0.0, |(cubic, _)| dot(&mean, cubic));
-            let square = dot(&mean, &mean);
-            let unit = about.trace;
+            let (square, unit) = (dot(&mean, &mean), about.trace);
+            let third = fourth.as_ref().map_or(0.0, |fourth| fourth.along(&mean, unit));
             let moved = square / unit * own.trace / unit + along / unit / unit;
-            (about, 2.0 * n * (moved + 2.0 * third / unit / unit))
+            (about, 2.0 * n * (moved + 2.0 * third))
         }
     };
     let a = by.coefficient(n, n_features, about, || {
-        let (_, quartic) = fourth.as_ref().ok_or(Error::NoData)?;
-        let (unit, ratio) = (about.trace, own.trace / about.trace);
-        let quartic = quartic / unit / unit;
+        let ratio = own.trace / about.trace;
+        let quartic = fourth.as_ref().ok_or(Error::NoData)?.in_unit(about.trace);
         // (Σ‖z‖²)² ≤ n Σ‖z‖⁴
         if !quartic.is_finite() || n * quartic < 0.5 * ratio * ratio {
             let problem = if largest > 1.0 { "overflow" } else { "underflow" };

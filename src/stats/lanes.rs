@@ -70,7 +70,7 @@ mod tests {
             let mut y = expected.clone();
             add_scaled(3.0, &x, &mut y);
             assert!(y.iter().zip(&expected).all(|(y, x)| *y == 4.0 * x));
-            for (i, bad) in (0..n as usize).zip([f64::NAN, f64::INFINITY].into_iter().cycle()) {
+            for (i, bad) in (0..x.len()).zip([f64::NAN, f64::INFINITY].into_iter().cycle()) {
                 let (mut x, shift) = (expected.clone(), vec![1.0; expected.len()]);
                 x[i] = bad;
                 assert!(centre(&mut x, &shift).is_nan());

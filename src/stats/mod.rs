@@ -8,10 +8,11 @@
 //! | the rows x − s, their weights and responses | (N, D) | while N ≤ D |
 //! | scatter Σ w (x − s)(x − s)ᵀ | (D, D), upper triangle | once N > D |
 //! | classes and their counts | (C,) | labels |
-//! | class sums Σ w (x − s) | (C, D) | labels, once N > D |
+//! | class sums Σ w (x − s), class squares Σ w ‖x − s‖² | (C, D), (C,) | labels, once N > D |
 //! | Σ w (y − p), Σ w (y − p)² about a shift p | (K,) | targets |
 //! | Σ w (x − s)(y − p)ᵀ | (D, K) | targets, once N > D |
 //! | Σ w ‖x − s‖² (x − s), Σ w ‖x − s‖⁴ | (D,), 1 | once N > D |
+//! | moments of the features with the targets (`joint.rs`) | D + K, K² if K ≤ D | targets, once N > D |
 //! | the same again for each class | C times the above | labels, where asked for |
 //!
 //! So the second moments never take more than min(N, D)·D numbers. The shift is the mean of a
@@ -23,10 +24,12 @@
 mod by_class;
 mod bytes;
 mod check;
+mod columns;
 mod convert;
 mod fields;
 mod file;
 mod fourth;
+mod joint;
 mod lanes;
 mod merge;
 mod moments;
@@ -41,7 +44,7 @@ use crate::linalg::blas::{axpy, scale};
 use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
-pub use moments::{Moments, Responses};
+pub use moments::{JointMoments, Moments, Responses, TargetMoments};
 pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.

@@ -13,6 +13,7 @@ use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
 use super::lanes::{add_scaled, centre};
+use super::response::ResponseSums;
 use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
@@ -39,7 +40,7 @@ pub(super) fn block_stats(
         (Second::Rows { values, weights }, sum, largest, Fourth::default())
     } else {
         let total = pass.scatter(precision, context)?;
-        held.hold_sums(total.cross);
+        held.hold_sums(total.responses);
         (Second::Scatter(total.scatter), total.sum, total.largest, total.fourth)
     };
     if largest > LARGEST {
@@ -71,8 +72,7 @@ pub(super) struct Pass<'a> {
 /// Sums over the rows of a chunk.
 pub(super) struct Sums {
     pub(super) scatter: Vec<f64>,
-    /// Class sums (C, D) or products with the targets (D, K).
-    pub(super) cross: Vec<f64>,
+    pub(super) responses: ResponseSums,
     pub(super) sum: Vec<f64>,
     pub(super) fourth: Fourth,
     pub(super) largest: f64,
@@ -85,14 +85,14 @@ impl Sums {
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
-        let (cross, panel, largest) = (Vec::new(), Vec::new(), stats.largest);
-        Ok(Self { scatter, cross, sum, fourth, largest, panel })
+        let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
+        Ok(Self { scatter, responses, sum, fourth, largest, panel: Vec::new() })
     }
 
-    fn new(n_cols: usize, n_responses: usize) -> Result<Self> {
+    fn new(n_cols: usize, held: &Held) -> Result<Self> {
         Ok(Self {
             scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
-            cross: zeros(n_cols * n_responses, "sums by class or target")?,
+            responses: ResponseSums::new(n_cols, held)?,
             sum: vec![0.0; n_cols],
             fourth: Fourth::new(n_cols),
             largest: 0.0,
@@ -145,7 +145,7 @@ impl Pass<'_> {
         let chunks = chunks(self.rows.len(), n_cols);
         context.sum(
             chunks.len(),
-            || Sums::new(n_cols, self.held.width()),
+            || Sums::new(n_cols, self.held),
             |i, sums| self.add_chunk(sums, chunks[i].clone(), precision, context),
         )
     }
@@ -171,12 +171,21 @@ impl Pass<'_> {
             for (i, x) in (start..end).zip(panel.chunks_exact_mut(n_cols)) {
                 sums.largest = sums.largest.max(self.row(i, x)?);
                 let weight = self.weights[i];
-                sums.fourth.add_row(weight, x);
+                let square = sums.fourth.add_row(weight, x);
                 if let Held::Labels(labels) = self.held {
-                    let class = labels.codes[i] as usize * n_cols;
-                    add_scaled(weight, x, &mut sums.cross[class..class + n_cols]);
+                    let class = labels.codes[i] as usize;
+                    let place = class * n_cols..(class + 1) * n_cols;
+                    add_scaled(weight, x, &mut sums.responses.cross[place]);
+                    sums.responses.squares[class] += weight * square;
                 } else {
                     add_scaled(weight, x, &mut sums.sum);
+                }
+                if let (Held::Targets(targets), Some(joint)) =
+                    (self.held, &mut sums.responses.joint)
+                {
+                    let n_targets = targets.shift.len();
+                    let y = &targets.rows[i * n_targets..(i + 1) * n_targets];
+                    joint.add_row(weight, x, square, y);
                 }
                 if weight > 1.0 {
                     scale(weight.sqrt(), x);
@@ -188,7 +197,8 @@ impl Pass<'_> {
                 for (y, weight) in y.chunks_exact_mut(n_targets).zip(&self.weights[start..end]) {
                     scale(weight.sqrt(), y);
                 }
-                transposed_product_add(panel, &y, &mut sums.cross, n_cols, n_targets);
+                transposed_product_add(panel, &y, &mut sums.responses.cross, n_cols, n_targets);
+                sums.responses.joint.iter_mut().for_each(|joint| joint.add_products(&y));
             }
             match &mut single {
                 None => gram_add(panel, n_cols, &mut sums.scatter),
@@ -196,7 +206,7 @@ impl Pass<'_> {
             }
         }
         if let Held::Labels(_) = self.held {
-            for class in sums.cross.chunks_exact(n_cols) {
+            for class in sums.responses.cross.chunks_exact(n_cols) {
                 axpy(1.0, class, &mut sums.sum);
             }
         }
@@ -230,7 +240,7 @@ impl PartialSum for Sums {
         for (i, row) in self.scatter.chunks_exact_mut(self.sum.len()).enumerate() {
             row[i..].fill(0.0);
         }
-        self.cross.fill(0.0);
+        self.responses.reset();
         self.sum.fill(0.0);
         self.fourth.reset();
         self.largest = 0.0;
@@ -238,7 +248,7 @@ impl PartialSum for Sums {
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
         add_upper(&other.scatter, &mut self.scatter, self.sum.len(), context)?;
-        axpy(1.0, &other.cross, &mut self.cross);
+        self.responses.add(&other.responses, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);
         self.largest = self.largest.max(other.largest);

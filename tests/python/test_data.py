@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 import transferability as tx
 from transferability._data.data import Data
-from transferability._data.item_labels import flatten_labels, read_word_labels
+from transferability._data.item_labels import flatten_labels, read_item_labels, read_word_labels
 from transferability._data.read import read_data
 from transferability.errors import DataError, DtypeError
 
@@ -96,7 +97,7 @@ def test_several_label_columns_are_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.labels, [[1, 0], [0, 1], [1, 1]])
 
 
-@pytest.mark.parametrize("missing", ["", "NA", " nan "])
+@pytest.mark.parametrize("missing", ["", "NaN", " nan "])
 def test_a_missing_label_is_refused_by_row(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "d.csv"
     path.write_text(f"text,label\nx,a\ny,{missing}\n")
@@ -223,11 +224,14 @@ def test_drawn_rows_are_the_same_for_all() -> None:
 def test_words_and_their_labels() -> None:
     words = [["Ann", "saw", "New", "York"], ["yes"]]
     tags = [["B-PER", "O", "B-LOC", "I-LOC"], [None]]
-    assert read_word_labels(words, tags) == [["PER", "O", "LOC", "LOC"], [None]]
-    assert read_word_labels(words, tags, "keep")[0] == tags[0]
-    assert flatten_labels(read_word_labels(words, tags)) == ["PER", "O", "LOC", "LOC"]
-    assert read_word_labels(words, [[1, -100, 2, 3], [-100]]) == [[1, None, 2, 3], [None]]
-    assert read_word_labels([["a", "b"]], [["B-", "O-LOC"]]) == [["B-", "O-LOC"]]
+    entities, note = read_word_labels(words, tags)
+    assert entities == [["PER", "O", "LOC", "LOC"], [None]]
+    assert note == "; the tags are a BIO scheme, whose prefixes B-, I- were removed"
+    assert read_word_labels(words, tags, "keep") == (tags, "")
+    assert flatten_labels(entities) == ["PER", "O", "LOC", "LOC"]
+    numbers = [[1, -100, 2, 3], [-100]]
+    assert read_word_labels(words, numbers) == ([[1, None, 2, 3], [None]], "")
+    assert read_word_labels([["a", "b"]], [["B-", "O-LOC"]]) == ([["B-", "O-LOC"]], "")
     with pytest.raises(DataError, match="3 entries for 4 words"):
         read_word_labels(words, [["O", "O", "O"], ["O"]])
     with pytest.raises(DataError, match="must be lists"):
@@ -247,6 +251,73 @@ def test_without_torch_the_extra_is_named() -> None:
 
 
 def test_only_the_mark_at_the_beginning_is_stripped() -> None:
-    words = [["a", "b", "c"]]
-    tags = [["B-PUB-lic", "PUB-lic", "O"]]
-    assert read_word_labels(words, tags, "strip") == [["PUB-lic", "PUB-lic", "O"]]
+    tags = [["B-PUB-lic", "I-PUB-lic", "O"]]
+    assert read_word_labels([["a", "b", "c"]], tags)[0] == [["PUB-lic", "PUB-lic", "O"]]
+
+
+def test_a_name_beside_chunk_tags_keeps_them_and_is_named() -> None:
+    tags = [["B-PER", "I-PER", "O", "PUB-lic"]]
+    kept, note = read_word_labels([["a", "b", "c", "d"]], tags)
+    assert kept == tags
+    assert "'PUB-lic' is no tag of the chunk scheme that 'B-PER' is of" in note
+
+
+def test_words_in_tuples_and_arrays_are_words() -> None:
+    """Tuples of words were read as pairs, with advice on one-hot rows."""
+    words = [("Ann", "saw"), ("New", "York", "too")]
+    tags = [["B-PER", "O"], ("B-LOC", "I-LOC", "O")]
+    for inputs in (words, [np.array(text) for text in words], [[*text] for text in words]):
+        labelled = read_item_labels(read_data((inputs, tags)), "auto", "strip", ())
+        assert labelled.target.names == ("LOC", "O", "PER")
+        assert [*labelled.data.items] == [["Ann", "saw"], ["New", "York", "too"]]
+        assert "BIO scheme" in labelled.target.note
+    pairs = read_data(([("a", "b"), ("c", "d")], [[0, 1], [1, 1]]))
+    assert not pairs.is_token
+    assert read_data((words, [[1, 2], [1, 3, 4]]), task="token").is_token
+    assert not read_data((["a", "b"], [[0, 1], [1, 1]])).is_token
+
+
+def test_the_first_sentence_may_be_empty() -> None:
+    words, tags = [[], ["New", "York"], ["is", "big"]], [[], ["B-LOC", "I-LOC"], ["O", "O"]]
+    labelled = read_item_labels(read_data((words, tags)), "auto", "strip", ())
+    assert labelled.n_rows == 4
+    assert labelled.target.names == ("LOC", "O")
+    assert labelled.groups is not None
+    assert labelled.groups.codes.tolist() == [0, 0, 1, 1]
+    assert read_data(([[], [1.5]], [0, 1])).kind == "array"
+
+
+def test_members_of_enums_are_tags() -> None:
+    class Tag(Enum):
+        B_PER = 1
+        I_PER = 2
+        O = 0  # noqa: E741
+
+    words = [["New", "York", "is"], ["big"]]
+    labelled = read_item_labels(
+        read_data((words, [[Tag.B_PER, Tag.I_PER, Tag.O], [Tag.O]])), "auto", "strip", ()
+    )
+    assert labelled.target.names == ("O", "PER")
+    assert labelled.data.labels == [["PER", "PER", "O"], ["O"]]
+    whole = read_item_labels(
+        read_data((["a", "b"] * 4, [Tag.O, Tag.B_PER] * 4)), "auto", "keep", ()
+    )
+    assert whole.data.labels == ["O", "B_PER"] * 4
+    assert len(whole.data.digest()) == 40
+
+
+def test_a_column_of_texts_as_labels_is_guessed(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    rows = [f"a long enough text about film number {i},{i % 2}" for i in range(50)]
+    path.write_text("\n".join(["text,y", *rows]))
+    with pytest.raises(DataError, match="look like texts: a column of documents"):
+        read_item_labels(read_data(path, label="text", text="y"), "auto", "strip", ())
+    data = read_data(path, label=["text", "text"], text="y")
+    with pytest.raises(DataError, match=r"text with 2 entries in each row; give one class"):
+        read_item_labels(data, "auto", "strip", ())
+
+
+def test_labels_of_unlike_lengths_are_named() -> None:
+    data = read_data((["a", "b", "c"], [[], ["O"], ["O", "B-X"]]))
+    with pytest.raises(DataError, match=r"labels\[0\] has 0 entries and labels\[1\] has 1; give"):
+        read_item_labels(data, "auto", "strip", ())

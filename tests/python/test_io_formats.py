@@ -103,10 +103,13 @@ def test_columns_are_never_guessed(tmp_path: Path, x: Any, y: Any) -> None:
     path = tmp_path / "t.parquet"
     for columns, message in (
         ({"a": x[:, 0], "label": x[:, 1]}, "column 'label' looks like labels"),
-        ({"a": x[:, 0], "id": y}, "2 columns of float, int64"),
-        ({"a": x[:, 0], "s": ["a"] * ROWS}, "2 columns of float, string"),
+        ({"a": x[:, 0], "id": y}, "2 columns of float .'a'., int64 .'id'."),
+        (
+            {"a": x[:, 0], "s": ["a"] * ROWS},
+            "not numeric: 's' .string.; name those of the features",
+        ),
         ({"a": list(x), "b": list(x)}, "columns of lists"),
-        ({"a": [[1.0], [1.0, 2.0]]}, "row 1 has 2 numbers and others 1"),
+        ({"a": [[1.0], [1.0, 2.0]]}, "row 1 has 2 numbers and row 0 has 1"),
         ({"a": [[1.0], None]}, "row 1 is null"),
         ({"a": [["x"], ["y"]]}, "not of numbers"),
     ):
@@ -166,7 +169,10 @@ def test_columns_of_shards_are_the_same(tmp_path: Path, x: Any) -> None:
 
     parquet.write_table(pa.table({"a": x[:, 0], "b": x[:, 1]}), tmp_path / "0.parquet")
     parquet.write_table(pa.table({"b": x[:, 1], "a": x[:, 0]}), tmp_path / "1.parquet")
-    with pytest.raises(DataError, match=r"1\.parquet has a column 'b' where .*0\.parquet has 'a'"):
+    swapped = open_features(f"{tmp_path}/*.parquet").load()
+    np.testing.assert_array_equal(swapped, np.concatenate([x[:, :2], x[:, :2]]))
+    parquet.write_table(pa.table({"b": x[:, 1], "c": x[:, 0]}), tmp_path / "1.parquet")
+    with pytest.raises(DataError, match=r"1\.parquet .*0\.parquet: without 'a', with the new 'c'"):
         open_features(tmp_path)
 
 

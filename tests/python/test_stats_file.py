@@ -128,8 +128,8 @@ def sealed(head: bytes) -> bytes:
 
 def test_files_of_other_kinds_are_named() -> None:
     data = Stats().update(*block("ids")).to_bytes()
-    with pytest.raises(DataError, match="version 2, and this release reads version 1"):
-        Stats.from_bytes(sealed(data[:8] + b"\2\0\0\0" + data[12:-32]))
+    with pytest.raises(DataError, match="version 3, and this release reads version 2"):
+        Stats.from_bytes(sealed(data[:8] + b"\3\0\0\0" + data[12:-32]))
     with pytest.raises(DataError, match="does not begin as one"):
         Stats.from_bytes(pickle.dumps({"a": 1}))
 
@@ -151,11 +151,15 @@ def test_notes_that_do_not_fit_are_refused() -> None:
         {"target": {**of_target, "task": "regression"}},
         {"target": {**of_target, "extra": 1}},
         {"warnings": 3},
+        {"feature_names": ["a"]},
+        {"feature_names": "abc"},
         {"more": 1},
     ):
         with pytest.raises(DataError, match="notes do not fit"):
             Stats.from_bytes(with_notes(**changes))
     assert b"pickle" not in stats.to_bytes()
+    del notes["feature_names"]  # as before names were kept
+    assert facts(Stats.from_bytes(with_notes())) == facts(stats)
 
 
 def scored(stats: Stats) -> tuple[Stats, float]:

@@ -106,7 +106,10 @@ def test_words(tmp_path: Path, bert: str, texts: Any) -> None:
     flat = [t for ts in tags for t in ts if t is not None]
     assert row.n_samples == len(flat)
     assert row.logme.classes == ("ANIMAL", "O", "THING")
-    assert ranking.task_note == f"classification of words, by the labels of {len(flat)} words"
+    assert ranking.task_note == (
+        f"classification of words, by the labels of {len(flat)} words; the tags are a BIO scheme, "
+        f"whose prefixes B-, I- were removed"
+    )
     kept = ranked(bert, (words, tags), tmp_path, bio="keep")[0]
     assert kept.logme.classes == ("B-ANIMAL", "B-THING", "I-ANIMAL", "O")
 
@@ -117,6 +120,26 @@ def test_words(tmp_path: Path, bert: str, texts: Any) -> None:
     stripped = [t.partition("-")[2] or t for t in flat]
     expected = tx.logme(ex.features["last_hidden_state"], stripped)
     assert float(row.logme) == pytest.approx(float(expected), rel=1e-5)  # batches pad otherwise
+
+
+def test_words_in_tuples_and_an_empty_first_sentence(tmp_path: Path, bert: str, texts: Any) -> None:
+    words, tags = words_of(texts)
+    expected = ranked(bert, (words, tags), tmp_path)[0].logme
+    tuples = [tuple(text) for text in words]
+    assert ranked(bert, (tuples, tags), tmp_path)[0].logme == expected
+    with_empty = ranked(bert, ([[], *words], [[], *tags]), tmp_path)[0].logme
+    assert float(with_empty) == pytest.approx(float(expected), rel=1e-5)  # batches pad otherwise
+
+
+def test_words_without_tokens_are_not_said_to_be_cut_off(
+    tmp_path: Path, bert: str, texts: Any
+) -> None:
+    words, tags = words_of(texts)
+    words, tags = [[*words[0], "", *words[1]], *words[2:]], [[*tags[0], "O", *tags[1]], *tags[2:]]
+    notes = " ".join(ranked(bert, (words, tags), tmp_path)[0].notes)
+    assert "1 labelled words have no token" in notes
+    assert "cut off" not in notes
+    assert "length limit or make no token" in notes
 
 
 def test_words_are_resampled_by_their_texts(tmp_path: Path, bert: str, texts: Any) -> None:

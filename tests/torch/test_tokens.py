@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import transferability as tx
 from transferability.errors import DataError, TransferabilityWarning
 from transferability.torch import extract
-from transferability.torch._tokens import select_words, strip_bio
+from transferability.torch._tokens import ChunkTags, name_tags, select_words
 
 #: [CLS] a b1 b2 [SEP] and [CLS] c1 c2 c3 d — the second is cut off after four sub-words.
 WORD_IDS = [[None, 0, 1, 1, None], [None, 0, 0, 0, 1]]
@@ -72,10 +74,107 @@ def test_bio_is_stripped_or_kept() -> None:
     with pytest.raises(DataError, match="needs tags as strings, or tag_names"):
         taken([[1, 2], [0, 0]], "mean", x, bio="strip")
     with pytest.raises(DataError, match="labels go from 0 to 3, but there are 3 tag_names"):
-        strip_bio(np.array([0, 3]), names)
-    assert strip_bio(np.array(["B-52-X", "Boeing", "U-ORG"]), None).tolist() == [
-        "52-X", "Boeing", "ORG"
-    ]  # fmt: skip
+        name_tags(np.array([0, 3]), names)
+
+
+class Tag(str, Enum):
+    BEGIN = "B-PER"
+    INSIDE = "I-PER"
+    OUT = "O"
+
+
+def test_members_of_a_str_enum_are_their_text() -> None:
+    x = torch.randn(2, 5, 3)
+    tags = [[Tag.BEGIN, Tag.INSIDE], [Tag.OUT, Tag.OUT]]
+    kept = taken(tags, "mean", x, task="classification")
+    assert kept.labels[""].tolist() == ["B-PER", "I-PER", "O", "O"]
+    stripped = taken(tags, "mean", x, task="classification", bio="strip")
+    assert stripped.labels[""].tolist() == ["PER", "PER", "O", "O"]
+    by_id = taken([[0, 1], [2, 2]], "mean", x, task="classification", bio="strip",
+                  tag_names=[*Tag])  # fmt: skip
+    assert by_id.labels[""].tolist() == ["PER", "PER", "O", "O"]
+    with extract(nn.Identity().eval(), pool="mean") as ex:
+        ex.update(x, [["A", "B"], ["A", "A"]], word_ids=WORD_IDS, groups=[Tag.BEGIN, Tag.INSIDE])
+    assert ex.groups[""].tolist() == ["B-PER", "B-PER", "I-PER", "I-PER"]
+
+
+SENTENCES = ["B-PER I-PER O", "O O", "B-LOC", "I-LOC S-ORG O"] * 400  # 2,800 words
+
+
+@pytest.mark.parametrize("size", [1, 7, 1600])
+def test_the_scheme_does_not_depend_on_the_batch(size: int) -> None:
+    tags = [sentence.split() for sentence in SENTENCES]
+    with extract(nn.Identity().eval(), pool="mean", bio="strip", keep_features=True) as ex:
+        for start in range(0, len(tags), size):
+            part = tags[start : start + size]
+            ids = [[*range(len(text)), None, None, None][:3] for text in part]
+            x = torch.randn(len(part), 3, 2, generator=torch.Generator().manual_seed(start))
+            ex.update(x, part, word_ids=ids)
+    assert ex.stats[""].classes == ("LOC", "O", "ORG", "PER")
+    assert ex.stats[""].class_counts == (800, 1600, 400, 800)
+    assert "the tags are a BIOES scheme, whose prefixes B-, I-, S- were" in ex.stats[""].task_note
+    flat = [tag.partition("-")[2] or tag for text in tags for tag in text]
+    assert ex.labels[""].tolist() == flat
+
+
+def test_tags_that_contradict_the_earlier_ones_are_refused() -> None:
+    first, later = np.array(["B-PER", "I-PER", "O"]), np.array(["B-PER", "Boeing"])
+    chunks = ChunkTags(None)
+    assert chunks.read(np.array(["O", "O"]))[0].tolist() == ["O", "O"]  # decides nothing
+    assert chunks.read(first)[0].tolist() == ["PER", "PER", "O"]
+    assert chunks.read(np.array(["B-LOC", "S-LOC"]))[0].tolist() == ["LOC", "LOC"]
+    with pytest.raises(DataError, match="the tag 'Boeing' contradicts the earlier ones, which are"):
+        chunks.read(later)
+    chunks = ChunkTags(None)
+    chunks.read(np.array(["E-mail", "S-Bahn"]))
+    with pytest.raises(DataError, match="no chunk scheme; give all tags as tag_names"):
+        chunks.read(first)
+    names = ["B-PER", "I-PER", "O", "Boeing"]
+    chunks = ChunkTags(names)
+    assert chunks.read(first)[0].tolist() == first.tolist()
+    assert chunks.read(later)[0].tolist() == later.tolist()
+    assert "'Boeing' is no tag of the chunk scheme" in ChunkTags(names).read(first)[1]
+
+
+def test_names_of_all_tags_decide_the_scheme() -> None:
+    x = torch.randn(2, 5, 3)
+    names = ["O", "NAME-B", "NAME-M", "NAME-E"]
+    for tags in ([["NAME-B", "NAME-E"], ["O", "NAME-B"]], [[1, 3], [0, 1]]):
+        ex = taken(tags, "mean", x, task="classification", bio="strip", tag_names=names)
+        assert ex.labels[""].tolist() == ["NAME", "NAME", "O", "NAME"]
+        assert "a BMES scheme, whose suffixes -B, -M, -E" in ex.stats[""].task_note
+    names = ["O", "E-mail", "S-Bahn", "letter"]
+    ex = taken([[1, 2], [3, 0]], "mean", x, task="classification", bio="strip", tag_names=names)
+    assert ex.labels[""].tolist() == ["E-mail", "S-Bahn", "letter", "O"]
+
+
+def test_words_without_tokens_are_told_from_those_cut_off() -> None:
+    x = torch.randn(2, 5, 3)
+    ids = [[None, 0, 2, 2, None], [None, 0, 1, None, None]]  # the second is padded
+    labels = [["A", "B", "A", "B"], ["A", "B", "A"]]
+    with (
+        pytest.warns(TransferabilityWarning) as caught,
+        extract(nn.Identity().eval(), pool="mean", task="classification") as ex,
+    ):
+        ex.update(x, labels, word_ids=ids)
+    messages = [str(warning.message) for warning in caught]
+    assert any("1 labelled words were cut off with the end" in text for text in messages)
+    assert any("2 labelled words have no token of their own" in text for text in messages)
+
+
+def test_one_column_of_labels_is_one_target() -> None:
+    x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    scores = []
+    for labels in (y, y[:, None], y[:, None].float(), y[:, None].numpy()):
+        with extract(nn.Identity().eval(), pool=None) as ex:
+            ex.update(x[:20], labels[:20])
+            ex.update(x[20:], labels[20:])
+        scores.append(float(ex.compute("logme")[""]))
+        assert ex.stats[""].task == "classification"
+        scores.append(float(tx.logme(x, labels)))
+    assert scores[::2] == [scores[0]] * 4
+    assert scores[1::2] == [scores[1]] * 4
 
 
 @pytest.mark.parametrize(
@@ -177,4 +276,4 @@ def test_every_labelled_word_that_is_there_makes_one_row(word_ids: list[list[Any
     assert chosen.labels is not None
     assert chosen.labels.tolist() == expected
     assert chosen.counted.sum() == sum(w is not None for ids in word_ids for w in ids)
-    assert len(expected) + chosen.n_lost == 5 * len(word_ids)
+    assert len(expected) + chosen.n_lost + chosen.n_empty == 5 * len(word_ids)

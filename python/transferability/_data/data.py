@@ -49,8 +49,16 @@ class Data:
 
     @property
     def is_token(self) -> bool:
-        """Whether the first item is a list of words."""
-        return self.kind == "text" and isinstance(self.items[0], list)
+        """Whether items are lists or arrays of words, or tuples of as many words as labels."""
+        if self.kind != "text" or not isinstance(self.items[0], tuple):
+            return self.kind == "text" and isinstance(self.items[0], (list, np.ndarray))
+        is_pair = True
+        for i, own in enumerate(self.labels):
+            words = self.items[i]
+            if not isinstance(own, (list, tuple, np.ndarray)) or len(own) != len(words):
+                return False
+            is_pair &= len(words) == 2 and not isinstance(own[0], str)  # with two targets
+        return not is_pair
 
     @property
     def n_original(self) -> int:
@@ -176,9 +184,12 @@ def find_pictures(inputs: Any, folder: Path | None = None) -> PictureNames | Non
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of the first input: "text", "image" or "array"."""
+    """Return the kind of the first input that is not empty: "text", "image" or "array"."""
     first = inputs[0] if len(inputs) else None
-    words = isinstance(first, (list, tuple)) and first and isinstance(first[0], str)
+    if isinstance(first, (list, tuple, np.ndarray)) and not len(first):
+        first = next((inputs[i] for i in range(len(inputs)) if len(inputs[i])), first)
+    is_listed = isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) == 1
+    words = is_listed and first is not None and len(first) and isinstance(first[0], str)
     if isinstance(first, str) or words:
         return "text"
     return "image" if instance_of(first, "PIL.Image", "Image") else "array"

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import instance_of
+from .._inputs.columns import index_columns
+from .._inputs.rows import check_rows
 from ..errors import DataError, DtypeError
 
 __all__ = ["Columns", "find_splits", "is_unnamed", "name_index", "read_arrow", "read_frame"]
@@ -16,8 +18,6 @@ Columns: TypeAlias = dict[str, list[Any]]
 
 #: The names that pandas gives to columns without one.
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*")
-#: What pandas calls an index without a name in an Arrow table.
-_INDEX = re.compile(r"__index_level_\d+__")
 _SPLITS = (
     ("datasets", "Dataset"),
     ("pandas", "DataFrame"),
@@ -61,10 +61,10 @@ def read_frame(data: Any) -> Columns | None:
 
 def read_arrow(table: Any) -> Columns:
     """Return the columns of an Arrow table, without the unnamed index of pandas."""
+    names = table.schema.names
+    index = index_columns(names)
     return _name_once(
-        (name, table.column(i).to_pylist())
-        for i, name in enumerate(table.schema.names)
-        if not _INDEX.fullmatch(name)
+        (name, table.column(i).to_pylist()) for i, name in enumerate(names) if name not in index
     )
 
 
@@ -91,6 +91,7 @@ def _name_once(columns: Iterable[tuple[str, list[Any]]]) -> Columns:
 
 def _read_mapping(data: Mapping[str, Any]) -> Columns:
     """Read a dict of lists, arrays or series, all of one length."""
+    check_rows(None, **data)
     columns: Columns = {}
     for name, values in data.items():
         is_listed = hasattr(values, "__len__") and hasattr(values, "__getitem__")

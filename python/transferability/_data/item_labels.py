@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._inputs.labels import IGNORED, strip_bio_prefix
+from .._inputs.chunks import explain_kept, find_scheme
+from .._inputs.labels import IGNORED, plain_text
 from .._inputs.target import Target, read_target
 from .._scoring.groups import Groups, read_groups
 from ..errors import DataError
@@ -38,18 +39,21 @@ def read_item_labels(
     """Read all labels, decide the task, and convert the labels of each item accordingly.
 
     `task` is "auto", "token", "segmentation", or a task of :func:`read_target`. `bio` is "strip"
-    or "keep", for the BIO prefixes of token labels. `ignore` lists labels of pixels to leave out
-    in addition to -100. `whole` is the data that `data` was drawn from, whose labels decide.
+    or "keep", for the marks of chunks in token labels, such as B- and I-. `ignore` lists labels of
+    pixels to leave out in addition to -100. `whole` is the data that `data` was drawn from, whose
+    labels decide.
     """
     if task == SEGMENTATION:
         return LabelledData(data, _read_pixel_target(data, ignore), None)
     if task == "token" or (task == "auto" and data.is_token):
-        words = [data.items[row] for row in range(len(data))]
-        tags = read_word_labels(words, data.labels, bio)
+        words = [list(data.items[row]) for row in range(len(data))]
+        if not isinstance(data.items[0], list):  # models read tuples as pairs of texts
+            data = replace(data, items=words)
+        tags, scheme = read_word_labels(words, data.labels, bio)
         flat = flatten_labels(tags)
         is_real = any(isinstance(tag, float) for tag in flat)
         decided = "regression" if is_real else "classification"
-        note = f"{decided} of words, by the labels of {len(flat):,} words"
+        note = f"{decided} of words, by the labels of {len(flat):,} words{scheme}"
         target = replace(read_target(flat, decided), note=note)
         counts = [sum(tag is not None for tag in of_text) for of_text in tags]
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
@@ -94,8 +98,11 @@ def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
 
 def read_word_labels(
     words: Sequence[Sequence[str]], labels: Sequence[Any], bio: str = "strip"
-) -> list[list[Any]]:
-    """Return a label for each word; ignored labels, None and -100, become None."""
+) -> tuple[list[list[Any]], str]:
+    """Return a label for each word, and a note of the chunk scheme that was removed.
+
+    Ignored labels, None and -100, become None.
+    """
     listed = []
     for row, tags in enumerate(labels):
         if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
@@ -108,8 +115,17 @@ def read_word_labels(
                 f"each word, None for a word without a label"
             )
         tags = tags.tolist() if hasattr(tags, "tolist") else tags
-        listed.append([_read_tag(tag, bio) for tag in tags])
-    return listed
+        listed.append([_read_tag(tag) for tag in tags])
+    if bio != "strip":
+        return listed, ""
+    distinct = {tag for tags in listed for tag in tags if isinstance(tag, str)}
+    scheme = find_scheme(distinct)
+    if scheme is None:
+        return listed, explain_kept(distinct)
+    entities = {tag: scheme.strip(tag) for tag in distinct}
+    return [
+        [entities[tag] if isinstance(tag, str) else tag for tag in tags] for tags in listed
+    ], f"; {scheme.note}"
 
 
 def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
@@ -120,7 +136,6 @@ def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:
     return flat
 
 
-def _read_tag(tag: Any, bio: str) -> Any:
-    if isinstance(tag, str):
-        return strip_bio_prefix(tag) if bio == "strip" else tag
-    return None if tag is None or tag == IGNORED else tag
+def _read_tag(tag: Any) -> Any:
+    tag = plain_text(tag)
+    return None if tag is None or (not isinstance(tag, str) and tag == IGNORED) else tag

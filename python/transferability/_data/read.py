@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._inputs.arrays import as_array, instance_of
+from .._inputs.rows import check_rows
 from .._util.text_file import TextOptions, read_text_options
 from ..errors import DataError, DtypeError
 from . import tables
@@ -104,6 +105,7 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
         is_listed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
         if not is_listed or isinstance(value, (str, bytes, Mapping)):
             raise DtypeError(f"data: {name} is of type {type(value).__name__}; give one a row")
+    check_rows(None, inputs=inputs, labels=labels)
     if instance_of(labels, "torch", "Tensor"):
         labels = labels.detach().cpu().numpy()
     if instance_of(labels, "pyarrow", "ChunkedArray") or instance_of(labels, "pyarrow", "Array"):

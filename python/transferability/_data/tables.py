@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .._util.delimited import MISSING, is_number, parse_numbers, read_table
+from .._inputs.labels import read_labels
+from .._util.delimited import find_missing, parse_labels, read_table
 from .._util.optional import need
 from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
@@ -73,7 +73,7 @@ def read_columns(
                     f"{'picture' if is_image else 'text'}; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
-    targets = values[0] if len(values) == 1 else np.column_stack(values)
+    targets = values[0] if len(values) == 1 else _stack_columns(values)
     unnamed = [column for column in others if is_unnamed(column) and column not in inputs]
     notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
     return Data(
@@ -101,7 +101,7 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
             dataset = dataset.cast_column(column, Image())
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
-        columns = [np.column_stack([np.asarray(column) for column in columns])]
+        columns = [_stack_columns(columns)]
     items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
     names = find_pictures(items) if inputs[0] not in pictures else None
     is_image = names is not None or inputs[0] in pictures
@@ -160,22 +160,18 @@ def _name_classes(values: Any, kind: Any, column: str) -> Any:
 
 def _read_labels(column: list[Any], label: str, name: str) -> Any:
     """Validate a column of labels, and parse it if every entry is a number written as text."""
-    missing = [i for i, value in enumerate(column) if _is_missing(value)]
-    if missing:
+    stripped = [value.strip() if isinstance(value, str) else value for value in column]
+    if missing := find_missing(stripped):
         raise DataError(
             f"{name} has {len(missing)} rows without a {label}, the first is row {missing[0]}; "
             f"drop those rows"
         )
-    if all(isinstance(value, str) for value in column):
-        stripped = [value.strip() for value in column]
-        return parse_numbers(stripped) if all(map(is_number, stripped)) else stripped
-    return column
+    return parse_labels(stripped) if all(isinstance(v, str) for v in stripped) else column
 
 
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.strip() in MISSING
-    return value is None or (isinstance(value, float) and math.isnan(value))
+def _stack_columns(columns: Sequence[Any]) -> Any:
+    """Return columns of labels as one array; text stays objects, as wide as each entry."""
+    return np.column_stack([read_labels(column)[0] for column in columns])
 
 
 def _read_delimited(path: Path, options: TextOptions, delimiter: str = ",") -> Columns:

@@ -3,23 +3,26 @@
 The native module accepts any strides and read-only memory. Foreign byte orders, unaligned data and
 long doubles are copied here. NaN and infinity are found by the native pass over the rows.
 
-Torch, pandas and polars are looked up in ``sys.modules`` and never imported: if such an object
-exists, its package has been imported.
+Frames and tables are read in ``feature_frames.py``, and columns of lists in ``lists.py``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
+from .columns import Names
+from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
+from .lists import refuse_kind, refuse_uneven_rows, stack_cells
 
 __all__ = [
+    "Features",
     "as_array",
     "as_features",
     "as_weights",
@@ -27,18 +30,46 @@ __all__ = [
     "finite_floats",
     "instance_of",
     "is_bfloat16",
+    "read_features",
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
 
 
+class Features(NamedTuple):
+    """A feature matrix, (n_samples, n_features), notes of conversions, and its column names."""
+
+    array: NDArray[Any]
+    notes: tuple[str, ...]
+    columns: Names = None
+
+
 def as_features(features: object, name: str = "features") -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Validate and convert a feature matrix; return the first two of :func:`read_features`."""
+    return read_features(features, name)[:2]
+
+
+def read_features(features: object, name: str = "features") -> Features:
     """Validate and convert a feature matrix, (n_samples, n_features); `name` is for messages.
 
-    Returns an aligned array in native byte order, of any strides and dtype float16/32/64,
-    (u)int8..64 or bool, and the notes of :func:`as_array`.
+    A column of lists, tuples or arrays is one too: as a series, as the only column of a frame, or
+    as a column of Arrow. The array is aligned and in native byte order, of any strides and dtype
+    float16/32/64, (u)int8..64 or bool. The notes are those of :func:`as_array`.
     """
-    array, notes = as_array(features, name)
+    columns: Names = None
+    notes: tuple[str, ...] = ()
+    array: NDArray[Any]
+    if type(features) is np.ndarray and features.dtype != object:
+        array = features
+    elif (frame := read_frame(features, name)) is not None:
+        array, columns = frame
+    elif (stacked := read_list_column(features, name)) is not None:
+        array = stacked
+    else:
+        array, notes = as_array(features, name)
+        if array.dtype == object:
+            array = stack_cells(array, name)
+        columns = _other_names(features, array)
     array = _to_native_dtype(array, name)
     if array.ndim != 2:
         pool = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}.get(array.ndim)
@@ -51,7 +82,7 @@ def as_features(features: object, name: str = "features") -> tuple[NDArray[Any],
         )
     if 0 in array.shape:
         raise DataError(f"{name} is empty: shape {array.shape}; it needs rows and columns")
-    return array, notes
+    return Features(array, notes, columns)
 
 
 def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
@@ -75,17 +106,17 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
+def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any]:
     """Return float32 features as they are, others as float64; raise if one is NaN or infinite.
 
-    For metrics in Python; the native module checks values by itself.
+    For metrics in Python; the native module checks values by itself. `name` is for messages.
     """
     array = np.asarray(features, dtype=None if features.dtype == np.float32 else np.float64)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = "NaN" if np.isnan(array[row, column]) else array[row, column]
         raise DataError(
-            f"features[{row}, {column}] is {value}; every value must be finite: drop or impute "
+            f"{name}[{row}, {column}] is {value}; every value must be finite: drop or impute "
             f"such rows"
         )
     return array
@@ -107,10 +138,9 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         )
     if instance_of(value, "torch", "Tensor"):
         return _from_torch(value, name)
-    if instance_of(value, "pandas", "DataFrame"):
-        return _from_pandas(value, name), ()
-    if instance_of(value, "polars", "DataFrame"):
-        return _from_polars(value, name), ()
+    # A table of Arrow may hold labels of any type, which convert below.
+    if not is_arrow_table(value) and (frame := read_frame(value, name)) is not None:
+        return frame.array, ()
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DtypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, (str, os.PathLike)):
@@ -126,6 +156,8 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
             return np.from_dlpack(value), ()
         return np.asarray(value), ()
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
+        if isinstance(value, (list, tuple)):
+            refuse_uneven_rows(value, name)
         raise DataError(
             f"{name} of type {type(value).__name__} does not convert to an array: {error}; "
             f"pass a NumPy array or rows of equal length"
@@ -138,22 +170,17 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise DataError(f"{name} is {value!r}; choose from {', '.join(map(repr, choices))}")
 
 
-def instance_of(value: object, module: str, name: str) -> bool:
-    """Return whether `value` is a ``module.name``, without importing the module."""
-    loaded = sys.modules.get(module)
-    cls = getattr(loaded, name, None)
-    return isinstance(cls, type) and isinstance(value, cls)
-
-
 def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
     if is_bfloat16(dtype):
         return array.astype(np.float32)  # exact
     if dtype.kind not in "fiub":
+        if dtype.kind in "USTO":
+            refuse_kind(array, name)
         fix = {
             "c": "take the real part or the modulus",
-            "O": f"convert it with {name}.astype(np.float64) and look at what fails",
+            "V": f"pass numpy.lib.recfunctions.structured_to_unstructured({name})",
         }.get(dtype.kind, "encode it as numbers")
         raise DtypeError(f"{name} must hold real numbers, got dtype {dtype}; {fix}")
     if dtype.kind in "iu" and dtype.itemsize == 8 and array.size:
@@ -174,6 +201,15 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Return whether this is the bfloat16 of ml_dtypes, which JAX arrays have."""
     return dtype.isbuiltin != 1 and dtype.name == "bfloat16"  # building the name takes long
+
+
+def _other_names(features: object, array: NDArray[Any]) -> Names:
+    """Return the names of a frame of another package than those of ``feature_frames.py``."""
+    names = getattr(features, "columns", None)
+    if names is None or isinstance(names, str) or not isinstance(names, Iterable):
+        return None
+    columns = tuple(map(str, names))
+    return columns if array.ndim == 2 and len(columns) == array.shape[1] else None
 
 
 def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -199,28 +235,3 @@ def _from_torch(tensor: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         raise DtypeError(
             f"{name} has dtype {tensor.dtype}, which NumPy lacks; pass {name}.float()"
         ) from error
-
-
-def _from_pandas(frame: Any, name: str) -> NDArray[Any]:
-    is_numeric = sys.modules["pandas"].api.types.is_numeric_dtype
-    _refuse_columns(name, [c for c, t in frame.dtypes.items() if not is_numeric(t)])
-    plain = all(isinstance(dtype, np.dtype) for dtype in frame.dtypes)
-    # Nullable columns: NA becomes NaN, which is then reported with its row and column.
-    array = frame.to_numpy() if plain else frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return array.astype(np.float64) if array.dtype == object else np.asarray(array)
-
-
-def _from_polars(frame: Any, name: str) -> NDArray[Any]:
-    polars = sys.modules["polars"]
-    boolean = [column for column, kind in frame.schema.items() if kind == polars.Boolean]
-    if boolean:
-        frame = frame.with_columns(polars.col(boolean).cast(polars.UInt8))
-    _refuse_columns(name, [c for c, kind in frame.schema.items() if not kind.is_numeric()])
-    return np.asarray(frame.to_numpy())
-
-
-def _refuse_columns(name: str, columns: list[object]) -> None:
-    if columns:
-        shown = ", ".join(repr(column) for column in columns[:5])
-        more = f" and {len(columns) - 5} more" if len(columns) > 5 else ""
-        raise DtypeError(f"{name} has columns that are not numeric: {shown}{more}; drop them")

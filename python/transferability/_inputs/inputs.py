@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from .arrays import as_array, as_features
-from .labels import read_labels
-from .target import UNLABELLED, Target, read_target, unlabelled
+from .arrays import as_array, as_features, read_features
+from .columns import Names
+from .labels import encode_labels, read_labels
+from .rows import RowIndex, check_rows
+from .target import UNLABELLED, Target, read_target, suggest_header, unlabelled
 
 __all__ = ["Inputs", "RowSource", "read_inputs", "to_probabilities"]
 
@@ -35,6 +37,11 @@ class RowSource(abc.ABC):
     @abc.abstractmethod
     def nbytes(self) -> int:
         """Size of the features as arrays, in bytes."""
+
+    @property
+    @abc.abstractmethod
+    def columns(self) -> Names:
+        """Names of the features."""
 
     @abc.abstractmethod
     def labels(self) -> NDArray[Any] | None:
@@ -63,6 +70,8 @@ class Inputs:
     label_embeddings: tuple[tuple[str, NDArray[Any]], ...] = ()
     notes: tuple[str, ...] = ()
     files: RowSource | None = None  # features that have not been read; `features` is then None
+    index: RowIndex | None = None  # of the first argument with a pandas index
+    columns: Names = None  # of `features`
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,7 +99,8 @@ class Inputs:
         if self.files is None:
             return self
         array, notes = as_features(self.files.load())
-        return replace(self, features=array, files=None, notes=self.notes + notes)
+        columns = self.files.columns
+        return replace(self, features=array, files=None, notes=self.notes + notes, columns=columns)
 
     def native(self) -> dict[str, Any]:
         """Return the arrays under the names that the native module reads."""
@@ -126,21 +136,27 @@ def read_inputs(
     source_labels: object = None,
     label_embeddings: object = None,
     target: Target | None = None,
+    index: RowIndex | None = None,
 ) -> Inputs:
     """Validate and convert the data arguments of :func:`transferability.score`.
 
-    `target` has labels that have been read before, in place of `labels`.
+    `target` has labels that have been read before, in place of `labels`, and `index` their index.
     """
+    given = {"features": features, "labels": labels, "source_probs": source_probs}
+    index = check_rows(index, **given, source_labels=source_labels)
+    if isinstance(label_embeddings, Mapping):
+        for view, values in label_embeddings.items():
+            index = check_rows(index, **{f"label_embeddings[{view!r}]": values})
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
-    array = probs = ids = files = None
+    array = probs = ids = files = columns = None
     are_for_all_rows = labels is not None
     if isinstance(features, RowSource):
         files, rows["features"] = features, features.shape[0]
         if labels is None and target is None:
             labels = features.labels()
     elif features is not None:
-        array, notes = as_features(features)
+        array, notes, columns = read_features(features)
         rows["features"] = len(array)
     if source_probs is not None:
         probs, more = as_features(source_probs, "source_probs")
@@ -164,11 +180,11 @@ def read_inputs(
                 raise DataError(f"arguments differ in rows: {rows}; give the same rows in each")
             raise DataError(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
-                f"label for each row"
+                f"label for each row{suggest_header(target, n_rows)}"
             )
     if files is not None and are_for_all_rows:
         files.check_order()
-    return Inputs(target, array, probs, ids, views, notes, files)
+    return Inputs(target, array, probs, ids, views, notes, files, index, columns)
 
 
 def to_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
@@ -193,7 +209,7 @@ def _read_source_labels(source_labels: object) -> NDArray[np.int64]:
     if array.dtype.kind == "f" and (odd := np.flatnonzero(array != np.floor(array))).size:
         row = odd[0]
         raise DataError(f"source_labels[{row}] is {array[row]:g}; classes must be whole numbers")
-    return np.unique(array, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return encode_labels(array)[1].astype(np.int64)
 
 
 def _read_views(label_embeddings: object) -> tuple[tuple[str, NDArray[Any]], ...]:

@@ -13,20 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
-from .labels import read_labels
+from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, promote
+from .texts import shorten
 
-__all__ = [
-    "TASKS",
-    "UNLABELLED",
-    "Target",
-    "has_labels",
-    "read_block",
-    "read_open",
-    "read_target",
-    "unlabelled",
-]
+__all__ = ["TASKS", "UNLABELLED", "Target", "has_labels", "read_block", "read_open", "read_target"]
+__all__ += ["suggest_header", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
 UNLABELLED = "unlabelled"  # the task of features alone, and of metrics that read no labels
@@ -216,12 +210,10 @@ def read_target(labels: object, task: str = "auto") -> Target:
         return read_open(labels).decide()
     array, warnings = read_labels(labels)
     note = f"{task}, as asked"
-    if array.dtype.kind == "U":
-        if task != "classification":
-            raise DtypeError(
-                f"labels are strings, which task={task!r} cannot use; encode as numbers"
-            )
-        return replace(_read_strings(array, warnings), task=task, note=note)
+    if is_text(array):
+        if task == "classification":
+            return replace(_read_strings(array, warnings), task=task, note=note)
+        array = _read_written_numbers(array, task)
     if task == "classification":
         kind = _kind_of(array)
         return Target(task, note, ids=_class_ids(array), warnings=warnings, kind=kind)
@@ -252,6 +244,19 @@ def has_labels(labels: object, task: str) -> bool:
     raise DataError(
         "labels were given, but task is 'unlabelled'; leave them out, or choose another task"
     )
+
+
+def suggest_header(labels: Target | NDArray[Any], n_rows: int) -> str:
+    """Return advice where the first of one label too many may be a header; empty elsewhere."""
+    codes = labels.ids if isinstance(labels, Target) else labels
+    if codes is None or codes.shape != (n_rows + 1,) or (codes[1:] == codes[0]).any():
+        return ""
+    first = codes[0]
+    if isinstance(labels, Target):
+        first = labels.names[first] if labels.names else None
+    if not isinstance(first, str):
+        return ""
+    return f"; the first, {shorten(first)}, occurs once: if it is a header remove it"
 
 
 def read_block(
@@ -306,13 +311,32 @@ def _may_be_classes(array: NDArray[np.float64]) -> bool:
 def _read_strings(array: NDArray[Any], warnings: tuple[str, ...]) -> Target:
     """Encode string classes as indices into their sorted names."""
     _check_one_class_per_row(array)
-    names, ids = np.unique(array, return_inverse=True)
-    ids, known = ids.reshape(-1).astype(np.int64), tuple(names.tolist())
+    names, ids = encode_labels(array)
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "labels hold text that is not Unicode (lone surrogates, as of bytes that were decoded "
+            "in another encoding); decode it again, for example with os.fsencode(label).decode()"
+        ) from error
+    ids, known = ids.astype(np.int64), tuple(names)
     return Target("auto", "", ids=ids, names=known, warnings=warnings, kind="U")
 
 
+def _read_written_numbers(array: NDArray[Any], task: str) -> NDArray[np.float64]:
+    """Read numbers that are written as text, such as 1 and 01 in a file, because `task` says so."""
+    names, codes = encode_labels(array)
+    for name in names:
+        if not is_number(name.strip()):
+            raise DtypeError(
+                f"labels are strings, such as {shorten(name)}, which task={task!r} cannot use; "
+                f"encode as numbers"
+            )
+    return np.array([float(name) for name in names])[codes].reshape(array.shape)
+
+
 def _kind_of(array: NDArray[Any]) -> str:
-    return "i" if array.dtype.kind == "u" else array.dtype.kind
+    return "U" if is_text(array) else "i" if array.dtype.kind == "u" else array.dtype.kind
 
 
 def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
@@ -321,7 +345,8 @@ def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
 
 def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
     """Return the names of the columns of a data frame; None if there are none."""
-    columns = tuple(map(str, getattr(labels, "columns", ())))
+    named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
+    columns = tuple(str(plain_text(column)) for column in named)
     return columns if len(columns) == n_columns else None
 
 
@@ -345,7 +370,12 @@ def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _check_one_class_per_row(array: NDArray[Any]) -> None:
-    if array.ndim == 2 and array.shape[1] != 1:
+    if array.ndim == 2 and is_text(array):
+        raise DataError(
+            f"labels of shape {array.shape} are text with {array.shape[1]} entries in each row; "
+            f"give one class for each row; tags of words need lists of words as inputs"
+        )
+    if array.ndim == 2:
         raise DataError(
             f"labels of shape {array.shape} are not one class per row; for one-hot rows pass "
             f"labels.argmax(axis=1); several labels a row need task='multilabel'"

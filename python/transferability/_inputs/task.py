@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from .texts import describe_strings
 
 __all__ = ["MAX_WHOLE", "count_values", "decide_rows_task", "decide_task", "promote"]
 
@@ -68,12 +69,7 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
     if kind == "b":
         return "classification", "classification, because the labels are booleans"
     if kind == "U":
-        if many:
-            raise DataError(
-                f"labels has {n_distinct} distinct strings in {n_rows} rows; classes need "
-                f"task='classification', numbers stored as text convert with labels.astype(float)"
-            )
-        return "classification", "classification, because the labels are strings"
+        return "classification", describe_strings([*map(str, values)], n_rows)
     if kind == "f":
         if n_distinct <= MAX_WHOLE and n_rows >= _MIN_ROWS * n_distinct:
             return "classification", (

@@ -41,7 +41,7 @@ RESERVED_NAMES = {
     *("spectrum", "decide", "described"),
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
-    *("task", "task_note", "to_bytes", "update"),
+    *("feature_names", "task", "task_note", "to_bytes", "update"),
 }
 #: Arguments of ``score``, ``rank`` and ``rank_models``, which are no names for options.
 RESERVED_OPTIONS = {

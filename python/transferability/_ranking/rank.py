@@ -12,6 +12,7 @@ from typing import Any
 from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
+from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
 from .._metric.derived import PRIOR
 from .._metric.plan import Plan, plan
@@ -146,6 +147,7 @@ def rank(
     planned = plan(metrics, target.task, options, provided, baselines=baselines)
     if not planned[0]:
         raise DataError(f"no metric applies to a {target.task} task")
+    check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(evaluate_model, settings=settings)
@@ -271,7 +273,7 @@ def _read_model(
         features = load_or_open(features)
     if isinstance(features, FeatureSource):
         features = FeatureSource(files.align(features.shards, listed))
-    given = read_inputs(features, None, target=shared.target, **own)
+    given = read_inputs(features, None, target=shared.target, index=shared.index, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
 
 

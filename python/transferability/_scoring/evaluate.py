@@ -95,7 +95,8 @@ def accumulate(
     )
     rows = inputs.features if source == "stats" else inputs.source_probs
     if rows is not None:
-        stats.push(rows, inputs.target, notes=inputs.notes)
+        columns = inputs.columns if source == "stats" else None
+        stats.push(rows, inputs.target, notes=inputs.notes, columns=columns)
     else:
         assert isinstance(inputs.files, FeatureSource), "plan checks that needs are met"
         add_rows(stats, inputs.files, inputs.target)

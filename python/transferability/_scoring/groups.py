@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.inputs import Inputs
-from .._inputs.labels import read_labels
+from .._inputs.labels import encode_labels, read_labels
+from .._inputs.target import suggest_header
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
@@ -50,6 +51,7 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
     if array.shape != (n_samples,):
         raise DataError(
             f"groups has shape {array.shape} for {n_samples} rows; give one group for each row"
+            f"{suggest_header(array, n_samples)}"
         )
     if array.dtype.kind == "f":
         odd = np.flatnonzero(array != np.floor(array))
@@ -57,15 +59,14 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
             row = odd[0]
             raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
         array = array.astype(np.int64)
-    names, codes = np.unique(array, return_inverse=True)
-    codes = codes.reshape(-1)
+    names, codes = encode_labels(array)
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     rows: list[slice | NDArray[np.intp]] = []
     for part in (order[a:b] for a, b in pairwise(bounds)):
         first, last = int(part[0]), int(part[-1])
         rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
-    return Groups(tuple(names.tolist()), tuple(rows), codes, aggregate)
+    return Groups(tuple(names), tuple(rows), codes, aggregate)
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:

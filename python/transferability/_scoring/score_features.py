@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._inputs.inputs import read_inputs
+from .._inputs.rows import check_rows
 from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._metric.score import Score, collect
@@ -99,6 +100,7 @@ def score(
     )
     requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
     settings = Settings(precision, method, n_threads)
+    check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
     if n_shuffles := check_reference(reference):
         inputs = inputs.in_memory()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._inputs.columns import Names
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
 
-__all__ = ["export_moments", "export_task", "import_moments"]
+__all__ = ["export_moments", "export_task", "import_moments", "read_names"]
 
 #: The kinds of labels while the task is open.
 _OPEN = {"b": "bool", "i": "int", "f": "float", "U": "str"}
@@ -19,8 +20,11 @@ _KINDS = {name: kind for kind, name in _OPEN.items()}
 
 _KNOWN = {
     *("task", "note", "precision", "n_samples", "shift", "sum", "scatter", "cubic", "quartic"),
-    *("largest", "classes", "class_counts", "class_sums", "by_class", "open"),
+    *("largest", "classes", "class_counts", "class_sums", "class_squares", "by_class", "open"),
     *("target_shift", "target_sum", "target_square", "cross", "columns"),
+    *("joint_quartic", "joint_features", "joint_targets"),
+    *("target_products", "target_cubic", "target_quartic"),
+    "feature_names",
 }
 
 
@@ -53,6 +57,17 @@ def import_moments(moments: object) -> tuple[_core.Stats, Target]:
     assert isinstance(moments, Mapping), "checked"
     target = _read_target(moments, checked)
     return _core.from_moments(checked), target
+
+
+def read_names(names: Any, n_features: int) -> Names:
+    """Validate names of features from moments or a file; None stays None."""
+    if names is None:
+        return None
+    is_listed = not isinstance(names, (str, Mapping)) and isinstance(names, Iterable)
+    read = tuple(names) if is_listed else ()
+    if len(read) != n_features or not all(isinstance(name, str) for name in read):
+        raise DataError(f"feature_names must be {n_features} strings, or None, got {names!r:.60}")
+    return read
 
 
 def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
@@ -93,7 +108,13 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     k = _array(moments, "target_shift").size
     sums = ("target_shift", "target_sum", "target_square")
     checked |= {name: _array(moments, name, (k,)) for name in sums}
-    return checked | {"cross": _array(moments, "cross", (d, k))}
+    checked["cross"] = _array(moments, "cross", (d, k))
+    joint = {"joint_quartic": (), "joint_features": (d,), "joint_targets": (k,)}
+    checked |= _all_or_none(moments, joint)
+    if k <= d and "joint_quartic" in checked:
+        own = {"target_products": (k, k), "target_cubic": (k,), "target_quartic": ()}
+        checked |= _all_or_none(moments, own)
+    return checked
 
 
 def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:
@@ -133,12 +154,23 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
         "class_counts": _whole(_array(moments, "class_counts", (len(classes),)), "class_counts"),
         "class_sums": _array(moments, "class_sums", (len(classes), d)),
     }
+    checked |= _all_or_none(moments, {"class_squares": (len(classes),)})
     by_class = moments.get("by_class")
     if by_class is None:
         return checked
     if not isinstance(by_class, Mapping):
         raise DtypeError("moments['by_class'] must map each class to its moments")
     return {**checked, "by_class": {c: _check_moments(m, True) for c, m in by_class.items()}}
+
+
+def _all_or_none(
+    moments: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    """Return optional entries that belong together, if any of them is given."""
+    if all(moments.get(name) is None for name in shapes):
+        return {}
+    arrays = {name: _array(moments, name, shape) for name, shape in shapes.items()}
+    return {name: array if array.ndim else array.item() for name, array in arrays.items()}
 
 
 def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:

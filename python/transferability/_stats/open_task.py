@@ -32,12 +32,14 @@ def decide_stats(inner: _core.Stats, target: Target) -> tuple[str, str]:
     try:
         if target.form:
             shape = (inner.n_samples, len(target.columns or ()))
-            return decide_rows_task(target.kind, target.form, shape)
+            task, note = decide_rows_task(target.kind, target.form, shape)
+            return task, note + target.note
         classes, counts = inner.classes, inner.class_counts
         assert classes is not None, "labels without a form are classes"
         assert counts is not None, "as the classes"
         values = classes if target.kind == "U" else np.array(classes, dtype=np.int64)
-        return decide_task(target.kind, values, np.array(counts))
+        task, note = decide_task(target.kind, values, np.array(counts))
+        return task, note + target.note  # an open target says how its labels were read
     except DataError as error:
         raise DataError(
             f"{error}; statistics take it as Stats(task=...), or later by stats.replace(task=...)"

@@ -6,8 +6,10 @@ import json
 from typing import Any, NamedTuple
 
 from .. import _core
+from .._inputs.columns import Names
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
+from .moments import read_names
 
 __all__ = ["Facts", "from_bytes", "to_bytes", "to_json"]
 
@@ -19,6 +21,7 @@ class Facts(NamedTuple):
     target: Target | None  # without rows; None before the first block
     warnings: tuple[str, ...]
     seconds: float  # spent on accumulation
+    feature_names: Names = None
 
 
 def to_bytes(inner: _core.Stats, facts: Facts) -> bytes:
@@ -52,7 +55,7 @@ def to_json(facts: Facts) -> dict[str, Any]:
 def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     """Read facts from JSON, and check them against the statistics that they describe."""
     target: Any
-    asked, target, warnings, seconds = Facts(**notes)
+    asked, target, warnings, seconds, feature_names = Facts(**notes)
     if asked not in ("auto", *TASKS, UNLABELLED):
         raise ValueError(f"a task of {asked}")
     if (target is None) != (inner.n_features == 0):
@@ -72,4 +75,5 @@ def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
             or read.form not in forms
         ):
             raise ValueError(f"a task of {read.task} with labels of kind {read.kind!r}")
-    return Facts(asked, read, tuple(map(str, warnings)), float(seconds))
+    known = read_names(feature_names, inner.n_features)
+    return Facts(asked, read, tuple(map(str, warnings)), float(seconds), known)

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._inputs.arrays import as_features, as_weights, check_choice
+from .._inputs.arrays import as_weights, check_choice, read_features
+from .._inputs.columns import Names, join_names, match_columns
 from .._inputs.inputs import Inputs
+from .._inputs.rows import check_rows
 from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
@@ -28,7 +30,7 @@ from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from . import covariance as covariances
 from .covariance import ClassCovariances, ClassScatter, CodingRateReduction
-from .moments import export_moments, import_moments
+from .moments import export_moments, import_moments, read_names
 from .open_task import (
     bring_to_one_task,
     check_mergeable,
@@ -45,6 +47,7 @@ PRECISIONS = ("double", "single")
 #: Limits of the SVD that method="auto" may add: multiplications (about a second), and entries of
 #: the features (8 MB).
 _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
+_MERGED = "one of the statistics", "another one"  # of which columns do not match
 
 
 class Stats:
@@ -104,6 +107,7 @@ class Stats:
         self._asked = task
         self._n_threads = n_threads
         self._target: Target | None = None  # of all rows so far, without the rows
+        self._columns: Names = None
         self._warnings: tuple[str, ...] = ()
         self._seconds = 0.0
 
@@ -139,6 +143,15 @@ class Stats:
     def n_features(self) -> int:
         """Number of columns of the features; 0 before the first block."""
         return self._inner.n_features
+
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the columns of the features, of frames and tables; None for arrays.
+
+        Later blocks and merged statistics may have the same columns in any order. A frame without
+        names has numbers, which match other columns by position as long as they are in order.
+        """
+        return self._columns
 
     @property
     def classes(self) -> tuple[int | str, ...] | None:
@@ -180,7 +193,8 @@ class Stats:
         Parameters
         ----------
         features : array-like of shape (n_samples, n_features)
-            As in :func:`transferability.logme`; one row is enough.
+            As in :func:`transferability.logme`; one row is enough. Columns of frames match those
+            of earlier blocks by name, in any order; columns of arrays match by position.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
             Each block may have any of the classes, also new ones. One block does not decide the
             task, except that a number that is not whole makes all labels targets. Left out if the
@@ -191,16 +205,18 @@ class Stats:
         Raises
         ------
         DataError, DtypeError
-            As :func:`transferability.logme`; the statistics are then unchanged.
+            As :func:`transferability.logme`, and for frames with other columns than earlier ones.
+            The statistics are then unchanged.
         """
-        array, notes = as_features(features)
+        check_rows(None, features=features, labels=labels, sample_weight=sample_weight)
+        array, notes, columns = read_features(features)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
         counted = None if weights is None else weights > 0
         held = self._asked if self._target is None else self._target.task
         target = unlabelled(len(array))
         if has_labels(labels, held):
             target = read_block(labels, self._asked, self._target, counted)
-        self.push(array, target, weights, notes)
+        self.push(array, target, weights, notes, columns)
         return self
 
     def push(
@@ -209,6 +225,7 @@ class Stats:
         target: Target,
         weights: NDArray[np.int64] | None = None,
         notes: Sequence[str] = (),
+        columns: Names = None,
     ) -> None:
         """Add a block of rows that has been validated; for internal use."""
         start = time.perf_counter()
@@ -220,6 +237,9 @@ class Stats:
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
             inner, target, described = fit_block(inner, self._target, target)
+        held = columns if self._target is None else self._columns
+        order = match_columns(columns, held, "features", "earlier blocks")
+        features = features if order is None else features[:, order]
         n_threads = resolve_threads(self._n_threads)
         if target.ids is not None:
             inner.update_labels(features, target.ids, target.names, weights, n_threads)
@@ -229,6 +249,7 @@ class Stats:
             inner.update(features, weights, n_threads)
         if inner.n_features:  # rows of weight 0 decide nothing
             self._inner, self._target = close_if_real(inner, described)
+            self._columns = join_names(self._columns, columns)
         self._note((*target.warnings, *notes))
         self._seconds += time.perf_counter() - start
 
@@ -255,9 +276,10 @@ class Stats:
         Raises
         ------
         DataError, DtypeError
-            If `other` is not a Stats, or differs in task, number of features, kind of classes,
-            columns of targets, precision or class scatters. A task that one of them was given, or
-            has decided for good, holds for both.
+            If `other` is not a Stats, or differs in task, number or names of features, kind of
+            classes, columns of targets, precision or class scatters. Features with the same names
+            in another order are reordered. A task that one of them was given, or has decided for
+            good, holds for both.
         """
         if not isinstance(other, Stats):
             raise DtypeError(f"Stats merges with Stats only, not with {type(other).__name__}")
@@ -269,9 +291,12 @@ class Stats:
             return held.copy() if asked == held._asked else held.replace(task=asked)
         ours, theirs = (self._inner, self._target), (other._inner, other._target)
         inner, added, target = bring_to_one_task(ours, theirs)
+        order = match_columns(other._columns, self._columns, *_MERGED)
+        added = added if order is None else added.reordered(order)
         inner = inner.merge(added, resolve_threads(self._n_threads))
         merged = self._with(*close_if_real(inner, target))
         merged._asked = asked
+        merged._columns = join_names(self._columns, other._columns)
         merged._seconds += other._seconds
         merged._note(other._warnings)
         return merged
@@ -388,6 +413,10 @@ class Stats:
                 again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
                 for name, outcome in zip(left, again, strict=True):
                     results[name] = _better(results.get(name), outcome)
+        if self._columns is not None:
+            for outcome in results.values():
+                if not isinstance(outcome, Exception) and "coef" in outcome["details"]:
+                    outcome["details"]["feature_names"] = self._columns
         facts = {
             **target.facts(self.classes, self.class_counts),
             "n_samples": n_samples,
@@ -420,7 +449,7 @@ class Stats:
         ------
         DataError, DtypeError
             Before the first block, for another shrinkage, and for features whose squares leave the
-            range of float64 (fourth powers for "ledoit-wolf").
+            range of float64.
 
         Examples
         --------
@@ -541,9 +570,15 @@ class Stats:
             "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
             Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
             Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
-            and with class scatters "by_class", the moments of each class.
+            "class_squares" Σ w ‖x − s‖² (C,), and with class scatters "by_class", the moments of
+            each class.
             Of targets y, about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
-            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
+            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns". Of
+            both, with q = ‖x − s‖² and r = ‖y − p‖²: "joint_quartic" Σ w q r, "joint_features"
+            Σ w r (x − s) (D,), "joint_targets" Σ w q (y − p) (K,). For K ≤ D also
+            "target_products" Σ w (y − p)(y − p)ᵀ (K, K), "target_cubic" Σ w r (y − p) (K,),
+            "target_quartic" Σ w r².
+            Of features with names: "feature_names" (D,).
 
         Raises
         ------
@@ -559,7 +594,8 @@ class Stats:
         """
         if self._target is None:
             raise DataError("these statistics hold no rows yet; call update first")
-        return export_moments(self._inner, self._target, resolve_threads(self._n_threads))
+        moments = export_moments(self._inner, self._target, resolve_threads(self._n_threads))
+        return moments if self._columns is None else {**moments, "feature_names": self._columns}
 
     @classmethod
     def from_moments(cls, moments: Mapping[str, Any]) -> Stats:
@@ -568,10 +604,11 @@ class Stats:
         Parameters
         ----------
         moments : mapping
-            As :meth:`moments` returns them. "precision" ("double"), "note", "columns" and
-            "by_class" are optional. Sums of float32 products have "precision" "single". Classes
-            without rows are dropped. The result holds the scatter matrix, even with fewer rows than
-            features.
+            As :meth:`moments` returns them. "precision" ("double"), "note", "columns",
+            "feature_names" and "by_class" are optional. So are "class_squares" and the sums from
+            "joint_quartic" on, which only the unbiased estimator of CKA reads. Sums of float32
+            products have "precision" "single". Classes without rows are dropped. The result holds
+            the scatter matrix, even with fewer rows than features.
 
         Raises
         ------
@@ -590,6 +627,7 @@ class Stats:
         inner, target = import_moments(moments)
         stats = cls(target.task)  # "auto" where it is open
         stats._inner, stats._target = inner, target
+        stats._columns = read_names(moments.get("feature_names"), inner.n_features)
         return stats
 
     def to_bytes(self) -> bytes:
@@ -615,7 +653,7 @@ class Stats:
         inner, facts = from_bytes(data)
         stats = cls(facts.asked)
         stats._inner = inner
-        stats._target, stats._warnings, stats._seconds = facts[1:]
+        stats._target, stats._warnings, stats._seconds, stats._columns = facts[1:]
         return stats
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -661,7 +699,7 @@ class Stats:
         return type(self).from_bytes, (self.to_bytes(),)
 
     def _facts(self) -> Facts:
-        return Facts(self._asked, self._target, self._warnings, self._seconds)
+        return Facts(self._asked, self._target, self._warnings, self._seconds, self._columns)
 
     def _digest(self) -> tuple[bytes, str]:
         """Return the key by which ``merge_all`` sorts; the facts break ties of equal sums."""

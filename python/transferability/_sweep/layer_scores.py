@@ -57,7 +57,8 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     if job.n_rows is not None and stats.n_samples != job.n_rows:
         notes += (
             f"{stats.n_samples:,} of {job.n_rows:,} words: the others are beyond this model's "
-            f"length limit, so its scores are not of the same rows as those of other models",
+            f"length limit or make no token, so its scores are not of the same rows as those of "
+            f"other models",
         )
     else:
         inputs = _read_stored_inputs(entry, plan.shared)

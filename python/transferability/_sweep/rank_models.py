@@ -122,7 +122,9 @@ def rank_models(
         Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
         rows, and 0.
     bio : {"strip", "keep"}, default="strip"
-        Whether to remove the BIO prefixes of tags, so that B-x and I-x are one class.
+        Whether to remove the marks of chunks, so that B-x and I-x are one class, if all tags are
+        one chunk scheme (BIO, IOB1, IOE, BIOES, BILOU, BMES, BMEWO; also B_x or x-B). The ranking's
+        ``task_note`` names the scheme.
     positions : int, default=64
         For segmentation, the maximum number of positions of each image, drawn by `seed`.
     ignore : collection of int, default=()

@@ -13,12 +13,18 @@ from ..errors import DataError
 from .quotes import parse_rows
 from .text_file import TextOptions, open_text
 
-__all__ = ["MISSING", "format_csv", "is_number", "parse_numbers", "read_rows", "read_table"]
+__all__ = ["MISSING", "find_missing", "format_csv", "is_number", "parse_labels", "read_rows"]
+__all__ += ["read_table"]
 
 #: Cells that stand for a missing value.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "NaN", "nan", "None", "null", "NULL", "<NA>", "?"})
+#: Those that are missing among words too: no text, and the names that programs write for NaN. The
+#: others are names as well, of Namibia or of no answer, and missing among numbers only.
+_NAN = frozenset({"", "NaN", "nan", "<NA>"})
 #: Stricter than int() and float(), which also accept texts such as 1_0.
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
+_LONGEST_INTEGER, _BEYOND = 20, 2**63  # of 64-bit integers: characters, and one more than the most
+_PADDED = re.compile(r"[+-]?0\d.*", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 
@@ -64,11 +70,50 @@ def is_number(text: str) -> bool:
     return _REAL.fullmatch(text) is not None
 
 
-def parse_numbers(texts: Sequence[str]) -> list[int] | list[float]:
-    """Parse numbers as integers if all of them are written as such, otherwise as floats."""
-    if all(_INTEGER.fullmatch(text) for text in texts):
-        return [int(text) for text in texts]
-    return [float(text) for text in texts]
+def parse_labels(texts: Sequence[str]) -> list[int] | list[float] | list[str]:
+    """Parse labels as numbers if all of them are numbers and none is a code, else return the texts.
+
+    Integers are read as such if all labels are. Labels are codes, which stay text,
+
+    - if one is padded with a leading zero, as 01 and 007.5;
+    - if all values are whole and two different texts have one value, as 1 and 1.0, or 0 and -0;
+    - if an integer is beyond 64 bits.
+
+    So no class is merged with another one. Real values such as 0.5 and 0.50 are numbers.
+    """
+    distinct = set(texts)
+    if not all(map(is_number, distinct)) or any(map(_PADDED.fullmatch, distinct)):
+        return list(texts)
+    values: Mapping[str, int] | Mapping[str, float]
+    if all(map(_INTEGER.fullmatch, distinct)):
+        if max(map(len, distinct), default=0) > _LONGEST_INTEGER:
+            return list(texts)
+        values = {text: int(text) for text in distinct}
+        if not all(-_BEYOND <= value < _BEYOND for value in values.values()):
+            return list(texts)
+    else:
+        values = {text: float(text) for text in distinct}
+    if len(set(values.values())) < len(values) and all(v == v // 1 for v in values.values()):
+        return list(texts)
+    return [values[text] for text in texts]
+
+
+def find_missing(labels: Sequence[Any]) -> list[int]:
+    """Return the positions of missing labels: None, NaN, and texts that stand for them.
+
+    NA, None, null and ? are missing where all other labels are numbers, and names among words.
+    Empty texts and nan, as programs write NaN, are missing everywhere.
+    """
+    texts = {label for label in labels if isinstance(label, str)} - MISSING
+    numbers = any(isinstance(label, (int, float)) for label in labels)
+    stand_for_missing = MISSING if (texts or numbers) and all(map(is_number, texts)) else _NAN
+    return [
+        i
+        for i, label in enumerate(labels)
+        if label is None
+        or (isinstance(label, str) and label in stand_for_missing)
+        or (isinstance(label, float) and label != label)
+    ]
 
 
 def format_csv(columns: Mapping[str, Sequence[Any]]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.rows import check_rows
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
 
@@ -33,6 +34,7 @@ def read_pairs(
     `finite_truth`.
     """
     check_choice("nan", nan, ("raise", "omit", "last"))
+    check_rows(None, scores=scores, truth=truth)
     if isinstance(scores, Mapping) != isinstance(truth, Mapping):
         raise DtypeError("give scores and truth both as mappings by model name, or neither")
     if isinstance(scores, Mapping) and isinstance(truth, Mapping):

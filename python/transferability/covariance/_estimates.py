@@ -99,8 +99,7 @@ def ledoit_wolf(
     Raises
     ------
     DataError, DtypeError
-        As :func:`empirical_covariance`; also if fourth powers of the features leave the range of
-        float64.
+        As :func:`empirical_covariance`.
 
     References
     ----------

@@ -169,7 +169,7 @@ class Job:
         held = f"{pieces[0]} has"
         if len(pieces) > 1:
             held = f"the {len(pieces)} shards from {pieces[0]} to {pieces[-1]} have"
-        check_length("labels", self.target.n_samples, held, n_samples)
+        check_length("labels", self.target, held, n_samples)
 
     def _align(self, name: str, shards: Sequence[Shard], listed: bool) -> list[Shard]:
         """Return the shards of a model in the order of the labels; raise if they do not match."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
+from .._inputs.rows import check_rows
 from .._inputs.target import read_target
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
@@ -101,6 +102,7 @@ def curve(
     >>> learned.sizes.tolist(), len(learned.values["h_score"])
     ([50.0, 100.0, 200.0, 400.0], 4)
     """
+    check_rows(None, features=features, labels=labels)
     array, _ = as_features(features)
     target = read_target(labels, task)
     if target.n_samples != len(array):
@@ -116,7 +118,6 @@ def curve(
     plan(names, target.task, options, OF_STATISTICS)  # raises if a metric or an option is wrong
     steps = _check_sizes(sizes, len(array))
     order = np.random.default_rng(seed).permutation(len(array))
-    rows = np.asarray(labels)
     stats = Stats(target.task, n_threads=n_threads, class_scatters="class_scatters" in needs)
     values: dict[str, list[float]] = {name: [] for name in names}
     notes: dict[str, None] = {}
@@ -125,7 +126,7 @@ def curve(
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", TransferabilityWarning)
             try:
-                stats.update(array[block], rows[block])
+                stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
                 raise DataError(f"at {size} samples: {error}") from error

@@ -1,6 +1,7 @@
 """Tables by pyarrow: parquet files, and Arrow IPC files (Feather) and streams.
 
 The `datasets` library writes streams. Features are a column of lists, or one column per dimension.
+Columns that hold the index of a pandas frame are none, unless they are asked for by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, DtypeError
+from .._inputs.arrow import is_number, list_size, read_cells, read_numbers, stack_lists
+from .._inputs.columns import index_columns
+from ..errors import DataError
 from ._choose import Column, choose_columns
 from ._spec import FormatSpec, Reader, Selection, close_on_error, regroup
 
@@ -54,7 +57,7 @@ class _IpcTable:
         with close_on_error(self._map):
             self.schema, _ = self._open(None)
             # Count rows by a column without lists if possible: lists may be large and compressed.
-            small = [i for i, field in enumerate(self.schema) if _list_size(field.type) is None]
+            small = [i for i, field in enumerate(self.schema) if list_size(field.type) is None]
             self.n_rows = sum(batch.num_rows for batch in self._open([*small, 0][:1])[1])
 
     def batches(self, columns: list[str]) -> Iterator[Any]:
@@ -85,12 +88,17 @@ class _ColumnsReader(Reader):
 
     def __init__(self, table: _ParquetTable | _IpcTable, selection: Selection) -> None:
         self._table = table
+        schema = table.schema
+        index = {*index_columns(schema.names, schema.metadata)} - {selection.key}
         columns = {
-            field.name: Column(str(field.type), _list_size(field.type) is not None)
-            for field in table.schema
+            field.name: Column(
+                str(field.type), list_size(field.type) is not None, is_number(field.type)
+            )
+            for field in schema
+            if field.name not in index
         }
         self._columns, self._as_matrix = choose_columns(columns, selection, table.path)
-        self._size = _list_size(table.schema.field(self._columns[0]).type)
+        self._size = list_size(schema.field(self._columns[0]).type)
         first = next(self._arrays(), None)
         if first is None:
             first = np.empty((0, max(self._size or 0, 0)))
@@ -109,61 +117,18 @@ class _ColumnsReader(Reader):
             if batch.num_rows == 0:
                 continue
             if self._size is not None:
-                where = f"{self._table.path}, column {self._columns[0]!r}"
-                array = _stack_lists(batch.column(0), width, where, done)
+                array = stack_lists(batch.column(0), width, self._where(self._columns[0]), done)
                 width = array.shape[1]
             elif self._as_matrix:
-                array = np.column_stack([self._read_number(batch, name) for name in self._columns])
+                columns = [(batch.column(name), self._where(name)) for name in self._columns]
+                array = np.column_stack([read_numbers(*column) for column in columns])
             else:
-                array = _to_numpy(batch.column(0))
+                array = read_cells(batch.column(0))
             yield array
             done += batch.num_rows
 
-    def _read_number(self, batch: Any, name: str) -> NDArray[Any]:
-        column = _to_numpy(batch.column(name))
-        if column.dtype.kind not in "fiub":
-            raise DtypeError(
-                f"{self._table.path}: column {name!r} holds {batch.schema.field(name).type}, not "
-                f"numbers; name the columns of the features with key="
-            )
-        return column
-
-
-def _list_size(kind: Any) -> int | None:
-    """Return the length of a column's lists: -1 where lengths may differ, None for other types."""
-    from pyarrow import types
-
-    kind = getattr(kind, "storage_type", kind)  # the `datasets` library's own array types
-    if types.is_fixed_size_list(kind):
-        return int(kind.list_size)
-    return -1 if types.is_list(kind) or types.is_large_list(kind) else None
-
-
-def _to_numpy(column: Any) -> NDArray[Any]:
-    """Convert a column; null becomes NaN in numbers, and None in text."""
-    array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return array
-
-
-def _stack_lists(column: Any, width: int | None, where: str, first: int) -> NDArray[Any]:
-    """Convert a column of equally long lists to a 2-D array, without copying where possible."""
-    column = getattr(column, "storage", column)
-    if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-        raise DataError(f"{where}, row {first + row} is null; drop that row and its label")
-    if not hasattr(column.type, "list_size"):
-        lengths = np.diff(column.offsets.to_numpy())
-        width = int(lengths[0]) if width is None else width
-        odd = np.flatnonzero(lengths != width)
-        if odd.size:
-            raise DataError(
-                f"{where}, row {first + odd[0]} has {lengths[odd[0]]} numbers and others "
-                f"{width}; rows must have one length"
-            )
-    values = _to_numpy(column.flatten())
-    if values.dtype.kind not in "fiub":
-        raise DtypeError(f"{where} holds lists of {column.type}, not of numbers")
-    return values.reshape(len(column), -1)
+    def _where(self, column: str) -> str:
+        return f"{self._table.path}, column {column!r}"
 
 
 def _open(kind: type[_ParquetTable] | type[_IpcTable], path: Path, selection: Selection) -> Reader:

@@ -19,10 +19,11 @@ _LABELS = {"label", "labels", "target", "targets", "class", "y"}
 
 
 class Column(NamedTuple):
-    """A column: its type as messages print it, and whether its cells are lists of numbers."""
+    """A column: its type as messages print it, and whether its cells are lists or numbers."""
 
     type: str
     is_list: bool = False
+    is_number: bool = True
 
 
 def choose_name(names: list[str], key: str | None, what: str, path: object) -> str:
@@ -75,10 +76,16 @@ def choose_columns(
             f"{path}: column {named[0]!r} looks like labels; say label_column={named[0]!r}, or "
             f"name the columns of the features, for example key='f*'"
         )
-    types = sorted({column.type for column in candidates.values()})
+    fix = (
+        "name those of the features, for example key='f*', and that of the labels with "
+        "label_column="
+    )
+    if odd := [name for name, column in candidates.items() if not column.is_number]:
+        shown = ", ".join(f"{name!r} ({candidates[name].type})" for name in odd[:5])
+        more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+        raise DataError(f"{path} has columns that are not numeric: {shown}{more}; {fix}")
+    types = {column.type: name for name, column in reversed(candidates.items())}
     if len(types) != 1:
-        raise DataError(
-            f"{path} has {len(candidates)} columns of {', '.join(types) or 'no type'}; name those "
-            f"of the features, for example key='f*', and that of the labels with label_column="
-        )
+        shown = ", ".join(f"{kind} ({types[kind]!r})" for kind in sorted(types)) or "no type"
+        raise DataError(f"{path} has {len(candidates)} columns of {shown}; {fix}")
     return list(candidates), True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._choose import choose_name
 from ._spec import FormatSpec, Reader, Selection, SlicedReader, close_on_error, refuse_objects
@@ -16,7 +14,7 @@ __all__ = ["FORMATS"]
 
 
 class _DatasetReader(SlicedReader):
-    """A dataset; the reader also closes the file. Text is read as strings."""
+    """A dataset; the reader also closes the file. Text is read as objects of str."""
 
     def __init__(self, file: Any, dataset: Any) -> None:
         import h5py
@@ -27,11 +25,6 @@ class _DatasetReader(SlicedReader):
             rows, dtype = dataset.asstr(), np.dtype("U")
         refuse_objects(dtype, f"{file.filename}:{dataset.name.strip('/')}")
         super().__init__(rows, tuple(dataset.shape), dtype)
-
-    def blocks(self, n_rows: int) -> Iterator[NDArray[Any]]:
-        """Read slices; strings as NumPy's own, not as objects."""
-        for block in super().blocks(n_rows):
-            yield block.astype(str) if self.dtype.kind == "U" else block
 
     def close(self) -> None:
         self._file.close()

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.delimited import MISSING, is_number, parse_numbers, read_rows
+from .._inputs.labels import is_text
+from .._inputs.target import Target, suggest_header
+from .._inputs.texts import shorten
+from .._util.delimited import find_missing, is_number, parse_labels, read_rows
 from ..errors import DataError, DtypeError
 from ._formats import TEXT_SUFFIXES, name_errors, open_array
 
@@ -25,12 +28,16 @@ def read_label_array(path: Path, key: str | None) -> Any:
 
 
 def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArray[Any]:
-    """Concatenate labels of several files; raise if one differs from the first in kind or shape."""
+    """Concatenate labels of several files; raise if one differs from the first in kind or shape.
+
+    Integers of a text file are text again if another file holds codes such as 01.
+    """
+    parts = _restore_codes(parts, names)
     for part, name in zip(parts, names, strict=True):
-        if (part.dtype.kind == "U") != (parts[0].dtype.kind == "U"):
+        if is_text(part) != is_text(parts[0]):
             raise DtypeError(
-                f"{name} holds {part.dtype} but {names[0]} holds {parts[0].dtype}; write labels in "
-                f"one way"
+                f"{name} holds {_dtype(part)} but {names[0]} holds {_dtype(parts[0])}; write "
+                f"labels in one way"
             )
         if part.shape[1:] != parts[0].shape[1:]:
             raise DataError(
@@ -40,12 +47,36 @@ def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArra
     return np.concatenate(parts)
 
 
-def check_length(name: str, n_labels: int, held: str, n_rows: int) -> None:
+def check_length(name: str, labels: Target | NDArray[Any], held: str, n_rows: int) -> None:
     """Raise unless there is one label for each row; `held` is "x.npy has", for the message."""
+    n_labels = labels.n_samples if isinstance(labels, Target) else len(labels)
     if n_labels != n_rows:
         raise DataError(
-            f"{name} has {n_labels} entries but {held} {n_rows} rows; give one label for each row"
+            f"{name} has {n_labels} entries but {held} {n_rows} rows; give one label for each "
+            f"row{suggest_header(labels, n_rows)}"
         )
+
+
+def _restore_codes(parts: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Return integers of text files as they were written, if another text file holds codes."""
+    is_written = [Path(name).suffix.lower() in TEXT_SUFFIXES for name in names]
+    has_codes = any(
+        written and is_text(part) and all(map(is_number, part.ravel().tolist()))
+        for part, written in zip(parts, is_written, strict=True)
+    )
+    if not has_codes:
+        return list(parts)
+    return [
+        np.array([*map(str, part.tolist())], object) if written and part.dtype.kind == "i" else part
+        for part, written in zip(parts, is_written, strict=True)
+    ]
+
+
+def _dtype(array: NDArray[Any]) -> str:
+    """Return the name of the dtype that NumPy gives to such labels."""
+    if array.dtype.kind != "O":
+        return str(array.dtype)
+    return f"<U{max(map(len, array.ravel().tolist()))}"
 
 
 def _read_lines(path: Path) -> list[Any]:
@@ -55,19 +86,19 @@ def _read_lines(path: Path) -> list[Any]:
         if len(cells) > 1:
             raise DataError(f"{path}, line {line}: {len(cells)} values; give one label a line")
         values.append((line, "".join(cells).strip()))
-    missing = [line for line, value in values if value in MISSING]
-    if missing:
+    texts = [value for _, value in values]
+    if missing := find_missing(texts):
         raise DataError(
-            f"{path} has {len(missing)} lines without a label (empty, NA or the like), the first "
-            f"is line {missing[0]}; drop those rows from labels and features"
+            f"{path} has {len(missing)} lines without a label (empty, NaN or, among numbers, NA or "
+            f"the like), the first is line {values[missing[0]][0]}; drop those rows from labels "
+            f"and features"
         )
     numbers = [entry for entry in values if is_number(entry[1])]
     words = [entry for entry in values if not is_number(entry[1])]
-    if numbers and words:
+    if words and any(np.isfinite(float(value)) for _, value in numbers):  # "inf" may be a name
         line, odd = min(words, numbers, key=len)[0]
         raise DataError(
-            f"{path}, line {line}: {odd!r} is unlike other lines, of which {len(numbers)} hold "
-            f"numbers and {len(words)} text; remove a header, and write labels in one way"
+            f"{path}, line {line}: {shorten(odd)} is unlike other lines, of which {len(numbers)} "
+            f"hold numbers and {len(words)} text; remove a header, and write labels in one way"
         )
-    texts = [value for _, value in values]
-    return texts if words else parse_numbers(texts)
+    return parse_labels(texts)

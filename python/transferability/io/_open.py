@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._inputs.columns import match_columns
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
@@ -50,7 +51,8 @@ def open_features(
         Files are paired with shards by what varies in their names.
     key : str, optional
         The array to read if files hold several: a member, tensor, dataset, or a column of lists.
-        For a table with one column per dimension, a pattern of their names, such as ``"f*"``.
+        For a table with one column per dimension, a pattern of their names, such as ``"f*"``; all
+        files have the same columns, in any order. The index of a pandas frame is no feature.
     label_column : str, optional
         The column, member, tensor or dataset of the same files with the labels.
 
@@ -118,9 +120,7 @@ def _read_shards(paths: Any, key: str | None, label_column: str | None = None) -
         if own is not None and key is not None and own != key:
             raise DataError(f"{name_array(path, own)} names an array, and key={key!r} another")
         shard = _read_shard(path, own or key, label_column)
-        if shards:
-            _check_alike(shard, shards[0])
-        shards.append(shard)
+        shards.append(_match(shard, shards[0]) if shards else shard)
     return shards
 
 
@@ -138,24 +138,25 @@ def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
     return Shard(path, key, shape[0], shape[1], dtype, label_column, columns)
 
 
-def _check_alike(shard: Shard, first: Shard) -> None:
-    """Raise if a shard has other columns, or another kind of numbers, than the first."""
+def _match(shard: Shard, first: Shard) -> Shard:
+    """Return a shard with its columns in the order of the first shard.
+
+    Raise if it has other columns, or another kind of numbers, than the first.
+    """
+    order = match_columns(shard.columns or None, first.columns or None, str(shard), str(first))
     if shard.n_features != first.n_features:
         raise DataError(
             f"{shard} has {shard.n_features} features but {first} has {first.n_features}; shards "
             f"must have the same columns"
         )
-    for one, other in zip(shard.columns, first.columns, strict=False):
-        if one != other:
-            raise DataError(
-                f"{shard} has a column {one!r} where {first} has {other!r}; shards must have the "
-                f"same columns in the same order"
-            )
     if (shard.dtype.kind == "f") != (first.dtype.kind == "f"):
         raise DtypeError(
             f"{shard} holds {shard.dtype} but {first} holds {first.dtype}; shards must hold one "
             f"kind of numbers"
         )
+    if order is None:
+        return shard
+    return replace(shard, columns=first.columns, order=tuple(order))
 
 
 def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[Shard, ...]:
@@ -181,7 +182,7 @@ def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[S
     array, _ = read_labels(labels, name)
     ends = np.cumsum([shard.n_samples for shard in shards])
     held = f"{shards[0]} has" if len(shards) == 1 else f"the {len(shards)} shards have"
-    check_length(name, len(array), held, ends[-1])
+    check_length(name, array, held, ends[-1])
     check_order([shard.file for shard in shards])
     parts = np.split(array, ends[:-1])
     return tuple(replace(shard, labels=part) for shard, part in zip(shards, parts, strict=True))

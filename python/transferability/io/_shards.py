@@ -45,7 +45,9 @@ class Shard:
     labels : str, tuple of (Path, str or None), ndarray or None
         A column of the same file, another file with its key, an array, or None without labels.
     columns : tuple of str
-        The names of the features, where the file has them.
+        The names of the features, where the file has them, in the order of the first shard.
+    order : tuple of int or None
+        The positions in the file of these columns; None if the file has them in this order.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Shard:
     dtype: np.dtype[Any]
     labels: Any = None
     columns: tuple[str, ...] = ()
+    order: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         """Return the name that the command line takes."""
@@ -88,6 +91,14 @@ class Shard:
         column = self.labels if isinstance(self.labels, str) else None
         return open_array(self.path, self.key, label_column=column)
 
+    def load(self) -> NDArray[Any]:
+        """Read all features at once; an .npy file is mapped."""
+        with name_errors(self.path), self._open() as reader:
+            return self._in_order(reader.load())
+
+    def _in_order(self, block: NDArray[Any]) -> NDArray[Any]:
+        return block if self.order is None else block[:, list(self.order)]
+
     def features(self, n_rows: int | None = None) -> Iterator[NDArray[Any]]:
         """Read the features, block by block."""
         done = 0
@@ -95,7 +106,7 @@ class Shard:
             if reader.shape != (self.n_samples, self.n_features):
                 raise DataError(f"{self} has changed: its shape is {reader.shape} now")
             for block in reader.blocks(n_rows or self.block_rows):
-                yield block
+                yield self._in_order(block)
                 done += len(block)
         if done != self.n_samples:
             raise DataError(f"{self} ends after {done} of {self.n_samples} rows: damaged")
@@ -108,7 +119,7 @@ class Shard:
         array, _ = read_labels(
             self.labels if file is None else read_label_array(*file), self.labels_name
         )
-        check_length(self.labels_name, len(array), f"{self} has", self.n_samples)
+        check_length(self.labels_name, array, f"{self} has", self.n_samples)
         return array
 
 
@@ -175,6 +186,11 @@ class FeatureSource(RowSource):
         """Size of the features as arrays, in bytes."""
         return sum(s.n_samples * s.n_features * s.dtype.itemsize for s in self.shards)
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Names of the features, in their order; None where the files have none."""
+        return self.shards[0].columns or None
+
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks; a block never spans two shards."""
         for shard in self.shards:
@@ -207,9 +223,7 @@ class FeatureSource(RowSource):
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""
         if len(self.shards) == 1:
-            (shard,) = self.shards
-            with name_errors(shard.path), shard._open() as reader:
-                return reader.load()
+            return self.shards[0].load()
         return np.concatenate([block for shard in self.shards for block in shard.features()])
 
     def __repr__(self) -> str:

@@ -75,11 +75,13 @@ def parse_source(text: str | os.PathLike[str]) -> Source:
 
 
 def load_or_open(model: Any) -> Any:
-    """Load the array of one file; open the shards of a folder, a pattern, a list or pairs."""
+    """Load the array of one file; open tables, and shards of a folder, pattern, list or pairs."""
     if isinstance(model, (str, os.PathLike)) and not os.path.isdir(model):
         path, _ = split_key(model)
         if path.exists() or not glob.has_magic(str(path)):
-            return parse_source(model).load()
+            source = parse_source(model)
+            if format_of(path).kind != "table":  # whose columns have names
+                return source.load()
     return open_features(model)
 
 

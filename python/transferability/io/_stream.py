@@ -135,14 +135,15 @@ def add_rows(
     Calls ``on_rows(rows done, rows in all, shard)`` after each block and ``on_shard(stats, shards
     done)`` after each shard.
     """
-    check_length("labels", target.n_samples, f"{source} has", source.n_samples)
+    check_length("labels", target, f"{source} has", source.n_samples)
     done = sum(shard.n_samples for shard in source.shards[:first])
     blocks = iterate_blocks(source.shards[first:])
     with closing(prefetch_items(blocks) if prefetch else blocks) as reading:
         for features, where in reading:
             try:
                 array, notes = as_features(features)
-                stats.push(array, target.take(slice(done, done + len(array))), notes=notes)
+                own = target.take(slice(done, done + len(array)))
+                stats.push(array, own, notes=notes, columns=where.shard.columns or None)
             except TransferabilityError as error:
                 raise _name_rows(error, features, where) from error
             done += len(features)

@@ -31,15 +31,18 @@ def logme(
     features : array-like of shape (n_samples, n_features)
         float16, float32, float64, integer or boolean, at least 2 rows; NumPy arrays in any
         memory layout, read-only and memory-mapped ones, torch tensors, pandas and polars
-        frames, anything with the buffer protocol, ``__array__`` or ``__dlpack__``. Arrays
+        frames, Arrow tables, anything with the buffer protocol, ``__array__`` or ``__dlpack__``;
+        also a single column whose cells are lists or arrays of one length. Arrays
         with swapped or unaligned bytes are copied; long doubles and frames of mixed or nullable
         columns are copied to float64. Others are not copied whole, except as `method` describes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
+        Rows match by position; a pandas index that has those of `features` in another order is
+        refused.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         "auto": strings and booleans are classes; real numbers are targets, unless all are whole
-        numbers with at most 50 distinct values and at least 5 rows for each on average; a 2-D
-        array of 0 and 1 is multilabel. Integers are classes if they have at most 20 distinct
+        numbers with at most 50 distinct values and at least 5 rows for each on average; several
+        columns of 0 and 1 are multilabel. Integers are classes if they have at most 20 distinct
         values, or look like names of classes: equally frequent, numbered from 0 or 1 without the
         smooth frequencies of a count, or sparse codes. Other integers, such as ages, years,
         counts and prices, and strings or integers with more distinct values than half the rows,
@@ -48,7 +51,8 @@ def logme(
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
     keep_coef : bool, default=False
-        Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,).
+        Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,),
+        and the names of a frame's columns as ``feature_names``.
     precision : {"double", "single"}, default="double"
         "single" multiplies float32 features in float32, in blocks that are summed in float64:
         about twice as fast, and inexact for ill-conditioned features.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_array
+from .._inputs.labels import plain_text
 from .._util.cache import Cache, compute_key
 from ..errors import DataError, DtypeError
 from . import open_model
@@ -216,7 +217,7 @@ def _embed(
 def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:
     """Return the distinct labels by first occurrence, and the index of each sample's label."""
     if _is_sequence(labels) and labels and all(isinstance(x, (str, os.PathLike)) for x in labels):
-        items: list[Any] = [os.fspath(label) for label in labels]
+        items: list[Any] = [plain_text(os.fspath(label)) for label in labels]
     else:
         array, _ = as_array(labels, "labels")
         if array.dtype.kind not in "fiubOUT" or array.ndim not in (1, 2):
@@ -224,7 +225,10 @@ def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64
                 f"labels have dtype {array.dtype} and shape {array.shape}; give texts, numbers of "
                 f"classes with names=, or rows of numbers"
             )
-        items = array.tolist() if array.ndim == 1 else [tuple(row) for row in array.tolist()]
+        if array.shape[1:] == (1,) and (array.dtype.kind in "OUT" or names is not None):
+            array = array[:, 0]  # one column is one label
+        rows = array.tolist()
+        items = [plain_text(row) if array.ndim == 1 else tuple(row) for row in rows]
     if not items:
         raise DataError("labels is empty; give a label for each sample")
     if names is not None:
@@ -246,7 +250,7 @@ def _lookup_name(label: Any, names: Any) -> str:
         found = names[label if isinstance(names, Mapping) else int(label)]
     except (KeyError, IndexError, ValueError, TypeError):
         raise DataError(f"names has none for the label {label!r}; it has {len(names)}") from None
-    return str(found)
+    return str(plain_text(found))
 
 
 def _name_encoders(encoders: Any) -> dict[str, Any]:

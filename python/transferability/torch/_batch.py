@@ -18,7 +18,7 @@ from ..errors import DataError
 from ._dense import flatten_maps, select_positions
 from ._layers import LayerRequest
 from ._pooling import Pool, as_float, check_real, pool_rows
-from ._tokens import Selection, gather_rows, select_tokens, select_words, strip_bio
+from ._tokens import Selection, gather_rows, name_tags, select_tokens, select_words
 
 __all__ = ["AVERAGE", "Batch", "LayerBatch", "RowOptions", "average_layers"]
 
@@ -70,7 +70,7 @@ class Batch:
         self._labels = labels
         self._mask = attention_mask
         self._word_ids = word_ids
-        self._groups = None if groups is None else as_array(groups, "groups")[0]
+        self._groups = None if groups is None else read_labels(groups, "groups")[0]
         self._first = first
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self._masks: list[Tensor | None] = []
@@ -167,7 +167,7 @@ class Batch:
     def _gather(self, x: Tensor, selection: Selection) -> LayerBatch:
         labels = selection.labels
         if labels is not None and self._options.bio == "strip" and labels.size:
-            labels = strip_bio(labels, self._options.tag_names)
+            labels = name_tags(labels, self._options.tag_names)
         groups = selection.samples + self._first
         if self._groups is not None:
             groups = self._groups[selection.samples]

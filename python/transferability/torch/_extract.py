@@ -82,9 +82,11 @@ def extract(
     accumulate : {"auto", "host", "device"}, default="auto"
         Where statistics are accumulated; "auto" is the device of the features.
     bio : {"keep", "strip"}, default="keep"
-        For labels of words: "strip" merges B-PER and I-PER to one class, PER.
+        For labels of words: "strip" merges B-PER and I-PER to one class, PER, if the tags are one
+        chunk scheme (BIO, IOB1, IOE, BIOES, BILOU, BMES, BMEWO; also B_PER or PER-B).
     tag_names : sequence of str, optional
-        With ``bio="strip"``, the tag of each integer label.
+        With ``bio="strip"``, the tag of each integer label. The scheme is decided on these names,
+        without them on the first 512 rows.
     positions : int, optional
         For maps with ``pool="none"``: the maximum number of positions of an image, drawn at random.
     ignore : collection of int, default=()
@@ -140,7 +142,9 @@ def extract(
     if average and AVERAGE in names:
         raise DataError(f"average=True makes a layer {AVERAGE!r}, and the model has one")
     keep = _KEEP[keep_features] if keep_features else None
-    sums = AccumulationOptions(task, accumulate, dtype, class_scatters, n_threads, keep, outputs)
+    sums = AccumulationOptions(
+        task, accumulate, dtype, class_scatters, n_threads, keep, outputs, bio == "strip", tag_names
+    )
     rows = {name: LayerRows(name, sums) for name in ([*names, AVERAGE] if average else names)}
     options = RowOptions(pools, bio, tag_names, positions, tuple(ignore), seed)
     return Extractor(plain, wanted, rows, options, device, amp, outputs)

@@ -61,7 +61,7 @@ class Extractor:
         self._outputs: list[NDArray[Any]] | None = [] if outputs else None
         self._capture: Capture | None = None
         self._finite = FiniteCheck()
-        self._n_lost = 0
+        self._n_lost = self._n_empty = 0
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Extractor:
@@ -86,6 +86,12 @@ class Extractor:
                 text = (
                     f"{self._n_lost} labelled words were cut off with the end of their texts and "
                     f"do not count; raise the tokeniser's max_length"
+                )
+                issue([text])
+            if self._n_empty:
+                text = (
+                    f"{self._n_empty} labelled words have no token of their own, such as empty "
+                    f"words or spaces, and do not count"
                 )
                 issue([text])
 
@@ -170,6 +176,7 @@ class Extractor:
             self._rows[name].add(taken[name].rows, taken[name].labels, taken[name].groups)
         if (selection := taken[self.layers[0]].selection) is not None:
             self._n_lost += selection.n_lost
+            self._n_empty += selection.n_empty
         self.n_samples += batch.n_samples
 
     def _begin_batch(self, *given: Any) -> tuple[Capture, Batch]:

@@ -120,7 +120,9 @@ class TransferabilityMetric(_Metric):
 
         d, k = num_features, self.width
         of_classes = self.task == "classification"
-        shapes: dict[str, tuple[int, ...]] = {"class_counts": (k,), "class_sums": (k, d)}
+        shapes: dict[str, tuple[int, ...]] = {
+            **{"class_counts": (k,), "class_sums": (k, d), "class_squares": (k,)}
+        }
         if not of_classes:
             shapes = {"target_sum": (k,), "target_square": (k,)}
         sums = zero_sums(d, None if of_classes else k, self._device)
@@ -279,7 +281,9 @@ def _check_batch(
             raise DtypeError(f"{name} must be a tensor, not {type(given).__name__}")
     if features.ndim != 2 or features.shape[1] != num_features:
         raise DataError(f"features has shape {tuple(features.shape)}, expected (B, {num_features})")
-    if target.ndim == 1 and task != "classification" and width == 1:
+    if task == "classification" and target.ndim == 2 and target.shape[1] == 1:
+        target = target[:, 0]
+    elif target.ndim == 1 and task != "classification" and width == 1:
         target = target[:, None]
     expected = (len(features),) + (() if task == "classification" else (width,))
     if not len(features) or target.shape != expected:

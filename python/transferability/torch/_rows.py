@@ -5,7 +5,8 @@ With fixed blocks, results do not depend on the batch size, and matrix products 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._inputs.labels import is_text
 from .._inputs.target import UNLABELLED, read_block, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._device import DeviceMoments
+from ._tokens import ChunkTags
 
 __all__ = ["BLOCK", "AccumulationOptions", "LayerRows"]
 
@@ -35,6 +38,8 @@ class AccumulationOptions:
     n_threads: int | None
     keep: torch.dtype | None  # also keep the rows, on the host
     keep_labels: bool  # also keep the labels; implied by `keep`
+    strip_chunks: bool = False  # remove the marks of chunks from labels that are text
+    tag_names: Sequence[str] | None = None  # all tags, to decide their chunk scheme
 
 
 class LayerRows:
@@ -52,6 +57,7 @@ class LayerRows:
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
         self._n_waiting = 0
         self._into: Stats | DeviceMoments | None = None
+        self._tags = ChunkTags(options.tag_names) if options.strip_chunks else None
         self._form: tuple[bool, int, int] | None = None  # named classes, label columns, features
 
     def check(self, rows: Tensor, labels: NDArray[Any] | None) -> None:
@@ -97,7 +103,7 @@ class LayerRows:
     def _form_of(self, rows: Tensor, labels: NDArray[Any] | None) -> tuple[bool, int, int]:
         if labels is None:
             return (False, -1, rows.shape[1])
-        return (labels.dtype.kind == "U", labels.shape[1] if labels.ndim > 1 else 0, rows.shape[1])
+        return (is_text(labels), labels.shape[1] if labels.ndim > 1 else 0, rows.shape[1])
 
     def _flush(self, whole: bool) -> None:
         rows = torch.cat([rows for rows, _ in self._waiting])
@@ -113,11 +119,15 @@ class LayerRows:
         self._n_waiting = len(rows) - end
 
     def _push(self, rows: Tensor, labels: NDArray[Any] | None) -> None:
+        note = ""
+        if self._tags is not None and labels is not None and is_text(labels):
+            labels, note = self._tags.read(labels)
         held = None if self._into is None else self._into.described
         if labels is None:
             target = unlabelled(len(rows))
         else:
             target = read_block(labels, self._options.task, held)
+            target = replace(target, note=target.note + note)
         if self._into is None:
             task = UNLABELLED if labels is None else self._options.task
             self._into = self._begin(task, rows.device)
@@ -166,7 +176,10 @@ class LayerRows:
 
     def labels(self) -> NDArray[Any] | None:
         """Return the kept labels; None without any."""
-        return np.concatenate(self._labels) if self._labels else None
+        if not self._labels:
+            return None
+        labels = np.concatenate(self._labels)
+        return self._tags.preview(labels) if self._tags and is_text(labels) else labels
 
 
 def _describe(form: tuple[bool, int, int]) -> str:

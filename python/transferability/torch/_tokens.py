@@ -8,7 +8,7 @@ None or -100 make no row.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._inputs.arrays import as_array
-from .._inputs.labels import IGNORED, read_labels, strip_bio_prefix
+from .._inputs.chunks import ChunkScheme, explain_kept, find_scheme, is_outside
+from .._inputs.labels import IGNORED, is_text, plain_text, read_labels
+from .._inputs.texts import shorten
 from ..errors import DataError
 from ._pooling import as_float
 
-__all__ = ["Selection", "gather_rows", "select_tokens", "select_words", "strip_bio"]
+__all__ = ["ChunkTags", "Selection", "gather_rows", "name_tags", "select_tokens", "select_words"]
 
 WORD_POOLS = ("first_subword", "last_subword", "mean")
 _Row = tuple[list[int], Any, int]  # positions, label, sample
@@ -36,6 +38,7 @@ class Selection:
     labels: NDArray[Any] | None  # (R,)
     samples: NDArray[np.int64]  # (R,), the sample of each row
     n_lost: int = 0  # labelled words without tokens, because the text was truncated
+    n_empty: int = 0  # labelled words of which the tokeniser makes no token
 
 
 def gather_rows(x: Tensor, selection: Selection) -> Tensor:
@@ -63,7 +66,9 @@ def select_words(
     if labels is not None:
         _check_lengths(labels, len(word_ids), "word_ids")
     rows: list[_Row] = []
-    n_lost = 0
+    n_lost = n_empty = 0
+    # A text was not truncated if others of the batch have more tokens of words.
+    fewest_special = min((sum(word is None for word in ids) for ids in word_ids), default=0)
     for sample, ids in enumerate(word_ids):
         if len(ids) != n_tokens:
             raise DataError(
@@ -84,12 +89,16 @@ def select_words(
             words = [word for word, tag in enumerate(tags) if not _is_ignored(tag)]
         for word in words:
             if word not in of_word:
-                n_lost += 1
+                is_full = sum(place is None for place in ids) == fewest_special
+                if is_full and word > max(of_word, default=-1):
+                    n_lost += 1
+                else:
+                    n_empty += 1
                 continue
             here = of_word[word]
             here = {"first_subword": here[:1], "last_subword": here[-1:]}.get(pool, here)
             rows.append((here, None if tags is None else tags[word], sample))
-    return _pad_selection(rows, labels is not None, n_lost)
+    return _pad_selection(rows, labels is not None, n_lost, n_empty)
 
 
 def select_tokens(
@@ -117,25 +126,73 @@ def select_tokens(
     return _pad_selection(rows, labels is not None)
 
 
-def strip_bio(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[Any]:
-    """Remove BIO prefixes from tags: B-PER, I-PER, E-PER and S-PER become PER."""
-    if tag_names is not None:
-        if labels.dtype.kind not in "iu":
-            raise DataError("tag_names is for labels that are integers, and these are not")
-        if labels.size and not 0 <= labels.min() <= labels.max() < len(tag_names):
+class ChunkTags:
+    """Remove the marks of a chunk scheme from tags that come in blocks.
+
+    The scheme is decided on the names of all tags if they are known, otherwise on the first block
+    with a tag other than O. Later tags that contradict the decision are refused.
+    """
+
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self._seen = {*map(plain_text, names or ())}
+        self._scheme: ChunkScheme | None = None
+        self._is_decided = False
+
+    def read(self, tags: NDArray[Any]) -> tuple[NDArray[Any], str]:
+        """Return the entities of a block of tags, and a note of the scheme."""
+        seen = self._seen | set(tags.tolist())
+        scheme, held = find_scheme(seen), self._scheme
+        if self._is_decided and _form(scheme) != _form(held):
+            new = sorted(seen - self._seen)[0]
             raise DataError(
-                f"labels go from {labels.min()} to {labels.max()}, but there are "
-                f"{len(tag_names)} tag_names"
+                f"bio='strip': the tag {shorten(new)} contradicts the earlier ones, which are "
+                f"{'no chunk scheme' if held is None else 'a chunk scheme'}; give all tags as "
+                f"tag_names, or bio='keep'"
             )
-        labels = np.asarray(tag_names, dtype=str)[labels]
-    if labels.dtype.kind != "U":
+        self._seen, self._scheme = seen, scheme
+        self._is_decided = not all(map(is_outside, seen))
+        note = explain_kept(seen) if scheme is None else f"; {scheme.note}"
+        return _strip(tags, scheme), note
+
+    def preview(self, tags: NDArray[Any]) -> NDArray[Any]:
+        """Return the entities of all tags so far, also of those that are in no block yet."""
+        if self._is_decided:
+            return _strip(tags, self._scheme)
+        return _strip(tags, find_scheme(self._seen | set(tags.tolist())))
+
+
+def _form(scheme: ChunkScheme | None) -> object:
+    """Return what is the same for all blocks of tags; the marks that occur are not."""
+    return None if scheme is None else replace(scheme, marks="")
+
+
+def _strip(tags: NDArray[Any], scheme: ChunkScheme | None) -> NDArray[Any]:
+    if scheme is None:
+        return tags
+    entities = [scheme.strip(tag) for tag in tags.tolist()]
+    return np.fromiter(entities, dtype=object, count=len(entities))
+
+
+def name_tags(labels: NDArray[Any], tag_names: Sequence[str] | None) -> NDArray[Any]:
+    """Return tags as text: integers are indices into `tag_names`."""
+    if is_text(labels):
+        return labels
+    if tag_names is None or labels.dtype.kind not in "iu":
         raise DataError(
             "bio='strip' needs tags as strings, or tag_names, a list with the name of each integer"
         )
-    return np.array([strip_bio_prefix(tag) for tag in labels.tolist()], str)
+    if labels.size and not 0 <= labels.min() <= labels.max() < len(tag_names):
+        raise DataError(
+            f"labels go from {labels.min()} to {labels.max()}, but there are "
+            f"{len(tag_names)} tag_names"
+        )
+    names: NDArray[Any] = read_labels(tag_names, "tag_names")[0].astype(object)[labels]
+    return names
 
 
-def _pad_selection(rows: list[_Row], is_labelled: bool, n_lost: int = 0) -> Selection:
+def _pad_selection(
+    rows: list[_Row], is_labelled: bool, n_lost: int = 0, n_empty: int = 0
+) -> Selection:
     width = max((len(here) for here, _, _ in rows), default=1)
     counted = np.array([len(here) for here, _, _ in rows])[:, None] > np.arange(width)
     padded = np.array([here + here[:1] * (width - len(here)) for here, _, _ in rows], np.int64)
@@ -144,7 +201,8 @@ def _pad_selection(rows: list[_Row], is_labelled: bool, n_lost: int = 0) -> Sele
     if is_labelled and rows:
         labels = read_labels([tag for _, tag, _ in rows])[0]
     shape = (len(rows), width)
-    return Selection(padded.reshape(shape), counted.reshape(shape), labels, samples, n_lost)
+    places, counted = padded.reshape(shape), counted.reshape(shape)
+    return Selection(places, counted, labels, samples, n_lost, n_empty)
 
 
 def _check_lengths(labels: Sequence[Any], n_samples: int, of: str) -> None:

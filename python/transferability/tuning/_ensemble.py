@@ -188,6 +188,7 @@ class TeacherEnsemble:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ensemble to one .npz file, without pickle, by an atomic write."""
         facts = {"teachers": self.names, "temperature": self.temperature, "targets": self.targets}
+        facts["columns"] = [head.columns for head in self.heads.values()]
         text = json.dumps({"format": _FORMAT, "models": list(self.heads), **facts})
         arrays: dict[str, Any] = {"facts": np.array(text)}
         for i, head in enumerate(self.heads.values()):
@@ -211,8 +212,14 @@ class TeacherEnsemble:
                 facts = json.loads(str(arrays["facts"]))
                 if facts["format"] != _FORMAT:
                     raise DataError(f"{path} is of another version: {facts['format']!r}")
+                columns = facts.get("columns") or [None] * len(facts["models"])
                 heads = {
-                    name: Head(float(arrays[f"score{i}"]), arrays[f"coef{i}"], arrays[f"offset{i}"])
+                    name: Head(
+                        float(arrays[f"score{i}"]),
+                        arrays[f"coef{i}"],
+                        arrays[f"offset{i}"],
+                        None if columns[i] is None else tuple(columns[i]),
+                    )
                     for i, name in enumerate(facts["models"])
                 }
             return cls(heads, facts["teachers"], facts["temperature"], facts["targets"])
@@ -247,7 +254,8 @@ def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsem
                 "each group of rows has a head of its own, and the model none; rank once more "
                 "without aggregate=, with keep_coef=True, for its teachers"
             )
-        heads[row.name] = Head(float(score), score.coef, score.offset)
+        names = score.details.get("feature_names")
+        heads[row.name] = Head(float(score), score.coef, score.offset, names)
         targets = score.targets
     if not heads:
         reason = ranking.rows[0].error or "rank with logme among the metrics"

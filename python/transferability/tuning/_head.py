@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import as_features
+from .._inputs.arrays import read_features
+from .._inputs.columns import match_columns
 from ..errors import DataError, DtypeError
 
 __all__ = ["Head", "teacher_weights", "validate_head"]
@@ -72,11 +73,15 @@ class Head:
         Posterior mean of the coefficients.
     offset : ndarray of shape (n_outputs,)
         Intercepts; 0 without an intercept.
+    columns : tuple of str, optional
+        Names of the features, if the head was fitted on a frame. Columns of another frame are
+        matched by name.
     """
 
     score: float
     coef: NDArray[np.float64]
     offset: NDArray[np.float64]
+    columns: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, estimator: Any) -> Head:
@@ -84,7 +89,9 @@ class Head:
         try:
             coef = np.atleast_2d(estimator.coef_)
             offset = np.broadcast_to(estimator.intercept_, len(coef))
-            return cls(estimator.evidence_, coef, offset)
+            names = getattr(estimator, "feature_names_in_", None)
+            columns = None if names is None else tuple(map(str, names))
+            return cls(estimator.evidence_, coef, offset, columns)
         except AttributeError:
             raise DtypeError(
                 f"a head is that of a fitted LogMEClassifier or LogMERegressor, got {estimator!r}"
@@ -92,7 +99,9 @@ class Head:
 
     def __call__(self, features: object, name: str = "features") -> NDArray[np.float64]:
         """Compute the predictions (n_samples, n_outputs) of features (n_samples, n_features)."""
-        array, _ = as_features(features, name)
+        array, _, columns = read_features(features, name)
+        order = match_columns(columns, self.columns, name, "those that the head was fitted on")
+        array = array if order is None else array[:, order]
         if array.shape[1] != self.coef.shape[1]:
             raise DataError(
                 f"{name} has {array.shape[1]} columns, but the head was fitted on "
@@ -124,4 +133,8 @@ def validate_head(name: str, head: Head) -> Head:
         raise DataError(f"the head of {name!r} holds NaN or infinity; fit LogME to it again")
     coef.setflags(write=False)
     offset.setflags(write=False)
-    return Head(score, coef, offset)
+    if head.columns is not None and len(head.columns) != coef.shape[1]:
+        raise DataError(
+            f"the head of {name!r} names {len(head.columns)} columns of {coef.shape[1]}"
+        )
+    return Head(score, coef, offset, head.columns)

@@ -1,0 +1,133 @@
+"""Names of feature columns: which columns are an index, and how those of two blocks match.
+
+Every place where blocks of named columns meet asks :func:`match_columns`: blocks of one ``Stats``,
+merged statistics, shards of files. Columns match by name, in any order. An array has no names, and
+its columns match by position. So do the numbers 0 to D - 1 in this order, which pandas (and polars,
+as column_0, column_1, …) gives to columns without names. Such numbers in another order are names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
+
+from ..errors import DataError
+
+__all__ = ["Names", "index_columns", "join_names", "match_columns", "quote_names"]
+
+#: The names of all columns, as text; None for an array.
+Names: TypeAlias = tuple[str, ...] | None
+
+#: The name under which pandas stores a level of an index that has no name.
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+_POLARS_PREFIX = "column_"
+_SHOWN = 5  # a message names so many columns
+
+
+def index_columns(
+    names: Iterable[object], metadata: Mapping[bytes, bytes] | None = None
+) -> list[str]:
+    """Return the columns that hold the index of a pandas frame, and no features.
+
+    `metadata` is that of an Arrow schema, in which pandas lists them. The names that pandas gives
+    to levels without a name count also without metadata, which other writers drop.
+    """
+    try:
+        described = json.loads((metadata or {}).get(b"pandas", b"{}"))
+        listed = described.get("index_columns", [])
+    except (AttributeError, ValueError):  # not as pandas writes it
+        listed = []
+    # A RangeIndex is listed as a mapping, and has no column.
+    stored = {entry for entry in listed if isinstance(entry, str)}
+    return [
+        name
+        for name in names
+        if isinstance(name, str) and (name in stored or _UNNAMED_INDEX.fullmatch(name))
+    ]
+
+
+def match_columns(new: Names, held: Names, what: str, holder: str) -> list[int] | None:
+    """Return the positions in `new` of the columns of `held`, in order; None if they match as is.
+
+    `what` and `holder` are what has the two, for messages. The number of columns is not compared
+    where one of them has no names.
+    """
+    if new == held:
+        return None
+    new_numbers, held_numbers = _numbers(new), _numbers(held)
+    if new is None or held is None:
+        numbers = new_numbers or held_numbers
+        if numbers is None or numbers == sorted(numbers):
+            return None
+        raise DataError(
+            f"{what} and {holder} cannot be matched: the columns of one are numbered "
+            f"{_show(map(str, numbers))}, and the other is an array, whose columns have no names; "
+            f"give arrays if columns match by position, or frames with the same names"
+        )
+    if new_numbers is not None and held_numbers is not None:
+        if len(new_numbers) == len(held_numbers):
+            order = [new_numbers.index(number) for number in held_numbers]
+            return None if order == sorted(order) else order
+    elif any(
+        numbers is not None and numbers == sorted(numbers)
+        for numbers in (new_numbers, held_numbers)
+    ):
+        return None
+    _refuse_other_names(new, held, what, holder)
+    places = {name: i for i, name in enumerate(new)}
+    if len(places) < len(new):
+        twice = next(name for name, count in Counter(new).items() if count > 1)
+        raise DataError(
+            f"{what} has the columns of {holder} in another order, and the name {twice!r} more "
+            f"than once, so they cannot be matched; give each column a name of its own"
+        )
+    return [places[name] for name in held]
+
+
+def join_names(held: Names, new: Names) -> Names:
+    """Return the names of columns that were matched: real ones before numbers before none."""
+    if held is None:
+        return new
+    return new if new is not None and _numbers(held) and not _numbers(new) else held
+
+
+def quote_names(names: Iterable[object]) -> str:
+    """Return names for a message: quoted, and not too many."""
+    return _show(map(repr, names))
+
+
+def _refuse_other_names(new: Sequence[str], held: Sequence[str], what: str, holder: str) -> None:
+    """Raise unless both have the same names, each as often."""
+    missing, added = Counter(held) - Counter(new), Counter(new) - Counter(held)
+    if not missing and not added:
+        return
+    parts = [
+        f"{word} {quote_names(names)}"
+        for word, names in (("without", missing), ("with the new", added))
+        if names
+    ]
+    raise DataError(
+        f"{what} has other columns than {holder}: {', '.join(parts)}; give the same columns, in "
+        f"any order"
+    )
+
+
+def _numbers(names: Names) -> list[int] | None:
+    """Return the columns as numbers if they are 0 to D - 1, in any order; else None."""
+    if names is None:
+        return None
+    texts = [name.removeprefix(_POLARS_PREFIX) for name in names]
+    if len({len(name) - len(text) for name, text in zip(names, texts, strict=True)}) > 1:
+        return None
+    numbers = [int(text) for text in texts if text.isascii() and text.isdecimal()]
+    is_plain = list(map(str, numbers)) == texts  # no leading zeros, and nothing left out
+    return numbers if is_plain and sorted(numbers) == list(range(len(names))) else None
+
+
+def _show(texts: Iterable[str]) -> str:
+    shown = list(texts)
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more
