@@ -254,6 +254,7 @@ COMMON = {
     "accents in two ways": ("e\u0301_x b_x", "y_\u00e9 y_b"),
     "one split": ("val/x_0 val/x_1", "validation/y_0 validation/y_1"),
     "one fold": ("fold2/x_0 fold2/x_1", "y_fold-2_0 y_fold-2_1"),
+    "other sizes": ("x_768_0 x_768_1", "y_10_0 y_10_1"),
     "two versions": ("x_v2_0 x_v2_1", "y_v1_0 y_v1_1"),
     "the split a model was trained on": ("train/val_0 train/val_1", "y_val_0 y_val_1"),
     "one of each": ("x_3", "unlike"),
@@ -290,6 +291,9 @@ UNLIKE = {
     "two splits": ("train/x_0 train/x_1", "test/y_0 test/y_1", 0),
     "two splits in names": ("X_train_0 X_train_1", "y_val_0 y_val_1", 0),
     "two folds": ("fold1_part1 fold1_part2", "fold2_part1 fold2_part2", 0),
+    "two years": ("2023/x_0 2023/x_1", "2024/y_0 2024/y_1", 0),
+    "two days": ("2024-01-05/x_0 2024-01-05/x_1", "20240106/y_0 20240106/y_1", 0),
+    "other rows of a grid": ("x_3_3 x_3_2", "y_1_2 y_1_3", 0),
     "of other many": ("x-0-of-2 x-1-of-2", "y-0-of-3 y-1-of-3", 0),
     "unclear which number": ("run0_0 run0_1 run1_0 run1_1", "0_r0 1_r0 0_r1 1_r1", 1),
 }
@@ -334,6 +338,7 @@ def test_lists_whose_names_contradict_their_order_are_refused(case: str) -> None
 def test_the_rows_that_names_say_are_shown() -> None:
     for features, labels, message in (
         ("train_0 train_1", "test_0 test_1", "these are of train, and the labels of test"),
+        ("2023/x_0 2023/x_1", "2024/y_0 2024/y_1", "these are of 2023, and the labels of 2024"),
         ("s_fold1_0 s_fold1_1", "y_fold2_0 y_fold2_1", "of fold 1, and the labels of fold 2"),
     ):
         with pytest.raises(DataError, match=message):

@@ -27,6 +27,7 @@ __all__ = [
     "Names",
     "Value",
     "file_numbers",
+    "is_year",
     "parse_names",
     "shared_depth",
     "show_value",
@@ -208,6 +209,11 @@ def file_numbers(file: File) -> tuple[tuple[str, ...], tuple[int, ...]]:
                     numbers += [int(piece)] if _is_number(piece) else []
         words.append("/")
     return tuple(words), tuple(numbers)
+
+
+def is_year(column: Column) -> bool:
+    """Return whether a column holds years."""
+    return column.matches(_ONLY_YEAR)
 
 
 def show_value(value: Value) -> str:

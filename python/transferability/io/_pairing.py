@@ -35,6 +35,7 @@ from ._names import (
     Names,
     Value,
     file_numbers,
+    is_year,
     parse_names,
     shared_depth,
     show_value,
@@ -270,13 +271,19 @@ def _contradict(ours: list[Column], theirs: list[Column]) -> bool:
 def _other_rows(ours: list[Column], theirs: list[Column]) -> tuple[str, str] | None:
     """Return constants that say that two lists have other rows: fold 1 and fold 2, train and test.
 
-    v1 and v2 do not say so.
+    So do years, dates, and other numbers if one is also a value that varies: 3 and 1 in x_3_2,
+    x_3_3 and y_1_2, y_1_3. v1 and v2 do not.
     """
+    columns = [column for column in (*ours, *theirs) if not column.is_constant]
+    varying = {value for column in columns for value in column.values()}
     for label, own, other in _places(ours, theirs):
-        if label in _ROW_WORDS and own.is_constant and other.is_constant:
-            first, second = own.values()[0], other.values()[0]
-            if first != second:
-                return f"{label} {show_value(first)}", f"{label} {show_value(second)}"
+        if not (own.is_constant and other.is_constant) or "word" in (own.kind, other.kind):
+            continue
+        first, second = own.values()[0], other.values()[0]
+        are_dates = all(column.kind == "date" or is_year(column) for column in (own, other))
+        says_rows = label in _ROW_WORDS if label else are_dates or {first, second} & varying
+        if first != second and says_rows:
+            return f"{label} {show_value(first)}".strip(), f"{label} {show_value(second)}".strip()
     known = [
         {_SPLIT_OF[column.word] for column in columns if column.word in _SPLIT_OF}
         for columns in (ours, theirs)
