@@ -283,7 +283,6 @@ UNLIKE = {
     "a number more, as of rows": ("x_0_1523 x_1_1488", "y_0 y_1", 0),
     "a hash without letters more": ("9249-fold_1 3428-fold_101", "fold01 fold101", 0),
     "a number more beside words": ("a_1 b_2", "y_a y_b", 0),
-    "from 0 and from 1": ("x_0 x_1 x_3", "y_1 y_2 y_4", 0),
     "signs": ("x_-1 x_0 x_2", "y_0 y_1 y_2", 0),
     "fractions that are no numbers": ("x_0.1 x_0.2", "y_0.01 y_0.02", 0),
     "languages": ("c++ java", "y_c y_java", 0),
@@ -343,6 +342,22 @@ def test_the_rows_that_names_say_are_shown() -> None:
     ):
         with pytest.raises(DataError, match=message):
             pair(listed(features), listed(labels))
+
+
+def test_counts_from_0_and_from_1_need_lists_in_one_order() -> None:
+    """Uneven gaps alone may be chance: of 0 to 4, each list may miss two files."""
+    features, labels = listed("x_0 x_1 x_3"), listed("y_1 y_2 y_4")
+    assert pair(features, labels, in_order=True) == [0, 1, 2]
+    for own, other, in_order in (
+        (features, labels, False),
+        (features, labels[::-1], True),
+        (features[::-1], labels, True),
+        (listed("x_0 x_1 x_2"), listed("y_1 y_2 y_3"), True),
+        (listed("x_2 x_3 x_5"), listed("y_3 y_4 y_6"), True),
+        (listed("fold1/x_0 fold1/x_1 fold1/x_3"), listed("fold2/y_1 fold2/y_2 fold2/y_4"), True),
+    ):
+        with pytest.raises(DataError):
+            pair(own, other, in_order=in_order)
 
 
 def test_keys_and_folders_above_are_parts_of_names() -> None:

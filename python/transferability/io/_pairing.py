@@ -132,7 +132,7 @@ def pair_files(
         return [0]
     depth = shared_depth([*features, *labels])
     ours, theirs = parse_names(features, depth), parse_names(labels, depth)
-    found = _pair_columns(ours, theirs)
+    found = _pair_columns(ours, theirs, in_order)
     if found is None:
         raise _describe_mismatch(features, labels, ours, theirs, depth)
     if in_order and found != list(range(len(found))):
@@ -162,7 +162,7 @@ def find_unpaired(features: Sequence[File], labels: Sequence[File]) -> str:
     return ""
 
 
-def _pair_columns(ours: Names, theirs: Names) -> list[int] | None:
+def _pair_columns(ours: Names, theirs: Names, in_order: bool) -> list[int] | None:
     """Pair by the columns that vary; None unless they are a bijection."""
     if any(
         check(ours.columns, theirs.columns) for check in (_other_rows, _contradict, _is_ambiguous)
@@ -181,6 +181,8 @@ def _pair_columns(ours: Names, theirs: Names) -> list[int] | None:
         # The same parts may be cut in other ways: new_york/x_0 and new_york_0.
         elif (found := _match(_join(own, level), _join(other, level))) is not None:
             return found
+    if in_order and _is_shifted(ours.varying(), theirs.varying()):
+        return list(range(len(ours.columns[0].parts)))
     return None
 
 
@@ -237,6 +239,20 @@ def _label(column: Column) -> str:
 
 def _kind(column: Column) -> str:
     return column.kind
+
+
+def _is_shifted(own: list[Column], other: list[Column]) -> bool:
+    """Return whether one list counts from 0 and the other from 1, in one order.
+
+    Only where uneven gaps show it: 0, 1, 2 and 1, 2, 3 may also be lists that each miss one file.
+    """
+    if not [column.kind for column in own] == [column.kind for column in other] == ["number"]:
+        return False
+    numbers = [int(value[0]) for value in own[0].values()]
+    others = [int(value[0]) for value in other[0].values()]
+    gaps = {right - left for left, right in itertools.pairwise(sorted(numbers))}
+    shifts = {right - left for left, right in zip(numbers, others, strict=True)}
+    return {min(numbers), min(others)} == {0, 1} and len(gaps) > 1 and len(shifts) == 1
 
 
 def _match(ours: Sequence[Value], theirs: Sequence[Value]) -> list[int] | None:
