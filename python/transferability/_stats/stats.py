@@ -21,7 +21,7 @@ from .._inputs.arrays import as_weights, check_choice, read_features
 from .._inputs.columns import Names, join_names, match_columns
 from .._inputs.inputs import Inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import TASKS, UNLABELLED, Target, read_block
+from .._inputs.target import TASKS, UNLABELLED, Target, read_block, suggest_header
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
@@ -223,8 +223,10 @@ class Stats:
         if target.n_samples != len(features):
             raise DataError(
                 f"labels has {target.n_samples} entries but features has {len(features)} rows; "
-                f"give one label for each row"
+                f"give one label for each row{suggest_header(target, len(features))}"
             )
+        if weights is not None and not weights.any():
+            return  # rows of weight 0 decide nothing
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
             inner, target, described = fit_block(inner, self._target, target)
