@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .metrics import *  # noqa: F403, I001
     from . import agreement as agreement
     from . import compat as compat
+    from . import covariance as covariance
     from . import dask as dask
     from . import forecast as forecast
     from . import io as io
@@ -78,7 +79,7 @@ _HOME = {
     "show_config": "_core",
 }
 _SUBMODULES = (
-    *("agreement", "compat", "dask", "forecast", "io", "metrics"),
+    *("agreement", "compat", "covariance", "dask", "forecast", "io", "metrics"),
     *("models", "plot", "report", "sklearn", "torch", "tuning"),
 )
 

@@ -33,6 +33,8 @@ RESERVED_NAMES = {
     *("decide", "described"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("feature_names", "task", "task_note", "to_bytes", "update"),
+    *("mean", "covariance", "covariance_and_shrinkage", "spectrum", "class_covariances"),
+    *("coding_rate", "coding_rate_reduction"),
 }
 #: Arguments of ``score``, ``rank`` and ``rank_models``, which are no names for options.
 RESERVED_OPTIONS = {
