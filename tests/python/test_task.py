@@ -185,6 +185,13 @@ def test_ids_in_the_order_of_their_first_row_are_classes() -> None:
         decide_task("i", np.r_[:15, 16 : len(counts) + 1], counts)  # as counts: none of 15
 
 
+def test_ids_of_which_only_round_ones_differ_are_classes() -> None:
+    counts = np.where(np.arange(40) % 5 == 0, 1 + np.arange(40) % 7, 100)
+    assert decide_task("i", np.arange(40), counts)[0] == "classification"
+    with pytest.raises(DataError, match="they look like counts"):
+        decide_task("i", np.arange(40), 101 - counts)  # round ones are the frequent ones
+
+
 @pytest.mark.parametrize("n", [100, 102])
 def test_more_distinct_values_than_half_the_rows_may_be_anything(n: int) -> None:
     labels = np.r_[np.arange(51), np.arange(n - 51)]
@@ -215,6 +222,19 @@ def test_a_column_is_one_label_a_row() -> None:
     assert read_target(np.c_[labels, labels]).task == "multilabel"
     frame = pytest.importorskip("pandas").DataFrame({"price": labels + 0.5})
     assert read_target(frame).columns == ("price",)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_ages_with_a_point_are_ages(dtype: str) -> None:
+    """As a column of pandas from which missing values were dropped."""
+    rng = np.random.default_rng(0)
+    ages = np.clip(rng.normal(35, 8, 2000), 18, 60).astype(int)
+    for labels in (ages, ages.astype(dtype)):
+        with pytest.raises(DataError, match=r"distinct .* in 2000 rows, from 18 to 59.*look like"):
+            read_target(labels)
+    assert read_target(ages[:100].astype(dtype)).task == "regression"  # less than 5 rows for each
+    ids = rng.choice(50, 2000, p=rng.dirichlet(np.ones(50))).astype(dtype)
+    assert "whole numbers, numbered throughout; pass task='regr" in read_target(ids).note
 
 
 def test_whole_numbers_beyond_class_ids_are_targets() -> None:

@@ -7,7 +7,7 @@ of the rows changes it. The rules:
 - *Strings* and *Booleans* are classes. If strings have more distinct values than half the rows, or
   look like texts, ``task`` must say what they are.
 - *Real numbers* are targets, unless all are whole, with at most 50 distinct values and at least 5
-  rows for each on average.
+  rows for each on average. Such numbers follow the rules for integers.
 - *Integers*. The first of these that applies decides:
 
   1. There are more distinct values than half the rows: they may be anything, and ``task`` must say
@@ -80,20 +80,20 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
         return "classification", "classification, because the labels are booleans"
     if kind == "U":
         return "classification", describe_strings([*map(str, values)], n_rows)
-    if kind == "f":
-        if n_distinct <= MAX_WHOLE and n_rows >= _MIN_ROWS * n_distinct:
-            return "classification", (
-                f"classification, because the labels are {n_distinct} distinct whole numbers; "
-                f"pass task='regression' if they are targets"
-            )
+    if kind == "f" and (n_distinct > MAX_WHOLE or n_rows < _MIN_ROWS * n_distinct):
         return "regression", "regression, because the labels are real numbers"
     reason = "" if n_distinct <= _FEW else _name_classes(np.asarray(values), np.asarray(counts))
     if many or reason is None:
         looks = "" if many else "; they look like counts, ages or another measure"
         raise DataError(
-            f"labels has {n_distinct} distinct integers in {n_rows} rows, from {values[0]} to "
-            f"{values[-1]}, which may be classes or counts{looks}; choose task='classification' or "
-            f"task='regression'"
+            f"labels has {n_distinct} distinct {'whole numbers' if kind == 'f' else 'integers'} in "
+            f"{n_rows} rows, from {values[0]} to {values[-1]}, which may be classes or counts"
+            f"{looks}; choose task='classification' or task='regression'"
+        )
+    if kind == "f":
+        return "classification", (
+            f"classification, because the labels are {n_distinct} distinct whole numbers{reason}; "
+            f"pass task='regression' if they are targets"
         )
     return "classification", f"classification, because the labels are integers{reason}"
 
@@ -192,6 +192,8 @@ def _vary_smoothly(frequencies: NDArray[np.float64]) -> bool:
     Among ids, the mean of n correlations is about 0 with standard deviation 1 / sqrt(n size).
     """
     ranks = _rank(frequencies)
+    if not ranks.any():
+        return False
     spectrum = np.fft.rfft(ranks, 2 * ranks.size)  # zeros after the end: no wrapping around
     products = np.fft.irfft(np.abs(spectrum) ** 2)
     for distance, least in ((1, _NEAR), (max(2, ranks.size // 10), _BROAD)):
