@@ -125,6 +125,22 @@ pub(crate) fn class_covariances<'py>(
     classes_to_python(py, found)
 }
 
+/// The means of the classes about a point that they share, (C, D), classes sorted.
+#[pyfunction]
+pub(crate) fn class_means<'py>(
+    py: Python<'py>,
+    stats: &Stats,
+    n_threads: usize,
+) -> PyResult<Bound<'py, PyArray2<f64>>> {
+    let found = of_stats(py, stats, n_threads, |stats, _| {
+        Ok((covariance::class_means(stats)?, stats.n_features()))
+    })?;
+    let (values, d) = found;
+    let means = Array2::from_shape_vec((values.len() / d.max(1), d), values);
+    let means = means.map_err(|error| named("InternalError", error.to_string()))?;
+    Ok(means.into_pyarray(py))
+}
+
 /// The covariances within and between the classes of these rows.
 #[pyfunction]
 pub(crate) fn class_covariances_of<'py>(

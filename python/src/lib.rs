@@ -20,8 +20,8 @@ mod _core {
 
     #[pymodule_export]
     use super::covariance::{
-        class_covariances, class_covariances_of, coding_rate, coding_rate_reduction, covariance_of,
-        of as covariance, spectrum,
+        class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
+        covariance_of, of as covariance, spectrum,
     };
     #[pymodule_export]
     use super::outcome::metric_table;

@@ -39,14 +39,19 @@ pub(crate) fn digest<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, &py.detach(|| stats.digest()).map_err(CoreError)?))
 }
 
-/// The moments, as arrays by name.
+/// The moments, as arrays by name; without the labels and every class with `of_features`.
 #[pyfunction]
+#[pyo3(signature = (stats, n_threads, of_features = false))]
 pub(crate) fn moments<'py>(
     py: Python<'py>,
     stats: &Stats,
     n_threads: usize,
+    of_features: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let copy = stats.read(py).try_clone().map_err(CoreError)?;
+    let inner = stats.read(py);
+    let copy = if of_features { inner.without_responses() } else { inner.try_clone() };
+    drop(inner);
+    let copy = copy.map_err(CoreError)?;
     let work = (copy.n_features() as f64).powi(3);
     let moments = run(py, n_threads, work, stats.stop(), |context| copy.into_moments(context))?;
     to_dict(py, moments)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from . import covariance as covariance
     from . import dask as dask
     from . import forecast as forecast
+    from . import health as health
     from . import io as io
     from . import models as models
     from . import plot as plot
@@ -79,7 +80,7 @@ _HOME = {
     "show_config": "_core",
 }
 _SUBMODULES = (
-    *("agreement", "compat", "covariance", "dask", "forecast", "io", "metrics"),
+    *("agreement", "compat", "covariance", "dask", "forecast", "health", "io", "metrics"),
     *("models", "plot", "report", "sklearn", "torch", "tuning"),
 )
 

@@ -135,6 +135,31 @@ pub fn class_covariances_of(
 
 /// B of the classes that were accumulated.
 fn between(stats: &Stats, context: &Context<'_>) -> Result<Vec<f64>> {
+    let (offsets, counts) = class_offsets(stats)?;
+    outer(offsets, &counts, stats.n_features, context)
+}
+
+/// `μ_c` − s for a point s that all classes share, (C, D), classes sorted.
+///
+/// # Errors
+/// [`Error::NoData`], [`Error::OutOfRange`], [`Error::OutOfMemory`]; [`Error::Missing`] without class
+/// labels.
+pub fn class_means(stats: &Stats) -> Result<Vec<f64>> {
+    check(stats, Centre::Mean)?;
+    let (offsets, _) = class_offsets(stats)?;
+    let Held::Labels(labels) = &stats.held else {
+        return Err(Error::Missing { what: "class labels" });
+    };
+    let n_features = stats.n_features;
+    let mut sorted = Vec::new();
+    for c in labels.sorted() {
+        sorted.extend_from_slice(&offsets[c * n_features..(c + 1) * n_features]);
+    }
+    Ok(sorted)
+}
+
+/// `μ_c` − s for the shift s, (C, D), and `n_c`, classes as held.
+fn class_offsets(stats: &Stats) -> Result<(Vec<f64>, Vec<f64>)> {
     let Held::Labels(labels) = &stats.held else {
         return Err(Error::Missing { what: "class labels" });
     };
@@ -155,7 +180,7 @@ fn between(stats: &Stats, context: &Context<'_>) -> Result<Vec<f64>> {
     for (sum, count) in sums.chunks_exact_mut(n_features).zip(&counts) {
         scale(1.0 / count, sum);
     }
-    outer(sums, &counts, n_features, context)
+    Ok((sums, counts))
 }
 
 /// B from `μ_c` − s, (C, D), for any point s.

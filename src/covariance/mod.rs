@@ -39,7 +39,7 @@ mod recentred;
 mod shrinkage;
 mod spectrum;
 
-pub use classes::{ClassCovariances, class_covariances, class_covariances_of};
+pub use classes::{ClassCovariances, class_covariances, class_covariances_of, class_means};
 pub use coding_rate::{
     CodingRate, CodingRateReduction, RateConvention, coding_rate, coding_rate_reduction,
 };

@@ -177,7 +177,10 @@ impl Stats {
     }
 
     /// A copy of the statistics of the features alone, or the named error where memory cannot be had.
-    pub(crate) fn without_responses(&self) -> Result<Self> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory).
+    pub fn without_responses(&self) -> Result<Self> {
         let second = match &self.second {
             Second::Rows { values, weights } => Second::Rows {
                 values: copied(values, "a copy of the rows")?,

@@ -57,7 +57,17 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 @pytest.mark.parametrize(
-    "page", ["covariance", "files", "forecasting", "groups", "recommended", "reports", "stability"]
+    "page",
+    [
+        "covariance",
+        "files",
+        "forecasting",
+        "groups",
+        "health",
+        "recommended",
+        "reports",
+        "stability",
+    ],
 )
 def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     """Run the pages that need no torch and no cluster, on encoders of the example data."""

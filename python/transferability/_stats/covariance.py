@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ from ..errors import DataError, DtypeError
 
 __all__ = [
     "ClassCovariances",
+    "ClassScatter",
     "CodingRateReduction",
+    "check_rows",
     "class_covariances",
+    "class_scatter",
     "coding_rate",
     "coding_rate_reduction",
     "covariance",
@@ -76,6 +79,15 @@ class ClassCovariances:
         return pooled
 
 
+class ClassScatter(NamedTuple):
+    """Means of classes about a point that they share, and the covariance within classes."""
+
+    counts: tuple[int, ...]
+    means: NDArray[np.float64]  # (C, D)
+    within: NDArray[np.float64]  # (D, D), divided by the number of rows
+    rounding: float  # bound of the error of `within`, as a norm
+
+
 @dataclass(frozen=True, eq=False)
 class CodingRateReduction:
     """Coding rates of all rows and of each class, in nats.
@@ -106,7 +118,7 @@ def covariance(
     stats: _core.Stats, shrinkage: object, assume_centered: bool, n_threads: int
 ) -> tuple[NDArray[np.float64], float]:
     """Return the covariance, shrunk as asked, and its shrinkage."""
-    _check_rows(stats)
+    check_rows(stats)
     by = read_shrinkage(shrinkage)
     found = _core.covariance(stats, by, bool(assume_centered), n_threads)
     warn_of_one_row(stats.n_samples, assume_centered)
@@ -115,7 +127,7 @@ def covariance(
 
 def spectrum(stats: _core.Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]:
     """Return the eigenvalues of the covariance, descending."""
-    _check_rows(stats)
+    check_rows(stats)
     return _core.spectrum(stats, bool(assume_centered), n_threads)
 
 
@@ -123,7 +135,7 @@ def class_covariances(
     stats: _core.Stats, per_class: bool, boolean: bool, n_threads: int
 ) -> ClassCovariances:
     """Return the covariances of the classes; `boolean` classes 0 and 1 are False and True."""
-    _check_rows(stats)
+    check_rows(stats)
     _check_classes(stats)
     if per_class and not stats.class_scatters:
         raise DataError(
@@ -143,6 +155,17 @@ def class_covariances(
     return found
 
 
+def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
+    """Return the means of the classes and the covariance within them, with its rounding."""
+    check_rows(stats)
+    _check_classes(stats)
+    _, counts, within, between, _ = _core.class_covariances(stats, False, n_threads)
+    # `within` is the difference of two matrices, and carries their rounding.
+    unit = float(np.finfo(np.float32 if stats.precision == "single" else np.float64).eps)
+    rounding = 4 * unit * float(np.trace(within) + np.trace(between))
+    return ClassScatter(tuple(counts), _core.class_means(stats, n_threads), within, rounding)
+
+
 def make_class_covariances(found: tuple[Any, ...], boolean: bool) -> ClassCovariances:
     """Convert the native result."""
     classes, counts, *matrices = found
@@ -151,7 +174,7 @@ def make_class_covariances(found: tuple[Any, ...], boolean: bool) -> ClassCovari
 
 def coding_rate(stats: _core.Stats, eps: object, convention: str, n_threads: int) -> float:
     """Return the coding rate, with a warning if it has few certain digits."""
-    _check_rows(stats)
+    check_rows(stats)
     distortion = _read_eps(eps, convention)
     value, rounding = _core.coding_rate(stats, distortion, convention, n_threads)
     _warn_of_rounding(value, rounding)
@@ -162,7 +185,7 @@ def coding_rate_reduction(
     stats: _core.Stats, eps: object, convention: str, boolean: bool, n_threads: int
 ) -> CodingRateReduction:
     """Return the coding rates of all rows and of each class."""
-    _check_rows(stats)
+    check_rows(stats)
     _check_classes(stats)
     distortion = _read_eps(eps, convention)
     if not stats.class_scatters:
@@ -222,7 +245,8 @@ def _warn_of_rounding(value: float, rounding: float) -> None:
         )
 
 
-def _check_rows(stats: _core.Stats) -> None:
+def check_rows(stats: _core.Stats) -> None:
+    """Raise DataError if the statistics are empty."""
     if stats.n_features == 0:
         raise DataError("these statistics hold no rows yet; call update first")
 

@@ -37,7 +37,7 @@ from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from . import covariance as covariances
-from .covariance import ClassCovariances, CodingRateReduction
+from .covariance import ClassCovariances, ClassScatter, CodingRateReduction
 from .moments import export_moments, import_moments, read_names
 from .open_task import (
     bring_to_one_task,
@@ -561,6 +561,15 @@ class Stats:
         n_threads = resolve_threads(self._n_threads)
         inner, boolean = self._as_classes()
         return covariances.class_covariances(inner, per_class, boolean, n_threads)
+
+    def feature_moments(self) -> dict[str, Any]:
+        """Return :meth:`moments` without those of labels and classes; for internal use."""
+        covariances.check_rows(self._inner)
+        return _core.moments(self._inner, resolve_threads(self._n_threads), of_features=True)
+
+    def class_scatter(self) -> ClassScatter:
+        """Return class means and the covariance within classes; for internal use."""
+        return covariances.class_scatter(self._inner, resolve_threads(self._n_threads))
 
     def coding_rate(self, eps: float | None = None, *, convention: str = "transrate") -> float:
         """Return the coding rate of the features.
