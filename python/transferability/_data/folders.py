@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
+from ..io._names import SPLITS
 from .data import Data, LazyItems
 from .pictures import is_picture_name, open_picture
 
@@ -22,9 +23,7 @@ __all__ = ["read_folder"]
 
 #: Names of splits by their role, in the order in which one is taken by default.
 _ROLES = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
-    "test": ("test", "testing", "tst"),
+    **SPLITS,
     "unlabeled": ("unlabeled", "unlabelled", "unsup", "pred", "predict", "prediction"),
     "fold": ("fold", "split"),
 }

@@ -158,9 +158,11 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
         if isinstance(value, (list, tuple)):
             refuse_uneven_rows(value, name)
+        fix = "pass a NumPy array or rows of equal length"
+        if isinstance(value, (list, tuple)) and instance_of(value[0], "torch", "Tensor"):
+            fix = f"pass torch.stack({name})"  # NumPy takes no bfloat16, and none with gradients
         raise DataError(
-            f"{name} of type {type(value).__name__} does not convert to an array: {error}; "
-            f"pass a NumPy array or rows of equal length"
+            f"{name} of type {type(value).__name__} does not convert to an array: {error}; {fix}"
         ) from error
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_weights, check_choice, read_features
-from .._inputs.columns import Names, join_names, match_columns
+from .._inputs.columns import Names, check_positions, join_names, match_columns
 from .._inputs.inputs import Inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import (
@@ -337,6 +337,7 @@ class Stats:
                 raise DtypeError(f"Stats merges with Stats only, not with {type(part).__name__}")
             if part._target is not None and parts[0]._target is not None:
                 check_mergeable(parts[0]._target, part._target)
+        check_positions((part._columns for part in parts if part.n_features), "the statistics")
         merged = _merge_pairs(sorted(parts, key=lambda part: part._digest()))
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
