@@ -180,10 +180,10 @@ def test_quoting_is_validated(tmp_path: Path) -> None:
 def test_options_that_a_file_has_not(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_text('{"text": "a", "label": 1}\n')
-    with pytest.raises(DataError, match=r"quoting is of \.csv and \.tsv files, and data is "):
+    with pytest.raises(DataError, match=r"quoting is of \.csv, \.tsv files, and data is "):
         read_data(path, quoting="none")
     path.rename(tmp_path / "d.parquet")
-    with pytest.raises(DataError, match=r"encoding is of \.csv and \.tsv and \.jsonl files"):
+    with pytest.raises(DataError, match=r"encoding is of \.csv, \.tsv, \.jsonl, \.ndjson files"):
         read_data(tmp_path / "d.parquet", encoding="utf-8")
 
 
@@ -358,6 +358,32 @@ def test_the_suffixes_of_labels_include_text() -> None:
         load_labels("y.xlsx")
     with pytest.raises(DataError, match=r"neither an \.npy file nor one of \.npz, .*\.pth;"):
         parse_source("x.xlsx")  # features are not text
+
+
+@pytest.mark.parametrize(
+    ("suffix", "delimiter", "message"),
+    [
+        (".csv", ";", "separate columns by commas in this format, not by semicolons"),
+        (".csv", "\t", "separate columns by commas in this format, not by tabs"),
+        (".tsv", ",", "separate columns by tabs in this format, not by commas"),
+        (".csv", "|", "separate columns by commas in this format, not by vertical bars"),
+    ],
+)
+def test_another_delimiter_is_named(
+    tmp_path: Path, suffix: str, delimiter: str, message: str
+) -> None:
+    path = tmp_path / f"d{suffix}"
+    path.write_text(f"text{delimiter}label\n" + f"one, or two{delimiter}1\n" * 4)
+    with pytest.raises(DataError, match=f"its first line is one column, .*; {message}$"):
+        read_data(path)
+
+
+def test_other_suffixes_of_the_same_formats(tmp_path: Path) -> None:
+    (tmp_path / "d.ndjson").write_text('{"text": "é", "label": 1}\n', encoding="cp1252")
+    assert items(read_data(tmp_path / "d.ndjson", encoding="cp1252")) == ["é"]
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame({"text": TEXTS, "label": LABELS}).to_parquet(tmp_path / "d.pq")
+    assert items(read_data(tmp_path / "d.pq")) == list(TEXTS)
 
 
 @pytest.mark.parametrize("suffix", [".CSV", ".Csv", ".TSV", ".JSONL"])
