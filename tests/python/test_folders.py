@@ -143,8 +143,13 @@ def test_splits_as_archives_unpack_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "classes",
-    [("bullet_train", "steam_train"), ("train_a", "train_b"), ("pretest", "test bench")]
-    + [("labeled", "unlabeled"), ("toy-car", "real-car")],
+    [
+        ("bullet_train", "steam_train"),
+        ("train_a", "train_b"),
+        ("pretest", "test bench"),
+        ("labeled", "unlabeled"),
+        ("toy-car", "real-car"),
+    ],
 )
 def test_classes_whose_names_have_such_parts(tmp_path: Path, classes: tuple[str, ...]) -> None:
     data = read_data(make(tmp_path, *(f"{name}/0.png" for name in classes)))

@@ -82,6 +82,14 @@ def test_stray_quotes_in_csv_are_refused(
     assert items(read_data(path, quoting=csv.QUOTE_NONE)) == texts
 
 
+def test_a_label_that_occurs_once_hides_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text('label,text\n1,a\n1,b\n1,"c c\n0,d""\n0,e\n1,f\n2,g 5"\n1,h "i" j\n')
+    with pytest.raises(DataError, match=r"line 4: a quote begins a cell there and takes 4 line"):
+        read_data(path)
+    assert len(read_data(path, quoting="none")) == 8
+
+
 MULTILINE = [
     "a line\nand another",
     "Dear all,\nbest, me",
@@ -427,6 +435,26 @@ def test_tables_in_memory_are_alike(maker: Callable[[], Any]) -> None:
     assert items(named) == TEXTS
     with pytest.raises(DataError, match="data has no column 'y'; it has"):
         read_data(maker(), label="y")
+
+
+def test_a_frame_of_one_column_of_texts() -> None:
+    for library in ("pandas", "polars"):
+        frame = pytest.importorskip(library).DataFrame({"text": TEXTS})
+        data = read_data((frame, LABELS))
+        assert (data.kind, items(data)) == ("text", list(TEXTS))
+        numbers = pytest.importorskip(library).DataFrame({"x": [0.5] * N})
+        assert read_data((numbers, LABELS)).items.shape == (N, 1)
+
+
+def test_frames_of_labels() -> None:
+    for library in ("pandas", "polars"):
+        make = pytest.importorskip(library).DataFrame
+        data = [read_data((TEXTS, make({"y": y}))) for y in (LABELS, LABELS[::-1])]
+        assert data[0].digest() != data[1].digest()
+        drawn = data[0].sample(4, 0)
+        rows = [TEXTS.index(drawn.items[i]) for i in range(4)]
+        found = np.asarray(drawn.labels).ravel().tolist()
+        assert found == [LABELS[row] for row in rows]
 
 
 def test_words_in_tables_in_memory() -> None:

@@ -79,7 +79,7 @@ class Data:
         labels = self.labels
         if hasattr(labels, "iloc"):
             labels = labels.iloc[rows]
-        elif hasattr(labels, "dtype"):
+        elif hasattr(labels, "dtype") or instance_of(labels, "polars", "DataFrame"):
             labels = labels[rows]
         else:
             labels = [labels[row] for row in rows]
@@ -93,6 +93,8 @@ class Data:
         for row in range(len(self)):
             _update_hash(state, content(row))
         labels = self.labels
+        if any(instance_of(labels, library, "DataFrame") for library in ("pandas", "polars")):
+            labels = labels.to_numpy()
         _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
         return state.hexdigest()
 
@@ -231,10 +233,9 @@ def _update_hash(state: Any, value: Any) -> None:
             _update_hash(state, entry)
     elif isinstance(value, os.PathLike):
         try:
-            content = Path(value).read_bytes()
+            _update(state, "bytes", Path(value).read_bytes())
         except OSError as error:
             raise DataError(f"{value} cannot be read: {error.strerror or error}") from error
-        _update(state, "bytes", content)
     elif instance_of(value, "PIL.Image", "Image"):
         # Colours and orientation that are not among the pixels.
         beside = value.getpalette(), value.info.get("transparency"), orientation_of(value)
