@@ -9,7 +9,7 @@ import pytest
 
 from transferability._data.data import Data
 from transferability._data.read import read_data
-from transferability.errors import DataError
+from transferability.errors import DataError, DtypeError
 
 pytest.importorskip("PIL")
 
@@ -319,3 +319,9 @@ def test_splits_of_a_dict(tmp_path: Path) -> None:
         read_data(splits)
     with pytest.raises(DataError, match="has no split 'val'; it has train, test"):
         read_data(splits, split="val")
+    arrow: Any = pytest.importorskip("pyarrow")
+    batches = {"train": arrow.RecordBatch.from_pandas(train)}
+    assert read_data(batches, split="train").labels == [0, 1]
+    polars: Any = pytest.importorskip("polars")
+    with pytest.raises(DtypeError, match=r"polars LazyFrame; pass data\.collect\(\)"):
+        read_data({"train": polars.LazyFrame({"text": ["a"], "label": [0]})}, split="train")

@@ -205,6 +205,12 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     assert open_picture(tmp_path / "y.png").size == ((16, 4) if orientation < 5 else (4, 16))
 
 
+def test_orientation_of_a_picture_in_memory() -> None:
+    picture = colours()
+    picture.getexif()[274] = 3
+    np.testing.assert_array_equal(to_rgb(picture, "x"), np.asarray(colours())[::-1, ::-1])
+
+
 def test_damaged_metadata_are_ignored() -> None:
     file = io.BytesIO()
     colours().save(file, "png", exif=b"Exif\0\0MM\0*\0\0\xff\xff damage")

@@ -85,7 +85,7 @@ def test_stray_quotes_in_csv_are_refused(
 def test_a_label_that_occurs_once_hides_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text('label,text\n1,a\n1,b\n1,"c c\n0,d""\n0,e\n1,f\n2,g 5"\n1,h "i" j\n')
-    with pytest.raises(DataError, match=r"line 4: a quote begins a cell there and takes 4 line"):
+    with pytest.raises(DataError, match=r"line 4: a quote begins a cell there and takes 5 line"):
         read_data(path)
     assert len(read_data(path, quoting="none")) == 8
 

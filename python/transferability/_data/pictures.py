@@ -52,7 +52,7 @@ def to_rgb(picture: Any, where: str) -> Any:
     """
     with _name_errors(where):
         picture.load()  # errors in the pixels are raised here, and a TIFF file is turned
-    if picture.mode == "RGB" and not picture.info:
+    if picture.mode == "RGB" and not picture.info and orientation_of(picture) == 1:
         return picture
     # Before a copy is made, which has no format and no tags.
     depth, is_inverted = _count_bits(picture), _tags(picture).get(_PHOTOMETRIC) == 0

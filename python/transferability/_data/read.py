@@ -137,8 +137,10 @@ def _read_pairs(dataset: Any) -> Data:
     for i in range(len(dataset)):
         pair = dataset[i]
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            rows = "; rows with named values are a table: pandas.DataFrame(data)"
             raise DtypeError(
                 f"data[{i}] is of type {type(pair).__name__}; a data set must give (input, label)"
+                f"{rows if isinstance(pair, Mapping) else ''}"
             )
         value = pair[1]
         if instance_of(value, "torch", "Tensor"):
