@@ -23,13 +23,14 @@ MODULES = ROOT / "python/transferability/metrics"
 README = ROOT / "README.md"
 START, END = "<!-- metrics: derived by make derive -->", "<!-- end of metrics -->"
 
-#: Labels of the table's rows by the needs of metrics, from the least to the most.
+#: Labels of the table's rows by the needs of metrics, from the least to the most; diagnostics last.
 SOURCES = {
     frozenset({"stats"}): "one pass (`Stats`)",
     frozenset({"stats", "class_scatters"}): "one pass that keeps every class",
     frozenset({"stats", "samples"}): "one pass, and the samples once more",
     frozenset({"samples"}): "the samples",
     frozenset({"source"}): "the source model's own head",
+    frozenset({"diagnostic"}): 'one pass; diagnostics, not in "all"',
 }
 
 
@@ -60,6 +61,8 @@ def table(specs: Mapping[str, MetricSpec]) -> str:
         beside = "through scikit-learn " if spec.requires == "sklearn" else ""
         if "label_embeddings" in needs:
             beside = "with label embeddings "
+        if spec.diagnostic:
+            needs = {"diagnostic"}
         label = SOURCES[frozenset(needs - {"label_embeddings"})]
         rows[label].setdefault(beside, []).append(f"`{name}`")
     lines = ["| from | metrics |", "|---|---|"]

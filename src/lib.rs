@@ -2,7 +2,7 @@
 //! pass over the features, without fine-tuning.
 //!
 //! Data flows one way, and each module names only those to its left:
-//! `error → threads → linalg → input → stats → decomp → metrics`.
+//! `error → threads → linalg → input → stats → decomp → covariance → metrics`.
 //!
 //! ```
 //! use ndarray::array;
@@ -25,6 +25,7 @@
 //! # Ok::<(), transferability::error::Error>(())
 //! ```
 
+pub mod covariance;
 pub mod decomp;
 pub mod error;
 pub mod input;

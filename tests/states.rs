@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use transferability::decomp::Prepared;
 use transferability::error::Error;
 use transferability::input::{Block, Label, Response};
-use transferability::metrics::Outcome;
 use transferability::metrics::logme::LogMe;
+use transferability::metrics::{Inputs, Options, Outcome, compute};
 use transferability::stats::{Moments, Precision, Responses, Stats};
 use transferability::threads::Context;
 
@@ -90,6 +90,14 @@ fn logme(stats: &Stats) -> Result<Outcome, Error> {
     LogMe::default().compute(&Prepared::new(stats)?, &Context::serial())
 }
 
+/// CKA, of two targets or three classes.
+fn cka(stats: &Stats) -> f64 {
+    let prepared = Prepared::new(stats).unwrap();
+    let inputs = Inputs { prepared: Some(&prepared), ..Inputs::default() };
+    let request = [("cka".into(), Options::default())];
+    compute(&inputs, &request, &Context::serial()).pop().unwrap().unwrap().value
+}
+
 fn merged(mut a: Stats, b: Stats) -> Stats {
     a.merge(b, &Context::serial()).unwrap();
     a
@@ -103,6 +111,10 @@ fn close(a: &Stats, b: &Stats) -> Result<(), TestCaseError> {
     if a.n_targets() > 0 {
         let (a, b) = (logme(a).unwrap().value, logme(b).unwrap().value);
         prop_assert!(a == b || (a - b).abs() <= 1e-9 * b.abs().max(1.0), "{a} {b}");
+    }
+    if a.n_targets() > 0 {
+        let (a, b) = (cka(a), cka(b));
+        prop_assert!((a - b).abs() <= 1e-9, "CKA {a} {b}");
     }
     match (a.by_class(), b.by_class()) {
         (Some(a), Some(b)) => {
@@ -242,7 +254,8 @@ fn files_say_what_is_wrong_with_them() {
     };
     assert!(problem(&[]).contains("empty"));
     assert!(problem(b"hello").contains("does not begin as one"));
-    assert!(problem(&with(8, 2)).contains("version 2"));
+    assert!(problem(&with(8, 1)).contains("version 1"));
+    assert!(problem(&with(8, 3)).contains("version 3"));
     assert!(problem(&bytes[..10]).contains("within its head"));
     assert!(problem(&bytes[..100]).contains(&format!("100 of {} bytes", bytes.len())));
     assert!(problem(&with(60, 200)).contains("checksum"));
@@ -259,8 +272,13 @@ fn moments_that_no_rows_have_are_refused() {
     };
     let labels = |moments: &mut Moments,
                   spoil: fn(&mut Vec<Label>, &mut Vec<u64>, &mut Vec<f64>)| {
-        let Responses::Labels { classes, counts, sums } = &mut moments.responses else { panic!() };
+        let Responses::Labels { classes, counts, sums, squares } = &mut moments.responses else {
+            panic!()
+        };
         spoil(classes, counts, sums);
+        if let Some(squares) = squares {
+            squares.resize(classes.len(), 0.0);
+        }
     };
     assert!(refused(|m| m.n_samples = 0).contains("0 samples"));
     assert!(refused(|m| m.sum[1] = f64::NAN).contains("sum holds NaN at 1"));
@@ -285,6 +303,11 @@ fn moments_that_no_rows_have_are_refused() {
     };
     assert!(spoilt(|_, counts, _| counts[0] += 1).contains("41 for 40"));
     assert!(spoilt(|_, _, sums| sums[2] += 1.0).contains("class_sums[:, 2]"));
+    let squares = |m: &mut Moments| {
+        let Responses::Labels { squares, .. } = &mut m.responses else { panic!() };
+        squares.as_mut().unwrap()[1] += 1e3;
+    };
+    assert!(refused(squares).contains("class_squares add up to"));
     assert!(spoilt(|classes, _, _| classes[0] = classes[1].clone()).contains("repeat"));
     // Classes that do not occur are no contradiction.
     let mut moments = good;

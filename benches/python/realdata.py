@@ -37,6 +37,7 @@ VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("knn", {"metric": "cosine"}),
     ("lin_mse", {"ridge": 1.0}),
     ("emms", {"ridge": 0.1}),
+    ("cka", {"estimator": "biased"}),
 )
 
 Truth = dict[str, dict[str, float]]

@@ -1,6 +1,7 @@
 //! Python bindings of the transferability core: convert, call, convert.
 
 mod arrays;
+mod covariance;
 mod errors;
 mod inputs;
 mod outcome;
@@ -17,6 +18,11 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
 
+    #[pymodule_export]
+    use super::covariance::{
+        class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
+        covariance_of, of as covariance, spectrum,
+    };
     #[pymodule_export]
     use super::outcome::metric_table;
     #[pymodule_export]

@@ -5,7 +5,9 @@ use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use transferability::input::Label;
-use transferability::stats::{Moments, Precision, Responses, Stats as Core};
+use transferability::stats::{
+    JointMoments, Moments, Precision, Responses, Stats as Core, TargetMoments,
+};
 
 use crate::errors::{CoreError, named};
 use crate::run::run;
@@ -37,14 +39,19 @@ pub(crate) fn digest<'py>(py: Python<'py>, stats: &Stats) -> PyResult<Bound<'py,
     Ok(PyBytes::new(py, &py.detach(|| stats.digest()).map_err(CoreError)?))
 }
 
-/// The moments, as arrays by name.
+/// The moments, as arrays by name; without the labels and every class with `of_features`.
 #[pyfunction]
+#[pyo3(signature = (stats, n_threads, of_features = false))]
 pub(crate) fn moments<'py>(
     py: Python<'py>,
     stats: &Stats,
     n_threads: usize,
+    of_features: bool,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let copy = stats.read(py).try_clone().map_err(CoreError)?;
+    let inner = stats.read(py);
+    let copy = if of_features { inner.without_responses() } else { inner.try_clone() };
+    drop(inner);
+    let copy = copy.map_err(CoreError)?;
     let work = (copy.n_features() as f64).powi(3);
     let moments = run(py, n_threads, work, stats.stop(), |context| copy.into_moments(context))?;
     to_dict(py, moments)
@@ -70,12 +77,18 @@ fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("largest", moments.largest)?;
     match moments.responses {
         Responses::Nothing => {}
-        Responses::Labels { classes, counts, sums } => {
+        Responses::Labels { classes, counts, sums, squares } => {
             dict.set_item("classes", names(py, &classes)?)?;
             dict.set_item("class_counts", counts.into_pyarray(py))?;
             dict.set_item("class_sums", matrix(py, sums, d)?)?;
+            if let Some(squares) = squares {
+                dict.set_item("class_squares", squares.into_pyarray(py))?;
+            }
         }
-        Responses::Targets { shift, sum, square, cross } => {
+        Responses::Targets { shift, sum, square, cross, joint } => {
+            if let Some(joint) = joint {
+                set_joint(&dict, joint)?;
+            }
             dict.set_item("cross", matrix(py, cross, shift.len())?)?;
             for (key, values) in
                 [("target_shift", shift), ("target_sum", sum), ("target_square", square)]
@@ -92,6 +105,18 @@ fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {
         dict.set_item("by_class", by_class)?;
     }
     Ok(dict)
+}
+
+fn set_joint(dict: &Bound<'_, PyDict>, joint: JointMoments) -> PyResult<()> {
+    let py = dict.py();
+    dict.set_item("joint_quartic", joint.quartic)?;
+    dict.set_item("joint_features", joint.features.into_pyarray(py))?;
+    let k = joint.targets.len();
+    dict.set_item("joint_targets", joint.targets.into_pyarray(py))?;
+    let Some(own) = joint.own else { return Ok(()) };
+    dict.set_item("target_products", matrix(py, own.products, k)?)?;
+    dict.set_item("target_cubic", own.cubic.into_pyarray(py))?;
+    dict.set_item("target_quartic", own.quartic)
 }
 
 fn matrix(py: Python<'_>, values: Vec<f64>, n_cols: usize) -> PyResult<Bound<'_, PyAny>> {
@@ -143,9 +168,26 @@ fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
             classes: classes.collect::<PyResult<_>>()?,
             counts: counts.as_array().to_vec(),
             sums: matrix("class_sums")?,
+            squares: get("class_squares")?.map(|_| vector("class_squares")).transpose()?,
         }
     } else if get("target_shift")?.is_some() {
+        let own = || {
+            Ok::<_, PyErr>(TargetMoments {
+                products: matrix("target_products")?,
+                cubic: vector("target_cubic")?,
+                quartic: need("target_quartic")?.extract()?,
+            })
+        };
+        let joint = || {
+            Ok::<_, PyErr>(JointMoments {
+                quartic: need("joint_quartic")?.extract()?,
+                features: vector("joint_features")?,
+                targets: vector("joint_targets")?,
+                own: get("target_products")?.map(|_| own()).transpose()?,
+            })
+        };
         Responses::Targets {
+            joint: get("joint_quartic")?.map(|_| joint()).transpose()?,
             shift: vector("target_shift")?,
             sum: vector("target_sum")?,
             square: vector("target_square")?,

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::sync::RwLockExt;
 use pyo3::types::{PyDict, PyList};
@@ -151,6 +151,11 @@ impl Stats {
     #[getter]
     fn n_features(&self, py: Python<'_>) -> usize {
         self.read(py).n_features()
+    }
+
+    /// The mean of the features, (D,).
+    fn mean<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        self.read(py).mean().into_pyarray(py)
     }
 
     #[getter]

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from .metrics import *  # noqa: F403, I001
     from . import agreement as agreement
     from . import compat as compat
+    from . import covariance as covariance
     from . import dask as dask
     from . import forecast as forecast
+    from . import health as health
     from . import io as io
     from . import models as models
     from . import plot as plot
@@ -78,7 +80,7 @@ _HOME = {
     "show_config": "_core",
 }
 _SUBMODULES = (
-    *("agreement", "compat", "dask", "forecast", "io", "metrics"),
+    *("agreement", "compat", "covariance", "dask", "forecast", "health", "io", "metrics"),
     *("models", "plot", "report", "sklearn", "torch", "tuning"),
 )
 

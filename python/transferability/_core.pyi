@@ -1,7 +1,7 @@
 """The native core: plain NumPy arrays in, plain results out. The package around it is the API."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, final, type_check_only
+from typing import Any, TypeAlias, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,14 @@ __all__ = [
     "Stats",
     "Stop",
     "__version__",
+    "class_covariances",
+    "class_covariances_of",
+    "class_means",
+    "coding_rate",
+    "coding_rate_reduction",
     "compute",
+    "covariance",
+    "covariance_of",
     "digest",
     "fixed_point",
     "from_bytes",
@@ -18,6 +25,7 @@ __all__ = [
     "metric_table",
     "moments",
     "show_config",
+    "spectrum",
     "to_bytes",
 ]
 
@@ -92,6 +100,7 @@ class Stats:
         svd: bool = False,
     ) -> list[Outcome | Exception]: ...
     def copy(self) -> Stats: ...
+    def mean(self) -> NDArray[np.float64]: ...
     @property
     def n_samples(self) -> int: ...
     @property
@@ -115,10 +124,41 @@ def compute(
     given: dict[str, Any],
     stop: Stop | None,
 ) -> list[Outcome | Exception]: ...
+
+_OfClasses: TypeAlias = tuple[
+    list[int] | list[str],
+    list[int],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.float64] | None,
+]
+
+def covariance(
+    stats: Stats, by: str | float | None, assume_centered: bool, n_threads: int
+) -> tuple[NDArray[np.float64], float]: ...
+def covariance_of(
+    features: NDArray[Any], by: str | float | None, assume_centered: bool, n_threads: int
+) -> tuple[NDArray[np.float64], float]: ...
+def class_covariances(stats: Stats, per_class: bool, n_threads: int) -> _OfClasses: ...
+def class_means(stats: Stats, n_threads: int) -> NDArray[np.float64]: ...
+def class_covariances_of(
+    features: NDArray[Any],
+    labels: NDArray[np.int64],
+    names: Sequence[str] | None,
+    per_class: bool,
+    n_threads: int,
+) -> _OfClasses: ...
+def coding_rate(
+    stats: Stats, eps: float, convention: str, n_threads: int
+) -> tuple[float, float]: ...
+def coding_rate_reduction(
+    stats: Stats, eps: float, convention: str, n_threads: int
+) -> tuple[float, NDArray[np.float64], float, float]: ...
+def spectrum(stats: Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]: ...
 def to_bytes(stats: Stats, notes: str) -> bytes: ...
 def from_bytes(data: bytes) -> tuple[Stats, str]: ...
 def digest(stats: Stats) -> bytes: ...
-def moments(stats: Stats, n_threads: int) -> dict[str, Any]: ...
+def moments(stats: Stats, n_threads: int, of_features: bool = False) -> dict[str, Any]: ...
 def from_moments(moments: dict[str, Any]) -> Stats: ...
 def metric_table() -> list[MetricRow]: ...
 def show_config() -> dict[str, Any]: ...

@@ -19,22 +19,28 @@ pub(super) struct Rows<'a> {
     pub(super) offset: &'a [f64],
 }
 
+/// R Rᵀ, upper triangle, of row-major R with `n_cols` columns. The inner dimension is cut by the shape
+/// alone, and summed in order.
+pub(crate) fn row_products(rows: &[f64], n_cols: usize, context: &Context<'_>) -> Result<Vec<f64>> {
+    const SMALL: usize = 50_000_000; // multiplications: about a millisecond
+    let n_rows = rows.len() / n_cols;
+    let count = if n_rows * n_rows * n_cols < SMALL { 1 } else { 2 * n_cols.div_ceil(4096) };
+    let width = n_cols.div_ceil(count);
+    context.sum(
+        count,
+        || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
+        |i, gram| {
+            row_gram_add(rows, n_cols, i * width..n_cols.min((i + 1) * width), gram);
+            Ok(())
+        },
+    )
+}
+
 impl Rows<'_> {
-    /// K, upper triangle, and the eigenvalue that was added to it. The inner dimension is cut by
-    /// the shape alone, and summed in order.
+    /// K, upper triangle, and the eigenvalue that was added to it.
     pub(super) fn gram(&self, context: &Context<'_>) -> Result<(Vec<f64>, f64)> {
-        const SMALL: usize = 50_000_000; // multiplications: about a millisecond
         let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
-        let count = if n_rows * n_rows * n_cols < SMALL { 1 } else { 2 * n_cols.div_ceil(4096) };
-        let width = n_cols.div_ceil(count);
-        let mut gram = context.sum(
-            count,
-            || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
-            |i, gram| {
-                row_gram_add(self.values, n_cols, i * width..n_cols.min((i + 1) * width), gram);
-                Ok(())
-            },
-        )?;
+        let mut gram = row_products(self.values, n_cols, context)?;
         let rows = self.values.chunks_exact(n_cols);
         let along: Vec<f64> = rows.map(|row| dot(row, self.offset)).collect();
         let d = dot(self.offset, self.offset);

@@ -30,6 +30,7 @@ use crate::linalg::memory::copied;
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
+pub(crate) use dual::row_products;
 pub(crate) use factor::ScaledFactor;
 pub(crate) use fits::Fit;
 pub(crate) use products::Spread;

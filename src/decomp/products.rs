@@ -15,6 +15,8 @@ use super::{CentredTargets, Prepared};
 /// All zero for features that do not vary.
 #[derive(Default)]
 pub(crate) struct Products {
+    /// tr S.
+    pub(crate) trace: f64,
     /// |S|_F/tr S, between 1/√rank and 1.
     pub(crate) norm: f64,
     /// uᵀxᵀx u.
@@ -66,6 +68,7 @@ impl Prepared<'_> {
         let mut b = targets.primal(self.stats, &offset)?;
         scale(unit, &mut b);
         Ok(Products {
+            trace,
             norm: square.sqrt(),
             mean_spread: mean_spread.max(0.0),
             squares: b.chunks_exact(order).map(|b| dot(b, b)).collect(),
@@ -86,6 +89,7 @@ impl Prepared<'_> {
         let vector = |target: &usize| decomp.target_vector(*target);
         let squares = targets.iter().map(|target| quadratic(&decomp.form, vector(target), unit));
         Ok(Products {
+            trace,
             norm: (unequal + 1.0 / self.stats.n_features as f64).sqrt(),
             mean_spread: dot(&mean, &mean),
             squares: squares.collect(),

@@ -10,7 +10,7 @@ use crate::linalg::memory::reserved;
 use crate::threads::Context;
 
 use super::pass::{self, Pass};
-use super::response::Labels;
+use super::response::{Labels, ResponseSums};
 use super::{Held, Precision, Second, Stats};
 
 /// As [`pass::block_stats`], with separate statistics of every class.
@@ -45,14 +45,15 @@ pub(super) fn block_stats(
         let pass = Pass { features, rows, shift: &zero, weights: &weights, held: &nothing };
         total = Some(pass.scatter(precision, context)?);
     }
-    let mut cross = Vec::new();
+    let (mut cross, mut squares) = (Vec::new(), Vec::new());
     for (_, stats) in &classes {
         cross.extend_from_slice(&stats.sum);
+        squares.push(stats.square());
         let Second::Scatter(scatter) = &stats.second else { continue };
         match &mut total {
             None => total = Some(pass::Sums::of(stats, scatter)?),
             Some(total) => {
-                context.add(scatter, &mut total.scatter)?;
+                pass::add_upper(scatter, &mut total.scatter, shift.len(), context)?;
                 axpy(1.0, &stats.sum, &mut total.sum);
                 total.fourth.add(&stats.fourth);
                 total.largest = total.largest.max(stats.largest);
@@ -60,7 +61,7 @@ pub(super) fn block_stats(
         }
     }
     let total = total.ok_or(Error::NoData)?;
-    held.hold_sums(cross);
+    held.hold_sums(ResponseSums { cross, squares, joint: None });
     Ok(Stats {
         precision,
         n_features: shift.len(),

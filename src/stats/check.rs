@@ -4,9 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::Result;
 use crate::input::Label;
+use crate::linalg::blas::dot;
 use crate::linalg::lapack::{Cholesky, scale_to_unit_diagonal};
 use crate::linalg::memory::copied;
 
+use super::joint::{Joint, Own};
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
 
@@ -90,7 +92,7 @@ impl Stats {
             }
         }
         let trace: f64 = (0..d).map(square).sum();
-        let quartic = self.fourth.quartic; // beyond float64 where nothing else may be
+        let quartic = self.fourth.in_unit(1.0); // beyond float64 where nothing else may be
         if quartic.is_finite()
             && trace > 0.0
             && !within(trace * trace, n * (quartic + noise * noise))
@@ -164,7 +166,23 @@ impl Stats {
                 ));
             }
         }
-        None
+        self.of_class_squares(labels)
+    }
+
+    fn of_class_squares(&self, labels: &Labels) -> Option<String> {
+        let (squares, d) = (labels.squares.as_ref()?, self.n_features);
+        let (trace, noise) = (self.square(), self.noise() * d as f64);
+        let total: f64 = squares.iter().sum();
+        if (total - trace).abs() > TOLERANCE * trace + noise {
+            return Some(format!(
+                "class_squares add up to {total:e}, and the scatter has trace {trace:e}"
+            ));
+        }
+        let sums = labels.sums.chunks_exact(d).zip(&labels.counts);
+        let least = sums.map(|(sum, count)| dot(sum, sum) / *count as f64);
+        let beyond = |(least, square): (f64, &f64)| least > square * (1.0 + TOLERANCE) + noise;
+        let c = least.zip(squares).position(beyond)?;
+        Some(format!("class_squares[{c}] is {:e}, too little for class_sums[{c}]", squares[c]))
     }
 
     fn of_targets(&self, targets: &Targets) -> Option<String> {
@@ -189,9 +207,34 @@ impl Stats {
             let squares = (scatter[j * (d + 1)] + self.noise()) * (targets.square[k] + noise(k));
             !within(targets.cross[*i].powi(2), squares)
         };
-        let i = (0..d * k).find(beyond)?;
+        let Some(i) = (0..d * k).find(beyond) else { return self.of_joint(targets) };
         let (cross, j, k) = (targets.cross[i], i / k, i % k);
         Some(format!("cross[{j}, {k}] is {cross:e}, too much for its column and target"))
+    }
+
+    /// Of the joint moments, by the Cauchy–Schwarz inequality, where nothing left the range of float64.
+    fn of_joint(&self, targets: &Targets) -> Option<String> {
+        let Joint { quartic, own, .. } = targets.joint.as_ref()?;
+        let (q, r) = (self.square(), targets.square.iter().sum::<f64>());
+        let noise = TOLERANCE * (q + self.noise()) * (r + TOLERANCE);
+        if *quartic < -noise {
+            return Some(format!("joint_quartic is {quartic:e}, and must be 0 or more"));
+        }
+        let Some(Own { products, fourth }) = own else { return None };
+        let trace: f64 = products.iter().step_by(targets.shift.len() + 1).sum();
+        let slack = TOLERANCE * (1.0 + r.abs() + targets.shift.iter().map(|p| p * p).sum::<f64>());
+        if (trace - r).abs() > slack {
+            return Some(format!(
+                "target_products has trace {trace:e}, and target_square adds up to {r:e}"
+            ));
+        }
+        let most = self.fourth.in_unit(1.0).sqrt() * fourth.in_unit(1.0).sqrt();
+        if most.is_finite() && *quartic > most * (1.0 + TOLERANCE) + noise {
+            return Some(format!(
+                "joint_quartic is {quartic:e}, of at most {most:e} for quartic and target_quartic"
+            ));
+        }
+        None
     }
 
     fn of_classes(&self) -> Option<String> {

@@ -40,6 +40,9 @@ impl Stats {
                 let k = targets.shift.len();
                 let row = |column: &usize| &targets.cross[column * k..(column + 1) * k];
                 targets.cross = order.iter().flat_map(row).copied().collect();
+                if let Some(joint) = &mut targets.joint {
+                    joint.features = rows_in_order(&joint.features, order)?;
+                }
             }
         }
         let by_class = self.by_class.as_ref().map(|classes| {
@@ -56,6 +59,7 @@ impl Stats {
             largest: self.largest,
             second,
             fourth: Fourth {
+                unit: self.fourth.unit,
                 cubic: rows_in_order(&self.fourth.cubic, order)?,
                 quartic: self.fourth.quartic,
             },

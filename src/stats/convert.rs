@@ -13,6 +13,7 @@ use crate::input::Label;
 use crate::linalg::blas::axpy;
 use crate::linalg::memory::zeros;
 
+use super::joint::Joint;
 use super::response::{Labels, Targets};
 use super::{Held, Stats};
 
@@ -55,7 +56,8 @@ fn targets_of(labels: &Labels, n_features: usize) -> Result<Targets> {
         }
     }
     let rows = labels.codes.iter().map(|code| differences[*code as usize]).collect();
-    Ok(Targets { shift: vec![shift], sum: vec![sum], square: vec![square], rows, cross })
+    let joint = Joint::of_classes(&differences, labels, n_features)?;
+    Ok(Targets { shift: vec![shift], sum: vec![sum], square: vec![square], rows, cross, joint })
 }
 
 /// The number that is nearest to the mean, of numbers that occur as often as `counts` says.

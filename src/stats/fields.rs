@@ -11,6 +11,7 @@ use crate::linalg::memory::zeros;
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;
+use super::joint::{Joint, Own};
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
 
@@ -37,11 +38,8 @@ pub(super) fn write(stats: &Stats, out: &mut Writer<'_>) {
         }
         Second::Scatter(scatter) => {
             out.byte(1);
-            for (i, row) in scatter.chunks_exact(stats.n_features).enumerate() {
-                out.f64s(&row[i..]);
-            }
-            out.f64s(&stats.fourth.cubic);
-            out.f64s(&[stats.fourth.quartic]);
+            write_triangle(scatter, stats.n_features, out);
+            write_fourth(&stats.fourth, out);
         }
     }
     write_held(&stats.held, out);
@@ -64,6 +62,8 @@ fn write_held(held: &Held, out: &mut Writer<'_>) {
             labels.counts.iter().for_each(|count| out.u64(*count));
             labels.codes.iter().for_each(|code| out.u64(u64::from(*code)));
             out.f64s(&labels.sums);
+            out.byte(u8::from(labels.squares.is_some()));
+            labels.squares.iter().for_each(|squares| out.f64s(squares));
         }
         Held::Targets(targets) => {
             out.byte(2);
@@ -73,7 +73,32 @@ fn write_held(held: &Held, out: &mut Writer<'_>) {
             }
             out.f64s(&targets.rows);
             out.f64s(&targets.cross);
+            out.byte(u8::from(targets.joint.is_some()));
+            targets.joint.iter().for_each(|joint| write_joint(joint, out));
         }
+    }
+}
+
+fn write_joint(joint: &Joint, out: &mut Writer<'_>) {
+    out.f64s(&[joint.quartic]);
+    out.f64s(&joint.features);
+    out.f64s(&joint.targets);
+    out.byte(u8::from(joint.own.is_some()));
+    if let Some(own) = &joint.own {
+        write_triangle(&own.products, joint.targets.len(), out);
+        write_fourth(&own.fourth, out);
+    }
+}
+
+fn write_fourth(fourth: &Fourth, out: &mut Writer<'_>) {
+    out.f64s(&fourth.cubic);
+    out.f64s(&[fourth.quartic, fourth.unit]);
+}
+
+/// The upper triangle of a symmetric matrix.
+fn write_triangle(matrix: &[f64], order: usize, out: &mut Writer<'_>) {
+    for (i, row) in matrix.chunks_exact(order).enumerate() {
+        out.f64s(&row[i..]);
     }
 }
 
@@ -125,10 +150,8 @@ fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
         stats.second = Second::Rows { values, weights };
         n_rows
     } else {
-        stats.second = Second::Scatter(read_scatter(from, d)?);
-        // Fourth powers may be beyond float64 where nothing else is.
-        let cubic = from.f64s(1, d, "the third moments", true)?;
-        stats.fourth = Fourth { cubic, quartic: from.f64("the fourth moment", true)? };
+        stats.second = Second::Scatter(read_triangle(from, d, "the scatter")?);
+        stats.fourth = read_fourth(from, d)?;
         0
     };
     stats.held = read_held(from, d, n_rows)?;
@@ -143,19 +166,41 @@ fn read_one(from: &mut Reader<'_>, of_class: bool) -> Result<Stats> {
     Ok(stats)
 }
 
-fn read_scatter(from: &mut Reader<'_>, d: usize) -> Result<Vec<f64>> {
+fn read_triangle(from: &mut Reader<'_>, order: usize, what: &'static str) -> Result<Vec<f64>> {
     // Nothing is allocated before its upper half is known to be there.
-    from.expect(d.saturating_mul(d.saturating_add(1)) / 2, "the scatter")?;
-    let mut scatter = zeros(d * d, "a scatter matrix")?;
-    for (i, row) in scatter.chunks_exact_mut(d).enumerate() {
-        row[i..].copy_from_slice(&from.f64s(1, d - i, "the scatter", false)?);
+    from.expect(order.saturating_mul(order.saturating_add(1)) / 2, what)?;
+    let mut matrix = zeros(order * order, what)?;
+    for (i, row) in matrix.chunks_exact_mut(order.max(1)).enumerate() {
+        row[i..].copy_from_slice(&from.f64s(1, order - i, what, false)?);
     }
-    Ok(scatter)
+    Ok(matrix)
+}
+
+fn read_fourth(from: &mut Reader<'_>, d: usize) -> Result<Fourth> {
+    // Sums given as moments may be beyond float64 where squares are not.
+    let cubic = from.f64s(1, d, "the third moments", true)?;
+    let quartic = from.f64("the fourth moment", true)?;
+    Ok(Fourth { cubic, quartic, unit: from.f64("the unit of the fourth moment", false)? })
+}
+
+fn read_joint(from: &mut Reader<'_>, d: usize, k: usize) -> Result<Joint> {
+    let quartic = from.f64("the joint moment", true)?;
+    let features = from.f64s(1, d, "the joint moments of the features", true)?;
+    let targets = from.f64s(1, k, "the joint moments of the targets", true)?;
+    let few = if k <= d { 2 } else { 1 };
+    let own = if from.byte("whether products of the targets are held", few)? == 1 {
+        let products = read_triangle(from, k, "the products of the targets")?;
+        Some(Own { products, fourth: read_fourth(from, k)? })
+    } else {
+        None
+    };
+    Ok(Joint { quartic, features, targets, own })
 }
 
 /// The response of `n_rows` held rows, or of a scatter where that is 0.
 fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
     let by_sum = |n: usize| if n_rows == 0 { n } else { 0 };
+    let of_sums = if n_rows == 0 { 2 } else { 1 };
     Ok(match from.byte("the response", 3)? {
         0 => Held::Nothing,
         1 => {
@@ -170,7 +215,11 @@ fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
                 }
             }
             let sums = from.f64s(by_sum(n), d, "the class sums", false)?;
-            Held::Labels(Labels { classes, counts, codes, sums })
+            let squares = match from.byte("whether class squares are held", of_sums)? {
+                0 => None,
+                _ => Some(from.f64s(1, n, "the class squares", false)?),
+            };
+            Held::Labels(Labels { classes, counts, codes, sums, squares })
         }
         _ => {
             let k = from.length("the targets", 24)?;
@@ -179,7 +228,11 @@ fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
             let (sum, square) = (numbers("the targets' sums")?, numbers("the targets' squares")?);
             let rows = from.f64s(n_rows, k, "the targets' rows", false)?;
             let cross = from.f64s(by_sum(d), k, "the products with the targets", false)?;
-            Held::Targets(Targets { shift, sum, square, rows, cross })
+            let joint = match from.byte("whether joint moments are held", of_sums)? {
+                0 => None,
+                _ => Some(read_joint(from, d, k)?),
+            };
+            Held::Targets(Targets { shift, sum, square, rows, cross, joint })
         }
     })
 }

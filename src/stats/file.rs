@@ -25,7 +25,7 @@ use super::bytes::{Reader, Writer, refused};
 use super::{Stats, fields};
 
 const MARK: [u8; 8] = *b"\x89TXS\r\n\x1a\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SEAL: usize = 32;
 /// Mark, version and length, and the least that can follow.
 const HEAD: usize = MARK.len() + 4 + 8;

@@ -1,42 +1,97 @@
 //! Fourth moments of the features, for shrinkage that is estimated from them.
 //!
-//! With q = ‖x − s‖², rows held as a scatter keep Σ w q (x − s) and Σ w q². Moving the shift by −d, so
-//! that x − s grows by d, with S = Σ w (x − s)(x − s)ᵀ and c = Σ w (x − s):
+//! With q = ‖x − s‖², rows held as a scatter keep Σ w q (x − s) and Σ w q². They are held in units of a
+//! power of two near the first q, so that they stay in the range of float64 wherever squares do.
+//! Moving the shift by −d, so that x − s grows by d, with S = Σ w (x − s)(x − s)ᵀ and
+//! c = Σ w (x − s):
 //!
 //!   Σ w q'        = tr S + 2 d·c + n d·d
 //!   Σ w q' (x−s') = Σ w q (x − s) + 2 S d + (d·d) c + d Σ w q'
 //!   Σ w q'²       = Σ w q² + 4 d·Σ w q (x − s) + 4 dᵀSd + 2 (d·d) tr S + 4 (d·d) d·c + n (d·d)²
 
-use crate::linalg::blas::{axpy, dot};
+use crate::linalg::blas::{axpy, dot, scale};
 
+use super::lanes::{add_scaled, sum_of_squares};
 use super::{Second, Stats};
 
 /// Σ w q (x − s), (D,), and Σ w q²; nothing while rows are held.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fourth {
+    /// u, a power of two; 0 while every q is 0.
+    pub(super) unit: f64,
+    /// Σ w (q/u) (x − s), (D,).
     pub(super) cubic: Vec<f64>,
+    /// Σ w (q/u)².
     pub(super) quartic: f64,
+}
+
+/// The largest power of two that is at most q; 0 for 0.
+fn power_of_two(q: f64) -> f64 {
+    q.log2().floor().exp2()
 }
 
 impl Fourth {
     pub(super) fn new(n_features: usize) -> Self {
-        Self { cubic: vec![0.0; n_features], quartic: 0.0 }
+        Self { unit: 0.0, cubic: vec![0.0; n_features], quartic: 0.0 }
+    }
+
+    /// From Σ w q (x − s) and Σ w q².
+    pub(super) fn of_sums(cubic: Vec<f64>, quartic: f64) -> Self {
+        Self { unit: 1.0, cubic, quartic }
+    }
+
+    /// Σ w q (x − s) and Σ w q²; either may leave the range of float64.
+    pub(super) fn into_sums(self) -> (Vec<f64>, f64) {
+        let (unit, quartic) = (self.unit, self.in_unit(1.0));
+        (self.cubic.into_iter().map(|sum| sum * unit).collect(), quartic)
+    }
+
+    /// Σ w (q/`unit`)².
+    pub(crate) fn in_unit(&self, unit: f64) -> f64 {
+        let ratio = self.unit / unit;
+        self.quartic * ratio * ratio
+    }
+
+    /// Σ w (q/`unit`) (x − s)·v/`unit`.
+    pub(crate) fn along(&self, v: &[f64], unit: f64) -> f64 {
+        dot(&self.cubic, v) * (self.unit / unit) / unit
     }
 
     pub(super) fn reset(&mut self) {
+        self.unit = 0.0;
         self.cubic.fill(0.0);
         self.quartic = 0.0;
     }
 
-    pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) {
-        let q = dot(x, x);
-        axpy(weight * q, x, &mut self.cubic);
-        self.quartic += weight * q * q;
+    /// Adds a row x − s; returns its q.
+    pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) -> f64 {
+        let q = sum_of_squares(x);
+        if q > 0.0 {
+            if self.unit <= 0.0 {
+                self.unit = power_of_two(q);
+            }
+            let share = q / self.unit;
+            add_scaled(weight * share, x, &mut self.cubic);
+            self.quartic += weight * share * share;
+        }
+        q
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        axpy(1.0, &other.cubic, &mut self.cubic);
-        self.quartic += other.quartic;
+        if other.unit > self.unit {
+            self.set_unit(other.unit);
+        }
+        if other.unit > 0.0 {
+            axpy(other.unit / self.unit, &other.cubic, &mut self.cubic);
+            self.quartic += other.in_unit(self.unit);
+        }
+    }
+
+    fn set_unit(&mut self, unit: f64) {
+        let ratio = self.unit / unit;
+        scale(ratio, &mut self.cubic);
+        self.quartic *= ratio * ratio;
+        self.unit = unit;
     }
 
     pub(super) fn n_numbers(&self) -> usize {
@@ -54,15 +109,21 @@ impl Fourth {
         let trace: f64 = scatter.iter().step_by(order + 1).sum();
         let (d_d, d_c) = (dot(d, d), dot(d, sum));
         let square = trace + 2.0 * d_c + n_samples * d_d;
-        let quartic = self.quartic
-            + 4.0 * (dot(d, &self.cubic) + dot(d, &s_d) + d_d * d_c)
-            + 2.0 * d_d * trace
-            + n_samples * d_d * d_d;
-        let mut cubic = self.cubic.clone();
-        axpy(2.0, &s_d, &mut cubic);
-        axpy(d_d, sum, &mut cubic);
-        axpy(square, d, &mut cubic);
-        Self { cubic, quartic }
+        let mut moved = self.clone();
+        let unit = self.unit.max(power_of_two(d_d));
+        if unit <= 0.0 {
+            return moved;
+        }
+        moved.set_unit(unit);
+        scale(1.0 / unit, &mut s_d);
+        let share = d_d / unit;
+        moved.quartic += 4.0 * ((dot(d, &moved.cubic) + dot(d, &s_d)) / unit + share * d_c / unit)
+            + 2.0 * share * (trace / unit)
+            + n_samples * share * share;
+        axpy(2.0, &s_d, &mut moved.cubic);
+        axpy(share, sum, &mut moved.cubic);
+        axpy(square / unit, d, &mut moved.cubic);
+        moved
     }
 }
 
@@ -70,18 +131,30 @@ impl Stats {
     /// Σ w ‖x − μ‖⁴.
     #[must_use]
     pub fn fourth_moment(&self) -> f64 {
+        self.fourth_moment_in(1.0)
+    }
+
+    /// Σ w (‖x − μ‖²/`unit`)².
+    pub(crate) fn fourth_moment_in(&self, unit: f64) -> f64 {
+        self.centred_fourth().in_unit(unit)
+    }
+
+    /// The fourth moments about the mean.
+    pub(crate) fn centred_fourth(&self) -> Fourth {
         let offset = self.mean_about_shift();
+        let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
         match &self.second {
             Second::Rows { values, weights } => {
-                let row = |(row, weight): (&[f64], &f64)| {
-                    let square: f64 = row.iter().zip(&offset).map(|(x, d)| (x - d) * (x - d)).sum();
-                    weight * square * square
-                };
-                values.chunks_exact(offset.len().max(1)).zip(weights).map(row).sum()
+                let (mut fourth, mut row) = (Fourth::new(d.len()), d.clone());
+                for (values, weight) in values.chunks_exact(d.len().max(1)).zip(weights) {
+                    row.copy_from_slice(values);
+                    axpy(1.0, &d, &mut row);
+                    fourth.add_row(*weight, &row);
+                }
+                fourth
             }
             Second::Scatter(scatter) => {
-                let d: Vec<f64> = offset.iter().map(|offset| -offset).collect();
-                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64).quartic
+                self.fourth.moved(&d, &self.sum, scatter, self.n_samples as f64)
             }
         }
     }

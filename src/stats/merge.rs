@@ -3,17 +3,18 @@
 //! With δ = s' − s and c = Σ w (x − s'), moving the shift of n samples from s' to s gives
 //!   Σ w (x − s)          = c + n δ
 //!   Σ w (x − s)(x − s)ᵀ  = Σ w (x − s')(x − s')ᵀ + δ cᵀ + c δᵀ + n δ δᵀ
-//! a class sum gains `n_c` δ, and products with targets gain δ (Σ w (y − p))ᵀ; the shift of the
+//! a class sum gains `n_c` δ, a class square 2 δ·`c_c` + `n_c` δ·δ, and products with targets gain δ (Σ w (y − p))ᵀ; the shift of the
 //! targets moves likewise. Cost D² + C·D.
 
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
 use crate::input::Label;
-use crate::linalg::blas::axpy;
+use crate::linalg::blas::{axpy, dot};
 use crate::threads::Context;
 
-use super::pass::Pass;
+use super::pass::{Pass, add_upper};
+use super::response::ResponseSums;
 use super::{Held, Second, Stats, as_rows};
 
 impl Stats {
@@ -74,7 +75,8 @@ impl Stats {
     /// Adds statistics that were brought to the same form.
     fn absorb(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
         other.move_shift(&self.shift);
-        other.held.move_target_shift(&self.held, &other.sum, other.n_samples);
+        let square = other.square();
+        other.held.move_target_shift(&self.held, &other.sum, square, other.n_samples);
         if let (Some(ours), Some(theirs)) = (&mut self.by_class, other.by_class.take()) {
             let places: HashMap<Label, usize> =
                 ours.iter().enumerate().map(|(i, (class, _))| (class.clone(), i)).collect();
@@ -96,12 +98,12 @@ impl Stats {
                 weights.extend_from_slice(&w);
             }
             (Second::Scatter(total), Second::Scatter(part)) => {
-                context.add(&part, total)?;
+                add_upper(&part, total, self.n_features, context)?;
                 self.fourth.add(&other.fourth);
             }
             _ => unreachable!("merge brings both to the same form"),
         }
-        self.held.add(other.held, self.n_features);
+        self.held.add(other.held, self.n_features, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.n_samples += other.n_samples;
         self.largest = self.largest.max(other.largest);
@@ -109,7 +111,7 @@ impl Stats {
     }
 
     /// Replaces held rows by their scatter.
-    pub(super) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+    pub(crate) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
         let Second::Rows { values, weights } = &self.second else { return Ok(()) };
         let rows: Vec<usize> = (0..weights.len()).collect();
         let zero = vec![0.0; self.n_features];
@@ -119,7 +121,7 @@ impl Stats {
         let sums = pass.scatter(self.precision, context)?;
         self.second = Second::Scatter(sums.scatter);
         self.fourth = sums.fourth;
-        self.held.hold_sums(sums.cross);
+        self.held.hold_sums(sums.responses);
         Ok(())
     }
 
@@ -166,16 +168,19 @@ impl Held {
         }
     }
 
-    /// Replaces responses held by row by sums: class sums, or products with the targets.
-    pub(super) fn hold_sums(&mut self, cross: Vec<f64>) {
+    /// Replaces responses held by row by sums.
+    pub(super) fn hold_sums(&mut self, sums: ResponseSums) {
+        let ResponseSums { cross, squares, joint } = sums;
         match self {
             Self::Nothing => {}
             Self::Labels(labels) => {
                 labels.sums = cross;
+                labels.squares = Some(squares);
                 labels.codes = Vec::new();
             }
             Self::Targets(targets) => {
                 targets.cross = cross;
+                targets.joint = joint;
                 targets.rows = Vec::new();
             }
         }
@@ -186,12 +191,20 @@ impl Held {
         match self {
             Self::Nothing => {}
             Self::Labels(labels) => {
-                for (sum, count) in labels.sums.chunks_exact_mut(d.len()).zip(&labels.counts) {
+                let classes = labels.sums.chunks_exact_mut(d.len()).zip(&labels.counts);
+                for (c, (sum, count)) in classes.enumerate() {
+                    if let Some(squares) = &mut labels.squares {
+                        squares[c] += 2.0 * dot(d, sum) + *count as f64 * dot(d, d);
+                    }
                     axpy(*count as f64, d, sum);
                 }
             }
             Self::Targets(targets) => {
                 let n_targets = targets.shift.len();
+                if let Some(joint) = &mut targets.joint {
+                    let total = targets.square.iter().sum();
+                    joint.move_features(d, &targets.cross, &targets.sum, total);
+                }
                 for (row, d) in targets.cross.chunks_exact_mut(n_targets).zip(d) {
                     axpy(*d, &targets.sum, row);
                 }
@@ -199,14 +212,19 @@ impl Held {
         }
     }
 
-    /// Brings targets about the shift of another state; `sum` is Σ w (x − s) of the `n_samples`.
-    fn move_target_shift(&mut self, other: &Self, sum: &[f64], n_samples: u64) {
+    /// Brings targets about the shift of another state; `sum` is Σ w (x − s) and `square`
+    /// Σ w ‖x − s‖² of the `n_samples`.
+    fn move_target_shift(&mut self, other: &Self, sum: &[f64], square: f64, n_samples: u64) {
         let (Self::Targets(targets), Self::Targets(other)) = (self, other) else { return };
         let n = n_samples as f64;
         let n_targets = targets.shift.len();
         let d: Vec<f64> =
             targets.shift.iter().zip(&other.shift).map(|(old, new)| old - new).collect();
         targets.rows.chunks_exact_mut(n_targets).for_each(|row| axpy(1.0, &d, row));
+        if let Some(mut joint) = targets.joint.take() {
+            joint.move_targets(&d, targets, sum, square, n);
+            targets.joint = Some(joint);
+        }
         for (row, sum) in targets.cross.chunks_exact_mut(n_targets).zip(sum) {
             axpy(*sum, &d, row);
         }
@@ -217,7 +235,7 @@ impl Held {
         targets.shift.clone_from(&other.shift);
     }
 
-    fn add(&mut self, other: Self, n_features: usize) {
+    fn add(&mut self, other: Self, n_features: usize, context: &Context<'_>) -> Result<()> {
         match (self, other) {
             (Self::Labels(labels), Self::Labels(other)) => {
                 let places = labels.unite(&other, n_features);
@@ -230,15 +248,27 @@ impl Held {
                         axpy(1.0, &other.sums[c * n_features..(c + 1) * n_features], sum);
                     }
                 }
+                match (&mut labels.squares, other.squares) {
+                    (Some(squares), Some(more)) => {
+                        let places = places.iter().map(|place| *place as usize);
+                        places.zip(more).for_each(|(place, square)| squares[place] += square);
+                    }
+                    (squares, _) => *squares = None,
+                }
             }
             (Self::Targets(targets), Self::Targets(other)) => {
                 axpy(1.0, &other.sum, &mut targets.sum);
                 axpy(1.0, &other.square, &mut targets.square);
                 axpy(1.0, &other.cross, &mut targets.cross);
                 targets.rows.extend_from_slice(&other.rows);
+                match (&mut targets.joint, &other.joint) {
+                    (Some(joint), Some(other)) => joint.add(other, context)?,
+                    (joint, _) => *joint = None,
+                }
             }
             (Self::Nothing, Self::Nothing) => {}
             _ => unreachable!("merge checks that both are of one kind"),
         }
+        Ok(())
     }
 }

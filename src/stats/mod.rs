@@ -8,10 +8,11 @@
 //! | the rows x − s, their weights and responses | (N, D) | while N ≤ D |
 //! | scatter Σ w (x − s)(x − s)ᵀ | (D, D), upper triangle | once N > D |
 //! | classes and their counts | (C,) | labels |
-//! | class sums Σ w (x − s) | (C, D) | labels, once N > D |
+//! | class sums Σ w (x − s), class squares Σ w ‖x − s‖² | (C, D), (C,) | labels, once N > D |
 //! | Σ w (y − p), Σ w (y − p)² about a shift p | (K,) | targets |
 //! | Σ w (x − s)(y − p)ᵀ | (D, K) | targets, once N > D |
 //! | Σ w ‖x − s‖² (x − s), Σ w ‖x − s‖⁴ | (D,), 1 | once N > D |
+//! | moments of the features with the targets (`joint.rs`) | D + K, K² if K ≤ D | targets, once N > D |
 //! | the same again for each class | C times the above | labels, where asked for |
 //!
 //! So the second moments never take more than min(N, D)·D numbers. The shift is the mean of a
@@ -28,6 +29,8 @@ mod convert;
 mod fields;
 mod file;
 mod fourth;
+mod joint;
+mod lanes;
 mod merge;
 mod moments;
 mod pass;
@@ -41,8 +44,8 @@ use crate::linalg::blas::{axpy, scale};
 use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
-pub use moments::{Moments, Responses};
-pub(crate) use response::Held;
+pub use moments::{JointMoments, Moments, Responses, TargetMoments};
+pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.
 const RUN: usize = 1 << 18;
@@ -173,6 +176,32 @@ impl Stats {
         self.merge(stats, context)
     }
 
+    /// A copy of the statistics of the features alone, or the named error where memory cannot be had.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory).
+    pub fn without_responses(&self) -> Result<Self> {
+        let second = match &self.second {
+            Second::Rows { values, weights } => Second::Rows {
+                values: copied(values, "a copy of the rows")?,
+                weights: weights.clone(),
+            },
+            Second::Scatter(scatter) => Second::Scatter(copied(scatter, "a copy of the scatter")?),
+        };
+        Ok(Self {
+            precision: self.precision,
+            n_features: self.n_features,
+            n_samples: self.n_samples,
+            shift: self.shift.clone(),
+            sum: self.sum.clone(),
+            largest: self.largest,
+            second,
+            fourth: self.fourth.clone(),
+            held: Held::Nothing,
+            by_class: None,
+        })
+    }
+
     /// An independent copy, or the named error where memory cannot be had.
     ///
     /// # Errors
@@ -243,8 +272,9 @@ impl Stats {
         self.sum.iter().map(|sum| sum / self.n_samples as f64).collect()
     }
 
-    /// μ, (D,).
-    pub(crate) fn mean(&self) -> Vec<f64> {
+    /// The mean of the features, μ (D,); empty before the first block.
+    #[must_use]
+    pub fn mean(&self) -> Vec<f64> {
         self.shift.iter().zip(self.mean_about_shift()).map(|(s, d)| s + d).collect()
     }
 
@@ -286,7 +316,7 @@ pub(crate) fn centred_rows(values: &[f64], weights: &[f64], offset: &[f64]) -> R
 
 /// The mean of up to 128 rows spread over a block, as the first row plus the mean difference
 /// from it: a constant column gives exactly its constant.
-fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
+pub(crate) fn sample_mean(features: &dyn Rows, rows: &[usize], first: usize) -> Result<Vec<f64>> {
     const SAMPLE: usize = 128;
     let mut base = vec![0.0; features.n_cols()];
     features.read_row(first, &mut base);

@@ -9,6 +9,7 @@ use crate::threads::Context;
 
 use super::check::TOLERANCE;
 use super::fourth::Fourth;
+use super::joint::{Joint, Own};
 use super::response::{Labels, Targets};
 use super::{Held, Precision, Second, Stats};
 
@@ -51,6 +52,8 @@ pub enum Responses {
         counts: Vec<u64>,
         /// Σ w (x − s) by class, (C, D).
         sums: Vec<f64>,
+        /// Σ w ‖x − s‖² by class, (C,); without it, scores that need it are errors.
+        squares: Option<Vec<f64>>,
     },
     /// Targets.
     Targets {
@@ -62,7 +65,66 @@ pub enum Responses {
         square: Vec<f64>,
         /// Σ w (x − s)(y − p)ᵀ, (D, K).
         cross: Vec<f64>,
+        /// Without them, scores that need them are errors.
+        joint: Option<JointMoments>,
     },
+}
+
+/// Sums over targets and features of degree two in each, with q = ‖x − s‖² and r = ‖y − p‖².
+#[derive(Debug, Clone, Default)]
+pub struct JointMoments {
+    /// Σ w q r.
+    pub quartic: f64,
+    /// Σ w r (x − s), (D,).
+    pub features: Vec<f64>,
+    /// Σ w q (y − p), (K,).
+    pub targets: Vec<f64>,
+    /// Of the targets alone, for K ≤ D.
+    pub own: Option<TargetMoments>,
+}
+
+/// Second and fourth moments of targets alone, with r = ‖y − p‖².
+#[derive(Debug, Clone, Default)]
+pub struct TargetMoments {
+    /// Σ w (y − p)(y − p)ᵀ, (K, K), symmetric.
+    pub products: Vec<f64>,
+    /// Σ w r (y − p), (K,).
+    pub cubic: Vec<f64>,
+    /// Σ w r².
+    pub quartic: f64,
+}
+
+impl From<Joint> for JointMoments {
+    fn from(joint: Joint) -> Self {
+        let Joint { quartic, features, targets, own } = joint;
+        let k = targets.len();
+        let own = own.map(|Own { mut products, fourth }| {
+            mirror(&mut products, k);
+            let (cubic, quartic) = fourth.into_sums();
+            TargetMoments { products, cubic, quartic }
+        });
+        Self { quartic, features, targets, own }
+    }
+}
+
+impl From<JointMoments> for Joint {
+    fn from(moments: JointMoments) -> Self {
+        let JointMoments { quartic, features, targets, own } = moments;
+        let own = own.map(|TargetMoments { products, cubic, quartic }| Own {
+            products, // of which the lower triangle is not read
+            fourth: Fourth::of_sums(cubic, quartic),
+        });
+        Self { quartic, features, targets, own }
+    }
+}
+
+/// Copies the upper triangle to the lower one.
+fn mirror(matrix: &mut [f64], order: usize) {
+    for i in 0..order {
+        for j in 0..i {
+            matrix[i * order + j] = matrix[j * order + i];
+        }
+    }
 }
 
 impl Stats {
@@ -77,11 +139,7 @@ impl Stats {
         self.hold_scatter(context)?;
         let Second::Scatter(mut scatter) = self.second else { return Err(Error::NoData) };
         let d = self.n_features;
-        for i in 0..d {
-            for j in 0..i {
-                scatter[i * d + j] = scatter[j * d + i];
-            }
-        }
+        mirror(&mut scatter, d);
         let responses = match self.held {
             Held::Nothing => Responses::Nothing,
             Held::Labels(labels) => {
@@ -91,22 +149,27 @@ impl Stats {
                     classes: order.iter().map(|c| labels.classes[*c].clone()).collect(),
                     counts: order.iter().map(|c| labels.counts[*c]).collect(),
                     sums: order.iter().flat_map(sum).collect(),
+                    squares: labels
+                        .squares
+                        .map(|squares| order.iter().map(|c| squares[*c]).collect()),
                 }
             }
-            Held::Targets(Targets { shift, sum, square, cross, .. }) => {
-                Responses::Targets { shift, sum, square, cross }
+            Held::Targets(Targets { shift, sum, square, cross, joint, .. }) => {
+                let joint = joint.map(JointMoments::from);
+                Responses::Targets { shift, sum, square, cross, joint }
             }
         };
         let one = |(class, stats): (Label, Self)| Ok((class, stats.into_moments(context)?));
         let by_class = self.by_class.map(|classes| classes.into_iter().map(one).collect());
+        let (cubic, quartic) = self.fourth.into_sums();
         Ok(Moments {
             precision: self.precision,
             n_samples: self.n_samples,
             shift: self.shift,
             sum: self.sum,
             scatter,
-            cubic: self.fourth.cubic,
-            quartic: self.fourth.quartic,
+            cubic,
+            quartic,
             largest: self.largest,
             responses,
             by_class: by_class.transpose()?,
@@ -130,7 +193,7 @@ impl Stats {
         }
         let held = match moments.responses {
             Responses::Nothing => Held::Nothing,
-            Responses::Labels { classes, counts, sums } => {
+            Responses::Labels { classes, counts, sums, squares } => {
                 let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
                 let sum = |c: &usize| sums[c * d..(c + 1) * d].to_vec();
                 Held::Labels(Labels {
@@ -138,10 +201,12 @@ impl Stats {
                     counts: present.iter().map(|c| counts[*c]).collect(),
                     codes: Vec::new(),
                     sums: present.iter().flat_map(sum).collect(),
+                    squares: squares.map(|squares| present.iter().map(|c| squares[*c]).collect()),
                 })
             }
-            Responses::Targets { shift, sum, square, cross } => {
-                Held::Targets(Targets { shift, sum, square, rows: Vec::new(), cross })
+            Responses::Targets { shift, sum, square, cross, joint } => {
+                let joint = joint.map(Joint::from);
+                Held::Targets(Targets { shift, sum, square, rows: Vec::new(), cross, joint })
             }
         };
         let one = |(class, moments): (Label, Moments)| Ok((class, Self::from_moments(moments)?));
@@ -156,7 +221,7 @@ impl Stats {
             sum: moments.sum,
             largest: moments.largest,
             second: Second::Scatter(scatter),
-            fourth: Fourth { cubic: moments.cubic, quartic: moments.quartic },
+            fourth: Fourth::of_sums(moments.cubic, moments.quartic),
             held,
             by_class: by_class.transpose()?,
         };
@@ -187,16 +252,22 @@ impl Moments {
         numbers("largest", &[self.largest], 1)?;
         match &self.responses {
             Responses::Nothing => {}
-            Responses::Labels { classes, counts, sums } => {
+            Responses::Labels { classes, counts, sums, squares } => {
                 same("class_counts", counts.len(), classes.len())?;
                 numbers("class_sums", sums, d * classes.len())?;
+                if let Some(squares) = squares {
+                    numbers("class_squares", squares, classes.len())?;
+                }
             }
-            Responses::Targets { shift, sum, square, cross } => {
+            Responses::Targets { shift, sum, square, cross, joint } => {
                 let k = shift.len();
                 numbers("target_shift", shift, k)?;
                 numbers("target_sum", sum, k)?;
                 numbers("target_square", square, k)?;
                 numbers("cross", cross, d * k)?;
+                if let Some(joint) = joint {
+                    joint.check(d, k)?;
+                }
             }
         }
         let square = |j: usize| self.scatter[j * (d + 1)].abs();
@@ -209,6 +280,18 @@ impl Moments {
             }
         }
         Ok(())
+    }
+}
+
+impl JointMoments {
+    fn check(&self, d: usize, k: usize) -> Result<()> {
+        numbers("joint_quartic", &[self.quartic], 1)?;
+        numbers("joint_features", &self.features, d)?;
+        numbers("joint_targets", &self.targets, k)?;
+        let Some(own) = &self.own else { return Ok(()) };
+        numbers("target_products", &own.products, k * k)?;
+        numbers("target_cubic", &own.cubic, k)?;
+        numbers("target_quartic", &[own.quartic], 1)
     }
 }
 

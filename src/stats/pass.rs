@@ -12,12 +12,14 @@ use crate::linalg::memory::{copied, zeros};
 use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
+use super::lanes::{add_scaled, centre};
+use super::response::ResponseSums;
 use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
-/// Numbers of a panel: 8 MB of float64, so that it is converted once and read from cache.
-const PANEL: usize = 1 << 20;
+/// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
+const PANEL: usize = 5 << 17;
 
 /// The statistics of some rows of a block about `shift`; `held` has their responses row by row.
 pub(super) fn block_stats(
@@ -38,7 +40,7 @@ pub(super) fn block_stats(
         (Second::Rows { values, weights }, sum, largest, Fourth::default())
     } else {
         let total = pass.scatter(precision, context)?;
-        held.hold_sums(total.cross);
+        held.hold_sums(total.responses);
         (Second::Scatter(total.scatter), total.sum, total.largest, total.fourth)
     };
     if largest > LARGEST {
@@ -70,11 +72,12 @@ pub(super) struct Pass<'a> {
 /// Sums over the rows of a chunk.
 pub(super) struct Sums {
     pub(super) scatter: Vec<f64>,
-    /// Class sums (C, D) or products with the targets (D, K).
-    pub(super) cross: Vec<f64>,
+    pub(super) responses: ResponseSums,
     pub(super) sum: Vec<f64>,
     pub(super) fourth: Fourth,
     pub(super) largest: f64,
+    /// Memory for a panel of rows, which later chunks reuse.
+    panel: Vec<f64>,
 }
 
 impl Sums {
@@ -82,16 +85,18 @@ impl Sums {
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
-        Ok(Self { scatter, cross: Vec::new(), sum, fourth, largest: stats.largest })
+        let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
+        Ok(Self { scatter, responses, sum, fourth, largest, panel: Vec::new() })
     }
 
-    fn new(n_cols: usize, n_responses: usize) -> Result<Self> {
+    fn new(n_cols: usize, held: &Held) -> Result<Self> {
         Ok(Self {
             scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
-            cross: zeros(n_cols * n_responses, "sums by class or target")?,
+            responses: ResponseSums::new(n_cols, held)?,
             sum: vec![0.0; n_cols],
             fourth: Fourth::new(n_cols),
             largest: 0.0,
+            panel: Vec::new(),
         })
     }
 }
@@ -101,9 +106,13 @@ impl Pass<'_> {
     fn row(&self, i: usize, out: &mut [f64]) -> Result<f64> {
         let row = self.rows[i];
         self.features.read_row(row, out);
-        check_finite("features", row, out)?;
-        axpy(-1.0, self.shift, out);
-        Ok(largest(out))
+        let largest = centre(out, self.shift);
+        if largest.is_nan() {
+            self.features.read_row(row, out);
+            check_finite("features", row, out)?;
+            return Ok(f64::INFINITY); // a difference of finite values, which is refused later
+        }
+        Ok(largest)
     }
 
     /// All rows, shifted, with their weighted sum and largest magnitude.
@@ -136,7 +145,7 @@ impl Pass<'_> {
         let chunks = chunks(self.rows.len(), n_cols);
         context.sum(
             chunks.len(),
-            || Sums::new(n_cols, self.held.width()),
+            || Sums::new(n_cols, self.held),
             |i, sums| self.add_chunk(sums, chunks[i].clone(), precision, context),
         )
     }
@@ -150,7 +159,10 @@ impl Pass<'_> {
     ) -> Result<()> {
         let n_cols = self.shift.len();
         let panel_rows = (PANEL / n_cols).clamp(64, 1024).min(chunk.len());
-        let mut panel = zeros::<f64>(panel_rows * n_cols, "a panel of rows")?;
+        let mut panel = std::mem::take(&mut sums.panel);
+        if panel.len() < panel_rows * n_cols {
+            panel = zeros(panel_rows * n_cols, "a panel of rows")?;
+        }
         let mut single = Single::new(precision, panel.len(), n_cols)?;
         for start in chunk.clone().step_by(panel_rows) {
             context.check()?;
@@ -159,12 +171,21 @@ impl Pass<'_> {
             for (i, x) in (start..end).zip(panel.chunks_exact_mut(n_cols)) {
                 sums.largest = sums.largest.max(self.row(i, x)?);
                 let weight = self.weights[i];
-                sums.fourth.add_row(weight, x);
+                let square = sums.fourth.add_row(weight, x);
                 if let Held::Labels(labels) = self.held {
-                    let class = labels.codes[i] as usize * n_cols;
-                    axpy(weight, x, &mut sums.cross[class..class + n_cols]);
+                    let class = labels.codes[i] as usize;
+                    let place = class * n_cols..(class + 1) * n_cols;
+                    add_scaled(weight, x, &mut sums.responses.cross[place]);
+                    sums.responses.squares[class] += weight * square;
                 } else {
-                    axpy(weight, x, &mut sums.sum);
+                    add_scaled(weight, x, &mut sums.sum);
+                }
+                if let (Held::Targets(targets), Some(joint)) =
+                    (self.held, &mut sums.responses.joint)
+                {
+                    let n_targets = targets.shift.len();
+                    let y = &targets.rows[i * n_targets..(i + 1) * n_targets];
+                    joint.add_row(weight, x, square, y);
                 }
                 if weight > 1.0 {
                     scale(weight.sqrt(), x);
@@ -176,7 +197,8 @@ impl Pass<'_> {
                 for (y, weight) in y.chunks_exact_mut(n_targets).zip(&self.weights[start..end]) {
                     scale(weight.sqrt(), y);
                 }
-                transposed_product_add(panel, &y, &mut sums.cross, n_cols, n_targets);
+                transposed_product_add(panel, &y, &mut sums.responses.cross, n_cols, n_targets);
+                sums.responses.joint.iter_mut().for_each(|joint| joint.add_products(&y));
             }
             match &mut single {
                 None => gram_add(panel, n_cols, &mut sums.scatter),
@@ -184,40 +206,49 @@ impl Pass<'_> {
             }
         }
         if let Held::Labels(_) = self.held {
-            for class in sums.cross.chunks_exact(n_cols) {
+            for class in sums.responses.cross.chunks_exact(n_cols) {
                 axpy(1.0, class, &mut sums.sum);
             }
         }
+        sums.panel = panel;
         Ok(())
     }
 }
 
-/// The largest magnitude, lanes side by side.
-fn largest(values: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let mut lanes = [0.0_f64; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = if x.abs() > *lane { x.abs() } else { *lane };
+/// `total += part` on the upper triangles of matrices of `order`; the rest is zero.
+pub(super) fn add_upper(
+    part: &[f64],
+    total: &mut [f64],
+    order: usize,
+    context: &Context<'_>,
+) -> Result<()> {
+    const RUN: usize = 1 << 17;
+    let rows = (RUN / order).max(1);
+    let mut runs: Vec<(&mut [f64], &[f64])> =
+        total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
+    context.for_each_mut(&mut runs, |run, (total, part)| {
+        let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
+        for (i, (total, part)) in (run * rows..).zip(pairs) {
+            add_scaled(1.0, &part[i..], &mut total[i..]);
         }
-    }
-    lanes.iter().fold(rest, |a, b| a.max(*b))
+        Ok(())
+    })
 }
 
 impl PartialSum for Sums {
     fn reset(&mut self) {
-        self.scatter.fill(0.0);
-        self.cross.fill(0.0);
+        for (i, row) in self.scatter.chunks_exact_mut(self.sum.len()).enumerate() {
+            row[i..].fill(0.0);
+        }
+        self.responses.reset();
         self.sum.fill(0.0);
         self.fourth.reset();
         self.largest = 0.0;
     }
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
-        context.add(&other.scatter, &mut self.scatter)?;
-        axpy(1.0, &other.cross, &mut self.cross);
+        add_upper(&other.scatter, &mut self.scatter, self.sum.len(), context)?;
+        self.responses.add(&other.responses, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);
         self.largest = self.largest.max(other.largest);

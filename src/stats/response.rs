@@ -8,6 +8,11 @@ use ndarray::{ArrayView2, Axis};
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response};
+use crate::linalg::blas::axpy;
+use crate::linalg::memory::zeros;
+use crate::threads::Context;
+
+use super::joint::Joint;
 
 /// The response part of [`super::Stats`].
 #[derive(Debug, Clone)]
@@ -26,6 +31,8 @@ pub(crate) struct Labels {
     pub(crate) codes: Vec<u32>,
     /// Σ w (x − s) by class, (C, D), once the scatter is held.
     pub(crate) sums: Vec<f64>,
+    /// Σ w ‖x − s‖² by class, (C,), once the scatter is held; `None` also for moments without it.
+    pub(crate) squares: Option<Vec<f64>>,
 }
 
 /// Targets about a shift p (K,).
@@ -40,6 +47,48 @@ pub(crate) struct Targets {
     pub(crate) rows: Vec<f64>,
     /// Σ w (x − s)(y − p)ᵀ, (D, K), once the scatter is held.
     pub(crate) cross: Vec<f64>,
+    /// Once the scatter is held; `None` also for moments without it.
+    pub(crate) joint: Option<Joint>,
+}
+
+/// Sums over rows with responses: of classes, or with targets.
+pub(super) struct ResponseSums {
+    /// Class sums, (C, D), or products with the targets, (D, K).
+    pub(super) cross: Vec<f64>,
+    /// Σ w ‖x − s‖² by class, (C,).
+    pub(super) squares: Vec<f64>,
+    /// With targets.
+    pub(super) joint: Option<Joint>,
+}
+
+impl ResponseSums {
+    /// Zeros for responses of this kind.
+    pub(super) fn new(n_features: usize, held: &Held) -> Result<Self> {
+        let (squares, joint) = match held {
+            Held::Nothing => (Vec::new(), None),
+            Held::Labels(labels) => (vec![0.0; labels.classes.len()], None),
+            Held::Targets(targets) => {
+                (Vec::new(), Some(Joint::new(n_features, targets.shift.len())?))
+            }
+        };
+        let cross = zeros(n_features * held.width(), "sums by class or target")?;
+        Ok(Self { cross, squares, joint })
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.cross.fill(0.0);
+        self.squares.fill(0.0);
+        self.joint.iter_mut().for_each(Joint::reset);
+    }
+
+    pub(super) fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
+        axpy(1.0, &other.cross, &mut self.cross);
+        axpy(1.0, &other.squares, &mut self.squares);
+        match (&mut self.joint, &other.joint) {
+            (Some(joint), Some(other)) => joint.add(other, context),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Held {
@@ -89,8 +138,14 @@ impl Held {
     pub(super) fn n_bytes(&self) -> usize {
         match self {
             Self::Nothing => 0,
-            Self::Labels(l) => 8 * (l.counts.len() + l.sums.len()) + 4 * l.codes.len(),
-            Self::Targets(t) => 8 * (3 * t.shift.len() + t.rows.len() + t.cross.len()),
+            Self::Labels(l) => {
+                let squares = l.squares.as_ref().map_or(0, Vec::len);
+                8 * (l.counts.len() + l.sums.len() + squares) + 4 * l.codes.len()
+            }
+            Self::Targets(t) => {
+                let joint = t.joint.as_ref().map_or(0, Joint::n_numbers);
+                8 * (3 * t.shift.len() + t.rows.len() + t.cross.len() + joint)
+            }
         }
     }
 }
@@ -103,7 +158,8 @@ impl Labels {
         block: &Block<'_>,
     ) -> Result<Self> {
         let codes = Vec::with_capacity(rows.len());
-        let mut labels = Self { classes: vec![], counts: vec![], codes, sums: vec![] };
+        let mut labels =
+            Self { classes: vec![], counts: vec![], codes, sums: vec![], squares: None };
         let mut seen: HashMap<i64, u32> = HashMap::new();
         let mut last = None; // labels often come in runs
         for row in rows {
@@ -158,6 +214,9 @@ impl Labels {
         if !self.sums.is_empty() {
             self.sums.resize(self.classes.len() * n_features, 0.0);
         }
+        if let Some(squares) = &mut self.squares {
+            squares.resize(self.classes.len(), 0.0);
+        }
         map
     }
 }
@@ -177,6 +236,7 @@ impl Targets {
             square: vec![0.0; n_targets],
             rows: Vec::with_capacity(rows.len() * n_targets),
             cross: Vec::new(),
+            joint: None,
             shift,
         };
         let mut largest = vec![0.0_f64; n_targets];

@@ -15,6 +15,8 @@ from transferability import TransferabilityWarning
 from transferability._metric.registry import spec_of
 from transferability._metric.spec import MetricSpec
 
+#: Columns of the features of metrics that need more than 6.
+WIDTHS = {"alpha_req": 40}
 TOLERANCE = 1e-9  # relative to max(1, |value|): what the package promises
 
 
@@ -51,7 +53,8 @@ class MetricTester:
         """Make 60 rows of everything that a call can bring; features are exact in float16."""
         rng = np.random.default_rng(seed)
         labels: Any = np.arange(60) % 3
-        features = rng.normal(size=(60, 6)) + np.eye(3, 6)[labels]
+        width = WIDTHS.get(self.metric, 6)
+        features = rng.normal(size=(60, width)) + np.eye(3, width)[labels]
         features = features.astype(np.float16).astype(np.float64)
         probs = rng.dirichlet(np.ones(5), size=60)
         if task == "regression":
@@ -91,7 +94,7 @@ class MetricTester:
         """The memory layout and the float type of equal numbers change nothing."""
         given = self.inputs(task)
         features = given["features"]
-        padded = np.full((120, 13), np.nan)
+        padded = np.full((120, 2 * features.shape[1] + 1), np.nan)
         padded[::2, 1::2] = features
         frozen = features.copy()
         frozen.setflags(write=False)

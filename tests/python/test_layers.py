@@ -21,7 +21,8 @@ PACKAGE = Path(transferability.__file__).parent
 #: From left to right; a room is a folder or a file at the top of the package.
 ROOMS = (
     *("errors", "_core", "_util", "_inputs", "_metric", "_stats", "io", "_scoring"),
-    *("metrics", "compat", "sklearn", "agreement", "_ranking", "_uncertainty", "forecast"),
+    *("covariance", "health", "metrics", "compat", "sklearn", "agreement", "_ranking"),
+    *("_uncertainty", "forecast"),
     *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "cli"),
 )
 #: Imports that open a room to the right, or a file that itself imports the importing one: where

@@ -107,6 +107,9 @@ def results() -> dict[str, Any]:
         "Evaluation": ranking.evaluate(truth),
         "Comparison": ranking.evaluate(truth).compare("logme", "knn"),
         "Stats": stats,
+        "Health": tx.health.check(stats),
+        "ClassCovariances": stats.class_covariances(),
+        "CodingRateReduction": tx.covariance.coding_rate_reduction(models["m1"], labels),
         "TaskRanking": tx.compare_tasks(
             {"near": {"source_labels": labels, "labels": labels}}, metrics="nce"
         ),

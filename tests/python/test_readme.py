@@ -57,12 +57,24 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 @pytest.mark.parametrize(
-    "page", ["files", "forecasting", "groups", "recommended", "reports", "stability"]
+    "page",
+    [
+        "covariance",
+        "files",
+        "forecasting",
+        "groups",
+        "health",
+        "recommended",
+        "reports",
+        "stability",
+    ],
 )
 def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     """Run the pages that need no torch and no cluster, on encoders of the example data."""
     if page == "forecasting":
         pytest.importorskip("matplotlib")
+    if page == "covariance":
+        pytest.importorskip("sklearn", minversion="1.6")
     monkeypatch.chdir(tmp_path)
     names = ("lsa384", "charlsa256", "w2v300_deb", "minilm_l6", "tinytf_mlm")
     with np.load(README.parent / "examples" / "data" / "deb_impl.npz") as data:

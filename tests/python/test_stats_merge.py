@@ -324,6 +324,7 @@ def test_moments_that_were_summed_in_parts() -> None:
             **{"n_samples": len(x), "sum": x.sum(axis=0), "scatter": x.T @ x},
             **{"cubic": x.T @ square, "quartic": square @ square},
             **{"class_counts": is_class.sum(axis=0), "class_sums": is_class.T @ x},
+            "class_squares": is_class.T @ square,
         }
         total = {name: total.get(name, 0) + value for name, value in part.items()}
     largest = np.abs(features - shift).max()

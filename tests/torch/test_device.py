@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transferability import Stats, logme
-from transferability._inputs.target import read_block, read_target
+from transferability._inputs.target import read_block, read_target, unlabelled
 from transferability._metric.registry import metric_specs
 from transferability.errors import DataError
+from transferability.torch import extract
 from transferability.torch._device import DeviceMoments
 from transferability.torch._finite import FiniteCheck
 from transferability.torch._precision import full_precision
@@ -31,6 +32,7 @@ METRICS = [
     name
     for name, spec in metric_specs().items()
     if spec.needs == ("stats",) and "classification" in spec.tasks
+    if name != "alpha_req"  # which refuses the 20 features of these problems
 ]
 
 
@@ -54,6 +56,22 @@ def moments_of(
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_features_without_labels(device: str) -> None:
+    x, _ = problem(offset=5.0, spread=0.5)
+    held, expected = DeviceMoments(torch.float64), Stats("unlabelled").update(x)
+    for rows in x.to(device).split(64):
+        held.add(rows, unlabelled(len(rows)))
+    with extract(torch.nn.Identity().eval(), accumulate="device", dtype="float64") as ex:
+        for rows in x.to(device).split(50):
+            ex.update(rows)
+    for stats in (held.to_stats(), *ex.stats.values()):
+        assert (stats.task, stats.n_samples) == ("unlabelled", len(x))
+        for shrinkage in (None, "ledoit-wolf", "oas"):
+            found, wanted = (s.covariance(shrinkage) for s in (stats, expected))
+            assert np.abs(found - wanted).max() < 1e-12 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_moments_are_what_they_say(device: str) -> None:
     x, labels = problem(offset=5.0)
     found = moments_of(x.to(device), labels).moments()
@@ -67,6 +85,7 @@ def test_moments_are_what_they_say(device: str) -> None:
         "largest": np.abs(z).max(),
         "class_counts": [(labels == c).sum() for c in "abc"],
         "class_sums": np.stack([z[labels == c].sum(0) for c in "abc"]),
+        "class_squares": [square[labels == c].sum() for c in "abc"],
     }.items():
         # Sums of 300 terms: within 300 roundings of the sum of their absolute values.
         scale = np.abs(expected).max()
@@ -84,6 +103,17 @@ def test_moments_of_targets_are_what_they_say() -> None:
     np.testing.assert_allclose(found["target_sum"], v.sum(0), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(found["target_square"], (v * v).sum(0), rtol=1e-12)
     np.testing.assert_allclose(found["cross"], z.T @ v, rtol=1e-11, atol=1e-9)
+    q, r = (z * z).sum(1), (v * v).sum(1)
+    for name, expected in {
+        "joint_quartic": q @ r,
+        "joint_features": r @ z,
+        "joint_targets": q @ v,
+        "target_products": v.T @ v,
+        "target_cubic": r @ v,
+        "target_quartic": r @ r,
+    }.items():
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found[name], expected, rtol=1e-9, atol=1e-12 * scale)
 
 
 @pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")  # n <= d
@@ -104,9 +134,20 @@ def test_scores_are_those_of_the_host(n: int, device: str) -> None:
 def test_scores_of_targets_are_those_of_the_host(device: str) -> None:
     x, _ = problem()
     y = (x[:, 3] + 2 * x[:, 5]).numpy() + np.random.default_rng(0).normal(size=300)
-    found = moments_of(x.to(device), y, task="regression").to_stats().score("logme")
+    for targets in (y, np.stack([y, y**2], axis=1)):
+        found = moments_of(x.to(device), targets, task="regression").to_stats()
+        expected = Stats("regression").update(x.numpy(), targets)
+        for metric in ("logme", "cka"):
+            assert found.score(metric) == pytest.approx(expected.score(metric), rel=1e-10), metric
+
+
+def test_more_targets_than_features_are_accumulated() -> None:
+    x, _ = problem(d=4)
+    y = np.random.default_rng(0).normal(size=(300, 6))
+    found = moments_of(x, y, task="regression")
+    assert "target_products" not in found.moments()
     expected = Stats("regression").update(x.numpy(), y).score("logme")
-    assert found == pytest.approx(expected, rel=1e-10)
+    assert found.to_stats().score("logme") == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -121,7 +162,10 @@ def test_single_precision_has_its_digits_at_any_scale(scale: float, device: str)
     bound = 300**0.5 * 2.0**-24 * np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     assert (np.abs(held.moments()["scatter"] - expected) <= 4 * bound).all()
     found, native = held.to_stats(), Stats().update(x.numpy(), labels)
-    for metric, error in (("logme", 1e-6), ("regularized_h_score", 1e-6), ("h_score", 1e-5)):
+    for metric, error in (
+        *(("logme", 1e-6), ("regularized_h_score", 1e-6), ("h_score", 1e-5)),
+        ("cka", 1e-6),
+    ):
         assert found.score(metric) == pytest.approx(native.score(metric), rel=error, abs=error)
 
 

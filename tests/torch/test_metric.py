@@ -48,7 +48,7 @@ def filled(metric: Any, features: torch.Tensor, labels: torch.Tensor, size: int 
 
 
 @pytest.mark.parametrize("size", [1, 37, N])
-@pytest.mark.parametrize("name", ["logme", "h_score", "regularized_h_score", "lfc"])
+@pytest.mark.parametrize("name", ["logme", "h_score", "regularized_h_score", "lfc", "cka"])
 def test_scores_of_classes(
     features: torch.Tensor, classes: torch.Tensor, name: str, size: int
 ) -> None:
@@ -156,7 +156,8 @@ def test_constant_columns_are_exact(features: torch.Tensor, classes: torch.Tenso
     """A constant far from zero leaves rounding in its scatter, which no sum tells from a signal."""
     x = features.clone()
     x[:, 2], x[:, 5] = 1e3 / 3, -7.7
-    metric = filled(TransferabilityMetric(D, C, metrics=["logme", "h_score"]), x, classes)
+    names = ["logme", "h_score", "cka"]
+    metric = filled(TransferabilityMetric(D, C, metrics=names), x, classes)
     with pytest.warns(TransferabilityWarning, match="fourth moments"):
         moments = metric.stats.moments()
     assert not moments["scatter"][2].any()
@@ -165,17 +166,23 @@ def test_constant_columns_are_exact(features: torch.Tensor, classes: torch.Tenso
         warnings.simplefilter("ignore", TransferabilityWarning)
         found = metric.compute()
         for name, value in found.items():
-            assert close(value, tx.score(x.numpy(), classes.numpy(), name, method="tridiagonal"))
+            expected = tx.score(x.numpy(), classes.numpy(), name, method="tridiagonal")
+            # Fourth moments lose the square of Σ of the constants' squares over the variances, 4e8.
+            assert close(value, expected, 1e-7 if name == "cka" else 1e-10)
 
 
 def test_fourth_moments_follow_constant_columns(features: torch.Tensor) -> None:
     x = features.clone()
     x[:, 1] = 3.0
-    metric = filled(TransferabilityMetric(D, num_outputs=1), x, features[:, 1])
+    metric = filled(TransferabilityMetric(D, num_outputs=1), x, features[:, 0])
     moments, z = metric.stats.moments(), x.numpy() - metric.stats.moments()["shift"]
     square = (z**2).sum(axis=1)
     assert close(moments["quartic"], square @ square)
     assert np.allclose(moments["cubic"], square @ z, rtol=0, atol=1e-9 * N)
+    y = x.numpy()[:, 0] - moments["target_shift"]
+    assert close(moments["joint_quartic"], square @ y**2)
+    assert np.allclose(moments["joint_features"], y**2 @ z, rtol=0, atol=1e-9 * N)
+    assert np.allclose(moments["joint_targets"], square @ y, rtol=0, atol=1e-9 * N)
 
 
 def test_forward_scores_the_batch_and_keeps_all(

@@ -106,17 +106,17 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def finite_floats(features: NDArray[Any]) -> NDArray[Any]:
+def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any]:
     """Return float32 features as they are, others as float64; raise if one is NaN or infinite.
 
-    For metrics in Python; the native module checks values by itself.
+    For metrics in Python; the native module checks values by itself. `name` is for messages.
     """
     array = np.asarray(features, dtype=None if features.dtype == np.float32 else np.float64)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = "NaN" if np.isnan(array[row, column]) else array[row, column]
         raise DataError(
-            f"features[{row}, {column}] is {value}; every value must be finite: drop or impute "
+            f"{name}[{row}, {column}] is {value}; every value must be finite: drop or impute "
             f"such rows"
         )
     return array

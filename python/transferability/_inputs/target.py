@@ -19,11 +19,11 @@ from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, promote
 from .texts import shorten
 
-__all__ = ["TASKS", "UNLABELLED", "Target", "read_block", "read_open", "read_target"]
+__all__ = ["TASKS", "UNLABELLED", "Target", "has_labels", "read_block", "read_open", "read_target"]
 __all__ += ["suggest_header", "unlabelled"]
 
 TASKS = ("classification", "regression", "multilabel")
-UNLABELLED = "unlabelled"  # the task of metrics that read no labels
+UNLABELLED = "unlabelled"  # the task of features alone, and of metrics that read no labels
 _INT64 = np.iinfo(np.int64)
 
 
@@ -228,6 +228,22 @@ def read_target(labels: object, task: str = "auto") -> Target:
             )
     columns = _name_columns(labels, values.shape[1]) or tuple(range(values.shape[1]))
     return Target(task, note, values=values, columns=columns, warnings=warnings)
+
+
+def has_labels(labels: object, task: str) -> bool:
+    """Return whether there are labels to read; raise if they are missing or not wanted."""
+    if isinstance(labels, Target) or (labels is not None and task != UNLABELLED):
+        return True
+    if labels is None and task == UNLABELLED:
+        return False
+    if labels is None:
+        raise DataError(
+            "labels is None; give one label for each row, or pass task='unlabelled' for "
+            "features without labels"
+        )
+    raise DataError(
+        "labels were given, but task is 'unlabelled'; leave them out, or choose another task"
+    )
 
 
 def suggest_header(labels: Target | NDArray[Any], n_rows: int) -> str:

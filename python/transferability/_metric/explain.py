@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .registry import spec_of, title_of
+from .spec import DIAGNOSTIC
 
 if TYPE_CHECKING:
     from .score import Score
@@ -20,12 +21,22 @@ _ENOUGH_ROWS = 10
 
 def explain(score: Score) -> list[str]:
     """Return the lines of :meth:`Score.explain`."""
-    needs = spec_of(score.metric).needs
+    spec = spec_of(score.metric)
+    needs = spec.needs
     of_features = bool({"stats", "class_scatters", "samples"} & {*needs})
     by_group = score.details.get("aggregate", "pooled") != "pooled"
+    if spec.diagnostic:
+        return [
+            f"{title_of(score.metric)} {float(score):.4f}.",
+            *([] if by_group else spec.explain(score)),
+            *_groups(score),
+            _data(score, of_features),
+            DIAGNOSTIC,
+            *(f"Note: {text}" for text in score.warnings),
+        ]
     return [
         f"{title_of(score.metric)} {float(score):.4f}; higher is better.",
-        *([] if by_group else spec_of(score.metric).explain(score)),
+        *([] if by_group else spec.explain(score)),
         *_groups(score),
         *_reference(score),
         _data(score, of_features),

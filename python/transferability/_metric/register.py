@@ -19,6 +19,7 @@ from .._inputs.target import Target
 from ..errors import DataError, DtypeError
 from .options import choice, number
 from .registry import add_spec
+from .score import make_outcome
 from .spec import TASKS_OF_METRICS, MetricSpec
 
 __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
@@ -29,10 +30,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    *(
+        "class_covariances",
+        "class_scatter",
+        "feature_moments",
+        "coding_rate",
+        "coding_rate_reduction",
+        "covariance",
+    ),
+    *("spectrum", "decide", "described"),
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
-    *("decide", "described"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("feature_names", "task", "task_note", "to_bytes", "update"),
+    *("mean", "covariance", "covariance_and_shrinkage", "spectrum", "class_covariances"),
+    *("coding_rate", "coding_rate_reduction"),
 }
 #: Arguments of ``score``, ``rank`` and ``rank_models``, which are no names for options.
 RESERVED_OPTIONS = {
@@ -210,8 +221,7 @@ def _make_spec(
                 f"{name} returned NaN; return a number, or raise transferability.DataError with "
                 f"the reason why there is none"
             )
-        rest = {"per_target": np.empty(0), "details": {}, "warnings": [], "exact": True}
-        return {"value": value, **rest}
+        return make_outcome(value)
 
     def explain(score: Any) -> list[str]:
         text = summary.rstrip(".")

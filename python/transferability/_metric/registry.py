@@ -21,7 +21,15 @@ from .spec import MetricSpec
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["ENTRY_POINTS", "add_spec", "metric_names", "metric_specs", "spec_of", "title_of"]
+__all__ = [
+    "ENTRY_POINTS",
+    "add_spec",
+    "is_diagnostic",
+    "metric_names",
+    "metric_specs",
+    "spec_of",
+    "title_of",
+]
 
 #: The group of entry points in which other packages declare metrics.
 ENTRY_POINTS = "transferability.metrics"
@@ -121,6 +129,12 @@ def title_of(name: str) -> str:
     return name if spec is None else spec.title
 
 
+def is_diagnostic(name: str) -> bool:
+    """Return whether a metric describes features without a claim on transfer."""
+    spec = _specs.get(name) or metric_specs().get(name)  # unknown in a process that only reads
+    return spec is not None and spec.diagnostic
+
+
 def metric_names(metrics: object) -> list[str]:
     """Validate a name, several names, "all" or "recommended", and return the names.
 
@@ -137,7 +151,7 @@ def metric_names(metrics: object) -> list[str]:
         return list(dict.fromkeys(asked))  # entry points are loaded for other names only
     known = metric_specs()
     if not several and metrics == "all":
-        asked = list(known)
+        asked = [name for name, spec in known.items() if not spec.diagnostic]
     elif not several and metrics == "recommended":
         asked = [name for name, spec in known.items() if spec.recommended is not None]
     if not all(isinstance(name, str) for name in asked):

@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SETS", "Score", "Scores", "collect", "issue", "json_ready", "make_scores"]
+__all__ = [
+    "SETS",
+    "Score",
+    "Scores",
+    "collect",
+    "issue",
+    "json_ready",
+    "make_outcome",
+    "make_scores",
+]
 
 #: Names that stand for several metrics.
 SETS = ("all", "recommended")
@@ -200,6 +209,21 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
     return float(value) if isinstance(value, Score) else value
+
+
+def make_outcome(
+    value: float, details: Mapping[str, Any] | None = None, warnings: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the outcome of a metric without `per_target` that Python computes."""
+    import numpy as np
+
+    return {
+        "value": value,
+        "per_target": np.empty(0),
+        "details": dict(details or {}),
+        "warnings": [*warnings],
+        "exact": True,
+    }
 
 
 def make_scores(

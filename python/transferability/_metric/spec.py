@@ -13,7 +13,7 @@ from ..errors import DataError, TransferabilityError
 if TYPE_CHECKING:
     from .score import Score
 
-__all__ = ["NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec"]
+__all__ = ["DIAGNOSTIC", "NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec"]
 
 #: The inputs that a metric may read, with their descriptions in listings.
 NEEDS = {
@@ -27,6 +27,11 @@ NEEDS = {
 }
 #: The needs that statistics of the features meet without the samples.
 OF_STATISTICS = frozenset({"stats", "class_scatters"})
+#: What is said of every diagnostic.
+DIAGNOSTIC = (
+    "No evidence supports ranking models of different architectures by diagnostics of features; "
+    "compare checkpoints of one training."
+)
 TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
 
 
@@ -66,6 +71,9 @@ class MetricSpec:
     recommended: Mapping[str, object] | None = None
     #: Whether ``baselines=True`` adds it to a ranking.
     baseline: bool = False
+    #: Whether it describes features without a claim on transfer: left out of "all" and of every
+    #: default consensus, listed in a group of its own.
+    diagnostic: bool = False
     #: ``pool(scores)`` returns the values of all models of a ranking, for a metric that is defined
     #: relative to the other models.
     pool: Callable[[Sequence[Any]], list[float]] | None = None
@@ -118,5 +126,5 @@ class MetricSpec:
 
     def facts(self) -> dict[str, Any]:
         """Return the fields that listings print."""
-        fields = ("name", "title", "summary", "needs", "tasks", "cost", "source", "when")
-        return {field: getattr(self, field) for field in fields}
+        texts = ("name", "title", "summary", "needs", "tasks", "cost", "source", "when")
+        return {field: getattr(self, field) for field in (*texts, "diagnostic")}

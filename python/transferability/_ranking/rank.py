@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from .. import _core
-from .._inputs.inputs import Inputs, read_inputs
+from .._inputs.arrays import as_features
+from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import Target
+from .._inputs.target import Target, unlabelled
 from .._metric.derived import PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names
@@ -67,7 +68,8 @@ def rank(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path, list of paths or None
         Shared by all models. Paths as in :func:`transferability.io.open_features`: files are paired
         by name with the shards of a model that has as many. None with Stats, which include their
-        labels, and if every model is a list of pairs ``[(x, y), ...]`` or a source with labels.
+        labels, and if every model is a list of pairs ``[(x, y), ...]`` or a source with labels;
+        also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
         takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
@@ -134,7 +136,7 @@ def rank(
         models, labels, files = _read_own_labels(models)
     elif names_labels(labels):
         labels, files = read_label_files(labels)  # type: ignore[arg-type]
-    shared = read_inputs(None, labels, task, label_embeddings=label_embeddings)
+    shared = _read_shared(models, labels, task, label_embeddings)
     target = shared.target
     sources = {"source_probs": source_probs, "source_labels": source_labels}
     provided = {"pool", "stats", "class_scatters", "samples", *shared.provides()}
@@ -217,6 +219,30 @@ def add_columns(
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
     return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+
+
+def _read_shared(
+    models: Mapping[str, object], labels: object, task: str, label_embeddings: object
+) -> Inputs:
+    """Read labels and their embeddings; without any, count the rows of the first model."""
+    if labels is not None or label_embeddings is not None:
+        return read_inputs(None, labels, task, label_embeddings=label_embeddings)
+    for i, features in enumerate(models.values(), start=1):
+        try:
+            return Inputs(unlabelled(_load(features).shape[0]))
+        except Exception:  # the others count
+            if i == len(models):
+                raise
+    raise AssertionError("callers check that there are models")
+
+
+def _load(features: object) -> Any:
+    """Read the features of a model, or open its files."""
+    if isinstance(features, Source):
+        return features.load()
+    if is_paths(features) or isinstance(features, (str, os.PathLike)):
+        return load_or_open(features)
+    return features if isinstance(features, RowSource) else as_features(features)[0]
 
 
 def _read_own_labels(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from .._metric.derived import CONSENSUS, PRIOR
+from .._metric.registry import is_diagnostic
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
@@ -128,7 +129,8 @@ class Ranking:
         Parameters
         ----------
         members : sequence of str, optional
-            Columns of this ranking, one vote each. Default: all metrics, without the prior.
+            Columns of this ranking, one vote each. Default: all metrics, without the prior and
+            without diagnostics of features, which are refused.
 
         Returns
         -------
@@ -140,7 +142,7 @@ class Ranking:
         Raises
         ------
         DataError
-            If a member is not a column of this ranking, or there is no member.
+            If a member is not a column of this ranking or is a diagnostic, or there is no member.
 
         Examples
         --------
@@ -152,10 +154,16 @@ class Ranking:
         1.0
         """
         names = [metric for metric in self.metrics if metric != CONSENSUS]
-        chosen = [name for name in names if name != PRIOR] if members is None else list(members)
+        voting = [name for name in names if not is_diagnostic(name)]
+        chosen = [name for name in voting if name != PRIOR] if members is None else list(members)
         for member in chosen:
             if member not in names:
                 raise DataError(f"members has {member!r}; this ranking has {', '.join(names)}")
+            if member not in voting:
+                raise DataError(
+                    f"members has {member!r}, a diagnostic of features that has no vote on "
+                    f"transfer; choose from {', '.join(voting) or 'other metrics'}"
+                )
         if not chosen:
             raise DataError("members is empty; name at least one metric of this ranking")
         return self.replace(rows=add_consensus(self.rows, chosen), metrics=(CONSENSUS, *names))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._metric.derived import CONSENSUS
-from .._metric.registry import title_of
+from .._metric.registry import is_diagnostic, title_of
 from ..errors import DataError
 from .row import Row
 
@@ -80,8 +80,9 @@ def make_table(
     failed = [f"{row.name}: {row.error}" for row in rows if row.error is not None]
     count = f"1 {unit}" if len(rows) == 1 else f"{len(rows)} {unit}s"
     n_failed = f", {len(failed)} failed" if failed else ""
+    order = "highest first" if is_diagnostic(metrics[0]) else "higher is better"
     return Table(
-        title=f"{count} by {title_of(metrics[0])}, higher is better ({task}{n_failed})",
+        title=f"{count} by {title_of(metrics[0])}, {order} ({task}{n_failed})",
         header=["rank", "model", *map(title_of, metrics), "D", "seconds", "notes"],
         body=[_cells(row, metrics) for row in rows],
         below=[printable(line) for line in (*failed, *(f"Note: {text}" for text in warnings))],

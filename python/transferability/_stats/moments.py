@@ -20,8 +20,10 @@ _KINDS = {name: kind for kind, name in _OPEN.items()}
 
 _KNOWN = {
     *("task", "note", "precision", "n_samples", "shift", "sum", "scatter", "cubic", "quartic"),
-    *("largest", "classes", "class_counts", "class_sums", "by_class", "open"),
+    *("largest", "classes", "class_counts", "class_sums", "class_squares", "by_class", "open"),
     *("target_shift", "target_sum", "target_square", "cross", "columns"),
+    *("joint_quartic", "joint_features", "joint_targets"),
+    *("target_products", "target_cubic", "target_quartic"),
     "feature_names",
 }
 
@@ -106,7 +108,13 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     k = _array(moments, "target_shift").size
     sums = ("target_shift", "target_sum", "target_square")
     checked |= {name: _array(moments, name, (k,)) for name in sums}
-    return checked | {"cross": _array(moments, "cross", (d, k))}
+    checked["cross"] = _array(moments, "cross", (d, k))
+    joint = {"joint_quartic": (), "joint_features": (d,), "joint_targets": (k,)}
+    checked |= _all_or_none(moments, joint)
+    if k <= d and "joint_quartic" in checked:
+        own = {"target_products": (k, k), "target_cubic": (k,), "target_quartic": ()}
+        checked |= _all_or_none(moments, own)
+    return checked
 
 
 def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Target:
@@ -146,12 +154,23 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
         "class_counts": _whole(_array(moments, "class_counts", (len(classes),)), "class_counts"),
         "class_sums": _array(moments, "class_sums", (len(classes), d)),
     }
+    checked |= _all_or_none(moments, {"class_squares": (len(classes),)})
     by_class = moments.get("by_class")
     if by_class is None:
         return checked
     if not isinstance(by_class, Mapping):
         raise DtypeError("moments['by_class'] must map each class to its moments")
     return {**checked, "by_class": {c: _check_moments(m, True) for c, m in by_class.items()}}
+
+
+def _all_or_none(
+    moments: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    """Return optional entries that belong together, if any of them is given."""
+    if all(moments.get(name) is None for name in shapes):
+        return {}
+    arrays = {name: _array(moments, name, shape) for name, shape in shapes.items()}
+    return {name: array if array.ndim else array.item() for name, array in arrays.items()}
 
 
 def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None = None) -> Any:

@@ -21,13 +21,15 @@ from .._inputs.arrays import as_weights, check_choice, read_features
 from .._inputs.columns import Names, join_names, match_columns
 from .._inputs.inputs import Inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import TASKS, UNLABELLED, Target, read_block
+from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
 from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
+from . import covariance as covariances
+from .covariance import ClassCovariances, ClassScatter, CodingRateReduction
 from .moments import export_moments, import_moments, read_names
 from .open_task import (
     bring_to_one_task,
@@ -57,11 +59,12 @@ class Stats:
 
     Parameters
     ----------
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
         "auto" decides by all rows, as :func:`transferability.logme` does, when a score is asked
         for. Until then integers, strings and whole real numbers keep the sums of each distinct
         value, which are enough for any task. For targets with many distinct integers, pass
-        "regression", which keeps one sum.
+        "regression", which keeps one sum. "unlabelled" takes features without labels, for
+        :meth:`covariance`, :meth:`spectrum` and whatever else needs no labels.
     precision : {"double", "single"}, default="double"
         Precision of the products of float32 features.
     n_threads : int, optional
@@ -182,7 +185,9 @@ class Stats:
             f"{self.n_features}, holds={self._inner.holds!r}, nbytes={self.nbytes})"
         )
 
-    def update(self, features: object, labels: object, sample_weight: object = None) -> Stats:
+    def update(
+        self, features: object, labels: object = None, sample_weight: object = None
+    ) -> Stats:
         """Add a block of rows, and return the same object.
 
         Parameters
@@ -192,7 +197,8 @@ class Stats:
             of earlier blocks by name, in any order; columns of arrays match by position.
         labels : array-like of shape (n_samples,) or (n_samples, n_targets)
             Each block may have any of the classes, also new ones. One block does not decide the
-            task, except that a number that is not whole makes all labels targets.
+            task, except that a number that is not whole makes all labels targets. Left out if the
+            task is "unlabelled".
         sample_weight : array-like of shape (n_samples,), optional
             Integers; a weight of k is the same as repeating its row k times.
 
@@ -206,7 +212,10 @@ class Stats:
         array, notes, columns = read_features(features)
         weights = None if sample_weight is None else as_weights(sample_weight, len(array))
         counted = None if weights is None else weights > 0
-        target = read_block(labels, self._asked, self._target, counted)
+        held = self._asked if self._target is None else self._target.task
+        target = unlabelled(len(array))
+        if has_labels(labels, held):
+            target = read_block(labels, self._asked, self._target, counted)
         self.push(array, target, weights, notes, columns)
         return self
 
@@ -416,6 +425,179 @@ class Stats:
         }
         return make_scores(requests, results, facts, self._warnings)
 
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean of the features, (n_features,).
+
+        Raises
+        ------
+        DataError
+            Before the first block.
+
+        Examples
+        --------
+        >>> import transferability as tx
+        >>> tx.Stats("unlabelled").update([[1, 5], [2, 5]]).update([[6, 2]]).mean()
+        array([3., 4.])
+        """
+        if self.n_features == 0:
+            raise DataError("these statistics hold no rows yet; call update first")
+        return self._inner.mean()
+
+    def covariance(
+        self, shrinkage: str | float | None = None, *, assume_centered: bool = False
+    ) -> NDArray[np.float64]:
+        """Return the covariance matrix of the features, divided by the number of samples.
+
+        Parameters
+        ----------
+        shrinkage : {"ledoit-wolf", "oas"} or float from 0 to 1, optional
+            How far to shrink it towards the multiple of the identity with the same trace: by the
+            estimate of Ledoit and Wolf, by that of Chen et al., or by this much. None is not at
+            all.
+        assume_centered : bool, default=False
+            Take the features as centred: second moments about 0 in place of the mean.
+
+        Returns
+        -------
+        covariance : ndarray of shape (n_features, n_features)
+            As :func:`transferability.covariance.empirical_covariance` of all rows, or its shrunk
+            variants. Computed from the statistics, so that it streams and merges.
+
+        Raises
+        ------
+        DataError, DtypeError
+            Before the first block, for another shrinkage, and for features whose squares leave the
+            range of float64.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(100, 3))
+        >>> stats = tx.Stats("unlabelled").update(features[:40]).update(features[40:])
+        >>> bool(np.allclose(stats.covariance(), np.cov(features.T, bias=True)))
+        True
+        """
+        return self.covariance_and_shrinkage(shrinkage, assume_centered=assume_centered)[0]
+
+    def covariance_and_shrinkage(
+        self, shrinkage: str | float | None = "ledoit-wolf", *, assume_centered: bool = False
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return :meth:`covariance` and its shrinkage, from 0 to 1.
+
+        As :func:`transferability.covariance.ledoit_wolf` and
+        :func:`transferability.covariance.oas` of all rows.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As :meth:`covariance`.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(50, 20))
+        >>> stats = tx.Stats("unlabelled").update(features[:10]).update(features[10:])
+        >>> round(stats.covariance_and_shrinkage()[1], 3)
+        0.847
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.covariance(self._inner, shrinkage, assume_centered, n_threads)
+
+    def spectrum(self, *, assume_centered: bool = False) -> NDArray[np.float64]:
+        """Return the eigenvalues of the covariance, largest first.
+
+        The singular values of the centred features are the roots of `n_samples` times these.
+
+        Parameters
+        ----------
+        assume_centered : bool, default=False
+            As in :meth:`covariance`: the eigenvalues of FᵀF/n of the features F as they are.
+
+        Returns
+        -------
+        eigenvalues : ndarray of shape (min(n_samples, n_features),)
+            The others are 0. Those that are rounding are exactly 0: while rows are held, those of
+            singular values below ``max(n_samples, n_features)`` roundings of the largest; from the
+            scatter matrix, those below `n_features` roundings of the largest eigenvalue.
+
+        Raises
+        ------
+        DataError
+            Before the first block, and for features whose squares leave the range of float64.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> features = np.random.default_rng(0).normal(size=(100, 3))
+        >>> stats = tx.Stats("unlabelled").update(features)
+        >>> expected = np.linalg.svd(features - features.mean(0), compute_uv=False) ** 2 / 100
+        >>> bool(np.allclose(stats.spectrum(), expected))
+        True
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.spectrum(self._inner, assume_centered, n_threads)
+
+    def class_covariances(self, *, per_class: bool = False) -> ClassCovariances:
+        """Return the covariances within and between the classes.
+
+        As :func:`transferability.covariance.class_covariances`. `per_class` needs
+        ``class_scatters=True``. Statistics know `within` relative to the covariance only: a warning
+        says if classes are so far apart that few digits of it are left.
+
+        Raises
+        ------
+        DataError
+            Before the first block, without class labels, or without statistics of every class.
+        """
+        n_threads = resolve_threads(self._n_threads)
+        inner, boolean = self._as_classes()
+        return covariances.class_covariances(inner, per_class, boolean, n_threads)
+
+    def feature_moments(self) -> dict[str, Any]:
+        """Return :meth:`moments` without those of labels and classes; for internal use."""
+        covariances.check_rows(self._inner)
+        return _core.moments(self._inner, resolve_threads(self._n_threads), of_features=True)
+
+    def class_scatter(self) -> ClassScatter:
+        """Return class means and the covariance within classes; for internal use."""
+        return covariances.class_scatter(self._inner, resolve_threads(self._n_threads))
+
+    def coding_rate(self, eps: float | None = None, *, convention: str = "transrate") -> float:
+        """Return the coding rate of the features.
+
+        As :func:`transferability.covariance.coding_rate`.
+
+        Raises
+        ------
+        DataError, DtypeError
+            Before the first block, and for another convention or distortion.
+        """
+        n_threads = resolve_threads(self._n_threads)
+        return covariances.coding_rate(self._inner, eps, convention, n_threads)
+
+    def coding_rate_reduction(
+        self, eps: float | None = None, *, convention: str = "transrate"
+    ) -> CodingRateReduction:
+        """Return the coding rates of all rows and of each class; needs ``class_scatters=True``.
+
+        As :func:`transferability.covariance.coding_rate_reduction`.
+
+        Raises
+        ------
+        DataError, DtypeError
+            As :meth:`coding_rate`, and without class labels or statistics of every class.
+        """
+        n_threads = resolve_threads(self._n_threads)
+        inner, boolean = self._as_classes()
+        return covariances.coding_rate_reduction(inner, eps, convention, boolean, n_threads)
+
+    def _as_classes(self) -> tuple[_core.Stats, bool]:
+        """Return the sums with their task decided, and whether classes 0 and 1 are booleans."""
+        if self._target is None:
+            return self._inner, False
+        decided = self.decide()
+        return decided._inner, self._target.boolean
+
     def moments(self) -> dict[str, Any]:
         """Return the sufficient statistics as arrays.
 
@@ -429,9 +611,14 @@ class Stats:
             "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
             Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
             Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
-            and with class scatters "by_class", the moments of each class.
+            "class_squares" Σ w ‖x − s‖² (C,), and with class scatters "by_class", the moments of
+            each class.
             Of targets y, about the "target_shift" p (K,): "target_sum" Σ w (y − p) (K,),
-            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns".
+            "target_square" Σ w (y − p)² (K,), "cross" Σ w (x − s)(y − p)ᵀ (D, K), "columns". Of
+            both, with q = ‖x − s‖² and r = ‖y − p‖²: "joint_quartic" Σ w q r, "joint_features"
+            Σ w r (x − s) (D,), "joint_targets" Σ w q (y − p) (K,). For K ≤ D also
+            "target_products" Σ w (y − p)(y − p)ᵀ (K, K), "target_cubic" Σ w r (y − p) (K,),
+            "target_quartic" Σ w r².
             Of features with names: "feature_names" (D,).
 
         Raises
@@ -459,9 +646,10 @@ class Stats:
         ----------
         moments : mapping
             As :meth:`moments` returns them. "precision" ("double"), "note", "columns",
-            "feature_names" and "by_class" are optional. Sums of float32 products have "precision"
-            "single". Classes without rows are dropped. The result holds the scatter matrix, even
-            with fewer rows than features.
+            "feature_names" and "by_class" are optional. So are "class_squares" and the sums from
+            "joint_quartic" on, which only the unbiased estimator of CKA reads. Sums of float32
+            products have "precision" "single". Classes without rows are dropped. The result holds
+            the scatter matrix, even with fewer rows than features.
 
         Raises
         ------

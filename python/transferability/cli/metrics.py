@@ -22,18 +22,30 @@ def metrics(as_json: bool) -> None:
     """List the metrics with their inputs, cost, source and use.
 
     Each entry has the name, tasks and definition, then the inputs, cost, publication and use.
+    Diagnostics of features have a group of their own.
     Metrics of other installed packages come last (entry points of the group
     transferability.metrics).
     """
     from .._metric.registry import metric_specs
+    from .._metric.spec import DIAGNOSTIC
 
     specs = metric_specs()
     if as_json:
         click.echo(json.dumps({name: spec.facts() for name, spec in specs.items()}))
         return
+    diagnostics = [spec for spec in specs.values() if spec.diagnostic]
     for spec in specs.values():
-        for line in _lines(spec):
-            click.echo(line)
+        if not spec.diagnostic:
+            _print(spec)
+    if diagnostics:
+        click.echo(f"\nDiagnostics of features, which 'all' leaves out. {DIAGNOSTIC}\n")
+    for spec in diagnostics:
+        _print(spec)
+
+
+def _print(spec: MetricSpec) -> None:
+    for line in _lines(spec):
+        click.echo(line)
 
 
 def _lines(spec: MetricSpec) -> Iterator[str]:

@@ -55,9 +55,10 @@ def stats(
     labels : array-like of shape (n_samples,) or (n_samples, n_targets), path or sequence of paths
         Labels of all rows, in the order of the shards: an array, a dask array or series, or files,
         as in :func:`transferability.io.open_features`. None only if `features` are pairs or were
-        opened with labels.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        opened with labels, or if the task is "unlabelled".
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
         The kind of the labels; "auto" decides when a score is asked for, from all labels.
+        "unlabelled" reads the features alone.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     retries : int, default=2

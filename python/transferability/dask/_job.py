@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice, instance_of
 from .._inputs.labels import read_labels
-from .._inputs.target import TASKS, Target, read_block
+from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ..io import FeatureSource, Shard
@@ -56,7 +56,7 @@ class Job:
             raise DtypeError(
                 f"client is {client!r}; give a distributed.Client that is not asynchronous"
             )
-        check_choice("task", task, ("auto", *TASKS))
+        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
         self._client = client
         self._retries = retries
         self._futures: list[Any] = []
@@ -134,6 +134,8 @@ class Job:
         Neighbours are merged pair by pair. The tree depends only on the number of pieces, and so
         does the rounding of the result.
         """
+        if self.target.task == UNLABELLED:
+            self.target = unlabelled(sum(piece.n_samples for piece in pieces))
         level, start = [], 0
         for piece in pieces:
             labels = self._send_part(start, start + piece.n_samples)
@@ -160,7 +162,9 @@ class Job:
         return self._parts[start, stop]
 
     def _check_rows(self, pieces: Sequence[Piece]) -> None:
-        """Raise unless there is a label for each row."""
+        """Raise unless there is a label for each row, where there are labels."""
+        if self.target.task == UNLABELLED:
+            return
         n_samples = sum(piece.n_samples for piece in pieces)
         held = f"{pieces[0]} has"
         if len(pieces) > 1:
@@ -179,6 +183,8 @@ class Job:
 
     def _read_target(self, labels: Any, task: str) -> Target:
         """Read the labels of all shards, without a decision that other rows may change."""
+        if task == UNLABELLED and not has_labels(labels, task):
+            return unlabelled(0)  # the rows are counted later
         if self._dask.is_dask_collection(labels):
             labels = self.result(self.compute(labels))
         elif names_labels(labels):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
-from .._inputs.target import UNLABELLED, Target, read_block, unlabelled
+from .._inputs.target import UNLABELLED, Target, has_labels, read_block, unlabelled
 from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
@@ -50,11 +50,11 @@ def stats_of(
     source : FeatureSource, path, list of paths, or list of pairs
         The result of :func:`open_features`, or the paths that it takes.
     labels : array-like, path, or list of paths, optional
-        As in :func:`open_features`. Without labels, the statistics describe the features alone, and
-        no metric can be computed from them.
-    task : {"auto", "classification", "regression", "multilabel"}, default="auto"
+        As in :func:`open_features`. Without labels, the statistics are those of the features alone,
+        as of ``Stats("unlabelled")``.
+    task : {"auto", "classification", "regression", "multilabel", "unlabelled"}, default="auto"
         The kind of the labels. "auto" decides when a score is asked for, by the rows of all
-        statistics that were merged.
+        statistics that were merged. "unlabelled" does not read any.
     class_scatters, precision
         As in :class:`transferability.Stats`.
     n_threads : int, optional
@@ -98,12 +98,11 @@ def stats_of(
     elif key is not None or label_column is not None or given is not None:
         raise DataError("labels, key and label_column go to open_features when a source is opened")
     if target is None:
-        found = source.labels()
+        found = given if task == UNLABELLED else source.labels()
+        asked = UNLABELLED if found is None and task == "auto" else task
         # Constant targets are kept: they may vary in other statistics, which are merged later.
-        if found is None:
-            target, asked = unlabelled(source.n_samples), UNLABELLED
-        else:
-            target = read_block(found, task, None)
+        is_labelled = has_labels(found, asked)
+        target = read_block(found, task, None) if is_labelled else unlabelled(source.n_samples)
     stats = Stats(asked, precision, n_threads, class_scatters=class_scatters)
     kept, done = None, 0
     if checkpoint is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._metric.options import number
-from .._metric.score import Score
+from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
 from ..errors import DataError
@@ -132,8 +132,7 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     if not x.any():
         notes.insert(0, "every feature is the same in all rows: the score is uninformative")
     details = {"loss": float(loss), "flatness": float(flatness)}
-    rest = {"per_target": np.empty(0), "details": details, "warnings": notes, "exact": True}
-    return {"value": value, **rest}
+    return make_outcome(value, details, notes)
 
 
 def explain(score: Score) -> list[str]:

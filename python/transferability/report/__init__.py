@@ -68,6 +68,7 @@ def html(
         sections.render_order(ranking, stability),
         sections.render_failures(ranking),
         sections.render_scores(ranking, stability),
+        sections.render_health(ranking),
         *([] if evaluation is None else [sections.render_agreement(evaluation)]),
         sections.render_groups(ranking),
         sections.render_layers(ranking),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .._metric.registry import spec_of, title_of
+from .._metric.registry import is_diagnostic, spec_of, title_of
+from .._metric.spec import DIAGNOSTIC
 from .._ranking.render import percent, tabulate_groups
+from ..health._null import null_of_metric
 from ._page import bullets, chart_item, chart_list, paragraph, section, table, text
 from ._svg import Axis, draw_axis, draw_interval, draw_scatter
 
@@ -20,6 +22,7 @@ __all__ = [
     "render_agreement",
     "render_failures",
     "render_groups",
+    "render_health",
     "render_layers",
     "render_lead",
     "render_meaning",
@@ -128,11 +131,14 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
 
 
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
-    """Render the table of all scores."""
-    header = [ranking.unit, *map(title_of, ranking.metrics)]
+    """Render the table of all scores but the diagnostics of features."""
+    metrics = [name for name in ranking.metrics if not is_diagnostic(name)]
+    if not metrics:
+        return ""
+    header = [ranking.unit, *map(title_of, metrics)]
     errors: dict[str, float] = {}
-    if stability is not None:
-        header.insert(2 + ranking.metrics.index(stability.metric), "± s.e.")
+    if stability is not None and stability.metric in metrics:
+        header.insert(2 + metrics.index(stability.metric), "± s.e.")
         errors = dict(zip(stability.names, stability.standard_errors, strict=True))
     header += ["features", "seconds"]
     rows = []
@@ -140,13 +146,39 @@ def render_scores(ranking: Ranking, stability: Stability | None) -> str:
         if row.error is not None:
             continue
         cells = [row.name]
-        for metric in ranking.metrics:
+        for metric in metrics:
             cells.append(f"{row.value(metric):.4f}")
             if stability is not None and metric == stability.metric:
                 cells.append(f"{errors[row.name]:.4f}" if row.name in errors else "")
         cells += ["" if row.n_features is None else f"{row.n_features:,}", f"{row.seconds:.2f}"]
         rows.append(cells)
     return section("All numbers", table("All numbers", header, rows)) if rows else ""
+
+
+def render_health(ranking: Ranking) -> str:
+    """Render the table of diagnostics of features, each beside its value for random features."""
+    metrics = [name for name in ranking.metrics if is_diagnostic(name)]
+    rows = []
+    for row in ranking.rows:
+        if not any(metric in row.scores for metric in metrics):
+            continue
+        cells = [row.name]
+        for metric in metrics:
+            score = row.scores.get(metric)
+            null = None if score is None else null_of_metric(score)
+            cells += ["" if score is None else f"{float(score):.4f}"]
+            cells += ["" if null is None else f"{null:.4f}"]
+        rows.append(cells)
+    if not rows:
+        return ""
+    header = [ranking.unit]
+    for metric in metrics:
+        header += [title_of(metric), "random"]
+    return section(
+        "Diagnostics of features",
+        paragraph(f"Beside each number, that of random features of the same shape. {DIAGNOSTIC}"),
+        table("Diagnostics of features", header, rows),
+    )
 
 
 def render_failures(ranking: Ranking) -> str:
@@ -252,7 +284,10 @@ def render_notes(ranking: Ranking, stability: Stability | None) -> str:
 
 def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
     """Render an explanation of each metric, and of ranks and probabilities."""
-    parts = [paragraph(_MODELS if ranking.unit == "model" else _OTHERS)]
+    words = _MODELS if ranking.unit == "model" else _OTHERS
+    if any(is_diagnostic(metric) for metric in ranking.metrics):
+        words += f" Diagnostics of features are no scores of this kind. {DIAGNOSTIC}"
+    parts = [paragraph(words)]
     for metric in ranking.metrics:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
         spec = spec_of(metric)

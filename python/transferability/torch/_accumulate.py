@@ -2,10 +2,15 @@ r"""Accumulate power sums of rows, classes and targets, a block of rows at a tim
 
 For shifted rows x (B, D) of a block, with labels or with shifted targets y (B, K):
 
-    sum (D,) += Σ x                        target_sum (K,) += Σ y
-    cubic (D,) += Σ ‖x‖² x                 target_square (K,) += Σ y²
-    quartic () += Σ ‖x‖⁴                   cross (D, K) += Σ x yᵀ
-    class_sums (C, D) += Σ of each class
+    sum (D,) += Σ x                                target_sum (K,) += Σ y
+    cubic (D,) += Σ ‖x‖² x                         target_square (K,) += Σ y²
+    quartic () += Σ ‖x‖⁴                           cross (D, K) += Σ x yᵀ
+    class_sums (C, D) += Σ x of each class         joint_quartic () += Σ ‖x‖² ‖y‖²
+    class_squares (C,) += Σ ‖x‖² of each class     joint_features (D,) += Σ ‖y‖² x
+                                                   joint_targets (K,) += Σ ‖x‖² y
+
+and, for K ≤ D, the target_products (K, K), target_cubic (K,) and target_quartic () of y, which are
+for y as scatter, cubic and quartic are for x.
 
 Everything is float64; the names are those of :meth:`transferability.Stats.from_moments`.
 TransferabilityMetric and DeviceMoments share these sums, and differ in the rest:
@@ -39,7 +44,7 @@ __all__ = ["add_classes", "add_rows", "add_targets", "send", "zero_sums"]
 def zero_sums(
     n_features: int, n_targets: int | None = None, device: torch.device | None = None
 ) -> dict[str, Tensor]:
-    """Return zeros for the sums of rows, and for `cross` where there are targets."""
+    """Return zeros for the sums of rows and, where there are targets, those with targets."""
     shapes: dict[str, tuple[int, ...]] = {
         "sum": (n_features,),
         "scatter": (n_features, n_features),
@@ -47,7 +52,18 @@ def zero_sums(
         "quartic": (),
     }
     if n_targets is not None:
-        shapes["cross"] = (n_features, n_targets)
+        shapes |= {
+            "cross": (n_features, n_targets),
+            "joint_quartic": (),
+            "joint_features": (n_features,),
+            "joint_targets": (n_targets,),
+        }
+        if n_targets <= n_features:
+            shapes |= {
+                "target_products": (n_targets, n_targets),
+                "target_cubic": (n_targets,),
+                "target_quartic": (),
+            }
     return {
         name: torch.zeros(shape, dtype=torch.float64, device=device)
         for name, shape in shapes.items()
@@ -65,24 +81,34 @@ def add_rows(sums: MutableMapping[str, Any], x: Tensor) -> None:
 def add_classes(
     sums: MutableMapping[str, Any], members: Tensor, x: Tensor, places: Tensor | None = None
 ) -> None:
-    """Add the sum of each class over rows x (B, D) to `class_sums` (C, D), in place.
+    """Add the sums of each class over rows x (B, D) to `class_sums`, `class_squares`, in place.
 
     `members` (n_classes, B) is 1 where a row belongs to a class, else 0. `places` (n_classes,) has
     the row of each class in `class_sums`, none twice; by default, all C in order.
     """
     # A product, since index_add_ of rows adds them in another order in each run on a GPU.
-    block = members @ x
-    if places is None:
-        sums["class_sums"] += block
-    else:
-        sums["class_sums"].index_add_(0, places, block)
+    blocks = {"class_sums": members @ x, "class_squares": members @ (x * x).sum(1)}
+    for name, block in blocks.items():
+        if places is None:
+            sums[name] += block
+        else:
+            sums[name].index_add_(0, places, block)
 
 
 def add_targets(sums: MutableMapping[str, Any], x: Tensor, y: Tensor | NDArray[Any]) -> None:
     """Add targets (B, K), on the device of `x` or on the host, to the sums of targets, in place."""
     sums["target_sum"] += y.sum(0)
     sums["target_square"] += (y * y).sum(0)
-    sums["cross"] += x.T @ (y if isinstance(y, Tensor) else send(y, x.device))
+    y = y if isinstance(y, Tensor) else send(y, x.device)
+    sums["cross"] += x.T @ y
+    of_features, of_targets = (x * x).sum(1), (y * y).sum(1)
+    sums["joint_quartic"] += of_features @ of_targets
+    sums["joint_features"] += of_targets @ x
+    sums["joint_targets"] += of_features @ y
+    if "target_products" in sums:
+        sums["target_products"] += y.T @ y
+        sums["target_cubic"] += of_targets @ y
+        sums["target_quartic"] += of_targets @ of_targets
 
 
 def send(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -36,6 +36,10 @@ from ._precision import full_precision
 __all__ = ["DeviceMoments"]
 
 
+#: Sums with a row for each class, in order of appearance.
+_OF_CLASSES = ("class_sums", "class_squares")
+
+
 class DeviceMoments:
     """Accumulate statistics of rows on their device; :meth:`to_stats` returns them as `Stats`.
 
@@ -96,7 +100,8 @@ class DeviceMoments:
     def _hold_targets(self, described: Target, note: str) -> Target:
         """Replace whole numbers as classes by the same numbers as targets.
 
-        With class numbers y, their counts n and sums s: Σ x (y - p) = Σ s (y - p), as in the core.
+        With class numbers y, their counts n, sums s and squares q: Σ x (y - p) = Σ s (y - p), as in
+        the core, and the joint moments likewise.
         """
         if self._held is not None:
             held = [(rows, target.settle("regression", note)) for rows, target in self._held]
@@ -107,9 +112,16 @@ class DeviceMoments:
             mean = numbers[0] + (counts @ (numbers - numbers[0])) / counts.sum()
             shift = numbers[np.abs(numbers - mean).argmin()]
             y = numbers - shift  # exact where all numbers are one
-            class_sums = self._sums.pop("class_sums")
-            self._sums["cross"] = class_sums[: len(y)].T @ send(y[:, None], class_sums.device)
+            sums, squares = (self._sums.pop(name)[: len(y)] for name in _OF_CLASSES)
+            t, n = (send(values, sums.device) for values in (y, counts))
             self._sums |= {
+                "cross": sums.T @ t[:, None],
+                "joint_quartic": (t * t) @ squares,
+                "joint_features": (t * t) @ sums,
+                "joint_targets": (t @ squares)[None],
+                "target_products": (n @ (t * t))[None, None],
+                "target_cubic": (n @ t**3)[None],
+                "target_quartic": n @ t**4,
                 "target_shift": np.array([shift]),
                 "target_sum": np.array([counts @ y]),
                 "target_square": np.array([counts @ (y * y)]),
@@ -160,7 +172,10 @@ class DeviceMoments:
         table = self._sums.get("class_sums", x.new_zeros(0, x.shape[1]))
         if len(table) < len(self._codes):
             room = max(len(self._codes), min(2 * len(table), len(table) + 1024))
-            table = torch.cat([table, table.new_zeros(room - len(table), x.shape[1])])
+            more = room - len(table)
+            table = torch.cat([table, table.new_zeros(more, x.shape[1])])
+            squares = self._sums.get("class_squares", x.new_zeros(0))
+            self._sums["class_squares"] = torch.cat([squares, squares.new_zeros(more)])
         self._sums["class_sums"] = table
         add_classes(self._sums, send(members, x.device), x, send(codes, x.device))
 
@@ -187,7 +202,7 @@ class DeviceMoments:
         scatter, scale = host.pop("scatter"), host.pop("scale")
         if self._dtype is not torch.float64:
             scatter = scatter * np.outer(scale, scale)
-        sums: NDArray[np.float64] = host.pop("class_sums", np.empty((0, 0)))
+        of_classes = {name: host.pop(name) for name in _OF_CLASSES if name in host}
         found: dict[str, Any] = {
             **export_task(self._described),
             "precision": "double" if self._dtype is torch.float64 else "single",
@@ -199,7 +214,8 @@ class DeviceMoments:
             order = sorted(self._codes)  # all int or all str
             found["classes"] = tuple(map(bool, order) if self._described.boolean else order)
             found["class_counts"] = np.array([self._counts[name] for name in order])
-            found["class_sums"] = sums[[self._codes[name] for name in order]]
+            places = [self._codes[name] for name in order]
+            found |= {name: sums[places] for name, sums in of_classes.items()}
         elif "cross" in host:
             found["columns"] = self._described.columns
         return found

@@ -120,7 +120,9 @@ class TransferabilityMetric(_Metric):
 
         d, k = num_features, self.width
         of_classes = self.task == "classification"
-        shapes: dict[str, tuple[int, ...]] = {"class_counts": (k,), "class_sums": (k, d)}
+        shapes: dict[str, tuple[int, ...]] = {
+            **{"class_counts": (k,), "class_sums": (k, d), "class_squares": (k,)}
+        }
         if not of_classes:
             shapes = {"target_sum": (k,), "target_square": (k,)}
         sums = zero_sums(d, None if of_classes else k, self._device)

@@ -12,6 +12,11 @@ __all__ = ["convert_moments", "describe_lost_digits"]
 
 #: Ratio of mean to standard deviation above which cancellation loses more than 6 of 16 digits.
 _FAR = 1e3
+#: Sums of targets, which constant columns of the features do not change.
+_OF_TARGETS = (
+    *("target_shift", "target_sum", "target_square"),
+    *("target_products", "target_cubic", "target_quartic"),
+)
 _TINY = float(np.finfo(np.float64).tiny)
 _ADVICE = "give {}=TransferabilityMetric.shift_from({}) of one batch, the same everywhere"
 
@@ -22,7 +27,7 @@ def convert_moments(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, An
     The shift of constant columns becomes their value, so that their sums are exactly zero. Let k be
     the sum of (x - s)² over the constant columns, which is the same in every row. Then ‖x - s‖²
     decreases by k, so Σ ‖x - s‖⁴ changes by n k² - 2 k Σ ‖x - s‖², and Σ ‖x - s‖² (x - s) by
-    -k Σ (x - s).
+    -k Σ (x - s). The same follows for sums by class and with targets.
     """
     n = int(held["count"])
     least, most = held["least"], held["most"]
@@ -46,9 +51,15 @@ def convert_moments(held: Mapping[str, NDArray[Any]], task: str) -> dict[str, An
         moments["classes"] = tuple(present.tolist())
         moments["class_counts"] = held["class_counts"][present].astype(np.int64)
         moments["class_sums"] = held["class_sums"][present] * varies
+        squares = held["class_squares"][present] - k * moments["class_counts"]
+        moments["class_squares"] = np.maximum(squares, 0.0)
     else:
-        moments |= {name: held[name] for name in ("target_shift", "target_sum", "target_square")}
+        moments |= {name: held[name] for name in _OF_TARGETS if name in held}
         moments["cross"] = held["cross"] * varies[:, None]
+        quartic = float(held["joint_quartic"]) - k * float(held["target_square"].sum())
+        moments["joint_quartic"] = max(quartic, 0.0)
+        moments["joint_features"] = held["joint_features"] * varies
+        moments["joint_targets"] = held["joint_targets"] - k * held["target_sum"]
     return moments
 
 
@@ -74,7 +85,7 @@ def describe_lost_digits(held: Mapping[str, NDArray[Any]]) -> str:
         return (
             f"the mean of the features is {np.sqrt(more):.1e} standard deviations from the shift, "
             f"so about {2 * np.log10(more):.0f} of 16 digits of the fourth moments are lost, from "
-            f"which shrinkage is estimated; {_ADVICE.format('shift', 'features')}"
+            f"which shrinkage and unbiased CKA are estimated; {_ADVICE.format('shift', 'features')}"
         )
     return ""
 

@@ -11,7 +11,7 @@ mod tridiagonal;
 use crate::error::{Error, Result};
 
 pub(crate) use cholesky::{Cholesky, PivotedCholesky, scale_to_unit_diagonal, solve_positive};
-pub(crate) use orthogonal::{row_coordinates, thin_svd};
+pub(crate) use orthogonal::{row_coordinates, singular_values, thin_svd};
 pub(crate) use tridiagonal::TridiagonalForm;
 
 /// n² stays below 2³¹, the range of LAPACK's 32-bit sizes.

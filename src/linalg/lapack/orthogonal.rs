@@ -13,18 +13,12 @@ use super::{check_order, checked, int};
 ///
 /// `?gesdd` asks for 4k² + 7k doubles, and counts them in 32 bits.
 pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
-    const LIMIT: usize = 23_000;
     let order = a.nrows().min(a.ncols());
     if order == 0 {
         let (m, n) = a.dim();
         return Ok((Array2::zeros((m, 0)), Array1::zeros(0), Array2::zeros((0, n))));
     }
-    if order > LIMIT {
-        return Err(Error::TooLarge { order, limit: LIMIT });
-    }
-    if a.nrows().max(a.ncols()) > i32::MAX.unsigned_abs() as usize {
-        return Err(Error::Unaddressable { n_rows: a.nrows(), n_cols: a.ncols() });
-    }
+    check_svd(&a)?;
     // ndarray-linalg aborts where it cannot allocate U, Vᵀ and the workspace, so try it first.
     let numbers = (a.nrows() + a.ncols()) * order + 5 * order * order;
     drop(reserved::<f64>(numbers, "a singular value decomposition")?);
@@ -34,6 +28,31 @@ pub(crate) fn thin_svd(a: Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Arra
         (Some(u), Some(vt)) => Ok((u, s, vt)),
         _ => Err(failed(-1)),
     }
+}
+
+/// The singular values of a, min(m, n) of them, descending.
+pub(crate) fn singular_values(a: Array2<f64>) -> Result<Vec<f64>> {
+    let order = a.nrows().min(a.ncols());
+    if order == 0 {
+        return Ok(Vec::new());
+    }
+    check_svd(&a)?;
+    drop(reserved::<f64>(a.len() + 8 * order, "singular values")?);
+    let failed = |_| Error::Lapack { routine: "dgesdd", info: 1, order };
+    Ok(a.svddc(JobSvd::None).map_err(failed)?.1.to_vec())
+}
+
+/// Refuses sizes that `?gesdd` cannot address.
+fn check_svd(a: &Array2<f64>) -> Result<()> {
+    const LIMIT: usize = 23_000;
+    let order = a.nrows().min(a.ncols());
+    if order > LIMIT {
+        return Err(Error::TooLarge { order, limit: LIMIT });
+    }
+    if a.nrows().max(a.ncols()) > i32::MAX.unsigned_abs() as usize {
+        return Err(Error::Unaddressable { n_rows: a.nrows(), n_cols: a.ncols() });
+    }
+    Ok(())
 }
 
 /// Coordinates (n, n), lower triangular, of row-major rows (n, `n_cols`), n ≤ `n_cols`, in an

@@ -149,6 +149,25 @@ impl TridiagonalForm {
         Ok((values, descending))
     }
 
+    /// All eigenvalues, descending (`?sterf`). Cost: order².
+    pub(crate) fn eigenvalues(&self) -> Result<Vec<f64>> {
+        let (n, mut info) = (int(self.order()), 0);
+        let mut values = self.diagonal.clone();
+        let mut off_diagonal = self.off_diagonal.clone();
+        // SAFETY: n numbers on and n - 1 beside the diagonal; for n = 0 neither is read.
+        unsafe {
+            lapack_sys::dsterf_(
+                &raw const n,
+                values.as_mut_ptr(),
+                off_diagonal.as_mut_ptr(),
+                &raw mut info,
+            );
+        }
+        checked("dsterf", info, self.order())?;
+        values.reverse();
+        Ok(values)
+    }
+
     /// The largest sum of magnitudes of a row, which no eigenvalue exceeds (Gershgorin).
     pub(crate) fn largest_row(&self) -> f64 {
         let off = |i: usize| self.off_diagonal.get(i).map_or(0.0, |off| off.abs());

@@ -31,10 +31,13 @@ mod influence;
 
 use crate::decomp::{Fit, Prepared, Spread};
 use crate::error::{Error, Result};
+use crate::stats::Stats;
 use crate::threads::Context;
 
 use super::{Detail, Digits, Metric, Needs, OptionReader, OptionValue, Outcome};
 use influence::influence;
+
+pub use crate::covariance::Shrinkage;
 
 pub(super) const METRIC: Metric = Metric {
     name: "h_score",
@@ -46,7 +49,7 @@ pub(super) const METRIC: Metric = Metric {
     source: "Bao et al., ICIP 2019",
     compute: |inputs, options, context| {
         let (shrinkage, with_influence) =
-            options.read(|given| Ok((Shrinkage::read(given)?, given.flag("influence")?)))?;
+            options.read(|given| Ok((read_shrinkage(given)?, given.flag("influence")?)))?;
         let mut outcome = h_score(inputs.prepared()?, shrinkage, context)?;
         if with_influence && shrinkage == Shrinkage::None {
             let rows = influence(inputs, context)?;
@@ -71,54 +74,30 @@ pub(super) const REGULARIZED: Metric = Metric {
     },
 };
 
-/// Shrinkage of the covariance of the features.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shrinkage {
-    /// Not at all: the projector.
-    None,
-    /// By Ledoit and Wolf's estimate.
-    LedoitWolf,
-    /// By the oracle approximating estimate.
-    Oas,
-    /// By this much, from 0 to 1.
-    Fixed(f64),
+fn read_shrinkage(given: &mut OptionReader<'_>) -> Result<Shrinkage> {
+    const EXPECTED: &str = "\"ledoit-wolf\", \"oas\" or a number of at least 0, at most 1";
+    let Some(value) = given.value("shrinkage") else { return Ok(Shrinkage::None) };
+    match value {
+        OptionValue::Text(name) if **name == *"ledoit-wolf" => Ok(Shrinkage::LedoitWolf),
+        OptionValue::Text(name) if **name == *"oas" => Ok(Shrinkage::Oas),
+        OptionValue::Number(a) if (0.0..=1.0).contains(a) => Ok(Shrinkage::Fixed(*a)),
+        other => Err(given.refuse("shrinkage", other, EXPECTED)),
+    }
 }
 
-impl Shrinkage {
-    fn read(given: &mut OptionReader<'_>) -> Result<Self> {
-        const EXPECTED: &str = "\"ledoit-wolf\", \"oas\" or a number of at least 0, at most 1";
-        let Some(value) = given.value("shrinkage") else { return Ok(Self::None) };
-        match value {
-            OptionValue::Text(name) if **name == *"ledoit-wolf" => Ok(Self::LedoitWolf),
-            OptionValue::Text(name) if **name == *"oas" => Ok(Self::Oas),
-            OptionValue::Number(a) if (0.0..=1.0).contains(a) => Ok(Self::Fixed(*a)),
-            other => Err(given.refuse("shrinkage", other, EXPECTED)),
+/// a, from 0 to 1, by the spread of the eigenvalues, which the decomposition has.
+fn estimate(shrinkage: Shrinkage, stats: &Stats, spread: Spread) -> Result<f64> {
+    let n = stats.n_samples as f64;
+    shrinkage.coefficient(n, stats.n_features, spread, || {
+        let fourth = stats.fourth_moment() / spread.trace / spread.trace;
+        if !fourth.is_finite() || fourth * n < 0.5 {
+            // (Σ‖x‖²)² ≤ N Σ‖x‖⁴
+            let problem = if stats.largest > 1.0 { "overflow" } else { "underflow" };
+            let largest = stats.largest;
+            return Err(Error::OutOfRange { name: "features", largest, problem });
         }
-    }
-
-    /// a, from 0 to 1.
-    fn estimate(self, prepared: &Prepared<'_>, spread: Spread) -> Result<f64> {
-        let (n, d) = (prepared.stats.n_samples as f64, prepared.stats.n_features as f64);
-        let f = spread.unequal + 1.0 / d;
-        let (over, under) = match self {
-            Self::None => return Ok(0.0),
-            Self::Fixed(a) => return Ok(a),
-            // The target of shrinkage, m I, is the covariance itself for one feature.
-            _ if spread.trace <= 0.0 || prepared.stats.n_features == 1 => return Ok(0.0),
-            Self::LedoitWolf => {
-                let fourth = prepared.stats.fourth_moment() / spread.trace / spread.trace;
-                if !fourth.is_finite() || fourth * n < 0.5 {
-                    // (Σ‖x‖²)² ≤ N Σ‖x‖⁴
-                    let largest = prepared.stats.largest;
-                    let problem = if largest > 1.0 { "overflow" } else { "underflow" };
-                    return Err(Error::OutOfRange { name: "features", largest, problem });
-                }
-                (n * fourth - f, n * spread.unequal)
-            }
-            Self::Oas => (f + 1.0, (n + 1.0) * spread.unequal),
-        };
-        Ok(if over <= 0.0 { 0.0 } else { (over / under).min(1.0) })
-    }
+        Ok(n * fourth - (spread.unequal + 1.0 / stats.n_features as f64))
+    })
 }
 
 /// The score. Its parts, one a class, add up to it. Details: `shrinkage`; without shrinkage `rank`
@@ -142,7 +121,7 @@ pub fn h_score(
         (fits, 0.0, flat)
     } else {
         let spread = prepared.spread(context)?;
-        let a = shrinkage.estimate(prepared, spread)?;
+        let a = estimate(shrinkage, prepared.stats, spread)?;
         let t = a / (1.0 - a) * (spread.trace / prepared.stats.n_features as f64);
         let penalised = t > 0.0 && t.is_finite();
         let fits = if penalised {

@@ -22,13 +22,12 @@
 //! the rows once more. Memory: C·D² numbers for classes of more rows than features, otherwise N·D.
 
 mod official;
-mod rate;
 
+use crate::covariance::{ClassRates, Recentred};
 use crate::error::{Error, Result};
 use crate::stats::{Held, Stats};
 use crate::threads::Context;
 
-use self::rate::{Rate, Recentred};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "transrate";
@@ -99,32 +98,17 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
 impl Terms<'_> {
     fn outcome(&self, divisor: usize, context: &Context<'_>) -> Result<Outcome> {
         let stats = self.stats;
-        let (Some(classes), Held::Labels(labels)) = (stats.by_class(), &stats.held) else {
+        let Held::Labels(labels) = &stats.held else {
             return Err(Error::Missing { what: "statistics of every class" });
         };
-        let (n, n_classes) = (stats.n_samples() as f64, classes.len());
-        // A single class is all rows: computed once, so that the difference is exactly zero.
-        let n_rates = if n_classes == 1 { 1 } else { n_classes + 1 };
-        let mut rates = context.map(n_rates, |i| {
-            // All rows take longest, so they come first.
-            let of = if i == 0 { stats } else { classes[i - 1] };
-            // s_c − point = (s_c − s) + (s − point), which keeps the digits of a large offset.
-            let moved = of.shift.iter().zip(&stats.shift).map(|(own, shift)| own - shift);
-            let to_shift = moved.zip(&self.to_shift).map(|(moved, e)| moved + e).collect();
-            Recentred { stats: of, to_shift }.rate(self.eps_tau)
-        })?;
-        let total = if n_classes == 1 { rates[0] } else { rates.remove(0) };
-        let share = |c: &Stats| {
-            if self.plain_mean { 1.0 / n_classes as f64 } else { c.n_samples() as f64 / n }
-        };
-        let weights: Vec<f64> = classes.iter().map(|c| share(c)).collect();
-        let sum = |part: fn(&Rate) -> f64| -> f64 {
-            weights.iter().zip(&rates).map(|(weight, rate)| weight * part(rate)).sum()
-        };
+        let rates = ClassRates::new(stats, &self.to_shift, self.eps_tau, context)?;
+        let (n, n_classes, total) = (stats.n_samples() as f64, rates.classes.len(), rates.total);
+        let counts = labels.sorted_counts();
+        let share = |count: &f64| if self.plain_mean { 1.0 / n_classes as f64 } else { count / n };
+        let weights: Vec<f64> = counts.iter().map(share).collect();
         let divisor = divisor as f64;
-        let within = if n_classes == 1 { total.value } else { sum(|rate| rate.value) };
-        let rounding = (total.rounding + sum(|rate| rate.rounding)) / divisor;
-        let value = (total.value - within) / divisor;
+        let rounding = rates.rounding(&weights) / divisor;
+        let value = rates.difference(&weights) / divisor;
         let mut warnings = Vec::new();
         if n_classes == 1 {
             warnings.push(
@@ -152,7 +136,7 @@ impl Terms<'_> {
                  the features down, raise eps or use precision=\"double\""
             ));
         }
-        let per_target = rates.iter().map(|rate| rate.value / divisor).collect();
+        let per_target = rates.classes.iter().map(|rate| rate.value / divisor).collect();
         let details = vec![
             ("rate", Detail::Number(total.value / divisor)),
             ("weights", Detail::Numbers(weights)),

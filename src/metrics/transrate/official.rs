@@ -1,5 +1,6 @@
 //! The authors' variant of TransRate: unit rows about the mean, and their rank.
 
+use crate::covariance::Recentred;
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows};
 use crate::linalg::blas::{axpy, dot, scale};
@@ -8,7 +9,6 @@ use crate::stats::{Precision, Stats};
 use crate::threads::Context;
 
 use super::NAME;
-use super::rate::Recentred;
 use crate::metrics::Inputs;
 
 /// Rows about their mean, divided by their norms; a row within rounding of the mean is zero.

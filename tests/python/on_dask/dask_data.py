@@ -14,7 +14,7 @@ __all__ = ["METRICS", "MODELS", "N_FEATURES", "N_SHARDS", "ROWS", "bits_of", "sa
 
 N_SHARDS, ROWS, N_FEATURES = 8, 60, 12
 MODELS = ("first", "second", "third")
-METRICS = ["logme", "h_score", "transrate"]
+METRICS = ["logme", "h_score", "transrate", "cka"]
 
 
 def bits_of(ranking: tx.Ranking) -> list[tuple[str, ...]]:

@@ -44,6 +44,22 @@ def test_same_scores_as_of_whole_arrays(
             assert abs(row.value(metric) - value) <= 1e-10 * max(1, abs(value))
 
 
+def test_features_without_labels(
+    cluster: Cluster, models: dict[str, list[Path]], arrays: dict[str, NDArray[np.float64]]
+) -> None:
+    x = arrays["first"]
+    expected, _ = tx.covariance.ledoit_wolf(x)
+    opened = tx.io.open_features(models["first"])
+    chunks = dask.array.from_array(x, chunks=(ROWS, N_FEATURES))
+    for given in (models["first"], opened, chunks):
+        stats = tx.dask.stats(cluster.client, given, task="unlabelled")
+        assert (stats.task, stats.n_samples) == ("unlabelled", len(x))
+        found = stats.covariance("ledoit-wolf")
+        assert np.abs(found - expected).max() < 1e-10 * np.abs(expected).max()
+    with pytest.raises(errors.DataError, match="labels were given, but task is 'unlabelled'"):
+        tx.dask.stats(cluster.client, opened, np.arange(len(x)) % 2, task="unlabelled")
+
+
 def test_adds_to_a_ranking_made_elsewhere(
     cluster: Cluster,
     models: dict[str, list[Path]],

@@ -28,7 +28,7 @@ def _regularized_h_score(features: Any, labels: Any) -> float:
 
 
 NAIVE: dict[str, Callable[[Any, Any], float]] = {
-    "cka": lambda f, y: hscore.cka(np.asarray(f, np.float64), hscore.indicators(y)),
+    "cka": lambda f, y: hscore.unbiased_cka(f, hscore.indicators(y)),
     "energy": lambda f, y: samples.energy(f),
     "gbc": gbc.gbc,
     "h_score": hscore.h_score,

@@ -109,6 +109,29 @@ def cka(features: Array, targets: Array) -> float:
     return float(np.sum(k * m) / np.sqrt(np.sum(k * k) * np.sum(m * m)))
 
 
+def hsic(k: Array, m: Array) -> float:
+    """Song et al. 2012, theorem 2: the unbiased estimate, from Gram matrices without diagonal."""
+    n = len(k)
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    ones = np.ones(n)
+    product = np.trace(k @ m) + (ones @ k @ ones) * (ones @ m @ ones) / ((n - 1) * (n - 2))
+    return float((product - 2 / (n - 2) * (ones @ k @ m @ ones)) / (n * (n - 3)))
+
+
+def unbiased_cka(features: Array, targets: Array) -> float:
+    """Nguyen et al. 2021, eq. (2) with (3), of one batch; rows about their mean."""
+    if len(features) < 4:
+        raise ValueError("HSIC_1 is undefined")
+    x, y = (np.asarray(rows, np.float64) for rows in (features, targets))
+    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+    k, m = x @ x.T, y @ y.T
+    own = [hsic(gram, gram) * len(x) * (len(x) - 3) for gram in (k, m)]
+    # Where it is 0, only rounding is left: of each of n(n - 1) entries, its square.
+    if any(o <= (1e-14 * len(x) * g.max()) ** 2 for o, g in zip(own, (k, m), strict=True)):
+        raise ValueError("0/0")
+    return hsic(k, m) * len(x) * (len(x) - 3) / float(np.sqrt(own[0] * own[1]))
+
+
 def indicators(labels: NDArray[np.generic]) -> Array:
     """One 0/1 column a class."""
     return (labels[:, None] == np.unique(labels)).astype(np.float64)

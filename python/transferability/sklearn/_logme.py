@@ -1,4 +1,4 @@
-"""LogME as scikit-learn estimators (1.6 or later) that predict by the posterior mean."""
+"""LogME as estimators that predict by the posterior mean."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._inputs.arrays import as_features
-from ._inputs.inputs import Inputs
-from ._inputs.labels import plain_text
-from ._inputs.target import Target
-from ._metric.plan import plan
-from ._metric.score import issue
-from ._scoring.evaluate import Settings, evaluate
-from .errors import DataError, MissingDependencyError
-
-try:
-    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-    from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise MissingDependencyError(
-        "the estimators need scikit-learn >= 1.6: pip install transferability[sklearn]"
-    ) from error
+from .._inputs.arrays import as_features
+from .._inputs.inputs import Inputs
+from .._inputs.labels import plain_text
+from .._inputs.target import Target
+from .._metric.plan import plan
+from .._metric.score import issue
+from .._scoring.evaluate import Settings, evaluate
+from ..errors import DataError
 
 __all__ = ["LogMEClassifier", "LogMERegressor"]
 

@@ -14,10 +14,11 @@ use ndarray::Array2;
 
 use crate::decomp::ScaledFactor;
 use crate::error::{Error, Result};
-use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
-use crate::linalg::lapack::{Cholesky, check_order, thin_svd};
-use crate::linalg::memory::{copied, zeros};
-use crate::stats::{Precision, Second, Stats};
+use crate::linalg::blas::scale;
+use crate::linalg::lapack::{Cholesky, singular_values};
+use crate::stats::Second;
+
+use super::Recentred;
 
 /// The rounding error from which singular values are computed instead. They take about fifty times as
 /// long, so the limit is higher for large matrices, whose rates are large and whose errors cancel.
@@ -27,52 +28,14 @@ fn visible(order: usize, rate: f64) -> f64 {
 
 /// A rate and its rounding error.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
-    pub(super) value: f64,
-    pub(super) rounding: f64,
-}
-
-/// The rows of statistics about a point `centre` = s − `to_shift`, for the shift s.
-pub(super) struct Recentred<'a> {
-    pub(super) stats: &'a Stats,
-    /// s − centre, (D,).
-    pub(super) to_shift: Vec<f64>,
+pub(crate) struct Rate {
+    pub(crate) value: f64,
+    pub(crate) rounding: f64,
 }
 
 impl Recentred<'_> {
-    /// Σ w ‖z‖².
-    pub(super) fn square(&self) -> f64 {
-        let e = &self.to_shift;
-        match &self.stats.second {
-            Second::Rows { values, weights } => {
-                let square = |row: &[f64]| row.iter().zip(e).map(|(x, e)| (x + e) * (x + e)).sum();
-                let squares = values.chunks_exact(e.len()).map(square);
-                weights.iter().zip(squares).map(|(w, square): (_, f64)| w * square).sum()
-            }
-            Second::Scatter(scatter) => {
-                let trace: f64 = scatter.iter().step_by(e.len() + 1).sum();
-                trace + 2.0 * dot(&self.stats.sum, e) + self.n() * dot(e, e)
-            }
-        }
-    }
-
-    /// K, upper triangle, and its order.
-    pub(super) fn products(&self) -> Result<(Vec<f64>, usize)> {
-        let n_features = self.to_shift.len();
-        match &self.stats.second {
-            Second::Rows { weights, .. } => {
-                let order = weights.len();
-                check_order(order)?;
-                let mut products = zeros(order * order, "the products of the rows of a class")?;
-                row_gram_add(&self.rows()?, n_features, 0..n_features, &mut products);
-                Ok((products, order))
-            }
-            Second::Scatter(_) => Ok((self.scatter()?, n_features)),
-        }
-    }
-
     /// R at t = n eps τ.
-    pub(super) fn rate(&self, eps_tau: f64) -> Result<Rate> {
+    pub(crate) fn rate(&self, eps_tau: f64) -> Result<Rate> {
         let t = self.n() * eps_tau;
         let (mut matrix, order) = self.products()?;
         let mut diagonal = vec![0.0; order];
@@ -115,51 +78,12 @@ impl Recentred<'_> {
             Second::Scatter(_) => (n_features, root.len() / n_features),
         };
         let root = Array2::from_shape_vec(shape, root).map_err(|_| Error::NoData)?;
-        let singular = thin_svd(root)?.1;
+        let singular = singular_values(root)?;
         let largest = singular.first().copied().unwrap_or(0.0);
         let floor = shape.0.max(shape.1) as f64 * f64::EPSILON * largest;
         let counted = singular.iter().filter(|s| **s > floor);
         let value = counted.map(|s| (s * (s / t)).ln_1p()).sum::<f64>() / 2.0;
         Ok(Rate { value, rounding: hidden })
-    }
-
-    /// The rows about the point, times √w.
-    fn rows(&self) -> Result<Vec<f64>> {
-        let Second::Rows { values, weights } = &self.stats.second else {
-            return Err(Error::NoData);
-        };
-        let mut rows = copied(values, "the rows of a class about the mean")?;
-        for (row, weight) in rows.chunks_exact_mut(self.to_shift.len()).zip(weights) {
-            axpy(1.0, &self.to_shift, row);
-            if *weight > 1.0 {
-                scale(weight.sqrt(), row);
-            }
-        }
-        Ok(rows)
-    }
-
-    /// The scatter about the point: with c = Σ w (x − s) and e = s − centre, K + c eᵀ + e cᵀ + n e eᵀ.
-    fn scatter(&self) -> Result<Vec<f64>> {
-        let Second::Scatter(scatter) = &self.stats.second else { return Err(Error::NoData) };
-        let mut about = copied(scatter, "the scatter of a class about the mean")?;
-        let (c, e) = (&self.stats.sum, &self.to_shift);
-        for (i, row) in about.chunks_exact_mut(e.len()).enumerate() {
-            axpy(e[i], &c[i..], &mut row[i..]);
-            axpy(c[i] + self.n() * e[i], &e[i..], &mut row[i..]);
-        }
-        Ok(about)
-    }
-
-    fn n(&self) -> f64 {
-        self.stats.n_samples() as f64
-    }
-
-    fn is_single(&self) -> bool {
-        self.stats.precision() == Precision::Single && !self.stats.holds_rows()
-    }
-
-    fn unit(&self) -> f64 {
-        if self.is_single() { f64::from(f32::EPSILON) } else { 2.0 * f64::EPSILON }
     }
 }
 
@@ -167,6 +91,7 @@ impl Recentred<'_> {
 mod tests {
     use super::*;
     use crate::input::{Block, Response};
+    use crate::stats::{Precision, Stats};
     use crate::threads::Context;
     use ndarray::{ArrayView2, array};
 

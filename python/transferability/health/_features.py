@@ -1,0 +1,62 @@
+"""Read the features of a call as statistics: an array, features in files, or Stats."""
+
+from __future__ import annotations
+
+from .._inputs.arrays import as_features
+from .._inputs.inputs import RowSource
+from .._inputs.target import read_target, unlabelled
+from .._stats.stats import Stats
+from ..errors import DataError
+from ..io._shards import FeatureSource
+from ..io._stream import stats_of
+
+__all__ = ["check_rows", "read_sampled", "read_stats"]
+
+
+def read_stats(features: object, n_threads: int | None = None) -> Stats:
+    """Return the statistics of features alone; Stats are returned as they are."""
+    if isinstance(features, Stats):
+        return features
+    if isinstance(features, FeatureSource):
+        return stats_of(features, task="unlabelled", n_threads=n_threads)
+    array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
+    stats = Stats("unlabelled", n_threads=n_threads)
+    stats.push(array, unlabelled(len(array)), notes=notes)
+    return stats
+
+
+def read_sampled(features: object, samples: object, n_threads: int | None = None) -> Stats:
+    """Return statistics whose classes are the samples of which the rows are views.
+
+    Stats have their own classes, which are taken for the samples.
+    """
+    if isinstance(features, Stats):
+        if samples is not None:
+            raise DataError("samples were given with Stats, whose classes are the samples already")
+        if features.n_samples and features.classes is None:
+            raise DataError(
+                "these statistics hold no classes; update them with the sample of each row as "
+                "label, and task='classification'"
+            )
+        return features
+    if samples is None:
+        raise DataError("samples is None; name the sample of which each row is a view")
+    if isinstance(features, FeatureSource):
+        target = read_target(samples, "classification")
+        return stats_of(features, target, n_threads=n_threads)
+    array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
+    target = read_target(samples, "classification")
+    if target.n_samples != len(array):
+        raise DataError(
+            f"samples has {target.n_samples} entries but features has {len(array)} rows; give the "
+            f"sample of each row"
+        )
+    stats = Stats("classification", n_threads=n_threads)
+    stats.push(array, target, notes=notes)
+    return stats
+
+
+def check_rows(stats: Stats, what: str) -> None:
+    """Raise DataError unless there are two rows, without which nothing varies about the mean."""
+    if stats.n_samples == 1:
+        raise DataError(f"features has 1 row, and {what} needs at least 2")

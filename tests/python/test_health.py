@@ -1,0 +1,647 @@
+"""Health of features: naive transcriptions, splits and merges, null values, bad input, metrics."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from metric_tester import quietly
+from numpy.typing import NDArray
+
+import transferability as tx
+from transferability import health
+from transferability._metric.registry import metric_specs
+from transferability.cli import main
+from transferability.health._null import draw_eigenvalues, null_lidar, null_values
+
+Array = NDArray[np.float64]
+DIAGNOSTICS = ("alpha_req", "effective_rank", "lidar", "participation_ratio")
+
+
+# --- naive transcriptions of the definitions ------------------------------------------------------
+
+
+def entropy_rank(values: Array, eps: float = 0.0) -> float:
+    p = values / values.sum() + eps
+    return float(np.exp(-sum(q * np.log(q) for q in p if q > 0)))
+
+
+def naive_effective_rank(x: Array, convention: str) -> float:
+    if convention == "rankme":
+        return entropy_rank(np.linalg.svd(x, compute_uv=False), 1e-7)
+    centred = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    return entropy_rank(centred if convention == "centred" else centred**2 / len(x))
+
+
+def naive_participation_ratio(x: Array) -> float:
+    values = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
+    return float(values.sum() ** 2 / (values**2).sum())
+
+
+def naive_alpha(x: Array, rank: int) -> float:
+    values = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2 / len(x)
+    k = np.arange(11, min(100, rank) + 1)
+    design = np.stack([-np.log(k), np.ones(len(k))], axis=1)
+    root = np.sqrt(1 / k)
+    solved = np.linalg.lstsq(design * root[:, None], np.log(values[k - 1]) * root, rcond=None)
+    return float(solved[0][0])
+
+
+def naive_lidar(x: Array, samples: Array) -> float:
+    names = np.unique(samples)
+    means = np.stack([x[samples == name].mean(axis=0) for name in names])
+    offsets = means - means.mean(axis=0)
+    between = offsets.T @ offsets / (len(names) - 1)
+    residuals = x - means[np.searchsorted(names, samples)]
+    within = residuals.T @ residuals / (len(x) - len(names)) + 1e-4 * np.eye(x.shape[1])
+    values, vectors = np.linalg.eigh(within)
+    root = vectors / np.sqrt(values) @ vectors.T
+    found = np.maximum(np.linalg.eigvalsh(root @ between @ root), 0)
+    return entropy_rank(found, 1e-8)
+
+
+def make(n: int, d: int, seed: int = 0, offset: float = 0.0) -> Array:
+    """Make features whose singular values fall to about 1e-2 of the largest."""
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(n, d)) * np.linspace(1, 0.05, d)
+    return mixed @ np.linalg.qr(rng.normal(size=(d, d)))[0] + offset
+
+
+def split(x: Array, at: int, labels: Any = None, **options: Any) -> tx.Stats:
+    task = "unlabelled" if labels is None else "classification"
+    first, second = tx.Stats(task, **options), tx.Stats(task, **options)
+    if labels is None:
+        return first.update(x[:at]) + second.update(x[at:])
+    return first.update(x[:at], labels[:at]) + second.update(x[at:], labels[at:])
+
+
+SHAPES = [(400, 40), (60, 60), (50, 90), (41, 40)]
+
+
+@pytest.mark.parametrize("convention", ["rankme", "covariance", "centred"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("offset", [0.0, 3.0])
+def test_effective_rank(shape: tuple[int, int], convention: str, offset: float) -> None:
+    x = make(*shape, offset=offset)
+    expected = naive_effective_rank(x, convention)
+    found = health.effective_rank(x, convention=convention)
+    assert found == pytest.approx(expected, rel=1e-10)
+    merged = health.effective_rank(split(x, 23), convention=convention)
+    assert merged == pytest.approx(expected, rel=1e-10)
+    assert tx.effective_rank(x, convention=convention) == found
+
+
+def test_singular_values_of_a_millionth_keep_ten_digits() -> None:
+    rng = np.random.default_rng(0)
+    left = np.linalg.qr(rng.normal(size=(300, 30)))[0]
+    right = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    x = left * np.geomspace(1, 1e-6, 30) @ right
+    for convention in ("rankme", "covariance", "centred"):
+        expected = naive_effective_rank(x, convention)
+        found = health.effective_rank(x, convention=convention)
+        assert found == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(400, 40), (50, 90)])
+@pytest.mark.parametrize("offset", [30.0, 1e3, 1e6])
+def test_rankme_of_a_large_offset(shape: tuple[int, int], offset: float) -> None:
+    x = make(*shape, offset=offset)
+    x[:, 3] = -offset
+    expected = naive_effective_rank(x, "rankme")
+    for given in (x, split(x, 37), tx.Stats.from_moments(split(x, 37).moments())):
+        # Of what exceeds the one direction of the offset; an SVD keeps 1e-16 of the largest value.
+        assert health.effective_rank(given) - 1 == pytest.approx(expected - 1, rel=1e-7)
+    assert tx.effective_rank(x.astype(np.float32), precision="single") == pytest.approx(
+        naive_effective_rank(x.astype(np.float32).astype(np.float64), "rankme"), rel=1e-3
+    )
+
+
+def test_directions_below_the_resolution_change_the_rank_within_the_stated_bound() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 10)) @ rng.normal(size=(10, 30))
+    x += 1e-9 * rng.normal(size=x.shape)
+    share = np.sqrt(2e-16 * 30)  # of each direction that counts as 0, at most
+    bound = 20 * share * (1 - np.log(share))  # of the entropy
+    expected = naive_effective_rank(x, "centred")
+    assert health.effective_rank(x, convention="centred") == pytest.approx(expected, rel=bound)
+
+
+def test_an_offset_leaves_what_is_about_the_mean() -> None:
+    x = make(200, 30)
+    plain, moved = health.check(x), health.check(x + 1e6)
+    for name in ("covariance_rank", "centred_rank", "participation_ratio"):
+        assert getattr(moved, name) == pytest.approx(getattr(plain, name), rel=1e-8)
+    assert moved.rankme < 1.01 < plain.rankme
+    assert moved.variance_share < 1e-9
+    assert any("an offset that all rows share is 100.00%" in note for note in moved.notes)
+
+
+def test_more_features_than_rows_limit_the_rank() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 500))
+    found = health.check(x)
+    assert found.rank == 19
+    assert found.rankme < 20
+    assert found.null["rankme"] == pytest.approx(found.rankme, rel=0.01)
+    assert any("20 rows span at most 19 directions" in note for note in found.notes)
+    assert "no more rows than features" in tx.effective_rank(x).explain()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_participation_ratio(shape: tuple[int, int]) -> None:
+    x = make(*shape, offset=1.0)
+    expected = naive_participation_ratio(x)
+    for given in (x, split(x, 17)):
+        assert health.participation_ratio(given) == pytest.approx(expected, rel=1e-10)
+    assert tx.participation_ratio(x) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rank"), [((400, 40), 40), ((60, 60), 59), ((50, 90), 49), ((500, 120), 120)]
+)
+def test_alpha_req(shape: tuple[int, int], rank: int) -> None:
+    x = make(*shape, offset=1.0)
+    expected = naive_alpha(x, rank)
+    for given in (x, split(x, 31)):
+        assert health.alpha_req(given) == pytest.approx(expected, rel=1e-9, abs=1e-10)
+    score = tx.alpha_req(x)
+    assert score == pytest.approx(expected, rel=1e-9, abs=1e-10)
+    assert score.n_points == min(100, rank) - 10
+
+
+def test_alpha_req_needs_twenty_points() -> None:
+    x = make(200, 30)
+    assert tx.alpha_req(x).n_points == 20
+    x[:, 1] = x[:, 0]
+    with pytest.raises(tx.DataError, match=r"rank of these features is 29, .* leaves 19 points"):
+        health.alpha_req(x)
+    with pytest.raises(tx.DataError, match="leaves 0 points, fewer than 20"):
+        tx.alpha_req(x[:, :5])
+    assert "leaves 19 points" in health.check(x).missing["alpha_req"]
+
+
+VIEWS = {
+    "three views": np.arange(60).repeat(3),
+    "unequal": np.arange(60).repeat(1 + np.arange(60) % 4),
+    "two samples": np.arange(2).repeat(70),
+}
+
+
+@pytest.mark.parametrize(
+    ("views", "width"), [*((name, 12) for name in VIEWS), ("three views", 190)]
+)
+def test_lidar(views: str, width: int) -> None:
+    samples = VIEWS[views]
+    n = len(samples)
+    images = make(int(samples.max()) + 1, width, seed=1)
+    x = images[samples] + 0.3 * make(n, width, seed=2) + 0.5
+    order = np.random.default_rng(3).permutation(n)
+    expected = naive_lidar(x, samples)
+    for given in (
+        health.lidar(x, samples),
+        health.lidar(x[order], samples[order]),
+        health.lidar(x, [f"image {name}" for name in samples]),
+        health.lidar(split(x, 50, samples)),
+        health.lidar(split(x, 50, samples, class_scatters=True)),
+        tx.lidar(x, samples),
+        tx.score(x, samples, "lidar", task="classification"),
+        health.check(x, samples).lidar,
+    ):
+        assert given == pytest.approx(expected, rel=1e-10)
+
+
+def test_class_scatters_are_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = make(120, 40, offset=2.0)
+    stats = tx.Stats("classification", class_scatters=True).update(x, np.arange(120) % 4)
+    expected = health.check(x)
+    monkeypatch.setattr(tx.Stats, "moments", None)  # has C matrices of (D, D)
+    found = health.check(stats)
+    assert found.rankme == pytest.approx(expected.rankme, rel=1e-12)
+    assert found.norms.variation == pytest.approx(expected.norms.variation, rel=1e-9)
+    assert health.duplicate_units(stats) == ()
+
+
+def test_lidar_counts_weights_as_rows() -> None:
+    samples = np.arange(30).repeat(4)
+    x = make(30, 12)[samples] + 0.3 * make(120, 12, seed=2)
+    weights = np.arange(120) % 3
+    weights[:4] = 0  # a sample that does not occur
+    stats = tx.Stats("classification").update(x, samples, sample_weight=weights)
+    expected = naive_lidar(x.repeat(weights, axis=0), samples.repeat(weights))
+    assert health.lidar(stats) == pytest.approx(expected, rel=1e-10)
+
+
+def test_lidar_of_classes_is_another_number() -> None:
+    samples = np.arange(60).repeat(3)
+    x = make(60, 12)[samples] + 0.1 * make(180, 12, seed=2)
+    assert abs(health.lidar(x, samples) - health.lidar(x, samples % 3)) > 1
+    assert "class labels give another number" in tx.lidar(x, samples).explain()
+
+
+def test_lidar_tells_of_its_rounding() -> None:
+    samples = np.arange(20).repeat(4)
+    x = 1e6 * make(20, 10)[samples] + make(80, 10, seed=2) * 1e-3
+    for function in (health.lidar, tx.lidar):
+        with pytest.warns(tx.TransferabilityWarning, match="scale the features down"):
+            assert function(x, samples) == pytest.approx(naive_lidar(x, samples), rel=0.1)
+    scaled = health.lidar(1e-4 * x, samples)  # without a warning
+    assert scaled == pytest.approx(naive_lidar(1e-4 * x, samples), rel=1e-6)
+
+
+def test_equal_samples_have_rank_zero() -> None:
+    x = np.tile([[1.0, 2.0], [2.0, 1.0]], (5, 1))
+    samples = np.arange(5).repeat(2)
+    assert health.lidar(x, samples) == 0
+    with pytest.warns(tx.TransferabilityWarning, match="means of all samples are equal"):
+        assert tx.lidar(x, samples) == 0
+
+
+# --- units and norms ------------------------------------------------------------------------------
+
+
+def test_dead_units_are_exact() -> None:
+    x = make(90, 8)
+    x[:, 1], x[:, 4], x[:, 6] = 0.1, -1e9, 0.0
+    x[:, 7] = 5.0
+    x[-1, 7] += 1e-9
+    for given in (x, x.astype(np.float32).astype(np.float64)[:, :7], split(x, 40), x[:6]):
+        found = health.dead_units(given)
+        expected = [1, 4, 6] if np.shape(given) != (6, 8) else [1, 4, 6, 7]
+        assert found.tolist() == expected
+    x[:40, 1] = 0.2  # constant in each block, and not in all rows
+    assert health.dead_units(split(x, 40)).tolist() == [4, 6]
+
+
+def test_duplicate_units() -> None:
+    x = make(200, 9, offset=2.0)
+    x[:, 3] = -7.5 * x[:, 0] + 100
+    x[:, 8] = x[:, 0]
+    x[:, 5] = x[:, 2] * 1e-8
+    x[:, 6] = 4.0  # a dead unit is no duplicate
+    x[:, 7] = x[:, 1] + 1e-5 * x[:, 4]  # close, and no copy
+    for given in (x, split(x, 90), x[:8]):
+        assert health.duplicate_units(given)[:2] == ((0, 3, 8), (2, 5))
+    assert health.duplicate_units(x) == ((0, 3, 8), (2, 5))
+    single = np.float32(3) * x.astype(np.float32)[:, :1] + np.float32(1)
+    pair = np.concatenate([x.astype(np.float32)[:, :1], single], axis=1)
+    assert health.duplicate_units(pair) == ((0, 1),)
+    assert health.duplicate_units(np.ones((5, 3))) == ()
+
+
+@pytest.mark.parametrize("shape", [(200, 5), (8, 30), (1, 4)])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_norms(shape: tuple[int, int], offset: float) -> None:
+    x = np.random.default_rng(0).normal(size=shape) + offset
+    squares = (x**2).sum(axis=1)
+    for given in (x, split(x, shape[0] // 2)) if shape[0] > 1 else (x,):
+        found = health.norms(given)
+        assert found.rms == pytest.approx(np.sqrt(squares.mean()), rel=1e-12)
+        assert found.variation == pytest.approx(squares.std() / squares.mean(), rel=1e-8, abs=1e-7)
+
+
+def test_norms_count_weights_and_unit_rows() -> None:
+    x = make(40, 6)
+    weights = np.arange(40) % 3
+    stats = tx.Stats("unlabelled").update(x, sample_weight=weights)
+    expected = health.norms(x.repeat(weights, axis=0))
+    assert health.norms(stats).rms == pytest.approx(expected.rms, rel=1e-12)
+    assert health.norms(stats).variation == pytest.approx(expected.variation, rel=1e-10)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert health.norms(unit).rms == pytest.approx(1)
+    assert health.norms(unit).variation < 1e-7
+
+
+# --- null values and the verdict ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(300, 20), (20, 300), (40, 40)])
+def test_null_values_are_those_of_random_features(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    null = null_values(*shape)
+    draws = [health.check(rng.normal(size=shape)) for _ in range(12)]
+    names = ["rankme", "covariance_rank", "centred_rank", "participation_ratio"]
+    if shape == (40, 40):
+        names.append("alpha_req")
+    for name in names:
+        found = [getattr(draw, name) for draw in draws]
+        # Both are means of draws with this spread: 8 there, 12 here; five standard errors.
+        margin = 5 * np.std(found, ddof=1) * np.sqrt(1 / 8 + 1 / 12)
+        assert null[name] == pytest.approx(np.mean(found), abs=margin), name
+    variation = np.mean([draw.norms.variation for draw in draws])
+    assert null["norm_variation"] == pytest.approx(variation, rel=0.2)
+    assert null["rank"] == draws[0].rank
+
+
+def test_eigenvalues_of_random_features_have_the_right_moments() -> None:
+    rng = np.random.default_rng(0)
+    draws = np.array([draw_eigenvalues(50, 8, rng) for _ in range(2000)])
+    assert draws.sum(axis=1).mean() == pytest.approx(50 * 8, rel=0.01)  # E tr W
+    assert (draws**2).sum(axis=1).mean() == pytest.approx(50 * 8 * (50 + 8 + 1), rel=0.02)
+    assert (np.diff(draws, axis=1) <= 0).all()
+    assert draw_eigenvalues(0, 8, rng).size == 0
+
+
+@pytest.mark.parametrize(("views", "width"), [(3, 30), (2, 50)])
+def test_the_null_value_of_lidar(views: int, width: int) -> None:
+    rng = np.random.default_rng(1)
+    samples = np.arange(40).repeat(views)
+    draws = [health.lidar(2 * rng.normal(size=(len(samples), width)), samples) for _ in range(12)]
+    margin = 5 * np.std(draws, ddof=1) * np.sqrt(1 / 8 + 1 / 12)
+    found = null_lidar((views,) * 40, width, 4.0)
+    assert found == pytest.approx(np.mean(draws), abs=margin)
+
+
+def test_verdicts() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 64))
+    assert health.check(x).verdict.startswith("no collapse")
+    assert health.check(x * np.r_[np.ones(20), np.zeros(44)]).verdict.startswith("narrow spectrum")
+    low = health.check(x[:, :2] @ rng.normal(size=(2, 64)))
+    assert low.verdict.startswith("dimensional collapse: the effective rank about the mean is 2.0")
+    assert any("vary in 2 of 64 directions" in note for note in low.notes)
+    dead = health.check(np.full((500, 64), 3.0))
+    assert dead.verdict == "complete collapse: every row is the same"
+    assert len(dead.dead_units) == 64
+    assert dead.rankme == pytest.approx(1, abs=1e-3)  # the common row is one direction
+
+
+def test_check_has_what_the_functions_return() -> None:
+    x = make(200, 40, offset=0.3)
+    x[:, 3], x[:, 5] = 1.0, x[:, 4]
+    samples = np.arange(50).repeat(4)
+    for found in (health.check(x, samples), health.check(split(x, 77))):
+        assert found.rankme == pytest.approx(health.effective_rank(x), rel=1e-12)
+        for name, convention in (("covariance_rank", "covariance"), ("centred_rank", "centred")):
+            expected = health.effective_rank(x, convention=convention)
+            assert getattr(found, name) == pytest.approx(expected, rel=1e-12)
+        assert found.participation_ratio == pytest.approx(health.participation_ratio(x), rel=1e-12)
+        assert found.alpha_req == pytest.approx(health.alpha_req(x), rel=1e-9)
+        assert found.dead_units == (3,)
+        assert found.duplicate_units == ((4, 5),)
+        assert found.norms.rms == pytest.approx(health.norms(x).rms, rel=1e-12)
+        assert found.rank == 38
+    assert found.lidar is None
+    assert "call lidar(stats)" in found.missing["lidar"]
+    assert "samples were not given" in health.check(x).missing["lidar"]
+
+
+def test_health_is_shown_saved_and_pickled() -> None:
+    found = health.check(make(60, 40), np.arange(20).repeat(3))
+    text = repr(found)
+    assert "LiDAR" in text
+    assert found.verdict in text
+    assert "No evidence supports ranking models of different architectures" in text
+    facts = json.loads(json.dumps(found.to_dict()))
+    assert facts["rankme"] == found.rankme
+    assert facts["norms"]["rms"] == found.norms.rms
+    assert facts["null"]["lidar"] == found.null["lidar"]
+    assert found._repr_html_().count("<tr>") == text.split("\n\n")[0].count("\n") + 1
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_dict() == found.to_dict()
+    assert b"_check" not in pickle.dumps(found)
+    with pytest.raises(AttributeError):
+        found.rank = 3  # type: ignore[misc]
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_edges_are_defined() -> None:
+    one = np.array([[3.0, 4.0]])
+    assert health.effective_rank(one) == pytest.approx(1, abs=1e-4)
+    assert health.norms(one) == health.Norms(5.0, 0.0)
+    column = np.arange(10.0)[:, None]
+    found = health.check(column)
+    assert found.centred_rank == found.participation_ratio == found.rank == 1
+    assert found.duplicate_units == ()
+    assert health.check(column[:2]).rank == 1
+    zero = health.check(np.zeros((10, 4)))
+    assert zero.rankme == zero.covariance_rank == zero.participation_ratio == zero.rank == 0
+    assert zero.norms == health.Norms(0.0, 0.0)
+    for metric in ("effective_rank", "participation_ratio"):
+        with pytest.warns(tx.TransferabilityWarning, match="no feature varies"):
+            assert tx.score(np.zeros((10, 4)), None, metric) == 0
+    for scale in (1e-70, 1e70):  # fourth powers stay in range
+        assert health.effective_rank(make(90, 6) * scale) == pytest.approx(
+            health.effective_rank(make(90, 6)), rel=1e-9
+        )
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        health.participation_ratio,
+        health.alpha_req,
+        health.dead_units,
+        health.duplicate_units,
+        health.check,
+        tx.participation_ratio,
+        tx.alpha_req,
+        lambda x: health.effective_rank(x, convention="centred"),
+        lambda x: tx.effective_rank(x, convention="covariance"),
+    ],
+)
+def test_one_row_has_no_variance(function: Any) -> None:
+    with pytest.raises(tx.DataError, match=r"features has 1 row, and .* needs at least 2"):
+        function([[1.0, 2.0, 3.0]])
+
+
+ALL = (
+    *(health.effective_rank, health.participation_ratio, health.alpha_req, health.dead_units),
+    *(health.duplicate_units, health.norms, health.check),
+)
+
+
+@pytest.mark.parametrize("function", ALL, ids=lambda function: function.__name__)
+def test_bad_features_are_refused(function: Any) -> None:
+    with pytest.raises(tx.DataError, match=r"NaN|finite"):
+        function([[1.0, np.nan], [2.0, 3.0]])
+    with pytest.raises(tx.DataError, match="2-D"):
+        function([1.0, 2.0])
+    with pytest.raises(tx.DtypeError):
+        function([["a", "b"], ["c", "d"]])
+    with pytest.raises(tx.DataError, match=r"hold no rows yet|holds no rows"):
+        function(tx.Stats("unlabelled"))
+    with pytest.raises(tx.DataError):
+        function(make(20, 3) * 1e160)
+
+
+def test_fourth_powers_out_of_range_are_named() -> None:
+    for scale in (1e80, 1e-80):
+        with pytest.raises(tx.DataError, match=r"fourth powers leave .* scale them to about 1"):
+            health.norms(make(90, 6) * scale)
+
+
+def test_bad_samples_are_refused() -> None:
+    x = make(12, 3)
+    stats = tx.Stats("unlabelled").update(x)
+    with pytest.raises(tx.DataError, match="samples is None"):
+        health.lidar(x)
+    with pytest.raises(tx.DataError, match="samples has 3 entries but features has 12 rows"):
+        health.lidar(x, [1, 2, 3])
+    with pytest.raises(tx.DataError, match="a single sample"):
+        health.lidar(x, np.zeros(12, int))
+    with pytest.raises(tx.DataError, match="each of the 12 samples has one row"):
+        health.check(x, np.arange(12))
+    with pytest.raises(tx.DataError, match="hold no classes"):
+        health.lidar(stats)
+    with pytest.raises(tx.DataError, match="samples were given with Stats"):
+        health.check(stats, np.arange(12))
+    with pytest.raises(tx.DataError, match="convention is 'roy'"):
+        health.effective_rank(x, convention="roy")
+    with pytest.raises(tx.DataError, match="convention is 'roy'"):
+        tx.effective_rank(x, convention="roy")
+
+
+# --- files, number formats ------------------------------------------------------------------------
+
+
+def test_formats_and_files_give_the_same(tmp_path: Path) -> None:
+    x = make(200, 12).astype(np.float16)
+    samples = np.arange(50).repeat(4)
+    for i in range(2):
+        np.save(tmp_path / f"x_{i}.npy", x[i * 100 : (i + 1) * 100])
+    source = tx.io.open_features(str(tmp_path / "x_*.npy"))
+    expected = health.check(x.astype(np.float64), samples)
+    for given in (x, x.astype(np.float32), np.asfortranarray(x), source):
+        found = health.check(given, samples)
+        assert found.rankme == pytest.approx(expected.rankme, rel=1e-12)
+        assert found.lidar == pytest.approx(expected.lidar, rel=1e-10)
+    assert health.effective_rank(source) == pytest.approx(expected.rankme, rel=1e-12)
+
+
+# --- metrics of their own name --------------------------------------------------------------------
+
+
+def test_no_set_of_metrics_has_diagnostics() -> None:
+    specs = metric_specs()
+    assert {name for name, spec in specs.items() if spec.diagnostic} == {*DIAGNOSTICS}
+    assert not any(specs[name].baseline or specs[name].recommended for name in DIAGNOSTICS)
+    x, labels = make(120, 40), np.arange(120) % 3
+    found = quietly(tx.score, x, labels, "all")
+    assert not {*DIAGNOSTICS} & ({*found} | {*found.skipped})
+    assert not {*DIAGNOSTICS} & {*quietly(tx.score, x, None, "all")}
+    stats = tx.Stats(class_scatters=True).update(x, labels)
+    assert not {*DIAGNOSTICS} & {*quietly(stats.score, "all")}
+    ranking = tx.rank({"a": x, "b": x[::-1]}, labels, "recommended", baselines=True)
+    assert not {*DIAGNOSTICS} & {*ranking.metrics}
+
+
+def test_diagnostics_have_no_vote() -> None:
+    x, labels = make(120, 40), np.arange(120) % 3
+    models = {"a": x, "b": x + np.eye(3, 40)[labels], "c": x[:, :35]}
+    names = ["logme", *DIAGNOSTICS]
+    ranking = tx.rank(models, labels, names)
+    assert ranking.metrics == tuple(names)
+    assert ranking.best.effective_rank == pytest.approx(health.effective_rank(models["b"]))
+    assert ranking.consensus().best.scores["consensus"].members == ("logme",)
+    with pytest.raises(tx.DataError, match=r"'lidar', a diagnostic of features .* from logme"):
+        ranking.consensus(["logme", "lidar"])
+    only = tx.rank(models, labels, ["effective_rank"])
+    assert "higher is better" not in repr(only)
+    with pytest.raises(tx.DataError, match="members is empty"):
+        only.consensus()
+
+
+def test_rankings_without_labels(tmp_path: Path) -> None:
+    models = {"a": make(120, 40), "b": make(120, 40, seed=1)[:, :7]}
+    for name, x in models.items():
+        np.save(tmp_path / f"{name}.npy", x)
+    files = {name: tmp_path / f"{name}.npy" for name in models}
+    opened = {name: tx.io.open_features(path) for name, path in files.items()}
+    states = {name: tx.Stats("unlabelled").update(x) for name, x in models.items()}
+    for given in (models, files, opened, states, {**models, "c": tmp_path / "none.npy"}):
+        ranking = tx.rank(given, None, ["effective_rank", "participation_ratio"])
+        assert ranking.names[:2] == ("a", "b")
+        assert ranking.task == "unlabelled"
+        assert ranking.best.effective_rank == pytest.approx(health.effective_rank(models["a"]))
+    for broken in ({"c": tmp_path / "none.npy"}, {"c": None}):
+        with pytest.raises((tx.DataError, tx.DtypeError)):
+            tx.rank(broken, None, "effective_rank")
+    with pytest.raises(tx.DataError, match="logme needs labels, and labels is None"):
+        tx.rank(models, None)
+
+
+def test_scores_of_diagnostics_explain_themselves() -> None:
+    x = make(120, 40)
+    for name in DIAGNOSTICS:
+        score = tx.score(x, np.arange(120) // 2, name, task="classification")
+        text = score.explain()
+        assert "No evidence supports ranking" in text
+        assert "higher is better" not in text
+    assert tx.score(x, None, "effective_rank").task == "unlabelled"
+    stats = tx.Stats("unlabelled").update(x)
+    assert stats.effective_rank(convention="centred") == tx.effective_rank(x, convention="centred")
+
+
+def test_the_report_has_a_table_of_diagnostics() -> None:
+    x, labels = make(120, 40), np.arange(120) % 3
+    plain = tx.report.html(tx.rank({"a": x}, labels, ["logme"]))
+    assert "Diagnostics of features" not in plain
+    ranking = tx.rank({"a": x, "b": x[:, :8]}, labels, ["logme", "effective_rank", "alpha_req"])
+    page = tx.report.html(ranking, stability=quietly(ranking.stability, n_boot=20))
+    table = page.partition("<h2>Diagnostics of features</h2>")[2].partition("</section>")[0]
+    assert "No evidence supports ranking" in table
+    assert table.count(">random<") == 2
+    assert f"{health.effective_rank(x):.4f}" in table
+    assert f"{null_values(120, 40)['rankme']:.4f}" in table
+    numbers = page.partition("<h2>All numbers</h2>")[2].partition("</section>")[0]
+    assert "Effective rank" not in numbers
+    assert "<h2>Diagnostics" in tx.report.html(tx.rank({"a": x}, None, ["participation_ratio"]))
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_command(tmp_path: Path) -> None:
+    x = make(100, 40)
+    np.save(tmp_path / "one.npy", x)
+    np.savez(tmp_path / "more.npz", two=x[:, :5], three=x[:50])
+    np.save(tmp_path / "samples.npy", np.arange(25).repeat(4))
+    tx.Stats().update(x, np.arange(100) % 2).save(tmp_path / "four.stats")
+    shown = run("health", tmp_path / "one.npy")
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[0].split() == ["one", "random"]
+    assert f"{health.effective_rank(x):.4g}" in shown.stdout
+    assert "No evidence" in shown.stdout
+    paths = [tmp_path / name for name in ("one.npy", "more.npz", "four.stats")]
+    found = json.loads(run("health", *paths, "--json").stdout)
+    assert list(found) == ["one", "two", "three", "four"]
+    assert found["one"]["rankme"] == pytest.approx(health.effective_rank(x), rel=1e-12)
+    assert found["four"]["rankme"] == pytest.approx(found["one"]["rankme"], rel=1e-12)
+    assert found["three"]["n_samples"] == 50
+    table = run("health", *paths).stdout
+    names = [word for name in found for word in (name, "random")]
+    assert table.splitlines()[0].split() == names
+    assert "three: " in table
+    views = run("health", tmp_path / "one.npy", "--samples", tmp_path / "samples.npy", "--json")
+    expected = health.lidar(x, np.arange(25).repeat(4))
+    assert json.loads(views.stdout)["one"]["lidar"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_command_refuses(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.ones((1, 4)))
+    tx.Stats("unlabelled").update(make(9, 4)).save(tmp_path / "a.stats")
+    assert run("health").exit_code == 2
+    assert run("health", tmp_path / "none.npy").exit_code == 2
+    assert run("health", tmp_path / "one.npy").exit_code == 3
+    refused = run("health", tmp_path / "a.stats", "--samples", tmp_path / "one.npy")
+    assert refused.exit_code == 2
+    assert "holds no rows" in refused.output
+
+
+def test_the_list_of_metrics_has_a_group_of_diagnostics() -> None:
+    listed = run("metrics").stdout
+    before, _, after = listed.partition("Diagnostics of features")
+    for name in DIAGNOSTICS:
+        assert f"\n{name}\t" in after
+        assert f"\n{name}\t" not in before
+    assert json.loads(run("metrics", "--json").stdout)["lidar"]["diagnostic"] is True
