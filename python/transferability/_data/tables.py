@@ -62,13 +62,17 @@ def read_columns(
     items: Any = [_join_parts(row) for row in rows]
     pictures = find_pictures(items, folder)
     is_image = pictures is not None or detect_kind(items) == "image"
-    for i, item in enumerate(items if pictures is None else ()):
-        for part in item if isinstance(item, tuple) else (item,):
-            is_words = isinstance(part, list) and bool(part) and isinstance(part[0], str)
-            is_read = (
-                detect_kind([part]) == "image" if is_image else is_words or isinstance(part, str)
-            )
-            if not is_read or not part:
+    parts = [item if isinstance(item, tuple) else (item,) for item in items]
+    holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
+    for i, of_item in enumerate(parts if pictures is None else ()):
+        for part in of_item:
+            if is_image:
+                is_read = detect_kind([part]) == "image"
+            elif holds_words and isinstance(part, list):  # a sentence may have no words
+                is_read = not part or isinstance(part[0], str)
+            else:
+                is_read = isinstance(part, str) and part != ""
+            if not is_read:
                 shown = reprlib.repr(part)
                 raise DataError(
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "

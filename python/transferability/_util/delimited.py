@@ -25,9 +25,10 @@ _NAN = frozenset({"", "NaN", "nan", "<NA>"})
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _LONGEST_INTEGER, _BEYOND = 20, 2**63  # of 64-bit integers: characters, and one more than the most
 _PADDED = re.compile(r"[+-]?0\d.*", re.ASCII)
+_DECIMALS = re.compile(r"[+-]?\d*\.(\d*)", re.ASCII)
+_REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 #: Delimiters of columns, for messages.
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
-_REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
 
 
 def read_rows(
@@ -91,9 +92,11 @@ def parse_labels(texts: Sequence[str]) -> list[int] | list[float] | list[str]:
 
     - if one is padded with a leading zero, as 01 and 007.5;
     - if all values are whole and two different texts have one value, as 1 and 1.0, or 0 and -0;
-    - if an integer is beyond 64 bits.
+    - if an integer is beyond 64 bits;
+    - if decimals are padded with zeros to different lengths, as those of the versions 1.1 and 1.10.
+      Decimals of one length, as 0.50 and 2.25, are numbers.
 
-    So no class is merged with another one. Real values such as 0.5 and 0.50 are numbers.
+    So no class is merged with another one.
     """
     distinct = set(texts)
     if not all(map(is_number, distinct)) or any(map(_PADDED.fullmatch, distinct)):
@@ -108,6 +111,9 @@ def parse_labels(texts: Sequence[str]) -> list[int] | list[float] | list[str]:
     else:
         values = {text: float(text) for text in distinct}
     if len(set(values.values())) < len(values) and all(v == v // 1 for v in values.values()):
+        return list(texts)
+    decimals = {match[1] for match in map(_DECIMALS.match, distinct) if match}
+    if len({*map(len, decimals)}) > 1 and any(d.endswith("0") for d in decimals - {"0"}):
         return list(texts)
     return [values[text] for text in texts]
 
