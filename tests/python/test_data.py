@@ -132,7 +132,12 @@ def test_bad_tables(tmp_path: Path, content: str, message: str) -> None:
         (([], []), DataError, "data is empty"),
         ("data.docx", DataError, "or a table: .csv"),
         ("none.csv", DataError, "there is no file none.csv"),
-        (Pairs(TEXTS, LABELS).inputs, DtypeError, "must give \\(input, label\\)"),
+        (Pairs(TEXTS, LABELS).inputs, DtypeError, "must give \\(input, label\\)$"),
+        (
+            [{"text": "a", "label": 1}],
+            DtypeError,
+            "type dict; .*a table: pandas.DataFrame\\(data\\)$",
+        ),
     ],
 )
 def test_what_is_no_data(data: Any, kind: type[Exception], message: str) -> None:

@@ -27,6 +27,8 @@ _LONGEST_INTEGER, _BEYOND = 20, 2**63  # of 64-bit integers: characters, and one
 _PADDED = re.compile(r"[+-]?0\d.*", re.ASCII)
 _DECIMALS = re.compile(r"[+-]?\d*\.(\d*)", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+#: Delimiters of columns, for messages.
+_DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
 
 def read_rows(
@@ -58,12 +60,24 @@ def read_table(
     """
     found = read_rows(path, delimiter, comment, options)
     header = [name.strip() for name in found[0][1]] if found else []
+    if len(header) == 1:
+        _check_delimiter(path, header[0], delimiter)
     rows = [(line, row) for line, row in found[1:] if row]
     for entry, (line, row) in enumerate(rows, start=2):
         if len(row) != len(header):
             where = f"line {line}" if comment is None else f"entry {entry}"
             raise DataError(f"{path}, {where}: {len(row)} values for {len(header)} columns")
     return header, [row for _, row in rows]
+
+
+def _check_delimiter(path: str | os.PathLike[str], header: str, delimiter: str) -> None:
+    """Raise DataError if the only column has a name that another delimiter cuts into several."""
+    for other, name in _DELIMITERS.items():
+        if other in header:
+            raise DataError(
+                f"{path}: its first line is one column, {header!r}; separate columns by "
+                f"{_DELIMITERS[delimiter]} in this format, not by {name}"
+            )
 
 
 def is_number(text: str) -> bool:

@@ -55,6 +55,7 @@ ROLES = frozenset(
 #: Words for the splits of a data set.
 SPLITS = {
     "train": ("train", "training", "trn"),
+    "trainval": ("trainval", "train_val", "train-val"),
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
     "test": ("test", "testing", "tst"),
 }
