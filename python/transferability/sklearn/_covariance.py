@@ -113,8 +113,7 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
     def get_precision(self) -> NDArray[np.float64]:
         """Return the pseudo-inverse of the covariance."""
         check_is_fitted(self)
-        precision = self.precision_
-        return _invert(self.covariance_) if precision is None else precision
+        return self.precision_ if self.store_precision else _invert(self.covariance_)
 
     def score(self, X_test: Any, y: Any = None) -> float:
         """Compute the mean log-likelihood of the rows of X_test under the fitted Gaussian."""
