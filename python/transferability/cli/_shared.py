@@ -16,6 +16,7 @@ from .._util.threads import MOST
 from ..errors import DataError, DtypeError
 
 __all__ = [
+    "ANY_TASK",
     "BAD_DATA",
     "JSON",
     "PRECISION",
@@ -106,11 +107,13 @@ def add_options(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
     return add
 
 
-TASK = click.option(
+_TASKS = ("auto", "classification", "regression", "multilabel")
+TASK = click.option("--task", default="auto", type=click.Choice(_TASKS), help="Type of the labels.")
+ANY_TASK = click.option(
     "--task",
     default="auto",
-    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-    help="Type of the labels.",
+    type=click.Choice([*_TASKS, "unlabelled"]),
+    help="Type of the labels; unlabelled reads none.",
 )
 PRECISION = click.option(
     "--precision",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs import rows
 from .._inputs.arrays import as_features
 from .._inputs.inputs import RowSource
 from .._inputs.target import read_target, unlabelled
@@ -44,6 +45,7 @@ def read_sampled(features: object, samples: object, n_threads: int | None = None
     if isinstance(features, FeatureSource):
         target = read_target(samples, "classification")
         return stats_of(features, target, n_threads=n_threads)
+    rows.check_rows(None, features=features, samples=samples)
     array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
     target = read_target(samples, "classification")
     if target.n_samples != len(array):

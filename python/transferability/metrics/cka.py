@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._inputs.arrays import as_features, finite_floats
 from .._inputs.inputs import RowSource
+from .._inputs.rows import check_rows
 from .._inputs.target import Target
 from .._metric.options import choice
 from .._metric.score import Score
@@ -121,6 +122,7 @@ def _read_two(features: object, labels: object, other: object, task: str) -> tup
         raise DataError("cka compares features with labels or with other_features; give one")
     if task not in ("auto", "regression"):
         raise DataError(f"task is {task!r}; with other_features leave it out")
+    check_rows(None, features=features, other_features=other)
     array, warnings = as_features(other, "other_features")
     if not isinstance(features, RowSource):
         first, notes = as_features(features)
