@@ -13,7 +13,6 @@ from ..errors import DataError
 from ._shared import (
     PRECISION,
     QUIET,
-    TASK,
     THREADS,
     FormatsCommand,
     as_usage_errors,
@@ -67,7 +66,12 @@ class _ManyLabels(FormatsCommand):
 @click.option("--label-column", help="Column or array of FEATURES with the labels.")
 @click.option("--key", help="Array or columns to read, if FEATURES hold several.")
 @_OUTPUT
-@TASK
+@click.option(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "classification", "regression", "multilabel", "unlabelled"]),
+    help="Type of the labels; 'unlabelled' for features alone.",
+)
 @click.option(
     "--class-scatters",
     is_flag=True,
@@ -103,8 +107,14 @@ def stats(
         raise click.UsageError("--pair takes the place of FEATURES, --labels and --label-column")
     if not pairs and not features:
         raise click.UsageError("Missing argument 'FEATURES...', or --pair X Y for each file.")
-    if not pairs and not labels and label_column is None:
-        raise click.UsageError("give the labels with --labels or --label-column")
+    labelled = bool(pairs or labels or label_column is not None)
+    if not labelled and task != "unlabelled":
+        raise click.UsageError(
+            "give the labels with --labels or --label-column; or --task unlabelled for statistics "
+            "of features alone"
+        )
+    if labelled and task == "unlabelled":
+        raise click.UsageError("--task unlabelled is for features alone; leave out the labels")
     check_output(output)
     partial = Path(f"{output}.partial")
     with as_usage_errors():
