@@ -742,3 +742,25 @@ def test_explanations_have_the_null_value() -> None:
     assert f"{null:.4f}" in table
     short = tx.score(x[:1], None, "effective_rank").explain()
     assert "Random features" not in short
+
+
+@pytest.mark.parametrize("smallest", [1e-2, 1e-4, 2e-6])
+@pytest.mark.parametrize("kind", ["one large", "half large", "power"])
+def test_small_eigenvalues_are_within_the_stated_bound(kind: str, smallest: float) -> None:
+    n, d = 300, 40
+    rng = np.random.default_rng(0)
+    scales = {
+        "one large": np.r_[1, np.full(d - 1, smallest)],
+        "half large": np.repeat([1, smallest], d // 2),
+        "power": np.geomspace(1, smallest, d),
+    }[kind]
+    left = rng.normal(size=(n, d))
+    left = np.linalg.qr(left - left.mean(axis=0))[0]
+    x = left * scales @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    for convention in ("rankme", "covariance", "centred"):
+        expected = naive_effective_rank(x, convention)
+        assert health.effective_rank(x, convention=convention) == pytest.approx(expected, rel=1e-8)
+    bound = d * np.finfo(float).eps / smallest**2
+    assert health.alpha_req(x) == pytest.approx(naive_alpha(x, d), abs=bound, rel=0)
+    rows = naive_alpha(x[:35], 34)  # held as rows, whose singular values lose nothing
+    assert health.alpha_req(x[:35]) == pytest.approx(rows, abs=1e-15 * d / smallest, rel=1e-10)
