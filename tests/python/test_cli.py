@@ -120,7 +120,8 @@ def test_what_a_folder_holds_besides_is_said(feature_folder: Path) -> None:
     np.savez(feature_folder / "more.npz", a=np.ones((90, 2)))
     (feature_folder / "notes.txt").touch()
     result = run("rank", feature_folder, "--labels", feature_folder / "labels.npy")
-    assert "only .npy files are read from a folder, not more.npz, notes.txt" in result.stderr
+    assert "only files of .npy, .parquet, " in result.stderr
+    assert " are read from a folder, not more.npz, notes.txt" in result.stderr
 
 
 def test_warnings_of_a_ranking_go_to_stderr(feature_folder: Path, features: Any) -> None:

@@ -10,6 +10,7 @@ Sums over reordered blocks differ from those of one block by rounding alone, whi
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,28 @@ def test_arrays_match_by_position() -> None:
             stats.update(block, labels)
         assert stats.logme() == ALMOST
         assert (parts[0] + parts[1] + parts[2]).logme() == ALMOST
+
+
+def test_positions_without_an_order_are_refused() -> None:
+    """Merging in no order leaves open which frame an array is matched with."""
+    parts = [
+        Stats().update(block, labels)
+        for block, labels in zip(
+            (X[:20], FRAME[20:40], FRAME[list("edcba")][40:]), np.split(Y, 3), strict=True
+        )
+    ]
+    assert (parts[0] + parts[1] + parts[2]).logme() == ALMOST
+    for order in itertools.permutations(parts):
+        with pytest.raises(DataError, match="columns come in different orders, such as 'a', 'b'"):
+            Stats.merge_all(order)
+    assert Stats.merge_all(parts[:2]).update(FRAME[40:], Y[40:]).logme() == ALMOST
+    assert Stats.merge_all(parts[1:]).update(FRAME[:20], Y[:20]).logme() == ALMOST
+    numbered = Stats().update(pd.DataFrame(X[:20]), Y[:20])
+    with pytest.raises(DataError, match="such as 'a', 'b'"):
+        Stats.merge_all([numbered, *parts[1:]])
+    renamed = Stats().update(FRAME.rename(columns={"a": "z"})[40:], Y[40:])
+    with pytest.raises(DataError, match="has other columns"):
+        Stats.merge_all([*parts[:2], renamed])
 
 
 def test_numbered_columns() -> None:
@@ -322,6 +345,26 @@ def test_shards_of_files_and_frames_are_merged(tmp_path: Path) -> None:
     assert stats.update(FRAME[30:], Y[30:]).logme() == ALMOST
 
 
+@pytest.mark.parametrize("first", ["array", "numbers"])
+def test_shards_without_names_before_those_with_names(tmp_path: Path, first: str) -> None:
+    """All later shards have the order of the first that has names."""
+    _write_shards(tmp_path, "parquet", ["abcde", "abcde", "edcba"])
+    files = [f"{tmp_path}/parquet_{i}.parquet" for i in range(3)]
+    if first == "array":
+        files[0] = f"{tmp_path}/x.npy"
+        np.save(files[0], X[:20])
+    else:
+        _write(FRAME[:20].set_axis([*"01234"], axis=1), tmp_path / "parquet_0", "parquet")
+    source = io.open_features(files, Y)
+    assert source.columns == tuple(NAMES)
+    np.testing.assert_array_equal(source.load(), X)
+    assert io.stats_of(source).logme() == ALMOST == tx.logme(source, None)
+    assert tx.rank({"m": files}, Y).best.logme == ALMOST
+    _write(FRAME[40:].rename(columns={"a": "z"}), tmp_path / "parquet_2", "parquet")
+    with pytest.raises(DataError, match=r"parquet_2.*has other columns than .*parquet_1"):
+        io.open_features(files)
+
+
 def test_a_pass_resumes_with_columns_in_another_order(tmp_path: Path) -> None:
     shuffled = _write_shards(tmp_path, "parquet", ["abcde", "edcba", "cabed"])
     whole = io.stats_of(shuffled, Y)
@@ -416,8 +459,26 @@ def test_an_unnamed_index_without_the_metadata_of_pandas(tmp_path: Path) -> None
     assert index_columns(["a", "__index_level_0__", 3, "__index_level_x__"]) == [
         "__index_level_0__"
     ]
-    for odd in (b"{", b"[]", b'{"index_columns": [{"kind": "range"}, 3]}'):
+    for odd in (
+        *(b"{", b"[]", b"null", b"3", b'{"index_columns": null}', b'{"index_columns": "a"}'),
+        b'{"index_columns": [{"kind": "range"}, 3]}',
+    ):
         assert index_columns(["a"], {b"pandas": odd}) == []
+
+
+def test_an_unnamed_index_of_labels(tmp_path: Path) -> None:
+    """Labels that are read without the metadata of pandas have a column more, also of numbers."""
+    index = RNG.permutation(60)
+    real = X[:, 0] + 0.5 * Y
+    for labels in (Y, real, np.array([f"c{i}" for i in Y])):
+        pd.DataFrame({"y": labels}, index=index).to_parquet(tmp_path / "y.parquet")
+        read = pl.read_parquet(tmp_path / "y.parquet")
+        assert read.width == 2
+        for frame in (read, read.to_pandas(), read.to_arrow()):
+            assert tx.logme(X[:, 1:], frame) == tx.logme(X[:, 1:], labels)
+    two = pd.DataFrame({"u": real, "v": X[:, 1] + 0.5 * Y}, index=index)
+    for table in (pa.Table.from_pandas(two), pl.from_arrow(pa.Table.from_pandas(two))):
+        assert tx.logme(X[:, 2:], table).targets == ("u", "v")
 
 
 def test_an_index_is_found_by_its_name(tmp_path: Path) -> None:

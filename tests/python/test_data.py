@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,12 @@ def test_bad_tables(tmp_path: Path, content: str, message: str) -> None:
         (([], []), DataError, "data is empty"),
         ("data.docx", DataError, "or a table: .csv"),
         ("none.csv", DataError, "there is no file none.csv"),
-        (Pairs(TEXTS, LABELS).inputs, DtypeError, "must give \\(input, label\\)"),
+        (Pairs(TEXTS, LABELS).inputs, DtypeError, "must give \\(input, label\\)$"),
+        (
+            [{"text": "a", "label": 1}],
+            DtypeError,
+            "type dict; .*a table: pandas.DataFrame\\(data\\)$",
+        ),
     ],
 )
 def test_what_is_no_data(data: Any, kind: type[Exception], message: str) -> None:
@@ -285,6 +291,29 @@ def test_the_first_sentence_may_be_empty() -> None:
     assert labelled.groups is not None
     assert labelled.groups.codes.tolist() == [0, 0, 1, 1]
     assert read_data(([[], [1.5]], [0, 1])).kind == "array"
+
+
+def test_a_table_may_have_a_sentence_without_words() -> None:
+    words, tags = [[], ["New", "York"], [], ["big"]], [[], ["B-LOC", "I-LOC"], [], ["O"]]
+    labelled = read_item_labels(read_data({"tokens": words, "ner_tags": tags}), "auto", "strip", ())
+    assert (labelled.n_rows, labelled.target.names) == (3, ("LOC", "O"))
+    for texts in ([["a"], ["b"], ""], ["a", "b", []]):
+        with pytest.raises(DataError, match=r"row 2: column text holds .*, which is no text"):
+            read_data({"text": texts, "label": [0, 1, 0]})
+
+
+def test_the_tags_of_all_words_decide_those_of_a_sample() -> None:
+    words = [["a"], ["b"], ["c", "d", "e"], ["f"]]
+    tags: list[Any] = [["E-PER"], ["S-PER"], ["B-PER", "M-PER", "E-PER"], ["O"]]
+    whole = read_data((words, tags))
+    reals = read_data((words, [[0.5], [1], [2, 3, 4], [5]]))
+    for rows in ([0, 1], [1, 2], [2], [0, 1, 2]):
+        drawn = Data("text", [words[i] for i in rows], [tags[i] for i in rows])
+        target = read_item_labels(drawn, "auto", "strip", (), whole).target
+        assert target.names == ("PER",)
+        assert "BMES scheme" in target.note
+        drawn = replace(drawn, labels=[reals.labels[i] for i in rows])
+        assert read_item_labels(drawn, "auto", "strip", (), reals).target.task == "regression"
 
 
 def test_members_of_enums_are_tags() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from transferability._data.data import Data
 from transferability._data.read import read_data
-from transferability.errors import DataError
+from transferability.errors import DataError, DtypeError
 
 pytest.importorskip("PIL")
 
@@ -34,10 +34,21 @@ def paths(data: Data, root: Path) -> list[str]:
 
 
 def test_classes_without_any_note(tmp_path: Path) -> None:
-    make(tmp_path, *animals(), "cat/more/a.JPG", "dog/notes.txt", "empty/notes.txt", "top.png")
+    make(tmp_path, *animals(), "cat/more/a.JPG", "dog/notes.txt", "empty/notes.txt")
     data = read_data(tmp_path)
     assert data.labels == ["cat", "cat", "cat", "dog", "dog"]
     assert data.notes == ()
+
+
+def test_pictures_beside_the_classes_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, *animals(), "top.png", "other.jpg", "readme.txt")
+    data = read_data(tmp_path)
+    assert (data.labels, paths(data, tmp_path)) == (ANIMALS, animals())
+    assert data.notes == (
+        f"{tmp_path}: 2 pictures beside the folders of the classes were left out",
+    )
+    make(tmp_path / "s", *animals("train"), *animals("val"), "train/0.png")
+    assert f"{tmp_path / 's' / 'train'}: 1 pictures beside" in read_data(tmp_path / "s").notes[1]
 
 
 @pytest.mark.parametrize(
@@ -60,6 +71,15 @@ def test_classes_without_any_note(tmp_path: Path) -> None:
         ("cats-dogs.train", "cats-dogs.valid"),
         ("Train Set", "Validation Set"),
         ("test", "unlabelled"),
+        ("trainval", "test"),
+        ("train_val", "test"),
+        ("train", "trainval"),
+        ("trainval2012", "test2012"),
+        ("labeled", "unlabeled"),
+        ("Labelled", "test"),
+        ("train-final", "test-final"),
+        ("train_v2 small", "val_v2 small"),
+        ("train.cropped", "valid.cropped"),
     ],
 )
 def test_splits_are_no_classes(tmp_path: Path, first: str, second: str) -> None:
@@ -122,7 +142,14 @@ def test_splits_as_archives_unpack_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "classes", [("bullet_train", "steam_train"), ("train_a", "train_b"), ("pretest", "test bench")]
+    "classes",
+    [
+        ("bullet_train", "steam_train"),
+        ("train_a", "train_b"),
+        ("pretest", "test bench"),
+        ("labeled", "unlabeled"),
+        ("toy-car", "real-car"),
+    ],
 )
 def test_classes_whose_names_have_such_parts(tmp_path: Path, classes: tuple[str, ...]) -> None:
     data = read_data(make(tmp_path, *(f"{name}/0.png" for name in classes)))
@@ -207,6 +234,11 @@ def test_images_beside_masks_are_no_classes(tmp_path: Path, images: str, masks: 
     )
     with pytest.raises(DataError, match=message):
         read_data(split)
+    inside = make(
+        tmp_path / "i", *(f"{f}/{s}/0.png" for s in ("train", "val") for f in (images, masks))
+    )
+    with pytest.raises(DataError, match=message):
+        read_data(inside)
 
 
 def test_classes_in_images_beside_masks(tmp_path: Path) -> None:
@@ -242,6 +274,7 @@ COMPANIONS = [
     "dog/.thumbnails/0.png",
     "dog/__MACOSX/._0.png",
     "dog/#recycle/0.png",
+    "#snapshot/0.png",
     "lost+found/0.png",
     "dog/Thumbs.db",
     "dog/desktop.ini",
@@ -286,3 +319,9 @@ def test_splits_of_a_dict(tmp_path: Path) -> None:
         read_data(splits)
     with pytest.raises(DataError, match="has no split 'val'; it has train, test"):
         read_data(splits, split="val")
+    arrow: Any = pytest.importorskip("pyarrow")
+    batches = {"train": arrow.RecordBatch.from_pandas(train)}
+    assert read_data(batches, split="train").labels == [0, 1]
+    polars: Any = pytest.importorskip("polars")
+    with pytest.raises(DtypeError, match=r"polars LazyFrame; pass data\.collect\(\)"):
+        read_data({"train": polars.LazyFrame({"text": ["a"], "label": [0]})}, split="train")

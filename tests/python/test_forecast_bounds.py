@@ -78,10 +78,23 @@ def test_percent_and_other_limits() -> None:
     within(correlations, -1, 1)
 
 
-def test_a_top_that_is_not_found_is_asked_about() -> None:
-    for values, top in ((100 * ACCURACIES, "100"), ([-0.2, 0.3, 0.6, 0.9, 1.0], "1")):
-        with pytest.warns(TransferabilityWarning, match=f"exactly {top}; .* give limit={top}$"):
-            tf.fit(SIZES, values)
+def test_a_top_that_is_reached_is_the_limit() -> None:
+    """Percentages, correlations and negative errors: none goes beyond 100, 1 and 0."""
+    for values, top in (
+        (100 * ACCURACIES, 100),
+        ((100 * ACCURACIES).astype(np.float32), 100),
+        (100 * ACCURACIES - 1e-14, 100),  # but for rounding
+        ([80, 90, 95, 98, 100], 100),
+        ([-0.2, 0.3, 0.6, 0.9, 1.0], 1),
+        (ACCURACIES - 1, 0),  # such as negative mean squared errors
+    ):
+        message = f"exactly {top} and was taken for the limit; give limit={top} if none"
+        with pytest.warns(TransferabilityWarning, match=message):
+            found = tf.fit(SIZES, values)
+        assert (found.limit, found.predict(6400)) == (top, top)
+        within(found, -math.inf, top)
+        same = tf.fit(SIZES, values, limit=top)
+        assert (same.bounds, same.predict(3200)) == (found.bounds, found.predict(3200))
         tf.fit(SIZES, values, limit=None)
         tf.fit(SIZES, values, bounds=None)
         tf.fit(SIZES, values, direction="decreasing")

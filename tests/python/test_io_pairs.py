@@ -276,7 +276,51 @@ def test_models_are_ranked_by_labels_in_files(x: Any, y: Any) -> None:
     shell = sorted(other)
     ranking = tx.rank({**models, "pairs": list(zip(own, other, strict=True))}, shell)
     reasons = {row.name: str(row.error) for row in ranking.failed}
-    assert set(reasons) == {"listed", "cut", "pairs"}
+    assert set(reasons) == {"listed", "cut", "pairs", "whole", "array"}
     assert "y_10.npy would be the labels of" in reasons["listed"]
-    assert "y_10.npy comes before y_2.npy, and together they are the labels" in reasons["cut"]
+    for name in ("cut", "whole", "array"):
+        assert "y_10.npy comes before y_2.npy, and together they are the labels" in reasons[name]
     assert "leave out labels" in reasons["pairs"]
+
+
+def test_other_arrays_for_all_rows_need_shards_in_order(x: Any, y: Any) -> None:
+    """Groups and source predictions are in an order too, where shards have labels of their own."""
+    names = range(1, 13)
+    write(" ".join(f"x_{i}" for i in names), x)
+    write(" ".join(f"y_{i}" for i in names), y)
+    shell, own = SHELL, [f"y{path[1:]}" for path in SHELL]
+    groups = np.repeat(["a", "b"], 30)
+    probs = np.random.default_rng(3).dirichlet([1, 1], 60)
+    views = {name: np.random.default_rng(i).normal(size=(60, 2)) for i, name in enumerate("ab")}
+    calls: dict[str, Callable[[Any, Any], Any]] = {
+        "groups": lambda p, q: tx.score(open_features(p, q), None, groups=groups, aggregate="mean"),
+        "groups and reference": lambda p, q: tx.score(
+            open_features(p, q), None, groups=groups, aggregate="mean", reference=2
+        ),
+        "source_probs": lambda p, q: tx.score(
+            open_features(p, q), None, "leep", source_probs=probs
+        ),
+        "source_labels": lambda p, q: tx.score(
+            open_features(p, q), None, "nce", source_labels=probs.argmax(axis=1)
+        ),
+        "label_embeddings": lambda p, q: tx.score(
+            open_features(p, q), None, "emms", label_embeddings=views
+        ),
+    }
+    ranked: dict[str, Callable[[Any, Any], Any]] = {
+        "groups": lambda p, q: tx.rank({"m": p}, q, groups=groups, aggregate="mean"),
+        "source_probs": lambda p, q: tx.rank({"m": p}, q, "leep", source_probs={"m": probs}),
+        "label_embeddings": lambda p, q: tx.rank({"m": p}, q, "emms", label_embeddings=views),
+    }
+    for name, call in calls.items():
+        message = f"x_12.npy comes before x_2.npy, and {name.split()[0]} are for all rows"
+        with pytest.raises(DataError, match=message) as refused:
+            call(shell, own)
+        assert "pairs" not in str(refused.value)
+        call("x_*.npy", "y_*.npy")
+        call("x_*.npy", own)
+    for name, call in ranked.items():
+        (row,) = call(shell, own)
+        assert f"x_12.npy comes before x_2.npy, and {name} are" in str(row.error)
+        (row,) = call("x_*.npy", "y_*.npy")
+        assert row.error is None

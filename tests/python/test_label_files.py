@@ -33,6 +33,8 @@ CODES = {
     "two zeros": ["00", "1"],
     "whole with and without a point": ["1", "1.0"],
     "versions": ["1.0", "1.00", "2.0"],
+    "versions of real numbers": ["1.1", "1.10", "1.2"],
+    "codes of diseases": ["250.00", "401.9", "414.01"],
     "exponents": ["1e3", "1000"],
     "points": ["1.", "1"],
     "beyond 64 bits": ["9223372036854775808", "1"],
@@ -52,7 +54,9 @@ NUMBERS = {
     "the ends of 64 bits": (["-9223372036854775808", "9223372036854775807"], [-(2**63), 2**63 - 1]),
     "whole floats": (["1.0", "2.0"], [1.0, 2.0]),
     "two decimals": (["0.50", "2.25"], [0.5, 2.25]),
-    "decimals of any length": (["0.5", "0.50", "1"], [0.5, 0.5, 1.0]),
+    "decimals of any length": (["0.5", "0.25", "1"], [0.5, 0.25, 1.0]),
+    "two decimals, and a plain 0": (["0", "0.50", "1.25"], [0.0, 0.5, 1.25]),
+    "mantissas of one length": (["1.50e+01", "2.25e-03"], [15.0, 0.00225]),
     "no zero": ([".5", "-.25"], [0.5, -0.25]),
     "exponents": (["1e-05", "2.5E3"], [1e-05, 2500.0]),
     "zero points": (["0.0", "0.5", "0"], [0.0, 0.5, 0.0]),
@@ -182,6 +186,18 @@ def test_missing_values_of_json() -> None:
     assert find_missing([]) == []
 
 
+def test_versions_are_classes_unless_task_says_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "y.txt"
+    path.write_text("\n".join(("3.1", "3.10", "3.2")[i] for i in Y))
+    labels = read_label_array(path, None)
+    found = tx.logme(X, labels)
+    assert found.classes == ("3.1", "3.10", "3.2")
+    assert found.task_note.endswith("all are numbers: if they are targets pass task='regression'")
+    assert "numbers" not in tx.logme(X, [f"0{i}" for i in Y]).task_note
+    targets = tx.logme(X, labels, task="regression")
+    assert float(targets) == float(tx.logme(X, np.array([3.1, 3.1, 3.2])[Y]))
+
+
 @pytest.mark.parametrize("suffix", ["txt", "csv"])
 def test_a_header_above_text_labels_is_named(suffix: str, tmp_path: Path) -> None:
     labels = [("a", "b", "c")[i] for i in Y]
@@ -195,6 +211,8 @@ def test_a_header_above_text_labels_is_named(suffix: str, tmp_path: Path) -> Non
         tx.io.open_features(str(tmp_path / "x*.npy"), path).labels()
     with pytest.raises(DataError, match=hint):
         tx.logme(X, read_label_array(path, None))
+    with pytest.raises(DataError, match=hint):
+        tx.Stats().update(X, read_label_array(path, None))
     with pytest.raises(DataError, match="'label', occurs once"):
         tx.score(X, Y, "logme", groups=["label", *labels])
     for other in (["a", *labels], ["label", "a", *labels], labels[:-1]):

@@ -331,6 +331,9 @@ def test_rows_of_weight_0_decide_nothing() -> None:
     stats = Stats().update(np.r_[features, features[:1]], odd, weights)
     assert stats.task == "classification"
     assert stats.logme() == Stats().update(features, labels).logme()
+    before = stats.to_bytes()
+    stats.update(features, labels + 0.5, np.zeros(40, int))  # also in a block of their own
+    assert (stats.task, stats.to_bytes()) == ("classification", before)
     nothing = Stats().update(features, labels, np.zeros(40, int))
     assert (nothing.task, nothing.task_note, nothing.n_samples) == ("auto", "", 0)
     assert Stats.from_bytes(nothing.to_bytes()).update(features, labels + 0.5).task == "regression"

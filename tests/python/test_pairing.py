@@ -246,8 +246,17 @@ COMMON = {
     "learning rates": ("x_1e-3 x_1e-4", "y_1e-3 y_1e-4"),
     "a hash of each job": ("part-0-3f2a1c part-1-3f2a1c", "part-0-99ab77 part-1-99ab77"),
     "word and number": ("cat_0 dog_0 cat_1", "0_cat 0_dog 1_cat"),
-    "the number of rows": ("x_0_1523 x_1_1488", "y_0 y_1"),
-    "from 0 and from 1, with gaps": ("x_0 x_1 x_3", "y_1 y_2 y_4"),
+    "negative numbers": ("x_-1 x_0 x_2", "y_-1 y_0 y_2"),
+    "fractions": ("x_0.05 x_0.5", "y_0.05 y_0.5"),
+    "numbers behind a date": ("2024-01-31-10 2024-01-31-11", "y_20240131_10 y_20240131_11"),
+    "signs behind words": ("c++ c c#", "y_c++ y_c y_c#"),
+    "a sign for number": ("x#1 x#2", "y_1 y_2"),
+    "accents in two ways": ("e\u0301_x b_x", "y_\u00e9 y_b"),
+    "one split": ("val/x_0 val/x_1", "validation/y_0 validation/y_1"),
+    "one fold": ("fold2/x_0 fold2/x_1", "y_fold-2_0 y_fold-2_1"),
+    "other sizes": ("x_768_0 x_768_1", "y_10_0 y_10_1"),
+    "two versions": ("x_v2_0 x_v2_1", "y_v1_0 y_v1_1"),
+    "the split a model was trained on": ("train/val_0 train/val_1", "y_val_0 y_val_1"),
     "one of each": ("x_3", "unlike"),
 }
 #: Names that are no bijection, and the first pair that does not match.
@@ -271,6 +280,20 @@ UNLIKE = {
     "a letter behind one": ("x_0 x_1 x_2", "y_0 y_1 y_1b", 2),
     "another fold": ("fold0_x_0 fold0_x_1", "fold0_y_0 fold1_y_0", 1),
     "padded and not, of two": ("x_1 x_01", "y_1 y_2", 0),
+    "a number more, as of rows": ("x_0_1523 x_1_1488", "y_0 y_1", 0),
+    "a hash without letters more": ("9249-fold_1 3428-fold_101", "fold01 fold101", 0),
+    "a number more beside words": ("a_1 b_2", "y_a y_b", 0),
+    "signs": ("x_-1 x_0 x_2", "y_0 y_1 y_2", 0),
+    "fractions that are no numbers": ("x_0.1 x_0.2", "y_0.01 y_0.02", 0),
+    "languages": ("c++ java", "y_c y_java", 0),
+    "accents": ("\u00e9 b", "y/e y/b", 0),
+    "two splits": ("train/x_0 train/x_1", "test/y_0 test/y_1", 0),
+    "two splits in names": ("X_train_0 X_train_1", "y_val_0 y_val_1", 0),
+    "two folds": ("fold1_part1 fold1_part2", "fold2_part1 fold2_part2", 0),
+    "two years": ("2023/x_0 2023/x_1", "2024/y_0 2024/y_1", 0),
+    "two days": ("2024-01-05/x_0 2024-01-05/x_1", "20240106/y_0 20240106/y_1", 0),
+    "other rows of a grid": ("x_3_3 x_3_2", "y_1_2 y_1_3", 0),
+    "of other many": ("x-0-of-2 x-1-of-2", "y-0-of-3 y-1-of-3", 0),
     "unclear which number": ("run0_0 run0_1 run1_0 run1_1", "0_r0 1_r0 0_r1 1_r1", 1),
 }
 
@@ -309,6 +332,32 @@ def test_lists_whose_names_contradict_their_order_are_refused(case: str) -> None
         pair(features, labels, in_order=True)
     message = f"{labels[0]} would be the labels of {features[0]} by its place in the list, but by"
     assert f"{message} its name {labels[1]} is" in str(refused.value)
+
+
+def test_the_rows_that_names_say_are_shown() -> None:
+    for features, labels, message in (
+        ("train_0 train_1", "test_0 test_1", "these are of train, and the labels of test"),
+        ("2023/x_0 2023/x_1", "2024/y_0 2024/y_1", "these are of 2023, and the labels of 2024"),
+        ("s_fold1_0 s_fold1_1", "y_fold2_0 y_fold2_1", "of fold 1, and the labels of fold 2"),
+    ):
+        with pytest.raises(DataError, match=message):
+            pair(listed(features), listed(labels))
+
+
+def test_counts_from_0_and_from_1_need_lists_in_one_order() -> None:
+    """Uneven gaps alone may be chance: of 0 to 4, each list may miss two files."""
+    features, labels = listed("x_0 x_1 x_3"), listed("y_1 y_2 y_4")
+    assert pair(features, labels, in_order=True) == [0, 1, 2]
+    for own, other, in_order in (
+        (features, labels, False),
+        (features, labels[::-1], True),
+        (features[::-1], labels, True),
+        (listed("x_0 x_1 x_2"), listed("y_1 y_2 y_3"), True),
+        (listed("x_2 x_3 x_5"), listed("y_3 y_4 y_6"), True),
+        (listed("fold1/x_0 fold1/x_1 fold1/x_3"), listed("fold2/y_1 fold2/y_2 fold2/y_4"), True),
+    ):
+        with pytest.raises(DataError):
+            pair(own, other, in_order=in_order)
 
 
 def test_keys_and_folders_above_are_parts_of_names() -> None:

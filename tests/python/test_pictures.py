@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transferability._data.data import Data
+from transferability._data.data import Data, find_pictures
 from transferability._data.pictures import open_picture, to_rgb
 from transferability._data.read import read_data
 from transferability.errors import DataError
@@ -62,9 +62,30 @@ def test_twelve_bits_are_scaled_by_their_own_range(tmp_path: Path) -> None:
     np.testing.assert_array_equal(levels(open_picture(path)), [[0, 255]] * 8)
 
 
-def tiff(pixels: bytes, bits: int, width: int, height: int) -> bytes:
-    """Write an uncompressed TIFF file of gray levels."""
-    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: 0, 277: 1, 278: height}
+@pytest.mark.parametrize("bits", [8, 16])
+def test_zero_may_be_white(tmp_path: Path, bits: int) -> None:
+    values = (RAMP >> (16 - bits)).astype(f"<u{bits // 8}")
+    for zero_is, expected in ((1, np.arange(256)), (0, np.arange(256)[::-1])):
+        path = tmp_path / "x.tif"
+        path.write_bytes(tiff(values.tobytes(), bits, 16, 16, zero_is))
+        np.testing.assert_array_equal(levels(open_picture(path)).ravel(), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_transparent_gray_level(tmp_path: Path, dtype: Any) -> None:
+    values = RAMP if dtype == np.uint16 else (RAMP >> 8).astype(dtype)
+    Image.fromarray(values).save(tmp_path / "x.png", transparency=int(values[0, 3]))
+    expected = np.arange(256)
+    expected[3] = 255
+    with Image.open(tmp_path / "x.png") as opened:
+        for found in (open_picture(tmp_path / "x.png"), to_rgb(opened, "x")):
+            np.testing.assert_array_equal(levels(found).ravel(), expected)
+
+
+def tiff(pixels: bytes, bits: int, width: int, height: int, photometric: int = 1) -> bytes:
+    """Write an uncompressed TIFF file of gray levels; 0 is black, or white at photometric 0."""
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1}
+    tags[278] = height
     tags[279] = len(pixels)
     tags[273] = 8 + 2 + 12 * len(tags) + 4
     entries = b"".join(
@@ -83,6 +104,7 @@ def tiff(pixels: bytes, bits: int, width: int, height: int) -> bytes:
         (RAMP.astype(np.float32), "F"),
         (np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16), "F"),
         (np.eye(16, dtype=np.float32), "F"),
+        (np.eye(16, dtype=np.int32), "I"),
         (np.full((16, 16), np.nan, np.float32), "F"),
     ],
 )
@@ -183,6 +205,12 @@ def test_orientation(tmp_path: Path, orientation: int) -> None:
     assert open_picture(tmp_path / "y.png").size == ((16, 4) if orientation < 5 else (4, 16))
 
 
+def test_orientation_of_a_picture_in_memory() -> None:
+    picture = colours()
+    picture.getexif()[274] = 3
+    np.testing.assert_array_equal(to_rgb(picture, "x"), np.asarray(colours())[::-1, ::-1])
+
+
 def test_damaged_metadata_are_ignored() -> None:
     file = io.BytesIO()
     colours().save(file, "png", exif=b"Exif\0\0MM\0*\0\0\xff\xff damage")
@@ -197,6 +225,29 @@ def test_damaged_pictures_are_refused_by_name(tmp_path: Path) -> None:
     for name in ("x.png", "y.png"):
         with pytest.raises(DataError, match=rf"{name} cannot be read as an image"):
             open_picture(tmp_path / name)
+
+
+def test_every_error_of_pillow_names_the_picture(tmp_path: Path) -> None:
+    (tmp_path / "x.ppm").write_bytes(b"P6 \x062 2 255\n" + bytes(12))  # a ValueError
+    header = io.BytesIO()
+    colours().save(header, "bmp")
+    huge = bytearray(header.getvalue())
+    huge[18:26] = (60_000).to_bytes(4, "little") * 2
+    (tmp_path / "x.bmp").write_bytes(huge)  # a DecompressionBombError, which is no OSError
+    for name in ("x.ppm", "x.bmp"):
+        with pytest.raises(DataError, match=rf"{name} cannot be read as an image: "):
+            open_picture(tmp_path / name)
+    file = io.BytesIO()
+    colours().resize((300, 300)).save(file, "png")
+    opened = Image.open(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]))
+    with pytest.raises(DataError, match="image 3 cannot be read as an image: "):
+        to_rgb(opened, "image 3")
+
+
+def test_a_missing_file_is_named() -> None:
+    data = read_data(([Path("nowhere.txt")] * 2, [0, 1]))
+    with pytest.raises(DataError, match=r"^nowhere\.txt cannot be read: "):
+        data.digest()
 
 
 def test_digests_know_palette_and_orientation() -> None:
@@ -235,6 +286,49 @@ def test_names_of_pictures_are_pictures(tmp_path: Path, monkeypatch: pytest.Monk
         read_data(([*names[:2], str(tmp_path / "nowhere.png")], labels))
     with pytest.raises(DataError, match=r"no file nowhere\.png"):
         read_data(([Path("nowhere.png")] * 3, labels))
+
+
+@pytest.mark.parametrize("odd", [None, float("nan"), "", "a text", 3, Path("notes.txt")])
+@pytest.mark.parametrize("row", [0, 2, 4])
+def test_a_row_that_names_no_picture(tmp_path: Path, odd: Any, row: int) -> None:
+    names: list[Any] = save_pictures(tmp_path, 4)
+    names.insert(row, odd)
+    message = f"^row {row} is .*, and the others name files of pictures; drop that row"
+    with pytest.raises(DataError, match=message):
+        read_data((names, [0, 1, 0, 1, 0]))
+    with pytest.raises(DataError, match=message):
+        read_data({"image": names, "label": [0, 1, 0, 1, 0]})
+    missing = [name if name is odd else f"{name}.nowhere.png" for name in names]
+    assert read_data((missing, [0, 1, 0, 1, 0])).kind in ("text", "array")
+
+
+def test_few_texts_are_read_in_search_of_names() -> None:
+    read: list[int] = []
+
+    class Texts(list[str]):
+        def __getitem__(self, i: Any) -> Any:
+            read.append(i)
+            return super().__getitem__(i)
+
+    assert find_pictures(Texts(["one text", "two", "three", "four"])) is None
+    assert len(read) <= 2
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPEG", ".dib", ".tga", ".apng"])
+def test_names_of_other_suffixes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "a" / f"x{suffix}"
+    path.parent.mkdir()
+    colours().convert("RGB").save(path)
+    assert read_data(([str(path)], [0])).kind == "image"
+    assert len(read_data(tmp_path)) == 1
+
+
+def test_names_in_an_array_of_variable_width(tmp_path: Path) -> None:
+    string = getattr(np.dtypes, "StringDType", None)
+    if string is None:
+        pytest.skip("numpy 2 only")
+    names = np.array(save_pictures(tmp_path), dtype=string())
+    assert read_data((names, [0, 1, 0])).kind == "image"
 
 
 def test_names_of_pictures_in_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,7 +253,10 @@ def test_models_in_folders_and_archives(feature_folder: Path) -> None:
     ]
     models, _ = find_models([archive, feature_folder])
     assert sorted(models) == ["all/good", "all/poor", "feats/good", "feats/poor"]
-    with pytest.raises(DataError, match=r"no \.npy files, only all\.npz; an \.npz file is"):
+    with pytest.raises(
+        DataError,
+        match=r"no files of \.npy, .*, only all\.npz; name a file of several arrays itself",
+    ):
         find_models([feature_folder.parent / "feats" / ".."])
     for i in range(6):
         (feature_folder / f"{i}.log").touch()

@@ -23,6 +23,12 @@ SEEDS = range(20)
 SIZES = (300, 1000, 3000, 10_000)
 Draw = Callable[[np.random.Generator, int], Any]
 
+
+def rounded(rng: np.random.Generator, share: float, values: Any) -> Any:
+    """Values of which a share was rounded to 5, as people do who are asked for their age."""
+    return np.where(rng.random(len(values)) < share, 5 * np.round(values / 5), values)
+
+
 #: Measures with more than 20 distinct values, of n rows.
 MEASURES: dict[str, Draw] = {
     "ages, uniform": lambda rng, n: rng.integers(18, 91, n),
@@ -43,6 +49,17 @@ MEASURES: dict[str, Draw] = {
     "exam results": lambda rng, n: np.clip(rng.normal(65, 12, n), 0, 100),
     "temperatures": lambda rng, n: rng.normal(12, 9, n),
     "changes": lambda rng, n: rng.integers(-40, 41, n),
+    "ages of children too": lambda rng, n: rng.triangular(0, 30, 95, n),
+    "ages, half of them rounded": lambda rng, n: rounded(rng, 0.5, rng.triangular(0, 30, 95, n)),
+    "ages, most of them rounded": lambda rng, n: rounded(rng, 0.7, rng.triangular(0, 30, 95, n)),
+    "percentages, half of them rounded": lambda rng, n: rounded(rng, 0.5, rng.integers(0, 101, n)),
+    "shares, half of them rounded": lambda rng, n: rounded(rng, 0.5, 100 * rng.beta(2, 1.5, n)),
+    "results with many zeros": lambda rng, n: np.where(
+        rng.random(n) < 0.3, 0, np.clip(rng.normal(60, 15, n), 0, 100)
+    ),
+    "a mixture of two groups": lambda rng, n: np.clip(
+        np.where(rng.random(n) < 0.5, rng.normal(20, 6, n), rng.normal(60, 8, n)), 1, None
+    ),
 }
 
 
@@ -131,6 +148,50 @@ def test_classes_are_classes(kind: str) -> None:
         assert "because the labels are integers" in found.note
 
 
+#: Rows of each class of data sets with unequal classes.
+# fmt: off
+REAL = {
+    "Caltech-101": [
+        435, 435, 200, 798, 55, 800, 42, 42, 47, 54, 46, 33, 128, 98, 43, 85, 91, 50, 43, 123, 47,
+        59, 62, 107, 47, 69, 73, 70, 50, 51, 57, 67, 52, 65, 68, 75, 64, 53, 64, 85, 67, 67, 45, 34,
+        34, 51, 99, 100, 42, 54, 88, 80, 31, 64, 86, 114, 61, 81, 78, 41, 66, 43, 40, 87, 32, 76,
+        55, 35, 39, 47, 38, 45, 53, 34, 57, 82, 59, 49, 40, 63, 39, 84, 57, 35, 64, 45, 86, 59, 64,
+        35, 85, 49, 86, 75, 239, 37, 59, 34, 56, 39, 60,
+    ],
+    "GTSRB": [
+        210, 2220, 2250, 1410, 1980, 1860, 420, 1440, 1410, 1470, 2010, 1320, 2100, 2160, 780, 630,
+        420, 1110, 1200, 210, 360, 330, 390, 510, 270, 1500, 600, 240, 540, 270, 450, 780, 240, 689,
+        420, 1200, 390, 210, 2070, 300, 360, 240, 240,
+    ],
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_unequal_classes_of_real_data_are_classes(name: str) -> None:
+    """They are in the order of their names, or of a list of road signs."""
+    counts = REAL[name]
+    for first in (0, 1):
+        task, note = decide_task("i", np.arange(first, first + len(counts)), counts)
+        assert (task, note.rpartition(", ")[2]) == ("classification", "numbered throughout")
+
+
+def test_ids_in_the_order_of_their_first_row_are_classes() -> None:
+    """Frequent classes come first, so near ids are alike."""
+    counts = [500, 410, 480, 300, 330, 210, 250, 180, 120, 160, *range(110, 10, -4)]
+    task, note = decide_task("i", np.arange(len(counts)), counts)
+    assert (task, note.rpartition(", ")[2]) == ("classification", "sorted by frequency")
+    with pytest.raises(DataError, match="they look like counts"):
+        decide_task("i", np.r_[:15, 16 : len(counts) + 1], counts)  # as counts: none of 15
+
+
+def test_ids_of_which_only_round_ones_differ_are_classes() -> None:
+    counts = np.where(np.arange(40) % 5 == 0, 1 + np.arange(40) % 7, 100)
+    assert decide_task("i", np.arange(40), counts)[0] == "classification"
+    with pytest.raises(DataError, match="they look like counts"):
+        decide_task("i", np.arange(40), 101 - counts)  # round ones are the frequent ones
+
+
 @pytest.mark.parametrize("n", [100, 102])
 def test_more_distinct_values_than_half_the_rows_may_be_anything(n: int) -> None:
     labels = np.r_[np.arange(51), np.arange(n - 51)]
@@ -161,6 +222,19 @@ def test_a_column_is_one_label_a_row() -> None:
     assert read_target(np.c_[labels, labels]).task == "multilabel"
     frame = pytest.importorskip("pandas").DataFrame({"price": labels + 0.5})
     assert read_target(frame).columns == ("price",)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_ages_with_a_point_are_ages(dtype: str) -> None:
+    """As a column of pandas from which missing values were dropped."""
+    rng = np.random.default_rng(0)
+    ages = np.clip(rng.normal(35, 8, 2000), 18, 60).astype(int)
+    for labels in (ages, ages.astype(dtype)):
+        with pytest.raises(DataError, match=r"distinct .* in 2000 rows, from 18 to 59.*look like"):
+            read_target(labels)
+    assert read_target(ages[:100].astype(dtype)).task == "regression"  # less than 5 rows for each
+    ids = rng.choice(50, 2000, p=rng.dirichlet(np.ones(50))).astype(dtype)
+    assert "whole numbers, numbered throughout; pass task='regr" in read_target(ids).note
 
 
 def test_whole_numbers_beyond_class_ids_are_targets() -> None:

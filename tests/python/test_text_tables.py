@@ -82,6 +82,14 @@ def test_stray_quotes_in_csv_are_refused(
     assert items(read_data(path, quoting=csv.QUOTE_NONE)) == texts
 
 
+def test_a_label_that_occurs_once_hides_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text('label,text\n1,a\n1,b\n1,"c c\n0,d""\n0,e\n1,f\n2,g 5"\n1,h "i" j\n')
+    with pytest.raises(DataError, match=r"line 4: a quote begins a cell there and takes 5 line"):
+        read_data(path)
+    assert len(read_data(path, quoting="none")) == 8
+
+
 MULTILINE = [
     "a line\nand another",
     "Dear all,\nbest, me",
@@ -180,10 +188,10 @@ def test_quoting_is_validated(tmp_path: Path) -> None:
 def test_options_that_a_file_has_not(tmp_path: Path) -> None:
     path = tmp_path / "d.jsonl"
     path.write_text('{"text": "a", "label": 1}\n')
-    with pytest.raises(DataError, match=r"quoting is of \.csv and \.tsv files, and data is "):
+    with pytest.raises(DataError, match=r"quoting is of \.csv, \.tsv files, and data is "):
         read_data(path, quoting="none")
     path.rename(tmp_path / "d.parquet")
-    with pytest.raises(DataError, match=r"encoding is of \.csv and \.tsv and \.jsonl files"):
+    with pytest.raises(DataError, match=r"encoding is of \.csv, \.tsv, \.jsonl, \.ndjson files"):
         read_data(tmp_path / "d.parquet", encoding="utf-8")
 
 
@@ -360,6 +368,32 @@ def test_the_suffixes_of_labels_include_text() -> None:
         parse_source("x.xlsx")  # features are not text
 
 
+@pytest.mark.parametrize(
+    ("suffix", "delimiter", "message"),
+    [
+        (".csv", ";", "separate columns by commas in this format, not by semicolons"),
+        (".csv", "\t", "separate columns by commas in this format, not by tabs"),
+        (".tsv", ",", "separate columns by tabs in this format, not by commas"),
+        (".csv", "|", "separate columns by commas in this format, not by vertical bars"),
+    ],
+)
+def test_another_delimiter_is_named(
+    tmp_path: Path, suffix: str, delimiter: str, message: str
+) -> None:
+    path = tmp_path / f"d{suffix}"
+    path.write_text(f"text{delimiter}label\n" + f"one, or two{delimiter}1\n" * 4)
+    with pytest.raises(DataError, match=f"its first line is one column, .*; {message}$"):
+        read_data(path)
+
+
+def test_other_suffixes_of_the_same_formats(tmp_path: Path) -> None:
+    (tmp_path / "d.ndjson").write_text('{"text": "é", "label": 1}\n', encoding="cp1252")
+    assert items(read_data(tmp_path / "d.ndjson", encoding="cp1252")) == ["é"]
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame({"text": TEXTS, "label": LABELS}).to_parquet(tmp_path / "d.pq")
+    assert items(read_data(tmp_path / "d.pq")) == list(TEXTS)
+
+
 @pytest.mark.parametrize("suffix", [".CSV", ".Csv", ".TSV", ".JSONL"])
 def test_suffixes_in_any_case(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"d{suffix}", TEXTS, LABELS, "\t" if suffix == ".TSV" else ";")
@@ -401,6 +435,26 @@ def test_tables_in_memory_are_alike(maker: Callable[[], Any]) -> None:
     assert items(named) == TEXTS
     with pytest.raises(DataError, match="data has no column 'y'; it has"):
         read_data(maker(), label="y")
+
+
+def test_a_frame_of_one_column_of_texts() -> None:
+    for library in ("pandas", "polars"):
+        frame = pytest.importorskip(library).DataFrame({"text": TEXTS})
+        data = read_data((frame, LABELS))
+        assert (data.kind, items(data)) == ("text", list(TEXTS))
+        numbers = pytest.importorskip(library).DataFrame({"x": [0.5] * N})
+        assert read_data((numbers, LABELS)).items.shape == (N, 1)
+
+
+def test_frames_of_labels() -> None:
+    for library in ("pandas", "polars"):
+        make = pytest.importorskip(library).DataFrame
+        data = [read_data((TEXTS, make({"y": y}))) for y in (LABELS, LABELS[::-1])]
+        assert data[0].digest() != data[1].digest()
+        drawn = data[0].sample(4, 0)
+        rows = [TEXTS.index(drawn.items[i]) for i in range(4)]
+        found = np.asarray(drawn.labels).ravel().tolist()
+        assert found == [LABELS[row] for row in rows]
 
 
 def test_words_in_tables_in_memory() -> None:

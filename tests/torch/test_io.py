@@ -88,3 +88,12 @@ def test_data_sets_saved_to_disk(tmp_path: Path, x: Any, y: Any) -> None:
         assert len(source.shards) == shards
         np.testing.assert_array_equal(source.load(), x.numpy())
         assert stats_of(source).logme() == pytest.approx(expected, rel=1e-10)
+
+
+def test_lists_of_tensors(x: torch.Tensor, y: torch.Tensor) -> None:
+    """NumPy takes no tensors of bfloat16, and none that require gradients."""
+    assert tx.logme(list(x), y) == tx.logme(x, y)
+    for rows in (list(x.bfloat16()), list(x.clone().requires_grad_())):
+        with pytest.raises(DataError, match=r"pass torch\.stack\(features\)"):
+            tx.logme(rows, y)
+        assert tx.logme(torch.stack(rows), y) == pytest.approx(float(tx.logme(x, y)), abs=0.05)

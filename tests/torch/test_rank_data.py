@@ -249,6 +249,7 @@ def test_sixteen_bits_in_every_form(tmp_path: Path) -> None:
         column.cast_column("image", datasets.Image(mode="RGB")),
         {"image": names, "label": labels},
         column,
+        *(column.cast_column("image", datasets.Image(mode=mode)) for mode in ("L", "RGBA", "I")),
     ]
     rankings = [
         ranked(

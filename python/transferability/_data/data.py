@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,7 +79,7 @@ class Data:
         labels = self.labels
         if hasattr(labels, "iloc"):
             labels = labels.iloc[rows]
-        elif hasattr(labels, "dtype"):
+        elif hasattr(labels, "dtype") or instance_of(labels, "polars", "DataFrame"):
             labels = labels[rows]
         else:
             labels = [labels[row] for row in rows]
@@ -92,6 +93,8 @@ class Data:
         for row in range(len(self)):
             _update_hash(state, content(row))
         labels = self.labels
+        if any(instance_of(labels, library, "DataFrame") for library in ("pandas", "polars")):
+            labels = labels.to_numpy()
         _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
         return state.hexdigest()
 
@@ -158,23 +161,33 @@ class Subset:
 def find_pictures(inputs: Any, folder: Path | None = None) -> PictureNames | None:
     """Return inputs that are names of files of pictures; None if they are anything else.
 
-    All must have a suffix of pictures, and one of them must exist: in the current folder, or in
-    `folder`, where the table is that has the names. Raises DataError if another one does not exist.
+    Most must have a suffix of pictures, and one of them must exist: in the current folder, or in
+    `folder`, where the table is that has the names. Raises DataError if another one does not exist,
+    or is no name of a picture.
     """
-    if isinstance(inputs, np.ndarray) and (inputs.ndim != 1 or inputs.dtype.kind not in "OU"):
+    if isinstance(inputs, np.ndarray) and (inputs.ndim != 1 or inputs.dtype.kind not in "OUT"):
         return None
-    if not len(inputs) or not isinstance(inputs[0], (str, os.PathLike)):
-        return None
-    names = []
+    names, others = [], {}
     for i in range(len(inputs)):
-        name = inputs[i]
-        if not isinstance(name, (str, os.PathLike)) or not is_picture_name(os.fspath(name)):
+        entry = inputs[i]
+        if isinstance(entry, (str, os.PathLike)) and is_picture_name(os.fspath(entry)):
+            names.append(entry)
+        else:
+            others[i] = entry
+        if len(others) > len(names) + 1:  # no more of the inputs are read
             return None
-        names.append(name)
+    if len(others) >= len(names):
+        return None
     for place in (Path(), folder or Path()):
         missing = [name for name in names if not (place / name).is_file()]
-        if not missing:
+        if not missing and not others:
             return PictureNames(names, place)
+        if others and len(missing) < len(names):
+            row, odd = next(iter(others.items()))
+            raise DataError(
+                f"row {row} is {reprlib.repr(odd)}, and the others name files of pictures; drop "
+                f"that row, or give the name of a picture"
+            )
         if len(missing) < len(names) or isinstance(missing[0], os.PathLike):
             raise DataError(
                 f"there is no file {place / missing[0]}; {len(missing):,} of the {len(names):,} "
@@ -219,8 +232,10 @@ def _update_hash(state: Any, value: Any) -> None:
         for entry in value:
             _update_hash(state, entry)
     elif isinstance(value, os.PathLike):
-        with open(value, "rb") as file:
-            _update(state, "bytes", file.read())
+        try:
+            _update(state, "bytes", Path(value).read_bytes())
+        except OSError as error:
+            raise DataError(f"{value} cannot be read: {error.strerror or error}") from error
     elif instance_of(value, "PIL.Image", "Image"):
         # Colours and orientation that are not among the pixels.
         beside = value.getpalette(), value.info.get("transparency"), orientation_of(value)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
+from ..io._names import SPLITS
 from .data import Data, LazyItems
 from .pictures import is_picture_name, open_picture
 
@@ -22,17 +23,22 @@ __all__ = ["read_folder"]
 
 #: Names of splits by their role, in the order in which one is taken by default.
 _ROLES = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
-    "test": ("test", "testing", "tst"),
+    "train": SPLITS["train"],
+    "trainval": SPLITS["trainval"],
+    "labeled": ("labeled", "labelled"),
+    "val": SPLITS["val"],
+    "test": SPLITS["test"],
     "unlabeled": ("unlabeled", "unlabelled", "unsup", "pred", "predict", "prediction"),
     "fold": ("fold", "split"),
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 #: What may follow the name of a split: train2017, val_images, test-set.
 _AFTER_SPLIT = re.compile(r"[ _-]*(set|data|images|imgs|split|\d+)$")
-#: What may stand before it, if it is the same for all: seg_train and seg_test.
-_PREFIX = re.compile(r".*[ _.-]")
+#: What may stand before it or after it, if it is the same for all: seg_train and seg_test,
+#: train-small and test-small.
+_PREFIX, _SUFFIX = re.compile(r".*[ _.-]"), re.compile(r"[ _.-].*")
+#: Roles of folders that may be classes: pictures in fold1 and fold2, labeled and unlabeled.
+_MAY_BE_CLASSES = {"fold", "labeled", "unlabeled"}
 _IMAGES = {"image", "images", "img", "imgs", "jpegimages", "pictures"}
 _MASKS = {
     *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "gt", "target"),
@@ -41,8 +47,8 @@ _MASKS = {
 }
 #: Folders that systems and programs add, beside those with a dot in front.
 _COMPANIONS = {
-    *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "lost+found"),
-    *("system volume information", "__pycache__"),
+    *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "recycler", "#snapshot"),
+    *("lost+found", "system volume information", "__pycache__"),
 }
 _ALL = "all"
 
@@ -80,6 +86,11 @@ def read_folder(folder: Path, split: str | None = None) -> Data:
     paths: list[Path] = []
     labels: list[str] = []
     for root in _find_roots(tree, split, notes):
+        if root.pictures and root.folders:
+            notes.append(
+                f"{root.path}: {len(root.pictures):,} pictures beside the folders of the classes "
+                f"were left out"
+            )
         for label, place in root.folders.items():
             found = place.list_pictures()
             paths += found
@@ -162,7 +173,7 @@ def _find_splits(tree: _Folder, split: str | None) -> list[str]:
     nested = [name for name in named if tree.folders[name].folders]
     others = {name.lower() for name in tree.folders if name not in named}
     if named and others <= _MASKS | _IMAGES:
-        if not nested and set(roles.values()) == {"fold"}:
+        if not nested and set(roles.values()) <= _MAY_BE_CLASSES:
             return []
         if not nested:
             raise DataError(
@@ -259,7 +270,8 @@ def _find_images(tree: _Folder) -> str | None:
         of_masks = [path.stem for path in tree.folders[masks[0]].list_pictures()]
         if 2 * sum(stem in stems for stem in of_masks) < len(of_masks):
             return None
-    if not tree.folders[images[0]].folders:
+    place = tree.folders[images[0]]
+    if not place.folders or _holds_flat_splits(place):
         raise DataError(
             f"{tree.path}: {images[0]}/ beside {masks[0]}/ are no classes; for a class of each "
             f"pixel pass (images, masks) with task='segmentation', otherwise one subfolder for "
@@ -269,13 +281,15 @@ def _find_images(tree: _Folder) -> str | None:
 
 
 def _find_roles(names: Iterable[str]) -> dict[str, str]:
-    """Return the role of each name that has one, also after a prefix that all names share."""
+    """Return the role of each name that has one, also beside a part that all names share."""
     listed = list(names)
-    shared = _PREFIX.match(listed[0]) if len(listed) > 1 else None
-    prefix = shared.group() if shared is not None else ""
-    if not all(name.startswith(prefix) for name in listed):
-        prefix = ""
-    roles = {name: _role_of(name) or _role_of(name.removeprefix(prefix)) for name in listed}
+    before = _PREFIX.match(listed[0]) if len(listed) > 1 else None
+    after = _SUFFIX.search(listed[0]) if len(listed) > 1 else None
+    roles = {name: _role_of(name) for name in listed}
+    if before is not None and all(name.startswith(before.group()) for name in listed):
+        roles = {n: role or _role_of(n.removeprefix(before.group())) for n, role in roles.items()}
+    if after is not None and all(name.endswith(after.group()) for name in listed):
+        roles = {n: role or _role_of(n.removesuffix(after.group())) for n, role in roles.items()}
     return {name: role for name, role in roles.items() if role is not None}
 
 

@@ -22,7 +22,9 @@ _SPLITS = (
     ("datasets", "Dataset"),
     ("pandas", "DataFrame"),
     ("polars", "DataFrame"),
+    ("polars", "LazyFrame"),
     ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
 )
 
 

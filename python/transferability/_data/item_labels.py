@@ -49,9 +49,10 @@ def read_item_labels(
         words = [list(data.items[row]) for row in range(len(data))]
         if not isinstance(data.items[0], list):  # models read tuples as pairs of texts
             data = replace(data, items=words)
-        tags, scheme = read_word_labels(words, data.labels, bio)
+        all_tags = _list_tags((data if whole is None else whole).labels)
+        tags, scheme = read_word_labels(words, data.labels, bio, all_tags)
         flat = flatten_labels(tags)
-        is_real = any(isinstance(tag, float) for tag in flat)
+        is_real = any(isinstance(tag, float) for of_text in all_tags for tag in of_text)
         decided = "regression" if is_real else "classification"
         note = f"{decided} of words, by the labels of {len(flat):,} words{scheme}"
         target = replace(read_target(flat, decided), note=note)
@@ -97,28 +98,26 @@ def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
 
 
 def read_word_labels(
-    words: Sequence[Sequence[str]], labels: Sequence[Any], bio: str = "strip"
+    words: Sequence[Sequence[str]],
+    labels: Sequence[Any],
+    bio: str = "strip",
+    all_tags: Sequence[Sequence[Any]] | None = None,
 ) -> tuple[list[list[Any]], str]:
     """Return a label for each word, and a note of the chunk scheme that was removed.
 
-    Ignored labels, None and -100, become None.
+    Ignored labels, None and -100, become None. `all_tags` are those of the data that these rows
+    were drawn from, which decide the scheme.
     """
-    listed = []
-    for row, tags in enumerate(labels):
-        if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
-            raise DataError(
-                f"labels[{row}] is {tags!r}; labels of words must be lists, one for each word"
-            )
+    listed = _list_tags(labels)
+    for row, tags in enumerate(listed):
         if len(tags) != len(words[row]):
             raise DataError(
                 f"labels[{row}] has {len(tags)} entries for {len(words[row])} words; give one for "
                 f"each word, None for a word without a label"
             )
-        tags = tags.tolist() if hasattr(tags, "tolist") else tags
-        listed.append([_read_tag(tag) for tag in tags])
     if bio != "strip":
         return listed, ""
-    distinct = {tag for tags in listed for tag in tags if isinstance(tag, str)}
+    distinct = {tag for tags in all_tags or listed for tag in tags if isinstance(tag, str)}
     scheme = find_scheme(distinct)
     if scheme is None:
         return listed, explain_kept(distinct)
@@ -126,6 +125,18 @@ def read_word_labels(
     return [
         [entities[tag] if isinstance(tag, str) else tag for tag in tags] for tags in listed
     ], f"; {scheme.note}"
+
+
+def _list_tags(labels: Sequence[Any]) -> list[list[Any]]:
+    """Return the tags of each text as a list; ignored ones become None."""
+    listed = []
+    for row, tags in enumerate(labels):
+        if isinstance(tags, (str, bytes)) or not hasattr(tags, "__len__"):
+            raise DataError(
+                f"labels[{row}] is {tags!r}; labels of words must be lists, one for each word"
+            )
+        listed.append([*map(_read_tag, tags.tolist() if hasattr(tags, "tolist") else tags)])
+    return listed
 
 
 def flatten_labels(labels: Iterable[Iterable[Any]]) -> list[Any]:

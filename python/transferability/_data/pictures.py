@@ -7,20 +7,27 @@ transparent. Sixteen bits are scaled to eight, because ``Image.convert`` clips t
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from .._util.optional import need
-from ..errors import DataError
+from ..errors import DataError, TransferabilityError
 
 __all__ = ["is_picture_name", "open_picture", "orientation_of", "to_rgb"]
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_SUFFIXES = (
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
+    *(".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+)
 #: Formats whose pictures of mode "I" have 16 bits: PGM, and PNG in older versions of Pillow.
 _SIXTEEN_BITS = ("PNG", "PPM")
 #: The tag of a TIFF file with the number of bits of each channel.
 _BITS_PER_SAMPLE = 258
+#: The tag of a TIFF file that is 0 if 0 is white, which Pillow reads at 8 bits but not at 16.
+_PHOTOMETRIC = 262
 _ORIENTATION = 274
 
 
@@ -32,11 +39,9 @@ def is_picture_name(name: str) -> bool:
 def open_picture(path: str | os.PathLike[str]) -> Any:
     """Read a file as :func:`to_rgb` does; the errors name the file."""
     image = need("PIL.Image", extra="hub", what="reading images")
-    try:
-        with image.open(path) as picture:
-            return to_rgb(picture, os.fspath(path))
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{os.fspath(path)} cannot be read as an image: {error}") from error
+    where = os.fspath(path)
+    with _name_errors(where), image.open(path) as picture:
+        return to_rgb(picture, where)
 
 
 def to_rgb(picture: Any, where: str) -> Any:
@@ -45,14 +50,15 @@ def to_rgb(picture: Any, where: str) -> Any:
     Sixteen bits become their upper eight, which is how Pillow reads 16-bit RGB. Numbers whose range
     is unknown, of modes "I" and "F", are read if they are whole and from 0 to 255.
     """
-    picture.load()  # errors in the pixels are raised here, and a TIFF file is turned
-    if picture.mode == "RGB" and not picture.info:
+    with _name_errors(where):
+        picture.load()  # errors in the pixels are raised here, and a TIFF file is turned
+    if picture.mode == "RGB" and not picture.info and orientation_of(picture) == 1:
         return picture
-    depth = _count_bits(picture)  # before a copy is made, which has no format
+    # Before a copy is made, which has no format and no tags.
+    depth, is_inverted = _count_bits(picture), _tags(picture).get(_PHOTOMETRIC) == 0
     picture = _turn_upright(picture)
     if depth is not None:
-        values = np.asarray(picture).astype(np.int64) >> (depth - 8)
-        return _from_gray(np.clip(values, 0, 255))
+        return _scale_down(picture, depth, is_inverted)
     if picture.mode in ("I", "F"):
         return _from_gray(_check_range(np.asarray(picture), picture.mode, where))
     if picture.mode == "La":  # Pillow converts it to LA alone
@@ -70,6 +76,18 @@ def orientation_of(picture: Any) -> int:
         return 1
 
 
+@contextmanager
+def _name_errors(where: str) -> Iterator[None]:
+    """Convert any error of Pillow, which raises many types, to a DataError that names a picture."""
+    try:
+        yield
+    except (TransferabilityError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{where} cannot be read as an image: {reason}") from error
+
+
 def _turn_upright(picture: Any) -> Any:
     """Turn a picture by its EXIF orientation; damaged metadata are ignored."""
     from PIL import ImageOps
@@ -83,17 +101,35 @@ def _turn_upright(picture: Any) -> Any:
 def _count_bits(picture: Any) -> int | None:
     """Return how many bits gray levels beyond 8 bits have; None for other modes."""
     if picture.mode.startswith("I;16"):
-        tags = getattr(picture, "tag_v2", None) or {}
-        bits = int((tags.get(_BITS_PER_SAMPLE) or (16,))[0])
+        bits = int((_tags(picture).get(_BITS_PER_SAMPLE) or (16,))[0])
         return bits if 8 < bits < 16 else 16
     return 16 if picture.mode == "I" and picture.format in _SIXTEEN_BITS else None
+
+
+def _tags(picture: Any) -> Any:
+    """Return the tags of a TIFF file; other pictures have none."""
+    return getattr(picture, "tag_v2", None) or {}
+
+
+def _scale_down(picture: Any, depth: int, is_inverted: bool) -> Any:
+    """Return gray levels of `depth` bits as RGB; one level may be transparent, as in PNG."""
+    from PIL import Image
+
+    values = np.asarray(picture).astype(np.int64)
+    gray = np.clip(values >> (depth - 8), 0, 255)
+    gray = 255 - gray if is_inverted else gray
+    clear = picture.info.get("transparency")
+    if not isinstance(clear, int):
+        return _from_gray(gray)
+    alpha = np.where(values == clear, 0, 255)
+    return _put_over_white(Image.fromarray(np.stack([gray, alpha], axis=-1).astype(np.uint8)))
 
 
 def _check_range(values: Any, mode: str, where: str) -> Any:
     """Return gray levels that are whole and from 0 to 255; otherwise raise DataError."""
     low, high = values.min(), values.max()
     is_known = low >= 0 and high <= 255 and bool((values == np.floor(values)).all())
-    if not is_known or (mode == "F" and high == 1):  # or 1 may be white
+    if not is_known or high == 1:  # or 1 may be white
         raise DataError(
             f"{where} is a picture of mode {mode!r} with values from {low:g} to {high:g}, and that "
             f"mode does not define which value is white; scale it to 8 bits (0 to 255, mode 'L') "

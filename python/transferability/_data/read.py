@@ -115,7 +115,9 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
     if instance_of(inputs, "pandas", "Series"):
         inputs = inputs.tolist()
     elif any(instance_of(inputs, library, "DataFrame") for library in ("pandas", "polars")):
-        inputs = as_array(inputs, "inputs")[0]
+        columns = (read_frame(inputs) or {}) if inputs.shape[1] == 1 else {}
+        texts = [values for values in columns.values() if detect_kind(values) != "array"]
+        inputs = texts[0] if texts else as_array(inputs, "inputs")[0]
     if hasattr(labels, "iloc"):  # rows match by position, whatever the index of a filtered frame
         labels = labels.reset_index(drop=True)
     return _make_data(inputs, labels)
@@ -135,8 +137,10 @@ def _read_pairs(dataset: Any) -> Data:
     for i in range(len(dataset)):
         pair = dataset[i]
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            rows = "; rows with named values are a table: pandas.DataFrame(data)"
             raise DtypeError(
                 f"data[{i}] is of type {type(pair).__name__}; a data set must give (input, label)"
+                f"{rows if isinstance(pair, Mapping) else ''}"
             )
         value = pair[1]
         if instance_of(value, "torch", "Tensor"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.arrays import instance_of
 from .._inputs.labels import read_labels
 from .._util.delimited import find_missing, parse_labels, read_table
 from .._util.optional import need
@@ -18,6 +19,7 @@ from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
 from .data import Data, LazyItems, detect_kind, find_pictures
 from .frames import Columns, is_unnamed, name_index, read_arrow
+from .pictures import to_rgb
 
 __all__ = ["TABLES", "read_columns", "read_dataset", "read_table_file"]
 
@@ -37,10 +39,10 @@ def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> 
     suffix = path.suffix.lower()
     for argument, value, used in (
         ("quoting", options.quoting, (".csv", ".tsv")),
-        ("encoding", options.encoding, (".csv", ".tsv", ".jsonl")),
+        ("encoding", options.encoding, (".csv", ".tsv", ".jsonl", ".ndjson")),
     ):
         if value is not None and suffix not in used:
-            raise DataError(f"{argument} is of {' and '.join(used)} files, and data is {path}")
+            raise DataError(f"{argument} is of {', '.join(used)} files, and data is {path}")
     columns = TABLES[suffix](path, options)
     return read_columns(columns, label, text, str(path), path.parent)
 
@@ -60,13 +62,17 @@ def read_columns(
     items: Any = [_join_parts(row) for row in rows]
     pictures = find_pictures(items, folder)
     is_image = pictures is not None or detect_kind(items) == "image"
-    for i, item in enumerate(items if pictures is None else ()):
-        for part in item if isinstance(item, tuple) else (item,):
-            is_words = isinstance(part, list) and bool(part) and isinstance(part[0], str)
-            is_read = (
-                detect_kind([part]) == "image" if is_image else is_words or isinstance(part, str)
-            )
-            if not is_read or not part:
+    parts = [item if isinstance(item, tuple) else (item,) for item in items]
+    holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
+    for i, of_item in enumerate(parts if pictures is None else ()):
+        for part in of_item:
+            if is_image:
+                is_read = detect_kind([part]) == "image"
+            elif holds_words and isinstance(part, list):  # a sentence may have no words
+                is_read = not part or isinstance(part[0], str)
+            else:
+                is_read = isinstance(part, str) and part != ""
+            if not is_read:
                 shown = reprlib.repr(part)
                 raise DataError(
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
@@ -96,13 +102,14 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     pictures = [name for name, kind in features.items() if isinstance(kind, Image)]
     others = [name for name in features if name not in labels]
     inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
+    modes = {column: getattr(features[column], "mode", None) for column in inputs}
     for column in inputs:  # datasets would clip pictures of 16 bits, or give their bytes
-        if column in pictures and (features[column].mode == "RGB" or not features[column].decode):
+        if column in pictures and (modes[column] is not None or not features[column].decode):
             dataset = dataset.cast_column(column, Image())
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
         columns = [_stack_columns(columns)]
-    items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, inputs))
+    items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, modes))
     names = find_pictures(items) if inputs[0] not in pictures else None
     is_image = names is not None or inputs[0] in pictures
     kind = "image" if is_image else detect_kind(items)
@@ -139,8 +146,16 @@ def _join_parts(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _join_row(columns: Sequence[str], row: Mapping[str, Any]) -> Any:
-    return _join_parts([row[column] for column in columns])
+def _join_row(modes: Mapping[str, str | None], row: Mapping[str, Any]) -> Any:
+    """Return the inputs of a row; `modes` has their columns, with the mode of pictures or None."""
+    return _join_parts([_set_mode(row[column], mode, column) for column, mode in modes.items()])
+
+
+def _set_mode(picture: Any, mode: str | None, column: str) -> Any:
+    """Convert a picture to the mode of its column, without clipping; models read any as RGB."""
+    if mode in (None, "RGB", "I;16") or not instance_of(picture, "PIL.Image", "Image"):
+        return picture
+    return to_rgb(picture, f"a picture of column {column}").convert(mode)
 
 
 def _name_classes(values: Any, kind: Any, column: str) -> Any:
@@ -209,5 +224,7 @@ TABLES: dict[str, Callable[[Path, TextOptions], Columns]] = {
     ".csv": _read_delimited,
     ".tsv": functools.partial(_read_delimited, delimiter="\t"),
     ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
     ".parquet": _read_parquet,
+    ".pq": _read_parquet,
 }

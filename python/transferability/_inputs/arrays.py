@@ -144,10 +144,14 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise DtypeError(f"{name} is a sparse matrix; pass {name}.toarray()")
     if isinstance(value, (str, os.PathLike)):
-        paths = "; rank takes paths, or open it with io.open_features" if name == "features" else ""
+        path = os.fspath(value)
+        example = f", for example with np.load({path!r})" if path.lower().endswith(".npy") else ""
+        paths = {
+            "features": "; rank takes paths, or open it with io.open_features",
+            "labels": "; rank and io.stats_of take paths of labels",
+        }
         raise DtypeError(
-            f"{name} is the path {os.fspath(value)!r}; load it first, for example with "
-            f"np.load({os.fspath(value)!r}){paths}"
+            f"{name} is the path {path!r}; load it first{example}{paths.get(name, '')}"
         )
     if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):  # CuPy
         return np.asarray(value.get()), (f"{name} was on a GPU and was copied to the CPU",)
@@ -158,9 +162,11 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     except (TypeError, ValueError, BufferError, RuntimeError) as error:
         if isinstance(value, (list, tuple)):
             refuse_uneven_rows(value, name)
+        fix = "pass a NumPy array or rows of equal length"
+        if isinstance(value, (list, tuple)) and instance_of(value[0], "torch", "Tensor"):
+            fix = f"pass torch.stack({name})"  # NumPy takes no bfloat16, and none with gradients
         raise DataError(
-            f"{name} of type {type(value).__name__} does not convert to an array: {error}; "
-            f"pass a NumPy array or rows of equal length"
+            f"{name} of type {type(value).__name__} does not convert to an array: {error}; {fix}"
         ) from error
 
 

@@ -79,7 +79,10 @@ def stack_lists(column: Any, width: int | None, where: str, first: int) -> NDArr
     if odd.size:
         refuse_uneven(where, int(first + odd[0]), (int(lengths[odd[0]]),), (width,))
     if not is_number(kind.value_type):
-        raise DtypeError(f"{where} holds lists of {kind.value_type}, not of numbers")
+        fix = "cast them to lists of float64"
+        if list_size(kind.value_type) is not None:
+            fix = "pool each to one vector first, for example by its mean(axis=0)"
+        raise DtypeError(f"{where} holds lists of {kind.value_type}, not of numbers; {fix}")
     return read_numbers(column.flatten(), where).reshape(len(column), width)
 
 

@@ -16,7 +16,14 @@ from typing import TypeAlias
 
 from ..errors import DataError
 
-__all__ = ["Names", "index_columns", "join_names", "match_columns", "quote_names"]
+__all__ = [
+    "Names",
+    "check_positions",
+    "index_columns",
+    "join_names",
+    "match_columns",
+    "quote_names",
+]
 
 #: The names of all columns, as text; None for an array.
 Names: TypeAlias = tuple[str, ...] | None
@@ -36,12 +43,12 @@ def index_columns(
     to levels without a name count also without metadata, which other writers drop.
     """
     try:
-        described = json.loads((metadata or {}).get(b"pandas", b"{}"))
-        listed = described.get("index_columns", [])
-    except (AttributeError, ValueError):  # not as pandas writes it
-        listed = []
+        listed = json.loads((metadata or {})[b"pandas"])["index_columns"]
+    except (KeyError, TypeError, ValueError):  # none, or not as pandas writes it
+        listed = None
     # A RangeIndex is listed as a mapping, and has no column.
-    stored = {entry for entry in listed if isinstance(entry, str)}
+    known = listed if isinstance(listed, list) else []
+    stored = {entry for entry in known if isinstance(entry, str)}
     return [
         name
         for name in names
@@ -89,9 +96,26 @@ def match_columns(new: Names, held: Names, what: str, holder: str) -> list[int] 
 
 def join_names(held: Names, new: Names) -> Names:
     """Return the names of columns that were matched: real ones before numbers before none."""
-    if held is None:
+    if held is None or new == held:
         return new
     return new if new is not None and _numbers(held) and not _numbers(new) else held
+
+
+def check_positions(blocks: Iterable[Names], what: str) -> None:
+    """Raise if blocks without names meet blocks of names in several orders.
+
+    For blocks in no order: which of them the others match by position is then left to chance.
+    """
+    seen = {*blocks}
+    nameless = {names for names in seen if names is None or _numbers(names)}
+    named = sorted(names for names in seen - nameless if names is not None)
+    if nameless and len(named) > 1 and len({tuple(sorted(names)) for names in named}) == 1:
+        raise DataError(
+            f"{what} cannot be matched: some are of arrays, whose columns match by position, and "
+            f"others of frames whose columns come in different orders, such as "
+            f"{quote_names(named[0])} and {quote_names(named[1])}; give frames in all, or columns "
+            f"in one order"
+        )
 
 
 def quote_names(names: Iterable[object]) -> str:

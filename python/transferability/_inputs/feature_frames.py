@@ -52,6 +52,9 @@ def instance_of(value: object, module: str, name: str) -> bool:
 
 def read_frame(value: Any, name: str) -> Frame | None:
     """Read a frame or a table; return None for anything else. `name` is for messages."""
+    value = drop_index(value)
+    if instance_of(value, "polars", "Series") and hasattr(value.dtype, "fields"):
+        value = value.struct.unnest()  # its fields have names
     if instance_of(value, "pandas", "DataFrame"):
         return _from_pandas(value, name)
     if instance_of(value, "polars", "DataFrame"):
@@ -59,7 +62,7 @@ def read_frame(value: Any, name: str) -> Frame | None:
     if instance_of(value, "polars", "LazyFrame"):
         raise DtypeError(f"{name} is a lazy frame of polars; pass {name}.collect()")
     if is_arrow_table(value):
-        return _from_arrow(drop_index(value), name)
+        return _from_arrow(value, name)
     return None
 
 
@@ -68,11 +71,21 @@ def is_arrow_table(value: object) -> bool:
     return any(instance_of(value, "pyarrow", kind) for kind in ("Table", "RecordBatch"))
 
 
-def drop_index(table: Any) -> Any:
-    """Return an Arrow table without the columns that hold the index of a pandas frame."""
-    schema = table.schema
-    index = {*index_columns(schema.names, schema.metadata)}
-    return table.select([i for i, name in enumerate(schema.names) if name not in index])
+def drop_index(value: Any) -> Any:
+    """Return a frame or a table without the columns that hold the index of a pandas frame.
+
+    Anything else is returned as it is.
+    """
+    if is_arrow_table(value):
+        schema = value.schema
+        index = index_columns(schema.names, schema.metadata)
+        return value.select([i for i, name in enumerate(schema.names) if name not in index])
+    if instance_of(value, "pandas", "DataFrame"):
+        index = index_columns(value.columns)
+        return value.drop(columns=index) if index else value
+    if instance_of(value, "polars", "DataFrame"):
+        return value.drop(index_columns(value.columns))
+    return value
 
 
 def read_list_column(value: Any, where: str) -> NDArray[Any] | None:
@@ -89,8 +102,6 @@ def read_list_column(value: Any, where: str) -> NDArray[Any] | None:
 
 
 def _from_pandas(frame: Any, name: str) -> Frame:
-    if index := index_columns(frame.columns):
-        frame = frame.drop(columns=index)
     types = sys.modules["pandas"].api.types
     dtypes = list(frame.dtypes)
     numeric = {
@@ -120,8 +131,6 @@ def _first_cell(column: Iterable[Any]) -> Any:
 
 
 def _from_polars(frame: Any, name: str) -> Frame:
-    if index := index_columns(frame.columns):
-        frame = frame.drop(index)
     polars = sys.modules["polars"]
     schema = dict(frame.schema)
     lists = [
@@ -175,8 +184,12 @@ def _stack_polars(series: Any, where: str) -> NDArray[Any]:
     polars = sys.modules["polars"]
     if values.dtype == polars.Boolean:
         values = values.cast(polars.UInt8)
+    if values.dtype.is_decimal():
+        values = values.cast(polars.Float64)
     if not values.dtype.is_numeric():
-        raise DtypeError(f"{where} holds lists of {values.dtype}, not of numbers")
+        raise DtypeError(
+            f"{where} holds lists of {values.dtype}, not of numbers; cast them to lists of Float64"
+        )
     return np.asarray(values.to_numpy()).reshape(len(series), *shape)
 
 

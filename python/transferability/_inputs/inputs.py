@@ -48,8 +48,11 @@ class RowSource(abc.ABC):
         """Read the labels of all rows; None where there are none."""
 
     @abc.abstractmethod
-    def check_order(self) -> None:
-        """Raise if the names of the files contradict the order of labels for all rows."""
+    def check_order(self, beside: str = "") -> None:
+        """Raise if the names of the files contradict the order of an array for all rows.
+
+        It is that of the labels, unless `beside` names another.
+        """
 
     @abc.abstractmethod
     def load(self) -> NDArray[Any]:
@@ -184,6 +187,9 @@ def read_inputs(
             )
     if files is not None and are_for_all_rows:
         files.check_order()
+    beside = [name for name in rows if name != "features"]
+    if files is not None and beside:
+        files.check_order(" and ".join(beside))
     return Inputs(target, array, probs, ids, views, notes, files, index, columns)
 
 

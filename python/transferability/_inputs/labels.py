@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
 from .arrays import as_array, instance_of, is_bfloat16
-from .feature_frames import drop_index, is_arrow_table
+from .feature_frames import drop_index
 
 __all__ = ["IGNORED", "encode_labels", "is_text", "plain_text", "read_labels"]
 
@@ -92,8 +92,7 @@ def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Convert the container; refuse missing values of frames, which the conversion would hide."""
     if isinstance(labels, np.ndarray):
         return as_array(labels, name)
-    if is_arrow_table(labels):
-        labels = drop_index(labels)
+    labels = drop_index(labels)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
         _refuse(name, np.asarray(labels.isna()))
         return labels.to_numpy(), ()

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _NUMBERS = "fiub"
+_COMPLEX = (complex, np.complexfloating)
 LEAVE_OUT = "leave it out, or encode it as numbers"
 
 
@@ -37,6 +38,8 @@ def stack_cells(cells: NDArray[Any], where: str) -> NDArray[Any]:
 
     Raise for anything but lists, tuples and arrays of numbers, with the first cell that is none.
     """
+    if cells.ndim == 2 and cells.shape[1] == 1 and cells.size and is_row(cells[0, 0]):
+        cells = cells[:, 0]  # of a frame with one column
     if cells.ndim != 1:
         _refuse_objects(cells, where)
     try:
@@ -63,7 +66,7 @@ def _refuse_cell(cells: NDArray[Any], where: str, row: int) -> NoReturn:
     if (odd := find_odd(cells)) is None:
         raise DtypeError(
             f"{where} holds one number in each row, as objects of Python; convert it with "
-            f"astype(np.float64), and reshape it to (-1, 1)"
+            f"np.asarray({where}).astype(np.float64).reshape(-1, 1)"
         )
     if _converts(cells[row]):
         (other,), cell = odd
@@ -106,7 +109,7 @@ def describe_cell(cell: object) -> tuple[str, str]:
         return "bytes", "read the numbers from them first, with np.frombuffer"
     if isinstance(cell, Mapping):
         return "a mapping", "give one column for each of its entries"
-    if isinstance(cell, complex):
+    if isinstance(cell, _COMPLEX):
         return f"the complex number {shown}", "take the real part or the modulus"
     if is_row(cell):
         return "a list", "give lists or numbers, not both"
@@ -122,13 +125,13 @@ def shorten(cell: object) -> str:
 def find_odd(cells: NDArray[Any]) -> tuple[tuple[int, ...], Any] | None:
     """Return the first cell that does not convert to a number, with its place; None without any.
 
-    Then ``astype(np.float64)`` works, and makes NaN of missing cells.
+    Then a conversion to float64 works, and makes NaN of missing cells.
     """
     return next((found for found in np.ndenumerate(cells) if not _converts(found[1])), None)
 
 
 def _converts(cell: Any) -> bool:
-    if is_row(cell):
+    if is_row(cell) or isinstance(cell, _COMPLEX):
         return False
     try:
         np.float64(cell)
@@ -185,7 +188,8 @@ def _read_row(cell: Any, where: str, i: int) -> NDArray[Any]:
             raise DataError(f"{where}, row {i} holds {value} at {at}; drop that row and its label")
     odd = find_odd(row)
     if odd is None:
-        what, fix = f"numbers of dtype {row.dtype}", "convert each row with astype(np.float64)"
+        what = f"numbers of dtype {row.dtype}"
+        fix = "convert each row with np.asarray(row).astype(np.float64)"
     else:
         what, fix = describe_cell(odd[1])
     raise DtypeError(f"{where}, row {i} holds {what}, not real numbers; {fix}")
@@ -214,7 +218,7 @@ def refuse_kind(array: NDArray[Any], where: str) -> NoReturn:
     """Raise for an array of objects or text, with the first value that is no number."""
     what = f"{where} must hold real numbers, got dtype {array.dtype}"
     if (odd := find_odd(array)) is None:
-        raise DtypeError(f"{what}; convert it with {where}.astype(np.float64)")
+        raise DtypeError(f"{what}; convert it with np.asarray({where}).astype(np.float64)")
     cell, fix = describe_cell(odd[1])
     raise DtypeError(f"{what}: {where}[{', '.join(map(str, odd[0]))}] is {cell}; {fix}")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
+from .feature_frames import drop_index
 from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, promote
 from .texts import shorten
@@ -345,6 +346,7 @@ def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
 
 def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
     """Return the names of the columns of a data frame; None if there are none."""
+    labels = drop_index(labels)
     named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
     columns = tuple(str(plain_text(column)) for column in named)
     return columns if len(columns) == n_columns else None

@@ -4,24 +4,30 @@ The decision is a function of the distinct values, the number of rows of each, a
 can be made for an array or for the classes that statistics have counted, and no order and no split
 of the rows changes it. The rules:
 
-- *Strings* and *Booleans* are classes. Strings with more distinct values than half the rows may be
-  classes or something else, so ``task`` must say it.
+- *Strings* and *Booleans* are classes. If strings have more distinct values than half the rows, or
+  look like texts, ``task`` must say what they are.
 - *Real numbers* are targets, unless all are whole, with at most 50 distinct values and at least 5
-  rows for each on average.
-- *Integers* with at most 20 distinct values are classes; with more distinct values than half the
-  rows they may be anything, and ``task`` must say it. In between they are classes if they look like
-  names of classes, in one of three ways:
+  rows for each on average. Such numbers follow the rules for integers.
+- *Integers*. The first of these that applies decides:
 
-  - Every value is about as frequent: more evenly than random rows would be, as in a balanced data
-    set. Few measures are sampled like that.
-  - They are numbered from 0 or 1 (or -1), at least half of the numbers occur, and the frequency
-    does not vary smoothly with the number. Frequencies of counts and ages do: neighbours are alike.
-    Classes that are sorted by frequency vary smoothly too, but none of them is missing, and the
-    first ones are the largest.
-  - They are codes: most numbers between the common ones do not occur, though each value has 5 rows
-    or more on average. A measure that was taken so often has gaps only in its tails.
+  1. There are more distinct values than half the rows: they may be anything, and ``task`` must say
+     what they are.
+  2. There are at most 20 distinct values: classes.
+  3. All values have about as many rows, more evenly than if the rows had been drawn at random:
+     classes, as in a balanced data set. Few measures are sampled like that.
+  4. They look like *ids*: they start at 0 or 1 (or -1, or a little above if numbers are missing),
+     and at least half of the numbers up to the last occur. They are classes if a number says
+     nothing about its frequency. For counts and ages it does: near numbers are about as frequent,
+     or multiples of 5 are more frequent than others, because people round. Of ids, only those that
+     were given out by size are like that: they are still classes if no number is missing and the
+     first ones are the most frequent. Otherwise go to 6.
+  5. They look like *codes*, such as 1101 and 4302: most numbers between the common ones do not
+     occur, though each value has 5 rows or more on average. Classes: a measure that was taken so
+     often has gaps only in its tails.
+  6. All others look like counts, ages, years or prices, and ``task`` must say what they are.
 
-  All others look like counts, ages, years or prices, and ``task`` must say what they are.
+  A measure from 0 or 1 on whose values are all about as frequent, such as an angle in degrees,
+  cannot be told from ids: it is taken for classes, and the user must say task="regression".
 - *Rows of numbers* are multilabel if all are 0 or 1, else regression if they are real numbers.
 """
 
@@ -42,7 +48,11 @@ MAX_WHOLE = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS = 5  # and so are whole floats with fewer rows for each
 _FEW = 20  # this many distinct integers are classes, whatever they look like
 _FILLED = 0.5  # the share of the numbers in a range that separates ids from codes
-_SMOOTH = 0.4  # a correlation of neighbours; counts and ages have 0.5 to 1, ids about 0
+#: Correlations of the frequencies of neighbours, and on average up to a tenth of the range, from
+#: which on they vary smoothly: counts and ages have larger ones, and ids about 0.
+_NEAR, _BROAD = 0.4, 0.2
+_ROUND = 0.75  # how often a multiple of 5 exceeds another number; among ids 0.5
+_Z_IDS = 4  # standard deviations of these statistics among ids
 _Z = 3.7  # standard deviations that chance exceeds once in 10,000 times
 _ORDER = "bif"  # the kind of several blocks is the last of their kinds
 
@@ -70,20 +80,20 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
         return "classification", "classification, because the labels are booleans"
     if kind == "U":
         return "classification", describe_strings([*map(str, values)], n_rows)
-    if kind == "f":
-        if n_distinct <= MAX_WHOLE and n_rows >= _MIN_ROWS * n_distinct:
-            return "classification", (
-                f"classification, because the labels are {n_distinct} distinct whole numbers; "
-                f"pass task='regression' if they are targets"
-            )
+    if kind == "f" and (n_distinct > MAX_WHOLE or n_rows < _MIN_ROWS * n_distinct):
         return "regression", "regression, because the labels are real numbers"
     reason = "" if n_distinct <= _FEW else _name_classes(np.asarray(values), np.asarray(counts))
     if many or reason is None:
         looks = "" if many else "; they look like counts, ages or another measure"
         raise DataError(
-            f"labels has {n_distinct} distinct integers in {n_rows} rows, from {values[0]} to "
-            f"{values[-1]}, which may be classes or counts{looks}; choose task='classification' or "
-            f"task='regression'"
+            f"labels has {n_distinct} distinct {'whole numbers' if kind == 'f' else 'integers'} in "
+            f"{n_rows} rows, from {values[0]} to {values[-1]}, which may be classes or counts"
+            f"{looks}; choose task='classification' or task='regression'"
+        )
+    if kind == "f":
+        return "classification", (
+            f"classification, because the labels are {n_distinct} distinct whole numbers{reason}; "
+            f"pass task='regression' if they are targets"
         )
     return "classification", f"classification, because the labels are integers{reason}"
 
@@ -146,22 +156,59 @@ def _name_classes(values: NDArray[Any], counts: NDArray[Any]) -> str | None:
     gaps = np.diff(inner)
     widest = int(gaps.max()) - 1 if gaps.size else 0
     if n_distinct >= _FILLED * n_numbers and -1 <= values[0] <= 1 + widest:
-        return _name_ids(places.astype(np.intp), counts)
+        return _name_ids(int(values[0]), places.astype(np.intp), counts)
     is_sparse = len(inner) < _FILLED * (int(inner[-1] - inner[0]) + 1)
     step = np.gcd.reduce(np.diff(places))  # prices in steps of 10 are not sparse
     is_sparse &= len(inner) < _FILLED * (int((inner[-1] - inner[0]) // step) + 1)
     return ", like codes" if is_sparse and n_rows >= _MIN_ROWS * n_distinct else None
 
 
-def _name_ids(places: NDArray[np.intp], counts: NDArray[Any]) -> str | None:
+def _name_ids(first: int, places: NDArray[np.intp], counts: NDArray[Any]) -> str | None:
     """Return why numbers from 0 or 1 on look like ids of classes; None if like a count."""
     frequencies = np.zeros(places[-1] + 1)
     frequencies[places] = counts
-    smooth = max(_SMOOTH, 4 / np.sqrt(frequencies.size))
-    if _correlate_neighbours(frequencies) < smooth:
+    is_round = np.arange(first, first + frequencies.size) % 5 == 0
+    some, others = frequencies[is_round], frequencies[~is_round]
+    if _exceed(some, others):
+        return None
+    if not _vary_smoothly(frequencies) and not _vary_smoothly(others):
         return ", numbered throughout"
-    falls = frequencies[:2].max() >= frequencies.max() / 2
+    falls = frequencies[: frequencies.size // 10].max() >= frequencies.max() / 2
     return ", sorted by frequency" if falls and frequencies.min() > 0 else None
+
+
+def _exceed(some: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Return whether some frequencies are larger than others, by Mann and Whitney's statistic."""
+    ranks = _rank(np.concatenate([some, others]))
+    pairs = some.size * others.size
+    share = ranks[: some.size].sum() / pairs + 0.5  # of the pairs in which the former is larger
+    chance = np.sqrt((ranks.size + 1) / (12 * pairs))
+    return bool(share >= max(_ROUND, 0.5 + _Z_IDS * chance))
+
+
+def _vary_smoothly(frequencies: NDArray[np.float64]) -> bool:
+    """Return whether the frequencies of near numbers are correlated, by their ranks.
+
+    Among ids, the mean of n correlations is about 0 with standard deviation 1 / sqrt(n size).
+    """
+    ranks = _rank(frequencies)
+    if not ranks.any():
+        return False
+    spectrum = np.fft.rfft(ranks, 2 * ranks.size)  # zeros after the end: no wrapping around
+    products = np.fft.irfft(np.abs(spectrum) ** 2)
+    for distance, least in ((1, _NEAR), (max(2, ranks.size // 10), _BROAD)):
+        mean = products[1 : distance + 1].mean() / products[0]
+        if mean >= max(least, _Z_IDS / np.sqrt(distance * ranks.size)):
+            return True
+    return False
+
+
+def _rank(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks, equal ones averaged, less their mean."""
+    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
+    centred: NDArray[np.float64] = ranks - ranks.mean()
+    return centred
 
 
 def _are_even(counts: NDArray[Any]) -> bool:
@@ -178,11 +225,3 @@ def _are_even(counts: NDArray[Any]) -> bool:
     spread = 2 / (9 * freedom)
     least = (1 - spread - _Z * np.sqrt(spread)) ** 3
     return bool(counts.var(ddof=1) <= least * mean * (1 + rate - mean))
-
-
-def _correlate_neighbours(frequencies: NDArray[np.float64]) -> float:
-    """Return the rank correlation of the frequencies of neighbouring numbers."""
-    _, group, sizes = np.unique(frequencies, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
-    ranks -= ranks.mean()
-    return float(ranks[1:] @ ranks[:-1] / (ranks @ ranks))

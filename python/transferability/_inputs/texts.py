@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .._util.delimited import MISSING
+from .._util.delimited import MISSING, is_number
 from ..errors import DataError
 
 __all__ = ["describe_strings", "shorten"]
@@ -45,6 +45,8 @@ def describe_strings(names: Sequence[str], n_rows: int) -> str:
     note = "classification, because the labels are strings"
     if odd := [name for name in names if name in MISSING]:
         note += f"; {', '.join(map(repr, odd))} counts as the name of a class"
+    if all(map(is_number, names)) and not all(name.lstrip("+-").isdigit() for name in names):
+        note += "; all are numbers: if they are targets pass task='regression'"
     return note
 
 

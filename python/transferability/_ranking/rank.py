@@ -156,6 +156,8 @@ def rank(
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
         with RowBuilder(name, planned[0], target.warnings) as builder:
             given = _read_model(models[name], own, shared, files)
+            if groups is not None and given.files is not None:
+                given.files.check_order("groups")
             builder.shape, builder.notes = given.shape, given.notes
             builder.outcomes = evaluate_available(given, planned[0], run)
         return builder.build().replace(inputs=functools.partial(read_again, name, own))
@@ -273,6 +275,10 @@ def _read_model(
         features = load_or_open(features)
     if isinstance(features, FeatureSource):
         features = FeatureSource(files.align(features.shards, listed))
+        if shared.label_embeddings:
+            features.check_order("label_embeddings")
+    else:
+        files.check_array()
     given = read_inputs(features, None, target=shared.target, index=shared.index, **own)
     return replace(given, label_embeddings=shared.label_embeddings)
 

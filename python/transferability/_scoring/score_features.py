@@ -102,6 +102,8 @@ def score(
     settings = Settings(precision, method, n_threads)
     check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
+    if groups is not None and inputs.files is not None:
+        inputs.files.check_order("groups")
     if n_shuffles := check_reference(reference):
         inputs = inputs.in_memory()
     run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)

@@ -18,10 +18,18 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_weights, check_choice, read_features
-from .._inputs.columns import Names, join_names, match_columns
+from .._inputs.columns import Names, check_positions, join_names, match_columns
 from .._inputs.inputs import Inputs
 from .._inputs.rows import check_rows
-from .._inputs.target import TASKS, UNLABELLED, Target, has_labels, read_block, unlabelled
+from .._inputs.target import (
+    TASKS,
+    UNLABELLED,
+    Target,
+    has_labels,
+    read_block,
+    suggest_header,
+    unlabelled,
+)
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
@@ -232,8 +240,10 @@ class Stats:
         if target.n_samples != len(features):
             raise DataError(
                 f"labels has {target.n_samples} entries but features has {len(features)} rows; "
-                f"give one label for each row"
+                f"give one label for each row{suggest_header(target, len(features))}"
             )
+        if weights is not None and not weights.any():
+            return  # rows of weight 0 decide nothing
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
             inner, target, described = fit_block(inner, self._target, target)
@@ -247,9 +257,8 @@ class Stats:
             inner.update_targets(features, target.values, weights, n_threads)
         else:
             inner.update(features, weights, n_threads)
-        if inner.n_features:  # rows of weight 0 decide nothing
-            self._inner, self._target = close_if_real(inner, described)
-            self._columns = join_names(self._columns, columns)
+        self._inner, self._target = close_if_real(inner, described)
+        self._columns = join_names(self._columns, columns)
         self._note((*target.warnings, *notes))
         self._seconds += time.perf_counter() - start
 
@@ -328,6 +337,7 @@ class Stats:
                 raise DtypeError(f"Stats merges with Stats only, not with {type(part).__name__}")
             if part._target is not None and parts[0]._target is not None:
                 check_mergeable(parts[0]._target, part._target)
+        check_positions((part._columns for part in parts if part.n_features), "the statistics")
         merged = _merge_pairs(sorted(parts, key=lambda part: part._digest()))
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged

@@ -81,8 +81,8 @@ def rank_models(
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas or
         polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images for
-        each class, also below train/ and val/; a .csv, .tsv, .jsonl or .parquet file. Inputs are
-        texts, pairs of texts, lists of words, images, paths of images, or arrays.
+        each class, also below train/ and val/; a .csv, .tsv, .jsonl, .ndjson, .parquet or .pq file.
+        Inputs are texts, pairs of texts, lists of words, images, paths of images, or arrays.
     label, text : str or sequence of str, optional
         Columns of a table: the label, or several targets; the text, or two for pairs of texts.
         Default: "label" and "text", or other usual names.
@@ -91,7 +91,7 @@ def rank_models(
         reads all splits of a folder. Default: the training split of a folder, or else the first of
         validation and test; ``ranking.warnings`` says which.
     encoding : str, optional
-        Encoding of a .csv, .tsv or .jsonl file. Default: UTF-8, or by its byte order mark.
+        Encoding of a .csv, .tsv, .jsonl or .ndjson file. Default: UTF-8, or by its byte order mark.
     quoting : {"minimal", "none"}, optional
         Whether quotes in a .csv or .tsv file enclose cells or are part of the texts. Default: by
         the file; one where a quote takes following rows with it is refused.

@@ -25,7 +25,10 @@ _NAN = frozenset({"", "NaN", "nan", "<NA>"})
 _INTEGER = re.compile(r"[+-]?\d{1,400}", re.ASCII)
 _LONGEST_INTEGER, _BEYOND = 20, 2**63  # of 64-bit integers: characters, and one more than the most
 _PADDED = re.compile(r"[+-]?0\d.*", re.ASCII)
+_DECIMALS = re.compile(r"[+-]?\d*\.(\d*)", re.ASCII)
 _REAL = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE)
+#: Delimiters of columns, for messages.
+_DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "vertical bars"}
 
 
 def read_rows(
@@ -57,12 +60,24 @@ def read_table(
     """
     found = read_rows(path, delimiter, comment, options)
     header = [name.strip() for name in found[0][1]] if found else []
+    if len(header) == 1:
+        _check_delimiter(path, header[0], delimiter)
     rows = [(line, row) for line, row in found[1:] if row]
     for entry, (line, row) in enumerate(rows, start=2):
         if len(row) != len(header):
             where = f"line {line}" if comment is None else f"entry {entry}"
             raise DataError(f"{path}, {where}: {len(row)} values for {len(header)} columns")
     return header, [row for _, row in rows]
+
+
+def _check_delimiter(path: str | os.PathLike[str], header: str, delimiter: str) -> None:
+    """Raise DataError if the only column has a name that another delimiter cuts into several."""
+    for other, name in _DELIMITERS.items():
+        if other in header:
+            raise DataError(
+                f"{path}: its first line is one column, {header!r}; separate columns by "
+                f"{_DELIMITERS[delimiter]} in this format, not by {name}"
+            )
 
 
 def is_number(text: str) -> bool:
@@ -77,9 +92,11 @@ def parse_labels(texts: Sequence[str]) -> list[int] | list[float] | list[str]:
 
     - if one is padded with a leading zero, as 01 and 007.5;
     - if all values are whole and two different texts have one value, as 1 and 1.0, or 0 and -0;
-    - if an integer is beyond 64 bits.
+    - if an integer is beyond 64 bits;
+    - if decimals are padded with zeros to different lengths, as those of the versions 1.1 and 1.10.
+      Decimals of one length, as 0.50 and 2.25, are numbers.
 
-    So no class is merged with another one. Real values such as 0.5 and 0.50 are numbers.
+    So no class is merged with another one.
     """
     distinct = set(texts)
     if not all(map(is_number, distinct)) or any(map(_PADDED.fullmatch, distinct)):
@@ -94,6 +111,9 @@ def parse_labels(texts: Sequence[str]) -> list[int] | list[float] | list[str]:
     else:
         values = {text: float(text) for text in distinct}
     if len(set(values.values())) < len(values) and all(v == v // 1 for v in values.values()):
+        return list(texts)
+    decimals = {match[1] for match in map(_DECIMALS.match, distinct) if match}
+    if len({*map(len, decimals)}) > 1 and any(d.endswith("0") for d in decimals - {"0"}):
         return list(texts)
     return [values[text] for text in texts]
 

@@ -25,6 +25,9 @@ _Row = tuple[int, list[str]]
 
 #: Number of rows up to which repeated values are no evidence.
 _FEW = 8
+#: Share of the lines of a cell, among those that tell, that must look like rows: labels that occur
+#: once are seen in no other row.
+_MOST = 3 / 4
 _LIMIT = 2**31 - 1  # the longest cell: what fits into a C long everywhere
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _REAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
@@ -161,7 +164,7 @@ class _Columns:
         self.tell = len(rows) > _FEW and any((*self._are_numbers, *repeated))
 
     def look_like_rows(self, lines: Sequence[str], row: Sequence[str]) -> bool:
-        """Return whether each line has a cell for each column, and one of them such as others.
+        """Return whether each line has a cell for each column, and in most lines one as others.
 
         `row` is what the lines are if quotes enclose cells. Its cells before the one of several
         lines stand in the first line, and those after it in the last, so they tell nothing.
@@ -174,15 +177,14 @@ class _Columns:
         if not self._width or any(len(cells) != self._width for cells in table):
             return False
         counts = [Counter(column) for column in zip(*table, strict=True)]
-        is_told = False
+        n_told = n_usual = 0
         for i, cells in enumerate(table):
             first = long[0] + 1 if i == 0 else 0
             last = long[-1] if i == len(table) - 1 else self._width
             told = range(first, last)
-            if told and not any(self._is_usual(cells[j], j, counts[j]) for j in told):
-                return False
-            is_told = is_told or bool(told)
-        return is_told
+            n_told += bool(told)
+            n_usual += any(self._is_usual(cells[j], j, counts[j]) for j in told)
+        return n_told > 0 and n_usual >= _MOST * n_told
 
     def _is_usual(self, cell: str, column: int, counts: Counter[str]) -> bool:
         """Return whether other rows or lines have this value, or numbers as this one is."""

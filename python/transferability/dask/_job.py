@@ -123,6 +123,7 @@ class Job:
                 else:
                     chunks = _list_chunks(value)
                     self._check_rows(chunks)
+                    self._label_files.check_array()
                     found[name] = chunks
             except Exception as error:  # concerns this model only
                 found[name] = error

@@ -17,6 +17,9 @@ __all__ = ["Bounds", "read_numbers", "resolve_bounds", "resolve_limit"]
 Array = NDArray[np.float64]
 
 _EPS = float(np.finfo(np.float64).eps)
+#: Largest possible values of common measures: negative errors, correlations and percentages. They
+#: are the limit of increasing values that have reached one of them exactly.
+_TOPS = (0.0, 1.0, 100.0)
 _FORM = "give a pair such as (0, 1), (0, None) or (None, 1), or None for no bounds"
 
 
@@ -87,7 +90,7 @@ def resolve_limit(
     shares, auto = _are_shares(values, eps), isinstance(bounds, str)
     if isinstance(best, str) and auto:
         if increasing:
-            best = 1.0 if shares else None
+            best = 1.0 if shares else _find_top(values, eps)
         else:
             best = 0.0 if values.min() >= -_rounding(0.0, values, eps) else None
     elif isinstance(best, str):
@@ -138,6 +141,12 @@ def _read_limit(limit: object) -> float | str | None:
 
 def _are_shares(values: Array, eps: float) -> bool:
     return bool(values.min() >= 0 and values.max() <= 1 + _rounding(1.0, values, eps))
+
+
+def _find_top(values: Array, eps: float) -> float | None:
+    """Return the largest possible value of a common measure that values have reached, or None."""
+    largest = float(values.max())
+    return next((t for t in _TOPS if abs(largest - t) <= _rounding(t, values, eps)), None)
 
 
 def _rounding(limit: float, values: Array, eps: float) -> float:

@@ -19,9 +19,6 @@ Array = NDArray[np.float64]
 
 #: The forms that `fit` takes.
 FORMS = ("auto", *LAWS)
-#: Largest possible values of common measures, correlations and percentages, that "auto" finds only
-#: for values that are all in [0, 1].
-_TOPS = (1.0, 100.0)
 
 
 def fit(
@@ -57,9 +54,10 @@ def fit(
     limit : float, None or "auto", default="auto"
         The best possible value: 1 for accuracies in [0, 1], 100 in percent, 0 for losses and
         errors. "auto" is 0 for decreasing values that are at least 0, 1 for increasing values in
-        [0, 1], the better of `bounds` if they are given, and otherwise None: laws are then fitted
-        to the values themselves, not to the logarithm of the gap, and laws that need a limit are
-        left out. The same is done if a value has reached the limit, where the gap has no logarithm.
+        [0, 1], the largest of increasing values if that is exactly 0, 1 or 100, the better of
+        `bounds` if they are given, and otherwise None: laws are then fitted to the values
+        themselves, not to the logarithm of the gap, and laws that need a limit are left out. The
+        same is done if a value has reached the limit, where the gap has no logarithm.
     bounds : tuple of float or None, None or "auto", default="auto"
         The lowest and the highest possible value, such as (0, 1), (0, None) or (-1, 1). Forecasts
         and both ends of intervals are within the bounds, and never pass the limit. "auto" is none
@@ -77,7 +75,7 @@ def fit(
     Warns
     -----
     TransferabilityWarning
-        If no limit is given or found, and increasing values end at exactly 1 or 100.
+        If the limit is the largest of increasing values, exactly 0, 1 or 100.
 
     Notes
     -----
@@ -119,9 +117,13 @@ def fit(
     increasing = direction == "increasing"
     best, possible, v = resolve_limit(limit, bounds, increasing, n, v, _precision(values))
     auto = isinstance(limit, str) and isinstance(bounds, str)
-    if best is None and auto and increasing and v.max() in _TOPS:
-        top = f"{v.max():g}"
-        issue([f"the largest value is exactly {top}; if none can be larger, give limit={top}"])
+    if auto and increasing and best is not None and (best != 1 or v.min() < 0):
+        issue(
+            [
+                f"the largest value is exactly {best:g} and was taken for the limit; give "
+                f"limit={best:g} if none can be larger, or limit=None"
+            ]
+        )
     base = best or 0.0
     gap = base - v if increasing else v - base
     ends = (base - possible.high, base - possible.low)

@@ -11,6 +11,7 @@ import functools
 import itertools
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +21,13 @@ __all__ = [
     "LEVELS",
     "NORMALISED",
     "ROLES",
+    "SPLITS",
     "Column",
     "File",
     "Names",
     "Value",
     "file_numbers",
+    "is_year",
     "parse_names",
     "shared_depth",
     "show_value",
@@ -49,6 +52,13 @@ ROLES = frozenset(
         *("annotations", "output", "outputs", "tag", "tags"),
     }
 )
+#: Words for the splits of a data set.
+SPLITS = {
+    "train": ("train", "training", "trn"),
+    "trainval": ("trainval", "train_val", "train-val"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation", "holdout"),
+    "test": ("test", "testing", "tst"),
+}
 _YEAR, _MONTH, _DAY = "((?:19|20)[0-9]{2})", "(0?[1-9]|1[0-2])", "(0?[1-9]|[12][0-9]|3[01])"
 #: Dates, whose parts are not numbers by themselves: 2024-01-31, 31.01.2024.
 _DATES = (
@@ -57,7 +67,10 @@ _DATES = (
 )
 _COMPACT_DATE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
 _ONLY_YEAR, _ONLY_MONTH = re.compile(_YEAR), re.compile(_MONTH)
-_RUN = re.compile(r"[^\W_]+")
+#: Words and numbers. A sign belongs to its number, and "+" or "#" to the word that it ends (c++).
+_RUN = re.compile(r"(?:(?<![^\W_])-(?=[0-9]))?[^\W_]+(?:[+#]+(?![^\W_]))?")
+#: What stands before the fraction of a decimal number.
+_WHOLE_PART = re.compile(r"(?:^|[^0-9.]\.?)(?:0|[1-9][0-9]*)\.$")
 _PIECES = re.compile(r"[0-9]+|[^0-9]+")
 _NUMBERED = re.compile(r"(?:[^\W\d_]+[0-9]*){1,3}")
 _WORD_NUMBER = re.compile(r"([^\W\d_]+)([0-9]+)")
@@ -199,15 +212,23 @@ def file_numbers(file: File) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(words), tuple(numbers)
 
 
+def is_year(column: Column) -> bool:
+    """Return whether a column holds years."""
+    return column.matches(_ONLY_YEAR)
+
+
 def show_value(value: Value) -> str:
     """Return a value in words, for messages."""
     return " ".join(map(str, value)) or "nothing"
 
 
 def _split_path(file: File) -> list[str]:
-    """Return the folders, the stem and the key of a file; links are not followed."""
+    """Return the folders, the stem and the key of a file; links are not followed.
+
+    Some systems store é as e with an accent; both are one name.
+    """
     path, key = file
-    *folders, name = os.path.abspath(path).split(os.sep)
+    *folders, name = unicodedata.normalize("NFC", os.path.abspath(path)).split(os.sep)
     return [*folders, os.path.splitext(name)[0], key or ""]
 
 
@@ -222,11 +243,20 @@ def _find_runs(text: str) -> tuple[_Run, ...]:
                 dates.append((start, stop))
     runs: list[_Run] = []
     at = 0
-    for start, stop in sorted(dates):
-        runs += map(_Run, _RUN.findall(text[at:start]))
-        runs.append(_Run(text[start:stop], is_date=True))
+    for start, stop in [*sorted(dates), (len(text), len(text))]:
+        runs += [_Run(_keep_zeros(match)) for match in _RUN.finditer(text, at, start)]
+        if start < stop:
+            runs.append(_Run(text[start:stop], is_date=True))
         at = stop
-    return (*runs, *map(_Run, _RUN.findall(text[at:])))
+    return tuple(runs)
+
+
+def _keep_zeros(match: re.Match[str]) -> str:
+    """Return a run as text; the fraction of 0.01 as ".01", which is not the number 1."""
+    run, before, after = match[0], match.string[: match.start()], match.string[match.end() :]
+    is_padded = len(run) > 1 and run[0] == "0" and run.isdecimal()
+    is_fraction = is_padded and not after.startswith(".") and _WHOLE_PART.search(before)
+    return f".{run}" if is_fraction else run
 
 
 def _parse_component(texts: Sequence[str]) -> list[Column]:
@@ -317,7 +347,7 @@ def _normalise(text: str) -> Value:
     if matched := _DATES[0].fullmatch(text):
         year, _, month, day = matched.groups()
         return (int(f"{year}{int(month):02}{int(day):02}"),)
-    if not _RUN.fullmatch(text):  # another date
+    if _DATES[1].fullmatch(text):
         return (re.sub("[_.]", "-", text),)
     if matched := _WORD_NUMBER.fullmatch(text):
         return matched[1].casefold(), int(matched[2])

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._inputs.columns import match_columns
+from .._inputs.columns import join_names, match_columns
 from .._inputs.labels import read_labels
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
@@ -112,6 +112,7 @@ for _name, _suffixes in list_suffixes().items():
 def _read_shards(paths: Any, key: str | None, label_column: str | None = None) -> list[Shard]:
     """Read the headers of the files that paths name, and check that they are alike."""
     shards: list[Shard] = []
+    named: Shard | None = None  # whose columns give the order
     seen: set[tuple[Path, str | None]] = set()
     for path, own in expand_paths(paths):
         if (twin := (path.resolve(), own or key)) in seen:
@@ -120,7 +121,12 @@ def _read_shards(paths: Any, key: str | None, label_column: str | None = None) -
         if own is not None and key is not None and own != key:
             raise DataError(f"{name_array(path, own)} names an array, and key={key!r} another")
         shard = _read_shard(path, own or key, label_column)
-        shards.append(_match(shard, shards[0]) if shards else shard)
+        if named is not None:
+            shard = _match(shard, shards[0], named)
+        held = None if named is None else named.columns or None
+        if named is None or join_names(held, shard.columns or None) != held:
+            named = shard
+        shards.append(shard)
     return shards
 
 
@@ -138,12 +144,12 @@ def _read_shard(path: Path, key: str | None, label_column: str | None) -> Shard:
     return Shard(path, key, shape[0], shape[1], dtype, label_column, columns)
 
 
-def _match(shard: Shard, first: Shard) -> Shard:
-    """Return a shard with its columns in the order of the first shard.
+def _match(shard: Shard, first: Shard, named: Shard) -> Shard:
+    """Return a shard with its columns in the order of `named`, an earlier shard.
 
     Raise if it has other columns, or another kind of numbers, than the first.
     """
-    order = match_columns(shard.columns or None, first.columns or None, str(shard), str(first))
+    order = match_columns(shard.columns or None, named.columns or None, str(shard), str(named))
     if shard.n_features != first.n_features:
         raise DataError(
             f"{shard} has {shard.n_features} features but {first} has {first.n_features}; shards "
@@ -156,7 +162,7 @@ def _match(shard: Shard, first: Shard) -> Shard:
         )
     if order is None:
         return shard
-    return replace(shard, columns=first.columns, order=tuple(order))
+    return replace(shard, columns=named.columns, order=tuple(order))
 
 
 def _assign_labels(shards: list[Shard], labels: object, listed: bool) -> tuple[Shard, ...]:

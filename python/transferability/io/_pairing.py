@@ -4,8 +4,9 @@ Two rules, for every entry point:
 
 - **One file of labels for each shard.** What varies in the names of the shards must be what varies
   in the names of the labels: numbers, dates, words, hashes or folders, zero-padded or not, in any
-  place. Parts that are the same in all names of a list say nothing, such as x, labels or v2. If
-  what varies is not a bijection, the lists are refused.
+  place. Parts that are the same in all names of a list say nothing, such as x, labels or v2, except
+  that fold 1 and fold 2, or train and test, are other rows. If what varies is not a bijection, the
+  lists are refused. So is a number that varies in one list more, such as that of the rows.
 - **Labels for all rows.** They have an order, and so must the shards. A folder and a pattern are in
   natural order. A list must not contradict it: x_10 before x_2 is how a shell sorts, and x_3 before
   x_1 is what an unsorted ``glob`` returns. A list without numbers is in the order of the caller.
@@ -28,11 +29,13 @@ from ._names import (
     LEVELS,
     NORMALISED,
     ROLES,
+    SPLITS,
     Column,
     File,
     Names,
     Value,
     file_numbers,
+    is_year,
     parse_names,
     shared_depth,
     show_value,
@@ -45,10 +48,20 @@ __all__ = ["Pair", "check_order", "find_unpaired", "is_pairs", "pair_files", "sp
 Pair: TypeAlias = tuple[str | os.PathLike[str], Any]
 
 _REMEDY = (
-    "pass the pairs themselves in place of both: [(x, y), ...], on the command line --pair X Y "
-    "for each"
+    "pass the pairs themselves in place of both: [(x, y), ...], or --pair X Y for each to "
+    "'transferability stats'"
 )
-_MOST_COLUMNS = 5  # that vary; all their orders or subsets are tried
+_MOST_COLUMNS = 5  # that vary; all their orders are tried
+
+
+#: Words in front of numbers that say which rows a file has; idx1 and v2 say how it was written.
+_ROW_WORDS = frozenset(
+    {
+        *("part", "shard", "chunk", "of", "fold", "cv", "split", "run", "seed", "trial", "subject"),
+        *("sub", "subj", "patient", "session", "ses", "site", "day", "week", "month", "year"),
+    }
+)
+_SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
 
 
 def is_pairs(value: object) -> TypeGuard[Sequence[Pair]]:
@@ -73,10 +86,16 @@ def split_pairs(pairs: Sequence[Pair]) -> tuple[list[str | os.PathLike[str]], li
     return [path for path, _ in pairs], [labels for _, labels in pairs]
 
 
-def check_order(files: Sequence[File], what: str = "the labels are") -> None:
-    """Raise if the numbers in a list of files contradict the order of labels for all rows."""
+def check_order(
+    files: Sequence[File], what: str = "the labels are", *, may_be_pairs: bool = True
+) -> None:
+    """Raise if the numbers in a list of files contradict the order of an array for all rows.
+
+    `what` names the array. `may_be_pairs` says whether pairs would give another order a meaning.
+    """
     if in_natural_order([name_array(*file) for file in files]):
         return
+    remedy = f"; if this order is meant, {_REMEDY}" if may_be_pairs else ""
     latest: dict[tuple[str, ...], tuple[tuple[int, ...], File]] = {}
     depth = shared_depth(files)
     for file in files:
@@ -86,8 +105,7 @@ def check_order(files: Sequence[File], what: str = "the labels are") -> None:
             raise DataError(
                 f"{before} comes before {_show(file, depth)}, and {what} for all rows: the files "
                 f"are not in natural order (2 before 10); pass the pattern or the folder itself "
-                f"(in quotes on the command line), or sort the list by its numbers; if this order "
-                f"is meant, {_REMEDY}"
+                f"(in quotes on the command line), or sort the list by its numbers{remedy}"
             )
         latest[words] = numbers, file
 
@@ -114,7 +132,7 @@ def pair_files(
         return [0]
     depth = shared_depth([*features, *labels])
     ours, theirs = parse_names(features, depth), parse_names(labels, depth)
-    found = _pair_columns(ours, theirs)
+    found = _pair_columns(ours, theirs, in_order)
     if found is None:
         raise _describe_mismatch(features, labels, ours, theirs, depth)
     if in_order and found != list(range(len(found))):
@@ -144,9 +162,11 @@ def find_unpaired(features: Sequence[File], labels: Sequence[File]) -> str:
     return ""
 
 
-def _pair_columns(ours: Names, theirs: Names) -> list[int] | None:
+def _pair_columns(ours: Names, theirs: Names, in_order: bool) -> list[int] | None:
     """Pair by the columns that vary; None unless they are a bijection."""
-    if _contradict(ours.columns, theirs.columns) or _is_ambiguous(ours.columns, theirs.columns):
+    if any(
+        check(ours.columns, theirs.columns) for check in (_other_rows, _contradict, _is_ambiguous)
+    ):
         return None
     for level in LEVELS:
         own, other = ours.varying(level), theirs.varying(level)
@@ -161,15 +181,9 @@ def _pair_columns(ours: Names, theirs: Names) -> list[int] | None:
         # The same parts may be cut in other ways: new_york/x_0 and new_york_0.
         elif (found := _match(_join(own, level), _join(other, level))) is not None:
             return found
-    own, other = ours.varying(), theirs.varying()
-    if len(own) == len(other):
-        return _pair_shifted(own, other)
-    if _contradict(ours.columns, theirs.columns, strictly=True):
-        return None
-    if len(own) > len(other):
-        return _pair_with_extra(ours, theirs)
-    found = _pair_with_extra(theirs, ours)
-    return None if found is None else sorted(range(len(found)), key=found.__getitem__)
+    if in_order and _is_shifted(ours.varying(), theirs.varying()):
+        return list(range(len(ours.columns[0].parts)))
+    return None
 
 
 def _arrange(
@@ -227,50 +241,18 @@ def _kind(column: Column) -> str:
     return column.kind
 
 
-def _pair_with_extra(ours: Names, theirs: Names) -> list[int] | None:
-    """Pair names that vary in more columns than the others, as ``x_0_1523`` does and y_0 does not.
-
-    The extra columns must be numbers or dates that the other names do not have. Returns the pairs
-    only if there is one way.
-    """
-    many, few = ours.varying(), theirs.varying()
-    n_varying = sum(not column.is_constant for column in theirs.columns)
-    if len(many) > _MOST_COLUMNS or not few or n_varying != len(few):
-        return None
-    ways: list[list[int]] = []
-    for subset in itertools.combinations(many, len(few)):
-        extra = [column for column in many if column not in subset]
-        if [column.label for column in subset] != [column.label for column in few]:
-            continue
-        if any(column.kind == "word" or _occurs(column, theirs) for column in extra):
-            continue
-        found = _match(_join(subset), _join(few))
-        if found is not None and found not in ways:
-            ways.append(found)
-    return ways[0] if len(ways) == 1 else None
-
-
-def _occurs(column: Column, others: Names) -> bool:
-    """Return whether other names have a value of a column, or the word in front of it."""
-    tokens = {token for other in others.columns for value in other.values() for token in value}
-    labels = {other.label for other in others.columns if other.label}
-    return column.label in labels or any(tokens.intersection(value) for value in column.values())
-
-
-def _pair_shifted(own: list[Column], other: list[Column]) -> list[int] | None:
-    """Pair numbers of which one list counts from 0 and the other from 1.
+def _is_shifted(own: list[Column], other: list[Column]) -> bool:
+    """Return whether one list counts from 0 and the other from 1, in one order.
 
     Only where uneven gaps show it: 0, 1, 2 and 1, 2, 3 may also be lists that each miss one file.
     """
     if not [column.kind for column in own] == [column.kind for column in other] == ["number"]:
-        return None
+        return False
     numbers = [int(value[0]) for value in own[0].values()]
     others = [int(value[0]) for value in other[0].values()]
-    shift = min(others) - min(numbers)
     gaps = {right - left for left, right in itertools.pairwise(sorted(numbers))}
-    if {min(numbers), min(others)} != {0, 1} or len(gaps) == 1:
-        return None
-    return _match([(number + shift,) for number in numbers], [(number,) for number in others])
+    shifts = {right - left for left, right in zip(numbers, others, strict=True)}
+    return {min(numbers), min(others)} == {0, 1} and len(gaps) > 1 and len(shifts) == 1
 
 
 def _match(ours: Sequence[Value], theirs: Sequence[Value]) -> list[int] | None:
@@ -287,20 +269,44 @@ def _join(columns: Iterable[Column], level: str = NORMALISED) -> list[Value]:
     return [tuple(itertools.chain.from_iterable(each)) for each in zip(*values, strict=True)]
 
 
-def _contradict(ours: list[Column], theirs: list[Column], *, strictly: bool = False) -> bool:
-    """Return whether a place varies in one list and is constant in the other, so that they differ.
+def _contradict(ours: list[Column], theirs: list[Column]) -> bool:
+    """Return whether corresponding places cannot belong to the same rows.
 
     ``x_0_0, x_0_1`` and ``y_0_0, y_1_0`` vary in 0 and 1 each, but not in the same place. Places
     correspond by the word in front of them, such as "run". Others correspond by counting, if both
     lists have equally many, and differ only if the constant is one of the values: 768 is none.
-    `strictly` lets them differ in any case.
     """
     for label, own, other in _places(ours, theirs):
         values, others = set(own.values()), set(other.values())
         differ = min(len(values), len(others)) == 1 < max(len(values), len(others))
-        if differ and (strictly or label or values & others):
+        if differ and (label or values & others):
             return True
     return _repeats_constant(ours, theirs) or _repeats_constant(theirs, ours)
+
+
+def _other_rows(ours: list[Column], theirs: list[Column]) -> tuple[str, str] | None:
+    """Return constants that say that two lists have other rows: fold 1 and fold 2, train and test.
+
+    So do years, dates, and other numbers if one is also a value that varies: 3 and 1 in x_3_2,
+    x_3_3 and y_1_2, y_1_3. v1 and v2 do not.
+    """
+    columns = [column for column in (*ours, *theirs) if not column.is_constant]
+    varying = {value for column in columns for value in column.values()}
+    for label, own, other in _places(ours, theirs):
+        if not (own.is_constant and other.is_constant) or "word" in (own.kind, other.kind):
+            continue
+        first, second = own.values()[0], other.values()[0]
+        are_dates = all(column.kind == "date" or is_year(column) for column in (own, other))
+        says_rows = label in _ROW_WORDS if label else are_dates or {first, second} & varying
+        if first != second and says_rows:
+            return f"{label} {show_value(first)}".strip(), f"{label} {show_value(second)}".strip()
+    known = [
+        {_SPLIT_OF[column.word] for column in columns if column.word in _SPLIT_OF}
+        for columns in (ours, theirs)
+    ]
+    if all(known) and known[0].isdisjoint(known[1]):
+        return " ".join(sorted(known[0])), " ".join(sorted(known[1]))
+    return None
 
 
 def _repeats_constant(few: list[Column], many: list[Column]) -> bool:
@@ -368,11 +374,16 @@ def _describe_mismatch(
         places = [pair for pair in places if any(not column.is_constant for column in pair)]
         own, other = (_join([pair[side] for pair in places]) or [()] * n for side in (0, 1))
     i = next((i for i in range(n) if own[i] != other[i]), 0)
+    would = f"{_show(labels[i], depth)} would be the labels of {_show(features[i], depth)}"
+    if rows := _other_rows(ours.columns, theirs.columns):
+        return DataError(
+            f"{would}, but by their names these are of {rows[0]}, and the labels of {rows[1]}; "
+            f"give both of one, name both alike, or {_REMEDY}"
+        )
     differ = f": {show_value(own[i])} and {show_value(other[i])}" if own[i] != other[i] else ""
     return DataError(
-        f"{_show(labels[i], depth)} would be the labels of {_show(features[i], depth)}, but what "
-        f"varies in the names does not match{differ}; see that no file is missing, name both "
-        f"alike, or {_REMEDY}"
+        f"{would}, but what varies in the names does not match{differ}; see that no file is "
+        f"missing, name both alike, or {_REMEDY}"
     )
 
 

@@ -66,8 +66,13 @@ class LabelFiles:
             self._check_lengths(aligned)
             return aligned
         check_order([shard.file for shard in shards])
-        check_order(self.files, "together they are the labels")
+        self.check_array()
         return tuple(shards)
+
+    def check_array(self) -> None:
+        """Raise unless the files are in the order of an array of features for all rows."""
+        if not self.paired:
+            check_order(self.files, "together they are the labels")
 
     def _check_lengths(self, shards: Sequence[Shard]) -> None:
         """Raise unless every shard has as many rows as its labels."""

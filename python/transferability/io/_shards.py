@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.columns import join_names
 from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
 from ..errors import DataError
@@ -45,7 +47,7 @@ class Shard:
     labels : str, tuple of (Path, str or None), ndarray or None
         A column of the same file, another file with its key, an array, or None without labels.
     columns : tuple of str
-        The names of the features, where the file has them, in the order of the first shard.
+        The names of the features, where the file has them, in the order of the first such shard.
     order : tuple of int or None
         The positions in the file of these columns; None if the file has them in this order.
     """
@@ -189,7 +191,8 @@ class FeatureSource(RowSource):
     @property
     def columns(self) -> tuple[str, ...] | None:
         """Names of the features, in their order; None where the files have none."""
-        return self.shards[0].columns or None
+        known = dict.fromkeys(shard.columns or None for shard in self.shards)
+        return functools.reduce(join_names, known)
 
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks; a block never spans two shards."""
@@ -213,12 +216,14 @@ class FeatureSource(RowSource):
             return parts[0] if parts else None
         return join_labels(parts, [shard.labels_name for shard in self.shards], "shard")
 
-    def check_order(self) -> None:
-        """Raise if the names of the shards contradict the order of labels for all rows.
+    def check_order(self, beside: str = "") -> None:
+        """Raise if the names of the shards contradict the order of an array for all rows.
 
-        As in :func:`open_features`: the numbers in the names must be in natural order.
+        As in :func:`open_features`: the numbers in the names must be in natural order. `beside`
+        names an array other than the labels.
         """
-        check_order([shard.file for shard in self.shards])
+        what = f"{beside} are" if beside else "the labels are"
+        check_order([shard.file for shard in self.shards], what, may_be_pairs=not beside)
 
     def load(self) -> NDArray[Any]:
         """Read all features at once; a single .npy file is mapped."""

@@ -101,10 +101,13 @@ def find_models(
         candidates, explicit = _list_candidates(path)
         others = _list_other_files(path) if path.is_dir() else ""
         if not candidates:
-            hint = f", only {others}; an .npz file is named itself" if others else ""
-            raise DataError(f"{path} holds no .npy files{hint}")
+            hint = f", only {others}; name a file of several arrays itself" if others else ""
+            raise DataError(f"{path} holds no files of {', '.join(_IN_FOLDERS)}{hint}")
         if others:
-            skipped.append(f"{path}: only .npy files are read from a folder, not {others}")
+            skipped.append(
+                f"{path}: only files of {', '.join(_IN_FOLDERS)} are read from a folder, not "
+                f"{others}"
+            )
         for source in candidates:
             name = source.name
             if labels is not None and _is_same(source, labels):
@@ -125,7 +128,9 @@ def find_models(
             raise DataError(f"two models are called {name!r}: {models[name]} and {source}")
         models[name] = source
     if not models:
-        raise DataError(f"no feature arrays found; {'; '.join(skipped) or 'give .npy files'}")
+        raise DataError(
+            f"no feature arrays found; {'; '.join(skipped) or 'give files of features'}"
+        )
     return models, skipped
 
 
@@ -133,7 +138,7 @@ def find_arrays(path: str | os.PathLike[str]) -> dict[str, Source]:
     """Return the arrays of a file or folder, of any shape, by file or member name."""
     candidates, _ = _list_candidates(Path(path))
     if not candidates:
-        raise DataError(f"{path} holds no .npy files")
+        raise DataError(f"{path} holds no files of {', '.join(_IN_FOLDERS)}")
     return {source.name: source for source in candidates}
 
 
