@@ -35,6 +35,7 @@ __all__ = [
     "load_statistics",
     "parse_metrics",
     "pick",
+    "read_no_labels",
     "refuse_with_stats",
     "say",
     "shared_options",
@@ -201,6 +202,14 @@ def parse_metrics(metrics: str) -> str | list[str]:
         return metrics
     with as_usage_errors():
         return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+
+
+def read_no_labels(names: str | list[str]) -> bool:
+    """Return whether metrics, given by their names, are all defined without labels."""
+    from .._inputs.target import UNLABELLED
+    from .._metric.registry import spec_of
+
+    return not isinstance(names, str) and all(UNLABELLED in spec_of(name).tasks for name in names)
 
 
 def check_exclusive(**formats: bool) -> None:
