@@ -98,7 +98,10 @@ def _read_lines(path: Path) -> list[str]:
     values = []
     for line, cells in read_rows(path):
         if len(cells) > 1:
-            raise DataError(f"{path}, line {line}: {len(cells)} values; give one label a line")
+            raise DataError(
+                f"{path}, line {line}: {len(cells)} values; give one label a line, without an "
+                f"index and a header"
+            )
         values.append((line, "".join(cells).strip()))
     texts = [value for _, value in values]
     if missing := find_missing(texts):
