@@ -24,8 +24,9 @@ from .job import MEAN, ExtractionOptions, Job, JobResult, Report
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
-#: Part of every cache key. Increment it when statistics of equal inputs change between versions.
-_FORMAT = 1
+#: Part of every cache key. Increment it when statistics of equal inputs change between versions, or
+#: the format of their files, which is ``VERSION`` in src/stats/file.rs.
+_FORMAT = 2
 
 
 def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
