@@ -39,7 +39,8 @@ impl Covariance {
 ///
 /// # Errors
 /// [`Error::NoData`]; [`Error::OutOfRange`] where squares, or fourth powers for Ledoit and Wolf's
-/// estimate, leave the range of float64; [`Error::OutOfMemory`], [`Error::Interrupted`].
+/// estimate, leave the range of float64; [`Error::BadOption`] for a fixed shrinkage that is not from
+/// 0 to 1; [`Error::OutOfMemory`], [`Error::Interrupted`].
 pub fn covariance(
     stats: &Stats,
     centre: Centre,

@@ -9,7 +9,7 @@
 //! Signal Processing 58, 2010, without the terms 2/D, as scikit-learn has it.
 
 use crate::decomp::Spread;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Shrinkage of a covariance towards the multiple of the identity with the same trace.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -40,7 +40,12 @@ impl Shrinkage {
         let flat = spread.trace <= 0.0 || spread.unequal <= 0.0;
         let (over, under) = match self {
             Self::None => return Ok(0.0),
-            Self::Fixed(a) => return Ok(a),
+            Self::Fixed(a) if (0.0..=1.0).contains(&a) => return Ok(a),
+            Self::Fixed(a) => {
+                let (metric, option) = ("covariance", "shrinkage");
+                let (value, expected) = (format!("{a}").into(), "a number from 0 to 1".into());
+                return Err(Error::BadOption { metric, option, value, expected });
+            }
             _ if n_features == 1 => return Ok(0.0),
             Self::LedoitWolf if flat => return Ok(0.0),
             Self::Oas if flat => return Ok(1.0),

@@ -68,6 +68,11 @@ impl ScaledFactor {
         (0..self.rank()).map(|i| self.cholesky.diagonal(i).powi(2))
     }
 
+    /// The independent columns, in the order of the pivots.
+    pub(crate) fn columns(&self) -> &[usize] {
+        self.cholesky.pivots()
+    }
+
     /// z with zᵀz = bᵀS⁺b for each b (D,) of `vectors`, one after the other, (rank,) each.
     pub(crate) fn scores(&self, vectors: &[f64]) -> Result<Vec<f64>> {
         let mut scores = Vec::with_capacity(vectors.len());

@@ -101,11 +101,6 @@ impl Fourth {
     /// About another shift: x − s grows by d; `sum` is c and `scatter` S, both about the old one.
     pub(super) fn moved(&self, d: &[f64], sum: &[f64], scatter: &[f64], n_samples: f64) -> Self {
         let order = d.len();
-        let mut s_d = vec![0.0; order];
-        for (i, row) in scatter.chunks_exact(order).enumerate() {
-            s_d[i] += dot(&row[i..], &d[i..]);
-            axpy(d[i], &row[i + 1..], &mut s_d[i + 1..]);
-        }
         let trace: f64 = scatter.iter().step_by(order + 1).sum();
         let (d_d, d_c) = (dot(d, d), dot(d, sum));
         let square = trace + 2.0 * d_c + n_samples * d_d;
@@ -115,7 +110,13 @@ impl Fourth {
             return moved;
         }
         moved.set_unit(unit);
-        scale(1.0 / unit, &mut s_d);
+        // In the unit from the start: S d may leave the range of float64.
+        let d_unit: Vec<f64> = d.iter().map(|d| d / unit).collect();
+        let mut s_d = vec![0.0; order];
+        for (i, row) in scatter.chunks_exact(order).enumerate() {
+            s_d[i] += dot(&row[i..], &d_unit[i..]);
+            axpy(d_unit[i], &row[i + 1..], &mut s_d[i + 1..]);
+        }
         let share = d_d / unit;
         moved.quartic += 4.0 * ((dot(d, &moved.cubic) + dot(d, &s_d)) / unit + share * d_c / unit)
             + 2.0 * share * (trace / unit)

@@ -65,7 +65,7 @@ pub enum Responses {
         square: Vec<f64>,
         /// Σ w (x − s)(y − p)ᵀ, (D, K).
         cross: Vec<f64>,
-        /// Without them, scores that need them are errors.
+        /// Without them, scores that need them are errors; left out where they exceed float64.
         joint: Option<JointMoments>,
     },
 }
@@ -155,7 +155,7 @@ impl Stats {
                 }
             }
             Held::Targets(Targets { shift, sum, square, cross, joint, .. }) => {
-                let joint = joint.map(JointMoments::from);
+                let joint = joint.map(JointMoments::from).filter(JointMoments::is_finite);
                 Responses::Targets { shift, sum, square, cross, joint }
             }
         };
@@ -284,6 +284,13 @@ impl Moments {
 }
 
 impl JointMoments {
+    /// Whether all are within float64: their fourth powers leave it where squares do not.
+    fn is_finite(&self) -> bool {
+        let own = self.own.iter().flat_map(|own| own.cubic.iter().chain([&own.quartic]));
+        let sums = self.features.iter().chain(&self.targets).chain([&self.quartic]);
+        own.chain(sums).all(|sum| sum.is_finite())
+    }
+
     fn check(&self, d: usize, k: usize) -> Result<()> {
         numbers("joint_quartic", &[self.quartic], 1)?;
         numbers("joint_features", &self.features, d)?;

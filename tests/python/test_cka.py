@@ -9,6 +9,7 @@ an offset of 1e6 standard deviations, which costs the *data* six of their digits
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,26 @@ def test_units_do_not_matter(shape: tuple[int, int], factor: float) -> None:
             assert_equal(Stats(task).update(features, factor * labels).score("cka"), expected)
 
 
+@pytest.mark.parametrize("factor", [1e-139, 1e104, 1e112, 1e140])
+@pytest.mark.parametrize("width", [1, 4])
+def test_units_of_targets_to_the_ends_of_float64(factor: float, width: int) -> None:
+    features, targets, columns = problem((60, 8), "regression", width=width)
+    found = Stats("regression").update(features, factor * targets).score("cka")
+    assert_equal(found, reference.unbiased_cka(features, columns))
+
+
+def test_moments_leave_out_what_exceeds_float64() -> None:
+    """Fourth powers of targets do, where LogME needs squares only."""
+    features, targets, _ = problem((60, 8), "regression", width=1)
+    whole = Stats("regression").update(features, 1e100 * targets)
+    moments = whole.moments()
+    assert not [name for name in moments if name.startswith(("joint", "target_p", "target_c"))]
+    found = Stats.from_moments(moments)
+    assert found.score("logme") == whole.score("logme")
+    with pytest.raises(DataError, match="no joint_quartic"):
+        found.score("cka")
+
+
 def test_products_beyond_float64_are_named() -> None:
     features, labels, _ = problem((60, 8), "regression")
     for factor, word in ((1e80, "overflow"), (1e-80, "underflow")):
@@ -295,6 +316,27 @@ def test_sums_say_what_a_far_row_costs() -> None:
     assert close(found, extended(features, columns), 1e-3)
 
 
+def test_what_a_far_row_costs_in_float32() -> None:
+    features, labels, columns = problem((600, 8), "classification")
+    few = TransferabilityWarning
+
+    def single(factor: float) -> tuple[float, float]:
+        far = features.astype(np.float32)
+        far[4] *= factor
+        found = tx.cka(far, labels, precision="single")
+        return found, extended(far, columns)
+
+    found, exact = single(100)  # the square of 100 times 2^-24, and no warning
+    assert close(found, exact, 1e-3 * abs(exact))
+    with pytest.warns(few, match=r"lose about \d of 7 digits"):
+        found, exact = single(1e3)
+    assert close(found, exact, 1e-2)
+    with pytest.warns(few, match="products in float32 leave no digit"):
+        assert single(1e5)[0] == 0.0
+    with pytest.warns(few, match="products in float32 leave no digit"):
+        tx.cka(np.eye(600, 8), labels, precision="single")
+
+
 def test_moments_without_class_squares_have_the_biased_estimate() -> None:
     features, labels, _ = problem((60, 8), "classification")
     whole = Stats().update(features, labels)
@@ -322,6 +364,16 @@ def test_moments_without_joint_moments_have_the_biased_estimate() -> None:
         with pytest.raises(DataError, match="no joint_quartic"):
             stats.score("cka")
     assert without.score("cka", estimator="biased") == whole.score("cka", estimator="biased")
+
+
+@pytest.mark.parametrize(("width", "estimator"), [(1, "unbiased"), (3, "unbiased"), (3, "biased")])
+def test_moments_without_those_of_targets_say_so(width: int, estimator: str) -> None:
+    features, targets, _ = problem((60, 8), "regression", width=width)
+    moments = Stats("regression").update(features, targets).moments()
+    for name in ("target_products", "target_cubic", "target_quartic"):
+        del moments[name]
+    with pytest.raises(DataError, match="moments hold no target_products, target_cubic"):
+        Stats.from_moments(moments).score("cka", estimator=estimator)
 
 
 def test_joint_moments_are_what_they_say() -> None:
@@ -421,12 +473,15 @@ def test_two_sets_that_are_wrong() -> None:
         (z[:, 0], "other_features must be 2-D"),
         (bad, r"other_features\[3, 2\] is NaN"),
         (wide, r"other_features\[3, 2\] is NaN"),
-        (0 * z, "every target is the same"),
     ):
         with pytest.raises(DataError, match=message):
             tx.cka(x, other_features=other)
     with pytest.raises(DataError, match=r"features\[3, 2\] is"):
         tx.cka(bad, other_features=np.hstack([z, z]))
+    one_row = np.eye(30)[:, :1]
+    for first, second in ((x, one_row), (one_row, x)):
+        with pytest.raises(DataError, match="or one of two sets of features, differ in one row"):
+            tx.cka(first, other_features=second)
     with pytest.raises(DataError, match="with labels or with other_features; give one"):
         tx.cka(x, np.arange(30) % 2, other_features=z)
     with pytest.raises(DataError, match="with other_features leave it out"):
@@ -436,6 +491,44 @@ def test_two_sets_that_are_wrong() -> None:
     stats = Stats("regression").update(x, np.hstack([z, z]))
     with pytest.raises(DataError, match="no more targets than features"):
         stats.score("cka")
+
+
+@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+@pytest.mark.parametrize("width", [2, 4, 9])
+def test_a_constant_set_scores_zero_on_either_side(width: int, estimator: str) -> None:
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    dead = np.full((30, width), 0.1)
+    for first, second in ((x, dead), (dead, x)):
+        with pytest.warns(TransferabilityWarning, match="every feature is the same in all rows"):
+            assert tx.cka(first, other_features=second, estimator=estimator) == 0.0
+
+
+def test_two_frames_whose_rows_are_in_another_order() -> None:
+    pandas = pytest.importorskip("pandas")
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    frame = pandas.DataFrame(x, index=[f"row {i}" for i in range(30)])
+    with pytest.raises(DataError, match="other_features has the index of features in another"):
+        tx.cka(frame, other_features=frame[::-1])
+    assert close(tx.cka(frame, other_features=-frame), 1.0, 1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(60, 8, 5), (60, 5, 8), (20, 40, 30)])
+def test_two_sets_in_files(tmp_path: Path, sizes: tuple[int, int, int]) -> None:
+    n, d, other = sizes
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.normal(size=(n, d)), "z": rng.normal(size=(n, other))}
+    arrays["z"][:, 0] += arrays["x"][:, 0]
+    for name, array in arrays.items():
+        for i, part in enumerate(np.array_split(array, 2)):
+            np.save(tmp_path / f"{name}-{i}.npy", part)
+    x, z = (tx.io.open_features(str(tmp_path / f"{name}-*.npy")) for name in arrays)
+    expected = reference.unbiased_cka(arrays["x"], arrays["z"])
+    for first, second in ((x, z), (z, x), (x, arrays["z"]), (arrays["x"], z)):
+        assert close(tx.cka(first, other_features=second), expected, 1e-10)
+    with pytest.raises(DataError, match=f"has 7 rows but features has {n}"):
+        tx.cka(x, other_features=arrays["z"][:7])
+    with pytest.warns(TransferabilityWarning, match="same in all rows"):
+        assert tx.cka(x, other_features=0 * arrays["z"]) == 0.0
 
 
 @pytest.mark.parametrize("estimator", ["Unbiased", "", True, None, 1])
@@ -454,6 +547,10 @@ def test_explanations() -> None:
     assert low < 0 < high
     assert "below 0 by chance" in low.explain()
     assert "below 0" not in high.explain()
+    assert "40 rows x 8 features (5 rows for each), 4 classes;" in high.explain()
+    features = np.random.default_rng(0).normal(size=(40, 3))
+    two = tx.cka(features, other_features=features**2).explain()
+    assert "features (13.3 rows for each); two sets of features." in two
 
 
 def test_rankings_take_the_estimator() -> None:

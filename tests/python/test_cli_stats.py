@@ -88,6 +88,23 @@ def test_one_file_of_labels_is_for_all(folder: Path, x: Any, y: Any) -> None:
     assert one == without_time(Path("good.stats").read_bytes())
 
 
+def test_statistics_without_labels(folder: Path, x: Any) -> None:
+    made = run("stats", *files("x"), "--task", "unlabelled", "-o", "all.stats")
+    assert made.exit_code == 0
+    assert f"{len(x)} rows x {x.shape[1]} features of {SHARDS} files, unlabelled" in made.output
+    for part, paths in (("a", files("x")[:3]), ("b", files("x")[3:])):
+        assert run("stats", *paths, "--task", "unlabelled", "-o", f"{part}.stats").exit_code == 0
+    assert run("merge", "a.stats", "b.stats", "-o", "both.stats").exit_code == 0
+    expected = tx.covariance.ledoit_wolf(x)[0]
+    for name in ("all", "both"):
+        found = tx.Stats.load(f"{name}.stats").covariance("ledoit-wolf")
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    assert run("health", "both.stats").exit_code == 0
+    refused = run("score", "both.stats")
+    assert refused.exit_code != 0
+    assert "needs labels" in refused.output
+
+
 def test_folders_of_shards_and_labels(folder: Path) -> None:
     for kind in "xy":
         Path(kind).mkdir()
@@ -115,6 +132,11 @@ def test_models_of_the_same_rows_rank_by_their_statistics(folder: Path, x: Any, 
     [
         (["stats", "x_0.npy"], 2, "Missing option '--output'"),
         (["stats", "x_0.npy", "-o", "a.stats"], 2, "give the labels with --labels"),
+        (
+            ["stats", "x_0.npy", "--labels", "y.npy", "--task", "unlabelled", "-o", "a.stats"],
+            2,
+            "--task unlabelled reads no labels",
+        ),
         (["stats", "-o", "a.stats"], 2, "Missing argument 'FEATURES"),
         (["stats", "--labels", "y.npy", "x_0.npy", "-o", "a.stats"], 2, "Missing argument"),
         (

@@ -104,7 +104,7 @@ def test_a_covariance_or_a_stack_of_them_is_shrunk(shrinkage: float) -> None:
         found = shrunk_covariance(matrices, shrinkage)
         expected = theirs.shrunk_covariance(matrices, shrinkage)
         assert found.dtype == expected.dtype
-        assert distance(found, expected) < 1e-6 if matrices.dtype == np.float32 else EQUAL
+        assert distance(found, expected) < (1e-6 if matrices.dtype == np.float32 else EQUAL)
         assert (matrices == before).all()
     x = features()
     by_name = shrunk_covariance(features=x, shrinkage=shrinkage)
@@ -134,6 +134,34 @@ def test_the_default_shrinkage_and_lists() -> None:
 def test_matrices_that_are_no_covariances(given: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         shrunk_covariance(**given)
+
+
+def test_a_trace_beyond_the_range_of_float16() -> None:
+    found = shrunk_covariance(np.full((2, 2), 6e4, dtype=np.float16), 0.5)
+    assert found.dtype == np.float16
+    assert found.tolist() == [[6e4, 3e4], [3e4, 6e4]]
+
+
+@pytest.mark.parametrize("given", ["no", 1, None, [True]])
+def test_flags_are_true_or_false(given: Any) -> None:
+    x = features()
+    stats = Stats("unlabelled").update(x)
+    for call in (
+        *(empirical_covariance, ledoit_wolf, oas, ledoit_wolf_shrinkage),
+        lambda x, **flags: shrunk_covariance(features=x, **flags),
+        lambda _, **flags: stats.covariance(**flags),
+        lambda _, **flags: stats.spectrum(**flags),
+    ):
+        with pytest.raises(DataError, match=r"assume_centered is .*; choose True or False"):
+            call(x, assume_centered=given)  # type: ignore[operator]
+    assert distance(oas(x, assume_centered=np.bool_(1)), oas(x, assume_centered=True)) == 0
+    labels = np.arange(60) % 2
+    for classes in (
+        lambda **flags: covariance.class_covariances(x, labels, **flags),
+        Stats(class_scatters=True).update(x, labels).class_covariances,
+    ):
+        with pytest.raises(DataError, match=r"per_class is .*; choose True or False"):
+            classes(per_class=given)
 
 
 def test_values_of_other_types() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from fractions import Fraction
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -236,6 +239,108 @@ def test_rates_are_those_of_the_definition(
         assert stats.coding_rate(given, convention=convention) == pytest.approx(total, rel=1e-10)
         again = stats.coding_rate_reduction(given, convention=convention)
         assert again.difference == pytest.approx(found.difference, rel=1e-9, abs=1e-10 * total)
+
+
+def exact_rate(z: list[list[Fraction]], t: Fraction) -> float:
+    """Return ½ ln det(I + ZᵀZ/t), by elimination in fractions."""
+    if len(z) < len(z[0]):
+        z = [list(column) for column in zip(*z, strict=True)]
+    columns = list(zip(*z, strict=True))
+    matrix = [
+        [sum(map(mul, a, b), Fraction(0)) / t + (i == j) for j, b in enumerate(columns)]
+        for i, a in enumerate(columns)
+    ]
+    rate = 0.0
+    for k, row in enumerate(matrix):
+        rate += math.log(row[k]) / 2
+        for below in matrix[k + 1 :]:
+            part = below[k] / row[k]
+            below[:] = [value - part * other for value, other in zip(below, row, strict=True)]
+    return rate
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6, 1e8])
+@pytest.mark.parametrize("shape", [(40, 4), (300, 3), (5, 9), (30, 1)])
+@pytest.mark.parametrize(
+    ("convention", "eps"), [("transrate", 1e-4), ("mcr2", 0.5), ("mcr2", 1e-3)]
+)
+def test_an_offset_costs_a_rate_no_digits(
+    shape: tuple[int, int], offset: float, convention: str, eps: float
+) -> None:
+    rng = np.random.default_rng(0)
+    x = np.round(1024 * (rng.standard_normal(shape) + offset)) / 1024
+    labels = np.arange(len(x)) % 2
+    z = [[Fraction(float(value)) for value in row] for row in x]
+    t = len(z) * Fraction(eps)
+    if convention == "transrate":
+        mean = [sum(column, Fraction(0)) / len(z) for column in zip(*z, strict=True)]
+        z = [[value - other for value, other in zip(row, mean, strict=True)] for row in z]
+    else:
+        t *= Fraction(eps) / shape[1]
+    # Held rows keep 1e-16 of the largest: 1e-8 of the spread at an offset of 1e8.
+    tolerance = 1e-10 if offset < 1e8 or shape[0] > shape[1] else 1e-8
+    expected = exact_rate(z, t)
+    options: dict[str, Any] = {"eps": eps, "convention": convention}
+    assert coding_rate(x, **options) == pytest.approx(expected, rel=tolerance)
+    for cut in (1, len(x) // 2):
+        parts = [Stats("unlabelled").update(part) for part in (x[:cut], x[cut:])]
+        assert (parts[1] + parts[0]).coding_rate(**options) == pytest.approx(
+            expected, rel=tolerance
+        )
+    found = coding_rate_reduction(x, labels, **options)
+    for c in (0, 1):
+        own = [row for row, label in zip(z, labels, strict=True) if label == c]
+        assert found.per_class[c] == pytest.approx(
+            exact_rate(own, t * len(own) / len(z)), rel=tolerance
+        )
+
+
+@pytest.mark.parametrize("convention", ["transrate", "mcr2"])
+@pytest.mark.parametrize("gap", [1e3, 1e6, 1e8])
+def test_rates_of_classes_far_apart_say_how_certain_they_are(gap: float, convention: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    x = rng.standard_normal((300, 3)) + gap * labels[:, None] * rng.standard_normal(3)
+    z = [[Fraction(float(value)) for value in row] for row in x]
+    eps = 1e-4 if convention == "transrate" else 0.5
+    t = 300 * Fraction(eps)
+    if convention == "transrate":
+        mean = [sum(column, Fraction(0)) / 300 for column in zip(*z, strict=True)]
+        z = [[value - other for value, other in zip(row, mean, strict=True)] for row in z]
+    else:
+        t *= Fraction(eps) / 3
+    expected = exact_rate(z, t)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = coding_rate(x, convention=convention)
+    error = abs(found - expected)
+    if caught:  # of a scatter that does not know the directions within classes
+        bound = float(str(caught[0].message).split("about ")[1].split(":")[0])
+        assert error < 2 * bound
+        assert gap > 1e3
+    else:
+        assert error < 1e-6 * max(expected, 1.0)
+        assert gap < 1e8
+
+
+def test_rates_of_squares_beyond_the_range_of_float64() -> None:
+    x = problem()[0]
+    near, far = (coding_rate(scale * x, eps=1e-25, convention="mcr2") for scale in (1e130, 1e140))
+    assert far - near == pytest.approx(6 * 10 * np.log(10), rel=1e-9)
+
+
+def test_frames_whose_rows_are_in_another_order() -> None:
+    pandas = pytest.importorskip("pandas")
+    x, labels = problem()
+    frame, series = pandas.DataFrame(x), pandas.Series(labels, index=np.arange(80)[::-1])
+    for function in (class_covariances, coding_rate_reduction):
+        with pytest.raises(DataError, match="labels has the index of features in another order"):
+            function(frame, series)
+        function(frame, pandas.Series(labels))
+    with pytest.raises(DataError, match="samples has the index of features in another order"):
+        tx.health.lidar(frame, series)
+    with pytest.raises(DataError, match="other_features has the index of features in another"):
+        tx.cka(frame, other_features=frame[::-1])
 
 
 def test_rates_that_are_zero() -> None:

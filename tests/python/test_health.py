@@ -591,7 +591,10 @@ def test_the_report_has_a_table_of_diagnostics() -> None:
     assert f"{null_values(120, 40)['rankme']:.4f}" in table
     numbers = page.partition("<h2>All numbers</h2>")[2].partition("</section>")[0]
     assert "Effective rank" not in numbers
-    assert "<h2>Diagnostics" in tx.report.html(tx.rank({"a": x}, None, ["participation_ratio"]))
+    assert "Higher is better for all scores here" in page
+    alone = tx.report.html(tx.rank({"a": x}, None, ["participation_ratio"]))
+    assert "<h2>Diagnostics" in alone
+    assert "igher is better" not in alone
 
 
 # --- the command line -----------------------------------------------------------------------------
@@ -645,3 +648,119 @@ def test_the_list_of_metrics_has_a_group_of_diagnostics() -> None:
         assert f"\n{name}\t" in after
         assert f"\n{name}\t" not in before
     assert json.loads(run("metrics", "--json").stdout)["lidar"]["diagnostic"] is True
+
+
+def test_command_shows_the_rest_where_some_features_are_bad(tmp_path: Path) -> None:
+    x = make(60, 6)
+    np.save(tmp_path / "good.npy", x)
+    np.save(tmp_path / "bad.npy", np.where(x > 1, np.nan, x))
+    np.save(tmp_path / "worse.npy", np.full((9, 2), np.inf))
+    some = run("health", tmp_path / "bad.npy", tmp_path / "good.npy", "--json")
+    assert some.exit_code == 4
+    assert [*json.loads(some.stdout)] == ["good"]
+    assert "bad.npy, row 1, column 5 is nan" in some.stderr.partition("error: bad: ")[2]
+    none = run("health", tmp_path / "bad.npy", tmp_path / "worse.npy")
+    assert none.exit_code == 3
+    assert none.stdout == ""
+    assert none.stderr.count("error: ") == 2
+
+
+def test_commands_without_labels(tmp_path: Path) -> None:
+    x = make(100, 40)
+    for name, part in {"a": x, "b": x[:, :5], "a_0": x[:30], "a_1": x[30:]}.items():
+        np.save(tmp_path / f"{name}.npy", part)
+    a, b = tmp_path / "a.npy", tmp_path / "b.npy"
+    names = ("--metrics", "effective_rank,participation_ratio", "--json")
+    scored = json.loads(run("score", a, *names).stdout)
+    assert scored["effective_rank"]["value"] == health.effective_rank(x)
+    assert scored["effective_rank"]["task"] == "unlabelled"
+    ranked = run("rank", b, a, *names)
+    assert ranked.exit_code == 0
+    assert [row["name"] for row in json.loads(ranked.stdout)["rows"]] == ["a", "b"]
+    np.savez(tmp_path / "two.npz", one=x, two=x[:, :5])
+    np.savez(tmp_path / "three.npz", one=x, two=x[:, :5], labels=np.arange(100) % 2)
+    for file, task in (("two.npz", "unlabelled"), ("three.npz", "classification")):
+        found = json.loads(run("rank", tmp_path / file, *names).stdout)
+        assert [row["name"] for row in found["rows"]] == ["one", "two"]
+        assert found["task"] == task
+    for metrics in ("effective_rank,logme", "lidar", "all", "recommended"):
+        for command in ("score", "rank"):
+            refused = run(command, a, "--metrics", metrics)
+            assert refused.exit_code == 2
+            assert "such as" in refused.stderr
+    for name in ("a_0", "a_1"):
+        made = run("stats", tmp_path / f"{name}.npy", "--task", "unlabelled", "-o", f"{a}.{name}")
+        assert made.exit_code == 0, made.output
+        Path(f"{a}.{name}").rename(tmp_path / f"{name}.stats")
+    parts = (tmp_path / "a_0.stats", tmp_path / "a_1.stats")
+    assert run("merge", *parts, "-o", tmp_path / "whole.stats").exit_code == 0
+    merged = json.loads(run("health", tmp_path / "whole.stats", "--json").stdout)["whole"]
+    assert merged["rankme"] == pytest.approx(health.effective_rank(x), rel=1e-12)
+    both = run("stats", a, "--labels", b, "--task", "unlabelled", "-o", tmp_path / "no.stats")
+    assert both.exit_code == 2
+    assert "leave them out" in both.stderr
+
+
+def test_errors_name_samples() -> None:
+    x = make(12, 3)
+    for bad, words in (
+        ([None, *"abcdefghijk"], "samples has 1 missing value"),
+        ([np.nan, *range(11)], "samples has 1 missing value"),
+        (np.zeros((12, 2)), r"samples must be 1-D, one name for each row, got shape \(12, 2\)"),
+        ([], "samples is empty"),
+    ):
+        with pytest.raises(tx.DataError, match=words):
+            health.lidar(x, bad)
+    expected = health.lidar(x, np.arange(12) // 3)
+    for names in ((np.arange(12) // 3) / 7, np.repeat([-0.5, 1e9, 3.25, 2.0], 3)):
+        assert health.lidar(x, names) == pytest.approx(expected, rel=1e-12)
+
+
+def test_files_of_another_length_than_samples_name_samples(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", make(12, 3))
+    source = tx.io.open_features(tmp_path / "x.npy")
+    with pytest.raises(tx.DataError, match="samples has 3 entries but features has 12 rows"):
+        health.check(source, [1, 1, 2])
+
+
+def test_explanations_have_the_null_value() -> None:
+    x, samples = make(120, 40), np.arange(120) // 3
+    for name, title in (
+        ("effective_rank", "rankme"),
+        ("participation_ratio", "participation_ratio"),
+        ("alpha_req", "alpha_req"),
+    ):
+        score = tx.score(x, None, name)
+        null = null_values(120, 40)[title]
+        assert f"Random features of the same shape have {null:.4f}." in score.explain()
+        assert "(3 rows for each); no labels were given." in score.explain()
+    null = health.check(x, samples).null["lidar"]
+    score = tx.lidar(x, samples)
+    assert f"Random features of the same shape have {null:.4f}." in score.explain()
+    page = tx.report.html(tx.rank({"a": x}, samples, ["lidar"], task="classification"))
+    table = page.partition("<h2>Diagnostics of features</h2>")[2].partition("</section>")[0]
+    assert f"{null:.4f}" in table
+    short = tx.score(x[:1], None, "effective_rank").explain()
+    assert "Random features" not in short
+
+
+@pytest.mark.parametrize("smallest", [1e-2, 1e-4, 2e-6])
+@pytest.mark.parametrize("kind", ["one large", "half large", "power"])
+def test_small_eigenvalues_are_within_the_stated_bound(kind: str, smallest: float) -> None:
+    n, d = 300, 40
+    rng = np.random.default_rng(0)
+    scales = {
+        "one large": np.r_[1, np.full(d - 1, smallest)],
+        "half large": np.repeat([1, smallest], d // 2),
+        "power": np.geomspace(1, smallest, d),
+    }[kind]
+    left = rng.normal(size=(n, d))
+    left = np.linalg.qr(left - left.mean(axis=0))[0]
+    x = left * scales @ np.linalg.qr(rng.normal(size=(d, d)))[0]
+    for convention in ("rankme", "covariance", "centred"):
+        expected = naive_effective_rank(x, convention)
+        assert health.effective_rank(x, convention=convention) == pytest.approx(expected, rel=1e-8)
+    bound = d * np.finfo(float).eps / smallest**2
+    assert health.alpha_req(x) == pytest.approx(naive_alpha(x, d), abs=bound, rel=0)
+    rows = naive_alpha(x[:35], 34)  # held as rows, whose singular values lose nothing
+    assert health.alpha_req(x[:35]) == pytest.approx(rows, abs=1e-15 * d / smallest, rel=1e-10)

@@ -20,6 +20,7 @@ import transferability as tx
 pytest.importorskip("sklearn", minversion="1.6")
 
 import sklearn.covariance as theirs
+from scipy.linalg import pinvh
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -140,6 +141,28 @@ def test_new_rows_renew_every_attribute(name: str) -> None:
     estimator.fit(x[:30])  # starts anew
     assert estimator.stats_.n_samples == 30
     check_equal(estimator, getattr(ours, name)().fit(x[:30]), tuple(first), 0)
+
+
+@pytest.mark.parametrize("smallest", [1e-3, 1e-7, 1e-9, 1e-12, 1e-14, 1e-18, 0.0])
+def test_precisions_of_any_condition(smallest: float) -> None:
+    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+    values = np.array([1.0, 0.5, 0.3, 0.2, 0.1, smallest])
+    covariance = basis * values @ basis.T
+    covariance = (covariance + covariance.T) / 2
+    estimator = ours.EmpiricalCovariance().fit(features(20, 6))
+    estimator.covariance_ = covariance
+    found, expected = estimator.get_precision(), pinvh(covariance)
+    assert np.abs(found - found.T).max() <= 1e-14 * np.abs(found).max()
+    # Either is right to the condition number times rounding.
+    off = np.abs(found - expected).max() / np.abs(expected).max()
+    assert off < max(1e-14 / max(smallest, 1e-8), 1e-13)
+
+
+def test_precisions_of_extreme_scales() -> None:
+    x = features()
+    for scale in (1e-140, 1e-100, 1e100, 1e140):
+        found = ours.OAS().fit(x * scale).precision_ * scale * scale
+        np.testing.assert_allclose(found, ours.OAS().fit(x).precision_, rtol=1e-9, atol=1e-12)
 
 
 def test_statistics_serve_for_more() -> None:

@@ -25,6 +25,7 @@ import pytest
 import transferability as tx
 from transferability import DataError, DtypeError, Stats
 from transferability._stats.serialize import to_json
+from transferability._sweep import worker
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
@@ -308,3 +309,8 @@ def test_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_is_no_bytes_is_named(data: Any) -> None:
     with pytest.raises(DtypeError, match="data must be bytes, not"):
         Stats.from_bytes(data)
+
+
+def test_entries_of_the_cache_have_the_version_of_state_files() -> None:
+    """An entry that this release cannot read must be a miss, so the versions move together."""
+    assert (int.from_bytes(tx.Stats().to_bytes()[8:12], "little"), worker._FORMAT) == (2, 2)

@@ -32,6 +32,14 @@ def _repeatable() -> Any:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: Any) -> Any:
+    """Keep what tests compute out of the user's cache, and the user's cache out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRANSFERABILITY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def sentences() -> list[str]:
     """Texts of several lengths."""

@@ -169,7 +169,7 @@ def test_rankings_of_graphs_with_a_fixed_batch(tmp_path: Path) -> None:
     labels = (x[:, 0] > 0).astype(int)
     paths = [f"onnx:{tmp_path}/{batch}.onnx" for batch in (1, 7, "n")]
     ranking = tx.rank_models(
-        paths, (x, labels), batch_size=16, isolate=False, cache=None, layers="all"
+        paths, (x, labels), batch_size=16, isolate=False, cache=tmp_path / "c", layers="all"
     )
     scores = [float(row.scores["logme"]) for row in ranking]
     # Rows that differ by float32 rounding, 1e-7, of a score of size 1.

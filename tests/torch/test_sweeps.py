@@ -222,11 +222,3 @@ def test_a_script_that_calls_itself_is_told_so(tmp_path: Path, counts: Path) -> 
     command = [sys.executable, str(script)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     assert "put the call under: if __name__ == '__main__'" in result.stdout
-
-
-def test_files_of_another_format_have_other_keys() -> None:
-    from transferability._sweep import worker
-
-    data = tx.Stats().update(np.eye(4), [0, 1, 0, 1]).to_bytes()
-    found = int.from_bytes(data[8:12], "little"), worker._FORMAT
-    assert found == (2, 2), "a new version of the files needs another _FORMAT, as entries are kept"

@@ -84,14 +84,16 @@ def _reference(score: Score) -> list[str]:
 
 def _data(score: Score, of_features: bool) -> str:
     """Return a sentence with the size of the data and the task."""
-    labels = f"{len(score.targets)} targets"
+    labels = ""
     if score.n_classes is not None:
-        labels = f"{score.n_classes} classes"
+        labels = f", {score.n_classes} classes"
+    elif score.targets:  # of metrics with a value for each
+        labels = f", {len(score.targets)} targets"
     columns = ""
     if of_features:
         share = score.n_samples / score.n_features
         columns = f" x {score.n_features} features ({share:.3g} rows for each)"
-    return f"Data: {score.n_samples} rows{columns}, {labels}; {score.task_note}."
+    return f"Data: {score.n_samples} rows{columns}{labels}; {score.task_note}."
 
 
 def _watch(score: Score, of_features: bool) -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import check_choice
+from .._metric.options import flag
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
 
@@ -19,7 +20,7 @@ __all__ = [
     "ClassCovariances",
     "ClassScatter",
     "CodingRateReduction",
-    "check_rows",
+    "check_not_empty",
     "class_covariances",
     "class_scatter",
     "coding_rate",
@@ -118,25 +119,27 @@ def covariance(
     stats: _core.Stats, shrinkage: object, assume_centered: bool, n_threads: int
 ) -> tuple[NDArray[np.float64], float]:
     """Return the covariance, shrunk as asked, and its shrinkage."""
-    check_rows(stats)
+    check_not_empty(stats)
     by = read_shrinkage(shrinkage)
-    found = _core.covariance(stats, by, bool(assume_centered), n_threads)
+    about_zero = flag("assume_centered", assume_centered)
+    found = _core.covariance(stats, by, about_zero, n_threads)
     warn_of_one_row(stats.n_samples, assume_centered)
     return found
 
 
 def spectrum(stats: _core.Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]:
     """Return the eigenvalues of the covariance, descending."""
-    check_rows(stats)
-    return _core.spectrum(stats, bool(assume_centered), n_threads)
+    check_not_empty(stats)
+    return _core.spectrum(stats, flag("assume_centered", assume_centered), n_threads)
 
 
 def class_covariances(
     stats: _core.Stats, per_class: bool, boolean: bool, n_threads: int
 ) -> ClassCovariances:
     """Return the covariances of the classes; `boolean` classes 0 and 1 are False and True."""
-    check_rows(stats)
+    check_not_empty(stats)
     _check_classes(stats)
+    per_class = flag("per_class", per_class)
     if per_class and not stats.class_scatters:
         raise DataError(
             "per_class needs statistics of every class; make them with class_scatters=True"
@@ -157,7 +160,7 @@ def class_covariances(
 
 def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
     """Return the means of the classes and the covariance within them, with its rounding."""
-    check_rows(stats)
+    check_not_empty(stats)
     _check_classes(stats)
     _, counts, within, between, _ = _core.class_covariances(stats, False, n_threads)
     # `within` is the difference of two matrices, and carries their rounding.
@@ -174,7 +177,7 @@ def make_class_covariances(found: tuple[Any, ...], boolean: bool) -> ClassCovari
 
 def coding_rate(stats: _core.Stats, eps: object, convention: str, n_threads: int) -> float:
     """Return the coding rate, with a warning if it has few certain digits."""
-    check_rows(stats)
+    check_not_empty(stats)
     distortion = _read_eps(eps, convention)
     value, rounding = _core.coding_rate(stats, distortion, convention, n_threads)
     _warn_of_rounding(value, rounding)
@@ -185,7 +188,7 @@ def coding_rate_reduction(
     stats: _core.Stats, eps: object, convention: str, boolean: bool, n_threads: int
 ) -> CodingRateReduction:
     """Return the coding rates of all rows and of each class."""
-    check_rows(stats)
+    check_not_empty(stats)
     _check_classes(stats)
     distortion = _read_eps(eps, convention)
     if not stats.class_scatters:
@@ -245,7 +248,7 @@ def _warn_of_rounding(value: float, rounding: float) -> None:
         )
 
 
-def check_rows(stats: _core.Stats) -> None:
+def check_not_empty(stats: _core.Stats) -> None:
     """Raise DataError if the statistics are empty."""
     if stats.n_features == 0:
         raise DataError("these statistics hold no rows yet; call update first")

@@ -449,8 +449,7 @@ class Stats:
         >>> tx.Stats("unlabelled").update([[1, 5], [2, 5]]).update([[6, 2]]).mean()
         array([3., 4.])
         """
-        if self.n_features == 0:
-            raise DataError("these statistics hold no rows yet; call update first")
+        covariances.check_not_empty(self._inner)
         return self._inner.mean()
 
     def covariance(
@@ -565,7 +564,7 @@ class Stats:
 
     def feature_moments(self) -> dict[str, Any]:
         """Return :meth:`moments` without those of labels and classes; for internal use."""
-        covariances.check_rows(self._inner)
+        covariances.check_not_empty(self._inner)
         return _core.moments(self._inner, resolve_threads(self._n_threads), of_features=True)
 
     def class_scatter(self) -> ClassScatter:

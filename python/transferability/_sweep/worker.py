@@ -24,8 +24,8 @@ from .job import MEAN, ExtractionOptions, Job, JobResult, Report
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
-#: Part of every cache key. Increment it when statistics of equal inputs change between versions, or
-#: the format of their files, which is ``VERSION`` in src/stats/file.rs.
+#: Part of every cache key. Increment it when statistics of equal inputs change between versions,
+#: and with the version of state files: an entry of the earlier one cannot be read.
 _FORMAT = 2
 
 

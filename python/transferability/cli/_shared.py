@@ -16,6 +16,7 @@ from .._util.threads import MOST
 from ..errors import DataError, DtypeError
 
 __all__ = [
+    "ANY_TASK",
     "BAD_DATA",
     "JSON",
     "PRECISION",
@@ -34,6 +35,7 @@ __all__ = [
     "load_statistics",
     "parse_metrics",
     "pick",
+    "read_no_labels",
     "refuse_with_stats",
     "say",
     "shared_options",
@@ -106,11 +108,13 @@ def add_options(options: Iterable[Callable[[F], F]]) -> Callable[[F], F]:
     return add
 
 
-TASK = click.option(
+_TASKS = ("auto", "classification", "regression", "multilabel")
+TASK = click.option("--task", default="auto", type=click.Choice(_TASKS), help="Type of the labels.")
+ANY_TASK = click.option(
     "--task",
     default="auto",
-    type=click.Choice(["auto", "classification", "regression", "multilabel"]),
-    help="Type of the labels.",
+    type=click.Choice([*_TASKS, "unlabelled"]),
+    help="Type of the labels; unlabelled reads none.",
 )
 PRECISION = click.option(
     "--precision",
@@ -198,6 +202,14 @@ def parse_metrics(metrics: str) -> str | list[str]:
         return metrics
     with as_usage_errors():
         return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+
+
+def read_no_labels(names: str | list[str]) -> bool:
+    """Return whether metrics, given by their names, are all defined without labels."""
+    from .._inputs.target import UNLABELLED
+    from .._metric.registry import spec_of
+
+    return not isinstance(names, str) and all(UNLABELLED in spec_of(name).tasks for name in names)
 
 
 def check_exclusive(**formats: bool) -> None:

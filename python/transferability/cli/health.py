@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ..errors import DataError, TransferabilityWarning
+from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._shared import (
+    BAD_DATA,
     JSON,
     QUIET,
+    SOME_FAILED,
     THREADS,
     FormatsCommand,
     as_usage_errors,
@@ -34,7 +38,10 @@ __all__ = ["health"]
 @THREADS
 @JSON
 @QUIET
+@click.pass_context
 def health(
+    ctx: click.Context,
+    /,
     features: tuple[str, ...],
     samples: str | None,
     threads: int | None,
@@ -57,34 +64,44 @@ def health(
                 raise DataError("--samples needs arrays: a FILE.stats holds no rows")
             parse_label_source(samples)
     named = None if samples is None else load_labels(samples)
-    found = {}
+    found, failed = {}, []
+    opened = _open(features, quiet)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
-        for name, source in _open(features, quiet).items():
-            found[name] = check(source, named, n_threads=threads)
+        for name, open_one in opened.items():
+            try:
+                found[name] = check(open_one(), named, n_threads=threads)
+            except (DataError, DtypeError) as error:
+                if len(opened) == 1:
+                    raise
+                failed.append(f"{name}: {error}")
     for warning in () if quiet else caught:
         say(f"note: {warning.message}")
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
-    else:
+    elif found:
         click.echo(to_text(found))
+    for line in failed:
+        say(f"error: {line}", "red")
+    if failed:
+        ctx.exit(SOME_FAILED if found else BAD_DATA)
 
 
-def _open(paths: tuple[str, ...], quiet: bool) -> dict[str, Any]:
-    """Open features and load statistics, by name, in the order of the arguments."""
+def _open(paths: tuple[str, ...], quiet: bool) -> dict[str, Callable[[], Any]]:
+    """Return functions that open features, or return loaded statistics, by name."""
     from ..io import open_features
     from ..io._sources import find_models
 
     stats = tuple(path for path in paths if path.endswith(".stats"))
-    opened: dict[str, Any] = {}
+    opened: dict[str, Callable[[], Any]] = {}
     if arrays := [path for path in paths if path not in stats]:
         sources, skipped = find_models(arrays)
         for line in () if quiet else skipped:
             say(f"note: {line}")
         for name, source in sources.items():
-            opened[name] = open_features(source.path, key=source.member)
+            opened[name] = functools.partial(open_features, source.path, key=source.member)
     for name, own in load_statistics(stats).items():
         if name in opened:
             name += ".stats"
-        opened[name] = own
+        opened[name] = functools.partial(lambda stats: stats, own)
     return opened

@@ -24,6 +24,7 @@ from ._shared import (
     load_statistics,
     parse_metrics,
     pick,
+    read_no_labels,
     refuse_task,
     refuse_with_stats,
     say,
@@ -54,7 +55,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     "--labels",
     callback=_check_exists_here,
     help="A file like FEATURES, or text with one label per line ({text}). Default: the array "
-    "'labels' of a single .npz.",
+    "'labels' of a single .npz; none for metrics that read none.",
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Add the baseline metrics that others should beat.")
@@ -142,20 +143,30 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     """Rank arrays in files, in this process or with --dask on a cluster."""
     from .._ranking.rank import rank
     from ..io._formats import suffixes_of
-    from ..io._sources import find_models, load_labels, parse_label_source, parse_source
+    from ..io._sources import (
+        find_arrays,
+        find_models,
+        load_labels,
+        parse_label_source,
+        parse_source,
+    )
 
     features, labels, dask = chosen["features"], chosen["labels"], chosen["dask"]
-    if labels is None:
-        if len(features) != 1 or not features[0].endswith(".npz"):
-            raise click.UsageError("give the labels with --labels")
+    names = parse_metrics(chosen["metrics"])
+    optional = dask is None and read_no_labels(names)
+    single = len(features) == 1 and features[0].endswith(".npz")
+    if labels is None and single and not (optional and "labels" not in find_arrays(features[0])):
         labels = f"{features[0]}:labels"
+    if labels is None and not optional:
+        raise click.UsageError(
+            "give the labels with --labels; only some metrics, such as effective_rank, read none"
+        )
     models: dict[str, Any] = {}
     if dask is not None:
         refuse_with_dask(**{name: chosen[name] or None for name in _NOT_WITH_DASK})
         models, features = split_shards(features)
-    names = parse_metrics(chosen["metrics"])
     with as_usage_errors():
-        source = parse_label_source(labels) if dask is None else None
+        source = None if labels is None or dask is not None else parse_label_source(labels)
         for path in features:
             if not path.endswith(suffixes_of("container")) and not Path(path).is_dir():
                 parse_source(path)
@@ -178,7 +189,7 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     predictions = {name: chosen[name] for name in ("source_probs", "source_labels")}
     return rank(
         models,
-        load_labels(labels),
+        None if labels is None else load_labels(labels),
         names,
         method=chosen["method"],
         n_threads=chosen["threads"],

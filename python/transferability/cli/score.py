@@ -18,6 +18,7 @@ from ._shared import (
     drop_none,
     load_statistics,
     parse_metrics,
+    read_no_labels,
     refuse_task,
     refuse_with_stats,
     say,
@@ -55,8 +56,9 @@ def score(
     """Score one model by its features and labels in files.
 
     FEATURES is an array or a table ({any}); FILE:NAME selects one of several arrays. LABELS is a
-    file like FEATURES, or text with one label per line ({text}). --source-probs takes a file like
-    FEATURES, --source-labels and --groups take a file like LABELS.
+    file like FEATURES, or text with one label per line ({text}); leave it out for metrics that read
+    none. --source-probs takes a file like FEATURES, --source-labels and --groups take a file like
+    LABELS.
 
     FEATURES may also be a file written by 'transferability stats' (FILE.stats); it contains the
     labels.
@@ -77,14 +79,19 @@ def score(
             ((name, stats),) = loaded.items()
             decided = stats if task == "auto" else stats.replace(task=task)
             scores = decided.score(names, **options)
-        elif labels is None:
-            raise click.UsageError("give LABELS: only a FILE.stats has its own")
+        elif labels is None and not read_no_labels(names):
+            raise click.UsageError(
+                "give LABELS: only a FILE.stats has its own, and only some metrics, such as "
+                "--metrics effective_rank, read none"
+            )
         else:
             name, arrays = _load_arrays(
                 drop_none(features=features, source_probs=chosen.pop("source_probs")),
                 drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
             )
-            scores = score_features(**arrays, metrics=names, n_threads=threads, **chosen, **options)
+            scores = score_features(
+                **{"labels": None, **arrays}, metrics=names, n_threads=threads, **chosen, **options
+            )
     for warning in () if quiet else caught:
         say(f"note: {warning.message}")
     if as_json:

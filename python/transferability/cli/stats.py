@@ -11,9 +11,9 @@ import click
 
 from ..errors import DataError
 from ._shared import (
+    ANY_TASK,
     PRECISION,
     QUIET,
-    TASK,
     THREADS,
     FormatsCommand,
     as_usage_errors,
@@ -67,7 +67,7 @@ class _ManyLabels(FormatsCommand):
 @click.option("--label-column", help="Column or array of FEATURES with the labels.")
 @click.option("--key", help="Array or columns to read, if FEATURES hold several.")
 @_OUTPUT
-@TASK
+@ANY_TASK
 @click.option(
     "--class-scatters",
     is_flag=True,
@@ -103,8 +103,13 @@ def stats(
         raise click.UsageError("--pair takes the place of FEATURES, --labels and --label-column")
     if not pairs and not features:
         raise click.UsageError("Missing argument 'FEATURES...', or --pair X Y for each file.")
-    if not pairs and not labels and label_column is None:
-        raise click.UsageError("give the labels with --labels or --label-column")
+    is_labelled = bool(pairs or labels or label_column is not None)
+    if not is_labelled and task != "unlabelled":
+        raise click.UsageError(
+            "give the labels with --labels or --label-column, or --task unlabelled for none"
+        )
+    if is_labelled and task == "unlabelled":
+        raise click.UsageError("--task unlabelled reads no labels; leave them out")
     check_output(output)
     partial = Path(f"{output}.partial")
     with as_usage_errors():

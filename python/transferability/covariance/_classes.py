@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .. import _core
 from .._inputs.arrays import as_features
+from .._inputs.rows import check_rows
 from .._inputs.target import Target, read_target
+from .._metric.options import flag
 from .._metric.score import issue
 from .._stats.covariance import ClassCovariances, make_class_covariances
 from .._util.threads import resolve_threads
@@ -58,6 +60,8 @@ def class_covariances(
     >>> found.within.round(9), found.between.round(9), found.pooled.round(9)
     (array([[1.]]), array([[25.]]), array([[2.]]))
     """
+    per_class = flag("per_class", per_class)
+    check_rows(None, features=features, labels=labels)
     array, notes = as_features(features)
     target = read_classes(len(array), labels)
     assert target.ids is not None, "checked"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._inputs.arrays import as_features
+from .._inputs.rows import check_rows
 from .._inputs.target import unlabelled
 from .._stats.covariance import CodingRateReduction
 from .._stats.stats import Stats
@@ -108,6 +109,7 @@ def coding_rate_reduction(
     >>> round(rates.total, 3), rates.per_class.round(3), round(rates.difference, 3)
     (3.219, array([1.417, 1.417, 1.417, 1.417]), 1.802)
     """
+    check_rows(None, features=features, labels=labels)
     array, notes = as_features(features)
     target = read_classes(len(array), labels)
     stats = Stats("classification", n_threads=n_threads, class_scatters=True)

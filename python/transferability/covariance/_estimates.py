@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_array, as_features
+from .._metric.options import flag
 from .._metric.score import issue
 from .._stats.covariance import read_number, read_shrinkage, warn_of_one_row
 from .._util.threads import resolve_threads
@@ -38,7 +39,8 @@ def empirical_covariance(
     ----------
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`: any layout and number format, also memory-mapped. They
-        are read panel by panel and never copied whole.
+        are read panel by panel and never copied whole; only numbers in another byte order than the
+        machine's, unaligned ones and long doubles are converted first.
     assume_centered : bool, default=False
         Take the features as centred: second moments about 0 in place of the mean.
     n_threads : int, optional
@@ -251,10 +253,11 @@ def shrunk_covariance(
         return _covariance(features, amount, assume_centered, n_threads)[0]
     matrices = _read_covariances(emp_cov)
     n_features = matrices.shape[-1]
-    means = np.trace(matrices, axis1=-2, axis2=-1) / n_features
+    # In float64, where the sum of a diagonal in float16 may not overflow.
+    means = np.trace(matrices, axis1=-2, axis2=-1, dtype=np.float64) / n_features
     shrunk: NDArray[Any] = (1.0 - amount) * matrices
     diagonal = np.einsum("...ii->...i", shrunk)
-    diagonal += amount * means[..., None]
+    diagonal += (amount * means[..., None]).astype(diagonal.dtype)
     return shrunk
 
 
@@ -262,9 +265,10 @@ def _covariance(
     features: object, shrinkage: object, assume_centered: bool, n_threads: int | None
 ) -> tuple[NDArray[np.float64], float]:
     """Compute the covariance and its shrinkage in one pass over the features."""
+    about_zero = flag("assume_centered", assume_centered)
     array, notes = as_features(features)
     found = _core.covariance_of(
-        array, read_shrinkage(shrinkage), bool(assume_centered), resolve_threads(n_threads)
+        array, read_shrinkage(shrinkage), about_zero, resolve_threads(n_threads)
     )
     issue(notes)
     warn_of_one_row(len(array), assume_centered)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from .._inputs import rows
 from .._inputs.arrays import as_features
 from .._inputs.inputs import RowSource
-from .._inputs.target import read_target, unlabelled
+from .._inputs.labels import read_labels
+from .._inputs.target import Target, read_target, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
 from ..io._shards import FeatureSource
@@ -41,19 +45,34 @@ def read_sampled(features: object, samples: object, n_threads: int | None = None
         return features
     if samples is None:
         raise DataError("samples is None; name the sample of which each row is a view")
+    target = _read_samples(samples)
     if isinstance(features, FeatureSource):
-        target = read_target(samples, "classification")
+        _check_length(target, features.n_samples)
         return stats_of(features, target, n_threads=n_threads)
+    rows.check_rows(None, features=features, samples=samples)
     array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
-    target = read_target(samples, "classification")
-    if target.n_samples != len(array):
-        raise DataError(
-            f"samples has {target.n_samples} entries but features has {len(array)} rows; give the "
-            f"sample of each row"
-        )
+    _check_length(target, len(array))
     stats = Stats("classification", n_threads=n_threads)
     stats.push(array, target, notes=notes)
     return stats
+
+
+def _read_samples(samples: object) -> Target:
+    """Read the name of the sample of each row, which numbers of any kind may be."""
+    if isinstance(samples, Target):
+        return samples
+    names, _ = read_labels(samples, "samples")
+    if names.ndim != 1:
+        raise DataError(f"samples must be 1-D, one name for each row, got shape {names.shape}")
+    return read_target(np.unique(names, return_inverse=True)[1], "classification")
+
+
+def _check_length(samples: Target, n_rows: int) -> None:
+    if samples.n_samples != n_rows:
+        raise DataError(
+            f"samples has {samples.n_samples} entries but features has {n_rows} rows; give the "
+            f"sample of each row"
+        )
 
 
 def check_rows(stats: Stats, what: str) -> None:

@@ -22,7 +22,7 @@ from ..errors import DataError
 from ._lidar import lidar_of
 from ._spectrum import RANKS, Spectra, Values, fit_power_law, participation_ratio_of, ranks_of
 
-__all__ = ["draw_eigenvalues", "null_lidar", "null_of_metric", "null_values"]
+__all__ = ["describe_null", "draw_eigenvalues", "null_lidar", "null_of_metric", "null_values"]
 
 _SEED, _MOST_DRAWS, _ORDERS = 0, 8, 1024
 
@@ -62,15 +62,22 @@ def null_values(n_samples: int, n_features: int) -> dict[str, float]:
 def null_of_metric(score: Score) -> float | None:
     """Return the value of a diagnostic metric for random features of the shape of the score's.
 
-    None for LiDAR, whose null value depends on the scale of the features, and where a fit has too
-    few points.
+    None where a fit has too few points.
     """
     name = score.metric
+    if name == "lidar":
+        return null_lidar(score.class_counts or (), score.n_features, score.variance)
     if name == "effective_rank":
         name = RANKS[score.convention]
     if score.n_samples < 2:
         return None
     return null_values(score.n_samples, score.n_features).get(name)
+
+
+def describe_null(score: Score) -> list[str]:
+    """Return a sentence with the null value of a diagnostic metric, where it has one."""
+    null = null_of_metric(score)
+    return [] if null is None else [f"Random features of the same shape have {null:.4f}."]
 
 
 def null_lidar(counts: Sequence[int], n_features: int, variance: float) -> float:
@@ -92,12 +99,14 @@ def draw_eigenvalues(n_samples: int, n_features: int, rng: np.random.Generator) 
     if order == 0:
         return np.empty(0)
     diagonal = np.sqrt(rng.chisquare(longest - np.arange(order)))
-    bidiagonal = np.diag(diagonal)
+    bidiagonal = np.zeros((order + 1, order))  # the last row stays 0
+    bidiagonal[np.arange(order), np.arange(order)] = diagonal
     if order > 1:
         below = np.sqrt(rng.chisquare(np.arange(order - 1, 0, -1)))
         bidiagonal[np.arange(1, order), np.arange(order - 1)] = below
-    # While there are no more rows than columns, statistics are the rows, and this is their SVD.
-    return order * Stats("unlabelled").update(bidiagonal).spectrum(assume_centered=True)
+    # With more rows than columns, statistics are the scatter, whose eigenvalues take less time than
+    # singular values of the rows.
+    return (order + 1) * Stats("unlabelled").update(bidiagonal).spectrum(assume_centered=True)
 
 
 def _draw_scatter(n_rows: int, n_features: int, rng: np.random.Generator) -> NDArray[np.float64]:

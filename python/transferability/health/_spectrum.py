@@ -172,6 +172,11 @@ def alpha_req(features: object, *, n_threads: int | None = None) -> float:
     DataError, DtypeError
         As :func:`transferability.logme`; fewer than 20 points, which is a rank below 30.
 
+    Notes
+    -----
+    With more rows than features the eigenvalues are those of the scatter matrix. Its rounding may
+    change alpha by up to 2e-16 D times the ratio of the largest eigenvalue to the last of the fit.
+
     References
     ----------
     Agrawal, Mondal, Ghosh, Richards (2022). α-ReQ: Assessing Representation Quality in

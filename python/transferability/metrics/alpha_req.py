@@ -10,6 +10,7 @@ from .._metric.score import Score, make_outcome
 from .._metric.spec import TASKS_OF_METRICS, MetricSpec
 from .._scoring.score_features import score_one
 from .._stats.stats import Stats
+from ..health._null import describe_null
 from ..health._spectrum import power_law_of_stats
 
 __all__ = ["alpha_req"]
@@ -77,6 +78,7 @@ def explain(score: Score) -> list[str]:
         f"Eigenvalue k of the covariance falls about as k to the power -{float(score):.2f}, by a "
         f"fit to {score.n_points} eigenvalues from the eleventh on.",
         "Values close to 1 are what its authors prefer; a high one is no better than a low one.",
+        *describe_null(score),
     ]
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from .._inputs.arrays import as_features, finite_floats
 from .._inputs.inputs import RowSource
+from .._inputs.rows import check_rows
 from .._inputs.target import Target
 from .._metric.options import choice
 from .._metric.score import Score
@@ -31,8 +36,8 @@ def cka(
     features, labels : array-like of shapes (n_samples, n_features) and (n_samples[, n_targets])
         As in :func:`transferability.logme`.
     other_features : array-like of shape (n_samples, n_other_features), optional
-        In place of `labels`: features of the same rows from another model or layer. The order of
-        the two sets does not matter.
+        In place of `labels`: features of the same rows from another model or layer, or features in
+        files, which are read at once. The order of the two sets does not matter.
     estimator : {"unbiased", "biased"}, default="unbiased"
         "unbiased" needs at least 4 rows and may fall below 0 by chance; "biased" grows with
         n_features / n_samples.
@@ -113,31 +118,51 @@ def cka(
 
 
 def _read_two(features: object, labels: object, other: object, task: str) -> tuple[object, Target]:
-    """Validate two sets of features; return the wider one and the other as real targets.
-
-    Statistics hold the products of targets up to as many as there are features.
-    """
+    """Validate two sets of features; return one of them and the other as real targets."""
     if labels is not None:
         raise DataError("cka compares features with labels or with other_features; give one")
     if task not in ("auto", "regression"):
         raise DataError(f"task is {task!r}; with other_features leave it out")
-    array, warnings = as_features(other, "other_features")
-    if not isinstance(features, RowSource):
+    check_rows(None, features=features, other_features=other)
+    for source in (features, other):
+        if isinstance(source, RowSource):
+            source.check_order()
+    loaded = other.load() if isinstance(other, RowSource) else other
+    array, warnings = as_features(loaded, "other_features")
+    first = features
+    if not isinstance(first, RowSource):
         first, notes = as_features(features)
         warnings = (*notes, *warnings)
-        if len(first) != len(array):
-            raise DataError(
-                f"other_features has {len(array)} rows but features has {len(first)}; give the "
-                f"same rows in both"
-            )
-        if array.shape[1] > first.shape[1]:
-            features, array = finite_floats(array, "other_features"), finite_floats(first)
-        else:
-            features, array = first, finite_floats(array, "other_features")
+    if first.shape[0] != len(array):
+        raise DataError(
+            f"other_features has {len(array)} rows but features has {first.shape[0]}; give the "
+            f"same rows in both"
+        )
+    first, array = _in_order(first, array)
     values = array.astype("float64", order="C", copy=False)
     columns = tuple(range(values.shape[1]))
     note = "two sets of features"
-    return features, Target("regression", note, values=values, columns=columns, warnings=warnings)
+    return first, Target("regression", note, values=values, columns=columns, warnings=warnings)
+
+
+def _in_order(first: Any, second: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+    """Return the set that is read as features, then the one that is read as targets.
+
+    Statistics hold the products of targets up to as many as there are features, so the wider set
+    comes first. But features may be constant, and targets not.
+    """
+    if isinstance(first, RowSource):
+        if _varies(second):
+            return first, finite_floats(second, "other_features")
+        first = first.load()
+    if _varies(first) and (second.shape[1] > first.shape[1] or not _varies(second)):
+        return finite_floats(second, "other_features"), finite_floats(first)
+    return first, finite_floats(second, "other_features")
+
+
+def _varies(array: NDArray[Any]) -> bool:
+    """Whether any row differs from the first; of most arrays the second does."""
+    return any(bool((row != array[0]).any()) for row in array[1:])
 
 
 def options(task: str, *, estimator: str = "unbiased") -> dict[str, object]:

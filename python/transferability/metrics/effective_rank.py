@@ -10,6 +10,7 @@ from .._metric.score import Score, make_outcome
 from .._metric.spec import TASKS_OF_METRICS, MetricSpec
 from .._scoring.score_features import score_one
 from .._stats.stats import Stats
+from ..health._null import describe_null
 from ..health._spectrum import CONVENTIONS, effective_rank_of
 
 __all__ = ["effective_rank"]
@@ -100,6 +101,7 @@ def explain(score: Score) -> list[str]:
         f"It is exp of the entropy of {of[score.convention]}: the number of equal directions with "
         f"as much entropy.",
         bound,
+        *describe_null(score),
     ]
 
 

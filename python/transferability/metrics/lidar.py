@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from .._metric.options import no_options
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
 from .._stats.stats import Stats
 from ..health._lidar import rank_of_samples
+from ..health._null import describe_null
 
 __all__ = ["lidar"]
 
@@ -39,8 +42,9 @@ def lidar(
     -------
     score : Score
         As :func:`transferability.health.lidar`, at most about `bound`, min(C - 1, n_features) for C
-        samples; `per_target` is empty. It is a diagnostic: that higher is better has no evidence
-        across architectures, so "all" and consensuses leave it out.
+        samples; `variance` is the mean variance of a feature, `per_target` is empty. It is a
+        diagnostic: that higher is better has no evidence across architectures, so "all" and
+        consensuses leave it out.
 
     Raises
     ------
@@ -79,7 +83,8 @@ def compute(stats: Stats, options: Mapping[str, Any], n_threads: int) -> dict[st
     if found.value == 0:
         warnings.append("the means of all samples are equal: LiDAR is 0")
     bound = min(len(stats.class_counts or ()) - 1, stats.n_features)
-    return make_outcome(found.value, {"bound": bound}, warnings)
+    variance = float(np.trace(stats.covariance())) / stats.n_features
+    return make_outcome(found.value, {"bound": bound, "variance": variance}, warnings)
 
 
 def explain(score: Score) -> list[str]:
@@ -88,6 +93,7 @@ def explain(score: Score) -> list[str]:
         "It is the number of equal directions in which samples differ by more than their own views "
         f"do; at most about min(samples - 1, features) = {score.bound}.",
         f"The {score.n_classes} classes are taken for samples; class labels give another number.",
+        *describe_null(score),
     ]
 
 

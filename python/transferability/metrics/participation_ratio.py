@@ -10,6 +10,7 @@ from .._metric.score import Score, make_outcome
 from .._metric.spec import TASKS_OF_METRICS, MetricSpec
 from .._scoring.score_features import score_one
 from .._stats.stats import Stats
+from ..health._null import describe_null
 from ..health._spectrum import participation_ratio_of_stats
 
 __all__ = ["participation_ratio"]
@@ -80,7 +81,8 @@ def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
         "It is the number of directions of equal variance with the same ratio of the squared sum "
-        f"to the sum of squares of eigenvalues; at most min(rows - 1, features) = {score.bound}."
+        f"to the sum of squares of eigenvalues; at most min(rows - 1, features) = {score.bound}.",
+        *describe_null(score),
     ]
 
 

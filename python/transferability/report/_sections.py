@@ -285,7 +285,10 @@ def render_notes(ranking: Ranking, stability: Stability | None) -> str:
 def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
     """Render an explanation of each metric, and of ranks and probabilities."""
     words = _MODELS if ranking.unit == "model" else _OTHERS
-    if any(is_diagnostic(metric) for metric in ranking.metrics):
+    diagnostics = [metric for metric in ranking.metrics if is_diagnostic(metric)]
+    if len(diagnostics) == len(ranking.metrics):
+        words = DIAGNOSTIC
+    elif diagnostics:
         words += f" Diagnostics of features are no scores of this kind. {DIAGNOSTIC}"
     parts = [paragraph(words)]
     for metric in ranking.metrics:

@@ -22,6 +22,9 @@ Self = TypeVar("Self", bound="EmpiricalCovariance")
 
 #: Rows whose distances are computed at once: bounds the memory.
 _ROWS = 1024
+#: The condition below which a covariance is inverted. A pseudo-inverse drops eigenvalues from
+#: n_features roundings of the largest on, at conditions far above.
+_REGULAR = 1e8
 
 
 class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
@@ -107,6 +110,11 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
             self._set_stats(self._statistics(X, reset=True))
         return self
 
+    def get_precision(self) -> NDArray[np.float64]:
+        """Return the pseudo-inverse of the covariance."""
+        check_is_fitted(self)
+        return self.precision_ if self.store_precision else _invert(self.covariance_)
+
     def score(self, X_test: Any, y: Any = None) -> float:
         """Compute the mean log-likelihood of the rows of X_test under the fitted Gaussian."""
         check_is_fitted(self)
@@ -135,7 +143,7 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         if name == "precision_":
             if not self.store_precision:
                 return None
-            self.precision_ = pinvh(self.covariance_, check_finite=False)
+            self.precision_ = _invert(self.covariance_)
         else:
             self._compute()
         return vars(self)[name]
@@ -180,6 +188,24 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         self.stats_ = stats
         for name in type(self)._estimates:
             self.__dict__.pop(name, None)
+
+
+def _invert(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the pseudo-inverse of a covariance; its inverse, unless it is close to singular.
+
+    The inverse takes a twentieth of the time of the eigenvalues that a pseudo-inverse needs.
+    """
+    with np.errstate(all="ignore"):
+        try:
+            inverse = np.linalg.inv(covariance)
+        except np.linalg.LinAlgError:  # exactly singular
+            inverse = np.full_like(covariance, np.inf)
+        condition = np.linalg.norm(covariance, 1) * np.linalg.norm(inverse, 1)
+    if condition < _REGULAR:
+        symmetric: NDArray[np.float64] = (inverse + inverse.T) / 2
+        return symmetric
+    pseudo: NDArray[np.float64] = pinvh(covariance, check_finite=False)
+    return pseudo
 
 
 class ShrunkCovariance(EmpiricalCovariance):

@@ -125,9 +125,14 @@ impl TargetMoments {
             return Self::of_rows(as_rows(&held.rows, mean.len()), Some(weights), &mean, total);
         }
         let Ok(targets) = inputs.targets() else {
-            let problem = "statistics hold the products of targets with one another while there \
-                           are no more targets than features, and these have more; give the \
-                           targets themselves, or fewer of them";
+            let problem = if centred.len() > stats.n_features {
+                "statistics hold the products of targets with one another while there are no more \
+                 targets than features, and these have more; give the targets themselves, or fewer \
+                 of them"
+            } else {
+                "the moments hold no target_products, target_cubic and target_quartic, which the \
+                 alignment with these targets reads; add them"
+            };
             return Err(Error::NotInStatistics { metric: "cka", problem });
         };
         let (actual, expected) = (targets.nrows() as u64, stats.n_samples);

@@ -39,8 +39,9 @@ use super::{TargetMoments, Value, norm_of_indicators};
 const NO_PAIRS: &str = "the features differ in one row only, or every two rows are equally far \
                         apart but for their lengths: the score is 0";
 
-/// The relative rounding error from which there is a warning.
-const WORTH_A_WARNING: f64 = 1e-6;
+const UNRESOLVED: &str = "a few rows are so far from the others that products in float32 leave no \
+                          digit of the unbiased estimate: the score is 0; check these rows, or set \
+                          precision to \"double\"";
 
 /// n(n−3) HSIC₁ of features with targets, of features, and of targets; the units cancel.
 struct Hsic {
@@ -49,6 +50,8 @@ struct Hsic {
     targets: f64,
     /// The rounding error of the value, relative; 0 where products of rows do not cancel.
     rounding: f64,
+    /// Of the products.
+    precision: Precision,
 }
 
 pub(super) fn score(
@@ -78,20 +81,26 @@ pub(super) fn score(
     };
     let Some(hsic) = hsic else { return Ok((0.0, Some(FLAT.into()))) };
     if hsic.targets <= 0.0 {
-        let problem = "the targets differ in one row only, or every two rows are equally far apart \
-                       but for their lengths, where the unbiased estimator is 0/0; give more rows, \
-                       or set estimator to \"biased\"";
+        let problem = "the targets, or one of two sets of features, differ in one row only, or every \
+                       two rows are equally far apart but for their lengths, where the unbiased \
+                       estimator is 0/0; give more rows, or set estimator to \"biased\"";
         return Err(Error::metric("cka", problem));
     }
     if hsic.features <= 0.0 {
-        return Ok((0.0, Some(NO_PAIRS.into())));
+        let single = hsic.precision == Precision::Single;
+        return Ok((0.0, Some(if single { UNRESOLVED } else { NO_PAIRS }.into())));
     }
     let value = hsic.joint / hsic.features.sqrt() / hsic.targets.sqrt();
-    let warning = (hsic.rounding > WORTH_A_WARNING).then(|| {
-        let digits = 16.0 + hsic.rounding.log10();
+    let (digits, tolerated) = match hsic.precision {
+        Precision::Double => (16.0, 1e-6),
+        Precision::Single => (7.0, 1e-3),
+    };
+    let warning = (hsic.rounding > tolerated).then(|| {
+        let lost = (digits + hsic.rounding.log10()).min(digits);
         format!(
-            "a few rows are so far from the others that statistics lose about {digits:.0} of 16 \
-             digits of the unbiased estimate; check these rows, or set estimator to \"biased\""
+            "a few rows are so far from the others that statistics lose about {lost:.0} of \
+             {digits:.0} digits of the unbiased estimate; check these rows, or set estimator to \
+             \"biased\""
         )
     });
     Ok((value.clamp(-1.0, 1.0), warning))
@@ -140,6 +149,7 @@ impl Hsic {
             features: features.square(),
             targets: targets.square(),
             rounding: 0.0,
+            precision: Precision::Double,
         }))
     }
 
@@ -183,19 +193,18 @@ impl Hsic {
             };
             (joint.quartic, TargetMoments::new(inputs, stats, centred)?)
         };
-        let noise = match stats.precision() {
-            Precision::Double => 64.0 * f64::EPSILON,
-            Precision::Single => 64.0 * f64::from(f32::EPSILON),
+        let precision = stats.precision();
+        let of_products = match precision {
+            Precision::Double => f64::EPSILON,
+            Precision::Single => f64::from(f32::EPSILON),
         };
         let aligned: f64 = products.squares.iter().map(|square| square / total).sum();
         let (joint, _) = of_moments(n, aligned, joint / products.trace / total, 0.0);
-        let (features, lost) = of_moments(n, products.norm.powi(2), fourth, noise);
-        let exact = 64.0 * f64::EPSILON;
-        let (targets, of_targets) = of_moments(n, targets.norm.powi(2), targets.fourth, exact);
-        // What products in float32 lose is known from the precision that was asked for.
-        let lost = if noise > exact { of_targets } else { lost.max(of_targets) };
-        let rounding = 4.0 * f64::EPSILON * lost;
-        Ok(Some(Self { joint, features, targets, rounding }))
+        let (features, lost) = of_moments(n, products.norm.powi(2), fourth, 64.0 * of_products);
+        let (targets, of_targets) =
+            of_moments(n, targets.norm.powi(2), targets.fourth, 64.0 * f64::EPSILON);
+        let rounding = 4.0 * (of_products * lost).max(f64::EPSILON * of_targets);
+        Ok(Some(Self { joint, features, targets, rounding, precision }))
     }
 }
 
