@@ -377,6 +377,13 @@ def test_folders_of_images_are_no_classes(tmp_path: Path, names: tuple[str, ...]
         read_data(tmp_path / "s")
 
 
+def test_folders_of_images_with_classes_are_chosen_by_split(tmp_path: Path) -> None:
+    make(tmp_path, *animals("images1"), *animals("images2"))
+    with pytest.raises(DataError, match="choose one of them by split="):
+        read_data(tmp_path)
+    assert paths(read_data(tmp_path, split="images2"), tmp_path) == animals("images2")
+
+
 def test_classes_whose_pictures_are_all_in_subfolders_are_named(tmp_path: Path) -> None:
     data = read_data(make(tmp_path, "a/images/0.png", "b/images/0.png", "b/images/1.png"))
     assert data.labels == ["a", "b", "b"]

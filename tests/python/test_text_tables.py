@@ -173,13 +173,6 @@ def test_a_column_of_unique_texts_hides_no_rows(tmp_path: Path, n_swallowed: int
         read_data(path, label="label", text="text")
 
 
-def test_a_key_that_the_first_line_lacks_is_a_column(tmp_path: Path) -> None:
-    path = tmp_path / "d.jsonl"
-    path.write_text('{"text": "a"}\n{"text": "b", "label": 1}\n')
-    with pytest.raises(DataError, match="1 rows without a label, the first is row 0"):
-        read_data(path)
-
-
 def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"text": MULTILINE, "label": LABELS[: len(MULTILINE)]})

@@ -197,9 +197,11 @@ def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Fol
 def _find_classes(tree: _Folder, notes: list[str]) -> _Folder:
     """Return a folder whose subfolders are the classes, without a copy of all of them."""
     if tree.folders and all(_NUMBER.sub("", name.lower()) in _IMAGES for name in tree.folders):
+        are_nested = all(place.folders for place in tree.folders.values())
+        ways = "choose one of them by split=, " if are_nested else ""
         raise DataError(
             f"{tree.path}: the folders {tree.list_names()} are named as images and not as classes; "
-            f"give one subfolder for each class, or pass (paths, labels)"
+            f"{ways}give one subfolder for each class, or pass (paths, labels)"
         )
     for name, place in tree.folders.items():
         others = {other: tree.folders[other] for other in tree.folders if other != name}

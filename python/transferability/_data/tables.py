@@ -213,7 +213,7 @@ def _read_json_lines(path: Path, options: TextOptions) -> Columns:
                 raise DataError(f"{path} cannot be read: line {number}: {error}") from error
     if not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: every line must be an object with named values")
-    columns = list(dict.fromkeys(column for row in rows for column in row))
+    columns = list(rows[0]) if rows else []
     return {column: [row.get(column) for row in rows] for column in columns}
 
 
