@@ -18,6 +18,7 @@ from transferability import health
 from transferability._metric.registry import metric_specs
 from transferability.cli import main
 from transferability.health._null import draw_eigenvalues, null_lidar, null_values
+from transferability.health._spectrum import uncentred_spectrum
 
 Array = NDArray[np.float64]
 DIAGNOSTICS = ("alpha_req", "effective_rank", "lidar", "participation_ratio")
@@ -119,6 +120,52 @@ def test_rankme_of_a_large_offset(shape: tuple[int, int], offset: float) -> None
     assert tx.effective_rank(x.astype(np.float32), precision="single") == pytest.approx(
         naive_effective_rank(x.astype(np.float32).astype(np.float64), "rankme"), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("kind", ["plain", "along the offset", "constant", "low rank", "decay"])
+@pytest.mark.parametrize("shape", [(300, 30), (31, 30), (300, 2), (300, 1)])
+@pytest.mark.parametrize("offset", [30.0, 1e6])
+def test_singular_values_of_a_large_offset(
+    shape: tuple[int, int], offset: float, kind: str
+) -> None:
+    rng = np.random.default_rng(0)
+    n, d = shape
+    mean = offset * rng.normal(size=d)
+    about = {
+        "plain": rng.normal(size=shape),
+        "along the offset": 0.01 * rng.normal(size=(n, 1)) * mean,
+        "constant": np.zeros(shape),
+        "low rank": rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)),
+        "decay": rng.normal(size=shape) * np.geomspace(1, 1e-5, d),
+    }[kind]
+    x = about + mean
+    expected = np.linalg.svd(x, compute_uv=False)
+    # Squares are known to d roundings of the scatter's largest; an SVD to those of its largest.
+    largest = np.linalg.norm(x - x.mean(axis=0), 2)
+    error = np.sqrt(2.3e-16 * d) * largest + 2.3e-16 * n * expected[0]
+    for given in (tx.Stats("unlabelled").update(x), split(x, 7)):
+        found = np.sqrt(n * uncentred_spectrum(given))
+        assert found[0] == pytest.approx(expected[0], rel=1e-13)
+        assert found.shape == expected.shape
+        assert np.abs(found - expected)[1:].max(initial=0.0) < error
+        assert (np.diff(found) <= 0).all()
+        if kind in ("along the offset", "constant"):
+            one = entropy_rank(np.eye(min(shape))[0], 1e-7)  # a single direction
+            assert health.effective_rank(given) == pytest.approx(one, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-100, 1e100, 1e140])
+def test_rankme_of_a_large_offset_at_any_scale(scale: float) -> None:
+    x = make(200, 20, offset=100.0)
+    assert health.effective_rank(scale * x) == pytest.approx(health.effective_rank(x), rel=1e-10)
+
+
+def test_rankme_of_few_rows_needs_no_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = make(20, 300, offset=100.0)
+    stats = tx.Stats("unlabelled").update(x)
+    monkeypatch.setattr(tx.Stats, "feature_moments", None)  # which would multiply the rows out
+    expected = naive_effective_rank(x, "rankme")
+    assert health.effective_rank(stats) == pytest.approx(expected, rel=1e-12)
 
 
 def test_directions_below_the_resolution_change_the_rank_within_the_stated_bound() -> None:

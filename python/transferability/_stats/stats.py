@@ -569,6 +569,11 @@ class Stats:
         covariances.check_not_empty(self._inner)
         return _core.moments(self._inner, resolve_threads(self._n_threads), of_features=True)
 
+    @property
+    def holds_rows(self) -> bool:
+        """Whether rows are held, not their scatter; for internal use."""
+        return self._inner.holds == "rows"
+
     def class_scatter(self) -> ClassScatter:
         """Return class means and the covariance within classes; for internal use."""
         return covariances.class_scatter(self._inner, resolve_threads(self._n_threads))

@@ -44,6 +44,8 @@ CONVENTIONS = tuple(RANKS)
 _RANKME_EPS = 1e-7
 #: How many times the variance the square of the offset may be before it is treated apart.
 _LARGE_OFFSET = 1000.0
+#: Steps to the first eigenvector; each divides the error by `_LARGE_OFFSET` at least.
+_POWERS = 6
 #: The eigenvalues of the fit of α-ReQ, counted from 1, and how many it takes.
 _FIRST, _LAST, FEWEST_POINTS = 11, 100, 20
 
@@ -202,28 +204,71 @@ def spectra_of(stats: Stats) -> Spectra:
 def uncentred_spectrum(stats: Stats) -> Values:
     """Return the eigenvalues of FᵀF/N; an offset costs no more digits than in an SVD of F.
 
-    FᵀF = S + N μμᵀ for the scatter S = VDVᵀ about the mean μ. Where the offset is large, this sum
-    would round away the small eigenvalues of S. Then the singular values of F are taken from those
-    of √D with √N Vᵀμ as another row, which rounds singular values, not their squares.
+    FᵀF = S + mmᵀ for the scatter S about the mean μ and m = √N μ. Where rows are not held and m is
+    large, this sum would round away the small eigenvalues of S.
     """
+    if stats.holds_rows:
+        return stats.spectrum(assume_centered=True)
     moments = stats.feature_moments()
-    n, n_features = moments["n_samples"], len(moments["shift"])
+    n = moments["n_samples"]
     offset = moments["sum"] / n  # from the shift to the mean
-    mean = moments["shift"] + offset
+    root = np.sqrt(n) * (moments["shift"] + offset)
     with np.errstate(over="ignore", invalid="ignore"):  # which spectrum refuses
         variance = np.trace(moments["scatter"]) - n * (offset @ offset)
-        large = bool(n * (mean @ mean) > _LARGE_OFFSET * variance)
+        square = root @ root
+        large = bool(np.isfinite(square) and square > _LARGE_OFFSET * variance)
     if not large:
         return stats.spectrum(assume_centered=True)
-    values, vectors = np.linalg.eigh(moments["scatter"] - n * np.outer(offset, offset))
+    # S is rounded relative to its largest eigenvalue, which may be far above the others of FᵀF.
+    largest = n * stats.spectrum()[0]
+    scatter = moments["scatter"] - n * np.outer(offset, offset)
+    first, rest = _split_offset(scatter, root)
     single = moments["precision"] == "single"
-    unit = 4 * np.finfo(np.float32).eps if single else n_features * np.finfo(np.float64).eps
-    values = np.where(values > unit * values[-1], values, 0.0)
-    rows = np.vstack([np.diag(np.sqrt(values)), np.sqrt(n) * (mean @ vectors)])
-    singular = np.linalg.svd(rows, compute_uv=False)[: min(n, n_features)]
-    floor = max(n, n_features) * np.finfo(np.float64).eps * singular[0]
-    squares: Values = np.where(singular > floor, singular, 0.0) ** 2 / n
-    return squares
+    unit = 4 * np.finfo(np.float32).eps if single else len(root) * np.finfo(np.float64).eps
+    others = _eigenvalues(rest / largest) if largest > 0 else np.zeros(len(root))
+    others = np.where(others > unit, others * (largest / n), 0.0)
+    values: Values = np.concatenate([[first / n], others[: min(n, len(root)) - 1]])
+    return values
+
+
+def _split_offset(scatter: Values, root: Values) -> tuple[float, Values]:
+    """Return the largest eigenvalue of S + mmᵀ, and a matrix with the others and 0, for large m.
+
+    With the first eigenvector v and the projection P = 1 - vvᵀ, the matrix is P(S + mmᵀ)P. From
+    P(S + mmᵀ)v = 0 follows Pm = -PSv/(mᵀv), so that S alone rounds, not mmᵀ.
+    """
+    length = np.linalg.norm(root)
+    direction = root / length
+    first = direction
+    for _ in range(_POWERS):
+        first = scatter @ first / length / length + direction * (direction @ first)
+        first /= np.linalg.norm(first)
+    image = scatter @ first
+    along, across = first @ image, root @ first
+    apart = (image - along * first) / across
+    mixed = np.outer(first, image - along / 2 * first)
+    return float(along + across**2), scatter - mixed - mixed.T + np.outer(apart, apart)
+
+
+def _eigenvalues(matrix: Values) -> Values:
+    """Return the eigenvalues of a symmetric matrix, descending, all from 0 to 1 but for rounding.
+
+    As those of statistics, which take less time than NumPy's. They are made with 1 + `matrix`,
+    because statistics refuse a matrix that is indefinite by rounding.
+    """
+    order = len(matrix)
+    nothing = np.zeros(order)
+    moments = {
+        "task": "unlabelled",
+        "n_samples": order,
+        "shift": nothing,
+        "sum": nothing,
+        "scatter": matrix + np.eye(order),
+        "cubic": nothing,
+        "quartic": 4.0 * order**2,
+        "largest": 2.0,
+    }
+    return order * Stats.from_moments(moments).spectrum() - 1
 
 
 def effective_rank_of(stats: Stats, convention: str) -> float:
