@@ -532,3 +532,39 @@ def test_a_column_that_is_no_number_is_named_with_its_file(tmp_path: Path) -> No
     FRAME.assign(n=1).to_parquet(path)
     with pytest.raises(DataError, match=r"6 columns of double \('a'\), int64 \('n'\)"):
         io.open_features(path)
+
+
+@pytest.mark.parametrize("name", ["label", "Target", "class", "y"])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_labels_among_the_features_are_refused(name: str, container: str) -> None:
+    """A frame with its column of labels scored -0.641, the features alone -0.731."""
+    frame = CONTAINERS[container](FRAME.assign(**{name: Y}))
+    for labels in (Y, Y.astype(float), Y[:, None]):
+        with pytest.raises(DataError, match=f"column '{name}', which holds the labels themselves"):
+            tx.logme(frame, labels)
+    with pytest.raises(DataError, match="labels themselves"):
+        Stats().update(frame, Y)
+    assert "labels themselves" in str(tx.rank({"model": frame}, Y)[0].error)
+
+
+def test_labels_among_the_features_in_a_file(tmp_path: Path) -> None:
+    FRAME.assign(label=Y).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="labels themselves"):
+        io.stats_of(tmp_path / "x.parquet", Y, key="*")
+    stats = io.stats_of(tmp_path / "x.parquet", label_column="label")
+    assert stats.logme() == ALMOST
+
+
+def test_columns_with_a_name_of_labels_are_features_if_they_hold_something_else() -> None:
+    coordinates = pd.DataFrame(X[:, :3], columns=["x", "y", "z"])
+    assert tx.logme(coordinates, Y) == tx.logme(X[:, :3], Y)
+    passengers = FRAME.assign(**{"class": 1 + Y % 2})
+    assert tx.logme(passengers, Y) == tx.logme(np.column_stack([X, 1 + Y % 2]), Y)
+    # Few rows, and constant ones, are equal by chance.
+    stats = Stats()
+    for block in np.array_split(np.arange(60), 3):
+        stats.update(passengers.assign(**{"class": 1}).iloc[block], np.ones(20, int))
+        stats.update(FRAME.assign(**{"class": Y}).iloc[block[:5]], Y[block[:5]])
+    assert stats.n_samples == 75
+    unlabelled = Stats("unlabelled").update(FRAME.assign(y=Y))
+    assert unlabelled.n_features == 6

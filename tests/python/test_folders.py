@@ -325,3 +325,66 @@ def test_splits_of_a_dict(tmp_path: Path) -> None:
     polars: Any = pytest.importorskip("polars")
     with pytest.raises(DtypeError, match=r"polars LazyFrame; pass data\.collect\(\)"):
         read_data({"train": polars.LazyFrame({"text": ["a"], "label": [0]})}, split="train")
+
+
+def test_masks_within_classes_are_no_pictures(tmp_path: Path) -> None:
+    files = [
+        f"{c}/{kind}/{i}.png" for c in ("cat", "dog") for kind in ("images", "masks") for i in "01"
+    ]
+    data = read_data(make(tmp_path / "a", *files))
+    assert data.labels == ANIMALS
+    assert paths(data, tmp_path / "a") == [file for file in files if "images" in file]
+    assert "cat/masks and 1 more left out, which are masks" in data.notes[-1]
+    names = ["b (1)", "b (1)_mask", "b (1)_mask_1", "with_mask", "b (2)-Segmentation"]
+    data = read_data(make(tmp_path / "b", *(f"{c}/{n}.png" for c in ("cat", "dog") for n in names)))
+    found = [f"{c}/{name}.png" for c in ("cat", "dog") for name in (names[0], names[4], names[3])]
+    assert paths(data, tmp_path / "b") == sorted(found)
+    assert "b (1)_mask.png and 3 more left out" in data.notes[0]
+
+
+def test_two_different_splits_are_no_classes_beside_others(tmp_path: Path) -> None:
+    make(tmp_path / "a", *animals("Train"), "Test/0.png", "Meta/0.png")
+    assert read_data(tmp_path / "a").labels == ANIMALS
+    make(tmp_path / "b", "box_train/0.png", "box_test/0.png", "query/0.png")
+    with pytest.raises(DataError, match="folders box_test, box_train are named as splits"):
+        read_data(tmp_path / "b")
+    make(tmp_path / "c", "train/0.png", "bus/0.png", "car/0.png")
+    assert read_data(tmp_path / "c").labels == ["bus", "car", "train"]
+
+
+def test_a_folder_with_splits_beside_a_split_is_no_class(tmp_path: Path) -> None:
+    make(tmp_path, *animals("Set/Set/train"), *animals("Set/Set/valid"), "test/test/0.png")
+    data = read_data(tmp_path)
+    assert data.labels == ANIMALS
+    assert "read Set/, which has splits, and not test" in data.notes[0]
+    assert paths(read_data(tmp_path, split="valid"), tmp_path) == animals("Set/Set/valid")
+
+
+def test_a_copy_of_all_classes_is_no_class(tmp_path: Path) -> None:
+    make(tmp_path, *animals("cells"), *animals("cells/cells"))
+    data = read_data(tmp_path)
+    assert paths(data, tmp_path) == animals("cells")
+    assert "cells/cells left out, which has the same folders" in data.notes[0]
+
+
+@pytest.mark.parametrize("names", [("images",), ("images_001", "images_002"), ("img1", "img2")])
+def test_folders_of_images_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    make(tmp_path, *(f"{name}/0.png" for name in names))
+    with pytest.raises(DataError, match="named as images and not as classes"):
+        read_data(tmp_path)
+    make(tmp_path / "s", *(f"{split}/{name}/0.png" for split in ("train", "val") for name in names))
+    with pytest.raises(DataError, match="are named as images"):
+        read_data(tmp_path / "s")
+
+
+def test_folders_of_images_with_classes_are_chosen_by_split(tmp_path: Path) -> None:
+    make(tmp_path, *animals("images1"), *animals("images2"))
+    with pytest.raises(DataError, match="choose one of them by split="):
+        read_data(tmp_path)
+    assert paths(read_data(tmp_path, split="images2"), tmp_path) == animals("images2")
+
+
+def test_classes_whose_pictures_are_all_in_subfolders_are_named(tmp_path: Path) -> None:
+    data = read_data(make(tmp_path, "a/images/0.png", "b/images/0.png", "b/images/1.png"))
+    assert data.labels == ["a", "b", "b"]
+    assert "the classes are a, b; the pictures of 2 of them are in subfolders" in data.notes[0]

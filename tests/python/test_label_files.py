@@ -148,6 +148,40 @@ def test_codes_in_one_shard_are_codes_in_all(tmp_path: Path) -> None:
         join_labels([np.array([1, 2]), np.array(["word"])], ["a.csv", "b.csv"], "file")
 
 
+@pytest.mark.parametrize(
+    ("labels", "n_classes"),
+    [
+        (["1"] * 20 + ["2"] * 20 + ["1.0"] * 20, 3),
+        (["1.1", "1.2"] * 15 + ["1.10", "1.3"] * 15, 4),
+        (["1.1", "1.10"] * 15 + ["1.2", "1.3"] * 15, 4),
+        (["0", "1"] * 15 + ["-0", "1"] * 15, 3),
+        (["1e3", "2"] * 15 + ["1000", "2"] * 15, 3),
+        (["01", "02"] * 15 + ["10", "11"] * 15, 4),
+        (["1", "2"] * 15 + ["2.5", "3.5"] * 15, None),
+        (["0.50", "1.00"] * 15 + ["2.25", "3.00"] * 15, None),
+    ],
+)
+def test_no_cut_into_files_changes_the_labels(
+    labels: list[str], n_classes: int | None, tmp_path: Path
+) -> None:
+    """1 in one file and 1.0 in the next were one class, and two in a single file."""
+    scores = []
+    for n_files in (1, 2, 3):
+        folder = tmp_path / str(n_files)
+        folder.mkdir()
+        for i, rows in enumerate(np.array_split(np.arange(60), n_files)):
+            np.save(folder / f"x_{i}.npy", X[rows])
+            (folder / f"y_{i}.txt").write_text("\n".join(labels[row] for row in rows))
+        paths = str(folder / "x_*.npy"), str(folder / "y_*.txt")
+        stats, blocks = tx.io.stats_of(*paths), tx.Stats()
+        for features, own, _ in tx.io.open_features(*paths):
+            blocks.update(features, own)
+        ranking = tx.rank({"model": paths[0]}, paths[1])
+        scores += [stats.logme(), blocks.logme(), ranking[0].value("logme")]
+        assert stats.logme().n_classes == blocks.logme().n_classes == n_classes
+    assert scores == pytest.approx([scores[0]] * 9, rel=1e-9)
+
+
 MAYBE_MISSING = ("NA", "None", "null", "NULL", "n/a", "N/A", "?")
 
 

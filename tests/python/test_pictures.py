@@ -346,3 +346,24 @@ def test_names_of_pictures_in_a_table(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_data(frame).kind == "image"
     with pytest.raises(DataError, match="row 1: column image holds None, which is no picture"):
         read_data({**frame, "image": [frame["image"][0], None, frame["image"][2]]})
+
+
+@pytest.mark.parametrize("form", ["struct", "bytes"])
+def test_contents_of_files_in_a_table(tmp_path: Path, form: str) -> None:
+    names = save_pictures(tmp_path)
+    sixteen_bits(RAMP, "I;16").save(tmp_path / names[0])
+    contents: list[Any] = [(tmp_path / name).read_bytes() for name in names]
+    if form == "struct":  # as parquet files of Hugging Face data sets hold them
+        contents = [{"bytes": b, "path": n} for b, n in zip(contents, names, strict=True)]
+    labels = list(range(len(names)))
+    data = read_data({"image": contents, "label": labels})
+    assert (data.kind, len(data), data.labels) == ("image", len(names), labels)
+    for found, name in zip(data.items, names, strict=False):
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(open_picture(tmp_path / name)))
+    assert len(np.unique(levels(data.items[0]))) == 256
+    assert data.digest() != read_data({"image": contents[::-1], "label": labels}).digest()
+    with pytest.raises(DataError, match="row 1: column image holds None, which is no picture"):
+        read_data({"image": [contents[0], None], "label": [0, 1]})
+    damaged = b"damaged" if form == "bytes" else {"bytes": b"damaged", "path": None}
+    with pytest.raises(DataError, match="a cell of 7 bytes cannot be read as an image"):
+        read_data({"image": [damaged], "label": [0]}).items[0]

@@ -119,6 +119,60 @@ def test_quoted_cells_may_have_lines(tmp_path: Path, sep: str, first: bool) -> N
     assert data.labels == [label for _, label in rows]
 
 
+VERSES = "Roses are red,\nViolets are blue,\nSugar is sweet,\nAnd so are you."
+LETTER = "Dear Tom,\nthanks, and yes\nBest,\nAnn"
+LIST = "1,2\n3,4\n5,5"
+
+
+@pytest.mark.parametrize("sep", [",", "\t"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+def test_where_all_texts_are_quoted_each_line_may_look_like_a_row(
+    tmp_path: Path, sep: str, quoting: int
+) -> None:
+    path = tmp_path / ("d.csv" if sep == "," else "d.tsv")
+    texts = [text.replace(",", sep) for text in (VERSES, LETTER, LIST, "one") * 3]
+    rows = list(zip(texts, [1, 2, 3] * 4, strict=True))
+    with open(path, "w", newline="") as file:
+        csv.writer(file, delimiter=sep, quoting=quoting, lineterminator="\n").writerows(
+            [("text", "label"), *rows]
+        )
+    data = read_data(path)
+    assert (items(data), list(data.labels)) == (texts, [1, 2, 3] * 4)
+
+
+@pytest.mark.parametrize("text", [VERSES, LETTER, "Items:\n3, apples\n1, pear"])
+@pytest.mark.parametrize("first", [True, False])
+def test_commas_of_texts_end_no_cells(tmp_path: Path, text: str, first: bool) -> None:
+    texts = [text, *TEXTS[:6], text]
+    rows = [(t, i % 3 + 1)[:: 1 if first else -1] for i, t in enumerate(texts)]
+    with open(tmp_path / "d.csv", "w", newline="") as file:
+        names = ("text", "label") if first else ("label", "text")
+        csv.writer(file, lineterminator="\n").writerows([names, *rows])
+    assert items(read_data(tmp_path / "d.csv")) == texts
+
+
+def test_spreadsheets_end_rows_as_no_line_of_a_cell_ends(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    rows = ['"a,1\nb,2"', "c", "d", '"a,1\nb"']
+    lines = [f"{text},{i % 2 + 1}" for i, text in enumerate(rows)]
+    path.write_bytes("\r\n".join(["text,label", *lines, ""]).encode())
+    assert items(read_data(path)) == ["a,1\nb,2", "c", "d", "a,1\nb"]
+    path.write_bytes("\n".join(["text,label", *lines, ""]).encode())
+    with pytest.raises(DataError, match="line 6: a quote begins a cell"):
+        read_data(path)
+
+
+@pytest.mark.parametrize("n_swallowed", [1, 2, 5])
+def test_a_column_of_unique_texts_hides_no_rows(tmp_path: Path, n_swallowed: int) -> None:
+    texts = with_quotes(3)
+    texts[3 + n_swallowed] += '"'
+    lines = [f"{y},{t},file{i}.txt" for i, (t, y) in enumerate(zip(texts, LABELS, strict=True))]
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join(["label,text,source", *lines, ""]))
+    with pytest.raises(DataError, match=f"line 5: .* takes {n_swallowed + 1} line ends"):
+        read_data(path, label="label", text="text")
+
+
 def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"text": MULTILINE, "label": LABELS[: len(MULTILINE)]})

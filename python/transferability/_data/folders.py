@@ -1,9 +1,9 @@
 """Read folders of pictures: which subfolders are classes, and which are something else.
 
-The classes are the subfolders that hold pictures, with three exceptions: splits, such as ``train/``
-and ``val/``, have the classes below them; ``images/`` beside ``masks/`` are no classes; and a
-single folder around all others is no class. Classes may also have splits. ``Data.notes`` says what
-was taken.
+The classes are the subfolders that hold pictures, with four exceptions: splits, such as ``train/``
+and ``val/``, have the classes below them; ``images/`` beside ``masks/`` are no classes; a single
+folder around all others is no class, and neither is a second copy of all others. Classes may also
+have splits, and masks, which are left out. ``Data.notes`` says what was taken.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _AFTER_SPLIT = re.compile(r"[ _-]*(set|data|images|imgs|split|\d+)$")
 #: What may stand before it or after it, if it is the same for all: seg_train and seg_test,
 #: train-small and test-small.
 _PREFIX, _SUFFIX = re.compile(r".*[ _.-]"), re.compile(r"[ _.-].*")
+#: Roles of which two are found in one folder only if the folders are splits.
+_MAIN = {"train", "trainval", "val", "test"}
 #: Roles of folders that may be classes: pictures in fold1 and fold2, labeled and unlabeled.
 _MAY_BE_CLASSES = {"fold", "labeled", "unlabeled"}
 _IMAGES = {"image", "images", "img", "imgs", "jpegimages", "pictures"}
@@ -45,6 +47,9 @@ _MASKS = {
     *("targets", "ground_truth", "groundtruth", "segmentation", "segmentations", "trimaps"),
     *("segmentationclass", "segmentationobject"),
 }
+#: The end of the name of a mask that has the name of its picture in front: a.png and a_mask.png.
+_MASK_OF = re.compile(r"(.+?)[ _.-]+(?:mask|segmentation)(?:[ _-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[ _-]*\d+$")
 #: Folders that systems and programs add, beside those with a dot in front.
 _COMPANIONS = {
     *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "recycler", "#snapshot"),
@@ -55,16 +60,35 @@ _ALL = "all"
 
 @dataclass
 class _Folder:
-    """A folder with its own pictures, and its subfolders that hold pictures at any depth."""
+    """A folder with its own pictures, and its subfolders that hold pictures at any depth.
+
+    `masks` are pictures in the folder that are masks of others there.
+    """
 
     path: Path
     pictures: list[Path] = field(default_factory=list)
     folders: dict[str, _Folder] = field(default_factory=dict)
+    masks: list[Path] = field(default_factory=list)
 
     def list_pictures(self) -> list[Path]:
-        """Return the pictures at any depth, sorted."""
-        inner = [path for folder in self.folders.values() for path in folder.list_pictures()]
+        """Return the pictures at any depth, sorted, without masks."""
+        masks = self._mask_folders()
+        inner = [
+            path
+            for name, folder in self.folders.items()
+            if name not in masks
+            for path in folder.list_pictures()
+        ]
         return sorted([*self.pictures, *inner])
+
+    def list_masks(self) -> list[Path]:
+        """Return the masks at any depth: folders beside folders of images, and pictures."""
+        inner = [path for folder in self.folders.values() for path in folder.list_masks()]
+        return [*(self.folders[name].path for name in self._mask_folders()), *self.masks, *inner]
+
+    def _mask_folders(self) -> list[str]:
+        has_images = any(name.lower() in _IMAGES for name in self.folders)
+        return [name for name in self.folders if has_images and name.lower() in _MASKS]
 
     def list_names(self) -> str:
         """Return the names of the first subfolders, for messages."""
@@ -91,10 +115,15 @@ def read_folder(folder: Path, split: str | None = None) -> Data:
                 f"{root.path}: {len(root.pictures):,} pictures beside the folders of the classes "
                 f"were left out"
             )
+        masks: list[Path] = []
         for label, place in root.folders.items():
             found = place.list_pictures()
             paths += found
             labels += [label] * len(found)
+            masks += place.list_masks()
+        if masks:
+            more = f" and {len(masks) - 1:,} more" if masks[1:] else ""
+            notes.append(f"{masks[0]}{more} left out, which are masks of other pictures")
     if not paths:
         raise DataError(
             f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
@@ -122,6 +151,10 @@ def _scan(folder: Path, above: tuple[str, ...], left_out: list[str]) -> _Folder:
                 found.folders[entry.name] = inner
         elif is_picture_name(entry.name):
             found.pictures.append(path)
+    stems = {path.stem for path in found.pictures}
+    matches = {path: _MASK_OF.fullmatch(path.stem) for path in found.pictures}
+    found.masks = [path for path, match in matches.items() if match and match[1] in stems]
+    found.pictures = sorted(matches.keys() - {*found.masks})
     return found
 
 
@@ -148,36 +181,75 @@ def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Fol
                 inner.append(f"{tree.path}: the classes are the folders in {only.path.name}/")
             notes += inner
             return roots
+    holders = [name for name, place in tree.folders.items() if _leads_to_splits(place)]
+    if len(holders) == 1 and len(_find_roles(tree.folders)) == len(tree.folders) - 1 > 0:
+        others = ", ".join(name for name in tree.folders if name != holders[0])
+        notes.append(f"{tree.path}: read {holders[0]}/, which has splits, and not {others}")
+        return _find_roots(tree.folders[holders[0]], split, notes)
     if split is not None:
         raise DataError(
             f"{tree.path} has no split {split!r} with one subfolder for each class; its folders "
             f"are {tree.list_names()}"
         )
-    if len(inside) > 1 and len(inside[0]) > 1 and all(names == inside[0] for names in inside):
+    return [_find_classes(tree, notes)]
+
+
+def _find_classes(tree: _Folder, notes: list[str]) -> _Folder:
+    """Return a folder whose subfolders are the classes, without a copy of all of them."""
+    if tree.folders and all(_NUMBER.sub("", name.lower()) in _IMAGES for name in tree.folders):
+        are_nested = all(place.folders for place in tree.folders.values())
+        ways = "choose one of them by split=, " if are_nested else ""
+        raise DataError(
+            f"{tree.path}: the folders {tree.list_names()} are named as images and not as classes; "
+            f"{ways}give one subfolder for each class, or pass (paths, labels)"
+        )
+    for name, place in tree.folders.items():
+        others = {other: tree.folders[other] for other in tree.folders if other != name}
+        if len(others) > 1 and not place.pictures and place.folders.keys() == others.keys():
+            notes.append(f"{place.path} left out, which has the same folders as {tree.path}")
+            tree = _Folder(tree.path, tree.pictures, others)
+            break
+    inside = [set(place.folders) for place in tree.folders.values()]
+    is_same = len(inside) > 1 and all(names == inside[0] for names in inside)
+    if is_same and len(inside[0] - _IMAGES - _MASKS) > 1:
         notes.append(
             f"{tree.path}: the classes are {tree.list_names()}, and all have the same subfolders "
             f"{', '.join(sorted(inside[0])[:3])}; if these are the classes, choose one of the "
             f"folders by split="
         )
-    return [tree]
+    elif nested := [place for place in tree.folders.values() if not place.pictures]:
+        first = next(iter(nested[0].folders.values()))
+        notes.append(
+            f"{tree.path}: the classes are {tree.list_names()}; the pictures of {len(nested):,} of "
+            f"them are in subfolders, such as {first.path}"
+        )
+    return tree
+
+
+def _leads_to_splits(place: _Folder) -> bool:
+    """Return whether a folder, or the only folder in it, has splits with subfolders."""
+    while not place.pictures and len(place.folders) == 1:
+        (place,) = place.folders.values()
+    roles = _find_roles(place.folders)
+    return len(_MAIN & {role for name, role in roles.items() if place.folders[name].folders}) > 1
 
 
 def _find_splits(tree: _Folder, split: str | None) -> list[str]:
     """Return the subfolders that are splits; none if the subfolders are classes.
 
-    They are if all subfolders have names of splits, or if two of these have a class in common. The
-    class "train" beside "bus" and "car" is a class.
+    They are if all subfolders have names of splits, if two of these have a class in common, or if
+    two of them are different splits. The class "train" beside "bus" and "car" is a class.
     """
     roles = _find_roles(tree.folders)
     named = list(roles)
     nested = [name for name in named if tree.folders[name].folders]
     others = {name.lower() for name in tree.folders if name not in named}
-    if named and others <= _MASKS | _IMAGES:
+    if named and (others <= _MASKS | _IMAGES or len(_MAIN & {*roles.values()}) > 1):
         if not nested and set(roles.values()) <= _MAY_BE_CLASSES:
             return []
         if not nested:
             raise DataError(
-                f"{tree.path}: the folders {tree.list_names()} are named as splits, and none has "
+                f"{tree.path}: the folders {', '.join(named)} are named as splits, and none has "
                 f"one subfolder for each class; sort the pictures into subfolders, or pass "
                 f"(paths, labels)"
             )
@@ -281,7 +353,10 @@ def _find_images(tree: _Folder) -> str | None:
 
 
 def _find_roles(names: Iterable[str]) -> dict[str, str]:
-    """Return the role of each name that has one, also beside a part that all names share."""
+    """Return the role of each name that has one, also beside a part that all names share.
+
+    A part in front may also be shared by two different splits alone.
+    """
     listed = list(names)
     before = _PREFIX.match(listed[0]) if len(listed) > 1 else None
     after = _SUFFIX.search(listed[0]) if len(listed) > 1 else None
@@ -290,6 +365,14 @@ def _find_roles(names: Iterable[str]) -> dict[str, str]:
         roles = {n: role or _role_of(n.removeprefix(before.group())) for n, role in roles.items()}
     if after is not None and all(name.endswith(after.group()) for name in listed):
         roles = {n: role or _role_of(n.removesuffix(after.group())) for n, role in roles.items()}
+    shared: dict[str, dict[str, str]] = {}
+    for name, match in ((name, _PREFIX.match(name)) for name in listed):
+        role = None if match is None else _role_of(name[match.end() :])
+        if match is not None and role is not None:
+            shared.setdefault(match.group(), {})[name] = role
+    for found in shared.values():
+        if len(_MAIN & {*found.values()}) > 1:
+            roles |= found
     return {name: role for name, role in roles.items() if role is not None}
 
 

@@ -6,8 +6,9 @@ transparent. Sixteen bits are scaled to eight, because ``Image.convert`` clips t
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from .._util.optional import need
 from ..errors import DataError, TransferabilityError
 
-__all__ = ["is_picture_name", "open_picture", "orientation_of", "to_rgb"]
+__all__ = ["is_encoded", "is_picture_name", "open_encoded", "open_picture", "orientation_of"]
+__all__ += ["to_rgb"]
 
 _SUFFIXES = (
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm"),
@@ -41,6 +43,22 @@ def open_picture(path: str | os.PathLike[str]) -> Any:
     image = need("PIL.Image", extra="hub", what="reading images")
     where = os.fspath(path)
     with _name_errors(where), image.open(path) as picture:
+        return to_rgb(picture, where)
+
+
+def is_encoded(value: Any) -> bool:
+    """Return whether a cell of a table has the content of a file, as Hugging Face data sets do."""
+    if isinstance(value, Mapping) and value.keys() == {"bytes", "path"}:
+        value = value["bytes"]
+    return isinstance(value, bytes)
+
+
+def open_encoded(value: Any) -> Any:
+    """Read a cell of which :func:`is_encoded` is true as :func:`to_rgb` does."""
+    image = need("PIL.Image", extra="hub", what="reading images")
+    content, path = (value["bytes"], value["path"]) if isinstance(value, Mapping) else (value, None)
+    where = path or f"a cell of {len(content):,} bytes"
+    with _name_errors(where), image.open(io.BytesIO(content)) as picture:
         return to_rgb(picture, where)
 
 

@@ -19,7 +19,7 @@ from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
 from .data import Data, LazyItems, detect_kind, find_pictures
 from .frames import Columns, is_unnamed, name_index, read_arrow
-from .pictures import to_rgb
+from .pictures import is_encoded, open_encoded, to_rgb
 
 __all__ = ["TABLES", "read_columns", "read_dataset", "read_table_file"]
 
@@ -60,13 +60,16 @@ def read_columns(
     inputs = _select_columns(others, text, _INPUTS, "text", name)
     rows = zip(*([_read_cell(v) for v in columns[c]] for c in inputs), strict=True)
     items: Any = [_join_parts(row) for row in rows]
-    pictures = find_pictures(items, folder)
+    is_content = is_encoded(next((item for item in items if item is not None), None))
+    pictures = find_pictures(items, folder) if not is_content else LazyItems(items, open_encoded)
     is_image = pictures is not None or detect_kind(items) == "image"
     parts = [item if isinstance(item, tuple) else (item,) for item in items]
     holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
-    for i, of_item in enumerate(parts if pictures is None else ()):
+    for i, of_item in enumerate(parts if pictures is None or is_content else ()):
         for part in of_item:
-            if is_image:
+            if is_content:
+                is_read = is_encoded(part)
+            elif is_image:
                 is_read = detect_kind([part]) == "image"
             elif holds_words and isinstance(part, list):  # a sentence may have no words
                 is_read = not part or isinstance(part[0], str)

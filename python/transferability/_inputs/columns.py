@@ -4,6 +4,8 @@ Every place where blocks of named columns meet asks :func:`match_columns`: block
 merged statistics, shards of files. Columns match by name, in any order. An array has no names, and
 its columns match by position. So do the numbers 0 to D - 1 in this order, which pandas (and polars,
 as column_0, column_1, …) gives to columns without names. Such numbers in another order are names.
+
+A column of features that holds the labels is found here too, by its name and its values.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataError
 
 __all__ = [
+    "LABEL_NAMES",
     "Names",
+    "check_leak",
     "check_positions",
     "index_columns",
     "join_names",
@@ -28,6 +35,9 @@ __all__ = [
 #: The names of all columns, as text; None for an array.
 Names: TypeAlias = tuple[str, ...] | None
 
+#: Usual names of columns of labels, in lower case.
+LABEL_NAMES = frozenset({"label", "labels", "target", "targets", "class", "y"})
+_ENOUGH = 10  # rows that are not equal by chance
 #: The name under which pandas stores a level of an index that has no name.
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 _POLARS_PREFIX = "column_"
@@ -99,6 +109,24 @@ def join_names(held: Names, new: Names) -> Names:
     if held is None or new == held:
         return new
     return new if new is not None and _numbers(held) and not _numbers(new) else held
+
+
+def check_leak(features: NDArray[Any], columns: Names, labels: NDArray[Any] | None) -> None:
+    """Raise if a column with a usual name of labels holds the labels themselves.
+
+    `labels` are numbers of shape (n_samples,) or (n_samples, 1); others are not compared.
+    """
+    if labels is None or labels.size != len(features) or len(features) < _ENOUGH:
+        return
+    values = labels.reshape(-1)
+    for i, name in enumerate(columns or ()):
+        if name.lower() not in LABEL_NAMES or not np.array_equal(features[:, i], values):
+            continue
+        if (values != values[0]).any():  # two constants may be equal by chance
+            raise DataError(
+                f"features has a column {name!r}, which holds the labels themselves; leave it out, "
+                f"for example with features.drop(columns=[{name!r}])"
+            )
 
 
 def check_positions(blocks: Iterable[Names], what: str) -> None:

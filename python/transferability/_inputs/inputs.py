@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from .arrays import as_array, as_features, read_features
-from .columns import Names
+from .columns import Names, check_leak
 from .labels import encode_labels, read_labels
 from .rows import RowIndex, check_rows
 from .target import UNLABELLED, Target, read_target, suggest_header, unlabelled
@@ -185,6 +185,8 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row{suggest_header(target, n_rows)}"
             )
+    if array is not None and target.names is None:
+        check_leak(array, columns, target.ids if target.values is None else target.values)
     if files is not None and are_for_all_rows:
         files.check_order()
     beside = [name for name in rows if name != "features"]

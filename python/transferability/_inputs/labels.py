@@ -37,6 +37,11 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
     array, notes = _to_array(labels, name)
     if array.dtype.kind in "OTS" and array.ndim in (1, 2):
         array = _from_objects(name, array.astype(object))
+    if array.ndim == 0 and array.dtype == object:
+        raise DataError(
+            f"{name} is of type {type(labels).__name__}; give one label for each row, in a list or "
+            f"an array"
+        )
     if array.ndim not in (1, 2):
         raise DataError(
             f"{name} must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_weights, check_choice, read_features
-from .._inputs.columns import Names, check_positions, join_names, match_columns
+from .._inputs.columns import Names, check_leak, check_positions, join_names, match_columns
 from .._inputs.inputs import Inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import (
@@ -244,6 +244,8 @@ class Stats:
             )
         if weights is not None and not weights.any():
             return  # rows of weight 0 decide nothing
+        if target.names is None:
+            check_leak(features, columns, target.ids if target.values is None else target.values)
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
             inner, target, described = fit_block(inner, self._target, target)

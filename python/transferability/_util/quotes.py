@@ -117,15 +117,30 @@ class _Quoted:
         """Return the lines of the first row that a quote makes which encloses no cell, or None.
 
         A cell may have several lines. It is taken for a mistake if it is not closed before a
-        delimiter or a line end, or if each of its lines looks like a row.
+        delimiter or a line end, or if each of its lines looks like a row. Where all cells but
+        numbers are in quotes, a quote too many or too few leaves another one open.
         """
+        ends = {_line_end(self._lines[end - 1]) for _, end in self._spans}
         for (start, end), (_, row) in zip(self._spans, self._rows, strict=True):
             if end - start > 1:
                 part = self._lines[start:end]
-                if self._is_open(part) or self.columns.look_like_rows(part, row):
+                if self._is_open(part):
+                    return start, end
+                # Spreadsheets end rows with \r\n, and the lines of a cell with \n.
+                may_be_rows = not ends.isdisjoint(map(_line_end, part[:-1]))
+                if may_be_rows and not self.is_quoted and self.columns.look_like_rows(part, row):
                     return start, end
         last = self._spans[-1:]  # a quote that is open at the end takes one line end
         return next((s for s in last if self._is_open(self._lines[slice(*s)], "end of data")), None)
+
+    @functools.cached_property
+    def is_quoted(self) -> bool:
+        """Return whether every cell that is no number is enclosed by quotes, also in the header."""
+        try:
+            _parse(self._lines, self._delimiter, strict=True, quoting=csv.QUOTE_NONNUMERIC)
+        except (csv.Error, ValueError):
+            return False
+        return True
 
     @functools.cached_property
     def is_well_formed(self) -> bool:
@@ -151,9 +166,11 @@ class _Columns:
         self._delimiter = delimiter
         self._width = len(rows[0]) if rows else 0
         columns = [
-            [row[i].strip() for row in rows if len(row) > i and not _has_lines(row[i])]
+            [row[i] for row in rows if len(row) > i and not _has_lines(row[i])]
             for i in range(self._width)
         ]
+        self._are_spaced = [any(cell[:1].isspace() for cell in column) for column in columns]
+        columns = [[cell.strip() for cell in column] for column in columns]
         self._values = [set(column) for column in columns]
         repeated = [len(set(column)) < len(column) for column in columns]
         # Where numbers repeat, as labels do, another number is no value of the column.
@@ -161,7 +178,9 @@ class _Columns:
             2 * len(set(column)) > len(column) and all(map(_REAL.fullmatch, column[1:]))
             for column in columns
         ]
-        self.tell = len(rows) > _FEW and any((*self._are_numbers, *repeated))
+        # Unique texts, as names of files are, tell nothing.
+        self._telling = [a or b for a, b in zip(self._are_numbers, repeated, strict=True)]
+        self.tell = len(rows) > _FEW and any(self._telling)
 
     def look_like_rows(self, lines: Sequence[str], row: Sequence[str]) -> bool:
         """Return whether each line has a cell for each column, and in most lines one as others.
@@ -171,25 +190,35 @@ class _Columns:
         """
         long = [i for i, cell in enumerate(row) if _has_lines(cell)] or [0]
         table = [
-            [cell.strip().strip('"') for cell in line.rstrip("\r\n").split(self._delimiter)]
+            [cell.rstrip().strip('"') for cell in line.rstrip("\r\n").split(self._delimiter)]
             for line in lines
         ]
         if not self._width or any(len(cells) != self._width for cells in table):
             return False
-        counts = [Counter(column) for column in zip(*table, strict=True)]
+        counts = [Counter(map(str.strip, column)) for column in zip(*table, strict=True)]
         n_told = n_usual = 0
         for i, cells in enumerate(table):
             first = long[0] + 1 if i == 0 else 0
             last = long[-1] if i == len(table) - 1 else self._width
-            told = range(first, last)
+            told = [j for j in range(first, last) if self._telling[j] or not any(self._telling)]
             n_told += bool(told)
-            n_usual += any(self._is_usual(cells[j], j, counts[j]) for j in told)
+            is_text = any(map(self._is_set_off, range(self._width), cells))
+            n_usual += not is_text and any(self._is_usual(cells[j], j, counts[j]) for j in told)
         return n_told > 0 and n_usual >= _MOST * n_told
 
     def _is_usual(self, cell: str, column: int, counts: Counter[str]) -> bool:
         """Return whether other rows or lines have this value, or numbers as this one is."""
+        cell = cell.strip()
         is_number = self._are_numbers[column] and _REAL.fullmatch(cell) is not None
-        return is_number or cell in self._values[column] or counts[cell] > 1
+        return cell != "" and (is_number or cell in self._values[column] or counts[cell] > 1)
+
+    def _is_set_off(self, column: int, cell: str) -> bool:
+        """Return whether a blank begins a cell, as after a comma in a text, and no other one."""
+        return cell[:1].isspace() and not self._are_spaced[column]
+
+
+def _line_end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
 
 
 def _has_lines(cell: str) -> bool:

@@ -9,13 +9,11 @@ import fnmatch
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .._inputs.columns import LABEL_NAMES
 from ..errors import DataError
 from ._spec import Selection
 
 __all__ = ["Column", "choose_columns", "choose_name"]
-
-#: Columns of these names are labels unless `key` names them as features.
-_LABELS = {"label", "labels", "target", "targets", "class", "y"}
 
 
 class Column(NamedTuple):
@@ -70,7 +68,7 @@ def choose_columns(
         )
     if key is not None:
         return list(candidates), True
-    named = sorted(name for name in candidates if name.lower() in _LABELS)
+    named = sorted(name for name in candidates if name.lower() in LABEL_NAMES)
     if named:
         raise DataError(
             f"{path}: column {named[0]!r} looks like labels; say label_column={named[0]!r}, or "

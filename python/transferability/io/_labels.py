@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,30 +10,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.labels import is_text
+from .._inputs.labels import is_text, read_labels
 from .._inputs.target import Target, suggest_header
 from .._inputs.texts import shorten
 from .._util.delimited import find_missing, is_number, parse_labels, read_rows
 from ..errors import DataError, DtypeError
 from ._formats import TEXT_SUFFIXES, name_errors, open_array
 
-__all__ = ["check_length", "join_labels", "read_label_array"]
+__all__ = ["check_length", "join_labels", "read_label_array", "read_label_parts"]
 
 
 def read_label_array(path: Path, key: str | None) -> Any:
     """Read labels: an array or a column of a file, or lines of text."""
-    if path.suffix.lower() in TEXT_SUFFIXES:
-        return _read_lines(path)
+    if _is_text_file(path):
+        return parse_labels(_read_lines(path))
     with name_errors(path), open_array(path, key, is_labels=True) as reader:
         return reader.load()
 
 
-def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArray[Any]:
-    """Concatenate labels of several files; raise if one differs from the first in kind or shape.
+def read_label_parts(sources: Sequence[Any], names: Sequence[str]) -> list[NDArray[Any]]:
+    """Read and validate the labels of several files, ``(path, key)``, or arrays.
 
-    Integers of a text file are text again if another file holds codes such as 01.
+    Text files are read as one: 1 in one file is a code if another file holds 01 or 1.0, so that
+    no class depends on how rows are cut into files. `names` are for messages.
     """
-    parts = _restore_codes(parts, names)
+    written = [isinstance(source, tuple) and _is_text_file(source[0]) for source in sources]
+    files = itertools.compress(sources, written)
+    texts = iter(_parse_together([_read_lines(path) for path, _ in files]))
+    parts = []
+    for source, is_written, name in zip(sources, written, names, strict=True):
+        if is_written:
+            labels = next(texts)
+        else:
+            labels = read_label_array(*source) if isinstance(source, tuple) else source
+        parts.append(read_labels(labels, name)[0])
+    return parts
+
+
+def join_labels(parts: Sequence[Any], names: Sequence[str], what: str) -> NDArray[Any]:
+    """Concatenate labels of several files; raise if one differs from the first in kind or shape."""
     for part, name in zip(parts, names, strict=True):
         if is_text(part) != is_text(parts[0]):
             raise DtypeError(
@@ -57,19 +73,17 @@ def check_length(name: str, labels: Target | NDArray[Any], held: str, n_rows: in
         )
 
 
-def _restore_codes(parts: Sequence[Any], names: Sequence[str]) -> list[Any]:
-    """Return integers of text files as they were written, if another text file holds codes."""
-    is_written = [Path(name).suffix.lower() in TEXT_SUFFIXES for name in names]
-    has_codes = any(
-        written and is_text(part) and all(map(is_number, part.ravel().tolist()))
-        for part, written in zip(parts, is_written, strict=True)
-    )
-    if not has_codes:
-        return list(parts)
-    return [
-        np.array([*map(str, part.tolist())], object) if written and part.dtype.kind == "i" else part
-        for part, written in zip(parts, is_written, strict=True)
-    ]
+def _is_text_file(path: Path) -> bool:
+    return path.suffix.lower() in TEXT_SUFFIXES
+
+
+def _parse_together(texts: Sequence[list[str]]) -> list[list[Any]]:
+    """Parse the labels of several text files: as one if all are numbers, else each by itself."""
+    joint = [*itertools.chain.from_iterable(texts)]
+    if not all(map(is_number, set(joint))):
+        return [parse_labels(each) for each in texts]
+    values = iter(parse_labels(joint))
+    return [[*itertools.islice(values, len(each))] for each in texts]
 
 
 def _dtype(array: NDArray[Any]) -> str:
@@ -79,12 +93,15 @@ def _dtype(array: NDArray[Any]) -> str:
     return f"<U{max(map(len, array.ravel().tolist()))}"
 
 
-def _read_lines(path: Path) -> list[Any]:
-    """Read one label a line: all integers, all floats, or all text."""
+def _read_lines(path: Path) -> list[str]:
+    """Read one label a line: all numbers, or all text."""
     values = []
     for line, cells in read_rows(path):
         if len(cells) > 1:
-            raise DataError(f"{path}, line {line}: {len(cells)} values; give one label a line")
+            raise DataError(
+                f"{path}, line {line}: {len(cells)} values; give one label a line, without an "
+                f"index and a header"
+            )
         values.append((line, "".join(cells).strip()))
     texts = [value for _, value in values]
     if missing := find_missing(texts):
@@ -101,4 +118,4 @@ def _read_lines(path: Path) -> list[Any]:
             f"{path}, line {line}: {shorten(odd)} is unlike other lines, of which {len(numbers)} "
             f"hold numbers and {len(words)} text; remove a header, and write labels in one way"
         )
-    return parse_labels(texts)
+    return texts

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._formats import LABEL_SUFFIXES, name_array
-from ._labels import join_labels, read_label_array
+from ._labels import join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order, pair_files
 from ._paths import Paths, expand_paths, is_listed
@@ -94,10 +93,7 @@ def read_label_files(paths: Paths, paired: bool = False) -> tuple[NDArray[Any], 
     """
     files = expand_paths(paths, "labels", LABEL_SUFFIXES)
     names = [name_array(*file) for file in files]
-    parts = [
-        read_labels(read_label_array(*file), name)[0]
-        for file, name in zip(files, names, strict=True)
-    ]
+    parts = read_label_parts(files, names)
     lengths = tuple(map(len, parts))
     return (
         join_labels(parts, names, "file"),

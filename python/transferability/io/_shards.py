@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from .._inputs.columns import join_names
 from .._inputs.inputs import RowSource
-from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._formats import name_array, name_errors, open_array
-from ._labels import check_length, join_labels, read_label_array
+from ._labels import check_length, join_labels, read_label_parts
 from ._names import File
 from ._pairing import check_order
 from ._spec import Reader
@@ -78,6 +77,11 @@ class Shard:
         return int(min(max(rows, self.n_features, 64), _MOST_ROWS))
 
     @property
+    def label_source(self) -> Any:
+        """The file of the labels with their key, or the array."""
+        return self._label_file or self.labels
+
+    @property
     def _label_file(self) -> tuple[Path, str | None] | None:
         """The file of the labels, with their key; None if they are an array."""
         if isinstance(self.labels, str):
@@ -112,17 +116,6 @@ class Shard:
                 done += len(block)
         if done != self.n_samples:
             raise DataError(f"{self} ends after {done} of {self.n_samples} rows: damaged")
-
-    def read_labels(self) -> NDArray[Any] | None:
-        """Read and validate the labels, one for each row; return None without labels."""
-        if self.labels is None:
-            return None
-        file = self._label_file
-        array, _ = read_labels(
-            self.labels if file is None else read_label_array(*file), self.labels_name
-        )
-        check_length(self.labels_name, array, f"{self} has", self.n_samples)
-        return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,8 +189,9 @@ class FeatureSource(RowSource):
 
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks; a block never spans two shards."""
-        for shard in self.shards:
-            labels = shard.read_labels()
+        labelled = self._read_labels()
+        for i, shard in enumerate(self.shards):
+            labels = labelled[i] if labelled else None
             for features, where in iterate_blocks((shard,)):
                 own = None if labels is None else labels[where.start : where.stop]
                 yield Block(features, own, where)
@@ -211,10 +205,20 @@ class FeatureSource(RowSource):
             If the labels of a shard are missing, or their number differs from the number of rows.
             The message names the file.
         """
-        parts = [part for shard in self.shards if (part := shard.read_labels()) is not None]
+        parts = self._read_labels()
         if len(parts) <= 1:
             return parts[0] if parts else None
         return join_labels(parts, [shard.labels_name for shard in self.shards], "shard")
+
+    def _read_labels(self) -> list[NDArray[Any]]:
+        """Read and validate the labels of every shard; an empty list without labels."""
+        if all(shard.labels is None for shard in self.shards):
+            return []
+        names = [shard.labels_name for shard in self.shards]
+        parts = read_label_parts([shard.label_source for shard in self.shards], names)
+        for shard, name, part in zip(self.shards, names, parts, strict=True):
+            check_length(name, part, f"{shard} has", shard.n_samples)
+        return parts
 
     def check_order(self, beside: str = "") -> None:
         """Raise if the names of the shards contradict the order of an array for all rows.
