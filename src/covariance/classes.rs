@@ -39,6 +39,25 @@ pub struct ClassCovariances {
 
 /// The covariances of the classes that were accumulated.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::class_covariances;
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let rows = array![[0.0], [2.0], [10.0], [12.0]];
+/// let labels = Response::Labels { ids: &[1, 1, 2, 2], names: None };
+/// let context = Context::serial();
+/// let mut stats = Stats::empty(Precision::Double).with_class_scatters();
+/// stats.push(&Block::new(&rows, labels, None)?, &context)?;
+/// let found = class_covariances(&stats, true, &context)?;
+/// assert!((found.within[0] - 1.0).abs() < 1e-13 && (found.between[0] - 25.0).abs() < 1e-13);
+/// let per_class = found.per_class.unwrap();
+/// assert!(per_class.iter().all(|variance| (variance - 1.0).abs() < 1e-13));
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::NoData`], [`Error::OutOfRange`], [`Error::OutOfMemory`]; [`Error::Missing`] without class
 /// labels, and with `per_class` without statistics of every class.
@@ -140,6 +159,23 @@ fn between(stats: &Stats, context: &Context<'_>) -> Result<Vec<f64>> {
 }
 
 /// `μ_c` − s for a point s that all classes share, (C, D), classes sorted.
+///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::class_means;
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let rows = array![[0.0], [2.0], [10.0], [12.0]];
+/// let labels = Response::Labels { ids: &[1, 1, 2, 2], names: None };
+/// let context = Context::serial();
+/// let mut stats = Stats::empty(Precision::Double);
+/// stats.push(&Block::new(&rows, labels, None)?, &context)?;
+/// let means = class_means(&stats)?;
+/// assert!((means[1] - means[0] - 10.0).abs() < 1e-13);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::NoData`], [`Error::OutOfRange`], [`Error::OutOfMemory`]; [`Error::Missing`] without class

@@ -111,6 +111,24 @@ pub fn coding_rate(
 
 /// The coding rates of all rows and of every class, from statistics of every class.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::{RateConvention, coding_rate_reduction};
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let (rows, context) = (array![[2.0, 0.0], [0.0, 2.0]], Context::serial());
+/// let labels = Response::Labels { ids: &[1, 2], names: None };
+/// let mut stats = Stats::empty(Precision::Double).with_class_scatters();
+/// stats.push(&Block::new(&rows, labels, None)?, &context)?;
+/// let rates = coding_rate_reduction(&stats, 0.5, RateConvention::Mcr2, &context)?;
+/// let (total, of_class) = (17.0_f64.ln(), 33.0_f64.ln() / 2.0);
+/// assert!((rates.total - total).abs() < 1e-14 && (rates.per_class[0].1 - of_class).abs() < 1e-14);
+/// assert!((rates.difference - (total - of_class)).abs() < 1e-14);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`coding_rate`], and [`Error::Missing`] for statistics without those of every class.
 pub fn coding_rate_reduction(

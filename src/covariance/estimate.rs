@@ -37,6 +37,23 @@ impl Covariance {
 
 /// The covariance of the features that were accumulated, divided by n.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::{Centre, Shrinkage, covariance};
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let (first, second) = (array![[1.0, 1.0], [1.0, 1.0]], array![[0.0, 2.0], [0.0, 2.0]]);
+/// let context = Context::serial();
+/// let mut stats = Stats::empty(Precision::Double);
+/// stats.push(&Block::new(&first, Response::Nothing(2), None)?, &context)?;
+/// stats.push(&Block::new(&second, Response::Nothing(2), None)?, &context)?;
+/// let found = covariance(&stats, Centre::Mean, Shrinkage::None, &context)?;
+/// assert_eq!(found.matrix, [0.25, -0.25, -0.25, 0.25]);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::NoData`]; [`Error::OutOfRange`] where squares, or fourth powers for Ledoit and Wolf's
 /// estimate, leave the range of float64; [`Error::BadOption`] for a fixed shrinkage that is not from
@@ -51,6 +68,22 @@ pub fn covariance(
 }
 
 /// The shrinkage of [`covariance`] alone.
+///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::{Centre, Shrinkage, shrinkage};
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let rows = array![[1.0, 2.0], [0.0, 1.5], [2.0, -1.0], [1.0, 1.0]];
+/// let context = Context::serial();
+/// let mut stats = Stats::empty(Precision::Double);
+/// stats.push(&Block::new(&rows, Response::Nothing(4), None)?, &context)?;
+/// let a = shrinkage(&stats, Centre::Mean, Shrinkage::LedoitWolf, &context)?;
+/// assert!((a - 0.744).abs() < 5e-4);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`covariance`].

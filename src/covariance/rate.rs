@@ -120,7 +120,7 @@ impl Recentred<'_> {
         let mut unknown = self.unit() * kept.sum::<f64>() / 2.0;
         // The part that the factor's tolerance drops of columns that it treats as dependent.
         let largest = held.iter().fold(0.0, |a: f64, b| a.max(*b));
-        let part = 8.0 * n_features as f64 * f64::EPSILON * largest / t;
+        let part = factor.tolerance() * largest / t;
         let constant = squares.iter().filter(|square| **square <= 0.0).count();
         unknown += (n_features - constant - rank) as f64 * part.ln_1p() / 2.0;
 
@@ -209,6 +209,29 @@ mod tests {
         let expected = (1.0 + (k[[0, 0]] + k[[1, 1]]) / t + det / t / t).ln() / 2.0;
         assert!((rate.value - expected).abs() < 1e-13, "{} {expected}", rate.value);
         assert!(rate.rounding < 1e-13);
+    }
+
+    #[test]
+    fn directions_lost_to_single_products_count_as_rounding() {
+        // Two columns that differ by far less than their spread, which float32 products do not show.
+        let mut rows = ndarray::Array2::zeros((64, 2));
+        for (i, mut row) in rows.rows_mut().into_iter().enumerate() {
+            let x = 100.0 * (i as f64 - 31.5);
+            row[0] = x;
+            row[1] = x + if i % 2 == 0 { 0.1 } else { -0.1 };
+        }
+        let rate = |precision| {
+            let mut stats = Stats::empty(precision);
+            let block = Block::new(&rows, Response::Nothing(64), None).unwrap();
+            stats.push(&block, &Context::serial()).unwrap();
+            assert!(!stats.holds_rows());
+            let to_shift = stats.mean_about_shift().iter().map(|d| -d).collect();
+            Recentred { stats: &stats, to_shift }.rate_by_singular_values(64.0 * 1e-4).unwrap()
+        };
+        let (double, single) = (rate(Precision::Double), rate(Precision::Single));
+        let error = (double.value - single.value).abs();
+        assert!(error > 1.0 && double.rounding < 1e-3);
+        assert!(error < single.rounding, "{error} {}", single.rounding);
     }
 
     #[test]

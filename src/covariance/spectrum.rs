@@ -20,6 +20,22 @@ use super::{Centre, Recentred, check};
 /// Those that are rounding are exactly 0: up to max(N, D) roundings of the largest singular value
 /// where rows are held, and of the largest eigenvalue where the scatter is.
 ///
+/// ```
+/// use ndarray::array;
+/// use transferability::covariance::{Centre, spectrum};
+/// use transferability::input::{Block, Response};
+/// use transferability::stats::{Precision, Stats};
+/// use transferability::threads::Context;
+///
+/// let rows = array![[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]];
+/// let context = Context::serial();
+/// let mut stats = Stats::empty(Precision::Double);
+/// stats.push(&Block::new(&rows, Response::Nothing(4), None)?, &context)?;
+/// let eigenvalues = spectrum(&stats, Centre::Mean, &context)?;
+/// assert!((eigenvalues[0] - 4.5).abs() < 1e-14 && (eigenvalues[1] - 0.5).abs() < 1e-14);
+/// # Ok::<(), transferability::error::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::NoData`], [`Error::OutOfRange`], [`Error::TooLarge`], [`Error::OutOfMemory`].
 pub fn spectrum(stats: &Stats, centre: Centre, context: &Context<'_>) -> Result<Vec<f64>> {

@@ -18,6 +18,7 @@ pub(crate) struct ScaledFactor {
     /// E, the roots of the diagonal; 0 for constant columns.
     pub(super) scale: Vec<f64>,
     cholesky: PivotedCholesky,
+    tolerance: f64,
 }
 
 impl ScaledFactor {
@@ -43,7 +44,13 @@ impl ScaledFactor {
             Precision::Double => 8.0 * order as f64 * f64::EPSILON,
             Precision::Single => 8.0 * (order as f64).sqrt() * f64::from(f32::EPSILON),
         };
-        Ok(Self { scale, cholesky: PivotedCholesky::new(scatter, order, tolerance)? })
+        let cholesky = PivotedCholesky::new(scatter, order, tolerance)?;
+        Ok(Self { scale, cholesky, tolerance })
+    }
+
+    /// The share of a column below which it counts as dependent on those before it.
+    pub(crate) fn tolerance(&self) -> f64 {
+        self.tolerance
     }
 
     /// The residual sum of squares ỹᵀỹ − bᵀS⁺b of a target, given ỹᵀỹ and b = Xᵀỹ, and a bound on

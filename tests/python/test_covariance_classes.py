@@ -114,6 +114,49 @@ def test_classes_far_apart_cost_no_digits() -> None:
     assert np.abs(found.within - expected).max() < 1e-14 * np.abs(found.between).max()
 
 
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_a_warning_bounds_what_statistics_lose(precision: Any) -> None:
+    x, labels = problem(400, 3, 4)
+    far = x + (1e3 if precision == "single" else 1e6) * labels[:, None]
+    exact = class_covariances(far, labels, per_class=True)
+    assert exact.per_class is not None
+    for per_class in (False, True):
+        stats = Stats("classification", precision, class_scatters=True).update(far, labels)
+        with pytest.warns(TransferabilityWarning, match=r"by about .*far apart") as caught:
+            found = stats.class_covariances(per_class=per_class)
+        bound = float(str(caught[0].message).split("about ")[1].split()[0])
+        errors = [np.abs(found.within - exact.within).max() / np.trace(exact.within)]
+        if found.per_class is not None:
+            errors += [
+                np.abs(ours - theirs).max() / np.trace(theirs)
+                for ours, theirs in zip(found.per_class, exact.per_class, strict=True)
+            ]
+        assert 1e-6 < max(errors) < bound
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_a_tight_class_far_from_the_others_is_named(precision: Any) -> None:
+    x, labels = problem(400, 3, 4)
+    tight = np.where((labels == 1)[:, None], 100 + 1e-5 * x, x)
+    stats = Stats("classification", precision, class_scatters=True)
+    stats.update(x[labels == 0][:8], [0] * 8).update(tight, labels)
+    with pytest.warns(TransferabilityWarning, match="covariance of a class by about"):
+        stats.class_covariances(per_class=True)
+
+
+@pytest.mark.parametrize("precision", ["double", "single"])
+@pytest.mark.parametrize("gap", [0.0, 10.0])
+def test_classes_at_usual_distances_are_no_warning(precision: Any, gap: float) -> None:
+    x, labels = problem(400, 3, 4)
+    x = x + gap * labels[:, None]
+    labels[7] = 9  # a class of one row
+    stats = Stats("classification", precision, class_scatters=True).update(x, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stats.class_covariances()
+        stats.class_covariances(per_class=True)
+
+
 def test_conventions_of_lda_and_of_the_h_score() -> None:
     x, labels = problem()
     found = class_covariances(x, labels)
@@ -373,3 +416,16 @@ def test_a_rate_with_few_certain_digits_is_a_warning() -> None:
     stats = Stats("unlabelled", "single").update(1000 * x)
     with pytest.warns(TransferabilityWarning, match="rounding may change the coding rate"):
         stats.coding_rate(1e-9)
+
+
+def test_directions_lost_to_single_products_count_in_the_warning() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((4000, 6)) + 1e4 * (np.arange(4000) // 1000)[:, None]
+    stats = Stats("unlabelled", "single")
+    for block in np.array_split(x, 8):
+        stats.update(block)
+    with pytest.warns(TransferabilityWarning, match="rounding may change") as caught:
+        found = stats.coding_rate()
+    bound = float(str(caught[0].message).split("about ")[1].split(":")[0])
+    error = abs(found - coding_rate(x))
+    assert 1 < error < bound

@@ -107,6 +107,7 @@ def test_score_takes_names_lists_and_all(features: Any, labels: Any) -> None:
         (None, {}, DtypeError, "metrics is None; give a name"),
         (["logme", 3], {}, DtypeError, r"metrics is \['logme', 3\]; give a name"),
         ([], {}, DataError, "metrics is empty"),
+        ({"cka": {"estimator": "biased"}}, {}, DtypeError, "metrics is a mapping.*beside it"),
         ("logme", {"intercpt": True}, DtypeError, "unknown option 'intercpt'; logme takes"),
     ],
 )

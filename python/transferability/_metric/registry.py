@@ -143,8 +143,13 @@ def metric_names(metrics: object) -> list[str]:
     DataError
         If a metric is unknown or could not be loaded, or the list is empty.
     DtypeError
-        If a name is not a string.
+        If a name is not a string, or options are given with the names.
     """
+    if isinstance(metrics, Mapping):  # the names alone would lose the options
+        raise DtypeError(
+            f"metrics is a mapping, {metrics!r}; give a list of names, and options by name beside "
+            f"it, for example metrics=['cka'], estimator='biased'"
+        )
     several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
     asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]
     if asked and all(isinstance(name, str) and name in _built_in() for name in asked):

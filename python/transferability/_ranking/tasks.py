@@ -114,7 +114,7 @@ def compare_tasks(
     (('close', 'far'), True)
     """
     settings = Settings(n_threads=n_threads)
-    names = metric_names(metrics if isinstance(metrics, str) else list(metrics))
+    names = metric_names(metrics)
     corrected = [name for name in names if "normalize" in spec_of(name).option_names]
     if corrected:
         options.setdefault("normalize", "entropy_ratio")

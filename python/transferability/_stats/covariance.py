@@ -146,16 +146,33 @@ def class_covariances(
         )
     found = make_class_covariances(_core.class_covariances(stats, per_class, n_threads), boolean)
     within, between = np.trace(found.within), np.trace(found.between)
-    error = float(np.finfo(np.float64).eps * between / within) if within > 0 else 0.0
-    if error > 1e-6:
+    parts = [_part(_unit(stats) * (within + between), within)]
+    if found.per_class is not None:
+        # Products are taken about one point, from which the class means are this far.
+        distances = (_core.class_means(stats, n_threads) ** 2).sum(axis=1)
+        traces = np.trace(found.per_class, axis1=1, axis2=2)
+        triples = zip(found.counts, traces, distances, strict=True)
+        parts += [_part(_unit(stats) * (of + far), of) for count, of, far in triples if count > 1]
+    # Of single precision, three digits are what is usual.
+    if max(parts) > (1e-3 if stats.precision == "single" else 1e-6):
+        which = "within classes" if parts[0] == max(parts) else "of a class"
         issue(
             [
-                f"rounding may change the covariance within classes by about {error:.0e} of "
+                f"rounding may change the covariance {which} by about {max(parts):.0e} of "
                 f"itself, because classes are far apart beside their spread; compute it from the "
                 f"features with transferability.covariance.class_covariances"
             ]
         )
     return found
+
+
+def _unit(stats: _core.Stats) -> float:
+    """Return a bound of the rounding of a scatter, relative to its trace."""
+    return 4 * float(np.finfo(np.float32 if stats.precision == "single" else np.float64).eps)
+
+
+def _part(error: float, of: float) -> float:
+    return error / of if of > 0 else 0.0
 
 
 def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
@@ -164,8 +181,7 @@ def class_scatter(stats: _core.Stats, n_threads: int) -> ClassScatter:
     _check_classes(stats)
     _, counts, within, between, _ = _core.class_covariances(stats, False, n_threads)
     # `within` is the difference of two matrices, and carries their rounding.
-    unit = float(np.finfo(np.float32 if stats.precision == "single" else np.float64).eps)
-    rounding = 4 * unit * float(np.trace(within) + np.trace(between))
+    rounding = _unit(stats) * float(np.trace(within) + np.trace(between))
     return ClassScatter(tuple(counts), _core.class_means(stats, n_threads), within, rounding)
 
 
