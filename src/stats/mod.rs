@@ -179,7 +179,7 @@ impl Stats {
     /// A copy of the statistics of the features alone, or the named error where memory cannot be had.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`](crate::error::Error::OutOfMemory).
+    /// [`Error::OutOfMemory`].
     pub fn without_responses(&self) -> Result<Self> {
         let second = match &self.second {
             Second::Rows { values, weights } => Second::Rows {
