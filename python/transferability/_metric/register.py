@@ -41,7 +41,7 @@ RESERVED_NAMES = {
     *("spectrum", "decide", "described"),
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
-    *("feature_names", "task", "task_note", "to_bytes", "update"),
+    *("feature_names", "holds_rows", "task", "task_note", "to_bytes", "update"),
     *("mean", "covariance", "covariance_and_shrinkage", "spectrum", "class_covariances"),
     *("coding_rate", "coding_rate_reduction"),
 }
