@@ -25,6 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHAPES = ("10000x2048", "10000x768", "500x2048")
+#: Seconds before each call: the BLAS threads of NumPy spin for some time after a product, and take
+#: the cores from the next call.
+PAUSE = 0.2
 #: Least ratio of scikit-learn's time to that of ledoit_wolf, by shape.
 BARS = {"10000x2048": 8.0, "10000x768": 3.3, "500x2048": 3.0}
 
@@ -84,6 +87,7 @@ def measure(shape: str, threads: int, repeats: int) -> list[dict[str, Any]]:
         check(run, shape)
         for _ in range(repeats):
             for name, call in run.items():
+                time.sleep(PAUSE)
                 start = time.perf_counter()
                 call()
                 seconds[name].append(time.perf_counter() - start)

@@ -33,6 +33,8 @@ def check_rows(known: RowIndex | None, /, **arguments: object) -> RowIndex | Non
     index of the first argument that has one.
     """
     for name, value in arguments.items():
+        if value is None or type(value) is np.ndarray:  # for speed
+            continue
         if not any(instance_of(value, "pandas", kind) for kind in ("DataFrame", "Series")):
             continue
         own = RowIndex(name, value.index)  # type: ignore[attr-defined]
