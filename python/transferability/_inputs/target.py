@@ -17,7 +17,7 @@ from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
 from .feature_frames import drop_index
 from .labels import encode_labels, is_text, plain_text, read_labels
-from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, promote
+from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
 from .texts import shorten
 
 __all__ = ["TASKS", "UNLABELLED", "Target", "has_labels", "read_block", "read_open", "read_target"]
@@ -126,6 +126,8 @@ class Target:
             return self
         if self.form:
             return self.settle(*decide_rows_task(self.kind, self.form, self.data.shape))
+        if self.kind == "i" and (span := find_short_span(self.data)):
+            return self.settle(*decide_task(self.kind, span, [self.n_samples]))
         ids, counts = count_values(self.data)
         values = ids if self.names is None else [self.names[i] for i in ids]
         return self.settle(*decide_task(self.kind, values, counts))
@@ -346,6 +348,8 @@ def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
 
 def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
     """Return the names of the columns of a data frame; None if there are none."""
+    if type(labels) is np.ndarray:
+        return None
     labels = drop_index(labels)
     named = getattr(labels, "column_names", getattr(labels, "columns", ()))  # Arrow's; others'
     columns = tuple(str(plain_text(column)) for column in named)

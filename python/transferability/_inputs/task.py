@@ -42,7 +42,8 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from .texts import describe_strings
 
-__all__ = ["MAX_WHOLE", "count_values", "decide_rows_task", "decide_task", "promote"]
+__all__ = ["MAX_WHOLE", "count_values", "decide_rows_task", "decide_task"]
+__all__ += ["find_short_span", "promote"]
 
 MAX_WHOLE = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS = 5  # and so are whole floats with fewer rows for each
@@ -136,9 +137,19 @@ def count_values(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
         low, high = int(array.min()), int(array.max())
         if high - low <= array.size:  # counting takes one pass, sorting several
             counts = np.bincount(array.reshape(-1) - low)
-            present = np.flatnonzero(counts)
+            present = counts.nonzero()[0]
             return present + low, counts[present]
     return np.unique(array, return_counts=True)
+
+
+def find_short_span(array: NDArray[Any]) -> range | None:
+    """Return the integers from the least to the largest, if so few are classes however frequent.
+
+    It saves counting the values.
+    """
+    low, high = int(array.min()), int(array.max())
+    is_short = high - low < min(_FEW, array.size // 2)
+    return range(low, high + 1) if is_short else None
 
 
 def _name_classes(values: NDArray[Any], counts: NDArray[Any]) -> str | None:
