@@ -318,7 +318,7 @@ def _choose_in_classes(tree: _Folder, split: str | None, notes: list[str]) -> _F
 
 
 def _note_choice(tree: _Folder, chosen: list[str], split: str | None, notes: list[str]) -> None:
-    """Say which folders were taken, and which were left out."""
+    """Add a note on the folders that were taken and those that were left out."""
     counts = {name: len(folder.list_pictures()) for name, folder in tree.folders.items()}
     taken = ", ".join(f"{name}/ ({counts[name]:,} pictures)" for name in chosen)
     rest = ", ".join(f"{name}/ ({n:,})" for name, n in counts.items() if name not in chosen)

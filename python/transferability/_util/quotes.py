@@ -110,7 +110,7 @@ class _Quoted:
 
     @functools.cached_property
     def columns(self) -> _Columns:
-        """What the columns hold, without the cells of several lines."""
+        """The contents of the columns, without the cells of several lines."""
         return _Columns([row for _, row in self._rows if row], self._delimiter)
 
     def find_stray(self) -> tuple[int, int] | None:
@@ -157,7 +157,7 @@ class _Quoted:
 
 
 class _Columns:
-    """What the columns of a table hold in cells of one line; the first row may be a header.
+    """The contents of the columns of a table, in cells of one line; the first row may be a header.
 
     `tell` is whether that tells rows from others: a column has numbers, or a value twice.
     """

@@ -40,7 +40,7 @@ _HEAD = 4096
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How the user says that a text file is to be read.
+    """The encoding and the quoting of a text file, as the user gives them.
 
     `encoding` is a name that Python knows; None reads UTF-8, and UTF-16 by its byte order mark.
     `quoting` is "minimal" if quotes enclose cells and "none" if they are part of the texts; None

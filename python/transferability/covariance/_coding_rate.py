@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
-from .._inputs.target import unlabelled
 from .._stats.covariance import CodingRateReduction
 from .._stats.stats import Stats
 from ._classes import read_classes
@@ -65,9 +64,7 @@ def coding_rate(
     >>> round(coding_rate(np.eye(4), convention="mcr2"), 4)  # ln 5 / 2 for each of 4 directions
     3.2189
     """
-    array, notes = as_features(features)
-    stats = Stats("unlabelled", n_threads=n_threads)
-    stats.push(array, unlabelled(len(array)), notes=notes)
+    stats = Stats("unlabelled", n_threads=n_threads).update(features)
     return stats.coding_rate(eps, convention=convention)
 
 

@@ -8,7 +8,7 @@ from .._inputs import rows
 from .._inputs.arrays import as_features
 from .._inputs.inputs import RowSource
 from .._inputs.labels import read_labels
-from .._inputs.target import Target, read_target, unlabelled
+from .._inputs.target import Target, read_target
 from .._stats.stats import Stats
 from ..errors import DataError
 from ..io._shards import FeatureSource
@@ -23,10 +23,8 @@ def read_stats(features: object, n_threads: int | None = None) -> Stats:
         return features
     if isinstance(features, FeatureSource):
         return stats_of(features, task="unlabelled", n_threads=n_threads)
-    array, notes = as_features(features.load() if isinstance(features, RowSource) else features)
-    stats = Stats("unlabelled", n_threads=n_threads)
-    stats.push(array, unlabelled(len(array)), notes=notes)
-    return stats
+    loaded = features.load() if isinstance(features, RowSource) else features
+    return Stats("unlabelled", n_threads=n_threads).update(loaded)
 
 
 def read_sampled(features: object, samples: object, n_threads: int | None = None) -> Stats:

@@ -274,9 +274,9 @@ def _eigenvalues(matrix: Values) -> Values:
 def effective_rank_of(stats: Stats, convention: str) -> float:
     """Compute the effective rank of statistics."""
     if convention == "rankme":
-        return entropy_rank(np.sqrt(uncentred_spectrum(stats)), _RANKME_EPS)
+        return _rank_by(convention, uncentred_spectrum(stats))
     check_rows(stats, f"the effective rank by convention={convention!r}")
-    return ranks_of(Spectra(np.empty(0), stats.spectrum()))[convention]
+    return _rank_by(convention, stats.spectrum())
 
 
 def participation_ratio_of_stats(stats: Stats) -> float:
@@ -294,10 +294,16 @@ def power_law_of_stats(stats: Stats) -> PowerLaw:
 def ranks_of(spectra: Spectra) -> dict[str, float]:
     """Compute the effective rank of spectra by each convention."""
     return {
-        "rankme": entropy_rank(np.sqrt(spectra.uncentred), _RANKME_EPS),
-        "covariance": entropy_rank(spectra.centred),
-        "centred": entropy_rank(np.sqrt(spectra.centred)),
+        name: _rank_by(name, spectra.uncentred if name == "rankme" else spectra.centred)
+        for name in CONVENTIONS
     }
+
+
+def _rank_by(convention: str, eigenvalues: Values) -> float:
+    """Return the effective rank by a convention, of the eigenvalues that it is about."""
+    if convention == "covariance":
+        return entropy_rank(eigenvalues)
+    return entropy_rank(np.sqrt(eigenvalues), _RANKME_EPS if convention == "rankme" else 0.0)
 
 
 def entropy_rank(values: Values, eps: float = 0.0) -> float:

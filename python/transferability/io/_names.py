@@ -87,7 +87,7 @@ class _Run(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """What the names of one list have at one place.
+    """The parts of the names of one list at one place.
 
     Attributes
     ----------

@@ -102,10 +102,7 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         """
         self._check_parameters()
         if self.__sklearn_is_fitted__():
-            array, notes = self._read(X, reset=False)
-            self.stats_.push(array, unlabelled(len(array)))
-            issue(notes)
-            self._set_stats(self.stats_)
+            self._set_stats(self._add(self.stats_, X, reset=False))
         else:
             self._set_stats(self._statistics(X, reset=True))
         return self
@@ -177,8 +174,11 @@ class EmpiricalCovariance(theirs.EmpiricalCovariance):  # type: ignore[misc]
         return as_features(array, "X")
 
     def _statistics(self, X: Any, reset: bool) -> Stats:
+        return self._add(Stats("unlabelled", n_threads=self.n_threads), X, reset)
+
+    def _add(self, stats: Stats, X: Any, reset: bool) -> Stats:
+        """Add the rows of X to statistics, and return the same object."""
         array, notes = self._read(X, reset)
-        stats = Stats("unlabelled", n_threads=self.n_threads)
         stats.push(array, unlabelled(len(array)))
         issue(notes)
         return stats
