@@ -191,8 +191,8 @@ def test_an_undefined_member_leaves_a_model_to_the_others() -> None:
     ranking = tx.rank(models, labels, ["logme", "lfc"])
     assert ranking["leak"].value("logme") == math.inf
     combined = ranking.consensus()
-    assert combined["leak"].consensus.shares == {"lfc": 1.0}
-    assert combined["leak"].value("consensus") == 1.0
+    assert combined["leak"].consensus.shares == {"lfc": 0.75}
+    assert combined["leak"].value("consensus") == 0.75
     assert combined["good"].consensus.shares["logme"] == 1.0  # the best of those with a value
     assert any("logme is inf here and has no vote" in note for note in combined["leak"].notes)
     # Alone, or with all members undefined, it is last and not first.
