@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ from .._data.data import Data
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
-from ..errors import OutOfMemoryError
+from ..errors import OutOfMemoryError, TransferabilityError
 from ..io._stream import prefetch_items
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
+from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
 __all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
@@ -51,6 +52,7 @@ class ExtractionRun:
         self._is_token = data.is_token
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
+        self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
         if options.batch_size is None:
             is_cpu = device is None or device.type == "cpu"
@@ -60,9 +62,15 @@ class ExtractionRun:
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
-        while (found := self._try_pass()) is None:
-            pass
-        return found
+        if self._options.compile:
+            self._undo_compile = self._compile()
+        try:
+            while (found := self._try_pass()) is None:
+                pass
+            return found
+        finally:
+            if self._undo_compile is not None:
+                self._undo_compile()
 
     def _try_pass(self) -> dict[str, ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
@@ -92,6 +100,18 @@ class ExtractionRun:
                 layer_of.get(name, name): self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
+
+    def _compile(self) -> Callable[[], None] | None:
+        """Compile the blocks of the model; return a function that undoes it, None without any."""
+        from ..models._taps import find_blocks, find_stages
+
+        module, undo = self._model.module, None
+        if module is not None:
+            blocks = find_blocks(module) or find_stages(module)
+            undo = compile_blocks(module, blocks, self._options.layers)
+        if undo is None:
+            self._notes.append("compile has no effect: the model has no blocks between its layers")
+        return undo
 
     def _plan(self) -> Generator[RowBatch, None, None]:
         """Iterate over the batches, without their content."""
@@ -142,6 +162,13 @@ class ExtractionRun:
         except Exception as error:
             if self._in_inference_mode and _needs_gradients(error):
                 self._in_inference_mode = False
+                return False
+            is_own = isinstance(error, TransferabilityError) or is_out_of_memory(error)
+            if self._undo_compile is not None and not is_own:
+                self._undo_compile()
+                self._undo_compile = None
+                reason = " ".join(str(error).split())[:100] or type(error).__name__
+                self._notes.append(f"torch.compile failed, and the model ran without it: {reason}")
                 return False
             if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise

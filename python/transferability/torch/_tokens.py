@@ -67,7 +67,8 @@ def select_words(
         _check_lengths(labels, len(word_ids), "word_ids")
     rows: list[_Row] = []
     n_lost = n_empty = 0
-    # A text was not truncated if others of the batch have more tokens of words.
+    # Models of this package say whether they truncated a text. Else it was not if others of the
+    # batch have more tokens of words.
     fewest_special = min((sum(word is None for word in ids) for ids in word_ids), default=0)
     for sample, ids in enumerate(word_ids):
         if len(ids) != n_tokens:
@@ -89,7 +90,8 @@ def select_words(
             words = [word for word, tag in enumerate(tags) if not _is_ignored(tag)]
         for word in words:
             if word not in of_word:
-                is_full = sum(place is None for place in ids) == fewest_special
+                n_special = sum(place is None for place in ids)
+                is_full = getattr(ids, "is_cut", n_special == fewest_special)
                 if is_full and word > max(of_word, default=-1):
                     n_lost += 1
                 else:
