@@ -8,10 +8,12 @@ statistics; NaN; a text without tokens; gradients).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -482,18 +484,58 @@ def test_memory_runs_out_in_the_statistics(
     assert notes[0].startswith("batches of at most ")
 
 
-def test_memory_runs_out_in_the_thread() -> None:
+def test_what_fails_in_the_thread_is_left_to_the_caller() -> None:
     def collate(batch: RowBatch) -> int:
-        if batch.rows[0] == 10:
-            raise MemoryError
-        if batch.rows[0] == 30:
-            raise ValueError("no memory is meant")
+        if batch.rows[0] in (10, 30):
+            raise MemoryError if batch.rows[0] == 10 else ValueError
         return batch.rows[0]
 
-    running = prepare(plan_batches(100, BatchLimit(10)), collate)
-    assert [next(running)[1] for _ in range(3)] == [0, None, 20]
-    with pytest.raises(ValueError, match="no memory is meant"):
-        next(running)
+    with contextlib.closing(prepare(plan_batches(50, BatchLimit(10)), collate)) as running:
+        assert [ready for _, ready in running] == [0, None, 20, None, 40]
+
+
+class OneThread:
+    """Items that only the thread that opened them can read, as from a database."""
+
+    def __init__(self, items: Any) -> None:
+        self.items, self.thread = items, threading.get_ident()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        if threading.get_ident() != self.thread:
+            raise RuntimeError("made in another thread")
+        if self.items[i] == "broken":
+            raise RuntimeError("this item is broken")
+        return self.items[i]
+
+
+def test_items_that_are_bound_to_a_thread(bert: str, texts: list[str], labels: list[str]) -> None:
+    options: dict[str, Any] = {"cache": False, "isolate": False, "device": "cpu"}
+    bound = tx.rank_models(bert, (OneThread(texts), labels), **options)[0]
+    free = tx.rank_models(bert, (texts, labels), **options)[0]
+    assert bound.error is None
+    assert float(bound.logme) == pytest.approx(float(free.logme), rel=1e-4)  # float32
+    read = read_data((texts, labels), None, None, "auto")
+    data = read_item_labels(read, "auto", "strip", ()).data
+    broken = replace(data, items=OneThread([*texts[:50], "broken", *texts[51:]]))
+    job = Job("m", bert, broken, "d", ExtractionOptions(task="classification"), "")
+    model = models.open_model(bert, device="cpu")
+    with pytest.raises(RuntimeError, match="this item is broken"):
+        ExtractionRun(model, broken, _resolve_options(model, job), lambda *_: None, []).run()
+
+
+def test_preprocessing_runs_without_gradients() -> None:
+    weight = torch.ones(3, requires_grad=True)
+
+    def collate(raw: Any) -> Any:
+        return torch.from_numpy(np.array(raw)) * weight
+
+    module = nn.Sequential(nn.Identity())
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    found = run((module, collate), x, [0, 1] * 25, keep_features=True)
+    np.testing.assert_array_equal(found[FEATURES], x)
 
 
 def test_a_text_without_tokens_is_named_by_its_row(

@@ -191,10 +191,18 @@ class ExtractionRun:
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
     def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
-        """Tokenise rows; return them with their lengths, or None if the model cannot."""
+        """Tokenise rows; return them with their lengths, or None if the model cannot.
+
+        An item that cannot be read in a thread is None too: its batch is then prepared in order.
+        """
         inputs = self._model.inputs
-        raw = [self._read_item(row) for row in rows]
-        encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+        try:
+            raw = [self._read_item(row) for row in rows]
+            encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+        except TransferabilityError:
+            raise
+        except Exception:
+            return None
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
     def _collate(self, batch: RowBatch) -> Any:
@@ -205,9 +213,12 @@ class ExtractionRun:
 
     def _prepare(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        import torch
+
         from ..torch._run import pin_batch
 
-        ready = self._collate(batch)
+        with torch.no_grad():  # each thread has its own mode
+            ready = self._collate(batch)
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
@@ -242,8 +253,8 @@ def prepare(
 ) -> Generator[tuple[RowBatch, Any], None, None]:
     """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
 
-    The input is None if memory runs out in the thread; the caller then prepares smaller batches.
-    Any other error is raised here.
+    The input is None if it cannot be prepared there, because memory runs out or the data are bound
+    to the thread that opened them. The caller then prepares it, and gets the error if it remains.
     """
 
     def make() -> Generator[tuple[RowBatch, Any], None, None]:
@@ -251,9 +262,7 @@ def prepare(
             for batch in batches:
                 try:
                     ready = collate(batch)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
+                except Exception:
                     ready = None
                 yield batch, ready
 

@@ -21,6 +21,7 @@ from .._inputs.chunks import ChunkScheme, explain_kept, find_scheme, is_outside
 from .._inputs.labels import IGNORED, is_text, plain_text, read_labels
 from .._inputs.texts import shorten
 from ..errors import DataError
+from ._accumulate import send
 from ._pooling import as_float
 
 __all__ = ["ChunkTags", "Selection", "gather_rows", "name_tags", "select_tokens", "select_words"]
@@ -43,10 +44,10 @@ class Selection:
 
 def gather_rows(x: Tensor, selection: Selection) -> Tensor:
     """Return the rows (R, D) of a selection, from features (positions, D)."""
-    places = torch.from_numpy(selection.places).to(x.device)
+    places = send(selection.places, x.device)
     if selection.places.shape[1] == 1:
         return as_float(x[places[:, 0]])
-    counted = torch.from_numpy(selection.counted).to(x.device)[..., None]
+    counted = send(selection.counted, x.device)[..., None]
     return torch.where(counted, as_float(x[places]), 0).sum(1) / counted.sum(1)
 
 
