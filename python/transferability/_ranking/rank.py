@@ -18,7 +18,7 @@ from .._metric.derived import PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names
 from .._scoring.evaluate import Settings, evaluate
-from .._scoring.groups import Groups, evaluate_groups, read_groups
+from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads
 from .._util.progress import Progress, progress_bar
@@ -89,7 +89,8 @@ def rank(
         Predictions of each model's own head for the rows, as in :func:`transferability.score`.
     label_embeddings, groups, aggregate : optional
         As in :func:`transferability.score`, shared by all models. ``Row.per_group`` has the scores
-        of the groups of rows.
+        of the groups of rows. ``leave_out="group"`` makes `ridge_probe` and `knn` predict each
+        group from the others.
     baselines : bool, default=False
         Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
@@ -149,6 +150,9 @@ def rank(
         raise DataError(f"no metric applies to a {target.task} task")
     check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
+    check_left_out(planned[0], parts)
+    if parts is not None:
+        shared = replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(evaluate_model, settings=settings)
 
@@ -280,7 +284,7 @@ def _read_model(
     else:
         files.check_array()
     given = read_inputs(features, None, target=shared.target, index=shared.index, **own)
-    return replace(given, label_embeddings=shared.label_embeddings)
+    return replace(given, label_embeddings=shared.label_embeddings, groups=shared.groups)
 
 
 def check_models(models: object) -> None:
