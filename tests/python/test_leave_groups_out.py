@@ -278,8 +278,10 @@ def test_knn_of_many_rows_in_blocks() -> None:
     groups = np.sort(rng.integers(4, size=1500))
     x = rng.normal(size=(1500, 6)) + 5 * rng.normal(size=(4, 6))[groups]
     labels = (x[:, 0] > 0).astype(int)
-    right = grouped_knn(x, labels, groups, 5, "l2")
-    assert tx.knn(x, labels, groups=groups) == pytest.approx(right.mean(), abs=1e-15)
+    far = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
+    far[groups[:, None] == groups] = np.inf
+    votes = labels[np.argsort(far, axis=1)[:, :5]].sum(axis=1) > 2
+    assert tx.knn(x, labels, groups=groups) == pytest.approx(np.mean(votes == labels), abs=1e-15)
 
 
 def test_several_labels_a_row() -> None:
@@ -353,7 +355,7 @@ def test_errors_name_the_argument() -> None:
             compute(x, labels, groups=np.full(60, 3))
         with pytest.raises(DataError, match=r"groups has shape \(59,\) for 60 rows"):
             compute(x, labels, groups=groups[:59])
-        with pytest.raises(DataError, match="groups has 1 missing value.* at position 4"):
+        with pytest.raises(DataError, match=r"groups has 1 missing value.* at position 4"):
             compute(x, labels, groups=np.where(np.arange(60) == 4, np.nan, groups))
         with pytest.raises(DataError, match="groups"):
             compute(x, labels, groups=[None, *groups[1:].tolist()])
@@ -485,3 +487,77 @@ def test_the_command_line(tmp_path: Path) -> None:
         assert row["scores"]["knn"] == float(tx.knn(x, labels, groups=groups))
     done = CliRunner().invoke(main, ["score", paths["x"], paths["labels"], "--leave-out", "group"])
     assert done.exit_code != 0
+
+
+def by_group(x: Array, y: Array, groups: Array, task: str = "regression") -> dict[int, tx.Stats]:
+    """Collect the statistics of every group in two blocks."""
+    found = {}
+    for group in np.unique(groups).tolist():
+        rows = np.flatnonzero(groups == group)
+        found[group] = tx.Stats(task)
+        for block in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            if len(block):
+                found[group].update(x[block], y[block])
+    return found
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_statistics_of_groups_are_enough_for_targets(name: str) -> None:
+    x, _, y, groups = sample(*SHAPES[name])
+    stats = by_group(x, y, groups)
+    found = tx.ridge_probe(stats, ridges=RIDGES)
+    expected = tx.ridge_probe(x, y, groups=groups, ridges=RIDGES)
+    np.testing.assert_allclose(found.per_target, expected.per_target, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(found.ridge, expected.ridge)
+    assert list(found.per_group) == list(expected.per_group)
+    for group, own in expected.per_group.items():
+        np.testing.assert_allclose(
+            found.per_group[group].per_target, own.per_target, rtol=1e-8, atol=1e-8
+        )
+        assert found.per_group[group].n_samples == own.n_samples
+    assert found.left_out == expected.left_out
+    assert (found.task, found.n_samples, found.n_features) == ("regression", *x.shape)
+    shuffled = {group: stats[group] for group in reversed(stats)}
+    again = tx.ridge_probe(shuffled, ridges=RIDGES)
+    assert float(again) == pytest.approx(float(found), rel=1e-12, abs=1e-12)
+
+
+def test_statistics_of_columns_of_labels_and_of_named_features() -> None:
+    pandas = pytest.importorskip("pandas")
+    x, labels, y, groups = sample(90, 6, 5)
+    columns = np.stack([labels == 0, labels > 1], axis=1).astype(int)
+    found = tx.ridge_probe(by_group(x, columns, groups, "multilabel"), ridges=RIDGES)
+    expected = tx.ridge_probe(x, columns, groups=groups, ridges=RIDGES)
+    np.testing.assert_allclose(found.per_target, expected.per_target, rtol=1e-9)
+    frame = pandas.DataFrame(x, columns=list("abcdef"))
+    stats = {
+        group: tx.Stats("regression").update(
+            frame.iloc[groups == group, :: -1 if group % 2 else 1], y[groups == group]
+        )
+        for group in range(5)
+    }
+    named = tx.ridge_probe(stats, ridges=RIDGES)
+    plain = tx.ridge_probe(by_group(x, y, groups), ridges=RIDGES)
+    np.testing.assert_allclose(named.per_target, plain.per_target, rtol=1e-9)
+
+
+def test_statistics_that_are_not_enough_are_named() -> None:
+    x, labels, y, groups = sample(90, 6, 5)
+    with pytest.raises(DataError, match=r"statistics of classification: the accuracy .* rows"):
+        tx.ridge_probe(by_group(x, labels, groups, "classification"))
+    stats = by_group(x, y, groups)
+    with pytest.raises(DataError, match=r"Stats of one group, 0"):
+        tx.ridge_probe({0: stats[0]})
+    with pytest.raises(DataError, match=r"mixes Stats .* group 'x'"):
+        tx.ridge_probe({**stats, "x": x})
+    with pytest.raises(DataError, match="leave out groups"):
+        tx.ridge_probe(stats, groups=groups.tolist())
+    with pytest.raises(DataError, match=r"group 9 .* no rows"):
+        tx.ridge_probe({**stats, 9: tx.Stats("regression")})
+    with pytest.raises(DataError, match="all ridges are below"):
+        tx.ridge_probe(stats, ridges=[1e-20])
+    with pytest.warns(TransferabilityWarning, match="1 of 2 ridges"):
+        tx.ridge_probe(stats, ridges=[1e-20, 1.0])
+    y[:, 1] = 3.0
+    with pytest.raises(DataError, match="column 1 is constant"):
+        tx.ridge_probe(by_group(x, y, groups))

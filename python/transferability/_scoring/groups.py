@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .._inputs.inputs import Inputs
 from .._inputs.labels import encode_labels, read_labels
 from .._inputs.target import suggest_header
-from .._metric.left_out import leaves_groups_out
+from .._metric.options import leaves_groups_out
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError

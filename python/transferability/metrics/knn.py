@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from .._metric.left_out import default_leave_out, leave_out_option, leaves_groups_out
-from .._metric.options import choice, whole_number
+from .._metric.options import (
+    choice,
+    default_leave_out,
+    leave_out_option,
+    leaves_groups_out,
+    whole_number,
+)
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one

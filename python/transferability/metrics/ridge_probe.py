@@ -5,19 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from .._metric.left_out import default_leave_out, leave_out_option, leaves_groups_out
-from .._metric.options import ABOVE_ZERO, number
+from .._metric.options import (
+    ABOVE_ZERO,
+    default_leave_out,
+    leave_out_option,
+    leaves_groups_out,
+    number,
+)
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
+from ._ridge_of_stats import is_stats_by_group, score_stats_by_group
 
 __all__ = ["ridge_probe"]
 
 
 def ridge_probe(
     features: object,
-    labels: object,
+    labels: object = None,
     *,
     ridges: Sequence[float] | None = None,
     groups: object = None,
@@ -36,6 +42,9 @@ def ridge_probe(
     features, labels : array-like of shapes (n_samples, n_features) and (n_samples[, n_targets])
         As in :func:`transferability.logme`; at least 3 rows.
         Columns are standardised (constant ones left out), so their units do not matter.
+        Alternatively a mapping of groups to their :class:`Stats`, without labels: the R² of targets
+        when each of these groups is left out needs no more than their statistics. Classes need the
+        rows.
     ridges : sequence of float, optional
         Candidate penalties per sample, above 0. Default: 1e-6, 1e-5, …, 1e3.
     groups : array-like of shape (n_samples,), optional
@@ -106,7 +115,18 @@ def ridge_probe(
     >>> together = tx.ridge_probe(noise, labels, groups=patients)
     >>> bool(tx.ridge_probe(noise, labels) > 0.7 > 0.6 > together)
     True
+
+    Statistics of every patient are enough for targets:
+
+    >>> ages = rng.normal(size=200)
+    >>> rows = {patient: patients == patient for patient in range(20)}
+    >>> stats = {p: tx.Stats("regression").update(noise[r], ages[r]) for p, r in rows.items()}
+    >>> bool(np.isclose(tx.ridge_probe(stats), tx.ridge_probe(noise, ages, groups=patients)))
+    True
     """
+    if is_stats_by_group(features):
+        given = {"labels": labels, "groups": groups, "leave_out": leave_out}
+        return score_stats_by_group(features, _read_ridges(ridges), task, given)
     asked = {"ridges": ridges, "leave_out": default_leave_out(leave_out, groups)}
     common = {"groups": groups, "task": task, "precision": precision, "n_threads": n_threads}
     return score_one("ridge_probe", features, labels, asked, **common)
