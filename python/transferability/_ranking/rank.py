@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
 from .._metric.derived import PRIOR
 from .._metric.plan import Plan, plan
-from .._metric.registry import metric_names
+from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
 from .._stats.stats import Stats
@@ -33,7 +33,7 @@ from .extra_columns import add_prior, pool_rows, read_prior
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
-__all__ = ["add_columns", "check_models", "compute_digest", "rank"]
+__all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
 
 
 def rank(
@@ -183,11 +183,17 @@ def rank(
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
-        warnings=target.warnings,
+        warnings=target.warnings + note_models(planned[0], len(models)),
         skipped=planned[1],
         plan=ScoringPlan(planned[0], settings, parts, target),
     )
     return add_columns(ranking, metrics, prior)
+
+
+def note_models(metrics: Iterable[str], n_models: int) -> tuple[str, ...]:
+    """Return what these metrics note about rankings of several models."""
+    notes = (spec_of(name).among_models for name in metrics)
+    return tuple(filter(None, notes)) if n_models > 1 else ()
 
 
 def _rank_stats(

@@ -16,7 +16,7 @@ from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, compute_digest
+from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
@@ -248,7 +248,7 @@ def rank_models(
             for name, model in named.items()
         ]
         rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
-    warnings = target.warnings + whole.notes
+    warnings = target.warnings + whole.notes + note_models(requests, len(named))
     if len(drawn) < len(whole):
         warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
     ranking = Ranking(
