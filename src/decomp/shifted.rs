@@ -7,6 +7,7 @@
 //! `metrics/logme/sweeps.rs` factorises at several t side by side and multiplies by 1/dₖ instead of
 //! dividing by dₖ, which rounds differently.
 
+use crate::linalg::blas::scale;
 use crate::linalg::lapack::TridiagonalForm;
 
 /// The factors of T + tI.
@@ -93,7 +94,7 @@ impl Shifted {
         }
         for (row, inverse) in vectors.chunks_exact_mut(n).zip(&self.inverse) {
             let root = inverse.sqrt();
-            row.iter_mut().for_each(|v| *v *= root);
+            scale(root, row);
         }
     }
 

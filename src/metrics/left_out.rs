@@ -14,15 +14,21 @@ pub(super) enum LeaveOut {
     /// The row itself.
     #[default]
     Row,
-    /// All rows of its group.
-    Group,
+    /// All rows of its group; and whether the score of each group is asked for too.
+    Group { scored: bool },
 }
 
 impl LeaveOut {
-    /// Reads the option `leave_out`.
+    /// Reads the options `leave_out` and `by_group`.
     pub(super) fn read(given: &mut OptionReader<'_>) -> Result<Self> {
-        let choices = [("row", Self::Row), ("group", Self::Group)];
+        let scored = given.flag("by_group")?;
+        let choices = [("row", Self::Row), ("group", Self::Group { scored })];
         Ok(given.choice("leave_out", &choices)?.unwrap_or_default())
+    }
+
+    /// The groups whose scores are asked for.
+    pub(super) fn scored(self, groups: Option<&RowGroups>) -> Option<&RowGroups> {
+        groups.filter(|_| self == Self::Group { scored: true })
     }
 
     /// The groups of these of the samples; none where rows are left out one by one.

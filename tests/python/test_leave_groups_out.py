@@ -20,6 +20,7 @@ from reference import samples as reference
 
 import transferability as tx
 from transferability import DataError, TransferabilityWarning
+from transferability._metric import registry
 from transferability.cli import main
 
 Array = Any
@@ -561,3 +562,18 @@ def test_statistics_that_are_not_enough_are_named() -> None:
     y[:, 1] = 3.0
     with pytest.raises(DataError, match="column 1 is constant"):
         tx.ridge_probe(by_group(x, y, groups))
+
+
+def test_a_registered_metric_may_have_an_option_of_that_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "_specs", dict(registry._specs))
+
+    @tx.register_metric(name="length_of_leave_out")
+    def length(features: Array, labels: Array, *, leave_out: str = "x") -> float:
+        return float(len(leave_out))
+
+    x, labels, _, groups = sample(60, 5, 4)
+    found = tx.score(x, labels, "length_of_leave_out", leave_out="group", groups=groups)
+    assert (float(found), len(found.per_group)) == (5.0, 4)
+    assert tx.score(x, labels, "length_of_leave_out", leave_out="group") == 5.0

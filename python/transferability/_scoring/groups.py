@@ -20,6 +20,7 @@ from .._inputs.inputs import Inputs
 from .._inputs.labels import encode_labels, read_labels
 from .._inputs.target import suggest_header
 from .._metric.options import leaves_groups_out
+from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
@@ -81,9 +82,7 @@ def check_left_out(
     remedy: str = "pass groups, the group of each row",
 ) -> None:
     """Raise if a metric is to leave out whole groups and there are none, or only one."""
-    for metric, options in requests.items():
-        if not leaves_groups_out(options):
-            continue
+    for metric in _across(requests):
         if groups is None:
             raise DataError(
                 f"leave_out is 'group', and {metric} has no groups to leave out; {remedy}"
@@ -94,6 +93,18 @@ def check_left_out(
                 f"rows, so that nothing is left without it; give at least two groups, or "
                 f"leave_out='row'"
             )
+
+
+def _across(requests: Requests) -> dict[str, dict[str, Any]]:
+    """Return the requests of metrics that predict each group from the others.
+
+    A registered metric may have an option of that name with a meaning of its own.
+    """
+    return {
+        name: options
+        for name, options in requests.items()
+        if leaves_groups_out(options) and not spec_of(name).origin
+    }
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
@@ -134,7 +145,7 @@ def evaluate_groups(
     of its predictions. Errors of invalid rows name the group.
     """
     inputs = replace(inputs.in_memory(), groups=groups.ids)
-    across = {name: own for name, own in requests.items() if leaves_groups_out(own)}
+    across = _across(requests)
     within = {name: own for name, own in requests.items() if name not in across}
     results, total = _evaluate_within(groups, inputs, within, settings) if within else ({}, {})
     if across:

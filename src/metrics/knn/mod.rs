@@ -62,19 +62,16 @@ struct Knn {
     vote: bool,
     with_influence: bool,
     leave_out: LeaveOut,
-    /// Also return the sums that the score is made of, by group.
-    by_group: bool,
 }
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
-    let Knn { k, cosine, vote, with_influence, leave_out, by_group } = options.read(|given| {
+    let Knn { k, cosine, vote, with_influence, leave_out } = options.read(|given| {
         Ok(Knn {
             k: given.count("k", 1..)?.unwrap_or(5),
             cosine: given.flag("cosine")?,
             vote: given.flag("vote")?,
             with_influence: given.flag("influence")?,
             leave_out: LeaveOut::read(given)?,
-            by_group: given.flag("by_group")?,
         })
     })?;
     let features = inputs.samples()?.features;
@@ -102,7 +99,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         );
     }
     let mut details = Vec::new();
-    let summed = groups.as_ref().filter(|_| by_group);
+    let summed = leave_out.scored(groups.as_ref());
     let ((value, per_target), parts) = match inputs.targets() {
         Ok(targets) if vote => {
             let mut parts = GroupScores::new(summed, targets.ncols(), false);

@@ -21,9 +21,9 @@ use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
 use super::super::centred::Answers;
-use super::super::left_out::{GroupScores, RowGroups};
+use super::super::left_out::{GroupScores, LeaveOut, RowGroups};
 use super::super::leverage::transposed;
-use super::pass::{Errors, Pass, Wanted};
+use super::pass::{Errors, Pass};
 
 /// The errors of some groups.
 pub(super) struct Part {
@@ -43,7 +43,7 @@ impl Pass<'_, '_> {
     pub(super) fn leave_groups_out(
         &self,
         groups: &RowGroups,
-        wanted: Wanted,
+        leave_out: LeaveOut,
         facts: (Vec<f64>, Vec<f64>),
         context: &Context<'_>,
     ) -> Result<Errors> {
@@ -62,7 +62,7 @@ impl Pass<'_, '_> {
         for group in large {
             parts.push(self.errors_by_rest(group, groups, context)?);
         }
-        Ok(self.collect(&parts, groups, wanted, facts))
+        Ok(self.collect(&parts, groups, leave_out, facts))
     }
 
     /// Runs of groups whose rows fill a panel.
@@ -223,7 +223,7 @@ impl Pass<'_, '_> {
         &self,
         parts: &[Part],
         groups: &RowGroups,
-        wanted: Wanted,
+        leave_out: LeaveOut,
         (whole, mean): (Vec<f64>, Vec<f64>),
     ) -> Errors {
         let (n_ridges, n_targets) = (self.ridges.len(), mean.len());
@@ -233,7 +233,7 @@ impl Pass<'_, '_> {
                 axpy(1.0, sums, &mut squares);
             }
         }
-        let scored = wanted.by_group.then_some(groups);
+        let scored = leave_out.scored(Some(groups));
         let of_errors = !matches!(self.answers, Answers::Codes(_));
         let mut by_group = GroupScores::new(scored, n_targets, of_errors);
         let mut right = vec![0.0; squares.len()];
@@ -253,7 +253,7 @@ impl Pass<'_, '_> {
             }
             let effect = "which cannot be predicted once it is left out";
             warnings = groups.lone_classes(codes, n_targets, effect);
-            hits = wanted.hits.then_some(found);
+            hits = Some(found);
         } else {
             let mut y = vec![0.0; n_targets];
             for (i, weight) in self.rows.weights.iter().enumerate() {

@@ -39,7 +39,7 @@ use crate::threads::Context;
 use super::centred::lone_samples;
 use super::left_out::LeaveOut;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
-use pass::{Errors, Wanted, left_out_errors};
+use pass::{Errors, left_out_errors};
 
 pub(super) const METRIC: Metric = Metric {
     name: "ridge_probe",
@@ -56,11 +56,10 @@ pub(super) const METRIC: Metric = Metric {
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
-    let (ridges, leave_out, wanted) = options.read(|given| {
+    let (ridges, leave_out, with_influence) = options.read(|given| {
         let ridges = given.numbers("ridges", (Excluded(0.0), Unbounded))?;
         let ridges = ridges.unwrap_or_else(|| RIDGES.to_vec());
-        let (hits, by_group) = (given.flag("influence")?, given.flag("by_group")?);
-        Ok((ridges, LeaveOut::read(given)?, Wanted { hits, by_group }))
+        Ok((ridges, LeaveOut::read(given)?, given.flag("influence")?))
     })?;
     let stats = inputs.prepared()?.stats;
     let labels = match &stats.held {
@@ -75,12 +74,12 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         let (what, n_samples) = ("leaving one sample out", stats.n_samples);
         return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
     }
-    let errors = left_out_errors(inputs, leave_out, &ridges, wanted, context)?;
+    let errors = left_out_errors(inputs, leave_out, &ridges, with_influence, context)?;
     let mut outcome = match labels {
         Some(labels) => of_classes(&errors, &labels.sorted_counts(), &ridges),
         None => of_targets(&errors, &ridges)?,
     };
-    if leave_out == LeaveOut::Group {
+    if leave_out != LeaveOut::Row {
         outcome.warnings = errors.warnings; // in place of those of classes of a single row
     }
     if stats.largest <= 0.0 {

@@ -41,19 +41,12 @@ pub(super) struct Errors {
     pub(super) warnings: Vec<String>,
 }
 
-/// What is asked for beside the sums.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) hits: bool,
-    pub(super) by_group: bool,
-}
-
 /// The residuals of all rows at all ridges.
 pub(super) fn left_out_errors(
     inputs: &Inputs<'_>,
     leave_out: LeaveOut,
     ridges: &[f64],
-    wanted: Wanted,
+    with_hits: bool,
     context: &Context<'_>,
 ) -> Result<Errors> {
     let prepared = inputs.prepared()?;
@@ -87,10 +80,12 @@ pub(super) fn left_out_errors(
     let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
     if let Some(groups) = groups {
         let mean = centred.mean.clone();
-        return pass.leave_groups_out(&groups, wanted, (centred.square, mean), context);
+        let facts = (centred.square, mean);
+        let errors = pass.leave_groups_out(&groups, leave_out, facts, context)?;
+        return Ok(Errors { hits: errors.hits.filter(|_| with_hits), ..errors });
     }
     let (squares, right) = pass.sums(context)?;
-    let hits = if wanted.hits && matches!(pass.answers, Answers::Codes(_)) {
+    let hits = if with_hits && matches!(pass.answers, Answers::Codes(_)) {
         let best = super::best_of(&squares, centred.mean.len());
         let chunks = pass.chunks();
         let hits = context.map(chunks.len(), |chunk| pass.hits(chunks[chunk].clone(), best))?;
