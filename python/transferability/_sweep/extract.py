@@ -127,15 +127,18 @@ class ExtractionRun:
         )
 
     def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
-        """Run a batch, in parts if memory runs out; return False if a part was counted in part."""
-        before, waiting = extractor.n_rows, [(batch, ready)]
+        """Run a batch, in parts if memory runs out; return False if a part was counted in part.
+
+        That is also so if it was held, and memory ran out when its window was added.
+        """
+        before, waiting = (extractor.n_samples, extractor.n_rows), [(batch, ready)]
         while waiting:
             part, ready = waiting.pop()
             if not part.fits(self._limit):
                 waiting += [(small, None) for small in cut_batches(part, self._limit)][::-1]
             elif self._try_batch(extractor, feed, part, ready):
-                before = extractor.n_rows
-            elif extractor.n_rows != before:
+                before = (extractor.n_samples, extractor.n_rows)
+            elif (extractor.n_samples, extractor.n_rows) != before:
                 return False
             else:
                 waiting.append((part, None))
