@@ -72,8 +72,8 @@ def rank(
         also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
-        takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
-        :meth:`Ranking.consensus`.
+        sorts by `ridge_probe`, and shares models within its standard error with `logme` of
+        z-scored features and an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
         reason. Statistics that hold another task are an error.
@@ -222,7 +222,7 @@ def _rank_stats(
 def add_columns(
     ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
 ) -> Ranking:
-    """Add the prior, and the Borda consensus of the metrics for "recommended"."""
+    """Add the prior, and the consensus of the metrics for "recommended", with soft ties."""
     if prior is not None:
         values = read_prior(prior, ranking.names)
         ranking = ranking.replace(
@@ -230,7 +230,10 @@ def add_columns(
         )
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
-    return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+    members = [name for name in metric_names(metrics) if name in ranking.metrics]
+    deciders = [name for name in members if spec_of(name).standard_error is not None]
+    decider = deciders[0] if deciders and len(members) > 1 else None
+    return ranking.consensus(members, decider=decider)
 
 
 def _read_shared(
