@@ -37,7 +37,7 @@ class ExtractionOptions:
     layers: str | tuple[str, ...] = "default"  # "default", "last", "all", or names
     average: bool = False  # whether the mean of these layers is a layer too
     pool: str | None = None  # pooling of tokens or positions; None for the model's own
-    batch_size: int = 32  # maximum number of items in a batch
+    batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
     amp: str | None = None  # number format of automatic mixed precision
