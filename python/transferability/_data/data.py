@@ -23,7 +23,7 @@ from .audio import is_sound, is_sound_name
 from .pictures import is_picture_name, orientation_of
 
 __all__ = ["MEDIA", "Data", "FileNames", "LazyItems", "Subset", "detect_kind", "find_files"]
-__all__ += ["kind_of_file"]
+__all__ += ["is_thread_safe", "kind_of_file"]
 
 #: What is read from files, by kind: a test of their names, and what one of them is called.
 MEDIA: Mapping[str, tuple[Callable[[str], bool], str]] = {
@@ -164,6 +164,18 @@ class Subset:
     def content(self, i: int) -> Any:
         """Return the value that identifies an item."""
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
+
+
+def is_thread_safe(items: Any) -> bool:
+    """Return whether threads may read items at once: files and arrays, but no user's own objects.
+
+    A data set may share an open file between its items, and a list may hold one picture twice.
+    """
+    if isinstance(items, Subset):
+        return is_thread_safe(items.items)
+    if isinstance(items, LazyItems):
+        return isinstance(items.source, list)
+    return isinstance(items, (FileNames, np.ndarray))
 
 
 def find_files(inputs: Any, folder: Path | None = None) -> tuple[str, FileNames] | None:

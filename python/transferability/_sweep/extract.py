@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data
+from .._data.data import Data, is_thread_safe
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError
-from ..io._stream import prefetch_items
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .loader import count_workers, prepare, seeded, stack_named
 
-__all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
+__all__ = ["ExtractedLayer", "ExtractionRun"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
@@ -48,6 +49,11 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
+        self._reading: AbstractContextManager[Any] = (
+            nullcontext() if is_thread_safe(data.items) else threading.Lock()
+        )
+        is_concurrent = getattr(model.inputs, "is_concurrent", False)
+        self._n_workers = count_workers(is_concurrent, options.n_threads)
         given = options.batch_size
         self._limit = BatchLimit(_ROWS, _TOKENS) if given is None else BatchLimit(given)
 
@@ -71,7 +77,8 @@ class ExtractionRun:
                 arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
-                closing(prepare(self._plan(), self._collate)) as prepared,
+                seeded(0),  # the option is no part of the keys of the cache
+                closing(prepare(self._plan(), self._collate, self._n_workers)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
@@ -153,23 +160,31 @@ class ExtractionRun:
         """Tokenise rows; return them with their lengths, or None if the model cannot."""
         inputs = self._model.inputs
         raw = [self._read_item(row) for row in rows]
-        encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+        encoded = inputs.encode(raw, lambda i: self._name(rows[i]))
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
     def _collate(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch, on the host."""
         if batch.encoded is not None:
             return self._model.inputs.pad(batch.encoded)
-        return self._model.collate([self._read_item(row) for row in batch.rows])
+        items = [self._read_item(row) for row in batch.rows]
+        stack = getattr(self._model.inputs, "stack", self._model.collate)
+        return stack_named(stack, items, [*map(self._name, batch.rows)])
 
     def _read_item(self, row: int) -> Any:
+        """Return an item as the model's preprocessing takes it."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
-        item = self._data.items[row]
-        if instance_of(item, "PIL.Image", "Image"):
-            name = getattr(item, "filename", "") or f"data[{self._data.original_row(row)}]"
-            return to_rgb(item, name)
-        return item
+        with self._reading:
+            item = self._data.items[row]
+            if instance_of(item, "PIL.Image", "Image"):
+                item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
+        read = getattr(self._model.inputs, "read", None)
+        return item if read is None else read(item, self._name(row))
+
+    def _name(self, row: int) -> str:
+        """Return how errors name an item."""
+        return f"data[{self._data.original_row(row)}]"
 
     def _make_entry(self, extractor: Any, name: str, stats: Any) -> ExtractedLayer:
         files: dict[str, Any] = {STATS: stats.to_bytes()}
@@ -187,29 +202,6 @@ class ExtractionRun:
             "task": stats.task,
         }
         return ExtractedLayer(files, facts)
-
-
-def prepare(
-    batches: Generator[RowBatch, None, None], collate: Any
-) -> Generator[tuple[RowBatch, Any], None, None]:
-    """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
-
-    The input is None if memory runs out in the thread; the caller then prepares smaller batches.
-    Any other error is raised here.
-    """
-
-    def make() -> Generator[tuple[RowBatch, Any], None, None]:
-        with closing(batches):
-            for batch in batches:
-                try:
-                    ready = collate(batch)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
-                    ready = None
-                yield batch, ready
-
-    return prefetch_items(make())
 
 
 def take_labels(labels: Any, rows: Iterable[int]) -> Any:
