@@ -54,7 +54,7 @@ class ExtractionRun:
         )
         is_concurrent = getattr(model.inputs, "is_concurrent", False)
         self._n_workers = count_workers(is_concurrent, options.n_threads)
-        given = options.batch_size
+        given = options.batch_size or getattr(model.inputs, "batch_size", None)
         self._limit = BatchLimit(_ROWS, _TOKENS) if given is None else BatchLimit(given)
 
     def run(self) -> dict[str, ExtractedLayer]:

@@ -107,6 +107,7 @@ def _start_workers(n_workers: int | None) -> ThreadPoolExecutor:
     n_here, started = torch.get_num_threads(), threading.Barrier(n_workers + 1)
 
     def begin() -> None:
+        torch.get_num_threads()  # a thread takes the number that was set last when first asked
         torch.set_num_threads(1)
         started.wait()
 
@@ -114,7 +115,7 @@ def _start_workers(n_workers: int | None) -> ThreadPoolExecutor:
     for _ in range(n_workers):
         workers.submit(int)
     started.wait()
-    torch.set_num_threads(n_here)  # threads that start later take the number that was set last
+    torch.set_num_threads(n_here)  # for threads that start later
     return workers
 
 

@@ -44,12 +44,13 @@ class Preprocessing(Protocol):
     the batch of several. A sweep then tokenises each text once, and sorts texts by length. That of
     images and sounds may have ``read(item, where)``, which returns an item decoded,
     ``stack(items)``, which returns the batch of several of these, and ``is_concurrent``, which is
-    true if threads may do both for several batches at once. Errors then name the item.
+    true if threads may do both for several batches at once. Errors then name the item. Any may have
+    ``batch_size``, the number of items in a batch where the user gives none.
     """
 
     @property
     def kind(self) -> str:
-        """Type of raw items: "text", "image", "array" or "saved"."""
+        """Type of raw items: "text", "image", "audio", "array" or "saved"."""
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Return the batch of a list of raw items."""
