@@ -23,8 +23,9 @@ __all__ = ["ExtractedLayer", "ExtractionRun"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
-#: Default limits of a batch: rows, and tokens of texts.
-_ROWS, _TOKENS = 32, 8192
+#: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
+#: values of a small batch stay in its caches between layers.
+_ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
 #: Poolings that make a row of features for each token.
 _OF_TOKENS = ("none", "nhwc_none")
 
@@ -54,8 +55,15 @@ class ExtractionRun:
         )
         is_concurrent = getattr(model.inputs, "is_concurrent", False)
         self._n_workers = count_workers(is_concurrent, options.n_threads)
+        device = getattr(model, "device", None)
+        self._on_cuda = device is not None and device.type == "cuda"
+        self._in_inference_mode = not getattr(model, "is_shared", True)
         given = options.batch_size or getattr(model.inputs, "batch_size", None)
-        self._limit = BatchLimit(_ROWS, _TOKENS) if given is None else BatchLimit(given)
+        if given is None:
+            is_cpu = device is None or device.type == "cpu"
+            self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
+        else:
+            self._limit = BatchLimit(given)
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
@@ -78,7 +86,7 @@ class ExtractionRun:
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache
-                closing(prepare(self._plan(), self._collate, self._n_workers)) as prepared,
+                closing(prepare(self._plan(), self._prepare, self._n_workers)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
@@ -123,19 +131,26 @@ class ExtractionRun:
 
     def _try_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
         """Process a batch; if memory runs out, halve the limit and return False."""
+        import torch
+
         try:
-            ready = self._collate(batch) if ready is None else ready
-            moved = feed.moved(ready)
-            extractor.update(
-                moved,
-                take_labels(self._data.labels, batch.rows),
-                attention_mask=self._find_mask(ready, moved),
-                word_ids=self._model.word_ids(ready) if self._is_token else None,
-                samples=None if batch.encoded is None else batch.rows,
-            )
-            if batch.ends_window:
-                extractor.add_held()
+            ready = self._prepare(batch) if ready is None else ready
+            # Not inference_mode(False), which switches gradients on.
+            with torch.inference_mode() if self._in_inference_mode else torch.no_grad():
+                moved = feed.moved(ready)
+                extractor.update(
+                    moved,
+                    take_labels(self._data.labels, batch.rows),
+                    attention_mask=self._find_mask(ready, moved),
+                    word_ids=self._model.word_ids(ready) if self._is_token else None,
+                    samples=None if batch.encoded is None else batch.rows,
+                )
+                if batch.ends_window:
+                    extractor.add_held()
         except Exception as error:
+            if self._in_inference_mode and _needs_gradients(error):
+                self._in_inference_mode = False
+                return False
             if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
@@ -171,6 +186,13 @@ class ExtractionRun:
         stack = getattr(self._model.inputs, "stack", self._model.collate)
         return stack_named(stack, items, [*map(self._name, batch.rows)])
 
+    def _prepare(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        from ..torch._run import pin_batch
+
+        ready = self._collate(batch)
+        return pin_batch(ready) if self._on_cuda else ready
+
     def _read_item(self, row: int) -> Any:
         """Return an item as the model's preprocessing takes it."""
         if self._model.kind == "saved":
@@ -202,6 +224,14 @@ class ExtractionRun:
             "task": stats.task,
         }
         return ExtractedLayer(files, facts)
+
+
+def _needs_gradients(error: Exception) -> bool:
+    """Return whether a forward pass fails because it computes gradients, in inference mode."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "nference tensor" in text or "does not require grad" in text
+    )
 
 
 def take_labels(labels: Any, rows: Iterable[int]) -> Any:

@@ -82,7 +82,7 @@ class Extractor:
         self._capture = None
         self._stack.close()
         if error[0] is None:
-            self._finite.check(None)
+            self._finite.check()
             if self._n_lost:
                 text = (
                     f"{self._n_lost} labelled words were cut off with the end of their texts and "
@@ -174,7 +174,7 @@ class Extractor:
             taken = {**taken, AVERAGE: average_layers(taken)}
         for name in self._rows:
             self._rows[name].check(taken[name].rows, taken[name].labels)
-            self._finite.inspect(name, taken[name].rows)
+            self._finite.inspect(name, taken[name].rows, batch.order_of(taken[name]))
         self._finite.end_of_batch()
         like = taken[self.layers[0]]
         if self._outputs is not None:
@@ -219,7 +219,7 @@ class Extractor:
     @property
     def stats(self) -> dict[str, Stats]:
         """The statistics of each layer so far."""
-        self._finite.check(None)
+        self._finite.check()
         self.add_held()
         found = {name: rows.stats() for name, rows in self._rows.items()}
         # While the context is open, further rows must not change statistics already returned.
