@@ -8,9 +8,12 @@ statistics; NaN; a text without tokens; gradients).
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,12 @@ from transferability._sweep import batches
 from transferability._sweep.batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from transferability._sweep.extract import ExtractionRun, prepare
 from transferability._sweep.job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Job
-from transferability._sweep.worker import _resolve_options
+from transferability._sweep.worker import _resolve_options, run_job_in_subprocess
 from transferability._util.cache import Cache
 from transferability.errors import DataError
 from transferability.torch import extract
 from transferability.torch._rows import LayerRows
+from transferability.torch._run import pin_batch
 
 transformers = pytest.importorskip("transformers")
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "unknown", "pieces", "more"]
@@ -480,18 +484,58 @@ def test_memory_runs_out_in_the_statistics(
     assert notes[0].startswith("batches of at most ")
 
 
-def test_memory_runs_out_in_the_thread() -> None:
+def test_what_fails_in_the_thread_is_left_to_the_caller() -> None:
     def collate(batch: RowBatch) -> int:
-        if batch.rows[0] == 10:
-            raise MemoryError
-        if batch.rows[0] == 30:
-            raise ValueError("no memory is meant")
+        if batch.rows[0] in (10, 30):
+            raise MemoryError if batch.rows[0] == 10 else ValueError
         return batch.rows[0]
 
-    running = prepare(plan_batches(100, BatchLimit(10)), collate)
-    assert [next(running)[1] for _ in range(3)] == [0, None, 20]
-    with pytest.raises(ValueError, match="no memory is meant"):
-        next(running)
+    with contextlib.closing(prepare(plan_batches(50, BatchLimit(10)), collate)) as running:
+        assert [ready for _, ready in running] == [0, None, 20, None, 40]
+
+
+class OneThread:
+    """Items that only the thread that opened them can read, as from a database."""
+
+    def __init__(self, items: Any) -> None:
+        self.items, self.thread = items, threading.get_ident()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, i: int) -> Any:
+        if threading.get_ident() != self.thread:
+            raise RuntimeError("made in another thread")
+        if self.items[i] == "broken":
+            raise RuntimeError("this item is broken")
+        return self.items[i]
+
+
+def test_items_that_are_bound_to_a_thread(bert: str, texts: list[str], labels: list[str]) -> None:
+    options: dict[str, Any] = {"cache": False, "isolate": False, "device": "cpu"}
+    bound = tx.rank_models(bert, (OneThread(texts), labels), **options)[0]
+    free = tx.rank_models(bert, (texts, labels), **options)[0]
+    assert bound.error is None
+    assert float(bound.logme) == pytest.approx(float(free.logme), rel=1e-4)  # float32
+    read = read_data((texts, labels), None, None, "auto")
+    data = read_item_labels(read, "auto", "strip", ()).data
+    broken = replace(data, items=OneThread([*texts[:50], "broken", *texts[51:]]))
+    job = Job("m", bert, broken, "d", ExtractionOptions(task="classification"), "")
+    model = models.open_model(bert, device="cpu")
+    with pytest.raises(RuntimeError, match="this item is broken"):
+        ExtractionRun(model, broken, _resolve_options(model, job), lambda *_: None, []).run()
+
+
+def test_preprocessing_runs_without_gradients() -> None:
+    weight = torch.ones(3, requires_grad=True)
+
+    def collate(raw: Any) -> Any:
+        return torch.from_numpy(np.array(raw)) * weight
+
+    module = nn.Sequential(nn.Identity())
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    found = run((module, collate), x, [0, 1] * 25, keep_features=True)
+    np.testing.assert_array_equal(found[FEATURES], x)
 
 
 def test_a_text_without_tokens_is_named_by_its_row(
@@ -563,3 +607,123 @@ def test_what_stays_in_a_module_of_the_user_can_be_trained() -> None:
     weight = torch.ones(2, 3, requires_grad=True)
     module(weight).sum().backward()
     assert torch.equal(weight.grad, torch.full((2, 3), 2.0))  # type: ignore[arg-type]
+
+
+# --- torch.compile
+
+
+def compile_as(monkeypatch: pytest.MonkeyPatch, replaced: Any) -> list[Any]:
+    """Replace torch.compile; give the list of the functions that it is called with."""
+    asked: list[Any] = []
+
+    def compiler(function: Any, **options: Any) -> Any:
+        asked.append(function)
+        return replaced(function)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    return asked
+
+
+def test_blocks_are_compiled_and_restored(
+    opened: Any, bert: str, texts: list[str], labels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(bert, texts, labels, layers="all", keep_features=True, dtype="float64")
+    calls: list[int] = []
+
+    def count(function: Any) -> Any:
+        def called(*args: Any, **kwargs: Any) -> Any:
+            calls.append(1)
+            return function(*args, **kwargs)
+
+        return called
+
+    asked = compile_as(monkeypatch, count)
+    monkeypatch.setattr(models, "open_model", lambda *args, **options: opened)
+    notes: list[str] = []
+    found = run(bert, texts, labels, notes, layers="all", keep_features=True, compile=True)
+    np.testing.assert_array_equal(found[FEATURES], expected[FEATURES])
+    blocks = [opened.module.get_submodule(f"encoder.layer.{i}") for i in range(3)]
+    assert [function.__self__ for function in asked] == blocks
+    assert len(calls) >= 3
+    assert not notes
+    assert not any("forward" in vars(block) for block in blocks)
+
+
+def test_a_block_with_a_layer_inside_is_not_compiled(
+    bert: str, texts: list[str], labels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = compile_as(monkeypatch, lambda function: function)
+    run(bert, texts, labels, layers=("encoder.layer.1.output",), compile=True)
+    assert len(asked) == 2
+    notes: list[str] = []
+    x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    module = nn.Linear(3, 3)
+    run((module, lambda raw: torch.from_numpy(np.array(raw))), x, [0, 1] * 25, notes, compile=True)
+    assert len(asked) == 3  # the model itself
+    run(lambda items: np.array(items), x, [0, 1] * 25, notes, compile=True)
+    assert notes == ["compile has no effect: the model has no blocks between its layers"]
+
+
+def test_a_compiler_that_fails_is_a_note(
+    bert: str, texts: list[str], labels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(function: Any) -> Any:
+        def fail(*args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError("there is no C++ compiler\nhere")
+
+        return fail
+
+    compile_as(monkeypatch, broken)
+    notes: list[str] = []
+    found = run(bert, texts, labels, notes, keep_features=True, compile=True)
+    expected = run(bert, texts, labels, keep_features=True)
+    np.testing.assert_array_equal(found[FEATURES], expected[FEATURES])
+    assert notes == [
+        "torch.compile failed, and the model ran without it: there is no C++ compiler here"
+    ]
+
+
+# --- words without tokens, and what surrounds a pass
+
+
+@pytest.mark.parametrize("size", [None, 1])
+def test_empty_words_are_not_taken_for_cut_ones(size: int | None, bert: str) -> None:
+    """Sorted by length, no text of a batch has padding, by which the two were told apart."""
+    words = [["the", "cat", " "]] * 30
+    options = {"cache": False, "isolate": False, "device": "cpu", "batch_size": size}
+    row = tx.rank_models(bert, (words, [[0, 1, 1]] * 30), **options)[0]
+    assert any("30 labelled words have no token of their own" in note for note in row.notes)
+    long = [["cat", "the"] * 8] * 30
+    row = tx.rank_models(bert, (long, [[0, 1] * 8] * 30), max_length=12, **options)[0]
+    assert any("labelled words were cut off with the end" in note for note in row.notes)
+    assert not any("no token of their own" in note for note in row.notes)
+
+
+def test_a_batch_is_pinned_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self + 1)  # needs a CUDA device
+    batch = transformers.BatchEncoding({"x": torch.zeros(2), "name": "text"})
+    batch.word_of_token = [[0]]
+    assert pin_batch(batch) is batch
+    assert torch.equal(batch["x"], torch.ones(2))
+    assert (batch["name"], batch.word_of_token) == ("text", [[0]])
+    assert torch.equal(pin_batch(torch.zeros(1)), torch.ones(1))
+    assert pin_batch([1, 2]) == [1, 2]
+
+
+def test_tokenisers_of_a_subprocess_may_use_threads(
+    bert: str, texts: list[str], labels: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS"):
+        monkeypatch.setenv(name, "unset")  # restored afterwards
+        monkeypatch.delenv(name)
+    read = read_data((texts, labels), None, None, "auto")
+    data = read_item_labels(read, "auto", "strip", ()).data
+    options = ExtractionOptions(task="classification", device="cpu", n_threads=1)
+    try:
+        run_job_in_subprocess(
+            Job("m", bert, data, "d", options, str(tmp_path)), lambda *reported: None
+        )
+    finally:
+        tx.set_num_threads(None)
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+    assert os.environ["RAYON_NUM_THREADS"] == "1"

@@ -104,20 +104,6 @@ def test_several_batches_are_prepared_at_once() -> None:
 
 
 @pytest.mark.parametrize("n_workers", WORKERS)
-def test_an_error_is_raised_in_its_turn(n_workers: int | None) -> None:
-    def collate(batch: RowBatch) -> int:
-        if batch.rows[0] == 3:
-            raise ValueError("row 3")
-        return batch.rows[0]
-
-    prepared = prepare(batches(50), collate, n_workers)
-    assert [next(prepared)[1] for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(ValueError, match="row 3"):
-        next(prepared)
-    assert alive() == []
-
-
-@pytest.mark.parametrize("n_workers", WORKERS)
 def test_an_error_of_the_plan_is_raised_in_its_turn(n_workers: int | None) -> None:
     def plan() -> Generator[RowBatch, None, None]:
         yield from batches(3)
@@ -130,10 +116,11 @@ def test_an_error_of_the_plan_is_raised_in_its_turn(n_workers: int | None) -> No
 
 
 @pytest.mark.parametrize("n_workers", WORKERS)
-def test_memory_that_runs_out_gives_a_batch_without_input(n_workers: int | None) -> None:
+@pytest.mark.parametrize("error", [MemoryError, ValueError, DataError])
+def test_a_batch_that_fails_in_a_thread_has_no_input(n_workers: int | None, error: Any) -> None:
     def collate(batch: RowBatch) -> int:
         if batch.rows[0] % 4 == 1:
-            raise MemoryError
+            raise error("it fails")
         return batch.rows[0]
 
     expected = [([i], None if i % 4 == 1 else i) for i in range(12)]

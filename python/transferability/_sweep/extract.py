@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from .._data.data import Data, is_thread_safe
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
-from ..errors import OutOfMemoryError
+from ..errors import OutOfMemoryError, TransferabilityError
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
+from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 from .loader import count_workers, prepare, seeded, stack_named
 
@@ -57,6 +58,7 @@ class ExtractionRun:
         self._n_workers = count_workers(is_concurrent, options.n_threads)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
+        self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
         given = options.batch_size or getattr(model.inputs, "batch_size", None)
         if given is None:
@@ -67,9 +69,15 @@ class ExtractionRun:
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
-        while (found := self._try_pass()) is None:
-            pass
-        return found
+        if self._options.compile:
+            self._undo_compile = self._compile()
+        try:
+            while (found := self._try_pass()) is None:
+                pass
+            return found
+        finally:
+            if self._undo_compile is not None:
+                self._undo_compile()
 
     def _try_pass(self) -> dict[str, ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
@@ -82,11 +90,11 @@ class ExtractionRun:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+                arguments["outputs"] = feed.has_head(self._prepare(RowBatch([0])))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache
-                closing(prepare(self._plan(), self._prepare, self._n_workers)) as prepared,
+                closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
@@ -100,6 +108,18 @@ class ExtractionRun:
                 layer_of.get(name, name): self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
+
+    def _compile(self) -> Callable[[], None] | None:
+        """Compile the blocks of the model; return a function that undoes it, None without any."""
+        from ..models._taps import find_blocks, find_stages
+
+        module, undo = self._model.module, None
+        if module is not None:
+            blocks = find_blocks(module) or find_stages(module)
+            undo = compile_blocks(module, blocks, self._options.layers)
+        if undo is None:
+            self._notes.append("compile has no effect: the model has no blocks between its layers")
+        return undo
 
     def _plan(self) -> Generator[RowBatch, None, None]:
         """Iterate over the batches, without their content."""
@@ -151,6 +171,13 @@ class ExtractionRun:
             if self._in_inference_mode and _needs_gradients(error):
                 self._in_inference_mode = False
                 return False
+            is_own = isinstance(error, TransferabilityError) or is_out_of_memory(error)
+            if self._undo_compile is not None and not is_own:
+                self._undo_compile()
+                self._undo_compile = None
+                reason = " ".join(str(error).split())[:100] or type(error).__name__
+                self._notes.append(f"torch.compile failed, and the model ran without it: {reason}")
+                return False
             if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
@@ -172,25 +199,45 @@ class ExtractionRun:
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
     def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
-        """Tokenise rows; return them with their lengths, or None if the model cannot."""
+        """Tokenise rows; return them with their lengths, or None if the model cannot.
+
+        An item that cannot be read in a thread is None too: its batch is then prepared in order.
+        """
         inputs = self._model.inputs
-        raw = [self._read_item(row) for row in rows]
-        encoded = inputs.encode(raw, lambda i: self._name(rows[i]))
+        try:
+            raw = [self._read_item(row) for row in rows]
+            encoded = inputs.encode(raw, lambda i: self._name(rows[i]))
+        except TransferabilityError:
+            raise
+        except Exception:
+            return None
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
-    def _collate(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, on the host."""
-        if batch.encoded is not None:
-            return self._model.inputs.pad(batch.encoded)
-        items = [self._read_item(row) for row in batch.rows]
-        stack = getattr(self._model.inputs, "stack", self._model.collate)
-        return stack_named(stack, items, [*map(self._name, batch.rows)])
-
     def _prepare(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        """Make the input of the model for a batch; an error names the row."""
+        if batch.encoded is not None:
+            return self._prepare_ahead(batch)
+        items = [self._read_item(row) for row in batch.rows]
+        return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
+
+    def _prepare_ahead(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch in another thread, which has its own modes."""
+        import torch
+
+        with torch.no_grad():
+            if batch.encoded is not None:
+                return self._pin(self._model.inputs.pad(batch.encoded))
+            return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+
+    def _stack(self, items: Sequence[Any]) -> Any:
+        """Make the input of the model of items that are read."""
+        stack = getattr(self._model.inputs, "stack", self._model.collate)
+        return stack(items)
+
+    def _pin(self, ready: Any) -> Any:
+        """Copy a batch to pinned memory if the model is on a CUDA device."""
         from ..torch._run import pin_batch
 
-        ready = self._collate(batch)
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:

@@ -47,10 +47,11 @@ def prepare(
     """Iterate over (batch, its input for the model), in order; threads prepare the next ones.
 
     At most `n_workers` inputs are prepared beside the one in use. Within these threads torch is
-    serial. Default: one thread, in which torch is as elsewhere. The input is None if memory runs
-    out in a thread; the caller then prepares smaller batches. Any other error is raised here, in
-    its turn. When this generator is closed, it waits for the batches in progress, and the threads
-    end.
+    serial. Default: one thread, in which torch is as elsewhere. The input is None if it cannot be
+    prepared there, because memory runs out or the data are bound to the thread that opened them.
+    The caller then prepares it, and gets the error if it remains. An error of `batches` is raised
+    here, in its turn. When this generator is closed, it waits for the batches in progress, and the
+    threads end.
     """
     queue: SimpleQueue[Future[tuple[RowBatch, Any]] | None] = SimpleQueue()
     free, is_closed = threading.Semaphore(n_workers or 1), threading.Event()
@@ -91,9 +92,8 @@ def prepare(
 def _make(collate: Callable[[RowBatch], Any], batch: RowBatch) -> tuple[RowBatch, Any]:
     try:
         return batch, collate(batch)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
+    except Exception:
+        pass
     return batch, None  # without the traceback, which would keep the items alive
 
 
