@@ -1,9 +1,8 @@
 """Prepare batches in threads while the model runs: in order, with a bounded look-ahead.
 
-Decoding and resizing run without the interpreter lock, so threads use every core. They need no
-start-up, share the memory of the batches with the model, and end with its process. On two cores,
-2,000 pictures take 4 % more processor time than the forward passes of a ResNet-18 and the
-preparation alone; worker processes of torch take no less, and copy every batch.
+Decoding and resizing run without the interpreter lock, so threads use every core. Unlike processes
+they need no start-up and no copy of a batch, and they end with the process of the model.
+benches/python/bench_pictures.py compares a pass with its forward passes.
 """
 
 from __future__ import annotations
@@ -107,7 +106,11 @@ def _start_workers(n_workers: int | None) -> ThreadPoolExecutor:
     n_here, started = torch.get_num_threads(), threading.Barrier(n_workers + 1)
 
     def begin() -> None:
+        # OpenMP counts its own threads. Where there are more than cores, those that wait do not
+        # keep a core busy that another thread needs; so each of these threads is made known to it.
         torch.get_num_threads()  # a thread takes the number that was set last when first asked
+        torch.set_num_threads(2)
+        torch.zeros(1 << 17).add_(1)  # enough to be divided
         torch.set_num_threads(1)
         started.wait()
 
