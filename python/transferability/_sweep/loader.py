@@ -108,11 +108,13 @@ def _start_workers(n_workers: int | None) -> ThreadPoolExecutor:
     def begin() -> None:
         # OpenMP counts its own threads. Where there are more than cores, those that wait do not
         # keep a core busy that another thread needs; so each of these threads is made known to it.
-        torch.get_num_threads()  # a thread takes the number that was set last when first asked
-        torch.set_num_threads(2)
-        torch.zeros(1 << 17).add_(1)  # enough to be divided
-        torch.set_num_threads(1)
-        started.wait()
+        try:
+            torch.get_num_threads()  # a thread takes the number that was set last when first asked
+            torch.set_num_threads(2)
+            torch.zeros(1 << 17).add_(1)  # enough to be divided
+            torch.set_num_threads(1)
+        finally:
+            started.wait()
 
     workers = ThreadPoolExecutor(n_workers, name, begin)
     for _ in range(n_workers):
