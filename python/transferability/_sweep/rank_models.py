@@ -52,10 +52,11 @@ def rank_models(
     aggregate: str = "last",
     pool: str | None = None,
     metrics: str | Sequence[str] = "logme",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
     amp: str | None = None,
+    compile: bool = False,
     max_length: int | None = None,
     max_samples: int | None = None,
     seed: int = 0,
@@ -119,12 +120,19 @@ def rank_models(
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
         own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
-    batch_size : int, default=32
-        Maximum number of items in a batch; halved when memory runs out.
+    batch_size : int, optional
+        Number of items in a batch; halved when memory runs out. Default: 32, and for tokenised
+        texts as many as have 2,048 tokens with the padding on a CPU, and 16,384 on other devices,
+        but at most 512 texts. Texts of similar length are batched together, also with a
+        `batch_size`; the statistics see them in the order of the data.
     device, dtype, max_length : optional
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
-        Number format of automatic mixed precision. Default: none.
+        Number format of automatic mixed precision. Default: none. Features of a small text encoder
+        change by 0.6 % of their standard deviation with bfloat16, and by 0.08 % with float16.
+    compile : bool, default=False
+        Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
+        a model, so it is for many rows. If it fails, the model runs without it, with a note.
     max_samples, seed : int
         Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
         rows, and 0.
@@ -204,6 +212,7 @@ def rank_models(
         device=device,
         dtype=dtype,
         amp=amp,
+        compile=compile,
         max_length=max_length,
         keep_features=keep_features,
         outputs=outputs,
