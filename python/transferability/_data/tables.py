@@ -17,6 +17,7 @@ from .._util.delimited import find_missing, parse_labels, read_table
 from .._util.optional import need
 from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
+from .bags import read_bag_ids
 from .data import Data, LazyItems, detect_kind, find_pictures
 from .frames import Columns, is_unnamed, name_index, read_arrow
 from .pictures import is_encoded, open_encoded, to_rgb
@@ -27,7 +28,9 @@ _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
 _INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
 
 
-def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> Data:
+def read_table_file(
+    path: Path, label: Any, text: Any, options: TextOptions, bag: str | None = None
+) -> Data:
     """Read a table file of texts, words or names of pictures."""
     if path.suffix.lower() not in TABLES:
         raise DataError(
@@ -44,7 +47,7 @@ def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> 
         if value is not None and suffix not in used:
             raise DataError(f"{argument} is of {', '.join(used)} files, and data is {path}")
     columns = TABLES[suffix](path, options)
-    return read_columns(columns, label, text, str(path), path.parent)
+    return read_columns(columns, label, text, str(path), path.parent, bag)
 
 
 def read_columns(
@@ -53,8 +56,11 @@ def read_columns(
     text: Any,
     name: str,
     folder: Path | None = None,
+    bag: str | None = None,
 ) -> Data:
     """Select the columns of inputs and labels of a table in memory; `folder` is where it was."""
+    ids = None if bag is None else _read_bags(columns, bag, name)
+    columns = {column: values for column, values in columns.items() if column != bag}
     labels = _select_columns(columns, label, _LABELS, "label", name)
     others = [column for column in columns if column not in labels]
     inputs = _select_columns(others, text, _INPUTS, "text", name)
@@ -91,14 +97,18 @@ def read_columns(
         targets,
         is_table=True,
         notes=tuple(notes),
+        bags=ids,
     )
 
 
-def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
+def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) -> Data:
     """Select the columns of a Hugging Face data set; its ClassLabel features name the classes."""
     from datasets import ClassLabel, Image
 
-    features = dict(dataset.features)
+    ids = None
+    if bag is not None:
+        ids = _read_bags({c: dataset[c] for c in dataset.features if c == bag}, bag, "data")
+    features = {name: kind for name, kind in dataset.features.items() if name != bag}
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     usual = (*_LABELS, *classes) if len(classes) == 1 else _LABELS
     labels = _select_columns(features, label, usual, "label", "data")
@@ -116,7 +126,14 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
     names = find_pictures(items) if inputs[0] not in pictures else None
     is_image = names is not None or inputs[0] in pictures
     kind = "image" if is_image else detect_kind(items)
-    return Data(kind, items if names is None else names, columns[0], is_table=True)
+    return Data(kind, items if names is None else names, columns[0], is_table=True, bags=ids)
+
+
+def _read_bags(columns: Mapping[str, Any], bag: str, name: str) -> list[Any]:
+    """Return the column with the id of each row's bag."""
+    [column] = _select_columns(columns, bag, (), "bag", name)
+    ids = list(columns[column])
+    return read_bag_ids(ids, len(ids), f"{name}, column {bag}")
 
 
 def _select_columns(

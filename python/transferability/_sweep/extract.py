@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ class ExtractedLayer(NamedTuple):
     """The cache entry of one layer."""
 
     files: dict[str, Any]  # statistics as bytes; features and outputs as arrays if they are kept
-    facts: dict[str, Any]  # shape, task and number of constant columns
+    facts: dict[str, Any]  # shape, task, number of constant columns, whether it was pooled
 
 
 class ExtractionRun:
@@ -42,13 +42,13 @@ class ExtractionRun:
         self._report, self._notes = report, notes
         self._batch_size = options.batch_size
 
-    def run(self) -> dict[str, ExtractedLayer]:
-        """Extract all layers; return the content of their cache entries."""
+    def run(self) -> dict[tuple[str, str | None], ExtractedLayer]:
+        """Extract all layers; return the content of their cache entries by layer and pooling."""
         while (found := self._try_pass()) is None:
             pass
         return found
 
-    def _try_pass(self) -> dict[str, ExtractedLayer] | None:
+    def _try_pass(self) -> dict[tuple[str, str | None], ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
         from ..torch import extract
         from ..torch._feeding import open_feed
@@ -58,6 +58,8 @@ class ExtractionRun:
         with open_feed(self._model, self._options.layers) as feed:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
+            if isinstance(self._options.pool, Mapping):
+                arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
                 arguments["outputs"] = feed.has_head(self._collate([0]))
             with extract(feed.module, layers=list(layer_of), **arguments) as extractor:
@@ -72,8 +74,12 @@ class ExtractionRun:
                             self._report("extracting", done, total, rate, peak_memory_with_device())
                     elif extractor.n_rows != before:
                         return None
+            parts = {
+                name: (layer_of.get(layer, layer), pool)
+                for name, (layer, pool) in extractor.parts.items()
+            }
             return {
-                layer_of.get(name, name): self._make_entry(extractor, name, stats)
+                parts[name]: self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
 
@@ -86,6 +92,7 @@ class ExtractionRun:
                 self._data.labels[rows.start : rows.stop],
                 attention_mask=self._model.attention_mask(batch),
                 word_ids=self._model.word_ids(batch) if self._data.is_token else None,
+                bags=None if self._data.bags is None else self._data.bags[rows.start : rows.stop],
             )
         except Exception as error:
             if not is_out_of_memory(error) or self._batch_size == 1:
@@ -128,5 +135,6 @@ class ExtractionRun:
             "n_features": stats.n_features,
             "n_constant": int((variances == 0).sum()),
             "task": stats.task,
+            "is_pooled": name not in extractor.unpooled,
         }
         return ExtractedLayer(files, facts)

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from importlib.util import find_spec
 from typing import Any
 
+from .._data.bags import BAG_POOLS
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
@@ -21,7 +22,7 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
 from ..errors import MissingDependencyError
-from .job import ExtractionOptions, Job, check_counts, check_layers
+from .job import ExtractionOptions, Job, check_counts, check_layers, check_pools
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
@@ -43,7 +44,9 @@ def rank_models(
     quoting: str | int | None = None,
     layers: str | Sequence[str] = "default",
     aggregate: str = "last",
-    pool: str | None = None,
+    pool: str | Sequence[str] | None = None,
+    bag: object = None,
+    bag_pool: str = "mean",
     metrics: str | Sequence[str] = "logme",
     batch_size: int = 32,
     device: str | None = None,
@@ -105,9 +108,18 @@ def rank_models(
     aggregate : {"last", "mean", "best"}, default="last"
         Scores in the row of a model with several layers: the scores of the last layer, of the mean
         of the layers' features (of one width), or of the layer where the first metric is highest.
-    pool : str, optional
+    pool : str or sequence of str, optional
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
-        model's own.
+        model's own. Several, such as ``["cls", "mean", "max"]``, or "all" that fit each layer, are
+        computed in the same pass; ``row.layers`` then has the scores by "layer/pooling", or "layer"
+        where features are 2-D. The first pooling, or with "all" the model's own, is that of the
+        model's row, unless ``aggregate="best"`` selects among all.
+    bag : str or array-like, optional
+        What has one label but several rows: a slide, a recording, a protein, a document. The column
+        of a table with the id of each row's bag, or an array of these ids. The features of a bag
+        are pooled to one row; its rows need not be adjacent.
+    bag_pool : {"mean", "max", "mean_std", "mean_max", "logsumexp"}, default="mean"
+        Pooling of the rows of a bag, as in :func:`transferability.pool_bags`.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
@@ -119,8 +131,8 @@ def rank_models(
     amp : {"bfloat16", "float16"}, optional
         Number format of automatic mixed precision. Default: none.
     max_samples, seed : int
-        Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
-        rows, and 0.
+        Maximum number of rows, or bags, the same for all models, drawn at random by `seed`.
+        Defaults: all rows, and 0.
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the marks of chunks, so that B-x and I-x are one class, if all tags are
         one chunk scheme (BIO, IOB1, IOE, BIOES, BILOU, BMES, BMEWO; also B_x or x-B). The ranking's
@@ -154,8 +166,8 @@ def rank_models(
     Returns
     -------
     ranking : Ranking
-        ``row.layer`` names the layer of a row's scores; ``row.layers`` has the scores of all
-        layers.
+        ``row.layer`` names the layer of a row's scores, with its pooling if there are several;
+        ``row.layers`` has the scores of all layers and poolings.
 
     Raises
     ------
@@ -188,11 +200,13 @@ def rank_models(
         raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
     check_choice("aggregate", aggregate, AGGREGATES)
     check_choice("bio", bio, ("strip", "keep"))
+    check_choice("bag_pool", bag_pool, tuple(BAG_POOLS))
     check_counts(max_samples=max_samples, positions=positions)
     extraction = ExtractionOptions(
         layers=check_layers(layers),
         average=aggregate == "mean",
-        pool=pool,
+        pool=check_pools(pool),
+        bag_pool=None if bag is None else bag_pool,
         batch_size=batch_size,
         device=device,
         dtype=dtype,
@@ -206,7 +220,9 @@ def rank_models(
         n_threads=n_threads,
     )
     named = expand_models(models)
-    whole = read_data(data, label, text, task, split=split, encoding=encoding, quoting=quoting)
+    whole = read_data(
+        data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
+    )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows
@@ -239,8 +255,11 @@ def rank_models(
         ]
         rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
     warnings = target.warnings + whole.notes
+    if whole.bags is not None:
+        warnings += (f"{len(drawn):,} rows in {drawn.n_rows:,} bags, pooled by {bag_pool!r}",)
     if len(drawn) < len(whole):
-        warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
+        kind = "rows" if whole.bags is None else "bags"
+        warnings += (f"{drawn.n_rows:,} of {whole.n_rows:,} {kind}, drawn by seed {seed}",)
     ranking = Ranking(
         pool_rows(rows, requests),
         metrics=tuple(requests),

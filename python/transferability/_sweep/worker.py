@@ -15,12 +15,13 @@ from typing import Any
 
 from .._data.data import Data
 from .._data.pictures import is_picture_name
-from .._util.cache import Cache, compute_key
+from .._util.cache import Cache
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
+from .entries import EntryPlan
 from .extract import ExtractionRun
-from .job import MEAN, ExtractionOptions, Job, JobResult, Report
+from .job import ALL, ExtractionOptions, Job, JobResult, Report
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
@@ -63,42 +64,35 @@ def _complete_cache(
     """Extract the layers that have no entry in the cache, in one run."""
     options = _resolve_options(model, job)
     facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
-    facts |= options.key_facts()
-    keys = {layer: compute_key({**facts, "layer": layer}) for layer in options.layers}
-    if options.average:  # the mean depends on the set of layers
-        keys[MEAN] = compute_key({**facts, "layers": options.layers})
-    cache, files = Cache(job.cache), job.needed_files()
-    with cache.lock(compute_key(facts)):  # two concurrent sweeps run a model once
-        cached = {layer for layer, key in keys.items() if job.resume and cache.get(key, files)}
-        missing = tuple(layer for layer in keys if layer not in cached)
+    cache = Cache(job.cache)
+    plan = EntryPlan(cache, options, facts, job.needed_files(), str(model.default_pool))
+    with cache.lock(plan.lock):  # two concurrent sweeps run a model once
+        missing = plan.find_missing(job.resume)
         for damage in cache.damaged.values():
             notes.append(f"a damaged entry of the cache was computed again: {damage}")
-        if missing:
-            if MEAN not in missing:
-                options = replace(options, layers=missing, average=False)
-            found = ExtractionRun(model, job.data, options, report, notes).run()
+        if missing is not None:
+            found = ExtractionRun(model, job.data, missing, report, notes).run()
             report("saving", len(job.data), len(job.data), 0.0, peak_memory_with_device())
-            for layer in missing:
-                meta = {
-                    "name": job.name,
-                    "layer": layer,
-                    "pool": options.pool,
-                    **found[layer].facts,
-                    "seconds": time.perf_counter() - start,
-                }
-                cache.put(keys[layer], meta, found[layer].files)
-    return JobResult(keys, tuple(dict.fromkeys(notes)))
+            plan.write(found, name=job.name, seconds=time.perf_counter() - start)
+    return JobResult(plan.keys(), tuple(dict.fromkeys(notes)))
 
 
 def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
     """Replace layers and pooling by their names for this model."""
+    from ..torch._pooling import check_pool
+
     options, is_token = job.options, job.data.is_token
     if options.positions is not None:
-        pool = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
+        pool: Any = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
     else:
         pool = "first_subword" if is_token else str(model.default_pool)
     layers = _resolve_layers(model, options.layers, is_token)
-    return replace(options, layers=layers, pool=options.pool or pool)
+    if options.pool is not None and not (options.pool == ALL and options.positions is not None):
+        pool = options.pool
+    for name in (pool,) if isinstance(pool, str) else pool:
+        if name != ALL:
+            check_pool(name)
+    return replace(options, layers=layers, pool=pool)
 
 
 def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -> tuple[str, ...]:
