@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,18 @@ from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError
+from ..io._stream import prefetch_items
+from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
-__all__ = ["ExtractedLayer", "ExtractionRun"]
+__all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
+#: Default limits of a batch: rows, and tokens of texts.
+_ROWS, _TOKENS = 32, 8192
+#: Poolings that make a row of features for each token.
+_OF_TOKENS = ("none", "nhwc_none")
 
 
 class ExtractedLayer(NamedTuple):
@@ -29,10 +36,10 @@ class ExtractedLayer(NamedTuple):
 
 
 class ExtractionRun:
-    """One pass of the data through an open model, with a batch size that fits into memory.
+    """One pass of the data through an open model, with batches that fit into memory.
 
-    The options name the layers and the pooling. If the batch size is reduced, a note is appended
-    to `notes`.
+    The options name the layers and the pooling. If batches are made smaller, a note is appended to
+    `notes`.
     """
 
     def __init__(
@@ -40,7 +47,9 @@ class ExtractionRun:
     ) -> None:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
-        self._batch_size = options.batch_size
+        self._is_token = data.is_token
+        given = options.batch_size
+        self._limit = BatchLimit(_ROWS, _TOKENS) if given is None else BatchLimit(given)
 
     def run(self) -> dict[tuple[str, str | None], ExtractedLayer]:
         """Extract all layers; return the content of their cache entries by layer and pooling."""
@@ -61,19 +70,19 @@ class ExtractionRun:
             if isinstance(self._options.pool, Mapping):
                 arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate([0]))
-            with extract(feed.module, layers=list(layer_of), **arguments) as extractor:
+                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+            with (
+                extract(feed.module, layers=list(layer_of), **arguments) as extractor,
+                closing(prepare(self._plan(), self._collate)) as prepared,
+            ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
-                while done < total:
-                    rows = range(done, min(done + self._batch_size, total))
-                    before = extractor.n_rows
-                    if self._try_batch(extractor, feed, rows):
-                        done, now = rows.stop, time.perf_counter()
-                        if done == total or now - last > _REPORT_INTERVAL:
-                            last, rate = now, done / (now - start)
-                            self._report("extracting", done, total, rate, peak_memory_with_device())
-                    elif extractor.n_rows != before:
+                for batch, ready in prepared:
+                    if not self._run_batch(extractor, feed, batch, ready):
                         return None
+                    done, now = done + len(batch.rows), time.perf_counter()
+                    if done == total or now - last > _REPORT_INTERVAL:
+                        last, rate = now, done / (now - start)
+                        self._report("extracting", done, total, rate, peak_memory_with_device())
             parts = {
                 name: (layer_of.get(layer, layer), pool)
                 for name, (layer, pool) in extractor.parts.items()
@@ -83,19 +92,52 @@ class ExtractionRun:
                 for name, stats in extractor.stats.items()
             }
 
-    def _try_batch(self, extractor: Any, feed: Any, rows: range) -> bool:
-        """Process a batch; if memory runs out, halve the batch size and return False."""
+    def _plan(self) -> Generator[RowBatch, None, None]:
+        """Iterate over the batches, without their content."""
+        inputs = getattr(self._model, "inputs", None)
+        pools = self._options.pool_names()
+        is_sorted = hasattr(inputs, "encode") and "flatten" not in pools
+        labels = self._data.labels
+        return plan_batches(
+            len(self._data),
+            self._limit,
+            self._encode if is_sorted else None,
+            (lambda row: len(labels[row])) if self._is_token else None,
+            has_token_rows=any(pool in _OF_TOKENS for pool in pools),
+        )
+
+    def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
+        """Run a batch, in parts if memory runs out; return False if a part was counted in part."""
+        before, waiting = extractor.n_rows, [(batch, ready)]
+        while waiting:
+            part, ready = waiting.pop()
+            if not part.fits(self._limit):
+                waiting += [(small, None) for small in cut_batches(part, self._limit)][::-1]
+            elif self._try_batch(extractor, feed, part, ready):
+                before = extractor.n_rows
+            elif extractor.n_rows != before:
+                return False
+            else:
+                waiting.append((part, None))
+        return True
+
+    def _try_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
+        """Process a batch; if memory runs out, halve the limit and return False."""
         try:
-            batch = self._collate(rows)
+            ready = self._collate(batch) if ready is None else ready
+            moved = feed.moved(ready)
             extractor.update(
-                feed.moved(batch),
-                self._data.labels[rows.start : rows.stop],
-                attention_mask=self._model.attention_mask(batch),
-                word_ids=self._model.word_ids(batch) if self._data.is_token else None,
-                bags=None if self._data.bags is None else self._data.bags[rows.start : rows.stop],
+                moved,
+                take_labels(self._data.labels, batch.rows),
+                attention_mask=self._find_mask(ready, moved),
+                word_ids=self._model.word_ids(ready) if self._is_token else None,
+                samples=None if batch.encoded is None else batch.rows,
+                bags=None if self._data.bags is None else [self._data.bags[i] for i in batch.rows],
             )
+            if batch.ends_window:
+                extractor.add_held()
         except Exception as error:
-            if not is_out_of_memory(error) or self._batch_size == 1:
+            if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
                 raise
@@ -103,14 +145,30 @@ class ExtractionRun:
         else:
             return True
         # After the except clause, so that no traceback keeps the tensors of the batch alive.
-        self._batch_size = max(1, self._batch_size // 2)
         self._notes[:] = [note for note in self._notes if not note.startswith("batches of ")]
-        self._notes.append(f"batches of {self._batch_size} rows, for lack of memory ({reason})")
+        limit = self._limit.lower(batch)
+        self._notes.append(f"batches of {limit}, for lack of memory ({reason})")
         free_memory()
         return False
 
-    def _collate(self, rows: Iterable[int]) -> Any:
-        return self._model.collate([self._read_item(row) for row in rows])
+    def _find_mask(self, ready: Any, moved: Any) -> Any:
+        """Return the attention mask of a batch on the device of the model, if it has one."""
+        if not isinstance(ready, Mapping):
+            return self._model.attention_mask(ready)
+        return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
+
+    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
+        """Tokenise rows; return them with their lengths, or None if the model cannot."""
+        inputs = self._model.inputs
+        raw = [self._read_item(row) for row in rows]
+        encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
+
+    def _collate(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch, on the host."""
+        if batch.encoded is not None:
+            return self._model.inputs.pad(batch.encoded)
+        return self._model.collate([self._read_item(row) for row in batch.rows])
 
     def _read_item(self, row: int) -> Any:
         if self._model.kind == "saved":
@@ -138,3 +196,33 @@ class ExtractionRun:
             "is_pooled": name not in extractor.unpooled,
         }
         return ExtractedLayer(files, facts)
+
+
+def prepare(
+    batches: Generator[RowBatch, None, None], collate: Any
+) -> Generator[tuple[RowBatch, Any], None, None]:
+    """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
+
+    The input is None if memory runs out in the thread; the caller then prepares smaller batches.
+    Any other error is raised here.
+    """
+
+    def make() -> Generator[tuple[RowBatch, Any], None, None]:
+        with closing(batches):
+            for batch in batches:
+                try:
+                    ready = collate(batch)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    ready = None
+                yield batch, ready
+
+    return prefetch_items(make())
+
+
+def take_labels(labels: Any, rows: Iterable[int]) -> Any:
+    """Return the labels of some rows, from an array or a sequence."""
+    if isinstance(labels, np.ndarray):
+        return labels[list(rows)]
+    return [labels[row] for row in rows]

@@ -42,7 +42,7 @@ class ExtractionOptions:
     #: Pooling of tokens or positions, or several, by layer once resolved; None: the model's own.
     pool: str | tuple[str, ...] | Mapping[str, tuple[str, ...] | str] | None = None
     bag_pool: str | None = None  # pooling of the rows of a bag; None without bags
-    batch_size: int = 32  # maximum number of items in a batch
+    batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
     amp: str | None = None  # number format of automatic mixed precision
@@ -70,6 +70,12 @@ class ExtractionOptions:
         if self.bag_pool is not None:
             arguments |= {"bag_pool": self.bag_pool, "adjacent_bags": True}
         return arguments
+
+    def pool_names(self) -> tuple[str, ...]:
+        """Return the names of all poolings, "all" among them; none for the model's own."""
+        given = self.pool.values() if isinstance(self.pool, Mapping) else (self.pool,)
+        listed = [(pool,) if isinstance(pool, str) else pool or () for pool in given]
+        return tuple(dict.fromkeys(name for names in listed for name in names))
 
     def key_facts(self) -> dict[str, str]:
         """Return the fields that determine the statistics of a layer, for a cache key."""

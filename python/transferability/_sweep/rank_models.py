@@ -48,7 +48,7 @@ def rank_models(
     bag: object = None,
     bag_pool: str = "mean",
     metrics: str | Sequence[str] = "logme",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
     amp: str | None = None,
@@ -124,8 +124,11 @@ def rank_models(
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
         own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
-    batch_size : int, default=32
-        Maximum number of items in a batch; halved when memory runs out.
+    batch_size : int, optional
+        Number of items in a batch; halved when memory runs out. Default: 32, and for texts that are
+        tokenised as many as have 8,192 tokens with the padding, at most 512. Texts of similar
+        length are batched together, also with a `batch_size`; the statistics see them in the order
+        of the data.
     device, dtype, max_length : optional
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional

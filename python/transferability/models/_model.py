@@ -177,8 +177,11 @@ class TorchModel(Model):
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
         """Return the index of each token's word, None for special tokens; None without words."""
+        words: list[list[int | None]] | None = getattr(batch, "word_of_token", None)
         encodings = getattr(batch, "encodings", None)
-        return [batch.word_ids(i) for i in range(len(encodings))] if encodings else None
+        if words is None and encodings:  # a batch of the user's own preprocessing
+            return [batch.word_ids(i) for i in range(len(encodings))]
+        return words
 
     def close(self) -> None:
         """Remove the modules inserted to read layers; the model cannot be used afterwards."""

@@ -13,7 +13,7 @@ from torch import nn
 from .._metric.score import Score, Scores, issue
 from .._stats.stats import Stats
 from ..errors import DataError
-from ._bags import BagChain, BagRows, Levels
+from ._bags import BagRows, Levels, OutputRows
 from ._batch import AVERAGE, Batch, Pooled, RowOptions, average_layers
 from ._capture import Capture
 from ._compute import score_layer, to_class_probabilities
@@ -64,8 +64,8 @@ class Extractor:
         self._device = device
         self._amp = amp
         self._average = average
-        self._outputs: list[NDArray[Any]] | None = [] if sums.keep_labels else None
-        self._of_bags = self._new_chain()  # of the outputs
+        levels, adjacent = row_options.bag_pools, row_options.adjacent_bags
+        self._outputs = OutputRows(levels, adjacent) if sums.keep_labels else None
         self._is_planned = False  # names follow from the shapes of the first batch
         names = {layer.name: row_options.pools[layer.name].labels() for layer in wanted}
         if average:
@@ -118,6 +118,7 @@ class Extractor:
         attention_mask: Any = None,
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
+        samples: Sequence[int] | None = None,
         bags: Any = None,
     ) -> Any:
         """Run the model on a batch, and add the features of its layers.
@@ -137,6 +138,10 @@ class Extractor:
         groups : array-like of shape (N,), optional
             A group id of each sample, for resampling. Default: the index of the sample, if samples
             make several rows.
+        samples : sequence of int, optional
+            The position of each sample in the data, if batches have another order, such as that of
+            the lengths of texts. Rows are then held until :meth:`add_held` adds them in the order
+            of the data.
         bags : array-like of shape (N,), or tuple of these, optional
             With `bag_pool`: the id of the bag of each sample, an integer or a string. The samples
             of a bag have one label, and become one row. They may come in several batches.
@@ -152,7 +157,7 @@ class Extractor:
             If features do not fit labels or pooling, or are NaN or infinite. On the CPU, no row of
             this batch is then added. On a GPU, NaN and infinity are found some batches later.
         """
-        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, bags)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, samples, bags)
         capture.clear()
         capture.transform = lambda layer, x: batch.take(layer, x, capture.find_mask)
         try:
@@ -172,7 +177,7 @@ class Extractor:
         bags: Any = None,
     ) -> None:
         """Add the features of the caller's last forward pass; parameters as for `update`."""
-        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, bags)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, None, bags)
         try:
             found = capture.outputs()
             taken = {
@@ -208,23 +213,24 @@ class Extractor:
             self._finite.inspect(name, own.rows)
         self._finite.end_of_batch()
         if self._outputs is not None:
-            outputs = batch.outputs(select_logits(output), first)
-            if self._of_bags is None:
-                self._outputs.append(outputs)
-            elif (
-                done := self._of_bags.add(next(iter(levels.values())), outputs, None)
-            ) is not None:
-                self._outputs.append(done.features)
+            outputs, of_first = batch.outputs(select_logits(output), first), next(iter(levels), "")
+            self._outputs.add(outputs, levels.get(of_first), batch.order_of(first))
         for name, rows in self._rows.items():
-            own = taken[name]
-            if isinstance(rows, BagRows):
-                rows.add(own.rows, own.labels, levels[name])
+            own, order = taken[name], batch.order_of(taken[name])
+            beside: Any = levels.get(name, own.groups)
+            if order is None:
+                rows.add(own.rows, own.labels, beside)
             else:
-                rows.add(own.rows, own.labels, own.groups)
+                rows.hold(own.rows, own.labels, beside, order)
         if first.selection is not None:
             self._n_lost += first.selection.n_lost
             self._n_empty += first.selection.n_empty
         self.n_samples += batch.n_samples
+
+    def add_held(self) -> None:
+        """Add the rows that `update` holds, in the order of the positions given as `samples`."""
+        for rows in (*self._rows.values(), *((self._outputs,) if self._outputs else ())):
+            rows.add_held()
 
     def _plan(self, pooled: Mapping[str, Pooled]) -> None:
         """Name the poolings of each layer by the first batch; refuse a later one that differs."""
@@ -248,20 +254,25 @@ class Extractor:
             found[name] = BagRows(rows, levels, options.adjacent_bags) if levels else rows
         return found
 
-    def _new_chain(self) -> BagChain | None:
-        levels = self._row_options.bag_pools
-        # The mean, as the logits of a linear head at the mean of its inputs.
-        return BagChain(["mean"] * len(levels), self._row_options.adjacent_bags) if levels else None
-
-    def _begin_batch(self, labels: Any, *given: Any) -> tuple[Capture, Batch]:
+    def _begin_batch(
+        self,
+        labels: Any,
+        mask: Any,
+        words: Any,
+        groups: Any,
+        samples: Sequence[int] | None,
+        bags: Any,
+    ) -> tuple[Capture, Batch]:
         if self._capture is None:
             raise DataError("use extract in a with statement: with extract(model, …) as ex:")
-        if (given[-1] is None) == bool(self._row_options.bag_pools):
+        if (bags is None) == bool(self._row_options.bag_pools):
             raise DataError("bags and bag_pool go together: give both, or neither")
-        return self._capture, Batch(self._row_options, self.n_samples, labels, *given)
+        given = (labels, mask, words, groups, samples, bags)
+        return self._capture, Batch(self._row_options, self.n_samples, *given)
 
     def _closed(self) -> dict[str, LayerRows]:
-        """Return the rows of all layers, with all bags pooled."""
+        """Return the rows of all layers, with all that are held, and all bags pooled."""
+        self.add_held()
         return {
             name: rows.close() if isinstance(rows, BagRows) else rows
             for name, rows in self._rows.items()
@@ -269,7 +280,7 @@ class Extractor:
 
     @property
     def n_rows(self) -> dict[str, int]:
-        """The number of rows of each layer so far: samples (also of bags), tokens or positions."""
+        """The number of rows of each layer so far, before bags, without those that are held."""
         return {name: rows.n_rows for name, rows in self._rows.items()}
 
     @property
@@ -293,6 +304,7 @@ class Extractor:
     @property
     def groups(self) -> dict[str, NDArray[Any] | None]:
         """The group of each row of each layer, by default its sample; None without groups."""
+        self.add_held()
         return {
             name: np.concatenate(rows.groups) if rows.groups else None
             for name, rows in self._rows.items()
@@ -301,9 +313,7 @@ class Extractor:
     @property
     def outputs(self) -> NDArray[Any] | None:
         """The outputs of the model, usually logits, for each row, (n_rows, K); None if not kept."""
-        if self._of_bags is not None and self._outputs is not None:
-            self._outputs += [done.features for done in self._of_bags.close()]
-        return np.concatenate(self._outputs) if self._outputs else None
+        return None if self._outputs is None else self._outputs.array()
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:

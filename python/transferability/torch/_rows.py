@@ -18,6 +18,7 @@ from .._inputs.labels import is_text
 from .._inputs.target import UNLABELLED, read_block, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
+from ._accumulate import send
 from ._device import DeviceMoments
 from ._tokens import ChunkTags
 
@@ -54,6 +55,7 @@ class LayerRows:
         self._first: Tensor | None = None
         self._kept: list[Tensor] = []
         self._labels: list[NDArray[Any]] = []
+        self._held: list[tuple[Tensor, Any, Any, NDArray[np.int64]]] = []
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
         self._n_waiting = 0
         self._into: Stats | DeviceMoments | None = None
@@ -78,6 +80,36 @@ class LayerRows:
             raise DataError(
                 f"layer {self.layer!r}: this batch has {form[2]} features and "
                 f"{_describe(form)}, earlier ones {self._form[2]} and {_describe(self._form)}"
+            )
+
+    def hold(
+        self,
+        rows: Tensor,
+        labels: NDArray[Any] | None,
+        groups: NDArray[Any] | None,
+        order: NDArray[np.int64],
+    ) -> None:
+        """Hold rows that passed :meth:`check`; `order` has the position of each in the data."""
+        if len(rows):
+            self._form = self._form_of(rows, labels)
+            self._held.append((rows, labels, groups, order))
+
+    def add_held(self) -> None:
+        """Add the rows that are held, in the order of their positions."""
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        order = np.argsort(np.concatenate([entry[3] for entry in held]), kind="stable")
+        rows = torch.cat([entry[0] for entry in held])
+        labels = None if held[0][1] is None else np.concatenate([entry[1] for entry in held])
+        groups = None if held[0][2] is None else np.concatenate([entry[2] for entry in held])
+        held.clear()
+        for start in range(0, len(order), BLOCK):
+            here = order[start : start + BLOCK]
+            self.add(
+                rows[send(here, rows.device)],
+                None if labels is None else labels[here],
+                None if groups is None else groups[here],
             )
 
     def add(self, rows: Tensor, labels: NDArray[Any] | None, groups: NDArray[Any] | None) -> None:
