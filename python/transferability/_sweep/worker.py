@@ -62,7 +62,12 @@ def _complete_cache(
     job: Job, model: Any, report: Report, notes: list[str], start: float
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
+    from ..torch._pooling import check_pool
+
     options = _resolve_options(model, job)
+    for name in options.pool_names():
+        if name != ALL:
+            check_pool(name)
     facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
     cache = Cache(job.cache)
     plan = EntryPlan(cache, options, facts, job.needed_files(), str(model.default_pool))
@@ -79,8 +84,6 @@ def _complete_cache(
 
 def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
     """Replace layers and pooling by their names for this model."""
-    from ..torch._pooling import check_pool
-
     options, is_token = job.options, job.data.is_token
     if options.positions is not None:
         pool: Any = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
@@ -89,9 +92,6 @@ def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
     layers = _resolve_layers(model, options.layers, is_token)
     if options.pool is not None and not (options.pool == ALL and options.positions is not None):
         pool = options.pool
-    for name in (pool,) if isinstance(pool, str) else pool:
-        if name != ALL:
-            check_pool(name)
     return replace(options, layers=layers, pool=pool)
 
 
