@@ -11,6 +11,7 @@ patches and channels. Encoders of one channel read each channel as a series of i
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.optional import need
-from ..errors import DataError, DtypeError
+from ..errors import DataError, DtypeError, MissingDependencyError
 from . import _fingerprint
 from ._hf import hide_progress_bars
 from ._loading import is_offline, list_paths, loading, parse_dtype
@@ -255,7 +256,7 @@ def _load(
 ) -> tuple[Encoder, tuple[str, ...]]:
     """Load the encoder by its library, and return it with the packages that it needs."""
     if "chronos_config" in config:
-        chronos = need("chronos", extra="ts", what=f"the model {spec}")
+        chronos = _import("chronos", "chronos-forecasting", spec)
         pipeline = chronos.BaseChronosPipeline.from_pretrained(
             spec.name, dtype="float32", **arguments
         )
@@ -270,7 +271,7 @@ def _load(
             )
         return kinds[type(pipeline).__name__](pipeline), ("chronos-forecasting",)
     if config.get("model_name") == "MOMENT" or "transformer_backbone" in config:
-        moment = need("momentfm", extra="ts", what=f"the model {spec}")
+        moment = _import("momentfm", "momentfm", spec)
         pipeline = moment.MOMENTPipeline.from_pretrained(
             spec.name, model_kwargs={"task_name": "embedding"}, **arguments
         )
@@ -286,6 +287,13 @@ def _load(
     if kind.startswith("timesfm"):
         return _TimesFm(model, model.config), ()
     return _Patches(model, model.config), ()
+
+
+def _import(module: str, package: str, spec: ModelSpec) -> Any:
+    """Import a package of one family of models, which no extra of this package installs."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingDependencyError(f"{spec} needs {package}: pip install {package}")
+    return importlib.import_module(module)
 
 
 def _name_blocks(module: Any, encoder: Encoder) -> list[str]:
