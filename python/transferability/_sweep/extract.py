@@ -22,8 +22,9 @@ __all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
-#: Default limits of a batch: rows, and tokens of texts.
-_ROWS, _TOKENS = 32, 8192
+#: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
+#: values of a small batch stay in its caches between layers.
+_ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
 #: Poolings that make a row of features for each token.
 _OF_TOKENS = ("none", "nhwc_none")
 
@@ -48,8 +49,14 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
-        given = options.batch_size
-        self._limit = BatchLimit(_ROWS, _TOKENS) if given is None else BatchLimit(given)
+        device = getattr(model, "device", None)
+        self._on_cuda = device is not None and device.type == "cuda"
+        self._in_inference_mode = not getattr(model, "is_shared", True)
+        if options.batch_size is None:
+            is_cpu = device is None or device.type == "cpu"
+            self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
+        else:
+            self._limit = BatchLimit(options.batch_size)
 
     def run(self) -> dict[tuple[str, str | None], ExtractedLayer]:
         """Extract all layers; return the content of their cache entries by layer and pooling."""
@@ -73,7 +80,7 @@ class ExtractionRun:
                 arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
-                closing(prepare(self._plan(), self._collate)) as prepared,
+                closing(prepare(self._plan(), self._prepare)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
@@ -123,20 +130,27 @@ class ExtractionRun:
 
     def _try_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
         """Process a batch; if memory runs out, halve the limit and return False."""
+        import torch
+
         try:
-            ready = self._collate(batch) if ready is None else ready
-            moved = feed.moved(ready)
-            extractor.update(
-                moved,
-                take_labels(self._data.labels, batch.rows),
-                attention_mask=self._find_mask(ready, moved),
-                word_ids=self._model.word_ids(ready) if self._is_token else None,
-                samples=None if batch.encoded is None else batch.rows,
-                bags=None if self._data.bags is None else [self._data.bags[i] for i in batch.rows],
-            )
-            if batch.ends_window:
-                extractor.add_held()
+            ready = self._prepare(batch) if ready is None else ready
+            # Not inference_mode(False), which switches gradients on.
+            with torch.inference_mode() if self._in_inference_mode else torch.no_grad():
+                moved = feed.moved(ready)
+                extractor.update(
+                    moved,
+                    take_labels(self._data.labels, batch.rows),
+                    attention_mask=self._find_mask(ready, moved),
+                    word_ids=self._model.word_ids(ready) if self._is_token else None,
+                    samples=None if batch.encoded is None else batch.rows,
+                    bags=self._bags_of(batch.rows),
+                )
+                if batch.ends_window:
+                    extractor.add_held()
         except Exception as error:
+            if self._in_inference_mode and _needs_gradients(error):
+                self._in_inference_mode = False
+                return False
             if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
@@ -150,6 +164,10 @@ class ExtractionRun:
         self._notes.append(f"batches of {limit}, for lack of memory ({reason})")
         free_memory()
         return False
+
+    def _bags_of(self, rows: Sequence[int]) -> Any:
+        """Return the ids of the bags of rows, for each level."""
+        return None if self._data.bags is None else [self._data.bags[row] for row in rows]
 
     def _find_mask(self, ready: Any, moved: Any) -> Any:
         """Return the attention mask of a batch on the device of the model, if it has one."""
@@ -169,6 +187,13 @@ class ExtractionRun:
         if batch.encoded is not None:
             return self._model.inputs.pad(batch.encoded)
         return self._model.collate([self._read_item(row) for row in batch.rows])
+
+    def _prepare(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        from ..torch._run import pin_batch
+
+        ready = self._collate(batch)
+        return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
         if self._model.kind == "saved":
@@ -219,6 +244,14 @@ def prepare(
                 yield batch, ready
 
     return prefetch_items(make())
+
+
+def _needs_gradients(error: Exception) -> bool:
+    """Return whether a forward pass fails because it computes gradients, in inference mode."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "nference tensor" in text or "does not require grad" in text
+    )
 
 
 def take_labels(labels: Any, rows: Iterable[int]) -> Any:

@@ -125,10 +125,10 @@ def rank_models(
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
         own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
     batch_size : int, optional
-        Number of items in a batch; halved when memory runs out. Default: 32, and for texts that are
-        tokenised as many as have 8,192 tokens with the padding, at most 512. Texts of similar
-        length are batched together, also with a `batch_size`; the statistics see them in the order
-        of the data.
+        Number of items in a batch; halved when memory runs out. Default: 32, and for tokenised
+        texts as many as have 2,048 tokens with the padding on a CPU, and 16,384 on other devices,
+        but at most 512 texts. Texts of similar length are batched together, also with a
+        `batch_size`; the statistics see them in the order of the data.
     device, dtype, max_length : optional
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional

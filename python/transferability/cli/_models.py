@@ -63,8 +63,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "batch_size": {
         "type": click.IntRange(1),
-        "help": "Rows per forward pass; halved if memory runs out. Default: 32, and texts up to "
-        "8,192 tokens.",
+        "help": "Rows per forward pass; halved if memory runs out. Default: 32, and texts by "
+        "their tokens.",
     },
     "device": {"help": "cpu, cuda:1, …  Default: a GPU if available."},
     "max_length": {"type": click.IntRange(1), "help": "Maximum number of tokens in a text."},

@@ -42,6 +42,8 @@ class Model:
     """
 
     module: Any = None
+    #: Whether the caller has the module too: nothing made for inference alone may stay in it.
+    is_shared = False
 
     def __init__(
         self,

@@ -97,7 +97,7 @@ class Extractor:
         self._capture = None
         self._stack.close()
         if error[0] is None:
-            self._finite.check(None)
+            self._finite.check()
             if self._n_lost:
                 text = (
                     f"{self._n_lost} labelled words were cut off with the end of their texts and "
@@ -210,7 +210,7 @@ class Extractor:
                 rows.check(own.rows, own.labels, levels[name])
             else:
                 rows.check(own.rows, own.labels)
-            self._finite.inspect(name, own.rows)
+            self._finite.inspect(name, own.rows, batch.order_of(own))
         self._finite.end_of_batch()
         if self._outputs is not None:
             outputs, of_first = batch.outputs(select_logits(output), first), next(iter(levels), "")
@@ -286,7 +286,7 @@ class Extractor:
     @property
     def stats(self) -> dict[str, Stats]:
         """The statistics of each layer so far."""
-        self._finite.check(None)
+        self._finite.check()
         found = {name: rows.stats() for name, rows in self._closed().items()}
         # While the context is open, further rows must not change statistics already returned.
         return found if self._capture is None else {k: v.copy() for k, v in found.items()}

@@ -50,7 +50,7 @@ class LayerRows:
         self.layer = layer
         self.groups: list[NDArray[Any]] = []
         self.n_rows = 0
-        self.is_constant = True  # all rows so far are equal
+        self._is_constant: bool | Tensor = True  # on a device, a tensor that is read at the end
         self._options = options
         self._first: Tensor | None = None
         self._kept: list[Tensor] = []
@@ -118,9 +118,13 @@ class LayerRows:
             return
         self._form = self._form_of(rows, labels)
         self.n_rows += len(rows)
-        if self.is_constant:
+        if self._is_constant is not False:
             self._first = rows[:1].clone() if self._first is None else self._first
-            self.is_constant = bool((rows == self._first).all())
+            is_equal = (rows == self._first).all()
+            if rows.device.type == "cpu":
+                self._is_constant = bool(is_equal)
+            else:
+                self._is_constant = is_equal & self._is_constant
         if groups is not None:
             self.groups.append(groups)
         if self._options.keep is not None:
@@ -191,6 +195,11 @@ class LayerRows:
         if isinstance(self._into, DeviceMoments):
             return self._into.to_stats(self._options.n_threads)
         return self._into
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all rows so far are equal."""
+        return bool(self._is_constant)
 
     @property
     def has_features(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .._metric.score import issue
 from ..errors import DataError
 
-__all__ = ["call", "evaluation_mode", "find_device", "move_batch"]
+__all__ = ["call", "evaluation_mode", "find_device", "move_batch", "pin_batch"]
 
 _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -71,6 +71,20 @@ def move_batch(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, (tuple, list)):
         entries = [move_batch(entry, device) for entry in batch]
         return type(batch)(*entries) if hasattr(batch, "_fields") else type(batch)(entries)
+    return batch
+
+
+def pin_batch(batch: Any) -> Any:
+    """Copy the tensors of a batch to pinned memory, from which a CUDA device copies by itself.
+
+    A mapping is changed in place, since its class may carry more than its entries.
+    """
+    if isinstance(batch, Tensor):
+        return batch.pin_memory() if batch.device.type == "cpu" else batch
+    if isinstance(batch, MutableMapping):
+        for key in list(batch):
+            if isinstance(batch[key], Tensor):
+                batch[key] = pin_batch(batch[key])
     return batch
 
 
