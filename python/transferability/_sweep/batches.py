@@ -94,14 +94,16 @@ def cut_batches(batch: RowBatch, limit: BatchLimit) -> Iterator[RowBatch]:
 def plan_batches(
     n_rows: int,
     limit: BatchLimit,
-    encode: Callable[[range], tuple[Sequence[Any], Sequence[int]] | None] | None = None,
+    encode: Callable[[range], tuple[Sequence[Any], Sequence[int], Sequence[int]] | None]
+    | None = None,
     count_features: Callable[[int], int] | None = None,
     has_token_rows: bool = False,
 ) -> Generator[RowBatch, None, None]:
     """Iterate over the batches of rows 0 to `n_rows` - 1.
 
-    ``encode(rows)`` tokenises rows and returns them with their lengths, or None if it cannot; the
-    order of rows is then that of the data, as without `encode`. ``count_features(row)`` is the
+    ``encode(rows)`` tokenises rows and returns inputs with their lengths and rows, one of each row
+    or several windows, or None if it cannot; the order of rows is then that of the data, as without
+    `encode`. ``count_features(row)`` is the
     number of rows of features that a row makes, by default one; with `has_token_rows`, each token
     makes one. A limit on rows alone is met
     exactly: only the last batch of all is smaller, as a window is a multiple of it.
@@ -113,6 +115,7 @@ def plan_batches(
         stop = _end_window(start, n_rows, unit, count_features)
         encoded: list[Any] = []
         lengths: list[int] = []
+        rows: list[int] = []
         done = start
         while done < stop and encode is not None and sum(lengths) < most_tokens:
             piece = range(done, min(done + chunk, stop))
@@ -121,10 +124,11 @@ def plan_batches(
                 break
             encoded += found[0]
             lengths += found[1]
+            rows += found[2]
             done = piece.stop
         order = np.argsort(-np.array(lengths), kind="stable").tolist()
         window = RowBatch(
-            [start + i for i in order],
+            [rows[i] for i in order],
             [encoded[i] for i in order],
             [lengths[i] for i in order],
             ends_window=True,

@@ -49,6 +49,17 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
+        self._windows: Any = None
+        self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
+        if options.window is not None:
+            from ..models._windows import open_windows
+
+            stride = options.window if options.stride is None else options.stride
+            self._windows = open_windows(model, options.window, stride)
+            if self._windows.window < options.window:
+                notes.append(
+                    f"windows of {self._windows.window}, as many as this model reads at once"
+                )
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._in_inference_mode = not getattr(model, "is_shared", True)
@@ -77,7 +88,7 @@ class ExtractionRun:
             if isinstance(self._options.pool, Mapping):
                 arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+                arguments["outputs"] = feed.has_head(self._collate(self._first_batch()))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 closing(prepare(self._plan(), self._prepare)) as prepared,
@@ -86,7 +97,7 @@ class ExtractionRun:
                 for batch, ready in prepared:
                     if not self._run_batch(extractor, feed, batch, ready):
                         return None
-                    done, now = done + len(batch.rows), time.perf_counter()
+                    done, now = done + self._count_done(batch), time.perf_counter()
                     if done == total or now - last > _REPORT_INTERVAL:
                         last, rate = now, done / (now - start)
                         self._report("extracting", done, total, rate, peak_memory_with_device())
@@ -99,11 +110,18 @@ class ExtractionRun:
                 for name, stats in extractor.stats.items()
             }
 
+    def _first_batch(self) -> RowBatch:
+        """Return a batch of one input."""
+        if self._windows is None or (found := self._encode(range(1))) is None:
+            return RowBatch([0])
+        return RowBatch([0], found[0][:1], found[1][:1])
+
     def _plan(self) -> Generator[RowBatch, None, None]:
         """Iterate over the batches, without their content."""
         inputs = getattr(self._model, "inputs", None)
         pools = self._options.pool_names()
         is_sorted = hasattr(inputs, "encode") and "flatten" not in pools
+        is_sorted |= self._windows is not None
         labels = self._data.labels
         return plan_batches(
             len(self._data),
@@ -112,6 +130,17 @@ class ExtractionRun:
             (lambda row: len(labels[row])) if self._is_token else None,
             has_token_rows=any(pool in _OF_TOKENS for pool in pools),
         )
+
+    def _count_done(self, batch: RowBatch) -> int:
+        """Return the number of rows that come with this batch for the first time."""
+        if self._windows is None:
+            return len(batch.rows)
+        before = len(self._seen)
+        self._seen.update(batch.rows)
+        n_new = len(self._seen) - before
+        if batch.ends_window:
+            self._seen.clear()
+        return n_new
 
     def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
         """Run a batch, in parts if memory runs out; return False if a part was counted in part."""
@@ -166,8 +195,10 @@ class ExtractionRun:
         return False
 
     def _bags_of(self, rows: Sequence[int]) -> Any:
-        """Return the ids of the bags of rows, for each level."""
-        return None if self._data.bags is None else [self._data.bags[row] for row in rows]
+        """Return the ids of the bags of rows: of windows their item, then the bag of the item."""
+        levels = [] if self._windows is None else [list(rows)]
+        levels += [] if self._data.bags is None else [[self._data.bags[row] for row in rows]]
+        return tuple(levels) if len(levels) > 1 else levels[0] if levels else None
 
     def _find_mask(self, ready: Any, moved: Any) -> Any:
         """Return the attention mask of a batch on the device of the model, if it has one."""
@@ -175,15 +206,24 @@ class ExtractionRun:
             return self._model.attention_mask(ready)
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
-    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
-        """Tokenise rows; return them with their lengths, or None if the model cannot."""
+    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int], Sequence[int]] | None:
+        """Tokenise rows; return inputs with their lengths and rows, or None if the model cannot."""
         inputs = self._model.inputs
         raw = [self._read_item(row) for row in rows]
-        encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
-        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
+
+        def name(i: int) -> str:
+            return f"data[{self._data.original_row(rows[i])}]"
+
+        if self._windows is not None:
+            cut = self._windows.cut(raw, name)
+            return cut.inputs, cut.lengths, [rows[i] for i in cut.items]
+        encoded = inputs.encode(raw, name)
+        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)], rows)
 
     def _collate(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch, on the host."""
+        if batch.encoded is not None and self._windows is not None:
+            return self._windows.collate(batch.encoded)
         if batch.encoded is not None:
             return self._model.inputs.pad(batch.encoded)
         return self._model.collate([self._read_item(row) for row in batch.rows])

@@ -26,7 +26,7 @@ _STORED = ("keep_features", "outputs")
 #: outputs also serves sweeps that do not need these.
 _NOT_IN_KEYS = ("layers", "average", "batch_size", "device", "n_threads", *_STORED)
 _OF_POSITIONS = ("positions", "ignore", "seed")
-_ONLY_IF_SET = ("bag_pool",)
+_ONLY_IF_SET = ("bag_pool", "window", "stride")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class ExtractionOptions:
     #: Pooling of tokens or positions, or several, by layer once resolved; None: the model's own.
     pool: str | tuple[str, ...] | Mapping[str, tuple[str, ...] | str] | None = None
     bag_pool: str | None = None  # pooling of the rows of a bag; None without bags
+    window: int | None = None  # tokens or time steps of a window; None for whole items
+    stride: int | None = None  # from one window to the next; None for windows side by side
     batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
@@ -59,7 +61,12 @@ class ExtractionOptions:
     def __post_init__(self) -> None:
         """Validate counts and the seed."""
         check_counts(batch_size=self.batch_size, max_length=self.max_length)
-        check_counts(positions=self.positions)
+        check_counts(positions=self.positions, window=self.window, stride=self.stride)
+        if self.stride is not None and (self.window is None or self.stride > self.window):
+            raise DataError(
+                f"stride is {self.stride} and window {self.window}; give a window of at least the "
+                f"stride, so that nothing is left out between windows"
+            )
         check_counts(least=0, seed=self.seed)
 
     def extraction_arguments(self) -> dict[str, Any]:
@@ -67,8 +74,10 @@ class ExtractionOptions:
         names = ("pool", "amp", "task", "class_scatters", "keep_features", "outputs", "average")
         more = _OF_POSITIONS if self.positions is not None else ()
         arguments = {name: getattr(self, name) for name in (*names, *more, "n_threads")}
-        if self.bag_pool is not None:
-            arguments |= {"bag_pool": self.bag_pool, "adjacent_bags": True}
+        levels: tuple[str, ...] = () if self.window is None else ("mean",)
+        levels += () if self.bag_pool is None else (self.bag_pool,)
+        if levels:
+            arguments |= {"bag_pool": levels, "adjacent_bags": True}
         return arguments
 
     def pool_names(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
-from ..errors import MissingDependencyError
+from ..errors import DataError, MissingDependencyError
 from .job import ExtractionOptions, Job, check_counts, check_layers, check_pools
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
@@ -47,6 +47,8 @@ def rank_models(
     pool: str | Sequence[str] | None = None,
     bag: object = None,
     bag_pool: str = "mean",
+    window: int | None = None,
+    stride: int | None = None,
     metrics: str | Sequence[str] = "logme",
     batch_size: int | None = None,
     device: str | None = None,
@@ -120,6 +122,12 @@ def rank_models(
         are pooled to one row; its rows need not be adjacent.
     bag_pool : {"mean", "max", "mean_std", "mean_max", "logsumexp"}, default="mean"
         Pooling of the rows of a bag, as in :func:`transferability.pool_bags`.
+    window, stride : int, optional
+        Cut texts and series that are longer into windows of so many tokens, the special tokens
+        among them, or time steps. The rows of the windows are averaged, each with the same weight.
+        Windows begin every `stride` tokens, by default side by side; the last one ends with the
+        item. A model that reads fewer has windows of that length. Default: longer texts and series
+        are truncated to what the model reads.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
@@ -210,6 +218,8 @@ def rank_models(
         average=aggregate == "mean",
         pool=check_pools(pool),
         bag_pool=None if bag is None else bag_pool,
+        window=window,
+        stride=stride,
         batch_size=batch_size,
         device=device,
         dtype=dtype,
@@ -226,6 +236,11 @@ def rank_models(
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
+    if window is not None and (whole.kind == "image" or whole.is_token or task == SEGMENTATION):
+        raise DataError(
+            "window cuts texts and series; leave it out for pictures, and for labels of words or "
+            "pixels"
+        )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows

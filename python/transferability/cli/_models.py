@@ -61,6 +61,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": click.Choice(["mean", "max", "mean_std", "mean_max", "logsumexp"]),
         "help": "Pooling of the rows of a bag.",
     },
+    "window": {
+        "type": click.IntRange(1),
+        "help": "Cut longer texts into windows of so many tokens, whose features are averaged.",
+    },
+    "stride": {
+        "type": click.IntRange(1),
+        "help": "Tokens from one window to the next. Default: side by side.",
+    },
     "batch_size": {
         "type": click.IntRange(1),
         "help": "Rows per forward pass; halved if memory runs out. Default: 32, and texts by "
@@ -122,7 +130,8 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
         **drop_none(
-            **{name: chosen[name] for name in ("bag", "device", "max_length", "max_samples")},
+            **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
+            **{name: chosen[name] for name in ("max_length", "max_samples")},
             pool=pool.split(",") if pool is not None and "," in pool else pool,
             n_threads=chosen["threads"],
         ),

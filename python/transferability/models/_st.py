@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._util.optional import need
+from ..errors import DataError
 from . import _fingerprint
 from ._hf import hide_progress_bars, resolve_max_length
 from ._inputs import Encoded, Texts, name_in_batch, pad_tokens, to_image
@@ -114,6 +115,17 @@ class _Preprocessing:
             _Encoded({key: array[i, kept[i]] for key, array in arrays.items()}, None, constants)
             for i in range(len(raw))
         ]
+
+    def plain_texts(self) -> Texts | None:
+        """Return the tokeniser's own preprocessing, for windows; None for images."""
+        if self.kind == "image" or getattr(self._module, "tokenizer", None) is None:
+            return None
+        if self._prompt:
+            raise DataError(
+                f"window cuts texts, and this model puts {self._prompt!r} before each; leave "
+                f"window out"
+            )
+        return self._texts()
 
     def count_tokens(self, encoded: Encoded) -> int:
         """Return the number of tokens of a text."""
