@@ -6,71 +6,90 @@ the model that is running.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-from .._data.data import Data
-from .._data.pictures import is_picture_name
-from .._util.cache import Cache, compute_key
+from .._util.cache import Cache
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import ExtractionRun
-from .job import MEAN, ExtractionOptions, Job, JobResult, Report
+from .job import MEAN, Job, JobResult, Report
+from .keys import JobKeys, check_fit, compute_keys
+from .recall import remember_model, watch_opening
 
 __all__ = ["run_job", "run_job_in_subprocess"]
 
-#: Part of every cache key. Increment it when statistics of equal inputs change between versions,
-#: and with the version of state files: an entry of the earlier one cannot be read.
-_FORMAT = 2
+#: Modules that every model's process imports.
+_LIBRARIES = (
+    *("torch", "filelock", "transferability._sweep.worker", "transferability.models"),
+    *("transferability.torch", "transferability.torch._feeding"),
+)
+
+
+def list_libraries(models: Iterable[object]) -> list[str]:
+    """List the modules that the processes of the models import and that take long."""
+    from ..models._sources import find_source
+
+    found = dict.fromkeys(_LIBRARIES)
+    for model in models:
+        if isinstance(model, (str, os.PathLike)):
+            with suppress(DataError):  # the model's row has the reason
+                _, source = find_source(os.fspath(model))
+                found |= dict.fromkeys(source.libraries)
+    return [*found]
 
 
 def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
-    """Set the number of threads of this process, and run the job."""
+    """Set the number of threads of this process, run the job, and remember its model."""
     if job.options.n_threads is not None:
         import torch
 
         torch.set_num_threads(job.options.n_threads)
         set_num_threads(job.options.n_threads)
-    return run_job(job, report)
+    return run_job(job, report, is_isolated=True)
 
 
-def run_job(job: Job, report: Report) -> JobResult:
-    """Compute the statistics that the cache lacks, and return the keys of all layers."""
+def run_job(job: Job, report: Report, is_isolated: bool = False) -> JobResult:
+    """Compute the statistics that the cache lacks, and return the keys of all layers.
+
+    In a process of its own, the model is remembered, so that later sweeps need not open it.
+    """
     from ..models import open_model
 
     start = time.perf_counter()
     with _collect_warnings() as notes:
         report("loading", 0, len(job.data), 0.0, peak_memory_with_device())
         options = job.options
-        model = open_model(
-            job.model, device=options.device, dtype=options.dtype, max_length=options.max_length
-        )
+        with watch_opening(job) if is_isolated else nullcontext() as opening:
+            model = open_model(
+                job.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+            )
         try:
-            _check_fit(model, job.data)
-            return _complete_cache(job, model, report, notes, start)
+            check_fit(model, job.data)
+            keys = compute_keys(model, job)
+            if opening is not None:
+                remember_model(job, model, opening, notes)
+            return _complete_cache(job, model, keys, report, notes, start)
         finally:
             model.close()
 
 
 def _complete_cache(
-    job: Job, model: Any, report: Report, notes: list[str], start: float
+    job: Job, model: Any, keys: JobKeys, report: Report, notes: list[str], start: float
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
-    options = _resolve_options(model, job)
-    facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
-    facts |= options.key_facts()
-    keys = {layer: compute_key({**facts, "layer": layer}) for layer in options.layers}
-    if options.average:  # the mean depends on the set of layers
-        keys[MEAN] = compute_key({**facts, "layers": options.layers})
-    cache, files = Cache(job.cache), job.needed_files()
-    with cache.lock(compute_key(facts)):  # two concurrent sweeps run a model once
-        cached = {layer for layer, key in keys.items() if job.resume and cache.get(key, files)}
-        missing = tuple(layer for layer in keys if layer not in cached)
+    options, cache, files = keys.options, Cache(job.cache), job.needed_files()
+    with cache.lock(keys.whole):  # two concurrent sweeps run a model once
+        cached = {
+            layer for layer, key in keys.layers.items() if job.resume and cache.get(key, files)
+        }
+        missing = tuple(layer for layer in keys.layers if layer not in cached)
         for damage in cache.damaged.values():
             notes.append(f"a damaged entry of the cache was computed again: {damage}")
         if missing:
@@ -86,43 +105,8 @@ def _complete_cache(
                     **found[layer].facts,
                     "seconds": time.perf_counter() - start,
                 }
-                cache.put(keys[layer], meta, found[layer].files)
-    return JobResult(keys, tuple(dict.fromkeys(notes)))
-
-
-def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
-    """Replace layers and pooling by their names for this model."""
-    options, is_token = job.options, job.data.is_token
-    if options.positions is not None:
-        pool = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
-    else:
-        pool = "first_subword" if is_token else str(model.default_pool)
-    layers = _resolve_layers(model, options.layers, is_token)
-    return replace(options, layers=layers, pool=options.pool or pool)
-
-
-def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -> tuple[str, ...]:
-    """Return the names of layers, in the model's order unless the user gave names."""
-    known, default = tuple(model.layers), model.default_layer
-    if is_token:  # an embedding of the sentence has no row for each word
-        known = tuple(name for name in known if not name.endswith("sentence_embedding"))
-        default = default if default in known or default not in model.layers else known[-1]
-    if not isinstance(layers, str):
-        return layers
-    return {"default": (default,), "last": known[-1:], "all": known}.get(layers, (layers,))
-
-
-def _check_fit(model: Any, data: Data) -> None:
-    """Raise DataError if the model cannot read the items."""
-    if {model.kind, data.kind} == {"text", "image"}:
-        first = data.items[0]
-        is_name = isinstance(first, str) and is_picture_name(first)
-        found = f"; {first!r} is no file, if pictures are meant" if is_name else ""
-        raise DataError(f"this model reads {model.kind}s, and the data are {data.kind}s{found}")
-    if model.kind == "saved" and model.n_samples != data.n_original:
-        raise DataError(
-            f"there are {model.n_samples} rows of saved features for {data.n_original} rows of data"
-        )
+                cache.put(keys.layers[layer], meta, found[layer].files)
+    return JobResult(keys.layers, tuple(dict.fromkeys(notes)), from_cache=not missing)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ __all__ = ["Cache", "Entry", "compute_key", "default_folder"]
 
 _VERSION = "v1"
 _META = "meta.json"
+_KNOWN = "known"
 _TRIES = 5
 _blake2b = functools.partial(hashlib.blake2b, digest_size=20)
 
@@ -125,6 +126,11 @@ class Cache:
             return None
         return entry
 
+    def holds(self, key: str, needs: tuple[str, ...] = ()) -> bool:
+        """Return whether :meth:`get` would return an entry; a damaged one is left in place."""
+        entry = self._open(key, tidy=False)
+        return entry is not None and set(needs) <= set(entry.files) and entry.find_damage() is None
+
     def put(self, key: str, meta: Mapping[str, Any], files: Mapping[str, Any]) -> Entry:
         """Write an entry atomically, in place of an existing one.
 
@@ -144,6 +150,24 @@ class Cache:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    def remember(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Write JSON values about an input of computations, such as the hash of a model."""
+        place = self.root / _KNOWN
+        place.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(facts, sort_keys=True)
+        about = {"facts": facts, "blake2b": _blake2b(text.encode()).hexdigest()}
+        write_bytes(place / f"{key}.json", json.dumps(about).encode())
+
+    def recall(self, key: str) -> Mapping[str, Any] | None:
+        """Return what :meth:`remember` has written; None if there is nothing or it is damaged."""
+        try:
+            about = json.loads((self.root / _KNOWN / f"{key}.json").read_bytes())
+            text = json.dumps(about["facts"], sort_keys=True)
+            is_whole = about["blake2b"] == _blake2b(text.encode()).hexdigest()
+            return about["facts"] if is_whole else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def remove(self, key: str) -> bool:
         """Remove an entry atomically; return whether there was one."""
         hidden = self._entries / f".{uuid.uuid4().hex}"
@@ -155,7 +179,8 @@ class Cache:
         return True
 
     def clear(self) -> int:
-        """Remove all entries; return their number."""
+        """Remove all entries, and what is remembered of inputs; return the number of entries."""
+        shutil.rmtree(self.root / _KNOWN, ignore_errors=True)
         return sum(self.remove(key) for key in self.keys())
 
     def keys(self) -> tuple[str, ...]:
