@@ -36,7 +36,7 @@ UNSAFE, STALE = -1, -2
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from transferability._sweep.fork_server_main import serve; "
-    "serve(int(sys.argv[2]), int(sys.argv[3]))"
+    "serve(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))"
 )
 #: Set while the server imports libraries: torch asks the driver for devices without touching
 #: them, and pyarrow starts no thread. A model's process has the variables of its parent.
@@ -46,6 +46,8 @@ _WHILE_IMPORTING = {
 }
 #: Environment variables that no library reads when it is imported.
 _HARMLESS = ("_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL")
+#: A server without a process ends if it gets no message for this time.
+_IDLE_SECONDS = 300.0
 #: After this many servers that died without an answer, processes are started without one.
 _MAX_DEATHS = 2
 
@@ -89,7 +91,8 @@ class ForkServer:
     five minutes without a model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle_seconds: float = _IDLE_SECONDS) -> None:
+        self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -179,10 +182,10 @@ class ForkServer:
         if sys.platform != "linux" or self._n_deaths >= _MAX_DEATHS:
             return False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = [json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())]
+        arguments = [str(theirs.fileno()), str(os.getpid()), str(self._idle_seconds)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, *arguments],
+                [sys.executable, "-c", _START, json.dumps(sys.path), *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

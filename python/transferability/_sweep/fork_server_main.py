@@ -23,21 +23,19 @@ from typing import Any
 from .fork_server import FORK, IMPORT, KILL, NUMBER, RETIRE, STALE, UNSAFE
 from .subprocess import serve_task
 
-__all__ = ["IDLE_SECONDS", "count_threads", "serve"]
+__all__ = ["serve"]
 
-#: The server ends if it has no process and gets no message for this time.
-IDLE_SECONDS = 300.0
 _MAX_MESSAGE = 1 << 16
 _SITE_FOLDERS = ("site-packages", "dist-packages")
 
 
-def serve(descriptor: int, parent: int) -> None:
-    """Serve the requests of the parent process until it ends."""
+def serve(descriptor: int, parent: int, idle_seconds: float) -> None:
+    """Serve the requests of the parent process until it ends, or sends none for some time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     warnings.simplefilter("ignore")
     server = _Server(socket.socket(fileno=descriptor), parent)
     try:
-        server.run()
+        server.run(idle_seconds)
     finally:
         server.kill_all()
         os._exit(0)
@@ -67,10 +65,10 @@ class _Server:
         if os.getppid() != parent:
             os._exit(1)
 
-    def run(self) -> None:
+    def run(self, idle_seconds: float) -> None:
         """Handle messages and ends of processes until the parent ends."""
         while not self._is_retired or self._status:
-            events = self._selector.select(IDLE_SECONDS)
+            events = self._selector.select(idle_seconds)
             ready = {key.fileobj for key, _ in events}
             if self._parent in ready or not (ready or self._status):
                 return
@@ -116,7 +114,7 @@ class _Server:
         answer = UNSAFE
         if not self._is_retired and any(_stamp(p) != old for p, old in self._stamps.items()):
             answer, self._is_retired = STALE, True
-        elif self._is_safe and count_threads() == 1:
+        elif self._is_safe and _count_threads() == 1:
             parent = os.getpid()
             answer = os.fork()
             if answer == 0:
@@ -158,7 +156,7 @@ class _Server:
                 os.close(status)
 
 
-def count_threads() -> int:
+def _count_threads() -> int:
     """Return the number of threads of this process, those of native libraries included."""
     return len(os.listdir("/proc/self/task"))
 
@@ -171,7 +169,7 @@ def _try_fork() -> bool:
     pid = os.fork()
     if pid == 0:
         os._exit(_has_touched_device())
-    n_threads = count_threads()
+    n_threads = _count_threads()
     _, code = os.waitpid(pid, 0)
     return n_threads == 1 and code == 0
 

@@ -26,9 +26,9 @@ from .job import ExtractionOptions, Job, check_counts, check_layers
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
-from .recall import are_remembered, recall_job
+from .recall import are_remembered
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
-from .worker import list_libraries, run_job, run_job_in_subprocess
+from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
 

@@ -1,4 +1,4 @@
-"""Find the statistics of a model in the cache without opening it, if it is certainly unchanged.
+"""Remember models in the cache, and recall one without opening it if it is surely unchanged.
 
 The cache remembers of every named model that was opened: its fingerprint, layers and pooling, and
 the evidence by which it is recognised later (``models/_unchanged.py``). What is not certain is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,14 +22,20 @@ from ..models._unchanged import (
     name_facts,
     watch_files,
 )
-from .job import ExtractionOptions, Job, JobResult
-from .keys import check_fit, compute_keys
+from .job import ExtractionOptions, Job
 
-__all__ = ["Opening", "are_remembered", "recall_job", "remember_model", "watch_opening"]
+__all__ = [
+    "KnownModel",
+    "Opening",
+    "are_remembered",
+    "recall_model",
+    "remember_model",
+    "watch_opening",
+]
 
 
 @dataclass(frozen=True)
-class _KnownModel:
+class KnownModel:
     """What cache keys and notes need of a model that was opened before."""
 
     digest: str
@@ -38,6 +44,7 @@ class _KnownModel:
     default_layer: str
     default_pool: str
     n_samples: int | None  # rows of saved features
+    notes: tuple[str, ...]  # warnings while it was opened
 
     def fingerprint(self) -> str:
         """Return the fingerprint that the model had when it was opened."""
@@ -65,31 +72,27 @@ def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str])
     evidence = None if name is None else describe_opening(os.fspath(job.model), files)
     if name is None or evidence is None:
         return
-    known = _KnownModel(
+    known = KnownModel(
         digest=model.fingerprint(),
         kind=model.kind,
         layers=tuple(model.layers),
         default_layer=model.default_layer,
         default_pool=model.default_pool,
         n_samples=getattr(model, "n_samples", None),
+        notes=tuple(dict.fromkeys(notes)),
     )
-    facts = {"model": asdict(known), "evidence": evidence, "notes": [*notes]}
-    Cache(job.cache).remember(name, facts)
+    with suppress(OSError):  # this sweep does not need it
+        Cache(job.cache).remember(name, {"model": asdict(known), "evidence": evidence})
 
 
-def recall_job(job: Job) -> JobResult | None:
-    """Return the keys of all layers; None if the model must be opened or a layer is not there."""
-    name = _name(job.model, job.options) if job.resume else None
-    cache = Cache(job.cache)
-    facts = None if name is None else cache.recall(name)
+def recall_model(job: Job) -> KnownModel | None:
+    """Return what is remembered of a job's model; None if it is not certain to be unchanged."""
+    name = _name(job.model, job.options)
+    facts = None if name is None else Cache(job.cache).recall(name)
     if facts is None or not is_unchanged(facts["evidence"]):
         return None
-    model = _KnownModel(**{**facts["model"], "layers": tuple(facts["model"]["layers"])})
-    check_fit(model, job.data)
-    keys, files = compute_keys(model, job).layers, job.needed_files()
-    if not all(cache.holds(key, files) for key in keys.values()):
-        return None
-    return JobResult(keys, tuple(dict.fromkeys(facts["notes"])), from_cache=True)
+    model = facts["model"]
+    return KnownModel(**{**model, "layers": tuple(model["layers"]), "notes": tuple(model["notes"])})
 
 
 def are_remembered(models: Iterable[object], options: ExtractionOptions, root: Path | None) -> bool:

@@ -14,17 +14,21 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-from .._util.cache import Cache
+from .._data.data import Data
+from .._data.pictures import is_picture_name
+from .._util.cache import Cache, compute_key
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
 from .extract import ExtractionRun
-from .job import MEAN, Job, JobResult, Report
-from .keys import JobKeys, check_fit, compute_keys
-from .recall import remember_model, watch_opening
+from .job import MEAN, ExtractionOptions, Job, JobResult, Report
+from .recall import recall_model, remember_model, watch_opening
 
-__all__ = ["run_job", "run_job_in_subprocess"]
+__all__ = ["list_libraries", "recall_job", "run_job", "run_job_in_subprocess"]
 
+#: Part of every cache key. Increment it when statistics of equal inputs change between versions,
+#: and with the version of state files: an entry of the earlier one cannot be read.
+_FORMAT = 2
 #: Modules that every model's process imports.
 _LIBRARIES = (
     *("torch", "filelock", "transferability._sweep.worker", "transferability.models"),
@@ -55,6 +59,22 @@ def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
     return run_job(job, report, is_isolated=True)
 
 
+def recall_job(job: Job) -> JobResult | None:
+    """Return the keys of all layers without opening the model.
+
+    None if the model is not certain to be unchanged, or the cache lacks a layer.
+    """
+    known = recall_model(job) if job.resume else None
+    if known is None:
+        return None
+    _check_fit(known, job.data)
+    keys, _ = _compute_keys(known, job, _resolve_options(known, job))
+    cache, files = Cache(job.cache, tidy=False), job.needed_files()
+    if any(cache.get(key, files) is None for key in keys.values()):
+        return None
+    return JobResult(keys, known.notes, from_cache=True)
+
+
 def run_job(job: Job, report: Report, is_isolated: bool = False) -> JobResult:
     """Compute the statistics that the cache lacks, and return the keys of all layers.
 
@@ -71,25 +91,24 @@ def run_job(job: Job, report: Report, is_isolated: bool = False) -> JobResult:
                 job.model, device=options.device, dtype=options.dtype, max_length=options.max_length
             )
         try:
-            check_fit(model, job.data)
-            keys = compute_keys(model, job)
+            _check_fit(model, job.data)
             if opening is not None:
                 remember_model(job, model, opening, notes)
-            return _complete_cache(job, model, keys, report, notes, start)
+            return _complete_cache(job, model, report, notes, start)
         finally:
             model.close()
 
 
 def _complete_cache(
-    job: Job, model: Any, keys: JobKeys, report: Report, notes: list[str], start: float
+    job: Job, model: Any, report: Report, notes: list[str], start: float
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
-    options, cache, files = keys.options, Cache(job.cache), job.needed_files()
-    with cache.lock(keys.whole):  # two concurrent sweeps run a model once
-        cached = {
-            layer for layer, key in keys.layers.items() if job.resume and cache.get(key, files)
-        }
-        missing = tuple(layer for layer in keys.layers if layer not in cached)
+    options = _resolve_options(model, job)
+    keys, whole = _compute_keys(model, job, options)
+    cache, files = Cache(job.cache), job.needed_files()
+    with cache.lock(whole):  # two concurrent sweeps run a model once
+        cached = {layer for layer, key in keys.items() if job.resume and cache.get(key, files)}
+        missing = tuple(layer for layer in keys if layer not in cached)
         for damage in cache.damaged.values():
             notes.append(f"a damaged entry of the cache was computed again: {damage}")
         if missing:
@@ -105,8 +124,53 @@ def _complete_cache(
                     **found[layer].facts,
                     "seconds": time.perf_counter() - start,
                 }
-                cache.put(keys.layers[layer], meta, found[layer].files)
-    return JobResult(keys.layers, tuple(dict.fromkeys(notes)), from_cache=not missing)
+                cache.put(keys[layer], meta, found[layer].files)
+    return JobResult(keys, tuple(dict.fromkeys(notes)), from_cache=not missing)
+
+
+def _compute_keys(model: Any, job: Job, options: ExtractionOptions) -> tuple[dict[str, str], str]:
+    """Return the cache keys of the layers, and a key of all of them for the lock."""
+    facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
+    facts |= options.key_facts()
+    keys = {layer: compute_key({**facts, "layer": layer}) for layer in options.layers}
+    if options.average:  # the mean depends on the set of layers
+        keys[MEAN] = compute_key({**facts, "layers": options.layers})
+    return keys, compute_key(facts)
+
+
+def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
+    """Replace layers and pooling by their names for this model."""
+    options, is_token = job.options, job.data.is_token
+    if options.positions is not None:
+        pool = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
+    else:
+        pool = "first_subword" if is_token else str(model.default_pool)
+    layers = _resolve_layers(model, options.layers, is_token)
+    return replace(options, layers=layers, pool=options.pool or pool)
+
+
+def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -> tuple[str, ...]:
+    """Return the names of layers, in the model's order unless the user gave names."""
+    known, default = tuple(model.layers), model.default_layer
+    if is_token:  # an embedding of the sentence has no row for each word
+        known = tuple(name for name in known if not name.endswith("sentence_embedding"))
+        default = default if default in known or default not in model.layers else known[-1]
+    if not isinstance(layers, str):
+        return layers
+    return {"default": (default,), "last": known[-1:], "all": known}.get(layers, (layers,))
+
+
+def _check_fit(model: Any, data: Data) -> None:
+    """Raise DataError if the model cannot read the items."""
+    if {model.kind, data.kind} == {"text", "image"}:
+        first = data.items[0]
+        is_name = isinstance(first, str) and is_picture_name(first)
+        found = f"; {first!r} is no file, if pictures are meant" if is_name else ""
+        raise DataError(f"this model reads {model.kind}s, and the data are {data.kind}s{found}")
+    if model.kind == "saved" and model.n_samples != data.n_original:
+        raise DataError(
+            f"there are {model.n_samples} rows of saved features for {data.n_original} rows of data"
+        )
 
 
 @contextmanager

@@ -102,13 +102,15 @@ class Entry:
 class Cache:
     """A content-addressed cache in the folder `root`, by default :func:`default_folder`.
 
-    The folder is created when the first entry is written.
+    The folder is created when the first entry is written. Without `tidy`, damaged entries are not
+    removed when they are found.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None, tidy: bool = True) -> None:
+        self._tidy = tidy
         self.root = default_folder() if root is None else Path(root).expanduser()
         self._entries = self.root / _VERSION
-        #: Descriptions of the damage of entries that were removed, by key.
+        #: Descriptions of the damage of entries that :meth:`get` has found, by key.
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
@@ -125,11 +127,6 @@ class Cache:
             self._drop(key, damage)
             return None
         return entry
-
-    def holds(self, key: str, needs: tuple[str, ...] = ()) -> bool:
-        """Return whether :meth:`get` would return an entry; a damaged one is left in place."""
-        entry = self._open(key, tidy=False)
-        return entry is not None and set(needs) <= set(entry.files) and entry.find_damage() is None
 
     def put(self, key: str, meta: Mapping[str, Any], files: Mapping[str, Any]) -> Entry:
         """Write an entry atomically, in place of an existing one.
@@ -230,7 +227,8 @@ class Cache:
 
     def _drop(self, key: str, damage: str) -> None:
         self.damaged[key] = damage
-        self.remove(key)
+        if self._tidy:
+            self.remove(key)
 
 
 def _write(place: Path, name: str, content: Any) -> dict[str, Any]:
