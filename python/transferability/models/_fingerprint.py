@@ -183,9 +183,13 @@ def _collect_source(*things: Any) -> list[str]:
     modules. Dynamic access, such as ``getattr`` and data files, is not followed.
     """
     found: set[str] = set()
+    seen: set[int] = set()
     waiting = list(things)
     while waiting:
         thing = waiting.pop()
+        if id(thing) in seen:  # reading the source takes long, and many refer to one thing
+            continue
+        seen.add(id(thing))
         name = f"{thing.__module__}.{thing.__qualname__}"
         text = f"{name}{_read_source(thing)}"
         if text in found:

@@ -121,7 +121,7 @@ def name_facts(model: object) -> dict[str, Any] | None:
     return {
         "spec": str(spec),
         "paths": _named_paths(spec),
-        "versions": dict(_versions()),
+        "versions": _find_versions(tuple(map(_stamp_folder, sys.path))),
         "code": _hash_own_code(),
         "environment": {k: v for k, v in os.environ.items() if k.startswith(_VARIABLES)},
     }
@@ -143,7 +143,7 @@ def describe_opening(model: str, seen: OpenedFiles) -> dict[str, Any] | None:
         repository, commit = name.replace("--", "/", 1), _read_commit(root, revision)
         if others or commit is None:
             return None
-    elif seen.has_network:
+    elif seen.has_network or not (trees or folders or _has_random_weights(spec)):
         return None
     places = {"trees": trees, "folders": folders, "files": files, "stamps": stamps}
     return {**places, "repository": repository, "revision": revision, "commit": commit}
@@ -163,8 +163,14 @@ def is_unchanged(evidence: Mapping[str, Any]) -> bool:
 
 def _named_paths(spec: ModelSpec) -> list[str]:
     """Return the existing paths among the name and the options of a model."""
-    named = (spec.name, spec.name.removeprefix("local-dir:"), *spec.options.values())
+    scheme, _, rest = spec.name.partition(":")  # "local-dir:PATH" of timm, "FILE:ARRAY"
+    named = (spec.name, scheme, rest, *spec.options.values())
     return sorted({os.path.abspath(path) for path in named if path and os.path.exists(path)})
+
+
+def _has_random_weights(spec: ModelSpec) -> bool:
+    """Return whether a model is read from no file, but drawn with a fixed seed."""
+    return spec.text("pretrained") == "false" or spec.text("weights") == "none"
 
 
 def _select_paths(spec: ModelSpec, opened: Iterable[str]) -> tuple[list[str], list[str], list[str]]:
@@ -245,11 +251,22 @@ def _ask_commit(repository: str, revision: str) -> str | None:
     return None
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    yield "python", sys.version
+def _stamp_folder(path: str) -> tuple[str, int]:
+    """Return a folder of packages and the time at which one was installed or removed."""
+    try:
+        return path, os.stat(path).st_mtime_ns
+    except OSError:
+        return path, 0
+
+
+@functools.lru_cache(maxsize=1)
+def _find_versions(folders: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Return the versions of Python and of the libraries in the folders."""
+    found = {"python": sys.version}
     for name in _DISTRIBUTIONS:
         with suppress(importlib.metadata.PackageNotFoundError):
-            yield name, importlib.metadata.version(name)
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @functools.cache
