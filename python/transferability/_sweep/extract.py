@@ -56,10 +56,6 @@ class ExtractionRun:
 
             stride = options.window if options.stride is None else options.stride
             self._windows = open_windows(model, options.window, stride)
-            if self._windows.window < options.window:
-                notes.append(
-                    f"windows of {self._windows.window}, as many as this model reads at once"
-                )
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._in_inference_mode = not getattr(model, "is_shared", True)
@@ -259,6 +255,7 @@ class ExtractionRun:
             "n_constant": int((variances == 0).sum()),
             "task": stats.task,
             "is_pooled": name not in extractor.unpooled,
+            "window": None if self._windows is None else self._windows.window,
         }
         return ExtractedLayer(files, facts)
 

@@ -120,6 +120,7 @@ class JobResult:
 
     keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    from_cache: bool = False  # whether the cache had all layers, so that the model did not run
 
 
 def check_layers(layers: object) -> str | tuple[str, ...]:

@@ -55,6 +55,9 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     notes: tuple[str, ...] = ()
     if entry.meta["n_constant"] == entry.meta["n_features"]:
         notes = (f"layer {entry.meta['layer']} is dead: every feature is constant",)
+    window = entry.meta.get("window")
+    if window is not None and job.options.window is not None and window < job.options.window:
+        notes += (f"windows of {window}, as many as this model reads at once",)
     if job.n_rows is not None and stats.n_samples != job.n_rows:
         notes += (
             f"{stats.n_samples:,} of {job.n_rows:,} words: the others are beyond this model's "

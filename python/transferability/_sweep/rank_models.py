@@ -22,12 +22,14 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
 from ..errors import DataError, MissingDependencyError
+from .fork_server import get_server
 from .job import ExtractionOptions, Job, check_counts, check_layers, check_pools
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
+from .recall import are_remembered
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
-from .worker import run_job, run_job_in_subprocess
+from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
 
@@ -233,6 +235,10 @@ def rank_models(
         n_threads=n_threads,
     )
     named = expand_models(models)
+    root = Cache(None if cache is True else cache).root if cache is not False else None
+    if isolate:  # libraries are imported while the data are read
+        is_needed = not (resume and are_remembered(named.values(), extraction, root))
+        get_server().prepare(list_libraries(named.values()), start=is_needed)
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
@@ -250,10 +256,10 @@ def rank_models(
     )
     scoring = LayerScoringPlan(requests, shared, aggregate)
     with ExitStack() as stack:
-        if cache is False:
+        if root is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
         else:
-            folder = os.fspath(Cache(None if cache is True else cache).root)
+            folder = os.fspath(root)
         sweep = stack.enter_context(closing(Sweep(progress, len(named))))
         sweep.report("reading", 0, len(drawn))
         digest = labelled.data.digest()
@@ -293,20 +299,26 @@ def rank_models(
 
 def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
-    start = time.perf_counter()
+    start, from_cache = time.perf_counter(), False
     sweep.start_model(job.name)
     try:
-        if isolate:
-            result = run_isolated(run_job_in_subprocess, job, sweep.report)
+        result = recall_job(job)
+        if result is not None:
+            sweep.report("cached", len(job.data), len(job.data))
+        elif isolate:
+            result = run_isolated(run_job_in_subprocess, job, sweep.report, get_server().start)
         else:
             result = run_job(job, sweep.report)
+        from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
         row = score_layers(job, result, scoring)
+        if from_cache:
+            row = row.replace(from_cache=True, notes=(*row.notes, "from the cache"))
     except ProcessDied as error:
         row = build_failed_row(job.name, f"{error}, {sweep.where()}")
     except TaskFailed as error:
         row = build_failed_row(job.name, str(error))
     except Exception as error:  # a failing model does not stop the sweep
         row = build_failed_row(job.name, " ".join(describe_error(error).split()))
-    sweep.finish_model()
+    sweep.finish_model(from_cache)
     return row.replace(seconds=time.perf_counter() - start)

@@ -177,6 +177,11 @@ SOURCE = SourceSpec(
     scheme="hf",
     example="bert-base-uncased",
     metavar="NAME",
+    libraries=(
+        "transformers.modeling_utils",
+        "transformers.models.auto.modeling_auto",
+        "transformers.tokenization_utils_fast",
+    ),
     summary="transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "config.json"),

@@ -184,6 +184,7 @@ SOURCE = SourceSpec(
     scheme="st",
     example="all-MiniLM-L6-v2",
     metavar="NAME",
+    libraries=("sentence_transformers",),
     summary="sentence-transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "modules.json"),

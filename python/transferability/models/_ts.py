@@ -329,4 +329,5 @@ SOURCE = SourceSpec(
     list_names=lambda spec: list_paths(spec.name, "config.json"),
     hint="; wildcards match folders on this machine that hold a config.json",
     has_revisions=True,
+    libraries=("transformers",),
 )
