@@ -226,7 +226,7 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         path = transformers.utils.cached_file(spec.name, "config.json", **arguments)
         config = json.loads(Path(path).read_text("utf-8"))
         encoder, packages = _load(transformers, spec, config, arguments)
-    from ..torch._series import SeriesModule
+    from ..torch._feeding import SeriesModule
 
     module = SeriesModule(encoder).to(dtype=parse_dtype(dtype)).eval()
     blocks, taps = _name_blocks(module, encoder), Taps(module)
