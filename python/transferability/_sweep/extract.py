@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -13,9 +13,10 @@ from .._data.data import Data
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
-from ..errors import OutOfMemoryError
+from ..errors import OutOfMemoryError, TransferabilityError
 from ..io._stream import prefetch_items
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
+from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
 __all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
@@ -58,6 +59,7 @@ class ExtractionRun:
             self._windows = open_windows(model, options.window, stride)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
+        self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
         if options.batch_size is None:
             is_cpu = device is None or device.type == "cpu"
@@ -67,9 +69,15 @@ class ExtractionRun:
 
     def run(self) -> dict[tuple[str, str | None], ExtractedLayer]:
         """Extract all layers; return the content of their cache entries by layer and pooling."""
-        while (found := self._try_pass()) is None:
-            pass
-        return found
+        if self._options.compile:
+            self._undo_compile = self._compile()
+        try:
+            while (found := self._try_pass()) is None:
+                pass
+            return found
+        finally:
+            if self._undo_compile is not None:
+                self._undo_compile()
 
     def _try_pass(self) -> dict[tuple[str, str | None], ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
@@ -111,6 +119,18 @@ class ExtractionRun:
         if self._windows is None or (found := self._encode(range(1))) is None:
             return RowBatch([0])
         return RowBatch([0], found[0][:1], found[1][:1])
+
+    def _compile(self) -> Callable[[], None] | None:
+        """Compile the blocks of the model; return a function that undoes it, None without any."""
+        from ..models._taps import find_blocks, find_stages
+
+        module, undo = self._model.module, None
+        if module is not None:
+            blocks = find_blocks(module) or find_stages(module)
+            undo = compile_blocks(module, blocks, self._options.layers)
+        if undo is None:
+            self._notes.append("compile has no effect: the model has no blocks between its layers")
+        return undo
 
     def _plan(self) -> Generator[RowBatch, None, None]:
         """Iterate over the batches, without their content."""
@@ -176,6 +196,13 @@ class ExtractionRun:
             if self._in_inference_mode and _needs_gradients(error):
                 self._in_inference_mode = False
                 return False
+            is_own = isinstance(error, TransferabilityError) or is_out_of_memory(error)
+            if self._undo_compile is not None and not is_own:
+                self._undo_compile()
+                self._undo_compile = None
+                reason = " ".join(str(error).split())[:100] or type(error).__name__
+                self._notes.append(f"torch.compile failed, and the model ran without it: {reason}")
+                return False
             if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
@@ -203,17 +230,24 @@ class ExtractionRun:
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
     def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int], Sequence[int]] | None:
-        """Tokenise rows; return inputs with their lengths and rows, or None if the model cannot."""
+        """Tokenise rows; return inputs with their lengths and rows, or None if the model cannot.
+
+        An item that cannot be read in a thread is None too: its batch is then prepared in order.
+        """
         inputs = self._model.inputs
-        raw = [self._read_item(row) for row in rows]
 
         def name(i: int) -> str:
             return f"data[{self._data.original_row(rows[i])}]"
 
         if self._windows is not None:
-            cut = self._windows.cut(raw, name)
+            cut = self._windows.cut([self._read_item(row) for row in rows], name)
             return cut.inputs, cut.lengths, [rows[i] for i in cut.items]
-        encoded = inputs.encode(raw, name)
+        try:
+            encoded = inputs.encode([self._read_item(row) for row in rows], name)
+        except TransferabilityError:
+            raise
+        except Exception:
+            return None
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)], rows)
 
     def _collate(self, batch: RowBatch) -> Any:
@@ -226,9 +260,12 @@ class ExtractionRun:
 
     def _prepare(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        import torch
+
         from ..torch._run import pin_batch
 
-        ready = self._collate(batch)
+        with torch.no_grad():  # each thread has its own mode
+            ready = self._collate(batch)
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
@@ -265,8 +302,8 @@ def prepare(
 ) -> Generator[tuple[RowBatch, Any], None, None]:
     """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
 
-    The input is None if memory runs out in the thread; the caller then prepares smaller batches.
-    Any other error is raised here.
+    The input is None if it cannot be prepared there, because memory runs out or the data are bound
+    to the thread that opened them. The caller then prepares it, and gets the error if it remains.
     """
 
     def make() -> Generator[tuple[RowBatch, Any], None, None]:
@@ -274,9 +311,7 @@ def prepare(
             for batch in batches:
                 try:
                     ready = collate(batch)
-                except Exception as error:
-                    if not is_out_of_memory(error):
-                        raise
+                except Exception:
                     ready = None
                 yield batch, ready
 

@@ -56,6 +56,7 @@ def rank_models(
     device: str | None = None,
     dtype: str | None = None,
     amp: str | None = None,
+    compile: bool = False,
     max_length: int | None = None,
     max_samples: int | None = None,
     seed: int = 0,
@@ -143,6 +144,9 @@ def rank_models(
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
         Number format of automatic mixed precision. Default: none.
+    compile : bool, default=False
+        Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
+        a model, so it is for many rows. If it fails, the model runs without it, with a note.
     max_samples, seed : int
         Maximum number of rows, or bags, the same for all models, drawn at random by `seed`.
         Defaults: all rows, and 0.
@@ -226,6 +230,7 @@ def rank_models(
         device=device,
         dtype=dtype,
         amp=amp,
+        compile=compile,
         max_length=max_length,
         keep_features=keep_features,
         outputs=outputs,

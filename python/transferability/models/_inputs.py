@@ -19,12 +19,21 @@ __all__ = ["Arrays", "Encoded", "Images", "Preprocessing", "Texts"]
 __all__ += ["name_in_batch", "pad_tokens", "pad_words", "stack_transformed", "to_image"]
 
 
+class WordIds(list[int | None]):
+    """The word of each token of a text, None for special tokens and padding.
+
+    `is_cut` is true if the text was truncated, so that words at its end may be missing.
+    """
+
+    is_cut = False
+
+
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """A tokenised text without padding: its columns by name, and the word of each token."""
 
     tokens: Mapping[str, NDArray[np.int32]]
-    words: Sequence[int | None] | None = None
+    words: WordIds | None = None
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -106,7 +115,10 @@ class Texts:
                 raise DataError(
                     f"{name(i)}, {text!r}, has no tokens for this model; drop empty texts"
                 )
-            encoded.append(Encoded(tokens, found.word_ids(i) if has_words else None))
+            word_ids = WordIds(found.word_ids(i)) if has_words else None
+            if word_ids is not None:
+                word_ids.is_cut = len(word_ids) == self.max_length
+            encoded.append(Encoded(tokens, word_ids))
         return encoded
 
     def count_tokens(self, encoded: Encoded) -> int:
@@ -252,17 +264,17 @@ def pad_tokens(tokenizer: Any, encoded: Sequence[Encoded], least: int = 0) -> An
     return tokenizer.pad(columns, padding="max_length", max_length=length, return_tensors="pt")
 
 
-def pad_words(
-    tokenizer: Any, encoded: Sequence[Encoded], n_tokens: int
-) -> list[list[int | None]] | None:
+def pad_words(tokenizer: Any, encoded: Sequence[Encoded], n_tokens: int) -> list[WordIds] | None:
     """Pad the word of each token with None; return None without words."""
     if encoded[0].words is None:
         return None
-    padded: list[list[int | None]] = []
+    padded: list[WordIds] = []
     for text in encoded:
-        words = list(text.words or ())
-        missing: list[int | None] = [None] * (n_tokens - len(words))
-        padded.append(missing + words if tokenizer.padding_side == "left" else words + missing)
+        words = text.words or WordIds()
+        missing = [None] * (n_tokens - len(words))
+        left = tokenizer.padding_side == "left"
+        padded.append(WordIds([*missing, *words] if left else [*words, *missing]))
+        padded[-1].is_cut = words.is_cut
     return padded
 
 

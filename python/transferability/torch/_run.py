@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -55,7 +56,7 @@ def evaluation_mode(
 
 def find_device(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer of a model; the CPU without any."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
         if tensor.device.type == "meta":
             raise DataError("the model is on the meta device: it has no weights; load them first")
         return tensor.device
