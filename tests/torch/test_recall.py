@@ -133,7 +133,7 @@ def test_what_is_not_in_the_cache_is_opened(
         assert (ranking[0].error, ranking[0].from_cache) == (None, False), change
         assert opened == [name]
     opened.clear()
-    other = tx.rank_models(name, (TEXTS[::-1], LABELS), cache=tmp_path)
+    other = tx.rank_models(name, ([f"{text} here" for text in TEXTS], LABELS), cache=tmp_path)
     assert opened == [name]
     assert scores(other) != scores(first)
 
