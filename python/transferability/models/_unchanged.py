@@ -44,6 +44,7 @@ _MAX_FILES = 20_000
 _DISTRIBUTIONS = (
     *("numpy", "pillow", "torch", "torchvision", "timm", "transformers", "sentence-transformers"),
     *("tokenizers", "safetensors", "huggingface-hub", "onnx", "onnxruntime", "peft"),
+    *("chronos-forecasting", "momentfm"),
     "transferability",
 )
 #: Beginnings of the environment variables that libraries read when they open models.
