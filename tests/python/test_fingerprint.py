@@ -44,14 +44,14 @@ def features(items):
 """
 
 
-def write_library(folder: Path, name: str, value: int = 0) -> None:
+def write_library(folder: Path, name: str, value: int = 0, n: int = N_MODULES) -> None:
     """Write a package of many modules, each of which calls the next."""
     package = folder / name
     package.mkdir(parents=True, exist_ok=True)
-    lines = [f"from . import part_{i}\n" for i in reversed(range(N_MODULES))]
+    lines = [f"from . import part_{i}\n" for i in reversed(range(n))]
     (package / "__init__.py").write_text("".join(lines))
-    for i in range(N_MODULES):
-        text = (_MODULE if i < N_MODULES - 1 else _LAST).format(this=i, next=i + 1, value=value)
+    for i in range(n):
+        text = (_MODULE if i < n - 1 else _LAST).format(this=i, next=i + 1, value=value)
         (package / f"part_{i}.py").write_text(text)
 
 
@@ -116,15 +116,15 @@ def test_code_of_the_user_is_read(
     tmp_path: Path, fingerprint: Callable[..., tuple[str, int]], listed: str
 ) -> None:
     """What no version identifies: of a folder on the path, also beside installed packages."""
-    write_library(tmp_path / "lib", "my_library")
+    write_library(tmp_path / "lib", "my_library", n=50)
     if listed == "other packages":
         list_as_installed(tmp_path / "lib", "big_library")
     elif listed == "an editable install":
         (tmp_path / "lib/my_library.egg-info").mkdir()
         (tmp_path / "lib/my_library.egg-info/top_level.txt").write_text("my_library\n")
     found, n_files = fingerprint("lib", "my_library")
-    assert n_files >= N_MODULES
-    write_library(tmp_path / "lib", "my_library", value=1)
+    assert n_files >= 50
+    write_library(tmp_path / "lib", "my_library", value=1, n=50)
     assert fingerprint("lib", "my_library")[0] != found
 
 

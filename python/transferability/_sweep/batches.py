@@ -94,19 +94,17 @@ def cut_batches(batch: RowBatch, limit: BatchLimit) -> Iterator[RowBatch]:
 def plan_batches(
     n_rows: int,
     limit: BatchLimit,
-    encode: Callable[[range], tuple[Sequence[Any], Sequence[int], Sequence[int]] | None]
-    | None = None,
+    encode: Callable[[range], tuple[Any, ...] | None] | None = None,
     count_features: Callable[[int], int] | None = None,
     has_token_rows: bool = False,
 ) -> Generator[RowBatch, None, None]:
     """Iterate over the batches of rows 0 to `n_rows` - 1.
 
-    ``encode(rows)`` tokenises rows and returns inputs with their lengths and rows, one of each row
-    or several windows, or None if it cannot; the order of rows is then that of the data, as without
-    `encode`. ``count_features(row)`` is the
-    number of rows of features that a row makes, by default one; with `has_token_rows`, each token
-    makes one. A limit on rows alone is met
-    exactly: only the last batch of all is smaller, as a window is a multiple of it.
+    ``encode(rows)`` tokenises rows and returns them with their lengths, or None if it cannot; the
+    order of rows is then that of the data, as without `encode`. A third sequence has the row of
+    each input, if a row makes several. ``count_features(row)`` is the number of rows of features
+    that a row makes, by default one; with `has_token_rows`, each token makes one. A limit on rows
+    alone is met exactly: only the last batch of all is smaller, as a window is a multiple of it.
     """
     start, most_tokens = 0, WINDOW if has_token_rows else WINDOW_TOKENS
     unit = limit.rows if limit.tokens is None else 1
@@ -124,7 +122,7 @@ def plan_batches(
                 break
             encoded += found[0]
             lengths += found[1]
-            rows += found[2]
+            rows += found[2] if len(found) > 2 else piece
             done = piece.stop
         order = np.argsort(-np.array(lengths), kind="stable").tolist()
         window = RowBatch(

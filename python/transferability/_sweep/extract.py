@@ -229,8 +229,10 @@ class ExtractionRun:
             return self._model.attention_mask(ready)
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
-    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int], Sequence[int]] | None:
-        """Tokenise rows; return inputs with their lengths and rows, or None if the model cannot.
+    def _encode(self, rows: range) -> tuple[Any, ...] | None:
+        """Tokenise rows; return them with their lengths, or None if the model cannot.
+
+        Windows of rows are returned with the row of each.
 
         An item that cannot be read in a thread is None too: its batch is then prepared in order.
         """
@@ -248,7 +250,7 @@ class ExtractionRun:
             raise
         except Exception:
             return None
-        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)], rows)
+        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
     def _collate(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch, on the host."""

@@ -15,7 +15,6 @@ import selectors
 import signal
 import socket
 import sys
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ _SITE_FOLDERS = ("site-packages", "dist-packages")
 def serve(descriptor: int, parent: int, idle_seconds: float) -> None:
     """Serve the requests of the parent process until it ends, or sends none for some time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
-    warnings.simplefilter("ignore")
     server = _Server(socket.socket(fileno=descriptor), parent)
     try:
         server.run(idle_seconds)
@@ -46,6 +44,7 @@ class _Server:
 
     def __init__(self, requests: socket.socket, parent: int) -> None:
         self._requests = requests
+        requests.set_inheritable(False)
         self._status: dict[int, int] = {}
         self._is_safe = self._is_retired = False
         self._stamps: dict[str, object] = {}
@@ -143,7 +142,6 @@ class _Server:
             os.close(descriptor)
         os.dup2(stderr, 2)
         os.close(stderr)
-        warnings.resetwarnings()
 
     def _reap(self) -> None:
         """Write the exit codes of processes that have ended."""
@@ -168,7 +166,10 @@ def _try_fork() -> bool:
     """
     pid = os.fork()
     if pid == 0:
-        os._exit(_has_touched_device())
+        try:
+            os._exit(_has_touched_device())
+        finally:
+            os._exit(1)
     n_threads = _count_threads()
     _, code = os.waitpid(pid, 0)
     return n_threads == 1 and code == 0

@@ -171,7 +171,8 @@ def rank_models(
         Whether to use entries of the cache. Keys are hashes of the model's weights, code and
         preprocessing, of layer, pooling and options, and of every input and label.
     isolate : bool, default=True
-        Whether models run in subprocesses.
+        Whether models run in subprocesses. On Linux these are forked from a process that has
+        imported torch. It ends with this one, or after five minutes without a model.
     progress : bool or callable, optional
         None: a line on a terminal if tqdm is installed. A callable gets a ``SweepState``: model
         i of m, stage, rows per second, time left, peak memory.
@@ -184,7 +185,8 @@ def rank_models(
     -------
     ranking : Ranking
         ``row.layer`` names the layer of a row's scores, with its pooling if there are several;
-        ``row.layers`` has the scores of all layers and poolings.
+        ``row.layers`` has the scores of all layers and poolings. ``row.from_cache`` is true if the
+        model did not run.
 
     Raises
     ------

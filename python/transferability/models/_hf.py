@@ -17,8 +17,21 @@ from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_blocks
 
-__all__ = ["SOURCE", "hide_progress_bars", "load_image_processor", "resolve_max_length"]
+__all__ = [
+    "LIBRARIES",
+    "SOURCE",
+    "hide_progress_bars",
+    "load_image_processor",
+    "resolve_max_length",
+]
 
+#: Modules that models of transformers have in common; one that is not there is left out.
+LIBRARIES = (
+    *("transformers.modeling_utils", "transformers.modeling_layers", "transformers.masking_utils"),
+    *("transformers.generation.utils", "transformers.processing_utils"),
+    *("transformers.tokenization_utils_fast", "transformers.models.auto.modeling_auto"),
+    *("transformers.models.auto.tokenization_auto", "transformers.models.auto.processing_auto"),
+)
 _TOWERS = ("text", "vision")
 #: Maximum number of tokens if neither the tokeniser nor the positions set a limit (T5).
 _LONGEST = 512
@@ -177,11 +190,7 @@ SOURCE = SourceSpec(
     scheme="hf",
     example="bert-base-uncased",
     metavar="NAME",
-    libraries=(
-        "transformers.modeling_utils",
-        "transformers.models.auto.modeling_auto",
-        "transformers.tokenization_utils_fast",
-    ),
+    libraries=LIBRARIES,
     summary="transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "config.json"),

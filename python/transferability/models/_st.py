@@ -11,7 +11,7 @@ import numpy as np
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
-from ._hf import hide_progress_bars, resolve_max_length
+from ._hf import LIBRARIES, hide_progress_bars, resolve_max_length
 from ._inputs import Encoded, Texts, name_in_batch, pad_tokens, to_image
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
@@ -184,7 +184,7 @@ SOURCE = SourceSpec(
     scheme="st",
     example="all-MiniLM-L6-v2",
     metavar="NAME",
-    libraries=("sentence_transformers",),
+    libraries=("sentence_transformers", *LIBRARIES),
     summary="sentence-transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "modules.json"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import itertools
 import os
 import re
@@ -43,6 +44,8 @@ _MAX_FILES = 20_000
 _DISTRIBUTIONS = (
     *("numpy", "pillow", "torch", "torchvision", "timm", "transformers", "sentence-transformers"),
     *("tokenizers", "safetensors", "huggingface-hub", "onnx", "onnxruntime", "peft"),
+    *("chronos-forecasting", "momentfm"),
+    "transferability",
 )
 #: Beginnings of the environment variables that libraries read when they open models.
 _VARIABLES = (
@@ -52,6 +55,8 @@ _VARIABLES = (
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/")
 _COMMIT = re.compile("[0-9a-f]{40}")
 _REPOSITORY = re.compile(r"(?P<root>.*/models--(?P<name>[^/]+))/")
+#: Folder of this package, whose version and modules are part of the name of a model.
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LOCKS = "/.locks/"
 _CODE = (".py", ".pyc", ".so", ".pyd")
 _PATIENCE = 5.0  # seconds
@@ -185,13 +190,20 @@ def _select_paths(spec: ModelSpec, opened: Iterable[str]) -> tuple[list[str], li
     for path in opened:
         if match := _in_hub(path):
             trees |= {os.path.join(match["root"], part) for part in ("refs", "snapshots")}
-        elif path.startswith(_SYSTEM) or _LOCKS in path or is_installed(path):
+        elif path.startswith((*_SYSTEM, _PACKAGE)) or _LOCKS in path or is_installed(path):
             continue
         elif path.endswith(_CODE):
-            files.add(path)
+            files.add(_find_source_file(path))
         elif os.path.isfile(path):
             folders.add(os.path.dirname(path))
     return sorted(trees), sorted(folders), sorted(files)
+
+
+def _find_source_file(path: str) -> str:
+    """Return the source of a file with compiled code, which appears and vanishes without it."""
+    with suppress(ValueError):
+        return importlib.util.source_from_cache(path)
+    return path
 
 
 def _stamp_all(
