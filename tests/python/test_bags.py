@@ -102,6 +102,21 @@ def test_a_closed_bag_takes_no_more_rows(features: Any, bags: list[str]) -> None
         pooler.add(bags[:1], features[:1])
 
 
+def test_numbers_that_count_up_take_no_memory() -> None:
+    pooler = BagPooler("mean", adjacent=True)
+    for bag in range(1000):
+        pooler.add([bag], np.ones((1, 2)))
+        pooler.take()
+    assert not pooler._closed._others
+    assert len(pooler._counts) < 10
+    pooler.add([2000, 1500], np.ones((2, 2)))
+    pooler.take()
+    for closed in (0, 998, 2000):
+        with pytest.raises(DataError, match=f"bag {closed} has a row after rows of another one"):
+            pooler.add([closed], np.ones((1, 2)))
+    pooler.add([1600], np.ones((1, 2)))
+
+
 def test_offsets_and_constants_keep_their_digits() -> None:
     """Sums are of differences: a constant is exact, and 1e8 beside 1 costs no digits."""
     x = np.random.default_rng(2).normal(size=(60, 2))

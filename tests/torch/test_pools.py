@@ -468,6 +468,31 @@ def test_bags_are_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "11 of 20 bags, drawn by seed 0" in drawn.warnings
 
 
+@pytest.mark.filterwarnings("ignore:on a few exact resamples")
+def test_stability_resamples_bags(tmp_path: Path) -> None:
+    x = np.random.default_rng(5).normal(size=(80, 12)).astype(np.float32)
+    bags = np.arange(80) % 40
+    ranking = tx.rank_models(
+        {"a": Counted(), "b": Counted(seed=1)}, (x, (bags % 2).tolist()), bag=bags,
+        keep_features=True, cache=tmp_path, isolate=False, task="classification",
+    )  # fmt: skip
+    assert {row.n_samples for row in ranking} == {40}
+    assert set(ranking.stability().names) == {"a", "b"}
+
+
+def test_a_process_of_its_own(tiny: str, data: Any, tmp_path: Path) -> None:
+    """Poolings, bags and windows at once, and again from the cache without the model."""
+    options: dict[str, Any] = {"bag": [i // 2 for i in range(60)], "window": 6, "stride": 3}
+    labels = ["yes" if i // 2 % 3 else "no" for i in range(60)]
+    here = ranked(tiny, (data[0], labels), False, pool=["cls", "max"], **options)
+    for is_cached in (False, True):
+        row = ranked(
+            tiny, (data[0], labels), tmp_path, pool=["cls", "max"], isolate=True, **options
+        )
+        assert values(row) == pytest.approx(values(here), abs=1e-9)
+        assert row.from_cache == is_cached
+
+
 def test_bags_of_saved_features(tmp_path: Path) -> None:
     """Rows move with their bags, and each row finds its saved features."""
     x = np.random.default_rng(9).normal(size=(60, 4))

@@ -181,6 +181,23 @@ def _show(label: Any) -> str:
     return repr(label.tolist() if isinstance(label, (np.ndarray, np.generic)) else label)
 
 
+class _ClosedBags:
+    """The ids of closed bags; whole numbers that count up take no memory."""
+
+    def __init__(self) -> None:
+        self._counted = range(0)
+        self._others: set[Hashable] = set()
+
+    def add(self, bag: Hashable) -> None:
+        if type(bag) is int and bag == self._counted.stop:
+            self._counted = range(bag + 1)
+        else:
+            self._others.add(bag)
+
+    def __contains__(self, bag: Hashable) -> bool:
+        return bag in self._others or (type(bag) is int and bag in self._counted)
+
+
 class BagPooler:
     """Pool the rows of bags that come in batches.
 
@@ -191,7 +208,7 @@ class BagPooler:
     def __init__(self, pool: str, adjacent: bool = False) -> None:
         self.pool, self.adjacent = pool, adjacent
         self._slots: dict[Hashable, int] = {}  # of open bags, in the order of their first rows
-        self._closed: set[Hashable] = set()
+        self._closed = _ClosedBags()
         self._counts = np.zeros(0, np.int64)
         self._first = np.zeros((0, 0))
         self._values: dict[str, NDArray[np.float64]] = {}
@@ -207,7 +224,7 @@ class BagPooler:
         begins: dict[Hashable, int] = {}
         for row, bag in enumerate(ids):
             begins.setdefault(bag, row)
-        if self._closed and (again := [bag for bag in begins if bag in self._closed]):
+        if again := [bag for bag in begins if bag in self._closed]:
             why = "it was pooled when results were read; read results after the last batch"
             if self.adjacent:
                 why = "rows of another one; keep the rows of each bag together"
@@ -262,7 +279,8 @@ class BagPooler:
         pooled = PooledBags(self._pooled(n), done, np.asarray(labels) if labels else None)
         if labels and isinstance(labels[0], str):  # as wide as each entry, not as the longest
             pooled = pooled._replace(labels=np.array(labels, dtype=object))
-        self._closed.update(done)
+        for bag in done:
+            self._closed.add(bag)
         self._slots = {bag: slot for slot, bag in enumerate(rest)}
         self._labels = self._labels[n:]
         for array in (self._counts, self._first, *self._values.values()):

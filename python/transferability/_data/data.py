@@ -95,6 +95,13 @@ class Data:
         bags = self.bags
         return [row for row in range(len(bags)) if row == 0 or bags[row] != bags[row - 1]]
 
+    def number_bags(self) -> list[int]:
+        """Return the number of each row's bag, from 0."""
+        starts = self.bag_starts()
+        sizes = np.diff([*starts, len(self)])
+        numbers: list[int] = np.repeat(np.arange(len(starts)), sizes).tolist()
+        return numbers
+
     def with_bags(self, ids: Sequence[Any]) -> Data:
         """Return the items with the ids of their bags, and the rows of each bag together.
 

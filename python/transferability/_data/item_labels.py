@@ -91,8 +91,7 @@ def _read_bag_labels(
     if everything is not data:
         whole_of_bags = replace(everything.select(starts), bags=None)
     found = read_item_labels(of_bags, task, bio, ignore, whole_of_bags)
-    places = np.repeat(np.arange(data.n_rows), np.diff([*data.bag_starts(), len(data)]))
-    labels: Any = found.data.labels
+    places, labels = data.number_bags(), found.data.labels
     labels = labels[places] if isinstance(labels, np.ndarray) else [labels[i] for i in places]
     return found._replace(data=replace(data, labels=labels))
 

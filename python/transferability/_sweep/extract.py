@@ -50,6 +50,7 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
+        self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
         self._windows: Any = None
         self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
         if options.window is not None:
@@ -220,7 +221,8 @@ class ExtractionRun:
     def _bags_of(self, rows: Sequence[int]) -> Any:
         """Return the ids of the bags of rows: of windows their item, then the bag of the item."""
         levels = [] if self._windows is None else [list(rows)]
-        levels += [] if self._data.bags is None else [[self._data.bags[row] for row in rows]]
+        if self._data.bags is not None:
+            levels.append([self._bag_numbers[row] for row in rows])
         return tuple(levels) if len(levels) > 1 else levels[0] if levels else None
 
     def _find_mask(self, ready: Any, moved: Any) -> Any:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from .._util.optional import need
 from ..errors import DataError, DtypeError, MissingDependencyError
 from . import _fingerprint
-from ._hf import hide_progress_bars
+from ._hf import LIBRARIES, hide_progress_bars
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
@@ -329,5 +329,5 @@ SOURCE = SourceSpec(
     list_names=lambda spec: list_paths(spec.name, "config.json"),
     hint="; wildcards match folders on this machine that hold a config.json",
     has_revisions=True,
-    libraries=("transformers",),
+    libraries=LIBRARIES,
 )
