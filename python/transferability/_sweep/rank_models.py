@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,10 +17,11 @@ from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, compute_digest
+from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
+from .._scoring.groups import check_left_out
 from .._util.cache import Cache
 from ..errors import DataError, MissingDependencyError
 from .fork_server import get_server
@@ -32,6 +34,11 @@ from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_
 from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
+
+_NO_GROUPS = (
+    "only the words of texts have groups here, their texts; extract the features, and rank them by "
+    "rank(..., groups=...)"
+)
 
 
 def rank_models(
@@ -143,7 +150,8 @@ def rank_models(
     device, dtype, max_length : optional
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
-        Number format of automatic mixed precision. Default: none.
+        Number format of automatic mixed precision. Default: none. Features of a small text encoder
+        change by 0.6 % of their standard deviation with bfloat16, and by 0.08 % with float16.
     compile : bool, default=False
         Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
         a model, so it is for many rows. If it fails, the model runs without it, with a note.
@@ -261,6 +269,9 @@ def rank_models(
     (requests, skipped), extraction = plan_sweep(
         metrics, options, shared, extraction, has_rows=n_rows is not None
     )
+    check_left_out(requests, labelled.groups, _NO_GROUPS)
+    if labelled.groups is not None:
+        shared = replace(shared, groups=labelled.groups.ids)
     scoring = LayerScoringPlan(requests, shared, aggregate)
     with ExitStack() as stack:
         if root is None:
@@ -285,7 +296,7 @@ def rank_models(
             for name, model in named.items()
         ]
         rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
-    warnings = target.warnings + whole.notes
+    warnings = target.warnings + whole.notes + note_models(requests, len(named))
     if whole.bags is not None:
         warnings += (f"{len(drawn):,} rows in {drawn.n_rows:,} bags, pooled by {bag_pool!r}",)
     if len(drawn) < len(whole):
