@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import linecache
 import sys
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from transferability.models._fingerprint import hash_callable
+from transferability.models._fingerprint import _find_classes, _read_source, hash_callable
 from transferability.models._unchanged import watch_files
 
 N_MODULES = 300
@@ -142,3 +144,59 @@ def test_a_user_file_beside_installed_packages_is_read(
     sys.modules.pop("own_features", None)
     changed = importlib.import_module("own_features").features
     assert hash_callable(changed) != found
+
+
+_CLASSES = """
+import functools
+
+class Outer:
+    {comment}
+    class Inner:
+        value = {inner}
+        text = "a line end of other kinds: \\x0c \x0c \u2028"
+
+    def make(self):
+        class Local:
+            value = {local}
+        return Local
+
+@functools.total_ordering
+class Last:
+    value = {last}
+    def __lt__(self, other): return True
+{padding}
+"""
+
+
+def test_classes_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each class has its own source, wherever it is defined, and the file is parsed once."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    padding = "\n".join(f"class Other{i}(Last):\n    n = {i}" for i in range(300))
+
+    def sources(**changed: int | str) -> list[str]:
+        values = {"inner": 1, "local": 1, "last": 1, "comment": "pass", **changed}
+        (tmp_path / "many_classes.py").write_text(_CLASSES.format(padding=padding, **values))
+        monkeypatch.delitem(sys.modules, "many_classes", raising=False)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        module = importlib.import_module("many_classes")
+        local = module.Outer().make()
+        classes = (module.Outer.Inner, local, module.Last, module.Other7)
+        for one in classes:
+            assert _read_source(one) == inspect.getsource(one)
+        return [_read_source(one) for one in classes]
+
+    first = sources()
+    assert sources(comment="x = 1") == first
+    for i, name in enumerate(("inner", "local", "last")):
+        assert [a != b for a, b in zip(sources(**{name: 2}), first, strict=True)] == [
+            j == i for j in range(4)
+        ]
+    parsed: list[str] = []
+    parse = ast.parse
+    monkeypatch.setattr(ast, "parse", lambda text: parsed.append(text) or parse(text))
+    _find_classes.cache_clear()
+    for i in range(300):
+        assert f"n = {i}" in _read_source(getattr(sys.modules["many_classes"], f"Other{i}"))
+    assert len(parsed) == 1

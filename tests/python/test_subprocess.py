@@ -400,6 +400,37 @@ def test_an_idle_server_ends_and_starts_again() -> None:
     assert not is_alive(last)
 
 
+_IMPORTING = """
+import sys, threading
+sys.path.insert(0, sys.argv[1])
+from transferability._sweep.fork_server import get_server
+# The server outlives the thread that has started it, but not the process.
+thread = threading.Thread(target=lambda: get_server().prepare(["imports_long"]))
+thread.start()
+thread.join()
+print(get_server().pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@on_linux
+def test_a_server_that_imports_ends_with_its_parent(tmp_path: Path) -> None:
+    text = "import time\nfor _ in range(600):\n    time.sleep(0.05)\n"
+    (tmp_path / "imports_long.py").write_text(text)
+    command = [sys.executable, "-c", _IMPORTING, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as parent:  # type: ignore[call-overload]
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(0.5)
+        assert is_alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 _FORKS = """
 import os, sys
 sys.path.insert(0, sys.argv[1])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .fork_server import FORK, IMPORT, KILL, NUMBER, RETIRE, STALE, UNSAFE
-from .subprocess import serve_task
+from .subprocess import ask_for_signal_at_end_of_parent, serve_task
 
 __all__ = ["serve"]
 
@@ -57,19 +57,16 @@ class _Server:
         self._selector = selectors.DefaultSelector()
         self._selector.register(requests, selectors.EVENT_READ)
         self._selector.register(reader, selectors.EVENT_READ)
-        self._parent: int | None = None
-        with suppress(OSError, AttributeError):  # the socket of a killed parent may be open in a
-            self._parent = os.pidfd_open(parent)  # fork of it
-            self._selector.register(self._parent, selectors.EVENT_READ)
-        if os.getppid() != parent:
-            os._exit(1)
+        # The socket of a killed parent may be open in a fork of it, or libraries be imported now.
+        signal.signal(signal.SIGUSR1, lambda *ignored: self._end_with(parent))
+        ask_for_signal_at_end_of_parent(signal.SIGUSR1, parent)
 
     def run(self, idle_seconds: float) -> None:
         """Handle messages and ends of processes until the parent ends."""
         while not self._is_retired or self._status:
             events = self._selector.select(idle_seconds)
             ready = {key.fileobj for key, _ in events}
-            if self._parent in ready or not (ready or self._status):
+            if not (ready or self._status):
                 return
             if self._wakeup[0] in ready:
                 with suppress(BlockingIOError):
@@ -81,7 +78,14 @@ class _Server:
     def kill_all(self) -> None:
         """Kill the processes that still run."""
         for pid in self._status:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _end_with(self, parent: int) -> None:
+        """End if the parent has ended; the signal is also sent at the end of one of its threads."""
+        if os.getppid() != parent:
+            self.kill_all()
+            os._exit(1)
 
     def _handle(self) -> bool:
         """Handle one message; return False if the parent has closed its end."""
@@ -135,10 +139,10 @@ class _Server:
         """Close the server's descriptors and undo its handling of signals, in a fork of it."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         self._selector.close()
         self._requests.close()
-        own = [] if self._parent is None else [self._parent]
-        for descriptor in (*own, *self._wakeup, *self._status.values(), status):
+        for descriptor in (*self._wakeup, *self._status.values(), status):
             os.close(descriptor)
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -28,7 +28,8 @@ from typing import Any, NoReturn, Protocol
 
 from ..errors import DataError, TransferabilityError
 
-__all__ = ["ProcessDied", "TaskFailed", "raise_if_importing_script", "run_isolated", "serve_task"]
+__all__ = ["ProcessDied", "TaskFailed", "ask_for_signal_at_end_of_parent"]
+__all__ += ["raise_if_importing_script", "run_isolated", "serve_task"]
 
 #: Program of the subprocess.
 _START = (
@@ -156,10 +157,7 @@ def _wait_for_result(
 def serve_task(descriptor: int, parent: int) -> NoReturn:
     """Receive a task, run it, send the result and exit: the main function of the subprocess."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before prctl was called
-            os._exit(1)
+    ask_for_signal_at_end_of_parent(signal.SIGKILL, parent)
     pipe: Connection[Any, Any] = Connection(descriptor)
     lock = threading.Lock()
 
@@ -180,6 +178,14 @@ def serve_task(descriptor: int, parent: int) -> NoReturn:
     except BaseException as error:
         send("failed", _describe_error(error))
     os._exit(0)  # does not wait for threads that libraries have left running
+
+
+def ask_for_signal_at_end_of_parent(number: signal.Signals, parent: int) -> None:
+    """Ask Linux for a signal when the parent, or the thread of it that started this, ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
 
 
 def raise_if_importing_script() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib.metadata
 import inspect
 import json
+import linecache
 import marshal
 import os
 import re
@@ -220,10 +222,44 @@ def _is_package_code(thing: Any) -> bool:
 def _read_source(thing: Any) -> str:
     """Return the source of a class or function; if there is none, a hash of its bytecode."""
     try:
-        return inspect.getsource(thing)
+        return _read_class(thing) if isinstance(thing, type) else inspect.getsource(thing)
     except (OSError, TypeError):
         code = [marshal.dumps(function.__code__) for function in _list_functions(thing)]
         return sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
+
+
+def _read_class(thing: type) -> str:
+    """Return the source of a class; ``inspect`` parses the whole file for every class in it."""
+    file = inspect.getsourcefile(thing)
+    if file is not None:
+        linecache.checkcache(file)
+        module = vars(sys.modules[thing.__module__]) if thing.__module__ in sys.modules else {}
+        found = _find_classes(tuple(linecache.getlines(file, module))).get(thing.__qualname__)
+        if found is not None:
+            return found
+    return inspect.getsource(thing)
+
+
+@functools.lru_cache(maxsize=64)
+def _find_classes(lines: tuple[str, ...]) -> dict[str, str]:
+    """Return the source of all classes by qualified name; of several with one name, all."""
+    found: dict[str, str] = {}
+
+    def visit(node: ast.AST, above: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            name = above
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                name = f"{above}{child.name}.<locals>."
+            elif isinstance(child, ast.ClassDef):
+                start = min([child.lineno, *(part.lineno for part in child.decorator_list)])
+                text = "".join(lines[start - 1 : child.end_lineno])
+                found[above + child.name] = found.get(above + child.name, "") + text
+                name = f"{above}{child.name}."
+            visit(child, name)
+
+    with suppress(SyntaxError):
+        visit(ast.parse("".join(lines)), "")
+    return found
 
 
 def _list_functions(thing: Any) -> list[Any]:
