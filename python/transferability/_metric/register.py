@@ -29,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Columns of tables, attributes of rows and members of ``Stats``, which are no names for metrics.
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
-    *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    *("error", "from_cache", "rank", "layer", "layers", "inputs", "per_group", "replace"),
+    "to_dict",
     *(
         "class_covariances",
         "class_scatter",
