@@ -209,6 +209,9 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
+    n_cached = sum(row.from_cache for row in ranking)
+    if n_cached and not quiet:
+        say(f"{n_cached} of {len(ranking)} models came from the cache")
     stability = ranking.stability() if chosen["stability"] else None
     if stability is not None:
         click.echo(json.dumps(stability.to_dict()) if chosen["as_json"] else repr(stability))
