@@ -51,9 +51,12 @@ def list_libraries(models: Iterable[object]) -> list[str]:
 
 def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
     """Set the number of threads of this process, run the job, and remember its model."""
+    # Tokenisers warn when a process forks after they have run threads, unless this is set.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if job.options.n_threads is not None:
         import torch
 
+        os.environ.setdefault("RAYON_NUM_THREADS", str(job.options.n_threads))  # of tokenisers
         torch.set_num_threads(job.options.n_threads)
         set_num_threads(job.options.n_threads)
     return run_job(job, report, is_isolated=True)
