@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from . import torch as torch
     from . import tuning as tuning
     from ._core import show_config as show_config
+    from ._data.bags import pool_bags as pool_bags
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._metric.score import Scores as Scores
@@ -71,6 +72,7 @@ _HOME = {
     "compare_tasks": "_ranking.tasks",
     "get_num_threads": "_util.threads",
     "label_embeddings": "models._label_embeddings",
+    "pool_bags": "_data.bags",
     "rank": "_ranking.rank",
     "rank_ensembles": "_ranking.ensembles",
     "rank_models": "_sweep.rank_models",

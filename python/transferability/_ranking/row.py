@@ -58,6 +58,9 @@ class Row:
     layer, layers : str or None, dict of str to dict of str to Score
         For :func:`transferability.rank_models`: the layer or aggregate of `scores`, and the scores
         by layer and metric, from the first layer to the last.
+    from_cache : bool
+        For :func:`transferability.rank_models`: whether the statistics of all layers were in the
+        cache, so that the model did not run. A note says so too.
     """
 
     __module__ = "transferability"
@@ -72,6 +75,7 @@ class Row:
     rank: int = 0
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    from_cache: bool = False
     #: Reads the features again; not pickled.
     inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
@@ -103,6 +107,7 @@ class Row:
         facts["scores"] = {metric: self.value(metric) for metric in metrics}
         if self.layer is not None:
             facts["layer"] = self.layer
+            facts["from_cache"] = self.from_cache
             facts["layers"] = {
                 name: {metric: float(score) for metric, score in scores.items()}
                 for name, scores in self.layers.items()

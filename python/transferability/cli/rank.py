@@ -112,8 +112,8 @@ def rank(
     With --dask, NAME=PATH is a model in shards. PATH and --labels are each a file, a folder or a
     quoted pattern that the workers can read.
 
-    With --models instead of FEATURES, models run on --images or --text. The options listed below
-    --models apply only then.
+    With --models instead of FEATURES, models run on --images, --audio or --text. The options
+    listed below --models apply only then.
     """
     check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
     check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
@@ -209,6 +209,9 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
+    n_cached = sum(row.from_cache for row in ranking)
+    if n_cached and not quiet:
+        say(f"{n_cached} of {len(ranking)} models came from the cache")
     stability = ranking.stability() if chosen["stability"] else None
     if stability is not None:
         click.echo(json.dumps(stability.to_dict()) if chosen["as_json"] else repr(stability))
