@@ -58,6 +58,8 @@ class Row:
     layer, layers : str or None, dict of str to dict of str to Score
         For :func:`transferability.rank_models`: the layer or aggregate of `scores`, and the scores
         by layer and metric, from the first layer to the last.
+    costs : dict of str to float
+        From ``rank(..., costs=...)``, such as "parameters" or "rows_per_second".
     """
 
     __module__ = "transferability"
@@ -72,6 +74,7 @@ class Row:
     rank: int = 0
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
     #: Reads the features again; not pickled.
     inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
@@ -101,6 +104,8 @@ class Row:
         keys = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
         facts: dict[str, Any] = {key: getattr(self, key) for key in keys}
         facts["scores"] = {metric: self.value(metric) for metric in metrics}
+        if self.costs:
+            facts["costs"] = dict(self.costs)
         if self.layer is not None:
             facts["layer"] = self.layer
             facts["layers"] = {

@@ -21,19 +21,22 @@ Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._metric.derived import CONSENSUS
 from .._ranking.extra_columns import borda_shares, compute_ranks
-from .bootstrap import BootstrapResult
+from .mixture import Posterior, Predictor, sample_mixture
 
 __all__ = [
     "average_votes",
+    "combine_members",
     "compute_rank_intervals",
     "count_wins",
-    "draw_true_scores",
+    "draw_members",
     "group_ties",
     "sample_posterior",
 ]
@@ -46,20 +49,40 @@ _APART = 5.0  # gap between clusters, in standard errors of the difference of ad
 _ROUNDING = 1e-11  # relative to the largest value; smaller differences count as rounding errors
 
 
-def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
-    """Draw the true scores from their posterior, (n_draws, M); infinite scores are kept."""
-    draws = np.tile(result.scores, (max(_N_DRAWS, len(result.noise)), 1))
-    finite = np.flatnonzero(np.isfinite(result.scores))
-    if len(finite) > 1:
-        draws[:, finite] = sample_posterior(
-            result.scores[finite],
-            result.noise[:, finite],
-            result.covariance[np.ix_(finite, finite)],
-            result.units.n_units,
-            len(draws),
-            seed,
-        )
-    return draws
+def draw_members(
+    members: Sequence[Mapping[str, Matrix]],
+    n_units: int,
+    seed: int,
+    predictor: Predictor | None = None,
+) -> list[Posterior]:
+    """Draw the true scores by every member of a consensus, or by one metric.
+
+    A member has the scores (M,) of the models, resampled scores minus their mean as "noise"
+    (n_boot, M), and the covariance (M, M) of the noise. Infinite scores are kept, and the states of
+    the chains are then of the finite ones.
+    """
+    return [_draw_member(member, n_units, seed, predictor) for member in members]
+
+
+def _draw_member(
+    member: Mapping[str, Matrix], n_units: int, seed: int, known: Predictor | None
+) -> Posterior:
+    scores, noise, covariance = (member[key] for key in ("scores", "noise", "covariance"))
+    own = np.flatnonzero(np.isfinite(scores))
+    draws = np.tile(scores, (_N_DRAWS, 1))
+    if len(own) < 2:
+        state = np.tile(scores[own], (1, 1))
+        return Posterior(draws, state, np.zeros_like(state), state)
+    part = None if known is None else replace(known, values=known.values[own])
+    block = (scores[own], noise[:, own], covariance[np.ix_(own, own)])
+    found = sample_mixture(*block, n_units, len(draws), seed, part)
+    draws[:, own] = _round(found.draws)
+    return replace(found, draws=draws)
+
+
+def combine_members(members: Sequence[Matrix], metric: str) -> Matrix:
+    """Return draws of the true scores of a metric from those of its members, (n_draws, M)."""
+    return average_votes(members) if metric == CONSENSUS else members[0]
 
 
 def sample_posterior(
@@ -91,8 +114,13 @@ def sample_posterior(
         gain = np.divide(tau**2, total, out=np.ones_like(total), where=total > 0)
         middle = draws[:, own].mean(axis=1, keepdims=True)
         draws[:, own] = middle + (prior + gain * (seen - prior - drawn[:, own] @ basis.T)) @ basis
+    return _round(draws)
+
+
+def _round(draws: Matrix) -> Matrix:
+    """Return draws without rounding errors, so that equal models are a tie."""
     unit = _ROUNDING * max(float(np.abs(draws).max()), 1e-300)
-    rounded: Matrix = np.round(draws / unit) * unit  # equal models are a tie
+    rounded: Matrix = np.round(draws / unit) * unit
     return rounded
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,14 +18,17 @@ from .._metric.score import issue, json_ready
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
+from .choose import make_shortlist
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
 from .posterior import (
     average_votes,
+    combine_members,
     compute_rank_intervals,
     count_wins,
-    draw_true_scores,
+    draw_members,
     group_ties,
 )
+from .shortlist import Shortlist
 from .units import ResamplingUnits
 
 if TYPE_CHECKING:
@@ -98,6 +101,11 @@ class Stability:
     n_units: int
     level: float
     warnings: tuple[str, ...] = ()
+    #: Scores, noise and covariance of the metric, or of the members of a consensus.
+    members: tuple[Mapping[str, Matrix], ...] = ()
+    prior: Mapping[str, float] = field(
+        default_factory=dict
+    )  # numbers of the ranking, if it has any
 
     @classmethod
     def from_shards(
@@ -169,8 +177,35 @@ class Stability:
         units = ResamplingUnits(np.arange(n_units), n_units, "groups")
         influences = compute_jackknife_influences(values[:, 1:])
         result = resample_linearly(values[:, 0], influences, units, n_boot, seed, "jackknife")
-        draws = draw_true_scores(result, seed)
-        return _build([models[i] for i in order], metric, result, draws, level)
+        return _build([models[i] for i in order], metric, result, [result], level, seed)
+
+    def shortlist(
+        self,
+        confidence: float = 0.9,
+        *,
+        method: str = "posterior",
+        prior: Mapping[str, float] | bool | None = None,
+        past: object = None,
+        agreement: object = None,
+        seed: int = 0,
+    ) -> Shortlist:
+        """Return the smallest set of models that holds the best one with a given probability.
+
+        Parameters
+        ----------
+        confidence, method, prior, past, agreement, seed
+            As in :meth:`Ranking.shortlist`.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good, poor = rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor}, good[:, 0] > 0)
+        >>> ranking.stability().shortlist(0.95).names
+        ('good',)
+        """
+        return make_shortlist(self, confidence, method, prior, past, agreement, seed)
 
     def __repr__(self) -> str:
         """Return the table as text."""
@@ -190,7 +225,8 @@ class Stability:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the resamples as plain Python, ready for JSON."""
-        known = {key: value for key, value in self.__dict__.items() if key != "replicates"}
+        left_out = ("replicates", "members", "prior")
+        known = {key: value for key, value in self.__dict__.items() if key not in left_out}
         return cast("dict[str, Any]", json_ready(known))
 
     def columns(self) -> dict[str, list[Any]]:
@@ -236,12 +272,12 @@ def assess_ranking(
         raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
     request = (n_boot, groups, method, seed)
     results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
-    draws = [draw_true_scores(result, seed) for result in results]
     names = [row.name for row in rows]
-    if metric != CONSENSUS:
-        return _build(names, metric, results[0], draws[0], level)
-    result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
-    return _build(names, metric, result, average_votes(draws), level)
+    result = results[0]
+    if metric == CONSENSUS:
+        result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
+    known = {row.name: row.value(PRIOR) for row in rows if PRIOR in row.scores}
+    return _build(names, metric, result, results, level, seed, known)
 
 
 def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> BootstrapResult:
@@ -271,9 +307,20 @@ def _fix_task(states: Sequence[Stats]) -> Sequence[Stats]:
 
 
 def _build(
-    names: Sequence[str], metric: str, result: BootstrapResult, draws: Matrix, level: float
+    names: Sequence[str],
+    metric: str,
+    result: BootstrapResult,
+    results: Sequence[BootstrapResult],
+    level: float,
+    seed: int,
+    prior: Mapping[str, float] | None = None,
 ) -> Stability:
-    """Build the stability of models, best first, from resamples and draws of the true scores."""
+    """Build the stability of models, best first, from the resamples of a metric's members."""
+    members = tuple(
+        {"scores": own.scores, "noise": own.noise, "covariance": own.covariance} for own in results
+    )
+    drawn = draw_members(members, result.units.n_units, seed)
+    draws = combine_members([posterior.draws for posterior in drawn], metric)
     first, pairwise = count_wins(draws)
     tails = ((1 - level) / 2, (1 + level) / 2)
     notes = list(result.notes)
@@ -298,6 +345,8 @@ def _build(
         n_units=n_units,
         level=level,
         warnings=tuple(notes),
+        members=members,
+        prior=prior or {},
     )
 
 
