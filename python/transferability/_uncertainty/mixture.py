@@ -13,10 +13,11 @@ the poor ones widen it, and the good ones are then hardly shrunk.
 p are numbers known before any features are read, standardised; γ is their slope. Its prior is that
 of the correlation ρ = γ / √(ω² + γ²) of p with the true scores, which is given on a grid.
 
-Many chains run side by side as arrays. Given the groups, all θ are drawn at once by Matheron's rule
-(conditioning by kriging), so correlated noise does not slow the chains down. ω and γ are drawn
-twice in each sweep, given θ and given the standardised θ (interweaving), because either alone is
-slow where the noise is large or small.
+Many chains run side by side as arrays. The group of each model is drawn with its θ integrated out.
+Given the groups, all θ are drawn at once by Matheron's rule (conditioning by kriging), so that
+correlated noise does not slow the chains down. ω and γ are drawn twice in each sweep, given θ and
+given the standardised θ (interweaving), because either alone is slow where the noise is large or
+small.
 
 Sources: Escobar and West, J. American Statistical Association 90, 1995, for the mixture; Ishwaran
 and James, J. American Statistical Association 96, 2001, for finite K; Yu and Meng, J. Computational
@@ -40,17 +41,17 @@ Index = NDArray[np.intp]
 _N_GROUPS = 6  # K
 _BURN_IN = 25  # sweeps
 _RATIO = 1.35  # of adjacent sizes on the grid
-_N_SHIFTS = 12  # a width τ is ω / _RATIO^shift; the smallest is ω / 27
-_SHRINK = 0.7  # prior weight of each further shift
+#: A width τ is ω / _RATIO^k for a step k from 0, with the prior weight (1 + k)^-_DECAY. The last
+#: step reaches _FINE of the smallest noise of a difference, so that similar models can be alike.
+_FEWEST_STEPS, _MOST_STEPS, _DECAY, _FINE = 12, 40, 1.5, 0.3
 _NARROW, _WIDE = 0.1, 20.0  # ends of the grid, relative to the noise and to the scores
-_KNEE = 2.0  # the prior density of log ω is √ω below this many noise sizes and 1/√ω above
+_KNEE = 2.0  # the prior density of log ω is ω below this many noise sizes and 1/√ω above
 _ROUNDING = 1e-8  # relative variances below it are rounding errors
 #: Chains side by side for a moderate number of models; few for many, whose sweeps are longer.
 _N_CHAINS, _N_CHAINS_OF_MANY, _MANY = 200, 64, 40
 #: Grid of the correlation ρ of the known numbers with the true scores.
 _SCALE: Matrix = np.linspace(-2.5, 2.5, 41)  # atanh ρ
 CORRELATIONS: Matrix = np.tanh(_SCALE)
-_WIDTHS: Matrix = _RATIO ** -np.arange(_N_SHIFTS, dtype=np.float64)  # τ / ω
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +112,18 @@ def condition(
     """Return draws of true scores given scores, by Matheron's rule, (n_chains, n_draws, M).
 
     `drawn` are draws of the independent normals with standard deviations `widths` (n_chains, M),
-    and `noise` draws of the noise with this covariance, (M, M) or one for each chain.
+    and `noise` draws of the noise with this covariance, (M, M) or one for each chain. Only the
+    contrasts of scores count: their mean has noise of infinite variance.
     """
     variance = widths**2
     total = covariance + variance[:, :, None] * np.eye(variance.shape[1])
-    solved = np.linalg.solve(total, np.swapaxes(scores - noise - drawn, 1, 2))
-    found: Matrix = drawn + variance[:, None] * np.swapaxes(solved, 1, 2)
+    rest = np.swapaxes(scores - noise - drawn, 1, 2)
+    solved = np.linalg.solve(total, np.concatenate([rest, np.ones_like(rest[:, :, :1])], axis=2))
+    weights, flat = solved[:, :, :-1], solved[:, :, -1:]
+    weights = weights - flat * (
+        weights.sum(axis=1, keepdims=True) / flat.sum(axis=1, keepdims=True)
+    )
+    found: Matrix = drawn + variance[:, None] * np.swapaxes(weights, 1, 2)
     return found
 
 
@@ -153,21 +160,38 @@ class _Chains:
         n_sizes = math.ceil(math.log(_WIDE * max(size / self.unit, 1) / _NARROW, _RATIO)) + 1
         self.sizes: Matrix = _NARROW * self.unit * np.power(_RATIO, np.arange(n_sizes))
         relative = self.sizes / self.unit
-        self.log_prior = 0.5 * np.log(relative) - 0.5 * np.log1p((relative / _KNEE) ** 2)
+        self.log_prior = np.log(relative) - 0.75 * np.log1p((relative / _KNEE) ** 2)
+        steps = np.arange(self._count_steps(size), dtype=np.float64)
+        self.widths: Matrix = _RATIO**-steps
+        self.log_steps: Matrix = -_DECAY * np.log1p(steps)
         self._start()
 
+    def _count_steps(self, size: float) -> int:
+        """Return the number of steps from the size of the scores down to the finest noise."""
+        variance = np.diag(self.covariance)
+        pairs = variance[:, None] + variance - 2 * self.covariance
+        least = _ROUNDING * float(variance.max(initial=0.0))
+        finest = math.sqrt(float(pairs[pairs > least].min(initial=np.inf)))
+        if not 0 < finest < size:
+            return _FEWEST_STEPS
+        steps = math.ceil(math.log(size / (_FINE * finest), _RATIO))
+        return min(max(steps, _FEWEST_STEPS), _MOST_STEPS)
+
     def _start(self) -> None:
-        """Start every chain elsewhere: at a draw of the noise, with groups at random models."""
+        """Start every chain elsewhere: at a draw of the noise, with groups at random models.
+
+        The groups start wide, because a chain leaves narrow ones more slowly than it finds them.
+        """
         c, m, rng = self.n_chains, len(self.scores), self.rng
-        self.truths = self.scores + self._draw_noise()[0]
+        self.truths = self.scores + self._draw_noise(self._draw_scale())
         self.gamma = np.zeros(c)
         self.weights = np.full((c, _N_GROUPS), 1 / _N_GROUPS)
         self.centres = self.truths[np.arange(c)[:, None], rng.integers(m, size=(c, _N_GROUPS))]
         self.centres[: c // 2] = 0.0
         self.middle = np.zeros(c)
         wide = int(np.searchsorted(self.sizes, self.scores.std()))
-        self.omega = np.clip(wide + rng.integers(-6, 3, size=c), 0, len(self.sizes) - 1)
-        self.shifts = rng.integers(_N_SHIFTS, size=(c, _N_GROUPS))
+        self.omega = np.clip(wide + rng.integers(-4, 3, size=c), 0, len(self.sizes) - 1)
+        self.shifts = rng.integers(4, size=(c, _N_GROUPS))
 
     @property
     def spread(self) -> Matrix:
@@ -178,53 +202,78 @@ class _Chains:
     @property
     def tau(self) -> Matrix:
         """Widths of the groups, (n_chains, K)."""
-        widths: Matrix = self.spread * _WIDTHS[self.shifts]
+        widths: Matrix = self.spread * self.widths[self.shifts]
         return widths
 
     @property
     def slope(self) -> Matrix:
         """Contribution γ p of the predictor, (n_chains, M)."""
         if self.predictor is None:
-            return np.zeros((self.n_chains, 1))
+            return np.zeros_like(self.truths)
         slope: Matrix = self.gamma[:, None] * self.predictor.values
         return slope
 
     def sweep(self) -> None:
         """Draw all unknowns once, each given the others."""
-        members = self._draw_groups()
-        self._draw_truths(members)
+        scale = self._draw_scale()
+        members = self._draw_groups(scale)
+        self._draw_truths(members, scale)
         self._draw_centres(members)
         self._draw_widths(members)
         if self.predictor is not None:
             self._draw_slope(self.predictor, members)
         self._draw_spread_given_truths()
         self._draw_spread_given_shape()
+        self._centre()
 
-    def _draw_groups(self) -> Index:
-        """Return the group of every model, (n_chains, M), and draw the weights of the groups."""
-        tau = self.tau[:, None, :]
-        off = (self.truths - self.slope)[:, :, None] - self.centres[:, None, :]
-        log = np.log(self.weights + 1e-300)[:, None, :] - np.log(tau) - 0.5 * (off / tau) ** 2
-        members = self._choose(log)
+    def _draw_groups(self, scale: Matrix) -> Index:
+        """Return the group of every model, (n_chains, M), and draw the weights of the groups.
+
+        The group of a model is drawn with its own true score integrated out, one model after the
+        other; given the true score, a model would hardly leave a narrow group.
+        """
+        n_models, tau = len(self.scores), self.tau
+        members = np.empty(self.truths.shape, dtype=np.intp)
+        chain, slope = np.arange(self.n_chains), self.slope
+        luck = self.rng.gumbel(size=(n_models, *tau.shape)) + np.log(self.weights + 1e-300)
+        normal = self.rng.standard_normal((n_models, self.n_chains))
+        pull = (self.scores - self.truths) @ self.precision
+        own = np.maximum(np.diag(self.precision), 1e-300)
+        for i in range(n_models):
+            noise = scale[:, 0] ** 2 / own[i]  # of this model given the true scores of the others
+            seen = self.truths[:, i] + pull[:, i] / own[i] - slope[:, i]
+            total = tau**2 + noise[:, None]
+            log = luck[i] - 0.5 * np.log(total) - 0.5 * (seen[:, None] - self.centres) ** 2 / total
+            members[:, i] = log.argmax(axis=1)
+            width, centre = tau[chain, members[:, i]], self.centres[chain, members[:, i]]
+            gain = width**2 / (width**2 + noise)
+            found = (
+                centre + gain * (seen - centre) + np.sqrt(gain * noise) * normal[i] + slope[:, i]
+            )
+            pull -= (found - self.truths[:, i])[:, None] * self.precision[i]
+            self.truths[:, i] = found
         counts = (members[:, :, None] == np.arange(_N_GROUPS)).sum(axis=1)
         drawn = self.rng.standard_gamma(1 / _N_GROUPS + counts) + 1e-300
         self.weights = drawn / drawn.sum(axis=1, keepdims=True)
         return members
 
-    def _draw_truths(self, members: Index) -> None:
+    def _draw_truths(self, members: Index, scale: Matrix) -> None:
         self.means = np.take_along_axis(self.centres, members, 1) + self.slope
         self.deviations = np.take_along_axis(self.tau, members, 1)
         drawn = self.means + self.deviations * self.rng.standard_normal(self.means.shape)
-        noise, scale = self._draw_noise()
         covariance = self.covariance * scale[:, :, None] ** 2
-        state = (self.deviations, covariance)
-        self.truths = condition(self.scores, drawn[:, None], noise[:, None], *state)[:, 0]
+        parts = (drawn[:, None], self._draw_noise(scale)[:, None], self.deviations, covariance)
+        self.truths = condition(self.scores, *parts)[:, 0]
 
-    def _draw_noise(self) -> tuple[Matrix, Matrix]:
-        """Return noise (n_chains, M) and its scale: variances come from n_units units (t noise)."""
+    def _draw_scale(self) -> Matrix:
+        """Return the scale of the noise, (n_chains, 1): its variance comes from n_units units."""
+        drawn: Matrix = self.resamples.chisquare(self.free, size=(self.n_chains, 1))
+        return np.sqrt(self.free / drawn)
+
+    def _draw_noise(self, scale: Matrix) -> Matrix:
         rows = self.resamples.integers(len(self.noise), size=self.n_chains)
-        scale = np.sqrt(self.free / self.resamples.chisquare(self.free, size=(self.n_chains, 1)))
-        return self.noise[rows] * scale, scale
+        noise: Matrix = self.noise[rows] * scale
+        return noise
 
     def _draw_centres(self, members: Index) -> None:
         own = members[:, :, None] == np.arange(_N_GROUPS)
@@ -240,19 +289,18 @@ class _Chains:
         own = members[:, :, None] == np.arange(_N_GROUPS)
         off = (self.truths - self.slope)[:, :, None] - self.centres[:, None, :]
         squares = (own * off**2).sum(axis=1)[:, :, None]
-        steps = np.arange(_N_SHIFTS)
-        tau = self.spread[:, :, None] * _WIDTHS
+        tau = self.spread[:, :, None] * self.widths
         log = -own.sum(axis=1)[:, :, None] * np.log(tau) - 0.5 * squares / tau**2
-        self.shifts = self._choose(log + steps * math.log(_SHRINK))
+        self.shifts = self._choose(log + self.log_steps)
 
     def _draw_spread_given_truths(self) -> None:
         """Draw ω given true scores, centres and widths; the widths keep their sizes."""
         place = self.omega[:, None] - self.shifts  # of every width on the grid of sizes
         shifts = np.arange(len(self.sizes))[None, :, None] - place[:, None, :]
-        allowed = ((shifts >= 0) & (shifts < _N_SHIFTS)).all(axis=2)
+        allowed = ((shifts >= 0) & (shifts < len(self.widths))).all(axis=2)
         squares = ((self.centres - self.middle[:, None]) ** 2).sum(axis=1)[:, None]
         log = self._log_prior() - _N_GROUPS * np.log(self.sizes) - 0.5 * squares / self.sizes**2
-        log = log + shifts.sum(axis=2) * math.log(_SHRINK)
+        log = log + self.log_steps[np.clip(shifts, 0, len(self.widths) - 1)].sum(axis=2)
         self.omega = self._choose(np.where(allowed, log, -np.inf))
         self.shifts = self.omega[:, None] - place
 
@@ -271,6 +319,12 @@ class _Chains:
         ratio = ratio * self.spread
         self.truths = base + shape * self.spread
         self.centres = self.middle[:, None] + (self.centres - self.middle[:, None]) * ratio
+
+    def _centre(self) -> None:
+        """Move everything to mean 0: the scores tell differences only."""
+        mean = self.truths.mean(axis=1, keepdims=True)
+        self.truths, self.means = self.truths - mean, self.means - mean
+        self.centres, self.middle = self.centres - mean, self.middle - mean[:, 0]
 
     def _log_prior(self) -> Matrix:
         """Return the log prior of every size of ω, with the density of γ given it."""
