@@ -6,7 +6,7 @@ The true scores come from a finite mixture of normals,
     θ_i ~ N(γ p_i + μ_k, τ_k²) with probability w_k,     μ_k ~ N(m, ω²),   w ~ Dirichlet(1/K),
 
 so that models may be alike, spread evenly, or stand in groups. ω, and the widths τ_k ≤ ω, have
-posteriors on a grid of sizes between a tenth of the noise and twenty times the scores; m is flat.
+posteriors on a grid of sizes between a twentieth of the noise and twenty times the scores; m is flat.
 One normal prior for all models (K = 1) is too sure of the best of many models that stand in groups:
 the poor ones widen it, and the good ones are then hardly shrunk.
 
@@ -43,9 +43,9 @@ _BURN_IN = 25  # sweeps
 _RATIO = 1.35  # of adjacent sizes on the grid
 #: A width τ is ω / _RATIO^k for a step k from 0, with the prior weight (1 + k)^-_DECAY. The last
 #: step reaches _FINE of the smallest noise of a difference, so that similar models can be alike.
-_FEWEST_STEPS, _MOST_STEPS, _DECAY, _FINE = 12, 40, 1.5, 0.3
-_NARROW, _WIDE = 0.1, 20.0  # ends of the grid, relative to the noise and to the scores
-_KNEE = 2.0  # the prior density of log ω is ω below this many noise sizes and 1/√ω above
+_FEWEST_STEPS, _MOST_STEPS, _DECAY, _FINE = 12, 40, 0.5, 0.3
+_NARROW, _WIDE = 0.05, 20.0  # ends of the grid, relative to the noise and to the scores
+_KNEE = 2.0  # the prior density of log ω is ω^¼ below this many noise sizes and ω^-½ above
 _ROUNDING = 1e-8  # relative variances below it are rounding errors
 #: Chains side by side for a moderate number of models; few for many, whose sweeps are longer.
 _N_CHAINS, _N_CHAINS_OF_MANY, _MANY = 200, 64, 40
@@ -98,10 +98,11 @@ def sample_mixture(
         if sweep >= 0:
             draws[sweep] = chains.truths
     middle = scores.mean()
+    means, widths = chains.find_normals(chains.members)
     return Posterior(
         draws.reshape(-1, len(scores))[:n_draws] + middle,
-        chains.means + middle,
-        chains.deviations,
+        means + middle,
+        widths,
         chains.truths + middle,
     )
 
@@ -160,7 +161,7 @@ class _Chains:
         n_sizes = math.ceil(math.log(_WIDE * max(size / self.unit, 1) / _NARROW, _RATIO)) + 1
         self.sizes: Matrix = _NARROW * self.unit * np.power(_RATIO, np.arange(n_sizes))
         relative = self.sizes / self.unit
-        self.log_prior = np.log(relative) - 0.75 * np.log1p((relative / _KNEE) ** 2)
+        self.log_prior = 0.25 * np.log(relative) - 0.375 * np.log1p((relative / _KNEE) ** 2)
         steps = np.arange(self._count_steps(size), dtype=np.float64)
         self.widths: Matrix = _RATIO**-steps
         self.log_steps: Matrix = -_DECAY * np.log1p(steps)
@@ -225,6 +226,12 @@ class _Chains:
         self._draw_spread_given_truths()
         self._draw_spread_given_shape()
         self._centre()
+        self.members = members
+
+    def find_normals(self, members: Index) -> tuple[Matrix, Matrix]:
+        """Return mean and width of the normal that each model's true score comes from."""
+        means = np.take_along_axis(self.centres, members, 1) + self.slope
+        return means, np.take_along_axis(self.tau, members, 1)
 
     def _draw_groups(self, scale: Matrix) -> Index:
         """Return the group of every model, (n_chains, M), and draw the weights of the groups.
@@ -258,11 +265,10 @@ class _Chains:
         return members
 
     def _draw_truths(self, members: Index, scale: Matrix) -> None:
-        self.means = np.take_along_axis(self.centres, members, 1) + self.slope
-        self.deviations = np.take_along_axis(self.tau, members, 1)
-        drawn = self.means + self.deviations * self.rng.standard_normal(self.means.shape)
+        means, widths = self.find_normals(members)
+        drawn = means + widths * self.rng.standard_normal(means.shape)
         covariance = self.covariance * scale[:, :, None] ** 2
-        parts = (drawn[:, None], self._draw_noise(scale)[:, None], self.deviations, covariance)
+        parts = (drawn[:, None], self._draw_noise(scale)[:, None], widths, covariance)
         self.truths = condition(self.scores, *parts)[:, 0]
 
     def _draw_scale(self) -> Matrix:
@@ -323,7 +329,7 @@ class _Chains:
     def _centre(self) -> None:
         """Move everything to mean 0: the scores tell differences only."""
         mean = self.truths.mean(axis=1, keepdims=True)
-        self.truths, self.means = self.truths - mean, self.means - mean
+        self.truths = self.truths - mean
         self.centres, self.middle = self.centres - mean, self.middle - mean[:, 0]
 
     def _log_prior(self) -> Matrix:
