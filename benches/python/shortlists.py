@@ -12,77 +12,51 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
 from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transferability._uncertainty.choose import make_shortlist
-from transferability._uncertainty.stability import Stability
+from transferability._uncertainty.choose import _draw_truths, _read_agreement
+from transferability._uncertainty.outlook import cover_best
+from transferability._uncertainty.posterior import draw_members
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "python"))
 
-from reference.rankings import KINDS, Simulated, simulate
+from reference.rankings import KINDS, simulate
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95)
 AGREEMENT = 0.9
+BANDS = ((3, 7), (8, 29), (30, 100))
 
 
-def make_stability(case: Simulated, names: list[str], n_units: int = 1000) -> Stability:
-    """Return what a shortlist needs of a stability."""
-    order = np.argsort(-case.scores, kind="stable")
-    member = {
-        "scores": case.scores[order],
-        "noise": case.noise[:, order],
-        "covariance": case.covariance[np.ix_(order, order)],
-    }
-    unused = np.zeros((len(names), 2))
-    return Stability(
-        names=tuple(names[i] for i in order),
-        metric="logme",
-        scores=case.scores[order],
-        standard_errors=np.sqrt(np.diag(member["covariance"])),
-        intervals=unused,
-        ranks=unused.astype(np.int64),
-        first={},
-        pairwise=unused,
-        ties=(),
-        replicates=unused,
-        bias=unused,
-        method="first-order",
-        unit="rows",
-        n_units=n_units,
-        level=0.9,
-        members=(member,),
-    )
-
-
-def measure(seed: int) -> tuple[str, NDArray[np.float64]]:
-    """Return the kind of a ranking, and for every confidence what was stated and what happened."""
+def measure(seed: int) -> tuple[str, int, NDArray[np.float64]]:
+    """Return kind and size of a ranking, and what was stated and happened for each confidence."""
     rng = np.random.default_rng([seed, 5])
     kind = [*KINDS][seed % len(KINDS)]
     n_models = round(math.exp(rng.uniform(math.log(3), math.log(100))))
     case = simulate(kind, n_models, math.exp(rng.uniform(math.log(0.2), math.log(10))), rng)
-    names = [f"m{i}" for i in range(n_models)]
-    stability = make_stability(case, names)
-    best = names[int(case.truth.argmax())]
-    spread = case.truth.std()
+    best, spread = int(case.truth.argmax()), case.truth.std()
     own = AGREEMENT * case.truth + math.sqrt(1 - AGREEMENT**2) * spread * rng.normal(size=n_models)
-    really = names[int(own.argmax())]
+    really = int(own.argmax())
+    draws = draw_members([case.member], 1000, seed)[0].draws
+    truths = _draw_truths(draws, _read_agreement(AGREEMENT, "logme"), rng)
     found = []
     for confidence in CONFIDENCES:
-        plain = make_shortlist(stability, confidence, "posterior", None, None, None, seed)
-        truth = make_shortlist(stability, confidence, "posterior", None, None, AGREEMENT, seed)
-        regret = case.truth.max() - case.truth[names.index(plain.names[0])]
+        plain, stated = cover_best(draws, confidence)
+        wide, stated_wide = cover_best(truths, confidence)
+        expected = draws.max(axis=1) - draws[:, plain[0]]
+        regret = case.truth.max() - case.truth[plain[0]]
         found.append(
             [
-                *(plain.probability, best in plain, really in plain, len(plain)),
-                *(truth.probability, really in truth, len(truth)),
-                *(plain.regret, regret, regret > plain.worst_regret),
+                *(stated, best in plain, really in plain, len(plain)),
+                *(stated_wide, really in wide, len(wide)),
+                *(expected.mean(), regret, regret > np.quantile(expected, 0.99)),
             ]
         )
-    return kind, np.array(found, dtype=np.float64)
+    return kind, n_models, np.array(found, dtype=np.float64)
 
 
 def main() -> None:
@@ -90,24 +64,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rankings", type=int, default=2000)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=math.inf)
     chosen = parser.parse_args()
+    start, found = time.monotonic(), []
     with Pool(chosen.processes) as pool:
-        found = pool.map(measure, range(chosen.rankings), chunksize=8)
-    values = np.array([numbers for _, numbers in found])  # (rankings, confidences, numbers)
-    kinds = np.array([kind for kind, _ in found])
-    print(
-        "| confidence | stated | held the best | models | truths held | stated for truths | held |"
-    )
+        for one in pool.imap(measure, range(chosen.rankings), chunksize=8):
+            found.append(one)
+            if time.monotonic() - start > 60 * chosen.minutes:
+                break
+    values = np.array([numbers for _, _, numbers in found])  # (rankings, confidences, numbers)
+    kinds, sizes = np.array([kind for kind, _, _ in found]), np.array([n for _, n, _ in found])
+    print(f"{len(found)} rankings")
+    print("| confidence | stated | held the best | models | truths held | told: stated | held |")
     for i, confidence in enumerate(CONFIDENCES):
         m = values[:, i].mean(axis=0)
         print(
             f"| {confidence:.0%} | {m[0]:.1%} | {m[1]:.1%} | {m[3]:.1f} | {m[2]:.1%} | {m[4]:.1%} "
             f"| {m[5]:.1%} | ({m[6]:.1f} models)"
         )
-    print("| kind at 90 % | stated | held the best | models | stated for truths | held |")
-    for kind in KINDS:
-        m = values[kinds == kind, CONFIDENCES.index(0.9)].mean(axis=0)
-        print(f"| {kind} | {m[0]:.1%} | {m[1]:.1%} | {m[3]:.1f} | {m[4]:.1%} | {m[5]:.1%} |")
+    parts = {kind: kinds == kind for kind in KINDS}
+    parts |= {f"{a} to {b} models": (a <= sizes) & (sizes <= b) for a, b in BANDS}
+    print("| at 90 % | stated | held the best | models | told: stated | held |")
+    for name, own in parts.items():
+        m = values[own, CONFIDENCES.index(0.9)].mean(axis=0)
+        print(f"| {name} | {m[0]:.1%} | {m[1]:.1%} | {m[3]:.1f} | {m[4]:.1%} | {m[5]:.1%} |")
     m = values[:, 0].mean(axis=0)
     print(f"expected regret {m[7]:.3f}, mean regret {m[8]:.3f}, beyond the worst {m[9]:.2%}")
 

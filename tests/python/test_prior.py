@@ -69,7 +69,7 @@ def test_a_good_prior_helps_and_the_probability_stays_right() -> None:
     rng = np.random.default_rng(3)
     regrets, stated, held = [], [], []
     flat = learn_prior_weights(None, {})
-    for seed in range(120):
+    for seed in range(50):
         case = simulate("normal", 12, 1.5, rng)
         values = 0.9 * case.truth / case.truth.std() + 0.43 * rng.normal(size=12)
         values = (values - values.mean()) / values.std()
@@ -84,14 +84,14 @@ def test_a_good_prior_helps_and_the_probability_stays_right() -> None:
         held.append(case.truth.argmax() in chosen)
     without, with_prior = np.mean(regrets, axis=0)
     assert with_prior < 0.8 * without
-    assert abs(np.mean(held) - np.mean(stated)) < 0.05 + 2 * math.sqrt(0.09 / 120)
+    assert abs(np.mean(held) - np.mean(stated)) < 0.05 + 2 * math.sqrt(0.09 / 50)
 
 
 def test_a_useless_prior_does_little_harm() -> None:
     rng = np.random.default_rng(4)
     regrets = []
     flat = learn_prior_weights(None, {})
-    for seed in range(120):
+    for seed in range(50):
         case = simulate("normal", 12, 3.0, rng)
         values = rng.normal(size=12)
         values = (values - values.mean()) / values.std()

@@ -352,7 +352,7 @@ class Ranking:
         >>> twin, poor = good + 0.2 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
         >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
         >>> ranking.shortlist().names
-        ('good',)
+        ('good', 'twin')
         """
         from .._uncertainty.from_ranking import shortlist_ranking
 

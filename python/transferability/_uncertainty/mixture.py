@@ -6,7 +6,7 @@ The true scores come from a finite mixture of normals,
     θ_i ~ N(γ p_i + μ_k, τ_k²) with probability w_k,     μ_k ~ N(m, ω²),   w ~ Dirichlet(1/K),
 
 so that models may be alike, spread evenly, or stand in groups. ω, and the widths τ_k ≤ ω, have
-posteriors on a grid of sizes between a twentieth of the noise and twenty times the scores; m is flat.
+posteriors on a grid of sizes from a twentieth of the noise to twenty times the scores; m is flat.
 One normal prior for all models (K = 1) is too sure of the best of many models that stand in groups:
 the poor ones widen it, and the good ones are then hardly shrunk.
 
