@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from transferability._uncertainty.choose import _draw_truths, _read_agreement
+from transferability._uncertainty.choose import draw_truths, read_agreement
 from transferability._uncertainty.outlook import cover_best
 from transferability._uncertainty.posterior import draw_members
 
@@ -42,7 +42,7 @@ def measure(seed: int) -> tuple[str, int, NDArray[np.float64]]:
     own = AGREEMENT * case.truth + math.sqrt(1 - AGREEMENT**2) * spread * rng.normal(size=n_models)
     really = int(own.argmax())
     draws = draw_members([case.member], 1000, seed)[0].draws
-    truths = _draw_truths(draws, _read_agreement(AGREEMENT, "logme"), rng)
+    truths = draw_truths(draws, read_agreement(AGREEMENT, "logme"), rng)
     found = []
     for confidence in CONFIDENCES:
         plain, stated = cover_best(draws, confidence)

@@ -233,15 +233,15 @@ def test_agreement_makes_it_a_claim_about_the_truth() -> None:
     """Truths correlate with true scores at 0.8: the set of the metric misses, the wider holds."""
     rng = np.random.default_rng(2)
     stated, held, held_by_metric = [], [], []
-    from transferability._uncertainty.choose import _draw_truths, _read_agreement
+    from transferability._uncertainty.choose import draw_truths, read_agreement
 
-    weights = _read_agreement(0.8, "logme")
+    weights = read_agreement(0.8, "logme")
     for seed in range(60):
         case = simulate("normal", 8, 4.0, rng)
         spread = case.truth.std()
         truth = 0.8 * case.truth + 0.6 * spread * rng.normal(size=8)
         draws = draw_members([case.member], 1000, seed)[0].draws
-        chosen, probability = cover_best(_draw_truths(draws, weights, rng), 0.9)
+        chosen, probability = cover_best(draw_truths(draws, weights, rng), 0.9)
         stated.append(probability)
         held.append(truth.argmax() in chosen)
         held_by_metric.append(truth.argmax() in cover_best(draws, 0.9)[0])

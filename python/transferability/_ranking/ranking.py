@@ -367,8 +367,9 @@ class Ranking:
         Parameters
         ----------
         cost : str or mapping of str to float, default="parameters"
-            Name of a cost from ``rank(..., costs=...)``, or "n_features" or "seconds", or numbers
-            by model. Lower is better, except for names that end in "per_second".
+            Name of a cost, from ``rank(..., costs=...)`` or measured by ``rank_models``, or
+            "n_features" or "seconds", or numbers by model. Lower is better, except for names that
+            end in "per_second".
         metric : str, optional
             Default: the first metric of the ranking.
 

@@ -59,7 +59,8 @@ class Row:
         For :func:`transferability.rank_models`: the layer or aggregate of `scores`, and the scores
         by layer and metric, from the first layer to the last.
     costs : dict of str to float
-        From ``rank(..., costs=...)``, such as "parameters" or "rows_per_second".
+        From ``rank(..., costs=...)``, such as "parameters", or measured by
+        :func:`transferability.rank_models`.
     """
 
     __module__ = "transferability"

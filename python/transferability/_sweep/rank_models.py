@@ -155,7 +155,8 @@ def rank_models(
     -------
     ranking : Ranking
         ``row.layer`` names the layer of a row's scores; ``row.layers`` has the scores of all
-        layers.
+        layers. ``row.costs`` has "parameters", "rows_per_second" and "memory" in bytes, as measured
+        when the model ran, for :meth:`Ranking.pareto`.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from .._util.cache import Cache, compute_key
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
+from .costs import COSTS, measure_costs
 from .extract import ExtractionRun
 from .job import MEAN, ExtractionOptions, Job, JobResult, Report
 
@@ -76,7 +77,8 @@ def _complete_cache(
         if missing:
             if MEAN not in missing:
                 options = replace(options, layers=missing, average=False)
-            found = ExtractionRun(model, job.data, options, report, notes).run()
+            with measure_costs(model, len(job.data)) as costs:
+                found = ExtractionRun(model, job.data, options, report, notes).run()
             report("saving", len(job.data), len(job.data), 0.0, peak_memory_with_device())
             for layer in missing:
                 meta = {
@@ -84,6 +86,7 @@ def _complete_cache(
                     "layer": layer,
                     "pool": options.pool,
                     **found[layer].facts,
+                    COSTS: costs,
                     "seconds": time.perf_counter() - start,
                 }
                 cache.put(keys[layer], meta, found[layer].files)

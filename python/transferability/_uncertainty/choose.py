@@ -22,7 +22,7 @@ from .shortlist import Shortlist
 if TYPE_CHECKING:
     from .stability import Stability
 
-__all__ = ["METHODS", "make_shortlist"]
+__all__ = ["METHODS", "draw_truths", "make_shortlist", "read_agreement"]
 
 Matrix = NDArray[np.float64]
 METHODS = ("posterior", "hybrid")
@@ -57,9 +57,9 @@ def make_shortlist(
     posteriors = draw_members(members, stability.n_units, seed, predictor)
     draws = combine_members([posterior.draws for posterior in posteriors], stability.metric)
     metric_draws, rng = draws, np.random.default_rng([seed, 3])
-    weights = None if agreement is None else _read_agreement(agreement, stability.metric)
+    weights = None if agreement is None else read_agreement(agreement, stability.metric)
     if weights is not None:
-        draws = _draw_truths(draws, weights, rng)
+        draws = draw_truths(draws, weights, rng)
     first = count_wins(draws)[0]
     if method == "hybrid":
         chosen, probability = _choose_hybrid(names, numbers, draws)
@@ -112,7 +112,7 @@ def _read_prior(
     return read_numbers("prior", prior, stability.names)
 
 
-def _read_agreement(agreement: object, metric: str) -> Matrix:
+def read_agreement(agreement: object, metric: str) -> Matrix:
     """Return weights of CORRELATIONS: of one number, or learnt from past evaluations."""
     if isinstance(agreement, bool) or not isinstance(agreement, (int, float, np.number)):
         return learn_agreement(agreement, metric)
@@ -129,7 +129,7 @@ def _read_agreement(agreement: object, metric: str) -> Matrix:
     return weights
 
 
-def _draw_truths(draws: Matrix, weights: Matrix, rng: np.random.Generator) -> Matrix:
+def draw_truths(draws: Matrix, weights: Matrix, rng: np.random.Generator) -> Matrix:
     """Draw truths that correlate with the true scores, in the unit and spread of these."""
     rho = rng.choice(CORRELATIONS, size=(len(draws), 1), p=weights)
     finite = np.isfinite(draws[0])

@@ -1,14 +1,14 @@
-"""Empirical Bayes shrinkage of scores: posterior draws of true scores, probabilities of ranks.
+"""Posterior draws of true scores, and probabilities of ranks that are counted in them.
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
-known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
-posterior on a grid, given the scores.
+known from resampling. Luck contributes to the best score, more so if the models are close. The
+bootstrap alone ignores this selection effect, and a prior of θ takes it into account.
 
-Luck contributes to the best score, more so if the models are close. The bootstrap alone ignores
-this selection effect. If the models are far apart, τ is large and their gaps stay. If they are
-within the noise, τ is small and they become about equally likely to be the best. Clusters of models
-that are separated by a gap far beyond the noise have separate priors, so that a few poor models do
-not influence τ of the good ones.
+``draw_members`` has the mixture prior of ``mixture.py``: for the stability of a ranking and for
+shortlists. ``sample_posterior`` is faster, for callers that sample many times: θ ~ N(μ, τ²), with μ
+flat and τ drawn from its posterior on a grid. Clusters of models that are separated by a gap far
+beyond the noise have separate priors, so that a few poor models do not influence τ of the good
+ones. It is too sure of the best of many models that stand in groups.
 
 The computation uses contrasts of scores, which cancel μ and any noise that all models share. Draws
 follow Matheron's rule: with f from the prior and e from the noise, f + K (s - f - e) with

@@ -74,13 +74,16 @@ class Stability:
         Level of the intervals and ties.
     warnings : tuple of str
         Warnings, in whole sentences.
+    members, prior
+        Of the metric, or of each member of a consensus: scores, noise and covariance; and the prior
+        of the ranking. :meth:`shortlist` needs them.
 
     Notes
     -----
     Standard errors come from the resamples. Probabilities also include empirical Bayes shrinkage,
-    because the best of several noisy scores is biased upwards. The true scores have a normal prior,
-    whose width is estimated from the ranking: models within the noise are moved towards each other,
-    and well separated models stay apart.
+    because the best of several noisy scores is biased upwards. The prior of the true scores is a
+    mixture of normals, whose places and widths are estimated from the ranking: models within the
+    noise are moved towards each other, and well separated models stay apart.
     """
 
     __module__ = "transferability"
@@ -101,7 +104,6 @@ class Stability:
     n_units: int
     level: float
     warnings: tuple[str, ...] = ()
-    #: Scores, noise and covariance of the metric, or of the members of a consensus.
     members: tuple[Mapping[str, Matrix], ...] = ()
     prior: Mapping[str, float] = field(
         default_factory=dict
