@@ -37,6 +37,7 @@ FACADE = {
     ("_ranking/ranking.py", "Ranking.stability", "_uncertainty"),
     ("_ranking/ranking.py", "Ranking.teachers", "tuning"),
     ("_ranking/ranking.py", "Ranking.to_html", "report"),
+    ("_uncertainty/stability.py", "Stability.shortlist", "_uncertainty"),
 }
 
 

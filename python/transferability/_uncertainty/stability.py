@@ -18,7 +18,6 @@ from .._metric.score import issue, json_ready
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
-from .choose import make_shortlist
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
 from .posterior import (
     average_votes,
@@ -207,6 +206,8 @@ class Stability:
         >>> ranking.stability().shortlist(0.95).names
         ('good',)
         """
+        from .choose import make_shortlist
+
         return make_shortlist(self, confidence, method, prior, past, agreement, seed)
 
     def __repr__(self) -> str:
