@@ -214,6 +214,13 @@ def test_copies_and_infinite_scores() -> None:
         "noise": np.random.default_rng(0).normal(size=(50, 4)) * [0, 0, 1, 1],
         "covariance": np.diag([0.0, 0.0, 1, 1]),
     }
+    models["exact"], models["other"] = np.eye(3)[labels], 2 * np.eye(3)[labels]
+    ranking = tx.rank(models, labels)
+    if math.isinf(ranking.best.logme):
+        found = ranking.shortlist()
+        assert set(found.names) == {"exact", "other"}  # their order is not known
+        assert math.isnan(found.regret)
+        assert "The regret is not known" in repr(found)
     draws = draw_members([member], 100, 0)[0].draws
     assert np.isposinf(draws[:, :2]).all()
     assert np.isfinite(draws[:, 2:]).all()

@@ -180,6 +180,7 @@ def _correlate(draws: Matrix, values: Matrix) -> tuple[float, float, float]:
     off = own - own.mean(axis=1, keepdims=True)
     size = np.sqrt((off**2).sum(axis=1) * (values**2).sum())
     correlations = np.divide(off @ values, size, out=np.zeros(len(draws)), where=size > 0)
+    correlations = np.clip(correlations, -1.0, 1.0)
     low, high = np.quantile(correlations, [0.05, 0.95])
     return float(correlations.mean()), float(low), float(high)
 

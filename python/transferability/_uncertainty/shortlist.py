@@ -140,7 +140,9 @@ class Shortlist:
 
     def sentences(self) -> list[str]:
         """Return what the numbers mean for the choice, one sentence each."""
-        found = [self._say_regret(), *self._say_what_shrinks()]
+        regret = "The regret is not known, because the best score is infinite."
+        known = not math.isnan(self.regret)
+        found = [self._say_regret() if known else regret, *self._say_what_shrinks()]
         if self.prior is not None:
             mean, low, high = self.prior
             span = f"{mean:.2f} ({low:.2f} to {high:.2f})"
