@@ -96,6 +96,7 @@ def rank(
     models: tuple[str, ...],
     dask: str | None,
     intercept: bool | None,
+    leave_out: str | None,
     options: dict[str, Any],
     as_json: bool,
     as_csv: bool,
@@ -125,7 +126,7 @@ def rank(
     check_exclusive(**others, csv=as_csv, markdown=as_markdown)
     check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
-    options = drop_none(intercept=intercept) | options
+    options = drop_none(intercept=intercept, leave_out=leave_out) | options
     if models:
         ranking = run_models(ctx.params, keep_features=stability or shortlist, **options)
     elif dask is None and all(path.endswith(".stats") for path in features):
