@@ -74,8 +74,8 @@ def rank(
         also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
-        takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
-        :meth:`Ranking.consensus`.
+        sorts by `ridge_probe`, and shares models within its standard error with `logme` of
+        z-scored features and an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
         reason. Statistics that hold another task are an error.
@@ -230,7 +230,7 @@ def add_columns(
     prior: Mapping[str, float] | None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Ranking:
-    """Add the costs, the prior, and the Borda consensus of the metrics for "recommended"."""
+    """Add the costs, the prior, and the consensus for "recommended"."""
     if costs is not None:
         found = read_costs(costs, ranking.names)
         ranking = ranking.replace(rows=add_costs(ranking.rows, found))
@@ -241,7 +241,10 @@ def add_columns(
         )
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
-    return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+    members = [name for name in metric_names(metrics) if name in ranking.metrics]
+    deciders = [name for name in members if spec_of(name).standard_error is not None]
+    decider = deciders[0] if deciders and len(members) > 1 else None
+    return ranking.consensus(members, decider=decider)
 
 
 def _read_shared(

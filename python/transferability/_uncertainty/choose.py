@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
-from .._metric.derived import CONSENSUS
 from ..errors import DataError, DtypeError
 from .mixture import CORRELATIONS, Posterior, Predictor
 from .outlook import FACTORS, cover_best, expect_sizes, find_pair, find_rows_for_one
-from .posterior import average_votes, combine_members, count_wins, draw_members
+from .posterior import combine_members, count_wins, draw_members
 from .predictor import learn_agreement, learn_prior_weights, read_numbers, standardise
 from .shortlist import Shortlist
 
@@ -55,7 +54,7 @@ def make_shortlist(
         raise DataError("past teaches the weight of prior, which is missing; give prior too")
     members = stability.members
     posteriors = draw_members(members, stability.n_units, seed, predictor)
-    draws = combine_members([posterior.draws for posterior in posteriors], stability.metric)
+    draws = combine_members([posterior.draws for posterior in posteriors], stability.voting)
     metric_draws, rng = draws, np.random.default_rng([seed, 3])
     weights = None if agreement is None else read_agreement(agreement, stability.metric)
     if weights is not None:
@@ -205,11 +204,14 @@ def _add_outlook(
         replace(p, truths=p.truths[:, own], means=p.means[:, own], widths=p.widths[:, own])
         for p in posteriors
     ]
+    voting = dict(stability.voting)
+    if voting.get("errors") is not None:
+        voting["errors"] = np.asarray(voting["errors"])[own]
     expected = expect_sizes(
         parts,
         [member["covariance"][np.ix_(own, own)] for member in stability.members],
         [member["scores"][own] for member in stability.members],
-        average_votes if stability.metric == CONSENSUS else lambda members: members[0],
+        lambda members: combine_members(members, voting),
         found.confidence,
         seed,
     )

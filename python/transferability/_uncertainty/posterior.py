@@ -23,16 +23,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._metric.derived import CONSENSUS
-from .._ranking.extra_columns import borda_shares, compute_ranks
+from .._ranking.extra_columns import compute_ranks, count_votes
 from .mixture import Posterior, Predictor, sample_mixture
 
 __all__ = [
-    "average_votes",
     "combine_members",
     "compute_rank_intervals",
     "count_wins",
@@ -80,9 +79,16 @@ def _draw_member(
     return replace(found, draws=draws)
 
 
-def combine_members(members: Sequence[Matrix], metric: str) -> Matrix:
-    """Return draws of the true scores of a metric from those of its members, (n_draws, M)."""
-    return average_votes(members) if metric == CONSENSUS else members[0]
+def combine_members(members: Sequence[Matrix], voting: Mapping[str, Any]) -> Matrix:
+    """Return draws of the true scores of a consensus from those of its members, (n_draws, M).
+
+    `voting` has the names of the members, the decider and its standard errors; it is empty for a
+    single metric.
+    """
+    if not voting:
+        return members[0]
+    named = dict(zip(voting["names"], members, strict=True))
+    return count_votes(named, voting["decider"], voting["errors"])
 
 
 def sample_posterior(
@@ -171,12 +177,6 @@ def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tu
         else:
             groups.append([i])
     return tuple(tuple(names[i] for i in group) for group in groups)
-
-
-def average_votes(members: Sequence[Matrix]) -> Matrix:
-    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
-    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
-    return votes
 
 
 def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:

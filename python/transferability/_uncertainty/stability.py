@@ -15,12 +15,12 @@ from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
+from .._ranking.extra_columns import standard_errors
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
 from .posterior import (
-    average_votes,
     combine_members,
     compute_rank_intervals,
     count_wins,
@@ -73,9 +73,9 @@ class Stability:
         Level of the intervals and ties.
     warnings : tuple of str
         Warnings, in whole sentences.
-    members, prior
-        Of the metric, or of each member of a consensus: scores, noise and covariance; and the prior
-        of the ranking. :meth:`shortlist` needs them.
+    members, prior, voting
+        Of the metric, or of each member of a consensus: scores, noise and covariance; the prior of
+        the ranking; and the rule of the consensus. :meth:`shortlist` needs them.
 
     Notes
     -----
@@ -104,9 +104,8 @@ class Stability:
     level: float
     warnings: tuple[str, ...] = ()
     members: tuple[Mapping[str, Matrix], ...] = ()
-    prior: Mapping[str, float] = field(
-        default_factory=dict
-    )  # numbers of the ranking, if it has any
+    prior: Mapping[str, float] = field(default_factory=dict)
+    voting: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_shards(
@@ -228,7 +227,7 @@ class Stability:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the resamples as plain Python, ready for JSON."""
-        left_out = ("replicates", "members", "prior")
+        left_out = ("replicates", "members", "prior", "voting")
         known = {key: value for key, value in self.__dict__.items() if key not in left_out}
         return cast("dict[str, Any]", json_ready(known))
 
@@ -276,17 +275,22 @@ def assess_ranking(
     request = (n_boot, groups, method, seed)
     results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
     names = [row.name for row in rows]
-    result = results[0]
+    result, voting = results[0], {}
     if metric == CONSENSUS:
-        result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
+        decider = scored[0].scores[CONSENSUS].details.get("decider")
+        errors = None if decider is None else standard_errors(rows, decider)
+        voting = {"names": members, "decider": decider, "errors": errors}
+        result = _combine_members(results, voting, n_dropped=len(ranking.rows) - len(rows))
     known = {row.name: row.value(PRIOR) for row in rows if PRIOR in row.scores}
-    return _build(names, metric, result, results, level, seed, known)
+    return _build(names, metric, result, results, level, seed, known, voting)
 
 
-def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> BootstrapResult:
-    """Return the bootstrap of a Borda consensus from the bootstraps of its members."""
-    votes = average_votes([result.scores + result.noise for result in results])
-    scores = average_votes([result.scores[None] for result in results])[0]
+def _combine_members(
+    results: Sequence[BootstrapResult], voting: Mapping[str, Any], n_dropped: int
+) -> BootstrapResult:
+    """Return the bootstrap of a consensus from the bootstraps of its members."""
+    votes = combine_members([result.scores + result.noise for result in results], voting)
+    scores = combine_members([result.scores[None] for result in results], voting)[0]
     notes = tuple(dict.fromkeys(text for result in results for text in result.notes))
     if n_dropped:
         notes += (f"{n_dropped} models lack a member and were left out",)
@@ -317,13 +321,14 @@ def _build(
     level: float,
     seed: int,
     prior: Mapping[str, float] | None = None,
+    voting: Mapping[str, Any] | None = None,
 ) -> Stability:
     """Build the stability of models, best first, from the resamples of a metric's members."""
     members = tuple(
         {"scores": own.scores, "noise": own.noise, "covariance": own.covariance} for own in results
     )
     drawn = draw_members(members, result.units.n_units, seed)
-    draws = combine_members([posterior.draws for posterior in drawn], metric)
+    draws = combine_members([posterior.draws for posterior in drawn], voting or {})
     first, pairwise = count_wins(draws)
     tails = ((1 - level) / 2, (1 + level) / 2)
     notes = list(result.notes)
@@ -350,6 +355,7 @@ def _build(
         warnings=tuple(notes),
         members=members,
         prior=prior or {},
+        voting=voting or {},
     )
 
 
