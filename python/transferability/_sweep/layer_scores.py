@@ -14,6 +14,7 @@ from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
+from .costs import read_costs_of
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
 __all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
@@ -73,7 +74,8 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     reload = None
     if inputs.features is not None and job.is_kept:
         reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
-    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload)
+    costs = read_costs_of(entry.meta)
+    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload, costs=costs)
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:

@@ -195,7 +195,8 @@ def rank_models(
     ranking : Ranking
         ``row.layer`` names the layer of a row's scores, with its pooling if there are several;
         ``row.layers`` has the scores of all layers and poolings. ``row.from_cache`` is true if the
-        model did not run.
+        model did not run. ``row.costs`` has "parameters", "rows_per_second" and "memory" in bytes,
+        as measured when the model ran, for :meth:`Ranking.pareto`.
 
     Raises
     ------
