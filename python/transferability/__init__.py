@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._metric.score import Scores as Scores
+    from ._racing.options import Race as Race
+    from ._racing.report import RaceReport as RaceReport
+    from ._racing.report import RaceRound as RaceRound
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
     from ._ranking.rank import rank as rank
     from ._ranking.ranking import Ranking as Ranking
@@ -61,6 +64,9 @@ _HOME = {
     "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
+    "Race": "_racing.options",
+    "RaceReport": "_racing.report",
+    "RaceRound": "_racing.report",
     "Ranking": "_ranking.ranking",
     "Row": "_ranking.row",
     "Score": "_metric.score",

@@ -75,15 +75,21 @@ class Data:
         if max_samples is None or max_samples >= len(self):
             return self
         drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
-        rows = [int(row) for row in np.sort(drawn)]
+        return self.take([int(row) for row in np.sort(drawn)])
+
+    def take(self, rows: Sequence[int]) -> Data:
+        """Return some rows, by position."""
         labels = self.labels
         if hasattr(labels, "iloc"):
-            labels = labels.iloc[rows]
+            labels = labels.iloc[list(rows)]
         elif hasattr(labels, "dtype") or instance_of(labels, "polars", "DataFrame"):
             labels = labels[rows]
         else:
             labels = [labels[row] for row in rows]
-        return replace(self, items=Subset(self.items, rows), labels=labels)
+        items = self.items
+        if isinstance(items, Subset):  # original_row knows one level
+            items, rows = items.items, [items.rows[row] for row in rows]
+        return replace(self, items=Subset(items, rows), labels=labels)
 
     def digest(self) -> str:
         """Hash every item and every label, in their order."""

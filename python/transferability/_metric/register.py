@@ -30,6 +30,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    *("round", "dropped"),
     *(
         "class_covariances",
         "class_scatter",
@@ -52,7 +53,7 @@ RESERVED_OPTIONS = {
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
     *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
-    *("encoding", "quoting", "split"),
+    *("encoding", "quoting", "split", "race"),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.

@@ -11,7 +11,7 @@ of all models. A prior is a number known for each model before any features are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,24 @@ Matrix = NDArray[np.float64]
 
 
 def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
-    """Compute the values that depend on all rows: pooled metrics, and the consensus if present."""
-    rows = list(rows)
+    """Compute the values that depend on all rows: pooled metrics, and the consensus if present.
+
+    In a race, they depend on the models of the same last round.
+    """
+    rows, metrics = list(rows), list(metrics)
+    return _by_round(rows, lambda own: _pool_round(own, metrics))
+
+
+def _by_round(rows: Sequence[Row], change: Callable[[list[Row]], Iterable[Row]]) -> tuple[Row, ...]:
+    """Return the rows, with those of each round of a race changed together."""
+    found: dict[int, Row] = {}
+    for number in dict.fromkeys(row.round for row in rows):
+        places = [i for i, row in enumerate(rows) if row.round == number]
+        found |= zip(places, change([rows[i] for i in places]), strict=True)
+    return tuple(found[i] for i in range(len(rows)))
+
+
+def _pool_round(rows: list[Row], metrics: Sequence[str]) -> tuple[Row, ...]:
     for metric in metrics:
         pool = spec_of(metric).pool
         scored = [i for i, row in enumerate(rows) if metric in row.scores]
@@ -52,16 +68,19 @@ def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
         for i, score in zip(scored, scores, strict=True):
             rows[i] = rows[i].replace(scores={**rows[i].scores, metric: score})
     members = {row.scores[CONSENSUS].members for row in rows if CONSENSUS in row.scores}
-    return add_consensus(rows, min(members)) if members else tuple(rows)
+    return tuple(_add_round_consensus(rows, min(members)) if members else rows)
 
 
 def add_consensus(rows: Iterable[Row], members: Sequence[str]) -> tuple[Row, ...]:
     """Add the Borda consensus of `members` to every row, as its first score.
 
     A model for which a member failed counts as last by that member. A row keeps its error only
-    where every member failed.
+    where every member failed. In a race, the models of the same last round are compared.
     """
-    rows = list(rows)
+    return _by_round(list(rows), lambda own: _add_round_consensus(own, members))
+
+
+def _add_round_consensus(rows: Sequence[Row], members: Sequence[str]) -> list[Row]:
     shares = {}
     for member in members:
         values = np.array([[row.value(member) for row in rows]])
@@ -83,7 +102,7 @@ def add_consensus(rows: Iterable[Row], members: Sequence[str]) -> tuple[Row, ...
             notes = tuple(dict.fromkeys((*notes, f"{missing} failed: {row.error}")))
         scores = {CONSENSUS: score, **{k: v for k, v in row.scores.items() if k != CONSENSUS}}
         found.append(row.replace(scores=scores, notes=notes, error=None))
-    return tuple(found)
+    return found
 
 
 def add_prior(rows: Iterable[Row], prior: Mapping[str, float]) -> tuple[Row, ...]:

@@ -16,7 +16,7 @@ from .._util.cache import Cache, Entry
 from ..errors import DataError
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers", "select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -39,7 +39,7 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
         if entry is None:
             raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
-    layer, notes = _select_layer(rows, tuple(plan.requests), plan.aggregate)
+    layer, notes = select_layer(rows, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
     return row.replace(
         notes=(*result.notes, *notes, *row.notes),
@@ -94,7 +94,7 @@ def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:
     return _read_stored_inputs(entry, shared)
 
 
-def _select_layer(
+def select_layer(
     rows: Mapping[str, Row], metrics: Sequence[str], aggregate: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the layer whose scores the row has, and notes on the selection."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,6 +16,8 @@ from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
+from .._racing.options import Race, read_race
+from .._racing.race import choose_deciders
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking
@@ -21,10 +25,11 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._util.cache import Cache
 from ..errors import MissingDependencyError
-from .job import ExtractionOptions, Job, check_counts, check_layers
+from .job import ExtractionOptions, Job, JobResult, check_counts, check_layers
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
+from .race import ModelRacer, check_race
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
 from .worker import run_job, run_job_in_subprocess
 
@@ -63,6 +68,7 @@ def rank_models(
     isolate: bool = True,
     progress: SweepProgress = None,
     n_threads: int | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Run models on raw data and rank them by transferability metrics, best first.
@@ -148,6 +154,11 @@ def rank_models(
         i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
+    race : bool or Race, default=False
+        Run all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds and the forward passes; :class:`transferability.Race`
+        has the options. True takes `seed`. Every round loads its models again, and keeps their
+        features in the cache. Not for words and pixels.
     **options
         Options of the metrics.
 
@@ -205,6 +216,7 @@ def rank_models(
         seed=seed,
         n_threads=n_threads,
     )
+    chosen = read_race(race, seed)
     named = expand_models(models)
     whole = read_data(data, label, text, task, split=split, encoding=encoding, quoting=quoting)
     drawn = whole.sample(max_samples, seed)
@@ -214,7 +226,14 @@ def rank_models(
     (requests, skipped), extraction = plan_sweep(
         metrics, options, shared, extraction, has_rows=n_rows is not None
     )
+    if chosen is not None:
+        check_race(labelled.data, n_rows)
+        extraction = replace(extraction, keep_features=True)
     scoring = LayerScoringPlan(requests, shared, aggregate)
+    plan, raced = (
+        ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        None,
+    )
     with ExitStack() as stack:
         if cache is False:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
@@ -237,24 +256,36 @@ def rank_models(
             )
             for name, model in named.items()
         ]
-        rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
+        if chosen is None:
+            score = functools.partial(score_layers, plan=scoring)
+            found = [_rank_one(job, score, isolate, sweep) for job in jobs]
+            rows = pool_rows(found, requests)
+        else:
+            run = functools.partial(_rank_one, isolate=isolate, sweep=sweep)
+            deciders = choose_deciders(metrics, requests)
+            racer = ModelRacer({job.name: job for job in jobs}, scoring, plan, deciders, run, sweep)
+            rows, raced, of_finalists = racer.run(chosen)
+            plan = replace(plan, target=of_finalists)
     warnings = target.warnings + whole.notes
     if len(drawn) < len(whole):
         warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
+    if raced is not None:
+        warnings += (raced.summary,)
     ranking = Ranking(
-        pool_rows(rows, requests),
+        rows,
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
         warnings=warnings,
         skipped=skipped,
-        plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        plan=plan,
+        race=raced,
     )
     return add_columns(ranking, metrics, None)
 
 
-def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
+def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
     start = time.perf_counter()
     sweep.start_model(job.name)
@@ -264,7 +295,7 @@ def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) 
         else:
             result = run_job(job, sweep.report)
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score_layers(job, result, scoring)
+        row = score(job, result)
     except ProcessDied as error:
         row = build_failed_row(job.name, f"{error}, {sweep.where()}")
     except TaskFailed as error:

@@ -226,7 +226,8 @@ def assess_ranking(
     check_choice("metric", metric, ranking.metrics)
     if metric == PRIOR:
         raise DataError("a prior is not computed from rows, so there is nothing to resample")
-    scored = [row for row in ranking.rows if metric in row.scores]
+    compared = ranking.rows if ranking.race is None else ranking.finalists
+    scored = [row for row in compared if metric in row.scores]
     members: tuple[str, ...] = (metric,)
     if metric == CONSENSUS and scored:
         members = scored[0].scores[CONSENSUS].members
@@ -240,7 +241,7 @@ def assess_ranking(
     names = [row.name for row in rows]
     if metric != CONSENSUS:
         return _build(names, metric, results[0], draws[0], level)
-    result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
+    result = _combine_members(results, n_dropped=len(compared) - len(rows))
     return _build(names, metric, result, average_votes(draws), level)
 
 

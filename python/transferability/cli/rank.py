@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..errors import DataError, TransferabilityWarning
+from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
@@ -23,6 +23,7 @@ from ._shared import (
     load_prior,
     load_statistics,
     parse_metrics,
+    parse_options,
     pick,
     read_no_labels,
     refuse_task,
@@ -39,9 +40,11 @@ _FEATURE_OPTIONS = (
 )
 _NOT_WITH_STATS = (
     *("labels", "precision", "method", "source_probs", "source_labels"),
-    *("groups", "aggregate", "stability"),
+    *("groups", "aggregate", "stability", "race"),
 )
-_NOT_WITH_DASK = ("source_probs", "source_labels", "threads", "method", "groups", "stability")
+_NOT_WITH_DASK = (
+    *("source_probs", "source_labels", "threads", "method", "groups", "stability", "race"),
+)
 
 
 def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -77,6 +80,20 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.option(
+    "--race",
+    is_flag=True,
+    help="Score all models on a few rows, and only those that may still be among the best on more.",
+)
+@click.option(
+    "--race-option",
+    "race_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_options,
+    help="Set an option of --race: top, confidence, level, first, growth, max_samples, seconds or "
+    "seed; repeatable.",
+)
+@click.option(
     "--dask",
     metavar="ADDRESS",
     is_eager=True,
@@ -97,6 +114,8 @@ def rank(
     as_csv: bool,
     as_markdown: bool,
     stability: bool,
+    race: bool,
+    race_options: dict[str, Any],
     **_: Any,
 ) -> None:
     """Rank models by features in files, or run models and rank them.
@@ -118,6 +137,10 @@ def rank(
     check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept) | options
+    if race_options and not race:
+        raise click.UsageError("--race-option goes with --race")
+    if race:
+        options = {**options, "race": _read_race(race_options) if race_options else True}
     if models:
         ranking = run_models(ctx.params, keep_features=stability, **options)
     elif dask is None and all(path.endswith(".stats") for path in features):
@@ -125,6 +148,17 @@ def rank(
     else:
         ranking = _rank_features(ctx.params, options)
     _show(ctx, ranking)
+
+
+def _read_race(options: Mapping[str, Any]) -> Any:
+    """Return the options of a race; one that does not exist is a usage error."""
+    from .._racing.options import Race
+
+    with as_usage_errors():
+        try:
+            return Race(**options)
+        except TypeError as error:
+            raise DtypeError(f"--race-option: {error}") from error
 
 
 def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
