@@ -78,8 +78,8 @@ class RaceReport:
         return (
             f"race of {len(self.rounds)} rounds, {self.stopped}: {len(self.finalists)} finalists "
             f"on {self.rounds[-1].n_samples:,} of {self.n_samples:,} rows; {self.passes:,} of "
-            f"{self.passes_without:,} forward passes ({share:.0%}); the best was dropped with a "
-            f"probability of {self.risk:.1%} at most"
+            f"{self.passes_without:,} forward passes ({share:.0%}); the best was dropped with an "
+            f"estimated probability of {self.risk:.1%}"
         )
 
     def __repr__(self) -> str:
