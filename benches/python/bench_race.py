@@ -22,7 +22,7 @@ import numpy as np
 import transferability as tx
 from transferability._inputs.target import read_target
 from transferability._racing.decide import Allowance, choose_drops, compute_odds, forecast_scores
-from transferability._racing.rows import count_rounds, order_rows, stratify
+from transferability._racing.order import count_rounds, order_rows, stratify
 
 Features = Mapping[str, np.ndarray]
 TOP = 3
@@ -123,7 +123,8 @@ def run_tasks(arguments: argparse.Namespace) -> None:
                     for seed, some in sets
                     if len(some) == size
                 ]
-                print_line(f"{name}, {kind} {what}", found)
+                if found:
+                    print_line(f"{name}, {kind} {what}", found)
                 totals.setdefault(f"{kind} {what}", []).extend(found)
         for n_rows in arguments.rows:
             found, other = [], []
@@ -137,7 +138,8 @@ def run_tasks(arguments: argparse.Namespace) -> None:
                     print_line(f"{name}, {n_rows:,} rows, {kind}", lines)
                     totals.setdefault(f"{kind}, {n_rows:,} rows", []).extend(lines)
     for name, found in totals.items():
-        print_line(f"**{name}**", found)
+        if found:
+            print_line(f"**{name}**", found)
 
 
 def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tuple[Any, ...]:
@@ -156,7 +158,8 @@ def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tup
     order, alive = np.argsort(-rows.mean(axis=0)), np.arange(n_models)
     allowance = Allowance(1 - options.confidence, options.level * options.top)
     passes = before = 0
-    for n_rows in count_rounds(read_target(np.arange(1000) % 2), 100, options.growth, None):
+    sizes = count_rounds(read_target(np.arange(1000) % 2), 100, options.growth, None)
+    for number, n_rows in enumerate(sizes, start=1):
         passes += len(alive) * (n_rows - before)
         before = n_rows
         if n_rows == 1000 or len(alive) <= options.top:
@@ -169,7 +172,7 @@ def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tup
         draws = forecast_scores(own.mean(axis=0), halves, n_rows, 1000, options.top, seed)
         assert draws is not None
         odds = compute_odds([draws], options.top)
-        alive = np.delete(alive, choose_drops(odds, allowance, n_rows / 1000, options.top))
+        alive = np.delete(alive, choose_drops(odds, allowance, number / len(sizes), options.top))
     kept = np.isin(order[: options.top], alive)
     spent = allowance.spent_best, allowance.spent_top / options.top
     return n_models, gap, 1.0 - kept[0], *spent, 1 - kept.mean(), passes / 1000 / n_models

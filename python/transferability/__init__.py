@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._metric.score import Scores as Scores
-    from ._racing.options import Race as Race
+    from ._racing.race_options import Race as Race
     from ._racing.report import RaceReport as RaceReport
     from ._racing.report import RaceRound as RaceRound
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
@@ -64,7 +64,7 @@ _HOME = {
     "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
-    "Race": "_racing.options",
+    "Race": "_racing.race_options",
     "RaceReport": "_racing.report",
     "RaceRound": "_racing.report",
     "Ranking": "_ranking.ranking",

@@ -19,7 +19,7 @@ from torch import nn
 
 import transferability as tx
 from transferability._data.data import Data
-from transferability._racing import race as running
+from transferability._racing import rounds as running
 from transferability.errors import DataError
 
 N = 400

@@ -23,8 +23,8 @@ sample of N - n rows, in their shares.
 true top in expectation, whatever was looked at before. So these probabilities are added up over all
 models and all rounds, and the sum stays below a bound: expected losses of a race with any number of
 looks and models are at most that bound, as far as the probabilities are calibrated. The
-probabilities of being the best have a bound of their own. On n of the N rows a share (n/N)^0.7 of
-the bounds may be spent.
+probabilities of being the best have a bound of their own. Every round adds an equal part of
+the bounds to what may be spent.
 
 Sources: McCarthy, Int. Statistical Review 37, 1969, for half-samples; Maron and Moore, NIPS 1993,
 for races; Lan and DeMets, Biometrika 70, 1983, for spending.
@@ -55,7 +55,6 @@ _NEAR = 4.0  # standard errors of the difference from the last of the top
 #: in proportion to their changes over the last doubling, and of its own of each model, in standard
 #: deviations of these changes. Measured in benches/python/bench_race.py.
 _DRIFT, _OWN_DRIFT = 0.25, 0.3
-_SPENDING = 0.7  # exponent of the share of the rows in the spending function
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,8 @@ class Allowance:
     spent_best: float = 0.0
     spent_top: float = 0.0
 
-    def left(self, share: float) -> tuple[float, float]:
-        """Return what may be spent now, on a `share` n/N of the rows."""
-        part = share**_SPENDING
+    def left(self, part: float) -> tuple[float, float]:
+        """Return what may be spent now, if this `part` of the bounds may be spent so far."""
         return part * self.best - self.spent_best, part * self.top - self.spent_top
 
     def spend(self, best: float, top: float) -> None:
@@ -179,12 +177,12 @@ def compute_odds(members: Sequence[Matrix], top: int) -> Odds:
     return Odds(_share_places(draws, 1), _share_places(draws, top))
 
 
-def choose_drops(odds: Odds, allowance: Allowance, share: float, n_least: int) -> list[int]:
+def choose_drops(odds: Odds, allowance: Allowance, part: float, n_least: int) -> list[int]:
     """Return the models to drop, least probable first, and spend their probabilities.
 
-    The scores are those on a `share` n/N of the rows. At least `n_least` models are left.
+    After this round, `part` of the bounds may be spent. At least `n_least` models are left.
     """
-    best, top = allowance.left(share)
+    best, top = allowance.left(part)
     dropped: list[int] = []
     for i in np.lexsort((odds.best, odds.top))[: max(len(odds.top) - n_least, 0)]:
         best, top = best - odds.best[i], top - odds.top[i]

@@ -19,9 +19,9 @@ from .._util.parallel import map_in_threads
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError, TransferabilityError
 from ..io._shards import FeatureSource, iterate_blocks
-from .options import Race
-from .race import Contest, Deciders, Measured, Sample, choose_deciders, run_race
+from .race_options import Race
 from .report import RaceReport
+from .rounds import Contest, Deciders, Measured, Sample, choose_deciders, run_race
 
 __all__ = ["FeatureRacer", "score_halves", "take_rows"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from .._metric.score import json_ready
-from .options import Race
+from .race_options import Race
 
 __all__ = ["RaceReport", "RaceRound"]
 

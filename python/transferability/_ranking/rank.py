@@ -34,7 +34,7 @@ from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
 if TYPE_CHECKING:
-    from .._racing.options import Race
+    from .._racing.race_options import Race
 
 __all__ = ["add_columns", "check_models", "compute_digest", "rank"]
 
@@ -127,7 +127,7 @@ def rank(
     """
     check_models(models)
     from .._racing.features import FeatureRacer
-    from .._racing.options import read_race
+    from .._racing.race_options import read_race
 
     if (chosen := read_race(race)) is not None and groups is not None:
         raise DataError("a race draws single rows, not groups of rows; leave out groups or race")

@@ -20,9 +20,9 @@ from .._inputs.inputs import Inputs, read_inputs, to_probabilities
 from .._inputs.target import Target
 from .._metric.registry import spec_of
 from .._racing.features import score_halves
-from .._racing.options import Race
-from .._racing.race import Contest, Deciders, Measured, Outcome, Sample, run_race
+from .._racing.race_options import Race
 from .._racing.report import RaceReport
+from .._racing.rounds import Contest, Deciders, Measured, Outcome, Sample, run_race
 from .._ranking.row import Row, ScoringPlan, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache

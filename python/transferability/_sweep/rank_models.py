@@ -16,8 +16,8 @@ from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
-from .._racing.options import Race, read_race
-from .._racing.race import choose_deciders
+from .._racing.race_options import Race, read_race
+from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking

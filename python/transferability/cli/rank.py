@@ -152,7 +152,7 @@ def rank(
 
 def _read_race(options: Mapping[str, Any]) -> Any:
     """Return the options of a race; one that does not exist is a usage error."""
-    from .._racing.options import Race
+    from .._racing.race_options import Race
 
     with as_usage_errors():
         try:

@@ -20,9 +20,9 @@ from .._metric.score import Score
 from .._ranking.extra_columns import add_consensus, pool_rows
 from .._ranking.row import Row
 from .decide import Allowance, Odds, choose_drops, compute_odds, forecast_scores
-from .options import Race
+from .order import count_rounds, draw_halves, order_rows, stratify
+from .race_options import Race
 from .report import RaceReport, RaceRound
-from .rows import count_rounds, draw_halves, order_rows, stratify
 
 __all__ = ["Measured", "Sample", "run_race"]
 
@@ -197,10 +197,9 @@ class _Runner:
         judged, odds = self._judge(measured, rows, len(sample.rows))
         if odds is None:
             return {}
-        share = len(sample.rows) / self._n_all
-        top = self._race.top
+        part, top = sample.number / len(self._sizes), self._race.top
         found: dict[str, float] = {}
-        for i in choose_drops(odds, self._allowance, share, top):
+        for i in choose_drops(odds, self._allowance, part, top):
             row = rows[judged[i]]
             found[row.name] = float(odds.top[i])
             self._alive.remove(row.name)
