@@ -12,12 +12,13 @@ use transferability::threads::Context;
 use crate::arrays::{Features, Scored, contiguous};
 
 /// Arrays by name: `features`, `labels` with `names`, `targets`, `source_probs`, `source_labels`,
-/// `label_embeddings`; each may be missing.
+/// `groups`, `label_embeddings`; each may be missing.
 pub(crate) struct InputArrays<'py> {
     features: Option<Features<'py>>,
     scored: Scored<'py>,
     source_probs: Option<Features<'py>>,
     source_labels: Option<PyReadonlyArray1<'py, i64>>,
+    groups: Option<PyReadonlyArray1<'py, i64>>,
     embeddings: Vec<(String, Features<'py>)>,
 }
 
@@ -43,6 +44,7 @@ impl<'py> InputArrays<'py> {
             scored,
             source_probs: features("source_probs")?,
             source_labels: get("source_labels")?.map(|v| v.extract()).transpose()?,
+            groups: get("groups")?.map(|v| v.extract()).transpose()?,
             embeddings: embeddings.unwrap_or_default(),
         })
     }
@@ -76,6 +78,7 @@ impl<'py> InputArrays<'py> {
             samples,
             source_probs: source_probs.as_deref().map(|rows| rows as &(dyn Rows + Send)),
             source_labels: source_labels.map(|a| contiguous(a, "source_labels")).transpose()?,
+            groups: self.groups.as_ref().map(|a| contiguous(a, "groups")).transpose()?,
             embeddings: &embeddings,
         })
     }
@@ -87,6 +90,7 @@ pub(crate) struct BorrowedInputs<'a> {
     response: Option<transferability::input::Response<'a>>,
     source_probs: Option<&'a (dyn Rows + Send)>,
     source_labels: Option<&'a [i64]>,
+    groups: Option<&'a [i64]>,
     embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
 }
 
@@ -108,6 +112,7 @@ impl BorrowedInputs<'_> {
             response: self.response.map(|response| response.reborrow()),
             source_probs: self.source_probs.map(|rows| rows as &dyn Rows),
             source_labels: self.source_labels,
+            groups: self.groups,
             embeddings: self.embeddings,
         };
         metrics::compute(&inputs, requests, context)

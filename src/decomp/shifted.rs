@@ -7,6 +7,7 @@
 //! `metrics/logme/sweeps.rs` factorises at several t side by side and multiplies by 1/dₖ instead of
 //! dividing by dₖ, which rounds differently.
 
+use crate::linalg::blas::scale;
 use crate::linalg::lapack::TridiagonalForm;
 
 /// The factors of T + tI.
@@ -84,6 +85,19 @@ impl Shifted {
         diagonal
     }
 
+    /// Replace each column v of `vectors`, (order, n) row-major, by d^(−½) L⁻¹v: products of the results
+    /// are those of (T + tI)⁻¹.
+    pub(crate) fn whiten(&self, vectors: &mut [f64], n: usize) {
+        for k in 1..self.inverse.len() {
+            let (before, row) = vectors[(k - 1) * n..(k + 1) * n].split_at_mut(n);
+            row.iter_mut().zip(&*before).for_each(|(v, f)| *v -= self.below[k - 1] * f);
+        }
+        for (row, inverse) in vectors.chunks_exact_mut(n).zip(&self.inverse) {
+            let root = inverse.sqrt();
+            scale(root, row);
+        }
+    }
+
     /// Write vᵀ(T + tI)⁻¹v = Σ fₖ²/dₖ with f = L⁻¹v, a sum of positive terms, to `out` (n,), for each
     /// column v of `vectors`, (order, n) row-major; `forward` (n,) is scratch memory.
     pub(crate) fn squares(&self, vectors: &[f64], forward: &mut [f64], out: &mut [f64]) {
@@ -127,6 +141,12 @@ mod tests {
         let (mut forward, mut out) = ([0.0], [0.0]);
         shifted.squares(&v, &mut forward, &mut out);
         assert!((out[0] - expected).abs() < 1e-14);
+        let mut white = [1.0, 2.0, -2.0, 0.0, 0.5, -1.0]; // v, and another vector beside it
+        shifted.whiten(&mut white, 2);
+        let between: f64 = white.chunks_exact(2).map(|f| f[0] * f[1]).sum();
+        let other = [2.0, 0.0, -1.0];
+        let solved: f64 = other.iter().zip(&a).map(|(u, a)| u * a).sum();
+        assert!((between - solved).abs() < 1e-14);
         let (product, square) = shifted.product_and_square(&v, t);
         assert!((product - expected).abs() < 1e-14);
         assert!((square - t * t * a.iter().map(|a| a * a).sum::<f64>()).abs() < 1e-14);

@@ -62,6 +62,18 @@ pub(crate) fn row_gram_add(
     rank_k_add(CblasNoTrans, &rows[columns.start..], cols, gram, (n, columns.len()));
 }
 
+/// `gram += P[:, columns]ᵀ P[:, columns]` for a row-major panel P with `cols` columns.
+pub(crate) fn column_gram_add(
+    panel: &[f64],
+    cols: usize,
+    columns: std::ops::Range<usize>,
+    gram: &mut [f64],
+) {
+    assert!(columns.end <= cols);
+    let sizes = (columns.len(), panel.len() / cols);
+    rank_k_add(CblasTrans, &panel[columns.start..], cols, gram, sizes);
+}
+
 /// `gram = panelᵀ panel` in single precision.
 pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
     assert_eq!(gram.len(), cols * cols);

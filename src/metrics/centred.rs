@@ -1,7 +1,5 @@
 //! Second pass over the samples: rows centred at the mean of the statistics.
 
-use std::ops::Range;
-
 use crate::error::{Error, Result};
 use crate::input::{Response, Rows};
 use crate::linalg::blas::axpy;
@@ -36,10 +34,10 @@ impl<'a> CentredRows<'a> {
         Ok(Self { features, shift, offset, places, weights })
     }
 
-    /// The rows of a range, (range, D).
-    pub(super) fn panel(&self, range: Range<usize>) -> Result<Vec<f64>> {
-        let mut panel = zeros::<f64>(range.len() * self.n_cols(), "a panel of rows")?;
-        for (i, row) in range.zip(panel.chunks_exact_mut(self.n_cols())) {
+    /// Some of the rows, (rows, D).
+    pub(super) fn panel(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Vec<f64>> {
+        let mut panel = zeros::<f64>(rows.len() * self.n_cols(), "a panel of rows")?;
+        for (i, row) in rows.zip(panel.chunks_exact_mut(self.n_cols())) {
             self.read_row(i, row);
         }
         Ok(panel)

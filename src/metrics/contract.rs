@@ -77,6 +77,8 @@ pub struct Inputs<'a> {
     pub source_probs: Option<&'a dyn Rows>,
     /// The source model's predicted classes, (N,), from 0.
     pub source_labels: Option<&'a [i64]>,
+    /// The group of each row, (N,), any integers, for metrics that leave out whole groups.
+    pub groups: Option<&'a [i64]>,
     /// Label embeddings: names with (N, D2) matrices.
     pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
 }

@@ -16,6 +16,7 @@ pub mod h_score;
 mod knn;
 mod lda;
 mod leep;
+mod left_out;
 mod leverage;
 mod lfc;
 pub mod lin_mse;

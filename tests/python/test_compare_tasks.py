@@ -50,8 +50,76 @@ def test_the_correction_takes_out_the_entropy_of_the_labels(tasks: Any) -> None:
         assert ranking[name].leep == leep
         assert plain[name].leep == tx.leep(task["source_probs"], task["labels"])
         assert 0 <= ranking[name].nce <= 1
-    assert ranking.warnings == ()
+    assert tx.compare_tasks(tasks, "leep").warnings == ()
     assert "4 tasks by LEEP" in repr(ranking)
+
+
+def test_nce_notes_where_its_bound_does_not_hold(tasks: Any) -> None:
+    # l_Z - H(Y|Z) bounds the log likelihood; l_Z is that of the source labels.
+    (note,) = tx.compare_tasks(tasks, ["leep", "nce"]).warnings
+    assert "entropy_ratio" in note
+    for normalize in (None, "entropy_sum"):
+        assert tx.compare_tasks(tasks, "nce", normalize=normalize).warnings == ()
+    assert tx.compare_tasks({"one": tasks["rare"]}, "nce").warnings == ()
+    moved = {**tasks["rare"], "source_labels": tasks["rare"]["source_labels"][::-1]}
+    for normalize in (None, "entropy_sum", "entropy_ratio"):
+        ranking = tx.compare_tasks({**tasks, "moved": moved}, "nce", normalize=normalize)
+        assert "same rows only" in ranking.warnings[0]
+    fewer = {"source_labels": [0, 1, 1], "labels": [0, 1, 0], "task": "classification"}
+    ranking = tx.compare_tasks({"a": fewer, **tasks}, "nce", normalize=None)
+    assert "same rows only" in ranking.warnings[0]
+
+
+def test_rankings_of_models_by_nce_say_what_is_left_out(probs: Any) -> None:
+    labels = np.arange(400) % 3
+    sources = {"a": probs.argmax(axis=1), "b": probs.argmin(axis=1)}
+    models = dict.fromkeys(sources, np.random.default_rng(0).normal(size=(400, 3)))
+    ranking = tx.rank(models, labels, ["nce", "logme"], source_labels=sources)
+    assert any("differs between models" in note for note in ranking.warnings)
+    single = tx.rank({"a": models["a"]}, labels, "nce", source_labels=sources)
+    assert single.warnings == ()
+    all_probs = dict.fromkeys(sources, probs)
+    assert tx.rank(models, labels, "leep", source_probs=all_probs).warnings == ()
+
+
+def test_the_bounds_that_the_notes_are_about(probs: Any) -> None:
+    # The best head on the probabilities of the source model, which multiplies them by a table, has
+    # at least LEEP, and at least l_Z + NCE, for every model and task.
+    rng = np.random.default_rng(2)
+
+    def best_head(probs: Any, labels: Any) -> float:
+        n_classes = labels.max() + 1
+        table = rng.dirichlet(np.ones(n_classes), probs.shape[1])
+        for _ in range(300):  # expectation maximisation of the mixture
+            joint = probs * table[:, labels].T
+            joint /= joint.sum(axis=1, keepdims=True)
+            table = np.stack([joint[labels == c].sum(axis=0) for c in range(n_classes)], axis=1)
+            table /= table.sum(axis=1, keepdims=True)
+        return float(np.log((probs * table[:, labels].T).sum(axis=1)).mean())
+
+    for n_classes in (2, 3, 5):
+        labels = np.where(rng.random(400) < 0.4, rng.integers(0, n_classes, 400), 0)
+        own = np.log(probs.max(axis=1)).mean()
+        leep, nce = tx.leep(probs, labels), tx.nce(probs.argmax(axis=1), labels)
+        assert best_head(probs, labels) >= leep >= own + nce
+    # Without l_Z it is no bound, and orders these two models wrongly: one that hardly prefers the
+    # right class, always, and one that is sure of it, 19 times of 20.
+    labels = np.arange(400) % 2
+    wrong = np.arange(400) % 20 < 1
+    hardly = np.where(np.eye(2)[labels] > 0, 0.51, 0.49)
+    sure = np.where(np.eye(2)[labels ^ wrong] > 0, 0.99, 0.01)
+    nce, leep, best = (
+        [found(p) for p in (hardly, sure)]
+        for found in (
+            lambda p: tx.nce(p.argmax(axis=1), labels),
+            lambda p: tx.leep(p, labels),
+            lambda p: best_head(p, labels),
+        )
+    )
+    assert best[0] < best[1]
+    assert leep[0] < leep[1]
+    assert nce[0] > nce[1]
+    assert nce[0] > best[0]
 
 
 def test_relative_accuracy_is_the_truth_of_tasks(tasks: Any) -> None:

@@ -283,7 +283,7 @@ def test_what_a_device_finds_later_is_named_by_batch() -> None:
     with pytest.raises(DataError, match=found):
         bad.end_of_batch()  # the 16th
     with pytest.raises(DataError, match=found):
-        bad.check(None)
+        bad.check()
 
 
 def test_a_device_of_finite_numbers_is_let_be() -> None:
@@ -291,7 +291,7 @@ def test_a_device_of_finite_numbers_is_let_be() -> None:
     for _ in range(40):
         bad.inspect("l1", torch.ones(2, 2))
         bad.end_of_batch()
-    bad.check(None)
+    bad.check()
 
 
 #: Labels of blocks that follow each other, which decide only together.

@@ -153,6 +153,20 @@ def test_words_are_resampled_by_their_texts(tmp_path: Path, bert: str, texts: An
     np.testing.assert_array_equal(stability.standard_errors, told.standard_errors)
 
 
+def test_texts_leave_together(tmp_path: Path, bert: str, texts: Any) -> None:
+    words, tags = words_of(texts)
+    chosen = {"metrics": ["ridge_probe", "knn"], "leave_out": "group", "keep_features": True}
+    row = ranked(bert, (words, tags), tmp_path, **chosen)[0]
+    given = row.inputs()
+    of_text = [i for i, own in enumerate(tags) for tag in own if tag is not None]
+    flat = [tag.partition("-")[2] or tag for own in tags for tag in own if tag is not None]
+    for name in chosen["metrics"]:
+        expected = getattr(tx, name)(given.features, flat, groups=of_text)
+        assert float(row.scores[name]) == pytest.approx(float(expected), abs=1e-12)
+    with pytest.raises(tx.DataError, match="only the words of texts have groups"):
+        ranked(bert, (texts, ["a", "b"] * (N // 2)), tmp_path, metrics="knn", leave_out="group")
+
+
 def test_numbers_for_words(tmp_path: Path, bert: str, texts: Any) -> None:
     words = [text.split() for text in texts]
     lengths = [[float(len(word)) + 0.5 * i for i, word in enumerate(row)] for row in words]

@@ -299,6 +299,29 @@ def test_layers_of_other_kinds_are_refused(tmp_path: Path) -> None:
         model.features(torch.tensor([[1.0, 0, 0, 0], [1, 1, 0, 0]]), ["y"])
 
 
+def test_words_make_rows(tmp_path: Path) -> None:
+    table = np.random.default_rng(0).normal(size=(tiny.word_pieces(tmp_path), 6)).astype(np.float32)
+    _lookup_onnx(tmp_path / "model.onnx", table)
+    words = [["the", "cat"], ["a", "dog", "sat"]] * 20
+    tags = [["A", "B"], ["A", "B", "C"]] * 20
+    row = tx.rank_models(
+        str(tmp_path / "model.onnx"), (words, tags), cache=False, isolate=False, device="cpu"
+    )[0]
+    assert (row.error, row.n_samples) == (None, 100)
+
+
+def test_threads_do_not_spin(tmp_path: Path) -> None:
+    _dense_onnx(tmp_path / "model.onnx", nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)))
+    tx.set_num_threads(1)
+    try:
+        model: Any = models.open_model(str(tmp_path / "model.onnx"), device="cpu")
+    finally:
+        tx.set_num_threads(None)
+    options = model._graph._session(()).get_session_options()
+    assert options.intra_op_num_threads == 1
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_a_lack_of_memory_is_one(tmp_path: Path) -> None:
     """A sweep halves the batch after a MemoryError."""
     path, size = tmp_path / "model.onnx", np.array([2**22, 2**20, 4])  # 70 terabytes

@@ -75,6 +75,7 @@ class Inputs:
     files: RowSource | None = None  # features that have not been read; `features` is then None
     index: RowIndex | None = None  # of the first argument with a pandas index
     columns: Names = None  # of `features`
+    groups: NDArray[np.int64] | None = None  # the group of each row, for what leaves out groups
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,6 +115,7 @@ class Inputs:
             "targets": self.target.values,
             "source_probs": self.source_probs,
             "source_labels": self.source_labels,
+            "groups": self.groups,
             "label_embeddings": list(self.label_embeddings),
         }
 
@@ -127,6 +129,7 @@ class Inputs:
             source_probs=None if self.source_probs is None else self.source_probs[rows],
             source_labels=None if self.source_labels is None else self.source_labels[rows],
             label_embeddings=tuple((name, view[rows]) for name, view in self.label_embeddings),
+            groups=None if self.groups is None else self.groups[rows],
         )
 
 

@@ -1,4 +1,4 @@
-"""Validators for options of metrics: flag, choice, whole number, number in a range.
+"""Validators for options of metrics: flag, choice, whole number, number in a range, `leave_out`.
 
 Each returns the option as a built-in Python value. The error names the option, the value and the
 remedy. Booleans are not accepted as numbers, numbers not as flags, strings as neither.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["ABOVE_ZERO", "choice", "flag", "no_options", "number", "whole_number"]
+__all__ = ["ABOVE_ZERO", "choice", "default_leave_out", "flag", "leave_out_option"]
+__all__ += ["leaves_groups_out", "no_options", "number", "whole_number"]
 
 Known = TypeVar("Known", bound="str | None")
 
@@ -96,3 +98,19 @@ def number(
     if within is not None and not within[0] <= found <= within[1]:
         raise DataError(f"{name} is {value!r}; give {advice}")
     return found
+
+
+def default_leave_out(leave_out: str | None, groups: object) -> str | None:
+    """Return the option of a call of one metric, whose groups have one use: to leave together."""
+    return "group" if leave_out is None and groups is not None else leave_out
+
+
+def leave_out_option(leave_out: str | None) -> dict[str, object]:
+    """Validate the option and return that of the kernel, which leaves out rows without it."""
+    chosen = choice("leave_out", leave_out, (None, "row", "group"))
+    return {"leave_out": chosen} if chosen == "group" else {}
+
+
+def leaves_groups_out(options: Mapping[str, Any]) -> bool:
+    """Return whether a metric with these options, or the score of one, leaves out whole groups."""
+    return options.get("leave_out") == "group"

@@ -53,7 +53,7 @@ RESERVED_OPTIONS = {
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
     *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
-    *("encoding", "quoting", "split", "race"),
+    *("compile", "encoding", "quoting", "split", "race"),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.

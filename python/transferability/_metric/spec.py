@@ -80,6 +80,8 @@ class MetricSpec:
     #: Whether the kernel has the option ``influence``: the influence function at every row, as
     #: the detail of that name, where it is defined.
     influence: bool = False
+    #: What rankings of several models by this metric note, in one sentence; empty for most.
+    among_models: str = ""
     #: ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which
     #: computes the metric if this is None. `inputs` is ``Stats`` where the needs are statistics
     #: only, else ``Inputs``.

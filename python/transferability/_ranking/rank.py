@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,9 @@ from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
-from .._metric.registry import metric_names
+from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
-from .._scoring.groups import Groups, evaluate_groups, read_groups
+from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads
 from .._util.progress import Progress, progress_bar
@@ -36,7 +36,7 @@ from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_availab
 if TYPE_CHECKING:
     from .._racing.race_options import Race
 
-__all__ = ["add_columns", "check_models", "compute_digest", "rank"]
+__all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
 
 
 def rank(
@@ -93,7 +93,8 @@ def rank(
         Predictions of each model's own head for the rows, as in :func:`transferability.score`.
     label_embeddings, groups, aggregate : optional
         As in :func:`transferability.score`, shared by all models. ``Row.per_group`` has the scores
-        of the groups of rows.
+        of the groups of rows. ``leave_out="group"`` makes `ridge_probe` and `knn` predict each
+        group from the others.
     baselines : bool, default=False
         Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
@@ -163,6 +164,9 @@ def rank(
         raise DataError(f"no metric applies to a {target.task} task")
     check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
+    check_left_out(planned[0], parts)
+    if parts is not None:
+        shared = replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(evaluate_model, settings=settings)
 
@@ -204,12 +208,22 @@ def rank(
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
-        warnings=(*target.warnings, *(() if raced is None else (raced.summary,))),
+        warnings=(
+            *target.warnings,
+            *note_models(planned[0], len(models)),
+            *(() if raced is None else (raced.summary,)),
+        ),
         skipped=planned[1],
         plan=ScoringPlan(planned[0], settings, parts, scored),
         race=raced,
     )
     return add_columns(ranking, metrics, prior)
+
+
+def note_models(metrics: Iterable[str], n_models: int) -> tuple[str, ...]:
+    """Return what these metrics note about rankings of several models."""
+    notes = (spec_of(name).among_models for name in metrics)
+    return tuple(filter(None, notes)) if n_models > 1 else ()
 
 
 def _rank_stats(
@@ -308,7 +322,7 @@ def _read_model(
     else:
         files.check_array()
     given = read_inputs(features, None, target=shared.target, index=shared.index, **own)
-    return replace(given, label_embeddings=shared.label_embeddings)
+    return replace(given, label_embeddings=shared.label_embeddings, groups=shared.groups)
 
 
 def check_models(models: object) -> None:

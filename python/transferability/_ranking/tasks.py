@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .._inputs.inputs import read_inputs
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from ..errors import DataError, DtypeError
+from ..metrics.nce import note_tasks
 from .ranking import Ranking
 from .row import RowBuilder
 
@@ -72,7 +76,9 @@ def compare_tasks(
     Scores depend on the labels of a task: with more classes LEEP and NCE are lower and H-scores
     higher for any model. LEEP and NCE are therefore corrected for the entropy of the labels, and
     then range from 0 (no information about the labels) to 1. Other metrics have no such correction,
-    and a warning says so.
+    and a warning says so. The correction keeps LEEP a bound on what a new head gains over guessing.
+    NCE leaves out a term of its bound, and a warning says where that is not licensed: after
+    division by the entropies, and for tasks on different rows.
 
     Parameters
     ----------
@@ -121,6 +127,7 @@ def compare_tasks(
     if not tasks:
         raise DataError("tasks is empty; give at least one target task by name")
     rows, kinds = [], {}
+    sources: list[NDArray[np.int64]] = []  # the source labels of each task
     for name, given in tasks.items():
         entries = _read_entries(name, given, task)
         with RowBuilder(str(name), names) as builder:
@@ -128,6 +135,8 @@ def compare_tasks(
             kinds[str(name)] = inputs.target.task
             width = None if inputs.features is None else inputs.features.shape[1]
             builder.shape, builder.notes = (inputs.target.n_samples, width), inputs.notes
+            if inputs.source_labels is not None:
+                sources.append(inputs.source_labels)
             requests, _ = plan(names, inputs.target.task, options, inputs.provides())
             builder.outcomes = evaluate(inputs, requests, settings)
         rows.append(builder.build())
@@ -136,13 +145,18 @@ def compare_tasks(
         f"{others}: part of the differences between tasks is that of their labels "
         f"(classes, entropy, units), which no correction takes out"
     )
+    notes = [warning] if others else []
+    if "nce" in names and len(tasks) > 1:
+        same_rows = all(np.array_equal(sources[0], own) for own in sources[1:])
+        note = note_tasks(options.get("normalize"), same_rows)
+        notes += [] if note is None else [note]
     return TaskRanking(
         tuple(rows),
         metrics=tuple(names),
         task=", ".join(dict.fromkeys(kinds.values())) or task,
         task_note="; ".join(f"{name}: {kind}" for name, kind in kinds.items()),
         digest="",
-        warnings=(warning,) if others else (),
+        warnings=tuple(notes),
     )
 
 

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from .._inputs.inputs import Inputs
 from .._inputs.labels import encode_labels, read_labels
 from .._inputs.target import suggest_header
+from .._metric.options import leaves_groups_out
+from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
 from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_source
 
-__all__ = ["Groups", "evaluate_groups", "pool_groups", "read_groups", "summary"]
+__all__ = ["Groups", "check_left_out", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
 _SHOWN = 3  # a warning names so many groups
@@ -38,6 +40,11 @@ class Groups:
     rows: tuple[slice | NDArray[np.intp], ...]  # of each group; a slice if they are contiguous
     codes: NDArray[np.intp]  # of each row, an index into names
     aggregate: str = "pooled"
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The codes, as the native module reads them."""
+        return np.ascontiguousarray(self.codes, dtype=np.int64)
 
 
 def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Groups | None:
@@ -67,6 +74,37 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
         first, last = int(part[0]), int(part[-1])
         rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
     return Groups(tuple(names), tuple(rows), codes, aggregate)
+
+
+def check_left_out(
+    requests: Requests,
+    groups: Groups | None,
+    remedy: str = "pass groups, the group of each row",
+) -> None:
+    """Raise if a metric is to leave out whole groups and there are none, or only one."""
+    for metric in _across(requests):
+        if groups is None:
+            raise DataError(
+                f"leave_out is 'group', and {metric} has no groups to leave out; {remedy}"
+            )
+        if len(groups.names) < 2:
+            raise DataError(
+                f"leave_out is 'group', and groups has the same group, {groups.names[0]!r}, in all "
+                f"rows, so that nothing is left without it; give at least two groups, or "
+                f"leave_out='row'"
+            )
+
+
+def _across(requests: Requests) -> dict[str, dict[str, Any]]:
+    """Return the requests of metrics that predict each group from the others.
+
+    A registered metric may have an option of that name with a meaning of its own.
+    """
+    return {
+        name: options
+        for name, options in requests.items()
+        if leaves_groups_out(options) and not spec_of(name).origin
+    }
 
 
 def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
@@ -103,9 +141,33 @@ def evaluate_groups(
 ) -> dict[str, Score | Exception]:
     """Compute metrics as :func:`evaluate`, also for every group; ``details`` has those scores.
 
-    Errors of invalid rows name the group.
+    Metrics that leave out groups are computed once, from all rows, and the score of a group is that
+    of its predictions. Errors of invalid rows name the group.
     """
-    inputs, pooling = inputs.in_memory(), groups.aggregate == "pooled"
+    inputs = replace(inputs.in_memory(), groups=groups.ids)
+    across = _across(requests)
+    within = {name: own for name, own in requests.items() if name not in across}
+    results, total = _evaluate_within(groups, inputs, within, settings) if within else ({}, {})
+    if across:
+        asked = {name: {**own, "by_group": True} for name, own in across.items()}
+        needed = requests_by_source(across).keys() - {"none"}
+        states = total if needed <= total.keys() else None
+        found = evaluate(inputs, asked, settings, states=states)
+        for name, score in found.items():
+            results[name] = score
+            if isinstance(score, Score):
+                by_group = _score_predictions(groups, inputs, score)
+                options = across[name]
+                overall = score.replace(details=_without(score.details, "by_group"))
+                results[name] = _combine(overall, by_group, inputs, groups.aggregate, options)
+    return {name: results[name] for name in requests}
+
+
+def _evaluate_within(
+    groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
+) -> tuple[dict[str, Score | Exception], dict[str, Stats]]:
+    """Compute metrics of every group by itself, and of all rows; return their statistics too."""
+    pooling = groups.aggregate == "pooled"
     by_source = requests_by_source(requests)
     by_source.pop("none", None)
     by_group: dict[str, dict[int | str, Score | Exception]] = {name: {} for name in requests}
@@ -133,7 +195,51 @@ def evaluate_groups(
     return {
         name: _combine(overall.get(name), by_group[name], inputs, groups.aggregate, options)
         for name, options in requests.items()
-    }
+    }, total
+
+
+def _score_predictions(
+    groups: Groups, inputs: Inputs, score: Score
+) -> dict[int | str, Score | Exception]:
+    """Return the scores of groups that were predicted from the others, from the parts of each.
+
+    ``by_group`` (n_groups, n_targets) has the share of right rows of each class, or R² or the share
+    of right votes of each target; NaN for classes that a group lacks, and targets constant in it.
+    """
+    found: dict[int | str, Score | Exception] = {}
+    options = _without(score.details, "by_group", "ridge", "ridges", "influence")
+    for group, rows, parts in zip(
+        groups.names, groups.rows, score.details["by_group"], strict=True
+    ):
+        target = inputs.target.take(rows)
+        defined = np.isfinite(parts)
+        if not defined.any():
+            found[group] = DataError(
+                "its targets are the same in all of its rows, so there is no R²"
+            )
+            continue
+        classes, counts = target.counts()
+        facts = target.facts(classes, counts)
+        if classes is None:
+            facts["targets"] = tuple(
+                column for column, own in zip(score.targets, defined, strict=True) if own
+            )
+        found[group] = Score(
+            np.average(parts[defined], weights=counts),
+            metric=score.metric,
+            **facts,
+            n_samples=target.n_samples,
+            n_features=score.n_features,
+            per_target=parts[defined],
+            seconds=0.0,
+            warnings=(),
+            details=options,
+        )
+    return found
+
+
+def _without(details: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in details.items() if name not in names}
 
 
 def _combine(
@@ -148,14 +254,15 @@ def _combine(
         return overall
     found = {group: result for group, result in by_group.items() if isinstance(result, Score)}
     left_out = {group: str(error) for group, error in by_group.items() if group not in found}
-    if overall is None and not found:
+    pooled = aggregate == "pooled"
+    if not pooled and not found:
         group, reason = next(iter(left_out.items()))
         return DataError(f"no group has a score of its own; the first, {group!r}: {reason}")
     details = {"aggregate": aggregate, "per_group": found, "left_out": left_out}
     target = inputs.target
-    general = (*target.warnings, *inputs.notes)
+    general = (*target.warnings, *inputs.notes) if overall is None else overall.warnings
     warnings = _warnings(found, left_out, {*general})
-    if overall is not None:
+    if pooled and overall is not None:
         return overall.replace(
             details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
         )

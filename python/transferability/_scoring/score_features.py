@@ -12,7 +12,7 @@ from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._metric.score import Score, collect
 from .evaluate import Settings, evaluate
-from .groups import evaluate_groups, read_groups
+from .groups import check_left_out, evaluate_groups, read_groups
 from .null_scores import add_null_scores, check_reference
 
 __all__ = ["score", "score_one"]
@@ -61,7 +61,9 @@ def score(
     groups : array-like of shape (n_samples,), optional
         The group of each row, such as its video, patient or domain: integers or strings. Every
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
-        these scores; ``Score.left_out`` has the reason for each group without one.
+        these scores; ``Score.left_out`` has the reason for each group without one. With
+        ``leave_out="group"``, an option of `ridge_probe` and `knn`, they predict each group from
+        the others, and the score of a group is that of its predictions.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
         The value: the score of all rows together, or this statistic of the groups' scores, with a
         number from 0 to 1 for q.
@@ -102,6 +104,7 @@ def score(
     settings = Settings(precision, method, n_threads)
     check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
+    check_left_out(requests, grouping)
     if groups is not None and inputs.files is not None:
         inputs.files.check_order("groups")
     if n_shuffles := check_reference(reference):

@@ -9,9 +9,9 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +49,10 @@ from .open_task import (
 )
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
-__all__ = ["PRECISIONS", "Stats"]
+__all__ = ["PRECISIONS", "Stats", "map_left_out"]
 
 PRECISIONS = ("double", "single")
+T = TypeVar("T")
 #: Limits of the SVD that method="auto" may add: multiplications (about a second), and entries of
 #: the features (8 MB).
 _QUICK_SVD, _SMALL_SVD = 2e9, 1e6
@@ -845,6 +846,29 @@ def _merge_pairs(parts: Sequence[Stats]) -> Stats:
         return parts[0].copy()
     half = len(parts) // 2
     return _merge_pairs(parts[:half]).merge(_merge_pairs(parts[half:]))
+
+
+def map_left_out(parts: Sequence[Stats], function: Callable[[int, Stats | None], T]) -> list[T]:
+    """Call ``function(i, rest)`` for each part, with the sum of all other parts; None without any.
+
+    Nothing is subtracted. The sums are formed in a tree: O(n log n) additions, and log2(n) sums in
+    memory at a time.
+    """
+
+    def descend(start: int, end: int, outside: Stats | None) -> list[T]:
+        """Return the results for the parts of start:end; `outside` is the sum of the others."""
+        if end - start == 1:
+            return [function(start, outside)]
+        middle = (start + end) // 2
+        left, right = (
+            sum(parts[a + 1 : b], start=parts[a]) for a, b in ((start, middle), (middle, end))
+        )
+        return [
+            *descend(start, middle, right if outside is None else outside + right),
+            *descend(middle, end, left if outside is None else outside + left),
+        ]
+
+    return descend(0, len(parts), None)
 
 
 def _better(first: Any, second: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +13,21 @@ from .._data.data import Data
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
-from ..errors import OutOfMemoryError
+from ..errors import OutOfMemoryError, TransferabilityError
+from ..io._stream import prefetch_items
+from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
+from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
 
-__all__ = ["ExtractedLayer", "ExtractionRun"]
+__all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
+#: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
+#: values of a small batch stay in its caches between layers.
+_ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
+#: Poolings that make a row of features for each token.
+_OF_TOKENS = ("none", "nhwc_none")
 
 
 class ExtractedLayer(NamedTuple):
@@ -29,10 +38,10 @@ class ExtractedLayer(NamedTuple):
 
 
 class ExtractionRun:
-    """One pass of the data through an open model, with a batch size that fits into memory.
+    """One pass of the data through an open model, with batches that fit into memory.
 
-    The options name the layers and the pooling. If the batch size is reduced, a note is appended
-    to `notes`.
+    The options name the layers and the pooling. If batches are made smaller, a note is appended to
+    `notes`.
     """
 
     def __init__(
@@ -40,13 +49,28 @@ class ExtractionRun:
     ) -> None:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
-        self._batch_size = options.batch_size
+        self._is_token = data.is_token
+        device = getattr(model, "device", None)
+        self._on_cuda = device is not None and device.type == "cuda"
+        self._undo_compile: Callable[[], None] | None = None
+        self._in_inference_mode = not getattr(model, "is_shared", True)
+        if options.batch_size is None:
+            is_cpu = device is None or device.type == "cpu"
+            self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
+        else:
+            self._limit = BatchLimit(options.batch_size)
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
-        while (found := self._try_pass()) is None:
-            pass
-        return found
+        if self._options.compile:
+            self._undo_compile = self._compile()
+        try:
+            while (found := self._try_pass()) is None:
+                pass
+            return found
+        finally:
+            if self._undo_compile is not None:
+                self._undo_compile()
 
     def _try_pass(self) -> dict[str, ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
@@ -59,36 +83,94 @@ class ExtractionRun:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate([0]))
-            with extract(feed.module, layers=list(layer_of), **arguments) as extractor:
+                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+            with (
+                extract(feed.module, layers=list(layer_of), **arguments) as extractor,
+                closing(prepare(self._plan(), self._prepare)) as prepared,
+            ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
-                while done < total:
-                    rows = range(done, min(done + self._batch_size, total))
-                    before = extractor.n_rows
-                    if self._try_batch(extractor, feed, rows):
-                        done, now = rows.stop, time.perf_counter()
-                        if done == total or now - last > _REPORT_INTERVAL:
-                            last, rate = now, done / (now - start)
-                            self._report("extracting", done, total, rate, peak_memory_with_device())
-                    elif extractor.n_rows != before:
+                for batch, ready in prepared:
+                    if not self._run_batch(extractor, feed, batch, ready):
                         return None
+                    done, now = done + len(batch.rows), time.perf_counter()
+                    if done == total or now - last > _REPORT_INTERVAL:
+                        last, rate = now, done / (now - start)
+                        self._report("extracting", done, total, rate, peak_memory_with_device())
             return {
                 layer_of.get(name, name): self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
 
-    def _try_batch(self, extractor: Any, feed: Any, rows: range) -> bool:
-        """Process a batch; if memory runs out, halve the batch size and return False."""
+    def _compile(self) -> Callable[[], None] | None:
+        """Compile the blocks of the model; return a function that undoes it, None without any."""
+        from ..models._taps import find_blocks, find_stages
+
+        module, undo = self._model.module, None
+        if module is not None:
+            blocks = find_blocks(module) or find_stages(module)
+            undo = compile_blocks(module, blocks, self._options.layers)
+        if undo is None:
+            self._notes.append("compile has no effect: the model has no blocks between its layers")
+        return undo
+
+    def _plan(self) -> Generator[RowBatch, None, None]:
+        """Iterate over the batches, without their content."""
+        inputs = getattr(self._model, "inputs", None)
+        is_sorted = hasattr(inputs, "encode") and self._options.pool != "flatten"
+        labels = self._data.labels
+        return plan_batches(
+            len(self._data),
+            self._limit,
+            self._encode if is_sorted else None,
+            (lambda row: len(labels[row])) if self._is_token else None,
+            has_token_rows=self._options.pool in _OF_TOKENS,
+        )
+
+    def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
+        """Run a batch, in parts if memory runs out; return False if a part was counted in part."""
+        before, waiting = extractor.n_rows, [(batch, ready)]
+        while waiting:
+            part, ready = waiting.pop()
+            if not part.fits(self._limit):
+                waiting += [(small, None) for small in cut_batches(part, self._limit)][::-1]
+            elif self._try_batch(extractor, feed, part, ready):
+                before = extractor.n_rows
+            elif extractor.n_rows != before:
+                return False
+            else:
+                waiting.append((part, None))
+        return True
+
+    def _try_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
+        """Process a batch; if memory runs out, halve the limit and return False."""
+        import torch
+
         try:
-            batch = self._collate(rows)
-            extractor.update(
-                feed.moved(batch),
-                self._data.labels[rows.start : rows.stop],
-                attention_mask=self._model.attention_mask(batch),
-                word_ids=self._model.word_ids(batch) if self._data.is_token else None,
-            )
+            ready = self._prepare(batch) if ready is None else ready
+            # Not inference_mode(False), which switches gradients on.
+            with torch.inference_mode() if self._in_inference_mode else torch.no_grad():
+                moved = feed.moved(ready)
+                extractor.update(
+                    moved,
+                    take_labels(self._data.labels, batch.rows),
+                    attention_mask=self._find_mask(ready, moved),
+                    word_ids=self._model.word_ids(ready) if self._is_token else None,
+                    samples=None if batch.encoded is None else batch.rows,
+                )
+                if batch.ends_window:
+                    extractor.add_held()
         except Exception as error:
-            if not is_out_of_memory(error) or self._batch_size == 1:
+            if self._in_inference_mode and _needs_gradients(error):
+                self._in_inference_mode = False
+                return False
+            is_own = isinstance(error, TransferabilityError) or is_out_of_memory(error)
+            if self._undo_compile is not None and not is_own:
+                self._undo_compile()
+                self._undo_compile = None
+                reason = " ".join(str(error).split())[:100] or type(error).__name__
+                self._notes.append(f"torch.compile failed, and the model ran without it: {reason}")
+                return False
+            if not is_out_of_memory(error) or len(batch.rows) == 1:
                 raise
             if isinstance(error, OutOfMemoryError):  # the statistics do not fit at any batch size
                 raise
@@ -96,14 +178,48 @@ class ExtractionRun:
         else:
             return True
         # After the except clause, so that no traceback keeps the tensors of the batch alive.
-        self._batch_size = max(1, self._batch_size // 2)
         self._notes[:] = [note for note in self._notes if not note.startswith("batches of ")]
-        self._notes.append(f"batches of {self._batch_size} rows, for lack of memory ({reason})")
+        limit = self._limit.lower(batch)
+        self._notes.append(f"batches of {limit}, for lack of memory ({reason})")
         free_memory()
         return False
 
-    def _collate(self, rows: Iterable[int]) -> Any:
-        return self._model.collate([self._read_item(row) for row in rows])
+    def _find_mask(self, ready: Any, moved: Any) -> Any:
+        """Return the attention mask of a batch on the device of the model, if it has one."""
+        if not isinstance(ready, Mapping):
+            return self._model.attention_mask(ready)
+        return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
+
+    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
+        """Tokenise rows; return them with their lengths, or None if the model cannot.
+
+        An item that cannot be read in a thread is None too: its batch is then prepared in order.
+        """
+        inputs = self._model.inputs
+        try:
+            raw = [self._read_item(row) for row in rows]
+            encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+        except TransferabilityError:
+            raise
+        except Exception:
+            return None
+        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
+
+    def _collate(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch, on the host."""
+        if batch.encoded is not None:
+            return self._model.inputs.pad(batch.encoded)
+        return self._model.collate([self._read_item(row) for row in batch.rows])
+
+    def _prepare(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        import torch
+
+        from ..torch._run import pin_batch
+
+        with torch.no_grad():  # each thread has its own mode
+            ready = self._collate(batch)
+        return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
         if self._model.kind == "saved":
@@ -130,3 +246,39 @@ class ExtractionRun:
             "task": stats.task,
         }
         return ExtractedLayer(files, facts)
+
+
+def prepare(
+    batches: Generator[RowBatch, None, None], collate: Any
+) -> Generator[tuple[RowBatch, Any], None, None]:
+    """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
+
+    The input is None if it cannot be prepared there, because memory runs out or the data are bound
+    to the thread that opened them. The caller then prepares it, and gets the error if it remains.
+    """
+
+    def make() -> Generator[tuple[RowBatch, Any], None, None]:
+        with closing(batches):
+            for batch in batches:
+                try:
+                    ready = collate(batch)
+                except Exception:
+                    ready = None
+                yield batch, ready
+
+    return prefetch_items(make())
+
+
+def _needs_gradients(error: Exception) -> bool:
+    """Return whether a forward pass fails because it computes gradients, in inference mode."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "nference tensor" in text or "does not require grad" in text
+    )
+
+
+def take_labels(labels: Any, rows: Iterable[int]) -> Any:
+    """Return the labels of some rows, from an array or a sequence."""
+    if isinstance(labels, np.ndarray):
+        return labels[list(rows)]
+    return [labels[row] for row in rows]

@@ -19,10 +19,10 @@ MEAN = "mean"
 #: Progress callback: (stage, rows done, rows in all, rows per second, peak memory in bytes).
 Report = Callable[[str, int, int, float, int], object]
 _STORED = ("keep_features", "outputs")
-#: Fields that are not part of a cache key. Each layer has a key of its own. The device changes only
-#: the rounding, and the batch size and number of threads nothing. An entry with features or
-#: outputs also serves sweeps that do not need these.
-_NOT_IN_KEYS = ("layers", "average", "batch_size", "device", "n_threads", *_STORED)
+#: Fields that are not part of a cache key. Each layer has a key of its own. The device, the batch
+#: size and the compiler change only the rounding, and the number of threads nothing. An entry with
+#: features or outputs also serves sweeps that do not need these.
+_NOT_IN_KEYS = ("layers", "average", "batch_size", "compile", "device", "n_threads", *_STORED)
 _OF_POSITIONS = ("positions", "ignore", "seed")
 
 
@@ -37,10 +37,11 @@ class ExtractionOptions:
     layers: str | tuple[str, ...] = "default"  # "default", "last", "all", or names
     average: bool = False  # whether the mean of these layers is a layer too
     pool: str | None = None  # pooling of tokens or positions; None for the model's own
-    batch_size: int = 32  # maximum number of items in a batch
+    batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
     amp: str | None = None  # number format of automatic mixed precision
+    compile: bool = False  # whether the blocks of a model are compiled by torch.compile
     max_length: int | None = None  # maximum number of tokens of a text
     task: str = "auto"  # "classification", "regression" or "multilabel" once labels are read
     class_scatters: bool = False  # whether the statistics hold the scatter of every class

@@ -83,7 +83,7 @@ def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:
         return shared
     features = entry.array(FEATURES) if FEATURES in entry.files else None
     inputs = read_inputs(features, None, target=shared.target, **own)
-    return replace(inputs, label_embeddings=shared.label_embeddings)
+    return replace(inputs, label_embeddings=shared.label_embeddings, groups=shared.groups)
 
 
 def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:

@@ -19,10 +19,11 @@ from .._inputs.inputs import read_inputs
 from .._racing.race_options import Race, read_race
 from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, compute_digest
+from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
+from .._scoring.groups import check_left_out
 from .._util.cache import Cache
 from ..errors import MissingDependencyError
 from .job import ExtractionOptions, Job, JobResult, check_counts, check_layers
@@ -34,6 +35,11 @@ from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_
 from .worker import run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
+
+_NO_GROUPS = (
+    "only the words of texts have groups here, their texts; extract the features, and rank them by "
+    "rank(..., groups=...)"
+)
 
 
 def rank_models(
@@ -50,10 +56,11 @@ def rank_models(
     aggregate: str = "last",
     pool: str | None = None,
     metrics: str | Sequence[str] = "logme",
-    batch_size: int = 32,
+    batch_size: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
     amp: str | None = None,
+    compile: bool = False,
     max_length: int | None = None,
     max_samples: int | None = None,
     seed: int = 0,
@@ -118,12 +125,19 @@ def rank_models(
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
         own classes only with `outputs`. "recommended" as in :func:`transferability.rank`.
-    batch_size : int, default=32
-        Maximum number of items in a batch; halved when memory runs out.
+    batch_size : int, optional
+        Number of items in a batch; halved when memory runs out. Default: 32, and for tokenised
+        texts as many as have 2,048 tokens with the padding on a CPU, and 16,384 on other devices,
+        but at most 512 texts. Texts of similar length are batched together, also with a
+        `batch_size`; the statistics see them in the order of the data.
     device, dtype, max_length : optional
         As in :func:`transferability.models.open_model`.
     amp : {"bfloat16", "float16"}, optional
-        Number format of automatic mixed precision. Default: none.
+        Number format of automatic mixed precision. Default: none. Features of a small text encoder
+        change by 0.6 % of their standard deviation with bfloat16, and by 0.08 % with float16.
+    compile : bool, default=False
+        Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
+        a model, so it is for many rows. If it fails, the model runs without it, with a note.
     max_samples, seed : int
         Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
         rows, and 0.
@@ -208,6 +222,7 @@ def rank_models(
         device=device,
         dtype=dtype,
         amp=amp,
+        compile=compile,
         max_length=max_length,
         keep_features=keep_features,
         outputs=outputs,
@@ -226,6 +241,9 @@ def rank_models(
     (requests, skipped), extraction = plan_sweep(
         metrics, options, shared, extraction, has_rows=n_rows is not None
     )
+    check_left_out(requests, labelled.groups, _NO_GROUPS)
+    if labelled.groups is not None:
+        shared = replace(shared, groups=labelled.groups.ids)
     if chosen is not None:
         check_race(labelled.data, n_rows)
         extraction = replace(extraction, keep_features=True)
@@ -266,7 +284,7 @@ def rank_models(
             racer = ModelRacer({job.name: job for job in jobs}, scoring, plan, deciders, run, sweep)
             rows, raced, of_finalists = racer.run(chosen)
             plan = replace(plan, target=of_finalists)
-    warnings = target.warnings + whole.notes
+    warnings = target.warnings + whole.notes + note_models(requests, len(named))
     if len(drawn) < len(whole):
         warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
     if raced is not None:

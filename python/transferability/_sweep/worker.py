@@ -6,6 +6,7 @@ the model that is running.
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,9 +32,12 @@ _FORMAT = 2
 
 def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
     """Set the number of threads of this process, and run the job."""
+    # Tokenisers warn when a process forks after they have run threads, unless this is set.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if job.options.n_threads is not None:
         import torch
 
+        os.environ.setdefault("RAYON_NUM_THREADS", str(job.options.n_threads))  # of tokenisers
         torch.set_num_threads(job.options.n_threads)
         set_num_threads(job.options.n_threads)
     return run_job(job, report)

@@ -18,7 +18,7 @@ from .._inputs.inputs import Inputs
 from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._scoring.evaluate import Settings, accumulate, evaluate
-from .._stats.stats import Stats
+from .._stats.stats import Stats, map_left_out
 from ..errors import DataError
 from .units import ResamplingUnits
 
@@ -105,25 +105,9 @@ def score_left_out_units(
 def score_left_out_stats(
     parts: Sequence[Stats], score: Callable[[Stats], Score | Exception]
 ) -> list[Score | Exception]:
-    """Return the score of the sum of all statistics but one, for each of them.
-
-    The sums are formed in a tree: O(n log n) additions, and log2(n) sums in memory at a time.
-    """
-
-    def descend(start: int, end: int, outside: Stats | None) -> list[Score | Exception]:
-        """Return the scores without each part of start:end; `outside` is the sum of the others."""
-        if end - start == 1:
-            return [DataError("nothing is left") if outside is None else score(outside)]
-        middle = (start + end) // 2
-        left, right = (
-            sum(parts[a + 1 : b], start=parts[a]) for a, b in ((start, middle), (middle, end))
-        )
-        return [
-            *descend(start, middle, right if outside is None else outside + right),
-            *descend(middle, end, left if outside is None else outside + left),
-        ]
-
-    return descend(0, len(parts), None)
+    """Return the score of the sum of all statistics but one, for each of them."""
+    nothing = DataError("nothing is left")
+    return map_left_out(parts, lambda _, rest: nothing if rest is None else score(rest))
 
 
 def collect_values(

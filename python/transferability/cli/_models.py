@@ -54,8 +54,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "pool": {"help": "Pooling of tokens or feature maps to one row: mean, cls, max, …"},
     "batch_size": {
         "type": click.IntRange(1),
-        "default": 32,
-        "help": "Rows per forward pass; halved if memory runs out.",
+        "help": "Rows per forward pass; halved if memory runs out. Default: 32, and texts by "
+        "their tokens.",
     },
     "device": {"help": "cpu, cuda:1, …  Default: a GPU if available."},
     "max_length": {"type": click.IntRange(1), "help": "Maximum number of tokens in a text."},

@@ -178,6 +178,12 @@ shared_options = add_options(
             help="With --groups: pooled, or the min, mean, median or quantile(q) of the groups' "
             "scores.",
         ),
+        click.option(
+            "--leave-out",
+            type=click.Choice(["row", "group"]),
+            help="With --groups: let ridge_probe and knn predict each row from the other rows (the "
+            "default), or from those of other groups.",
+        ),
         THREADS,
         JSON,
         click.option("--csv", "as_csv", is_flag=True, help="Print CSV with full precision."),

@@ -109,6 +109,7 @@ def rank(
     models: tuple[str, ...],
     dask: str | None,
     intercept: bool | None,
+    leave_out: str | None,
     options: dict[str, Any],
     as_json: bool,
     as_csv: bool,
@@ -136,7 +137,7 @@ def rank(
     check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
     check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
     _check_kind(ctx, bool(features), bool(models))
-    options = drop_none(intercept=intercept) | options
+    options = drop_none(intercept=intercept, leave_out=leave_out) | options
     if race_options and not race:
         raise click.UsageError("--race-option goes with --race")
     if race:

@@ -45,6 +45,7 @@ def score(
     labels: str | None,
     metrics: str,
     intercept: bool | None,
+    leave_out: str | None,
     options: dict[str, Any],
     threads: int | None,
     as_json: bool,
@@ -68,7 +69,7 @@ def score(
 
     check_exclusive(json=as_json, csv=as_csv, explain=explain)
     names = parse_metrics(metrics)
-    options = drop_none(intercept=intercept) | options
+    options = drop_none(intercept=intercept, leave_out=leave_out) | options
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
         if features.endswith(".stats"):

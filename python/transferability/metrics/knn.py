@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from .._metric.options import choice, whole_number
+from .._metric.options import (
+    choice,
+    default_leave_out,
+    leave_out_option,
+    leaves_groups_out,
+    whole_number,
+)
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
@@ -16,6 +22,8 @@ def knn(
     *,
     k: int = 5,
     metric: str = "l2",
+    groups: object = None,
+    leave_out: str | None = None,
     task: str = "auto",
     n_threads: int | None = None,
 ) -> Score:
@@ -29,6 +37,11 @@ def knn(
         Number of neighbours that vote, from 1 to n_samples - 1.
     metric : {"l2", "cosine"}, default="l2"
         Euclidean distance, or one minus the cosine of the angle.
+    groups : array-like of shape (n_samples,), optional
+        The group of each row, such as its patient, video or chromosome: integers or strings.
+        Neighbours of a row are then rows of other groups, of which there must be `k`.
+    leave_out : {"row", "group"}, optional
+        As in :func:`transferability.ridge_probe`: "group" by default if `groups` are given.
     task, n_threads
         As in :func:`transferability.logme`.
 
@@ -38,12 +51,15 @@ def knn(
         Classes: the share of rows whose neighbours vote for the row's own class, in [0, 1].
         `per_target` has that share for each class; the value is their mean weighted by
         `class_counts`. Targets: the mean over columns of R², at most 1. Multilabel: the mean
-        over columns of the share of correct votes. Higher is better.
+        over columns of the share of correct votes. Higher is better. With groups `per_group` has
+        the score of the predictions of each group, and a warning counts classes that occur in one
+        group only.
 
     Raises
     ------
     DataError, DtypeError
-        As :func:`transferability.logme`; `k` not below the number of rows; a target that is
+        As :func:`transferability.logme`; `k` not below the number of rows, or above the number of
+        rows outside a group; a single group, or missing groups; a target that is
         constant; a row of zeros with ``metric="cosine"``.
 
     Notes
@@ -73,35 +89,38 @@ def knn(
     >>> print(tx.knn(features, labels, k=3))
     1.0
     """
-    return score_one(
-        "knn", features, labels, {"k": k, "metric": metric}, task=task, n_threads=n_threads
-    )
+    asked = {"k": k, "metric": metric, "leave_out": default_leave_out(leave_out, groups)}
+    common = {"groups": groups, "task": task, "n_threads": n_threads}
+    return score_one("knn", features, labels, asked, **common)
 
 
-def options(task: str, *, k: int = 5, metric: str = "l2") -> dict[str, object]:
+def options(
+    task: str, *, k: int = 5, metric: str = "l2", leave_out: str | None = None
+) -> dict[str, object]:
     """Validate the options and return those of the kernel."""
     return {
         "k": float(whole_number("k", k, 1)),
         "cosine": choice("metric", metric, ("l2", "cosine")) == "cosine",
         "vote": task == "multilabel",
+        **leave_out_option(leave_out),
     }
 
 
 def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with guessing."""
-    k = int(score.k)
+    k, near = int(score.k), "nearest neighbours"
+    if leaves_groups_out(score.details):
+        near = "nearest neighbours in other groups"
     if score.class_counts is None:
         if score.task == "regression":
             return [
-                f"It is the R² of predicting each row by the mean of its {k} nearest neighbours: 1 "
+                f"It is the R² of predicting each row by the mean of its {k} {near}: 1 "
                 f"is perfect, 0 no better than the overall mean."
             ]
-        return [
-            f"It is the share of the 0/1 labels that the {k} nearest neighbours of a row predict."
-        ]
+        return [f"It is the share of the 0/1 labels that the {k} {near} of a row predict."]
     chance = max(score.class_counts) / score.n_samples
     return [
-        f"It is the share of rows whose {k} nearest neighbours vote for the row's own class; "
+        f"It is the share of rows whose {k} {near} vote for the row's own class; "
         f"always guessing the largest class would get {chance:.4f}."
     ]
 

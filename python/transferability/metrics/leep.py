@@ -62,6 +62,12 @@ def leep(
 
     .. math:: \mathrm{LEEP} = \frac1N \sum_i \ln \sum_z Q(y_i \mid z) P_{iz}.
 
+    LEEP is the mean log likelihood of a classifier on top of the source model's, and so bounds that
+    of the best new head from below, for each model and task: models on one task compare, and so do
+    tasks of one model. With `normalize` the value bounds the gain over guessing by the labels'
+    shares, in nats or as a share of H(Y); among models on one task neither changes the order.
+    :func:`transferability.nce` leaves out a term that differs between models.
+
     Source classes without mass in any row are left out; implementations in papers return NaN for
     them (``transferability.compat`` has their numbers).
 

@@ -7,7 +7,7 @@ from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
 
-__all__ = ["NORMALIZE", "entropy_lines", "explain", "nce", "options"]
+__all__ = ["NORMALIZE", "entropy_lines", "explain", "nce", "note_tasks", "options"]
 
 NORMALIZE = (None, "entropy_sum", "entropy_ratio")
 
@@ -60,7 +60,22 @@ def nce(
 
     .. math:: \mathrm{NCE} = -H(Y \mid Z) = \sum_{y, z} \hat p(y, z) \ln \hat p(y \mid z).
 
-    It is not symmetric: source labels come first. It does not depend on how classes are named. The
+    Tran et al. bound the log likelihood per row that a new head on the source model's
+    representation can reach on the same rows, from below, by
+
+    .. math:: l_Z - H(Y \mid Z),
+
+    with :math:`l_Z \le 0` the log likelihood of the source labels under the source model's own
+    head. NCE leaves :math:`l_Z` out. That is licensed
+
+    - for one source model and several target tasks on the same rows, where :math:`l_Z` is the same,
+      also with "entropy_sum", which then bounds the gain over guessing by the labels' shares;
+    - not with "entropy_ratio", which divides :math:`l_Z` by entropies that differ: an empirical
+      correction;
+    - not for several source models, or for tasks on different rows: :math:`l_Z` differs. Rankings
+      note it. :func:`transferability.leep` is a bound by itself, with nothing left out.
+
+    NCE is not symmetric: source labels come first. It does not depend on how classes are named. The
     more source classes there are for the number of rows, the higher it is by chance. It equals
     :func:`transferability.leep` of probabilities that are 0 or 1.
 
@@ -113,8 +128,30 @@ def entropy_lines(score: Score, what: str) -> list[str]:
     return lines
 
 
+def note_tasks(normalize: str | None, same_rows: bool) -> str | None:
+    """Return a note on a comparison of target tasks that the bound of NCE does not license."""
+    left_out = "its bound on the log likelihood leaves out that of the source labels"
+    if not same_rows:
+        return (
+            f"nce: {left_out}, which is the same for tasks on the same rows only, and these have "
+            f"other source labels; leep leaves out nothing"
+        )
+    if normalize == "entropy_ratio":
+        return (
+            f"nce: {left_out}, which is the same for all tasks until normalize='entropy_ratio' "
+            f"divides it by their entropies: an empirical correction; normalize='entropy_sum' "
+            f"keeps the bound, and leep leaves out nothing"
+        )
+    return None
+
+
 WHEN = (
     "Where only the source model's predicted classes are known; rough, and higher by chance "
     "the more source classes there are for the rows."
 )
-SPEC = MetricSpec("nce", options, explain, WHEN, influence=True)
+AMONG_MODELS = (
+    "nce orders target tasks of one model: its bound on the log likelihood leaves out that of the "
+    "source labels under the model's own head, which differs between models; leep leaves out "
+    "nothing"
+)
+SPEC = MetricSpec("nce", options, explain, WHEN, influence=True, among_models=AMONG_MODELS)

@@ -5,19 +5,53 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._data.pictures import open_picture, to_rgb
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 
-__all__ = ["Arrays", "Images", "Preprocessing", "Texts", "stack_transformed", "to_image"]
+__all__ = ["Arrays", "Encoded", "Images", "Preprocessing", "Texts"]
+__all__ += ["name_in_batch", "pad_tokens", "pad_words", "stack_transformed", "to_image"]
+
+
+class WordIds(list[int | None]):
+    """The word of each token of a text, None for special tokens and padding.
+
+    `is_cut` is true if the text was truncated, so that words at its end may be missing.
+    """
+
+    is_cut = False
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A tokenised text without padding: its columns by name, and the word of each token."""
+
+    tokens: Mapping[str, NDArray[np.int32]]
+    words: WordIds | None = None
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return len(self.tokens["attention_mask"])
+
+
+def name_in_batch(i: int) -> str:
+    """Return how errors name a text of a batch."""
+    return f"text {i} of the batch"
 
 
 class Preprocessing(Protocol):
-    """Convert raw items to batches of a model."""
+    """Convert raw items to batches of a model.
+
+    Preprocessing of texts may have ``encode(raw, name)``, which returns a tokenised text for each
+    item or None if it cannot, ``count_tokens(encoded)`` of one, and ``pad(encoded)``, which returns
+    the batch of several. A sweep then tokenises each text once, and sorts texts by length.
+    """
 
     @property
     def kind(self) -> str:
@@ -49,26 +83,56 @@ class Texts:
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Tokenise, pad to the longest text and truncate to `max_length`."""
-        shape = _text_shape(raw)
-        options: dict[str, Any] = {"padding": True, "return_tensors": "pt"}
+        return self.pad(self._encode(raw, name_in_batch, self.tokenizer.is_fast))
+
+    def encode(
+        self, raw: Sequence[Any], name: Callable[[int], str] = name_in_batch
+    ) -> list[Encoded] | None:
+        """Tokenise and truncate without padding; ``name(i)`` names text i in errors."""
+        return self._encode(raw, name, False)
+
+    def _encode(
+        self, raw: Sequence[Any], name: Callable[[int], str], has_words: bool
+    ) -> list[Encoded]:
+        shape = _text_shape(raw, name)
+        has_words |= shape == "words"
+        options: dict[str, Any] = {"padding": False, "return_attention_mask": True}
         if self.max_length is not None:
             options |= {"truncation": True, "max_length": self.max_length}
         if shape == "words":
             prefix = self._word_prefix()
             words = [[f"{prefix}{word}" for word in words] for words in raw]
-            batch = self.tokenizer(words, is_split_into_words=True, **options)
+            found = self.tokenizer(words, is_split_into_words=True, **options)
         elif shape == "pair":
             firsts, seconds = [str(pair[0]) for pair in raw], [str(pair[1]) for pair in raw]
-            batch = self.tokenizer(firsts, seconds, **options)
+            found = self.tokenizer(firsts, seconds, **options)
         else:
-            batch = self.tokenizer([str(text) for text in raw], **options)
-        mask = batch["attention_mask"]
-        empty = (mask.sum(dim=1) == 0).nonzero().flatten().tolist() if mask.ndim == 2 else []
-        if empty:
-            raise DataError(
-                f"text {empty[0]} of the batch, {raw[empty[0]]!r}, has no tokens for this model; "
-                f"drop empty texts"
-            )
+            found = self.tokenizer([str(text) for text in raw], **options)
+        encoded = []
+        for i, text in enumerate(raw):
+            tokens = {key: np.array(column[i], np.int32) for key, column in found.items()}
+            if not tokens["attention_mask"].any():
+                raise DataError(
+                    f"{name(i)}, {text!r}, has no tokens for this model; drop empty texts"
+                )
+            word_ids = WordIds(found.word_ids(i)) if has_words else None
+            if word_ids is not None:
+                word_ids.is_cut = len(word_ids) == self.max_length
+            encoded.append(Encoded(tokens, word_ids))
+        return encoded
+
+    def count_tokens(self, encoded: Encoded) -> int:
+        """Return the number of tokens of a text in a batch of texts as long as itself."""
+        return len(encoded)
+
+    def pad(self, encoded: Sequence[Encoded]) -> Any:
+        """Pad tokenised texts to the longest of them; return their batch of tensors.
+
+        The batch has an attribute ``word_of_token``: the word of each token, None for special
+        tokens and padding; without words, None.
+        """
+        batch = pad_tokens(self.tokenizer, encoded)
+        batch.word_of_token = pad_words(self.tokenizer, encoded, batch["attention_mask"].shape[1])
         if self.accepts is not None:
             for key in [key for key in batch if key not in self.accepts]:
                 del batch[key]
@@ -188,7 +252,33 @@ def _read_bytes(item: Any, where: str) -> Any:
     return np.ascontiguousarray(array)
 
 
-def _text_shape(raw: Sequence[Any]) -> str:
+def pad_tokens(tokenizer: Any, encoded: Sequence[Encoded], least: int = 0) -> Any:
+    """Pad tokenised texts to the longest of them, as the tokeniser does; return a BatchEncoding.
+
+    With `least`, a batch has at least as many positions.
+    """
+    columns = {key: [text.tokens[key].tolist() for text in encoded] for key in encoded[0].tokens}
+    # The advice to pad in the same call; here, texts are sorted by length in between.
+    tokenizer.deprecation_warnings["Asking-to-pad-a-fast-tokenizer"] = True
+    length = max(least, *map(len, encoded))
+    return tokenizer.pad(columns, padding="max_length", max_length=length, return_tensors="pt")
+
+
+def pad_words(tokenizer: Any, encoded: Sequence[Encoded], n_tokens: int) -> list[WordIds] | None:
+    """Pad the word of each token with None; return None without words."""
+    if encoded[0].words is None:
+        return None
+    padded: list[WordIds] = []
+    for text in encoded:
+        words = text.words or WordIds()
+        missing = [None] * (n_tokens - len(words))
+        left = tokenizer.padding_side == "left"
+        padded.append(WordIds([*missing, *words] if left else [*words, *missing]))
+        padded[-1].is_cut = words.is_cut
+    return padded
+
+
+def _text_shape(raw: Sequence[Any], name: Callable[[int], str]) -> str:
     """Return "text", "pair" or "words"; raise DataError if items differ in that."""
     shapes = set()
     for i, item in enumerate(raw):
@@ -200,7 +290,7 @@ def _text_shape(raw: Sequence[Any]) -> str:
             shapes.add("words")
         else:
             raise DtypeError(
-                f"text {i} of the batch is {type(item).__name__}; give a str, a pair (str, str), "
+                f"{name(i)} is {type(item).__name__}; give a str, a pair (str, str), "
                 f"or a list of words"
             )
     if len(shapes) != 1:

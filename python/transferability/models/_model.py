@@ -42,6 +42,8 @@ class Model:
     """
 
     module: Any = None
+    #: Whether the caller has the module too: nothing made for inference alone may stay in it.
+    is_shared = False
 
     def __init__(
         self,
@@ -102,7 +104,11 @@ class Model:
 
     def word_ids(self, batch: Any) -> list[list[int | None]] | None:
         """Return the index of each token's word, None for special tokens; None without words."""
-        return None
+        words: list[list[int | None]] | None = getattr(batch, "word_of_token", None)
+        encodings = getattr(batch, "encodings", None)
+        if words is None and encodings:  # a batch of the user's own preprocessing
+            return [batch.word_ids(i) for i in range(len(encodings))]
+        return words
 
     def fingerprint(self) -> str:
         """Return a hash of the model's weights, structure, code, preprocessing and libraries.
@@ -174,11 +180,6 @@ class TorchModel(Model):
         if isinstance(inputs, tuple):
             return self.module(*inputs)
         return self.module(**inputs) if isinstance(inputs, Mapping) else self.module(inputs)
-
-    def word_ids(self, batch: Any) -> list[list[int | None]] | None:
-        """Return the index of each token's word, None for special tokens; None without words."""
-        encodings = getattr(batch, "encodings", None)
-        return [batch.word_ids(i) for i in range(len(encodings))] if encodings else None
 
     def close(self) -> None:
         """Remove the modules inserted to read layers; the model cannot be used afterwards."""

@@ -12,7 +12,7 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._hf import load_image_processor, resolve_max_length
-from ._inputs import Arrays, Texts
+from ._inputs import Arrays, Encoded, Texts, pad_words
 from ._loading import list_paths, loading, suggest_path
 from ._model import Model
 from ._onnx_graph import Graph
@@ -58,18 +58,23 @@ class _PaddedTexts(Texts):
         super().__init__(tokenizer, min(max_length, n_tokens))
         self._n_tokens = n_tokens
 
-    def __call__(self, raw: Sequence[Any]) -> Any:
-        """Tokenise, truncate and pad; the attention mask hides the padding."""
+    def pad(self, encoded: Sequence[Encoded]) -> Any:
+        """Pad to the number of tokens of the graph; the attention mask hides the padding."""
         import torch
 
-        batch, tokenizer = super().__call__(raw), self.tokenizer
+        batch, tokenizer = super().pad(encoded), self.tokenizer
         values = {"input_ids": tokenizer.pad_token_id}
         values["token_type_ids"] = getattr(tokenizer, "pad_token_type_id", 0)
         for name, tokens in batch.items():
             missing = self._n_tokens - tokens.shape[1]
             sides = (missing, 0) if tokenizer.padding_side == "left" else (0, missing)
             batch[name] = torch.nn.functional.pad(tokens, sides, value=values.get(name, 0))
+        batch.word_of_token = pad_words(tokenizer, encoded, self._n_tokens)
         return batch
+
+    def count_tokens(self, encoded: Encoded) -> int:
+        """Return the number of tokens of any text, with the padding."""
+        return self._n_tokens
 
     def config(self) -> dict[str, object]:
         """Return the settings of the preprocessing, for the fingerprint."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.optional import need
+from .._util.threads import get_num_threads
 from ..errors import DataError
 from ._spec import suggest
 
@@ -160,7 +161,11 @@ class Graph:
         """Return a session in which the intermediate results `inner` are outputs too."""
         if inner not in self._sessions:
             source = self._add_outputs(inner) if inner else str(self.path)
-            session = self._runtime.InferenceSession(source, providers=self._providers)
+            options = self._runtime.SessionOptions()
+            options.intra_op_num_threads = get_num_threads()
+            # Waiting threads would take the cores from torch, which pools between two batches.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            session = self._runtime.InferenceSession(source, options, providers=self._providers)
             self._sessions[inner] = session
         return self._sessions[inner]
 

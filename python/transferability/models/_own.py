@@ -28,6 +28,7 @@ def open_own(
     Return None for any other value. `name` is by default the name of the class or function.
     """
     if isinstance(value, Model):
+        value.is_shared = True
         return value
     module, collate = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
     if instance_of(module, "torch.nn", "Module"):
@@ -99,9 +100,11 @@ def _open_module(
     else:
         default = taps.on_input(classifier)
     facts = {"versions": _fingerprint.package_versions("torch")}
-    return TorchModel(
+    model = TorchModel(
         name, module, inputs, layers or [default], default, facts=facts, taps=taps, device=device
     )
+    model.is_shared = True
+    return model
 
 
 class _UserPreprocessing:

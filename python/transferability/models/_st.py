@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from .._util.optional import need
 from . import _fingerprint
 from ._hf import hide_progress_bars, resolve_max_length
-from ._inputs import Texts, to_image
+from ._inputs import Encoded, Texts, name_in_batch, pad_tokens, to_image
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
@@ -18,6 +21,13 @@ __all__ = ["SOURCE"]
 
 _PACKAGES = ("torch", "transformers", "sentence-transformers")
 _POOLS = ("cls", "lasttoken", "max", "mean", "mean_sqrt_len_tokens", "weightedmean")
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded(Encoded):
+    """A tokenised text, with the entries of its batch that are the same for all texts."""
+
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
@@ -58,27 +68,86 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
 
 
 class _Preprocessing:
-    """Preprocess with the model itself; lists of words, for token tasks, with its tokeniser."""
+    """Preprocess with the model itself; lists of words, for token tasks, with its tokeniser.
+
+    The model's default prompt is put before each text, as ``encode`` does.
+    """
 
     def __init__(self, module: Any) -> None:
         self._module = module
         modalities = getattr(module, "modalities", ["text"])
         self.kind = "text" if "text" in modalities else "image"
         self.max_length: int | None = module.max_seq_length
+        name = getattr(module, "default_prompt_name", None)
+        self._prompt: str = "" if name is None else module.prompts.get(name) or ""
         self._words: Texts | None = None
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         if self.kind == "image":
             raw = [to_image(item, index=i) for i, item in enumerate(raw)]
-        elif isinstance(raw[0], list):
+        elif isinstance(raw[0], (list, np.ndarray)):
             return self._texts()(raw)
-        # Newer versions of the library have ``preprocess``, older ones ``tokenize``.
-        return getattr(self._module, "preprocess", self._module.tokenize)(list(raw))
+        return self._preprocess(list(raw))
+
+    def encode(
+        self, raw: Sequence[Any], name: Callable[[int], str] = name_in_batch
+    ) -> list[Encoded] | None:
+        """Tokenise as the model does, and remove the padding; None if it does otherwise.
+
+        That is None for images, and for models without one row of tokens for each text.
+        """
+        if self.kind == "image" or getattr(self._module, "tokenizer", None) is None:
+            return None
+        if isinstance(raw[0], (list, np.ndarray)):
+            return self._texts().encode(raw, name)
+        batch = self._preprocess(list(raw))
+        mask = batch.get("attention_mask")
+        if getattr(mask, "ndim", 0) != 2 or len(mask) != len(raw):
+            return None
+        columns = {key: value for key, value in batch.items() if hasattr(value, "shape")}
+        if any(column.shape != mask.shape for column in columns.values()):
+            return None
+        constants = {key: value for key, value in batch.items() if key not in columns}
+        arrays = {key: column.numpy().astype(np.int32) for key, column in columns.items()}
+        kept = arrays["attention_mask"] != 0
+        return [
+            _Encoded({key: array[i, kept[i]] for key, array in arrays.items()}, None, constants)
+            for i in range(len(raw))
+        ]
+
+    def count_tokens(self, encoded: Encoded) -> int:
+        """Return the number of tokens of a text."""
+        return len(encoded)
+
+    def pad(self, encoded: Sequence[Encoded]) -> Any:
+        """Pad tokenised texts to the longest of them."""
+        if not isinstance(encoded[0], _Encoded):
+            return self._texts().pad(encoded)
+        # A text without tokens, which the pooling makes 0, needs one position to run.
+        batch = pad_tokens(self._module.tokenizer, encoded, least=1)
+        return {**batch, **encoded[0].constants}
 
     def config(self) -> dict[str, object]:
         if self.kind == "image":
             return {"processor": str(getattr(self._module, "processor", ""))}
-        return self._texts().config()
+        prompt = {"prompt": self._prompt} if self._prompt else {}
+        return {**self._texts().config(), **prompt}
+
+    def _preprocess(self, raw: list[Any]) -> Any:
+        if hasattr(self._module, "preprocess"):
+            prompt = {"prompt": self._prompt} if self._prompt and self.kind == "text" else {}
+            return self._module.preprocess(raw, **prompt)
+        if not self._prompt or self.kind != "text":  # older versions of the library
+            return self._module.tokenize(raw)
+        batch = self._module.tokenize([*map(self._add_prompt, raw)])
+        # Without the last token, which marks the end; the pooling may leave the prompt out.
+        batch["prompt_length"] = self._module.tokenize([self._prompt])["input_ids"].shape[-1] - 1
+        return batch
+
+    def _add_prompt(self, text: Any) -> Any:
+        if isinstance(text, tuple):
+            return (self._prompt + text[0], *text[1:])
+        return self._prompt + text
 
     def _texts(self) -> Texts:
         if self._words is None:

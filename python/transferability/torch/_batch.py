@@ -53,8 +53,8 @@ class LayerBatch:
 class Batch:
     """The labels, masks and groups of a batch, and the conversion of its features to rows.
 
-    Labels, mask, words and groups are those of :meth:`Extractor.update`; `first` samples came
-    before this batch.
+    Labels, mask, words, groups and samples are those of :meth:`Extractor.update`; `first` samples
+    came before this batch.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Batch:
         attention_mask: Any,
         word_ids: Sequence[Sequence[int | None]] | None,
         groups: Any,
+        samples: Sequence[int] | None = None,
     ) -> None:
         self._options = options
         self._labels = labels
@@ -72,6 +73,7 @@ class Batch:
         self._word_ids = word_ids
         self._groups = None if groups is None else read_labels(groups, "groups")[0]
         self._first = first
+        self._samples = None if samples is None else np.array(samples, np.int64)
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self._masks: list[Tensor | None] = []
         self.n_samples = 0
@@ -120,6 +122,25 @@ class Batch:
             rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
         return LayerBatch(rows, self._sample_labels, self._groups)
 
+    @property
+    def _numbers(self) -> NDArray[np.int64]:
+        """The position of each sample in the data, (N,)."""
+        if self._samples is None:
+            return np.arange(self._first, self._first + self.n_samples)
+        if len(self._samples) != self.n_samples:
+            raise DataError(
+                f"samples has {len(self._samples)} entries but the batch has {self.n_samples} "
+                f"samples; give the position of each"
+            )
+        return self._samples
+
+    def order_of(self, layer: LayerBatch) -> NDArray[np.int64] | None:
+        """Return the position in the data of the sample of each row; None without samples."""
+        if self._samples is None:
+            return None
+        numbers = self._numbers
+        return numbers if layer.selection is None else numbers[layer.selection.samples]
+
     def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
         """Convert the logits of the model to an array with the same rows as `like`."""
         if logits is None:
@@ -161,14 +182,14 @@ class Batch:
     def _select_positions(self, maps: Tensor) -> Selection:
         labels, options = self._labels, self._options
         shape = (len(maps), *maps.shape[2:])
-        draw = (self._first, options.positions, options.seed, options.ignore)
+        draw = (self._numbers, options.positions, options.seed, options.ignore)
         return self._select(("positions", shape), partial(select_positions, labels, shape, *draw))
 
     def _gather(self, x: Tensor, selection: Selection) -> LayerBatch:
         labels = selection.labels
         if labels is not None and self._options.bio == "strip" and labels.size:
             labels = name_tags(labels, self._options.tag_names)
-        groups = selection.samples + self._first
+        groups = self._numbers[selection.samples]
         if self._groups is not None:
             groups = self._groups[selection.samples]
         return LayerBatch(gather_rows(x, selection), labels, groups, selection)

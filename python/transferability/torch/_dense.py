@@ -39,7 +39,7 @@ def resample_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[An
 def select_positions(
     labels: object,
     shape: tuple[int, ...],
-    first: int,
+    numbers: NDArray[np.int64],
     n_positions: int | None,
     seed: int,
     ignore: Collection[int],
@@ -47,7 +47,8 @@ def select_positions(
     """Select the positions of maps (N, h, w) that make rows, from labels of pixels (N, H, W).
 
     Positions labelled NaN, -100 or with a label in `ignore` make no row. At most `n_positions` of
-    an image are drawn without replacement; None takes all. `first` images came before this batch.
+    an image are drawn without replacement; None takes all. `numbers` are those of the images in the
+    data, which the draw depends on.
     """
     n_images, height, width = shape
     per_image = height * width
@@ -70,7 +71,7 @@ def select_positions(
     for image in range(n_images):
         here = np.flatnonzero(is_labelled[image])
         if n_positions is not None and len(here) > n_positions:
-            rng = np.random.default_rng([seed, first + image])
+            rng = np.random.default_rng([seed, int(numbers[image])])
             here = np.sort(rng.choice(here, n_positions, replace=False))
         places.append(here + image * per_image)
     flat = np.concatenate(places)

@@ -59,6 +59,7 @@ class Extractor:
         self._device = device
         self._amp = amp
         self._outputs: list[NDArray[Any]] | None = [] if outputs else None
+        self._held_outputs: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
         self._capture: Capture | None = None
         self._finite = FiniteCheck()
         self._n_lost = self._n_empty = 0
@@ -81,7 +82,7 @@ class Extractor:
         self._capture = None
         self._stack.close()
         if error[0] is None:
-            self._finite.check(None)
+            self._finite.check()
             if self._n_lost:
                 text = (
                     f"{self._n_lost} labelled words were cut off with the end of their texts and "
@@ -102,6 +103,7 @@ class Extractor:
         attention_mask: Any = None,
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
+        samples: Sequence[int] | None = None,
     ) -> Any:
         """Run the model on a batch, and add the features of its layers.
 
@@ -120,6 +122,10 @@ class Extractor:
         groups : array-like of shape (N,), optional
             A group id of each sample, for resampling. Default: the index of the sample, if samples
             make several rows.
+        samples : sequence of int, optional
+            The position of each sample in the data, if batches have another order, such as that of
+            the lengths of texts. Rows are then held until :meth:`add_held` adds them in the order
+            of the data.
 
         Returns
         -------
@@ -132,7 +138,7 @@ class Extractor:
             If features do not fit labels or pooling, or are NaN or infinite. On the CPU, no row of
             this batch is then added. On a GPU, NaN and infinity are found some batches later.
         """
-        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, samples)
         capture.clear()
         capture.transform = lambda layer, x: batch.take(layer, x, capture.find_mask)
         try:
@@ -168,31 +174,53 @@ class Extractor:
             taken = {**taken, AVERAGE: average_layers(taken)}
         for name in self._rows:
             self._rows[name].check(taken[name].rows, taken[name].labels)
-            self._finite.inspect(name, taken[name].rows)
+            self._finite.inspect(name, taken[name].rows, batch.order_of(taken[name]))
         self._finite.end_of_batch()
+        like = taken[self.layers[0]]
         if self._outputs is not None:
-            self._outputs.append(batch.outputs(select_logits(output), taken[self.layers[0]]))
-        for name in self._rows:
-            self._rows[name].add(taken[name].rows, taken[name].labels, taken[name].groups)
+            outputs, order = batch.outputs(select_logits(output), like), batch.order_of(like)
+            if order is None:
+                self._outputs.append(outputs)
+            else:
+                self._held_outputs.append((outputs, order))
+        for name, layer in ((name, taken[name]) for name in self._rows):
+            order = batch.order_of(layer)
+            if order is None:
+                self._rows[name].add(layer.rows, layer.labels, layer.groups)
+            else:
+                self._rows[name].hold(layer.rows, layer.labels, layer.groups, order)
         if (selection := taken[self.layers[0]].selection) is not None:
             self._n_lost += selection.n_lost
             self._n_empty += selection.n_empty
         self.n_samples += batch.n_samples
 
-    def _begin_batch(self, *given: Any) -> tuple[Capture, Batch]:
+    def add_held(self) -> None:
+        """Add the rows that `update` holds, in the order of the positions given as `samples`."""
+        for rows in self._rows.values():
+            rows.add_held()
+        if self._held_outputs and self._outputs is not None:
+            order = np.argsort(np.concatenate([o for _, o in self._held_outputs]), kind="stable")
+            self._outputs.append(np.concatenate([array for array, _ in self._held_outputs])[order])
+            self._held_outputs.clear()
+
+    def _begin_batch(
+        self, labels: Any, mask: Any, words: Any, groups: Any, samples: Sequence[int] | None = None
+    ) -> tuple[Capture, Batch]:
         if self._capture is None:
             raise DataError("use extract in a with statement: with extract(model, …) as ex:")
-        return self._capture, Batch(self._row_options, self.n_samples, *given)
+        given = (labels, mask, words, groups)
+        return self._capture, Batch(self._row_options, self.n_samples, *given, samples)
 
     @property
     def n_rows(self) -> dict[str, int]:
-        """The number of rows of each layer so far: samples, tokens or positions."""
+        """The number of rows of each layer so far, without those that are held."""
         return {name: rows.n_rows for name, rows in self._rows.items()}
 
     @property
     def stats(self) -> dict[str, Stats]:
         """The statistics of each layer so far."""
-        self._finite.check(None)
+        self._finite.check()
+        self.add_held()
         found = {name: rows.stats() for name, rows in self._rows.items()}
         # While the context is open, further rows must not change statistics already returned.
         return found if self._capture is None else {k: v.copy() for k, v in found.items()}
@@ -200,16 +228,19 @@ class Extractor:
     @property
     def features(self) -> dict[str, NDArray[Any]]:
         """The features of each layer, (n_rows, D); needs ``keep_features``."""
+        self.add_held()
         return {name: rows.features() for name, rows in self._rows.items()}
 
     @property
     def labels(self) -> dict[str, NDArray[Any] | None]:
         """The label of each row of each layer; None unless ``keep_features`` or ``outputs``."""
+        self.add_held()
         return {name: rows.labels() for name, rows in self._rows.items()}
 
     @property
     def groups(self) -> dict[str, NDArray[Any] | None]:
         """The group of each row of each layer, by default its sample; None without groups."""
+        self.add_held()
         return {
             name: np.concatenate(rows.groups) if rows.groups else None
             for name, rows in self._rows.items()
@@ -218,6 +249,7 @@ class Extractor:
     @property
     def outputs(self) -> NDArray[Any] | None:
         """The outputs of the model, usually logits, for each row, (n_rows, K); None if not kept."""
+        self.add_held()
         return np.concatenate(self._outputs) if self._outputs else None
 
     @property

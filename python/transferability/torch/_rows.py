@@ -18,6 +18,7 @@ from .._inputs.labels import is_text
 from .._inputs.target import UNLABELLED, read_block, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
+from ._accumulate import send
 from ._device import DeviceMoments
 from ._tokens import ChunkTags
 
@@ -49,11 +50,12 @@ class LayerRows:
         self.layer = layer
         self.groups: list[NDArray[Any]] = []
         self.n_rows = 0
-        self.is_constant = True  # all rows so far are equal
+        self._is_constant: bool | Tensor = True  # on a device, a tensor that is read at the end
         self._options = options
         self._first: Tensor | None = None
         self._kept: list[Tensor] = []
         self._labels: list[NDArray[Any]] = []
+        self._held: list[tuple[Tensor, Any, Any, NDArray[np.int64]]] = []
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
         self._n_waiting = 0
         self._into: Stats | DeviceMoments | None = None
@@ -80,15 +82,49 @@ class LayerRows:
                 f"{_describe(form)}, earlier ones {self._form[2]} and {_describe(self._form)}"
             )
 
+    def hold(
+        self,
+        rows: Tensor,
+        labels: NDArray[Any] | None,
+        groups: NDArray[Any] | None,
+        order: NDArray[np.int64],
+    ) -> None:
+        """Hold rows that passed :meth:`check`; `order` has the position of each in the data."""
+        if len(rows):
+            self._form = self._form_of(rows, labels)
+            self._held.append((rows, labels, groups, order))
+
+    def add_held(self) -> None:
+        """Add the rows that are held, in the order of their positions."""
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        order = np.argsort(np.concatenate([entry[3] for entry in held]), kind="stable")
+        rows = torch.cat([entry[0] for entry in held])
+        labels = None if held[0][1] is None else np.concatenate([entry[1] for entry in held])
+        groups = None if held[0][2] is None else np.concatenate([entry[2] for entry in held])
+        held.clear()
+        for start in range(0, len(order), BLOCK):
+            here = order[start : start + BLOCK]
+            self.add(
+                rows[send(here, rows.device)],
+                None if labels is None else labels[here],
+                None if groups is None else groups[here],
+            )
+
     def add(self, rows: Tensor, labels: NDArray[Any] | None, groups: NDArray[Any] | None) -> None:
         """Add rows that passed :meth:`check`."""
         if not len(rows):
             return
         self._form = self._form_of(rows, labels)
         self.n_rows += len(rows)
-        if self.is_constant:
+        if self._is_constant is not False:
             self._first = rows[:1].clone() if self._first is None else self._first
-            self.is_constant = bool((rows == self._first).all())
+            is_equal = (rows == self._first).all()
+            if rows.device.type == "cpu":
+                self._is_constant = bool(is_equal)
+            else:
+                self._is_constant = is_equal & self._is_constant
         if groups is not None:
             self.groups.append(groups)
         if self._options.keep is not None:
@@ -159,6 +195,11 @@ class LayerRows:
         if isinstance(self._into, DeviceMoments):
             return self._into.to_stats(self._options.n_threads)
         return self._into
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all rows so far are equal."""
+        return bool(self._is_constant)
 
     @property
     def has_features(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from .._metric.score import issue
 from ..errors import DataError
 
-__all__ = ["call", "evaluation_mode", "find_device", "move_batch"]
+__all__ = ["call", "evaluation_mode", "find_device", "move_batch", "pin_batch"]
 
 _AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -55,7 +56,7 @@ def evaluation_mode(
 
 def find_device(model: nn.Module) -> torch.device:
     """Return the device of the first parameter or buffer of a model; the CPU without any."""
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
         if tensor.device.type == "meta":
             raise DataError("the model is on the meta device: it has no weights; load them first")
         return tensor.device
@@ -71,6 +72,20 @@ def move_batch(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, (tuple, list)):
         entries = [move_batch(entry, device) for entry in batch]
         return type(batch)(*entries) if hasattr(batch, "_fields") else type(batch)(entries)
+    return batch
+
+
+def pin_batch(batch: Any) -> Any:
+    """Copy the tensors of a batch to pinned memory, from which a CUDA device copies by itself.
+
+    A mapping is changed in place, since its class may carry more than its entries.
+    """
+    if isinstance(batch, Tensor):
+        return batch.pin_memory() if batch.device.type == "cpu" else batch
+    if isinstance(batch, MutableMapping):
+        for key in list(batch):
+            if isinstance(batch[key], Tensor):
+                batch[key] = pin_batch(batch[key])
     return batch
 
 

@@ -21,6 +21,7 @@ from .._inputs.chunks import ChunkScheme, explain_kept, find_scheme, is_outside
 from .._inputs.labels import IGNORED, is_text, plain_text, read_labels
 from .._inputs.texts import shorten
 from ..errors import DataError
+from ._accumulate import send
 from ._pooling import as_float
 
 __all__ = ["ChunkTags", "Selection", "gather_rows", "name_tags", "select_tokens", "select_words"]
@@ -43,10 +44,10 @@ class Selection:
 
 def gather_rows(x: Tensor, selection: Selection) -> Tensor:
     """Return the rows (R, D) of a selection, from features (positions, D)."""
-    places = torch.from_numpy(selection.places).to(x.device)
+    places = send(selection.places, x.device)
     if selection.places.shape[1] == 1:
         return as_float(x[places[:, 0]])
-    counted = torch.from_numpy(selection.counted).to(x.device)[..., None]
+    counted = send(selection.counted, x.device)[..., None]
     return torch.where(counted, as_float(x[places]), 0).sum(1) / counted.sum(1)
 
 
@@ -67,7 +68,8 @@ def select_words(
         _check_lengths(labels, len(word_ids), "word_ids")
     rows: list[_Row] = []
     n_lost = n_empty = 0
-    # A text was not truncated if others of the batch have more tokens of words.
+    # Models of this package say whether they truncated a text. Else it was not if others of the
+    # batch have more tokens of words.
     fewest_special = min((sum(word is None for word in ids) for ids in word_ids), default=0)
     for sample, ids in enumerate(word_ids):
         if len(ids) != n_tokens:
@@ -89,7 +91,8 @@ def select_words(
             words = [word for word, tag in enumerate(tags) if not _is_ignored(tag)]
         for word in words:
             if word not in of_word:
-                is_full = sum(place is None for place in ids) == fewest_special
+                n_special = sum(place is None for place in ids)
+                is_full = getattr(ids, "is_cut", n_special == fewest_special)
                 if is_full and word > max(of_word, default=-1):
                     n_lost += 1
                 else:

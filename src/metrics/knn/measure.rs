@@ -123,12 +123,26 @@ pub(super) fn least(mut near: Vec<(f64, u32)>, k: usize) -> Vec<(f64, u32)> {
     near
 }
 
+/// The rows that may be neighbours of a row: all others, or those of other groups.
+#[derive(Clone, Copy)]
+pub(super) struct Others<'a> {
+    /// The group of each row, (N,).
+    pub(super) groups: Option<&'a [u32]>,
+}
+
+impl Others<'_> {
+    /// Whether `other` may be a neighbour of `row`.
+    pub(super) fn has(self, row: usize, other: usize) -> bool {
+        row != other && self.groups.is_none_or(|groups| groups[row] != groups[other])
+    }
+}
+
 /// The k nearest others of some rows, by squared distance to all: N·D for each.
 pub(super) fn nearest_of_all(
     features: &dyn Rows,
     measure: &Measure,
     rows: &[usize],
-    k: usize,
+    (k, others): (usize, Others<'_>),
     context: &Context<'_>,
 ) -> Result<Vec<Vec<(f64, u32)>>> {
     let n_cols = features.n_cols();
@@ -149,7 +163,7 @@ pub(super) fn nearest_of_all(
             for ((near, own), row) in near.iter_mut().zip(own.chunks_exact(n_cols)).zip(rows) {
                 let square = Measure::square(own, &other);
                 let worst = near.last().map_or(f64::INFINITY, |last| last.0);
-                if *row == j || (near.len() == k && square >= worst) {
+                if !others.has(*row, j) || (near.len() == k && square >= worst) {
                     continue;
                 }
                 let place = near.partition_point(|(earlier, _)| *earlier <= square);

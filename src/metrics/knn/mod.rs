@@ -9,6 +9,8 @@
 //! by order; rows that are equally far by their number. Labels in 0/1 columns are voted column by
 //! column and averaged.
 //!
+//! With the option `leave_out` = "group", n(i) are the k nearest rows of other groups.
+//!
 //! Source: Cover, Hart, "Nearest Neighbor Pattern Classification", IEEE Trans. Inf. Theory 1967; as a
 //! score of transferability Sorkhei et al., "k-NN as a Simple and Effective Estimator of
 //! Transferability", arXiv 2503.18528, 2025.
@@ -34,8 +36,9 @@ use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::centred::lone_samples;
+use super::left_out::{GroupScores, LeaveOut, RowGroups};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
-use measure::Measure;
+use measure::{Measure, Others};
 use search::search;
 
 pub(super) const METRIC: Metric = Metric {
@@ -58,27 +61,35 @@ struct Knn {
     /// Vote on 0/1 targets instead of averaging them.
     vote: bool,
     with_influence: bool,
+    leave_out: LeaveOut,
 }
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
-    let Knn { k, cosine, vote, with_influence } = options.read(|given| {
+    let Knn { k, cosine, vote, with_influence, leave_out } = options.read(|given| {
         Ok(Knn {
             k: given.count("k", 1..)?.unwrap_or(5),
             cosine: given.flag("cosine")?,
             vote: given.flag("vote")?,
             with_influence: given.flag("influence")?,
+            leave_out: LeaveOut::read(given)?,
         })
     })?;
     let features = inputs.samples()?.features;
     let n_rows = features.n_rows();
-    if k >= n_rows {
-        let others = n_rows.saturating_sub(1);
-        let problem =
-            format!("k is {k}, and each row has {others} other rows; k must be in 1..={others}");
+    let all: Vec<usize> = (0..n_rows).collect();
+    let groups = leave_out.groups("knn", inputs, &all)?;
+    let n_others = n_rows.saturating_sub(groups.as_ref().map_or(1, RowGroups::largest));
+    if k > n_others {
+        let who = match &groups {
+            None => format!("each row has {n_others} other rows"),
+            Some(_) => format!("the rows of the largest group have {n_others} in other groups"),
+        };
+        let problem = format!("k is {k}, and {who}; k must be in 1..={n_others}");
         return Err(Error::metric("knn", problem));
     }
     let measure = Measure::new(features, cosine, context)?;
-    let near = search(features, k, &measure, context)?;
+    let others = Others { groups: groups.as_ref().map(|groups| &*groups.codes) };
+    let near = search(features, (k, others), &measure, context)?;
     let mut warnings = Vec::new();
     if near.iter().all(|(distance, _)| *distance <= 0.0) {
         warnings.push(
@@ -88,21 +99,29 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         );
     }
     let mut details = Vec::new();
-    let (value, per_target) = match inputs.targets() {
+    let summed = leave_out.scored(groups.as_ref());
+    let ((value, per_target), parts) = match inputs.targets() {
         Ok(targets) if vote => {
-            let columns = targets.columns().into_iter().map(|column| {
+            let mut parts = GroupScores::new(summed, targets.ncols(), false);
+            let columns = targets.columns().into_iter().enumerate().map(|(at, column)| {
                 let codes: Vec<u32> = column.iter().map(|y| u32::from(*y > 0.5)).collect();
                 let right = right(&near, &codes, k);
+                for (row, right) in right.iter().enumerate() {
+                    parts.add_vote(row, at, 1.0, *right);
+                }
                 right.iter().filter(|right| **right).count() as f64 / n_rows as f64
             });
-            mean_of(columns.collect())
+            (mean_of(columns.collect()), parts)
         }
-        Ok(targets) => mean_of(explained(&near, targets, k)?),
+        Ok(targets) => {
+            let mut parts = GroupScores::new(summed, targets.ncols(), true);
+            (mean_of(explained(&near, targets, k, &mut parts)?), parts)
+        }
         Err(_) => {
             let (codes, n_classes) = inputs.labels()?;
             let right = right(&near, &codes, k);
-            if with_influence && k + 1 < n_rows {
-                let wide = search(features, k + 1, &measure, context)?;
+            if with_influence && k < n_others {
+                let wide = search(features, (k + 1, others), &measure, context)?;
                 let moved = influence(&wide, &codes, &right, k);
                 details.push(("influence", Detail::Numbers(moved)));
             }
@@ -115,12 +134,24 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
                 let text = "the labels hold a single class, so that every vote is right";
                 warnings.push(text.to_owned());
             }
-            let sizes: Vec<f64> = counts.iter().map(|count| count.1).collect();
-            warnings.extend(lone_samples(&sizes, "for which no vote can be right"));
+            let effect = "for which no vote can be right";
+            warnings.extend(match &groups {
+                None => {
+                    let sizes: Vec<f64> = counts.iter().map(|count| count.1).collect();
+                    lone_samples(&sizes, effect)
+                }
+                Some(groups) => groups.lone_classes(&codes, n_classes, effect),
+            });
+            let mut parts = GroupScores::new(summed, n_classes, false);
+            for (row, (code, right)) in codes.iter().zip(&right).enumerate() {
+                parts.add_vote(row, *code as usize, 1.0, *right);
+            }
             let all: f64 = counts.iter().map(|count| count.0).sum();
-            (all / n_rows as f64, counts.iter().map(|(right, all)| right / all).collect())
+            let shares = counts.iter().map(|(right, all)| right / all).collect();
+            ((all / n_rows as f64, shares), parts)
         }
     };
+    details.extend(parts.into_detail());
     Ok(Outcome { details, warnings, ..Outcome::new(value, per_target) })
 }
 
@@ -172,8 +203,13 @@ fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Ve
     moved
 }
 
-/// R² of the neighbours' mean, for each target.
-fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Result<Vec<f64>> {
+/// R² of the neighbours' mean, for each target; adds the rows to the scores of their groups.
+fn explained(
+    near: &[(f64, u32)],
+    targets: ArrayView2<'_, f64>,
+    k: usize,
+    parts: &mut GroupScores<'_>,
+) -> Result<Vec<f64>> {
     let one = |(column, y): (usize, ndarray::ArrayView1<'_, f64>)| {
         let first = y[0];
         if y.iter().all(|y| y.total_cmp(&first).is_eq()) {
@@ -187,9 +223,12 @@ fn explained(near: &[(f64, u32)], targets: ArrayView2<'_, f64>, k: usize) -> Res
         }
         let mean = y.iter().map(|y| y - first).sum::<f64>() / y.len() as f64;
         let total: f64 = y.iter().map(|y| (y - first - mean).powi(2)).sum();
-        let residual = near.chunks_exact(k).zip(&y).map(|(near, own)| {
+        let residual = near.chunks_exact(k).zip(&y).enumerate().map(|(i, (near, own))| {
             let others = near.iter().map(|(_, row)| y[*row as usize] - first).sum::<f64>();
-            (own - first - others / k as f64).powi(2)
+            let square = (own - first - others / k as f64).powi(2);
+            parts.add_target(i, column, 1.0, *own);
+            parts.add_square(i, column, square);
+            square
         });
         Ok(1.0 - residual.sum::<f64>() / total)
     };

@@ -24,25 +24,26 @@ use crate::linalg::blas::outer_product_single;
 use crate::linalg::memory::{reserved, zeros};
 use crate::threads::Context;
 
-use super::measure::{Measure, least, nearest_of_all};
+use super::measure::{Measure, Others, least, nearest_of_all};
 use super::panel::{BLOCK, Panel, single};
 
 /// Products that are compared side by side.
 const LANES: usize = 16;
 
-/// For every row the k nearest others and how far they are, nearest first, the earlier row first in
+/// For every row the k nearest others, of which it has at least k, and how far they are, nearest first, the earlier row first in
 /// ties: (N k).
 pub(super) fn search(
     features: &dyn Rows,
-    k: usize,
+    (k, others): (usize, Others<'_>),
     measure: &Measure,
     context: &Context<'_>,
 ) -> Result<Vec<(f64, u32)>> {
     let n_rows = features.n_rows();
     let panel = Panel::new(features, measure, context)?;
     let n_blocks = n_rows.div_ceil(BLOCK);
-    let blocks = (0..n_blocks).map(|block| Ok(Mutex::new(CandidateLists::new(&panel, block, k)?)));
-    let blocks: Vec<Mutex<CandidateLists>> = blocks.collect::<Result<_>>()?;
+    let blocks =
+        (0..n_blocks).map(|block| Ok(Mutex::new(CandidateLists::new(&panel, block, (k, others))?)));
+    let blocks: Vec<Mutex<CandidateLists<'_>>> = blocks.collect::<Result<_>>()?;
     let pairs: Vec<(usize, usize)> =
         (0..n_blocks).flat_map(|i| (i..n_blocks).map(move |j| (i, j))).collect();
     context.map(pairs.len(), |pair| {
@@ -74,9 +75,10 @@ struct Candidate {
 }
 
 /// The candidate neighbours of the rows of a block.
-struct CandidateLists {
+struct CandidateLists<'a> {
     block: usize,
     k: usize,
+    others: Others<'a>,
     /// The largest number of candidates of a row.
     room: usize,
     /// (rows, room).
@@ -87,14 +89,14 @@ struct CandidateLists {
     bars: Vec<f32>,
 }
 
-impl CandidateLists {
-    fn new(panel: &Panel, block: usize, k: usize) -> Result<Self> {
+impl<'a> CandidateLists<'a> {
+    fn new(panel: &Panel, block: usize, (k, others): (usize, Others<'a>)) -> Result<Self> {
         let rows = panel.block(block).1.len();
         let room = 4 * k + 48;
         let mut candidates = reserved(rows * room, "the candidate neighbours")?;
         candidates.resize(rows * room, Candidate::default());
         let (counts, bars) = (vec![0; rows], vec![f32::INFINITY; rows]);
-        Ok(Self { block, k, room, candidates, counts, bars })
+        Ok(Self { block, k, others, room, candidates, counts, bars })
     }
 
     /// Offers each row of this block the rows of block `other`: `products` is (rows, others).
@@ -143,7 +145,7 @@ impl CandidateLists {
 
     fn keep(&mut self, panel: &Panel, i: usize, row: usize, product: f32) {
         let own = self.block * BLOCK + i;
-        if own == row {
+        if !self.others.has(own, row) {
             return;
         }
         let halves = f64::from(panel.half[own]) + f64::from(panel.half[row]);
@@ -205,7 +207,8 @@ impl CandidateLists {
         }
         let crowded: Vec<usize> =
             (0..n_rows).filter(|i| self.is_crowded(*i)).map(|i| self.block * BLOCK + i).collect();
-        let mut of_all = nearest_of_all(features, measure, &crowded, self.k, context)?.into_iter();
+        let wanted = (self.k, self.others);
+        let mut of_all = nearest_of_all(features, measure, &crowded, wanted, context)?.into_iter();
         let mut own = zeros::<f64>(features.n_cols(), "a row of features")?;
         let mut other = own.clone();
         let mut found = reserved(n_rows * self.k, "the neighbours")?;

@@ -12,15 +12,22 @@
 //! targets of R² = 1 − Σ e² / Σ (y − ȳ)², at most 1; uninformative features get about
 //! 1 − (N/(N−1))². Higher is better.
 //!
+//! With the option `leave_out` = "group", the model that predicts row i is fitted to all rows but
+//! those of its group g: e_g = (I − H_gg)⁻¹(y − ŷ)_g, with H the hat matrix (`groups.rs`). λ and the
+//! score are those of the same e.
+//!
 //! Source: Allen, "The relationship between variable selection and data augmentation and a method for
 //! prediction", Technometrics 16 (1974): the leave-one-out residual (PRESS). Scaling of the
-//! columns is that of all rows, as is N in Nλ.
+//! columns is that of all rows, as is N in Nλ. The same for several rows: Cook, Weisberg, "Residuals and
+//! Influence in Regression", 1982, eq. (3.2.6).
 //!
 //! S = XᵀX goes once to tridiagonal form and every row to its basis (`../leverage.rs`); for N ≤ D the
 //! same with K = XXᵀ, where 1 − h and y − ŷ come without cancellation. Cost N·D² for the rows and
 //! N·D·C for each λ.
 
+mod groups;
 mod pass;
+mod rest;
 mod sides;
 
 use std::ops::Bound::{Excluded, Unbounded};
@@ -30,8 +37,9 @@ use crate::stats::Held;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
+use super::left_out::LeaveOut;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
-use pass::{Errors, leave_one_out};
+use pass::{Errors, left_out_errors};
 
 pub(super) const METRIC: Metric = Metric {
     name: "ridge_probe",
@@ -48,9 +56,10 @@ pub(super) const METRIC: Metric = Metric {
 const RIDGES: [f64; 10] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3];
 
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
-    let (ridges, with_influence) = options.read(|given| {
+    let (ridges, leave_out, with_influence) = options.read(|given| {
         let ridges = given.numbers("ridges", (Excluded(0.0), Unbounded))?;
-        Ok((ridges.unwrap_or_else(|| RIDGES.to_vec()), given.flag("influence")?))
+        let ridges = ridges.unwrap_or_else(|| RIDGES.to_vec());
+        Ok((ridges, LeaveOut::read(given)?, given.flag("influence")?))
     })?;
     let stats = inputs.prepared()?.stats;
     let labels = match &stats.held {
@@ -65,11 +74,14 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         let (what, n_samples) = ("leaving one sample out", stats.n_samples);
         return Err(Error::TooFewSamples { what, n_samples, minimum: 3 });
     }
-    let errors = leave_one_out(inputs, &ridges, with_influence, context)?;
+    let errors = left_out_errors(inputs, leave_out, &ridges, with_influence, context)?;
     let mut outcome = match labels {
         Some(labels) => of_classes(&errors, &labels.sorted_counts(), &ridges),
         None => of_targets(&errors, &ridges)?,
     };
+    if leave_out != LeaveOut::Row {
+        outcome.warnings = errors.warnings; // in place of those of classes of a single row
+    }
     if stats.largest <= 0.0 {
         outcome.warnings.push(
             "every feature is the same in all rows: the probe knows nothing but the labels' shares"
@@ -90,6 +102,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         let influence = hits.iter().map(|hit| hit - outcome.value).collect();
         outcome.details.push(("influence", Detail::Numbers(influence)));
     }
+    outcome.details.extend(errors.by_group);
     outcome.details.push(("ridges", Detail::Numbers(ridges)));
     Ok(outcome)
 }

@@ -16,12 +16,13 @@ use crate::linalg::memory::zeros;
 use crate::stats::Precision;
 use crate::threads::{Context, chunks};
 
-use super::super::Inputs;
 use super::super::centred::{Answers, CentredRows};
+use super::super::left_out::LeaveOut;
 use super::super::leverage::transposed;
+use super::super::{Detail, Inputs};
 use super::sides::Side;
 
-/// Sums over the rows, each left out once.
+/// Sums over the rows, each left out once, alone or with its group.
 pub(super) struct Errors {
     /// Σ w e², (ridges, targets); infinite for ridges that are too small for the precision.
     pub(super) squares: Vec<f64>,
@@ -33,17 +34,24 @@ pub(super) struct Errors {
     pub(super) mean: Vec<f64>,
     /// 1 for every row whose class was predicted at the ridge of the least error, else 0; if asked for.
     pub(super) hits: Option<Vec<f64>>,
+    /// The detail `by_group` at the ridge of the least error, where it is asked for and groups were left
+    /// out: the score of each group and class or target, (groups, targets).
+    pub(super) by_group: Option<(&'static str, Detail)>,
+    /// Warnings about the groups.
+    pub(super) warnings: Vec<String>,
 }
 
 /// The residuals of all rows at all ridges.
-pub(super) fn leave_one_out(
+pub(super) fn left_out_errors(
     inputs: &Inputs<'_>,
+    leave_out: LeaveOut,
     ridges: &[f64],
     with_hits: bool,
     context: &Context<'_>,
 ) -> Result<Errors> {
     let prepared = inputs.prepared()?;
     let (stats, rows) = (prepared.stats, CentredRows::new(inputs)?);
+    let groups = leave_out.groups("ridge_probe", inputs, &rows.places)?;
     let answers = Answers::new(inputs, &rows)?;
     let centred = CentredTargets::new(stats);
     let n = stats.n_samples as f64;
@@ -70,6 +78,12 @@ pub(super) fn leave_one_out(
     }
     let weights = context.map(ridges.len(), |l| side.weights(shifted[l].as_ref()))?;
     let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
+    if let Some(groups) = groups {
+        let mean = centred.mean.clone();
+        let facts = (centred.square, mean);
+        let errors = pass.leave_groups_out(&groups, leave_out, facts, context)?;
+        return Ok(Errors { hits: errors.hits.filter(|_| with_hits), ..errors });
+    }
     let (squares, right) = pass.sums(context)?;
     let hits = if with_hits && matches!(pass.answers, Answers::Codes(_)) {
         let best = super::best_of(&squares, centred.mean.len());
@@ -79,24 +93,31 @@ pub(super) fn leave_one_out(
     } else {
         None
     };
-    Ok(Errors { squares, right, whole: centred.square, mean: centred.mean, hits })
+    let (by_group, warnings) = (None, Vec::new());
+    let (whole, mean) = (centred.square, centred.mean);
+    Ok(Errors { squares, right, whole, mean, hits, by_group, warnings })
 }
 
 /// The second pass over the rows, with everything that it reads.
-struct Pass<'a, 'b> {
-    rows: CentredRows<'a>,
-    answers: Answers<'b>,
-    mean: &'a [f64],
-    n: f64,
-    side: Side,
-    ridges: &'a [f64],
-    shifted: Vec<Option<Shifted>>,
-    weights: Vec<Vec<f64>>,
+pub(super) struct Pass<'a, 'b> {
+    pub(super) rows: CentredRows<'a>,
+    pub(super) answers: Answers<'b>,
+    pub(super) mean: &'a [f64],
+    pub(super) n: f64,
+    pub(super) side: Side,
+    pub(super) ridges: &'a [f64],
+    pub(super) shifted: Vec<Option<Shifted>>,
+    pub(super) weights: Vec<Vec<f64>>,
 }
 
 impl Pass<'_, '_> {
+    /// The rows of a panel.
+    pub(super) fn together(&self) -> usize {
+        ((1 << 19) / self.side.form.order()).clamp(32, 256)
+    }
+
     fn chunks(&self) -> Vec<std::ops::Range<usize>> {
-        chunks(self.rows.n_rows(), ((1 << 19) / self.side.form.order()).clamp(32, 256))
+        chunks(self.rows.n_rows(), self.together())
     }
 
     /// 1 for every row whose class is predicted at a ridge, else 0.
@@ -109,7 +130,7 @@ impl Pass<'_, '_> {
     }
 
     /// The class of a row, where it is that of the largest prediction y − e.
-    fn is_found(&self, i: usize, y: &[f64], errors: &[f64]) -> Option<usize> {
+    pub(super) fn is_found(&self, i: usize, y: &[f64], errors: &[f64]) -> Option<usize> {
         let Answers::Codes(codes) = &self.answers else { return None };
         let predicted = |c: usize| y[c] - errors[c];
         let largest = (0..y.len()).fold(0, |a, b| if predicted(b) > predicted(a) { b } else { a });
@@ -186,23 +207,23 @@ impl Pass<'_, '_> {
     }
 
     /// Rows in T's basis, (n, order).
-    fn vectors(&self, range: std::ops::Range<usize>) -> Result<Vec<f64>> {
-        let order = self.side.form.order();
-        let mut panel = zeros::<f64>(range.len() * order, "a panel of rows")?;
+    pub(super) fn vectors(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Vec<f64>> {
+        let (order, n) = (self.side.form.order(), rows.len());
+        let mut panel = zeros::<f64>(n * order, "a panel of rows")?;
         if self.side.added.is_some() {
-            for (i, row) in range.zip(panel.chunks_exact_mut(order)) {
+            for (i, row) in rows.zip(panel.chunks_exact_mut(order)) {
                 row[i] = 1.0;
             }
             self.side.form.rotate(&mut panel)?;
             return Ok(panel);
         }
-        let rows = self.rows.panel(range.clone())?;
-        product_into(&rows, &self.side.basis, &mut panel, range.len(), order);
+        let rows = self.rows.panel(rows)?;
+        product_into(&rows, &self.side.basis, &mut panel, n, order);
         Ok(panel)
     }
 
     /// Turns vᵀ(T + λ'I)⁻¹ of the targets into e of row i, given that of v itself.
-    fn residuals(&self, i: usize, shift: f64, reach: f64, y: &[f64], found: &mut [f64]) {
+    pub(super) fn residuals(&self, i: usize, shift: f64, reach: f64, y: &[f64], found: &mut [f64]) {
         let (n, weight) = (self.n, self.rows.weights[i]);
         if let Some(added) = self.side.added {
             let own = shift * reach - shift * weight / ((added + shift) * n);

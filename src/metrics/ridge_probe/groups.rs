@@ -1,0 +1,279 @@
+//! Residuals of whole groups that were left out.
+//!
+//! For the rows of a group g, with H the hat matrix of all rows, intercept included,
+//!
+//!   e_g = (I − H_gg)⁻¹ (y − ŷ)_g,    H = 11ᵀ/N + X (S + λ'I)⁻¹ Xᵀ
+//!
+//! by one of two systems:
+//!
+//! - of the order of the group: I − H_gg, from the rows in T's basis. On the side of K the same is
+//!   λ'[(K + λ'I)⁻¹]_gg − λ'/((κ + λ')N) 11ᵀ, without cancellation;
+//! - on the side of S, of the order of S, for groups of more than half as many rows: the model of the
+//!   other rows (`rest.rs`).
+//!
+//! A row of weight w counts as √w times the row. Memory: the square of the smaller order, a few times
+//! for each thread.
+
+use crate::error::Result;
+use crate::linalg::blas::{axpy, column_gram_add, product_into};
+use crate::linalg::lapack::solve_positive;
+use crate::linalg::memory::zeros;
+use crate::threads::Context;
+
+use super::super::centred::Answers;
+use super::super::left_out::{GroupScores, LeaveOut, RowGroups};
+use super::super::leverage::transposed;
+use super::pass::{Errors, Pass};
+
+/// The errors of some groups.
+pub(super) struct Part {
+    /// Whose errors, by their numbers.
+    groups: Vec<usize>,
+    /// Σ w e²: (ridges, classes) over all of these groups, or (groups, ridges, targets). Infinite for
+    /// ridges that are too small for the precision.
+    squares: Vec<f64>,
+    /// The rows of these groups, one group after the other.
+    pub(super) rows: Vec<usize>,
+    /// Whether the class of each row was predicted at each ridge, (rows, ridges); empty for targets.
+    hits: Vec<bool>,
+}
+
+impl Pass<'_, '_> {
+    /// The errors of all rows, each predicted without its group; `facts` are Σ w (y − ȳ)² and ȳ.
+    pub(super) fn leave_groups_out(
+        &self,
+        groups: &RowGroups,
+        leave_out: LeaveOut,
+        facts: (Vec<f64>, Vec<f64>),
+        context: &Context<'_>,
+    ) -> Result<Errors> {
+        let order = self.side.form.order();
+        let is_large = |group: &usize| {
+            self.side.added.is_none() && groups.rows[*group].len() > order.div_ceil(2)
+        };
+        // In the order of their first rows, so that groups of one row are read in the order of rows.
+        let mut all: Vec<usize> = (0..groups.rows.len()).collect();
+        all.sort_by_key(|group| groups.rows[*group][0]);
+        let (large, small): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_large);
+        let batches = self.batches(&small, groups);
+        let mut parts = context.map(batches.len(), |batch| {
+            self.errors_by_block(&small[batches[batch].clone()], groups)
+        })?;
+        for group in large {
+            parts.push(self.errors_by_rest(group, groups, context)?);
+        }
+        Ok(self.collect(&parts, groups, leave_out, facts))
+    }
+
+    /// Runs of groups whose rows fill a panel.
+    fn batches(&self, small: &[usize], groups: &RowGroups) -> Vec<std::ops::Range<usize>> {
+        let (mut batches, mut start, mut n_rows) = (Vec::new(), 0, 0);
+        for (place, group) in small.iter().enumerate() {
+            let added = groups.rows[*group].len();
+            if n_rows > 0 && n_rows + added > self.together() {
+                batches.push(start..place);
+                (start, n_rows) = (place, 0);
+            }
+            n_rows += added;
+        }
+        if n_rows > 0 {
+            batches.push(start..small.len());
+        }
+        batches
+    }
+
+    pub(super) fn part(&self, groups: &[usize], partition: &RowGroups) -> Result<Part> {
+        let (n_ridges, n_targets) = (self.ridges.len(), self.mean.len());
+        let rows: Vec<usize> =
+            groups.iter().flat_map(|group| &partition.rows[*group]).copied().collect();
+        let is_classes = matches!(self.answers, Answers::Codes(_));
+        let count = if is_classes { 1 } else { groups.len() };
+        let squares = zeros::<f64>(count * n_ridges * n_targets, "the errors of the groups")?;
+        let hits = vec![false; if is_classes { rows.len() * n_ridges } else { 0 }];
+        Ok(Part { groups: groups.to_vec(), squares, rows, hits })
+    }
+
+    /// Adds e of the j-th row of a part, which is in its k-th group.
+    pub(super) fn tally(
+        &self,
+        part: &mut Part,
+        (k, j): (usize, usize),
+        ridge: usize,
+        y: &[f64],
+        e: &[f64],
+    ) {
+        let (n_ridges, i) = (self.ridges.len(), part.rows[j]);
+        let k = if part.hits.is_empty() { k } else { 0 };
+        let sums = &mut part.squares[(k * n_ridges + ridge) * e.len()..][..e.len()];
+        let weight = self.rows.weights[i];
+        sums.iter_mut().zip(e).for_each(|(sum, e)| *sum += weight * e * e);
+        if !part.hits.is_empty() {
+            part.hits[j * n_ridges + ridge] = self.is_found(i, y, e).is_some();
+        }
+    }
+
+    /// Counts a ridge as too small for the precision.
+    pub(super) fn drop_ridge(&self, part: &mut Part, ridge: usize) {
+        let (n_ridges, n_targets) = (self.ridges.len(), self.mean.len());
+        for sums in part.squares.chunks_exact_mut(n_ridges * n_targets) {
+            sums[ridge * n_targets..(ridge + 1) * n_targets].fill(f64::INFINITY);
+        }
+    }
+
+    /// The errors of groups by systems of their own orders.
+    fn errors_by_block(&self, groups: &[usize], partition: &RowGroups) -> Result<Part> {
+        let (order, n_targets) = (self.side.form.order(), self.mean.len());
+        let mut part = self.part(groups, partition)?;
+        let n = part.rows.len();
+        let panel = self.vectors(part.rows.iter().copied())?;
+        let across = transposed(&panel, order)?;
+        let is_one = |rows: &[usize]| rows.len() == 1 && self.rows.weights[rows[0]] <= 1.0;
+        let is_one_by_one = groups.iter().all(|group| is_one(&partition.rows[*group]));
+        let mut white = if is_one_by_one { Vec::new() } else { across.clone() };
+        let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
+        let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
+        let mut y = vec![0.0; n_targets];
+        for (l, shifted) in self.shifted.iter().enumerate() {
+            let Some(shifted) = shifted else {
+                self.drop_ridge(&mut part, l);
+                continue;
+            };
+            shifted.squares(&across, &mut forward, &mut reach);
+            if !is_one_by_one {
+                white.copy_from_slice(&across);
+                shifted.whiten(&mut white, n);
+            }
+            found.fill(0.0);
+            product_into(&panel, &self.weights[l], &mut found, n, n_targets);
+            let mut start = 0;
+            for (k, group) in groups.iter().enumerate() {
+                let range = start..start + partition.rows[*group].len();
+                start = range.end;
+                let errors = &mut found[range.start * n_targets..range.end * n_targets];
+                let (first, rows) = (range.start, &part.rows[range.clone()]);
+                if is_one(rows) {
+                    self.answers.read(&self.rows, rows[0], &mut y);
+                    self.residuals(rows[0], self.n * self.ridges[l], reach[first], &y, errors);
+                } else if !self.solve_block(l, rows, &white, first, errors)? {
+                    self.drop_ridge(&mut part, l);
+                    continue;
+                }
+                for (j, e) in range.zip(errors.chunks_exact(n_targets)) {
+                    self.answers.read(&self.rows, part.rows[j], &mut y);
+                    self.tally(&mut part, (k, j), l, &y, e);
+                }
+            }
+        }
+        Ok(part)
+    }
+
+    /// Turns the products of a group's rows with the coefficients into e, given the rows whitened as
+    /// columns from `first` on; false where I − H is not positive definite in floating point.
+    fn solve_block(
+        &self,
+        ridge: usize,
+        rows: &[usize],
+        white: &[f64],
+        first: usize,
+        found: &mut [f64],
+    ) -> Result<bool> {
+        let (size, n_targets) = (rows.len(), self.mean.len());
+        let columns = white.len() / self.side.form.order();
+        let shift = self.n * self.ridges[ridge];
+        let root: Vec<f64> = rows.iter().map(|i| self.rows.weights[*i].sqrt()).collect();
+        let mut system = zeros::<f64>(size * size, "the system of a group")?;
+        column_gram_add(white, columns, first..first + size, &mut system);
+        let mut right = zeros::<f64>(size * n_targets, "the residuals of a group")?;
+        let mut y = vec![0.0; n_targets];
+        for (a, i) in rows.iter().enumerate() {
+            let row = &mut system[a * size + a..(a + 1) * size];
+            for (entry, other) in row.iter_mut().zip(&root[a..]) {
+                let weight = root[a] * other;
+                *entry = match self.side.added {
+                    Some(added) => shift * (*entry - weight / ((added + shift) * self.n)),
+                    None => -weight * (*entry + 1.0 / self.n),
+                };
+            }
+            let own = &found[a * n_targets..(a + 1) * n_targets];
+            if self.side.added.is_some() {
+                for (k, product) in own.iter().enumerate() {
+                    right[k * size + a] = shift * product;
+                }
+            } else {
+                row[0] += 1.0;
+                self.answers.read(&self.rows, *i, &mut y);
+                for (k, product) in own.iter().enumerate() {
+                    right[k * size + a] = root[a] * (y[k] - self.mean[k] - product);
+                }
+            }
+        }
+        if !solve_positive(system, size, &mut right)? {
+            return Ok(false);
+        }
+        for (a, own) in found.chunks_exact_mut(n_targets).enumerate() {
+            for (k, e) in own.iter_mut().enumerate() {
+                *e = right[k * size + a] / root[a];
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sums the errors of the parts, in their order.
+    fn collect(
+        &self,
+        parts: &[Part],
+        groups: &RowGroups,
+        leave_out: LeaveOut,
+        (whole, mean): (Vec<f64>, Vec<f64>),
+    ) -> Errors {
+        let (n_ridges, n_targets) = (self.ridges.len(), mean.len());
+        let mut squares = vec![0.0; n_ridges * n_targets];
+        for part in parts {
+            for sums in part.squares.chunks_exact(squares.len()) {
+                axpy(1.0, sums, &mut squares);
+            }
+        }
+        let scored = leave_out.scored(Some(groups));
+        let of_errors = !matches!(self.answers, Answers::Codes(_));
+        let mut by_group = GroupScores::new(scored, n_targets, of_errors);
+        let mut right = vec![0.0; squares.len()];
+        let (mut hits, mut warnings) = (None, None);
+        if let Answers::Codes(codes) = &self.answers {
+            let best = super::best_of(&squares, n_targets);
+            let mut found = vec![0.0; codes.len()];
+            for part in parts {
+                for (i, hits) in part.rows.iter().zip(part.hits.chunks_exact(n_ridges)) {
+                    let (class, weight) = (codes[*i] as usize, self.rows.weights[*i]);
+                    for (l, _) in hits.iter().enumerate().filter(|(_, hit)| **hit) {
+                        right[l * n_targets + class] += weight;
+                    }
+                    found[*i] = f64::from(u8::from(hits[best]));
+                    by_group.add_vote(*i, class, weight, hits[best]);
+                }
+            }
+            let effect = "which cannot be predicted once it is left out";
+            warnings = groups.lone_classes(codes, n_targets, effect);
+            hits = Some(found);
+        } else {
+            let mut y = vec![0.0; n_targets];
+            for (i, weight) in self.rows.weights.iter().enumerate() {
+                self.answers.read(&self.rows, i, &mut y);
+                for (k, y) in y.iter().enumerate() {
+                    by_group.add_target(i, k, *weight, *y);
+                }
+            }
+            for k in 0..n_targets {
+                let own: Vec<f64> = squares[k..].iter().step_by(n_targets).copied().collect();
+                let best = super::least(&own);
+                for part in parts {
+                    let each = part.squares.chunks_exact(squares.len());
+                    for (group, sums) in part.groups.iter().zip(each) {
+                        by_group.add_square(groups.rows[*group][0], k, sums[best * n_targets + k]);
+                    }
+                }
+            }
+        }
+        let (by_group, warnings) = (by_group.into_detail(), warnings.into_iter().collect());
+        Errors { squares, right, whole, mean, hits, by_group, warnings }
+    }
+}
