@@ -156,7 +156,7 @@ def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tup
     noise = rng.uniform(0.6, 1.6, n_models) * rng.normal(size=(1000, n_models))
     rows = common**0.5 * rng.normal(size=(1000, 1)) + (1 - common) ** 0.5 * noise + means
     order, alive = np.argsort(-rows.mean(axis=0)), np.arange(n_models)
-    allowance = Allowance(1 - options.confidence, options.level * options.top)
+    allowance = Allowance.of_race(options.confidence, options.level, options.top)
     passes = before = 0
     sizes = count_rounds(read_target(np.arange(1000) % 2), 100, options.growth, None)
     for number, n_rows in enumerate(sizes, start=1):
@@ -171,7 +171,7 @@ def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tup
         halves = np.stack([middle + half, middle - half], axis=-1).transpose(1, 0, 2)
         draws = forecast_scores(own.mean(axis=0), halves, n_rows, 1000, options.top, seed)
         assert draws is not None
-        odds = compute_odds([draws], options.top)
+        odds = compute_odds(draws, options.top)
         alive = np.delete(alive, choose_drops(odds, allowance, number / len(sizes), options.top))
     kept = np.isin(order[: options.top], alive)
     spent = allowance.spent_best, allowance.spent_top / options.top

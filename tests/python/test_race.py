@@ -127,7 +127,7 @@ def simulate(seed: int, n_models: int, gap: float, race: tx.Race) -> tuple[bool,
     rows = common**0.5 * rng.normal(size=(1000, 1)) + (1 - common) ** 0.5 * noise + means
     order = np.argsort(-rows.mean(axis=0))
     alive = np.arange(n_models)
-    allowance = Allowance(1 - race.confidence, race.level * race.top)
+    allowance = Allowance.of_race(race.confidence, race.level, race.top)
     passes = before = 0
     sizes = count_rounds(read_target(np.arange(1000) % 2), 100, 1.5, None)
     for number, n_rows in enumerate(sizes, start=1):
@@ -139,7 +139,7 @@ def simulate(seed: int, n_models: int, gap: float, race: tx.Race) -> tuple[bool,
         settings = (n_rows, 1000, race.top, race.seed)
         draws = forecast_scores(own.mean(axis=0), halves_of(own, seed), *settings)
         assert draws is not None
-        odds = compute_odds([draws], race.top)
+        odds = compute_odds(draws, race.top)
         alive = np.delete(alive, choose_drops(odds, allowance, number / len(sizes), race.top))
     assert allowance.spent_best <= 1 - race.confidence
     assert allowance.spent_top <= race.level * race.top
@@ -165,7 +165,7 @@ def test_equal_models_are_not_dropped_by_bad_luck() -> None:
     rows = rng.normal(size=(100, 30))
     draws = forecast_scores(rows.mean(axis=0), halves_of(rows, 0), 100, 10_000, 3, 0)
     assert draws is not None
-    odds = compute_odds([draws], 3)
+    odds = compute_odds(draws, 3)
     assert odds.top.sum() == pytest.approx(3)
     assert odds.best.sum() == pytest.approx(1)
     # A tenth for each, if nothing were known.
@@ -178,7 +178,7 @@ def test_copies_share_their_places() -> None:
     rows = np.concatenate([rows[:, :1]] * 4 + [rows[:, 1:] - 3], axis=1)
     draws = forecast_scores(rows.mean(axis=0), halves_of(rows, 0), 100, 1000, 3, 0)
     assert draws is not None
-    odds = compute_odds([draws], 3)
+    odds = compute_odds(draws, 3)
     assert np.isfinite(draws).all()
     assert odds.top[:4].sum() == pytest.approx(3, abs=0.01)
     assert odds.top[4] < 0.01
@@ -188,7 +188,7 @@ def test_copies_share_their_places() -> None:
 def test_a_round_spends_no_more_than_its_share() -> None:
     rng = np.random.default_rng(1)
     draws = rng.normal(size=(4000, 50)) + np.linspace(0, 2, 50)
-    odds = compute_odds([draws], 3)
+    odds = compute_odds(draws, 3)
     early, late = Allowance(0.02, 0.3), Allowance(0.02, 0.3)
     few, many = choose_drops(odds, early, 0.05, 3), choose_drops(odds, late, 0.9, 3)
     assert 0 < len(few) < len(many) < 47

@@ -19,10 +19,17 @@ import numpy as np
 
 from .._inputs.arrays import instance_of
 from ..errors import DataError, DtypeError
+from .audio import is_sound, is_sound_name
 from .pictures import is_picture_name, orientation_of
 
-__all__ = ["Data", "LazyItems", "PictureNames", "Subset", "detect_kind", "find_pictures"]
+__all__ = ["MEDIA", "Data", "FileNames", "LazyItems", "Subset", "detect_kind", "find_files"]
+__all__ += ["is_thread_safe", "kind_of_file"]
 
+#: What is read from files, by kind: a test of their names, and what one of them is called.
+MEDIA: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "image": (is_picture_name, "picture"),
+    "audio": (is_sound_name, "sound"),
+}
 
 #: Part of the digest of pictures. Increment it when equal files are read as other pixels.
 _READING = 2
@@ -33,9 +40,10 @@ class Data:
     """Items that a model can read, and their labels.
 
     An item of kind "text" is a str, a pair of str or a list of words; of kind "image" a picture; of
-    kind "array" anything else. `items` is a sequence; if it has a method ``content(i)``, that
-    returns the value to hash in place of item i. `labels` has an entry for each item: one label, a
-    row of targets, a list with a tag for each word, or an array with a label for each pixel.
+    kind "audio" a sound; of kind "array" anything else. `items` is a sequence; if it has a method
+    ``content(i)``, that returns the value to hash in place of item i. `labels` has an entry for
+    each item: one label, a row of targets, a list with a tag for each word, or an array with a
+    label for each pixel.
     """
 
     kind: str
@@ -125,14 +133,14 @@ class LazyItems:
         return entry if isinstance(entry, os.PathLike) else self.read(entry)
 
 
-class PictureNames:
-    """Names of files of pictures, which are given as they are and hashed as their files."""
+class FileNames:
+    """Names of files of pictures or sounds, which are given as they are and hashed as files."""
 
     def __init__(self, names: Sequence[Any], folder: Path) -> None:
         self.names, self.folder = names, folder
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of files."""
         return len(self.names)
 
     def __getitem__(self, i: int) -> Any:
@@ -164,47 +172,79 @@ class Subset:
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
 
 
-def find_pictures(inputs: Any, folder: Path | None = None) -> PictureNames | None:
-    """Return inputs that are names of files of pictures; None if they are anything else.
+def is_thread_safe(items: Any) -> bool:
+    """Return whether threads may read items at once: files and arrays, but no user's own objects.
 
-    Most must have a suffix of pictures, and one of them must exist: in the current folder, or in
-    `folder`, where the table is that has the names. Raises DataError if another one does not exist,
-    or is no name of a picture.
+    A data set may share an open file between its items, and a list may hold one picture twice.
+    """
+    if isinstance(items, Subset):
+        return is_thread_safe(items.items)
+    if isinstance(items, LazyItems):
+        return isinstance(items.source, list)
+    return isinstance(items, (FileNames, np.ndarray))
+
+
+def find_files(inputs: Any, folder: Path | None = None) -> tuple[str, FileNames] | None:
+    """Return inputs that are names of files, with their kind; None if they are anything else.
+
+    Most must have a suffix of pictures, or most of sounds, and one of them must exist: in the
+    current folder, or in `folder`, where the table is that has the names. Raises DataError if
+    another one does not exist, or is no name of such a file.
     """
     if isinstance(inputs, np.ndarray) and (inputs.ndim != 1 or inputs.dtype.kind not in "OUT"):
         return None
-    names, others = [], {}
+    names: dict[str, dict[int, Any]] = {kind: {} for kind in MEDIA}
+    others: dict[int, Any] = {}
     for i in range(len(inputs)):
         entry = inputs[i]
-        if isinstance(entry, (str, os.PathLike)) and is_picture_name(os.fspath(entry)):
-            names.append(entry)
-        else:
-            others[i] = entry
-        if len(others) > len(names) + 1:  # no more of the inputs are read
+        kind = kind_of_file(entry)
+        (others if kind is None else names[kind])[i] = entry
+        if i > 2 * max(map(len, names.values())):  # no more of the inputs are read
             return None
-    if len(others) >= len(names):
+    kind = max(MEDIA, key=lambda kind: len(names[kind]))
+    found = [*names.pop(kind).values()]
+    others = {row: odd for part in (others, *names.values()) for row, odd in part.items()}
+    if len(others) >= len(found):
         return None
-    for place in (Path(), folder or Path()):
+    return _locate(kind, found, others, folder or Path())
+
+
+def kind_of_file(entry: Any) -> str | None:
+    """Return the kind of files that have a suffix as this name; None if it is no such name."""
+    if not isinstance(entry, (str, os.PathLike)):
+        return None
+    name = os.fspath(entry)
+    return next((kind for kind, (is_name, _) in MEDIA.items() if is_name(name)), None)
+
+
+def _locate(
+    kind: str, names: list[Any], others: Mapping[int, Any], folder: Path
+) -> tuple[str, FileNames] | None:
+    """Find the folder that has the files with these names, among which are no others."""
+    noun = MEDIA[kind][1]
+    for place in (Path(), folder):
         missing = [name for name in names if not (place / name).is_file()]
         if not missing and not others:
-            return PictureNames(names, place)
+            return kind, FileNames(names, place)
         if others and len(missing) < len(names):
-            row, odd = next(iter(others.items()))
+            row, odd = min(others.items())
             raise DataError(
-                f"row {row} is {reprlib.repr(odd)}, and the others name files of pictures; drop "
-                f"that row, or give the name of a picture"
+                f"row {row} is {reprlib.repr(odd)}, and the others name files of {noun}s; drop "
+                f"that row, or give the name of a {noun}"
             )
         if len(missing) < len(names) or isinstance(missing[0], os.PathLike):
             raise DataError(
                 f"there is no file {place / missing[0]}; {len(missing):,} of the {len(names):,} "
-                f"pictures are missing"
+                f"{noun}s are missing"
             )
     return None
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of the first input that is not empty: "text", "image" or "array"."""
+    """Return the kind of the first input that is not empty: "text", "image", "audio", "array"."""
     first = inputs[0] if len(inputs) else None
+    if is_sound(first):
+        return "audio"
     if isinstance(first, (list, tuple, np.ndarray)) and not len(first):
         first = next((inputs[i] for i in range(len(inputs)) if len(inputs[i])), first)
     is_listed = isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) == 1

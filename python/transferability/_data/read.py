@@ -15,7 +15,7 @@ from .._inputs.rows import check_rows
 from .._util.text_file import TextOptions, read_text_options
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, LazyItems, detect_kind, find_pictures
+from .data import Data, LazyItems, detect_kind, find_files
 from .folders import read_folder
 from .frames import find_splits, read_frame
 
@@ -70,7 +70,8 @@ def read_data(
     else:
         raise DtypeError(
             f"data is of type {type(data).__name__}; give (inputs, labels), a data set with "
-            f"lengths and positions, a table, or the path of a folder of pictures or of a table"
+            f"lengths and positions, a table, or the path of a table or of a folder of pictures or "
+            f"sounds"
         )
     if (label is not None or text is not None) and not found.is_table:
         raise DataError("label and text name columns of a table, and these data have none")
@@ -125,9 +126,8 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
 
 def _make_data(inputs: Any, labels: Any) -> Data:
     """Return data of the kind that the inputs have; names of pictures are pictures."""
-    pictures = find_pictures(inputs)
-    if pictures is not None:
-        return Data("image", pictures, labels)
+    if files := find_files(inputs):
+        return Data(*files, labels)
     return Data(detect_kind(inputs), inputs, labels)
 
 

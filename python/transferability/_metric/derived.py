@@ -1,4 +1,4 @@
-"""Derived columns of a ranking: the Borda consensus of several metrics, and the user's prior.
+"""Derived columns of a ranking: the consensus of several metrics, and the user's prior.
 
 Rankings compute them; ``score`` does not. Tables, reports and ``Score.explain`` treat them like
 metrics.
@@ -18,6 +18,15 @@ CONSENSUS, PRIOR = "consensus", "prior"
 
 def _explain_consensus(score: Any) -> list[str]:
     parts = ", ".join(f"{member} {share:.2f}" for member, share in score.shares.items())
+    decider = score.details.get("decider")
+    if decider is not None:
+        others = " and ".join(member for member in score.members if member != decider)
+        return [
+            f"It is the share of the other models that this one beats by {decider}; pairs closer "
+            f"than a standard error ({score.standard_error:.4f} here) are shared with "
+            f"{others or 'no other metric'} in proportion ({parts} alone). It changes with the "
+            f"models that are compared."
+        ]
     return [
         "It is the Borda consensus: the share of the other models that this one beats, averaged "
         f"over {len(score.members)} metrics ({parts}); it changes with the models that are "

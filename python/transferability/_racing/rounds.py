@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from .._inputs.target import Target
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import Score
-from .._ranking.extra_columns import add_consensus, pool_rows
+from .._ranking.extra_columns import (
+    add_consensus,
+    choose_decider,
+    count_votes,
+    pool_rows,
+    standard_errors,
+)
 from .._ranking.row import Row
 from .decide import Allowance, Odds, choose_drops, compute_odds, forecast_scores
 from .order import count_rounds, draw_halves, order_rows, stratify
@@ -63,6 +69,7 @@ class Deciders(NamedTuple):
 
     metrics: tuple[str, ...]
     is_consensus: bool
+    decider: str | None = None  # the member that decides, in a consensus with soft ties
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,8 @@ class Contest:
 def choose_deciders(metrics: str | Sequence[str], requests: Mapping[str, Any]) -> Deciders:
     """Return the deciding metrics of a ranking by `metrics`, which computes `requests`."""
     if metrics == "recommended":
-        return Deciders(tuple(name for name in metric_names(metrics) if name in requests), True)
+        members = tuple(name for name in metric_names(metrics) if name in requests)
+        return Deciders(members, True, choose_decider(members))
     return Deciders((next(iter(requests)),), False)
 
 
@@ -101,7 +109,7 @@ class _Runner:
         target, race = contest.target, contest.race
         self._names, self._score_round, self._race = tuple(names), score_round, race
         self._metrics, self._n_all = contest.metrics, target.n_samples
-        self._members, self._is_consensus = contest.deciders
+        self._members, self._is_consensus, self._decider = contest.deciders
         self._strata = stratify(target)
         self._order = order_rows(self._strata, race.seed)
         self._sizes = count_rounds(target, race.first, race.growth, race.max_samples)
@@ -110,7 +118,7 @@ class _Runner:
         self._alive = list(self._names)
         self._rows: dict[str, Row] = {}
         self._rounds: list[RaceRound] = []
-        self._allowance = Allowance(1 - race.confidence, race.level * race.top)
+        self._allowance = Allowance.of_race(race.confidence, race.level, race.top)
         self._passes, self._used = 0, np.empty(0, dtype=np.intp)
         self._odds: dict[str, float] = {}
         self._start, self._stopped = time.perf_counter(), ""
@@ -165,7 +173,7 @@ class _Runner:
         self._used = sample.rows
         rows = pool_rows([one.row for one in measured], self._metrics)
         if self._is_consensus:
-            rows = add_consensus(rows, self._members)
+            rows = add_consensus(rows, self._members, self._decider)
         for row in rows:
             earlier = self._rows.get(row.name)
             seconds = row.seconds + (0.0 if earlier is None else earlier.seconds)
@@ -240,7 +248,14 @@ class _Runner:
         found = [own for own in draws if own is not None]
         if len(found) < len(draws):
             return judged, None
-        return judged, compute_odds(found, self._race.top)
+        if not self._is_consensus:
+            return judged, compute_odds(found[0], self._race.top)
+        errors = None
+        if self._decider is not None:  # those of scores on all rows
+            errors = standard_errors([rows[i] for i in judged], self._decider)
+            errors *= (n_rows / self._n_all) ** 0.5
+        values = dict(zip(self._members, found, strict=True))
+        return judged, compute_odds(count_votes(values, self._decider, errors), self._race.top)
 
 
 def _collect_halves(metric: str, measured: Sequence[Measured]) -> Matrix:

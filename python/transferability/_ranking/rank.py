@@ -29,7 +29,7 @@ from ..io._paths import is_listed, is_paths, names_labels
 from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
-from .extra_columns import add_prior, pool_rows, read_prior
+from .extra_columns import add_prior, choose_decider, pool_rows, read_prior
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
@@ -76,8 +76,8 @@ def rank(
         also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
-        takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
-        :meth:`Ranking.consensus`.
+        sorts by `ridge_probe`, and shares models within its standard error with `logme` of
+        z-scored features and an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
         reason. Statistics that hold another task are an error.
@@ -252,7 +252,7 @@ def _rank_stats(
 def add_columns(
     ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
 ) -> Ranking:
-    """Add the prior, and the Borda consensus of the metrics for "recommended"."""
+    """Add the prior, and the consensus of the metrics for "recommended", with soft ties."""
     if prior is not None:
         values = read_prior(prior, ranking.names)
         ranking = ranking.replace(
@@ -262,7 +262,8 @@ def add_columns(
         return ranking
     if ranking.race is not None:  # each round has a consensus of its models
         return ranking.replace(metrics=(CONSENSUS, *ranking.metrics))
-    return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+    members = [name for name in metric_names(metrics) if name in ranking.metrics]
+    return ranking.consensus(members, decider=choose_decider(members))
 
 
 def _read_shared(

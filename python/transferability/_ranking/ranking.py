@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import is_diagnostic
+from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
-from .extra_columns import add_consensus, pool_rows
+from .extra_columns import add_consensus, choose_members, pool_rows
 from .render import Table, columns, make_table
 from .row import Row, ScoringPlan
 
@@ -137,26 +136,33 @@ class Ranking:
 
         return build_teachers(self, k, temperature)
 
-    def consensus(self, members: Sequence[str] | None = None) -> Ranking:
-        """Sort by the Borda consensus of several metrics.
+    def consensus(
+        self, members: Sequence[str] | None = None, *, decider: str | None = None
+    ) -> Ranking:
+        """Sort by the consensus of several metrics: Borda, or one that decides with soft ties.
 
         Parameters
         ----------
         members : sequence of str, optional
             Columns of this ranking, one vote each. Default: all metrics, without the prior and
             without diagnostics of features, which are refused.
+        decider : str, optional
+            A member with a standard error, `ridge_probe`, that decides pairs of models: by the gap
+            as a share of its standard error, at most 1, and the others by the rest. Default: Borda.
 
         Returns
         -------
         ranking : Ranking
-            With the new first column "consensus", in [0, 1]; higher is better. It is the mean over
-            the members of the share of the other models that a model beats; a tie counts half. It
-            depends on the models that are compared.
+            With the new first column "consensus", in [0, 1]; higher is better: the mean share of
+            the other models that a model beats; a tie counts half. It depends on the models that
+            are compared. A member that is NaN or +inf for a model leaves it to the others; one that
+            failed counts it as last.
 
         Raises
         ------
         DataError
-            If a member is not a column of this ranking or is a diagnostic, or there is no member.
+            No member, or one that is no column of this ranking or a diagnostic; a decider that is
+            no member or has no standard error.
 
         Examples
         --------
@@ -168,19 +174,9 @@ class Ranking:
         1.0
         """
         names = [metric for metric in self.metrics if metric != CONSENSUS]
-        voting = [name for name in names if not is_diagnostic(name)]
-        chosen = [name for name in voting if name != PRIOR] if members is None else list(members)
-        for member in chosen:
-            if member not in names:
-                raise DataError(f"members has {member!r}; this ranking has {', '.join(names)}")
-            if member not in voting:
-                raise DataError(
-                    f"members has {member!r}, a diagnostic of features that has no vote on "
-                    f"transfer; choose from {', '.join(voting) or 'other metrics'}"
-                )
-        if not chosen:
-            raise DataError("members is empty; name at least one metric of this ranking")
-        return self.replace(rows=add_consensus(self.rows, chosen), metrics=(CONSENSUS, *names))
+        chosen = choose_members(names, members, decider)
+        rows = add_consensus(self.rows, chosen, decider)
+        return self.replace(rows=rows, metrics=(CONSENSUS, *names))
 
     def evaluate(
         self,

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data
+from .._data.data import Data, is_thread_safe
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError, TransferabilityError
-from ..io._stream import prefetch_items
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .loader import count_workers, prepare, seeded, stack_named
 
-__all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
+__all__ = ["ExtractedLayer", "ExtractionRun"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
@@ -50,15 +51,21 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
+        self._reading: AbstractContextManager[Any] = (
+            nullcontext() if is_thread_safe(data.items) else threading.Lock()
+        )
+        is_concurrent = getattr(model.inputs, "is_concurrent", False)
+        self._n_workers = count_workers(is_concurrent, options.n_threads)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
-        if options.batch_size is None:
+        given = options.batch_size or getattr(model.inputs, "batch_size", None)
+        if given is None:
             is_cpu = device is None or device.type == "cpu"
             self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
         else:
-            self._limit = BatchLimit(options.batch_size)
+            self._limit = BatchLimit(given)
 
     def run(self) -> dict[str, ExtractedLayer]:
         """Extract all layers; return the content of their cache entries."""
@@ -83,10 +90,11 @@ class ExtractionRun:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+                arguments["outputs"] = feed.has_head(self._prepare(RowBatch([0])))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
-                closing(prepare(self._plan(), self._prepare)) as prepared,
+                seeded(0),  # the option is no part of the keys of the cache
+                closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
@@ -127,15 +135,18 @@ class ExtractionRun:
         )
 
     def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
-        """Run a batch, in parts if memory runs out; return False if a part was counted in part."""
-        before, waiting = extractor.n_rows, [(batch, ready)]
+        """Run a batch, in parts if memory runs out; return False if a part was counted in part.
+
+        That is also so if it was held, and memory ran out when its window was added.
+        """
+        before, waiting = (extractor.n_samples, extractor.n_rows), [(batch, ready)]
         while waiting:
             part, ready = waiting.pop()
             if not part.fits(self._limit):
                 waiting += [(small, None) for small in cut_batches(part, self._limit)][::-1]
             elif self._try_batch(extractor, feed, part, ready):
-                before = extractor.n_rows
-            elif extractor.n_rows != before:
+                before = (extractor.n_samples, extractor.n_rows)
+            elif (extractor.n_samples, extractor.n_rows) != before:
                 return False
             else:
                 waiting.append((part, None))
@@ -198,37 +209,54 @@ class ExtractionRun:
         inputs = self._model.inputs
         try:
             raw = [self._read_item(row) for row in rows]
-            encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+            encoded = inputs.encode(raw, lambda i: self._name(rows[i]))
         except TransferabilityError:
             raise
         except Exception:
             return None
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
-    def _collate(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, on the host."""
-        if batch.encoded is not None:
-            return self._model.inputs.pad(batch.encoded)
-        return self._model.collate([self._read_item(row) for row in batch.rows])
-
     def _prepare(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        """Make the input of the model for a batch; an error names the row."""
+        if batch.encoded is not None:
+            return self._prepare_ahead(batch)
+        items = [self._read_item(row) for row in batch.rows]
+        return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
+
+    def _prepare_ahead(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch in another thread, which has its own modes."""
         import torch
 
+        with torch.no_grad():
+            if batch.encoded is not None:
+                return self._pin(self._model.inputs.pad(batch.encoded))
+            return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+
+    def _stack(self, items: Sequence[Any]) -> Any:
+        """Make the input of the model of items that are read."""
+        stack = getattr(self._model.inputs, "stack", self._model.collate)
+        return stack(items)
+
+    def _pin(self, ready: Any) -> Any:
+        """Copy a batch to pinned memory if the model is on a CUDA device."""
         from ..torch._run import pin_batch
 
-        with torch.no_grad():  # each thread has its own mode
-            ready = self._collate(batch)
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
+        """Return an item as the model's preprocessing takes it."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
-        item = self._data.items[row]
-        if instance_of(item, "PIL.Image", "Image"):
-            name = getattr(item, "filename", "") or f"data[{self._data.original_row(row)}]"
-            return to_rgb(item, name)
-        return item
+        with self._reading:
+            item = self._data.items[row]
+            if instance_of(item, "PIL.Image", "Image"):
+                item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
+        read = getattr(self._model.inputs, "read", None)
+        return item if read is None else read(item, self._name(row))
+
+    def _name(self, row: int) -> str:
+        """Return how errors name an item."""
+        return f"data[{self._data.original_row(row)}]"
 
     def _make_entry(self, extractor: Any, name: str, stats: Any) -> ExtractedLayer:
         files: dict[str, Any] = {STATS: stats.to_bytes()}
@@ -246,27 +274,6 @@ class ExtractionRun:
             "task": stats.task,
         }
         return ExtractedLayer(files, facts)
-
-
-def prepare(
-    batches: Generator[RowBatch, None, None], collate: Any
-) -> Generator[tuple[RowBatch, Any], None, None]:
-    """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
-
-    The input is None if it cannot be prepared there, because memory runs out or the data are bound
-    to the thread that opened them. The caller then prepares it, and gets the error if it remains.
-    """
-
-    def make() -> Generator[tuple[RowBatch, Any], None, None]:
-        with closing(batches):
-            for batch in batches:
-                try:
-                    ready = collate(batch)
-                except Exception:
-                    ready = None
-                yield batch, ready
-
-    return prefetch_items(make())
 
 
 def _needs_gradients(error: Exception) -> bool:

@@ -93,9 +93,10 @@ def rank_models(
         models as :func:`transferability.models.open_model` takes them.
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas or
-        polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images for
-        each class, also below train/ and val/; a .csv, .tsv, .jsonl, .ndjson, .parquet or .pq file.
-        Inputs are texts, pairs of texts, lists of words, images, paths of images, or arrays.
+        polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images or
+        sounds for each class, also below train/ and val/; a .csv, .tsv, .jsonl, .ndjson, .parquet
+        or .pq file. Inputs are texts, pairs of texts, lists of words, images, sounds with their
+        sampling rate, paths of images or sounds, or arrays.
     label, text : str or sequence of str, optional
         Columns of a table: the label, or several targets; the text, or two for pairs of texts.
         Default: "label" and "text", or other usual names.

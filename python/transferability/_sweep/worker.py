@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from .._data.data import Data
-from .._data.pictures import is_picture_name
+from .._data.data import MEDIA, Data, kind_of_file
 from .._util.cache import Cache, compute_key
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
@@ -118,11 +117,14 @@ def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -
 
 def _check_fit(model: Any, data: Data) -> None:
     """Raise DataError if the model cannot read the items."""
-    if {model.kind, data.kind} == {"text", "image"}:
-        first = data.items[0]
-        is_name = isinstance(first, str) and is_picture_name(first)
-        found = f"; {first!r} is no file, if pictures are meant" if is_name else ""
-        raise DataError(f"this model reads {model.kind}s, and the data are {data.kind}s{found}")
+    read = {"text": "texts", "image": "images", "audio": "sounds"}
+    if model.kind != data.kind and model.kind in read and data.kind in read:
+        first = data.items[0] if data.kind == "text" else None
+        meant = kind_of_file(first)
+        found = f"; {first!r} is no file, if {MEDIA[meant][1]}s are meant" if meant else ""
+        raise DataError(
+            f"this model reads {read[model.kind]}, and the data are {read[data.kind]}{found}"
+        )
     if model.kind == "saved" and model.n_samples != data.n_original:
         raise DataError(
             f"there are {model.n_samples} rows of saved features for {data.n_original} rows of data"

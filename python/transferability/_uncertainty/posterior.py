@@ -26,11 +26,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._ranking.extra_columns import borda_shares, compute_ranks
+from .._ranking.extra_columns import compute_ranks
 from .bootstrap import BootstrapResult
 
 __all__ = [
-    "average_votes",
     "compute_rank_intervals",
     "count_wins",
     "draw_true_scores",
@@ -143,12 +142,6 @@ def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tu
         else:
             groups.append([i])
     return tuple(tuple(names[i] for i in group) for group in groups)
-
-
-def average_votes(members: Sequence[Matrix]) -> Matrix:
-    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
-    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
-    return votes
 
 
 def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:

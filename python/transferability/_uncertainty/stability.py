@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,12 +15,12 @@ from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
+from .._ranking.extra_columns import count_votes, standard_errors
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
 from .posterior import (
-    average_votes,
     compute_rank_intervals,
     count_wins,
     draw_true_scores,
@@ -241,14 +241,22 @@ def assess_ranking(
     names = [row.name for row in rows]
     if metric != CONSENSUS:
         return _build(names, metric, results[0], draws[0], level)
-    result = _combine_members(results, n_dropped=len(compared) - len(rows))
-    return _build(names, metric, result, average_votes(draws), level)
+    decider = scored[0].scores[CONSENSUS].details.get("decider")
+    errors = None if decider is None else standard_errors(rows, decider)
+
+    def vote(values: Sequence[Matrix]) -> Matrix:
+        return count_votes(dict(zip(members, values, strict=True)), decider, errors)
+
+    result = _combine_members(results, vote, n_dropped=len(compared) - len(rows))
+    return _build(names, metric, result, vote(draws), level)
 
 
-def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> BootstrapResult:
-    """Return the bootstrap of a Borda consensus from the bootstraps of its members."""
-    votes = average_votes([result.scores + result.noise for result in results])
-    scores = average_votes([result.scores[None] for result in results])[0]
+def _combine_members(
+    results: Sequence[BootstrapResult], vote: Callable[[Sequence[Matrix]], Matrix], n_dropped: int
+) -> BootstrapResult:
+    """Return the bootstrap of a consensus from the bootstraps of its members."""
+    votes = vote([result.scores + result.noise for result in results])
+    scores = vote([result.scores[None] for result in results])[0]
     notes = tuple(dict.fromkeys(text for result in results for text in result.notes))
     if n_dropped:
         notes += (f"{n_dropped} models lack a member and were left out",)

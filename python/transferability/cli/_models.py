@@ -22,6 +22,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": click.Path(exists=True, file_okay=False, path_type=Path),
         "help": "For --models: a folder of images, one subfolder per class, or splits of such.",
     },
+    "audio": {
+        "type": click.Path(exists=True, file_okay=False, path_type=Path),
+        "help": "For --models: a folder of sounds, one subfolder per class, or splits of such.",
+    },
     "text": {
         "type": click.Path(exists=True, dir_okay=False, path_type=Path),
         "help": "For --models: a table of texts and labels ({texts}).",
@@ -32,8 +36,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "text_column": {"multiple": True, "help": "Text column of --text; repeat for pairs of texts."},
     "split": {
-        "help": "Split of --images, such as train or val, or all. Default: the training split if "
-        "there are splits.",
+        "help": "Split of --images or --audio, such as train or val, or all. Default: the "
+        "training split if there are splits.",
     },
     "encoding": {"help": "Encoding of --text. Default: UTF-8, or by its byte order mark."},
     "quoting": {
@@ -90,12 +94,13 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
-    if (chosen["images"] is None) == (chosen["text"] is None):
-        raise click.UsageError("--models needs --images DIR or --text FILE")
+    data = [chosen[name] for name in ("images", "audio", "text") if chosen[name] is not None]
+    if len(data) != 1:
+        raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
     layers = chosen["layers"]
     return rank_models(
         list(chosen["models"]),
-        chosen["images"] or chosen["text"],
+        data[0],
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
         split=chosen["split"],

@@ -131,8 +131,8 @@ def rank(
     With --dask, NAME=PATH is a model in shards. PATH and --labels are each a file, a folder or a
     quoted pattern that the workers can read.
 
-    With --models instead of FEATURES, models run on --images or --text. The options listed below
-    --models apply only then.
+    With --models instead of FEATURES, models run on --images, --audio or --text. The options
+    listed below --models apply only then.
     """
     check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
     check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)

@@ -177,14 +177,15 @@ class Extractor:
             self._finite.inspect(name, taken[name].rows, batch.order_of(taken[name]))
         self._finite.end_of_batch()
         like = taken[self.layers[0]]
+        orders = {name: batch.order_of(taken[name]) for name in self._rows}
         if self._outputs is not None:
-            outputs, order = batch.outputs(select_logits(output), like), batch.order_of(like)
+            outputs, order = batch.outputs(select_logits(output), like), orders[self.layers[0]]
             if order is None:
                 self._outputs.append(outputs)
             else:
                 self._held_outputs.append((outputs, order))
-        for name, layer in ((name, taken[name]) for name in self._rows):
-            order = batch.order_of(layer)
+        for name, order in orders.items():
+            layer = taken[name]
             if order is None:
                 self._rows[name].add(layer.rows, layer.labels, layer.groups)
             else:
