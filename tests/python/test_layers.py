@@ -36,9 +36,11 @@ FACADE = {
     ("_ranking/ranking.py", "", "_racing"),
     ("_ranking/ranking.py", "", "_uncertainty"),
     ("_ranking/ranking.py", "", "tuning"),
+    ("_ranking/ranking.py", "Ranking.shortlist", "_uncertainty"),
     ("_ranking/ranking.py", "Ranking.stability", "_uncertainty"),
     ("_ranking/ranking.py", "Ranking.teachers", "tuning"),
     ("_ranking/ranking.py", "Ranking.to_html", "report"),
+    ("_uncertainty/stability.py", "Stability.shortlist", "_uncertainty"),
 }
 
 

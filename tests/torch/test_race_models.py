@@ -214,7 +214,7 @@ def test_words_and_pixels_do_not_race(counts: Path) -> None:
 def test_rows_of_rows() -> None:
     items = [f"text {i}" for i in range(20)]
     data = Data("text", items, np.arange(20))
-    some = data.sample(10, 0).take([2, 5])
+    some = data.sample(10, 0).select([2, 5])
     positions = [some.original_row(i) for i in range(2)]
     assert [some.items[i] for i in range(2)] == [f"text {row}" for row in positions]
     assert some.labels.tolist() == positions

@@ -51,6 +51,7 @@ class Data:
     labels: Any
     is_table: bool = False  # whether inputs and labels were selected among named columns
     notes: tuple[str, ...] = ()  # what was decided in reading that the user should know
+    bags: Any = None  # the id of each item's bag, whose rows are pooled; equal ids are adjacent
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -79,14 +80,50 @@ class Data:
         return self.items.rows[row] if isinstance(self.items, Subset) else row
 
     def sample(self, max_samples: int | None, seed: int) -> Data:
-        """Draw a random subset of at most `max_samples` rows, without replacement, in order."""
-        if max_samples is None or max_samples >= len(self):
-            return self
-        drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
-        return self.take([int(row) for row in np.sort(drawn)])
+        """Draw a random subset of at most `max_samples` rows, without replacement, in order.
 
-    def take(self, rows: Sequence[int]) -> Data:
-        """Return some rows, by position."""
+        With bags, whole bags are drawn.
+        """
+        if max_samples is None or max_samples >= self.n_rows:
+            return self
+        drawn = np.random.default_rng(seed).permutation(self.n_rows)[:max_samples]
+        if self.bags is None:
+            return self.select([int(row) for row in np.sort(drawn)])
+        starts = self.bag_starts()
+        chosen = {self.bags[starts[place]] for place in drawn}
+        return self.select([row for row, bag in enumerate(self.bags) if bag in chosen])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of items, or of bags."""
+        return len(self) if self.bags is None else len(self.bag_starts())
+
+    def bag_starts(self) -> list[int]:
+        """Return the position of the first row of each bag."""
+        bags = self.bags
+        return [row for row in range(len(bags)) if row == 0 or bags[row] != bags[row - 1]]
+
+    def number_bags(self) -> list[int]:
+        """Return the number of each row's bag, from 0."""
+        starts = self.bag_starts()
+        sizes = np.diff([*starts, len(self)])
+        numbers: list[int] = np.repeat(np.arange(len(starts)), sizes).tolist()
+        return numbers
+
+    def with_bags(self, ids: Sequence[Any]) -> Data:
+        """Return the items with the ids of their bags, and the rows of each bag together.
+
+        Bags are in the order of their first rows. Items move only where a bag's are not adjacent.
+        """
+        rows: dict[Any, list[int]] = {}
+        for row, bag in enumerate(ids):
+            rows.setdefault(bag, []).append(row)
+        order = [row for own in rows.values() for row in own]
+        moved = self if order == list(range(len(self))) else self.select(order)
+        return replace(moved, bags=[ids[row] for row in order])
+
+    def select(self, rows: Sequence[int]) -> Data:
+        """Return the items at these positions, with their labels and bags."""
         labels = self.labels
         if hasattr(labels, "iloc"):
             labels = labels.iloc[list(rows)]
@@ -94,10 +131,12 @@ class Data:
             labels = labels[rows]
         else:
             labels = [labels[row] for row in rows]
-        items = self.items
-        if isinstance(items, Subset):  # original_row knows one level
-            items, rows = items.items, [items.rows[row] for row in rows]
-        return replace(self, items=Subset(items, rows), labels=labels)
+        bags = None if self.bags is None else [self.bags[row] for row in rows]
+        if isinstance(self.items, Subset):
+            items = Subset(self.items.items, [self.items.rows[row] for row in rows])
+        else:
+            items = Subset(self.items, rows)
+        return replace(self, items=items, labels=labels, bags=bags)
 
     def digest(self) -> str:
         """Hash every item and every label, in their order."""
@@ -110,6 +149,8 @@ class Data:
         if any(instance_of(labels, library, "DataFrame") for library in ("pandas", "polars")):
             labels = labels.to_numpy()
         _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
+        if self.bags is not None:  # which rows are together; the ids themselves do not matter
+            _update_hash(state, ["bags", *self.bag_starts()])
         return state.hexdigest()
 
 

@@ -18,6 +18,7 @@ from .._util.optional import need
 from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
 from .audio import is_sound_content, is_sound_name, open_sound
+from .bags import read_bag_ids
 from .data import MEDIA, Data, LazyItems, detect_kind, find_files
 from .frames import Columns, is_unnamed, name_index, read_arrow
 from .pictures import is_encoded, open_encoded, to_rgb
@@ -30,7 +31,9 @@ _INPUTS = ("text", "sentence", "tokens", "words", "image", "img", "audio")
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path")
 
 
-def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> Data:
+def read_table_file(
+    path: Path, label: Any, text: Any, options: TextOptions, bag: str | None = None
+) -> Data:
     """Read a table file of texts, words or names of files."""
     if path.suffix.lower() not in TABLES:
         raise DataError(
@@ -47,7 +50,7 @@ def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> 
         if value is not None and suffix not in used:
             raise DataError(f"{argument} is of {', '.join(used)} files, and data is {path}")
     columns = TABLES[suffix](path, options)
-    return read_columns(columns, label, text, str(path), path.parent)
+    return read_columns(columns, label, text, str(path), path.parent, bag)
 
 
 def read_columns(
@@ -56,8 +59,11 @@ def read_columns(
     text: Any,
     name: str,
     folder: Path | None = None,
+    bag: str | None = None,
 ) -> Data:
     """Select the columns of inputs and labels of a table in memory; `folder` is where it was."""
+    ids = None if bag is None else _read_bags(columns, bag, name)
+    columns = {column: values for column, values in columns.items() if column != bag}
     labels = _select_columns(columns, label, _LABELS, "label", name)
     others = [column for column in columns if column not in labels]
     usual: Sequence[str] = _INPUTS
@@ -100,14 +106,18 @@ def read_columns(
         targets,
         is_table=True,
         notes=tuple(notes),
+        bags=ids,
     )
 
 
-def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
+def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) -> Data:
     """Select the columns of a Hugging Face data set; its ClassLabel features name the classes."""
     from datasets import Audio, ClassLabel, Image
 
-    features = dict(dataset.features)
+    ids = None
+    if bag is not None:
+        ids = _read_bags({c: dataset[c] for c in dataset.features if c == bag}, bag, "data")
+    features = {name: kind for name, kind in dataset.features.items() if name != bag}
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     usual = (*_LABELS, *classes) if len(classes) == 1 else _LABELS
     labels = _select_columns(features, label, usual, "label", "data")
@@ -132,13 +142,21 @@ def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
         columns = [_stack_columns(columns)]
     rows = dataset.select_columns(inputs)
     items: Any = LazyItems(rows, functools.partial(_join_row, readers))
+    kind, files = None, None
     if isinstance(features[inputs[0]], Audio):
-        return Data("audio", items, columns[0], is_table=True)
-    if isinstance(features[inputs[0]], Image):
-        return Data("image", items, columns[0], is_table=True)
-    if files := find_files(items):
-        return Data(*files, columns[0], is_table=True)
-    return Data(detect_kind(items), items, columns[0], is_table=True)
+        kind = "audio"
+    elif isinstance(features[inputs[0]], Image):
+        kind = "image"
+    elif files := find_files(items):
+        kind, items = files
+    return Data(kind or detect_kind(items), items, columns[0], is_table=True, bags=ids)
+
+
+def _read_bags(columns: Mapping[str, Any], bag: str, name: str) -> list[Any]:
+    """Return the column with the id of each row's bag."""
+    [column] = _select_columns(columns, bag, (), "bag", name)
+    ids = list(columns[column])
+    return read_bag_ids(ids, len(ids), f"{name}, column {bag}")
 
 
 def _select_columns(

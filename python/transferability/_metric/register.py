@@ -29,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Columns of tables, attributes of rows and members of ``Stats``, which are no names for metrics.
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
-    *("error", "rank", "layer", "layers", "inputs", "per_group", "replace", "to_dict"),
+    *("error", "from_cache", "rank", "layer", "layers", "inputs", "per_group", "replace"),
+    "to_dict",
     *("round", "dropped"),
     *(
         "class_covariances",
@@ -53,7 +54,7 @@ RESERVED_OPTIONS = {
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
     *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
-    *("compile", "encoding", "quoting", "split", "race"),
+    *("bag", "bag_pool", "compile", "encoding", "race", "quoting", "split", "stride", "window"),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.

@@ -30,6 +30,7 @@ from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, choose_decider, pool_rows, read_prior
+from .pareto import add_costs, read_costs
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
@@ -56,6 +57,7 @@ def rank(
     aggregate: str = "pooled",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
     race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
@@ -99,7 +101,10 @@ def rank(
         Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
         A number known for each model, higher for better, such as an accuracy on another task. It
-        becomes a column, which ``consensus`` can include.
+        becomes a column, which ``consensus`` can include, and :meth:`Ranking.shortlist` uses it.
+    costs : mapping of str to mapping of str to float, optional
+        Costs by name and model, such as ``{"parameters": {"resnet50": 25.6e6}}``, for
+        :meth:`Ranking.pareto`. Lower is better, except for names that end in "per_second".
     race : bool or Race, default=False
         Score all models on a few rows, and only those that may still be among the best on more.
         ``Ranking.race`` reports the rounds; :class:`transferability.Race` has the options.
@@ -143,7 +148,7 @@ def rank(
         if chosen is not None:
             raise DataError("models holds Stats, which have no rows to race; leave out race")
         ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
-        return add_columns(ranking, metrics, prior)
+        return add_columns(ranking, metrics, prior, costs)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
     files = LabelFiles()
@@ -217,7 +222,7 @@ def rank(
         plan=ScoringPlan(planned[0], settings, parts, scored),
         race=raced,
     )
-    return add_columns(ranking, metrics, prior)
+    return add_columns(ranking, metrics, prior, costs)
 
 
 def note_models(metrics: Iterable[str], n_models: int) -> tuple[str, ...]:
@@ -250,9 +255,15 @@ def _rank_stats(
 
 
 def add_columns(
-    ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
+    ranking: Ranking,
+    metrics: str | Sequence[str],
+    prior: Mapping[str, float] | None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Ranking:
-    """Add the prior, and the consensus of the metrics for "recommended", with soft ties."""
+    """Add the costs, the prior, and the consensus for "recommended"."""
+    if costs is not None:
+        found = read_costs(costs, ranking.names)
+        ranking = ranking.replace(rows=add_costs(ranking.rows, found))
     if prior is not None:
         values = read_prior(prior, ranking.names)
         ranking = ranking.replace(

@@ -14,16 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from .._inputs.arrays import check_choice
 from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
 from .extra_columns import add_consensus, choose_members, pool_rows
+from .pareto import ParetoFront, find_front
 from .render import Table, columns, make_table
 from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
     from .._racing.report import RaceReport
+    from .._uncertainty.shortlist import Shortlist
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
     from ..tuning import TeacherEnsemble
@@ -290,6 +293,111 @@ class Ranking:
 
         return assess_ranking(self, n_boot, groups, method, metric, level, seed)
 
+    def shortlist(
+        self,
+        confidence: float = 0.9,
+        *,
+        method: str = "posterior",
+        prior: Mapping[str, float] | bool | None = None,
+        past: object = None,
+        agreement: object = None,
+        metric: str | None = None,
+        groups: object = None,
+        n_boot: int = 200,
+        seed: int = 0,
+    ) -> Shortlist:
+        """Return the smallest set of models that holds the best one with a given probability.
+
+        The best is the model with the highest score on unlimited data of the same kind. Whether
+        it is also the best after fine-tuning is another question, see `agreement`.
+
+        Parameters
+        ----------
+        confidence : float, default=0.9
+            Between 0 and 1. The set has this probability or more; ``Shortlist.probability`` has it.
+        method : {"posterior", "hybrid"}, default="posterior"
+            "hybrid" is the first by metric and the first by prior, at most two models, with their
+            probability.
+        prior : mapping of str to float, or bool, optional
+            A number known for each model before, higher for better, such as an accuracy on another
+            task. The true scores are regressed on it within their posterior. Default: the prior of
+            the ranking, if it has one; False ignores this.
+        past : mapping of str to mapping of str to float, or sequence of Evaluation, optional
+            True performance by task and model on past tasks, which teaches the weight of the
+            prior. The prior needs a number for each of these models; evaluations of rankings with
+            a prior have their own.
+        agreement : float, Evaluation or sequence of Evaluation, optional
+            Correlation over models of the metric with the truth that counts, as a number or from
+            evaluations of past rankings. The probabilities and regrets then concern this truth.
+        metric, groups, n_boot, seed
+            As in :meth:`stability`.
+
+        Returns
+        -------
+        shortlist : Shortlist
+            With the expected and the worst regret of its first model and of the set; the rows at
+            which one model would be left; the two models to fine-tune first; and the shortlists by
+            other metrics of the ranking.
+
+        Raises
+        ------
+        DataError, DtypeError
+            A confidence that is not between 0 and 1; a prior that lacks models; no stability.
+
+        References
+        ----------
+        Gupta (1965). On some multiple decision (selection and ranking) rules. Technometrics.
+        Mogstad, Romano, Shaikh, Wilhelm (2024). Inference for ranks with applications to mobility
+        across neighbourhoods and academic achievement across countries. Rev. Economic Studies.
+        Renggli et al. (2022). Which model to transfer? Finding the needle in the growing haystack.
+        CVPR.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good = rng.normal(size=(300, 6))
+        >>> twin, poor = good + 0.2 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
+        >>> ranking.shortlist().names
+        ('good', 'twin')
+        """
+        from .._uncertainty.from_ranking import shortlist_ranking
+
+        given = (confidence, method, prior, past, agreement)
+        return shortlist_ranking(self, *given, metric, groups, n_boot, seed)
+
+    def pareto(
+        self, cost: str | Mapping[str, float] = "parameters", *, metric: str | None = None
+    ) -> ParetoFront:
+        """Return the models that no other model beats in both score and cost.
+
+        Parameters
+        ----------
+        cost : str or mapping of str to float, default="parameters"
+            Name of a cost, from ``rank(..., costs=...)`` or measured by ``rank_models``, or
+            "n_features" or "seconds", or numbers by model. Lower is better, except for names that
+            end in "per_second".
+        metric : str, optional
+            Default: the first metric of the ranking.
+
+        Raises
+        ------
+        DataError, DtypeError
+            No model with this score and cost; an unknown cost, metric or model.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> x = np.random.default_rng(0).normal(size=(80, 6))
+        >>> ranking = tx.rank({"big": x, "small": x[:, :3], "poor": x[::-1]}, x[:, 0] > 0)
+        >>> sorted(ranking.pareto({"big": 90, "small": 20, "poor": 50}).names)
+        ['small']
+        """
+        metric = self.metrics[0] if metric is None else metric
+        check_choice("metric", metric, self.metrics)
+        return find_front(self.rows, metric, cost)
+
     def __getitem__(self, key: str | int) -> Row:
         """Return the row of a name, or at a position from 0."""
         if not isinstance(key, str):
@@ -369,6 +477,7 @@ class Ranking:
         *,
         evaluation: Evaluation | None = None,
         stability: Stability | None = None,
+        shortlist: Shortlist | None = None,
         title: str | None = None,
     ) -> None:
         """Write a self-contained HTML report.
@@ -377,18 +486,19 @@ class Ranking:
         ----------
         path : str or path
             File to write, such as "report.html"; an existing file is replaced.
-        evaluation, stability, title
+        evaluation, stability, shortlist, title
             As in :func:`transferability.report.html`, which returns the text.
 
         Raises
         ------
         DataError
-            If `evaluation` or `stability` belongs to another ranking.
+            If `evaluation`, `stability` or `shortlist` belongs to another ranking.
         """
         from .._util.atomic_file import write_bytes
         from ..report import html
 
-        write_bytes(path, html(self, evaluation, stability, title=title).encode())
+        page = html(self, evaluation, stability, shortlist=shortlist, title=title)
+        write_bytes(path, page.encode())
 
     def to_pandas(self) -> Any:
         """Return the table as a pandas DataFrame."""

@@ -42,9 +42,9 @@ _BLOCK = 512
 
 def check_race(data: Data, n_rows: int | None) -> None:
     """Raise DataError unless every item is one row of features."""
-    if n_rows != len(data) or data.is_token:
+    if n_rows != len(data) or data.is_token or data.bags is not None:
         raise DataError(
-            "a race draws items with one label each; it cannot race models on words or pixels, "
+            "a race draws items with one label each; it cannot race on words, pixels or bags, "
             "so leave out race"
         )
 
@@ -70,7 +70,7 @@ class ModelRacer:
 
     def _score_round(self, names: Sequence[str], sample: Sample) -> list[Measured]:
         self.sweep.start_round(len(names))
-        data = next(iter(self.jobs.values())).data.take(sample.added.tolist())
+        data = next(iter(self.jobs.values())).data.select(sample.added.tolist())
         part: dict[str, Any] = {"data": data, "digest": data.digest(), "n_rows": len(data)}
         return [self._score_model(replace(self.jobs[name], **part), sample) for name in names]
 
@@ -96,7 +96,11 @@ class ModelRacer:
             inputs[layer] = read()
             row = self._score_layer(job, inputs[layer])
             found[layer] = row.replace(inputs=read if job.is_kept else None)
-        layer, notes = select_layer(found, tuple(self.scoring.requests), self.scoring.aggregate)
+        cache, last = Cache(job.cache), parts[-1][1]
+        entries = {name: cache.get(key) for name, key in last.keys.items()}
+        layers = {name: str(entry.meta["layer"]) for name, entry in entries.items() if entry}
+        metrics, aggregate = tuple(self.scoring.requests), self.scoring.aggregate
+        layer, notes = select_layer(found, layers, metrics, aggregate)
         notes = (*(text for _, result in parts for text in result.notes), *notes)
         row = found[layer].replace(
             notes=tuple(dict.fromkeys((*notes, *found[layer].notes))),

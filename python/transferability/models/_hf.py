@@ -18,8 +18,21 @@ from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_blocks
 
-__all__ = ["SOURCE", "hide_progress_bars", "load_image_processor", "resolve_max_length"]
+__all__ = [
+    "LIBRARIES",
+    "SOURCE",
+    "hide_progress_bars",
+    "load_image_processor",
+    "resolve_max_length",
+]
 
+#: Modules that models of transformers have in common; one that is not there is left out.
+LIBRARIES = (
+    *("transformers.modeling_utils", "transformers.modeling_layers", "transformers.masking_utils"),
+    *("transformers.generation.utils", "transformers.processing_utils"),
+    *("transformers.tokenization_utils_fast", "transformers.models.auto.modeling_auto"),
+    *("transformers.models.auto.tokenization_auto", "transformers.models.auto.processing_auto"),
+)
 #: Towers of a model with several, with the kinds of their inputs, and how errors call these.
 _TOWERS = {"text": ("text", "texts"), "vision": ("image", "images"), "audio": ("audio", "sounds")}
 #: Kinds of inputs by the name of a model's main argument.
@@ -195,6 +208,7 @@ SOURCE = SourceSpec(
     scheme="hf",
     example="bert-base-uncased",
     metavar="NAME",
+    libraries=LIBRARIES,
     summary="transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "config.json"),
