@@ -114,9 +114,11 @@ class _SeriesWindows(Windows):
         self._model = model
         window = min(window, getattr(model.inputs, "context", window))
         super().__init__(window, min(stride, window))
+        # An encoder that hides missing values has nothing to read in a gap.
+        self._has_values = getattr(model.inputs, "has_values", lambda part: True)
 
     def cut(self, raw: Sequence[Any], name: Callable[[int], str]) -> Cut:
-        """Cut arrays to windows."""
+        """Cut arrays to windows; those without a value are left out, unless all are."""
         cut = Cut([], [], [])
         for i, item in enumerate(raw):
             array = item if hasattr(item, "shape") else np.asarray(item)
@@ -124,10 +126,11 @@ class _SeriesWindows(Windows):
                 raise DataError(
                     f"{name(i)} is a number, which has no time to cut; leave window out"
                 )
-            for part in cut_windows(len(array), self.window, self.stride):
-                cut.inputs.append(array[part])
-                cut.lengths.append(part.stop - part.start)
-                cut.items.append(i)
+            parts = [array[part] for part in cut_windows(len(array), self.window, self.stride)]
+            parts = [part for part in parts if self._has_values(part)] or parts[:1]
+            cut.inputs.extend(parts)
+            cut.lengths.extend(map(len, parts))
+            cut.items.extend([i] * len(parts))
         return cut
 
     def collate(self, inputs: Sequence[Any]) -> Any:
