@@ -140,7 +140,7 @@ def rank_models(
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own. Several, such as ``["cls", "mean", "max"]``, or "all" that fit each layer, are
         computed in the same pass; ``row.layers`` then has the scores by "layer/pooling", or "layer"
-        where features are 2-D. The first pooling, or with "all" the model's own, is that of the
+        where features are 2-D. The first pooling, or with "all" the default, is that of the
         model's row, unless ``aggregate="best"`` selects among all.
     bag : str or array-like, optional
         What has one label but several rows: a slide, a recording, a protein, a document. The column
