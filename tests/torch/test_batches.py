@@ -552,6 +552,19 @@ def test_a_text_without_tokens_is_named_by_its_row(
     assert "data[40], ''" in str(drawn.error)  # not its place among those drawn
 
 
+@pytest.mark.parametrize("window", [None, 8])
+def test_an_odd_text_is_named_by_its_row(
+    window: int | None, bert: str, texts: list[str], labels: list[str]
+) -> None:
+    options: dict[str, Any] = {"cache": False, "isolate": False, "window": window}
+    for odd, message in (
+        (None, r"data\[40\] is NoneType; give a str, a pair"),
+        (("a", "b"), r"must be alike, and these are: pair \(data\[40\]\), text \(data\[0\]\)"),
+    ):
+        row = tx.rank_models(bert, ([*texts[:40], odd, *texts[41:]], labels), **options)[0]
+        assert re.search(message, str(row.error))
+
+
 def test_nan_names_the_sample(opened: Any, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["the cat sat on the mat"] * 30 + ["dog"] + ["the cat"] * 30
     dog = opened.collate(["dog"])["input_ids"][0, 1]

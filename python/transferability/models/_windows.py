@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ._inputs import Encoded, Texts
+from ._inputs import Encoded, Texts, text_shape
 
 __all__ = ["Cut", "Windows", "cut_windows", "open_windows"]
 
@@ -68,12 +68,11 @@ class _TextWindows(Windows):
 
     def cut(self, raw: Sequence[Any], name: Callable[[int], str]) -> Cut:
         """Tokenise without truncation, and cut between the special tokens."""
-        for i, text in enumerate(raw):
-            if not isinstance(text, str):
-                raise DataError(
-                    f"{name(i)} is {type(text).__name__}, and window cuts single texts; join pairs "
-                    f"of texts to one, or leave window out"
-                )
+        if text_shape(raw, name) != "text":
+            raise DataError(
+                f"{name(0)} is {type(raw[0]).__name__}, and window cuts single texts; join pairs "
+                f"of texts to one, or leave window out"
+            )
         found = self._texts.tokenizer(
             [str(text) for text in raw],
             padding=False,
