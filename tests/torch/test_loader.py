@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -169,7 +170,26 @@ def test_torch_is_serial_in_the_threads_that_share_the_cores_and_nowhere_else() 
 def test_the_number_of_threads_is_the_users(given: int, expected: int) -> None:
     assert count_workers(True, given) == expected
     assert count_workers(False, given) is None
-    assert 1 <= (count_workers(True, None) or 0) <= 8
+
+
+@pytest.mark.parametrize("n_cores", [1, 3])
+def test_by_default_there_is_a_thread_for_each_core_also_where_affinity_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, n_cores: int
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS and Windows
+    monkeypatch.delenv("TRANSFERABILITY_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: n_cores)
+    monkeypatch.setattr("transferability._util.threads._container_quota", lambda: None)
+    assert count_workers(True, None) == n_cores
+    monkeypatch.setattr("transferability._util.threads._container_quota", lambda: 2)
+    assert count_workers(True, None) == min(n_cores, 2)
+
+
+def test_the_default_number_of_threads_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSFERABILITY_NUM_THREADS", "5")
+    assert count_workers(True, None) == 5
 
 
 def test_only_files_and_arrays_are_read_by_several_threads(pictures: Path) -> None:

@@ -2,12 +2,11 @@
 
 Decoding and resizing run without the interpreter lock, so threads use every core. Unlike processes
 they need no start-up and no copy of a batch, and they end with the process of the model.
-benches/python/bench_pictures.py compares a pass with its forward passes.
+benches/python/bench_sweep.py compares a sweep over pictures with its forward passes.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .._util.memory import is_out_of_memory
+from .._util.threads import resolve_threads
 from ..errors import DataError, TransferabilityError
 from .batches import RowBatch
 
@@ -31,11 +31,11 @@ _MOST_WORKERS = 8
 def count_workers(is_concurrent: bool, n_threads: int | None) -> int | None:
     """Return the number of threads that prepare batches; None unless several may be made at once.
 
-    `n_threads` is the number that the user gave, by default that of the cores.
+    `n_threads` is the number that the user gave, by default that of the cores that may be used.
     """
     if not is_concurrent:
         return None
-    return min(n_threads or len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(resolve_threads(n_threads), _MOST_WORKERS)
 
 
 def prepare(
