@@ -275,6 +275,7 @@ impl<'a> Prepared<'a> {
     /// are linear in the features for another reason: rows of one norm, or of zeros and ones.
     pub(crate) fn fits_all(&self) -> Result<Option<bool>> {
         const NEAR: f64 = 1e-10; // the square of a difference within rounding of float32
+        const FAR: f64 = 1e-3; // what features of rows that are not limited leave at least
         let prepared = self.unscaled.unwrap_or(self);
         let stats = prepared.stats;
         let Norms { square, scale, b, unit } = stats.centred_norms();
@@ -290,7 +291,9 @@ impl<'a> Prepared<'a> {
             return Ok(None);
         }
         let (residual, noise) = prepared.factor()?.residual(square, &b)?;
-        Ok(Some(residual <= noise.max(NEAR * square)))
+        let is_single = stats.precision == Precision::Single;
+        let near = if is_single { FAR } else { (noise / square).clamp(NEAR, FAR) };
+        Ok(Some(residual <= near * square))
     }
 
     /// The spectrum, from the statistics unless it was made from the samples.

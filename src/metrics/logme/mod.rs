@@ -277,7 +277,8 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
     if unbounded > 0 {
         warnings.push(format!(
             "the features reproduce {unbounded} target(s) to within rounding, with fewer \
-             directions than distinct samples: the evidence is unbounded and the score is inf"
+             directions than distinct samples: the evidence is unbounded and the score is inf; see \
+             whether they hold the labels"
         ));
     }
     let interpolated = count(Location::LowerEnd);
