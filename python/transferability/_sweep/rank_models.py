@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from .._data.bags import BAG_POOLS
+from .._data.data import MEDIA
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
@@ -270,10 +271,10 @@ def rank_models(
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
-    if window is not None and (whole.kind == "image" or whole.is_token or task == SEGMENTATION):
+    if window is not None and (whole.kind in MEDIA or whole.is_token or task == SEGMENTATION):
         raise DataError(
-            "window cuts texts and series; leave it out for pictures, and for labels of words or "
-            "pixels"
+            "window cuts texts and series; leave it out for pictures and sounds, and for labels of "
+            "words or pixels"
         )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)
