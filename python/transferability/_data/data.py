@@ -229,7 +229,8 @@ class Subset:
 
 def name_item(error: Exception, name: str) -> Exception:
     """Return the error of an item that cannot be read or prepared, with its name in front."""
-    if is_out_of_memory(error) or isinstance(error, MissingDependencyError):
+    is_general = is_out_of_memory(error) or isinstance(error, MissingDependencyError)
+    if is_general or str(error).startswith(name):
         return error
     if isinstance(error, TransferabilityError):
         return type(error)(f"{name}: {error}")

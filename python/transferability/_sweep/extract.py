@@ -275,7 +275,7 @@ class ExtractionRun:
         """Make the input of the model for a batch; an error names the row."""
         if batch.encoded is not None:
             return self._prepare_ahead(batch)
-        items = [self._read_item(row) for row in batch.rows]
+        items = [self._read_named(row) for row in batch.rows]
         return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
 
     def _read_ahead(self, batch: RowBatch) -> list[Any] | None:
@@ -315,15 +315,19 @@ class ExtractionRun:
         """Return an item as the model's preprocessing stacks it."""
         return self._decode(self._take_item(row), row)
 
+    def _read_named(self, row: int) -> Any:
+        """Return an item as :meth:`_read_item` does; an error names the row."""
+        try:
+            return self._read_item(row)
+        except Exception as error:
+            raise name_item(error, self._name(row)) from error
+
     def _take_item(self, row: int) -> Any:
         """Return an item of the data, a picture as RGB."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
         with self._reading:
-            try:
-                item = self._data.items[row]
-            except Exception as error:
-                raise name_item(error, self._name(row)) from error
+            item = self._data.items[row]
             if instance_of(item, "PIL.Image", "Image"):
                 item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
         return item
