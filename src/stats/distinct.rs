@@ -33,14 +33,18 @@ impl Columns {
             column.clear();
             column.extend(values[j..].iter().step_by(n_cols));
             let middle = quantile(&mut column, 2);
-            column.iter_mut().for_each(|x| *x = (*x - middle).abs());
+            for x in &mut column {
+                *x = (*x - middle).abs();
+            }
             column.retain(|x| *x > 0.0);
             median.push(middle);
             scale.push(quantile(&mut column, 2));
         }
         let mut all: Vec<f64> = scale.iter().copied().filter(|scale| *scale > 0.0).collect();
         let common = quantile(&mut all, MOST);
-        scale.iter_mut().for_each(|scale| *scale = scale.max(common));
+        for scale in &mut scale {
+            *scale = scale.max(common);
+        }
         Self { median, scale }
     }
 

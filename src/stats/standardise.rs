@@ -42,9 +42,9 @@ impl Stats {
             })
             .collect();
         match &mut stats.second {
-            Second::Rows { values, .. } => values
-                .chunks_exact_mut(order)
-                .for_each(|row| row.iter_mut().zip(&inverse).for_each(|(x, inverse)| *x *= inverse)),
+            Second::Rows { values, .. } => values.chunks_exact_mut(order).for_each(|row| {
+                row.iter_mut().zip(&inverse).for_each(|(x, inverse)| *x *= inverse);
+            }),
             Second::Scatter(scatter) => {
                 for (i, row) in scatter.chunks_exact_mut(order).enumerate() {
                     for (x, inverse_j) in row[i..].iter_mut().zip(&inverse[i..]) {

@@ -11,9 +11,11 @@ from typing import Any
 from .options import no_options
 from .spec import MetricSpec
 
-__all__ = ["CONSENSUS", "DERIVED", "PRIOR"]
+__all__ = ["CONSENSUS", "COST", "DERIVED", "PRIOR"]
 
 CONSENSUS, PRIOR = "consensus", "prior"
+#: Columns of costs start with it in tables for programs; they are no scores.
+COST = "cost:"
 
 
 def _explain_consensus(score: Any) -> list[str]:

@@ -14,9 +14,10 @@ from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
+from .costs import read_costs_of
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers", "select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -40,7 +41,7 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
             raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
         parts[layer] = str(entry.meta["layer"])
-    layer, notes = _select_layer(rows, parts, tuple(plan.requests), plan.aggregate)
+    layer, notes = select_layer(rows, parts, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
     return row.replace(
         notes=(*result.notes, *notes, *row.notes),
@@ -73,7 +74,8 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     reload = None
     if inputs.features is not None and job.is_kept:
         reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
-    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload)
+    costs = read_costs_of(entry.meta)
+    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload, costs=costs)
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:
@@ -98,7 +100,7 @@ def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:
     return _read_stored_inputs(entry, shared)
 
 
-def _select_layer(
+def select_layer(
     rows: Mapping[str, Row], layers: Mapping[str, str], metrics: Sequence[str], aggregate: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the name of the layer whose scores the row has, and notes on the selection.

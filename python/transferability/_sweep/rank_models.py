@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
+from .._racing.race_options import Race, read_race
+from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
@@ -25,10 +28,11 @@ from .._scoring.groups import check_left_out
 from .._util.cache import Cache
 from ..errors import DataError, MissingDependencyError
 from .fork_server import get_server
-from .job import ExtractionOptions, Job, check_counts, check_layers, check_pools
+from .job import ExtractionOptions, Job, JobResult, check_counts, check_layers, check_pools
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
+from .race import ModelRacer, check_race
 from .recall import are_remembered
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
 from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
@@ -78,6 +82,7 @@ def rank_models(
     isolate: bool = True,
     progress: SweepProgress = None,
     n_threads: int | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Run models on raw data and rank them by transferability metrics, best first.
@@ -187,6 +192,11 @@ def rank_models(
         i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
+    race : bool or Race, default=False
+        Run all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds and the forward passes; :class:`transferability.Race`
+        has the options. True takes `seed`. Every round loads its models again, and keeps their
+        features in the cache. Not for words and pixels.
     **options
         Options of the metrics.
 
@@ -195,7 +205,8 @@ def rank_models(
     ranking : Ranking
         ``row.layer`` names the layer of a row's scores, with its pooling if there are several;
         ``row.layers`` has the scores of all layers and poolings. ``row.from_cache`` is true if the
-        model did not run.
+        model did not run. ``row.costs`` has "parameters", "rows_per_second" and "memory" in bytes,
+        as measured when the model ran, for :meth:`Ranking.pareto`.
 
     Raises
     ------
@@ -250,6 +261,7 @@ def rank_models(
         seed=seed,
         n_threads=n_threads,
     )
+    chosen = read_race(race, seed)
     named = expand_models(models)
     root = Cache(None if cache is True else cache).root if cache is not False else None
     if isolate:  # libraries are imported while the data are read
@@ -273,7 +285,14 @@ def rank_models(
     check_left_out(requests, labelled.groups, _NO_GROUPS)
     if labelled.groups is not None:
         shared = replace(shared, groups=labelled.groups.ids)
+    if chosen is not None:
+        check_race(labelled.data, n_rows)
+        extraction = replace(extraction, keep_features=True)
     scoring = LayerScoringPlan(requests, shared, aggregate)
+    plan, raced = (
+        ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        None,
+    )
     with ExitStack() as stack:
         if root is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
@@ -296,27 +315,39 @@ def rank_models(
             )
             for name, model in named.items()
         ]
-        rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
+        if chosen is None:
+            score = functools.partial(score_layers, plan=scoring)
+            found = [_rank_one(job, score, isolate, sweep) for job in jobs]
+            rows = pool_rows(found, requests)
+        else:
+            run = functools.partial(_rank_one, isolate=isolate, sweep=sweep)
+            deciders = choose_deciders(metrics, requests)
+            racer = ModelRacer({job.name: job for job in jobs}, scoring, plan, deciders, run, sweep)
+            rows, raced, of_finalists = racer.run(chosen)
+            plan = replace(plan, target=of_finalists)
     warnings = target.warnings + whole.notes + note_models(requests, len(named))
     if whole.bags is not None:
         warnings += (f"{len(drawn):,} rows in {drawn.n_rows:,} bags, pooled by {bag_pool!r}",)
     if len(drawn) < len(whole):
         kind = "rows" if whole.bags is None else "bags"
         warnings += (f"{drawn.n_rows:,} of {whole.n_rows:,} {kind}, drawn by seed {seed}",)
+    if raced is not None:
+        warnings += (raced.summary,)
     ranking = Ranking(
-        pool_rows(rows, requests),
+        rows,
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
         warnings=warnings,
         skipped=skipped,
-        plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        plan=plan,
+        race=raced,
     )
     return add_columns(ranking, metrics, None)
 
 
-def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
+def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
     start, from_cache = time.perf_counter(), False
     sweep.start_model(job.name)
@@ -330,7 +361,7 @@ def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) 
             result = run_job(job, sweep.report)
         from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score_layers(job, result, scoring)
+        row = score(job, result)
         if from_cache:
             row = row.replace(from_cache=True, notes=(*row.notes, "from the cache"))
     except ProcessDied as error:

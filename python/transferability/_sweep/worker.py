@@ -19,6 +19,7 @@ from .._util.cache import Cache
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
+from .costs import COSTS, measure_costs
 from .entries import EntryPlan
 from .extract import ExtractionRun
 from .job import ALL, ExtractionOptions, Job, JobResult, Report
@@ -119,9 +120,11 @@ def _complete_cache(
         for damage in cache.damaged.values():
             notes.append(f"a damaged entry of the cache was computed again: {damage}")
         if missing is not None:
-            found = ExtractionRun(model, job.data, missing, report, notes).run()
+            with measure_costs(model, len(job.data)) as costs:
+                found = ExtractionRun(model, job.data, missing, report, notes).run()
             report("saving", len(job.data), len(job.data), 0.0, peak_memory_with_device())
-            plan.write(found, name=job.name, seconds=time.perf_counter() - start)
+            facts = {"name": job.name, COSTS: costs, "seconds": time.perf_counter() - start}
+            plan.write(found, **facts)
     return JobResult(plan.keys(), tuple(dict.fromkeys(notes)), from_cache=missing is None)
 
 

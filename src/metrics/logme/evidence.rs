@@ -99,7 +99,8 @@ impl Target {
     /// L from q and the log determinant terms.
     pub(super) fn value(&self, q: f64, log_determinant: f64) -> f64 {
         let n = self.effective();
-        (n * self.precision(q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln()) / (2.0 * n)
+        (n * self.precision(q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln())
+            / (2.0 * n)
     }
 
     /// L and its parts from the inner products and Σ ln(1 + λ/t) at one t.

@@ -191,21 +191,20 @@ fn of_form(
         terms.push(own);
     }
     decomp.form.rotate_back(&mut solved)?;
-    let scales = match standard {
-        None => None,
-        Some(_) => {
-            // Σ w t (S + tI)⁻¹ over the targets with signal, and Σ w α m².
-            let signal = maxima.iter().filter(|one| one.best.location != Location::NoSignal);
-            let with_t: Vec<(&Shifted, f64)> = shifts
-                .iter()
-                .zip(signal)
-                .map(|((shifted, weight), one)| (shifted, weight * one.best.t))
-                .collect();
-            let total: f64 = shifts.iter().map(|(_, weight)| weight).sum();
-            let shrunk = weighted_inverse(&decomp.form, &with_t, context)?;
-            let diagonal = shrunk.iter().step_by(order + 1).map(|entry| entry - total).collect();
-            Some(scale_slopes(diagonal, prepared, maxima, &solved))
-        }
+    let scales = if standard.is_some() {
+        // Σ w t (S + tI)⁻¹ over the targets with signal, and Σ w α m².
+        let signal = maxima.iter().filter(|one| one.best.location != Location::NoSignal);
+        let with_t: Vec<(&Shifted, f64)> = shifts
+            .iter()
+            .zip(signal)
+            .map(|((shifted, weight), one)| (shifted, weight * one.best.t))
+            .collect();
+        let total: f64 = shifts.iter().map(|(_, weight)| weight).sum();
+        let shrunk = weighted_inverse(&decomp.form, &with_t, context)?;
+        let diagonal = shrunk.iter().step_by(order + 1).map(|entry| entry - total).collect();
+        Some(scale_slopes(diagonal, prepared, maxima, &solved))
+    } else {
+        None
     };
     let solved = transposed(&solved, order)?;
     let shifts: Vec<(&Shifted, f64)> = shifts.iter().map(|(one, weight)| (one, *weight)).collect();
@@ -229,7 +228,9 @@ fn scale_slopes(
         }
     }
     let n = prepared.stats.n_samples as f64;
-    slopes.iter_mut().for_each(|slope| *slope /= n);
+    for slope in &mut slopes {
+        *slope /= n;
+    }
     slopes
 }
 
@@ -285,19 +286,18 @@ fn of_spectrum(
         terms.push(own);
     }
     let n_features = prepared.stats.n_features;
-    let scales = match standard {
-        None => None,
-        Some(_) => {
-            // t (S + tI)⁻¹ⱼⱼ − 1 = −Σ vⱼ² λ/(λ + t), and m = Σ e v.
-            let mut slopes = vec![0.0; n_features];
-            for (v, kept) in spectrum.basis.chunks_exact(n_features).zip(&kept) {
-                slopes.iter_mut().zip(v).for_each(|(slope, v)| *slope += kept * v * v);
-            }
-            let along = transposed(&solved, 2 * n_targets)?;
-            let along = &along[..rank * n_targets];
-            let means = spectrum.to_features(prepared, along, &vec![0.0; n_targets])?;
-            Some(scale_slopes(slopes, prepared, maxima, &means))
+    let scales = if standard.is_some() {
+        // t (S + tI)⁻¹ⱼⱼ − 1 = −Σ vⱼ² λ/(λ + t), and m = Σ e v.
+        let mut slopes = vec![0.0; n_features];
+        for (v, kept) in spectrum.basis.chunks_exact(n_features).zip(&kept) {
+            slopes.iter_mut().zip(v).for_each(|(slope, v)| *slope += kept * v * v);
         }
+        let along = transposed(&solved, 2 * n_targets)?;
+        let along = &along[..rank * n_targets];
+        let means = spectrum.to_features(prepared, along, &vec![0.0; n_targets])?;
+        Some(scale_slopes(slopes, prepared, maxima, &means))
+    } else {
+        None
     };
     let basis = transposed(&spectrum.basis, n_features)?;
     let coordinates = Coordinates::Directions { basis, diagonal };

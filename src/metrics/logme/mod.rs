@@ -81,6 +81,7 @@ pub(super) const METRIC: Metric = Metric {
 
 /// LogME with its options.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools)] // options
 pub struct LogMe {
     /// Integrate out an intercept with a flat prior.
     pub intercept: bool,
@@ -148,7 +149,7 @@ impl LogMe {
         standard: Option<Standardised<'_>>,
         context: &Context<'_>,
     ) -> Result<Outcome> {
-        if let Some(stats) = self.distinct(prepared, context)? {
+        if let Some(stats) = Self::distinct(prepared, context)? {
             let prepared = prepared.with_stats(&stats)?;
             return self.outcome(&prepared, &self.find(&prepared, context)?, context);
         }
@@ -164,7 +165,7 @@ impl LogMe {
 
     /// The statistics of the distinct rows, where rows are held and some repeat (`exact.rs`). Equal
     /// rows leave K without full rank, so that only then rows are compared.
-    fn distinct(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Option<Stats>> {
+    fn distinct(prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Option<Stats>> {
         const SAME: f64 = 1e-10; // the square of a difference within rounding
         let Second::Rows { weights, .. } = &prepared.stats.second else { return Ok(None) };
         let may_repeat = prepared.from_samples || weights.iter().any(|weight| *weight > 1.0) || {
@@ -490,6 +491,7 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
         exact,
     };
     let repeating = maxima.iter().map(|one| one.target).filter(Target::repeats);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count
     if let Some(least) = repeating.map(|target| target.n_distinct as usize).min() {
         outcome.details.push(("distinct_rows", Detail::Count(least)));
     }
