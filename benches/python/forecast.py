@@ -61,7 +61,7 @@ def table() -> list[str]:
     return lines
 
 
-def synthetic_table(n_curves: int = 60, seed: int = 1) -> list[str]:
+def synthetic_table(n_curves: int = 12, seed: int = 1) -> list[str]:
     """Format the coverage of 90 % intervals and plans on synthetic accuracies as Markdown."""
     lines = [
         "| law | inside the 90 % interval | median width | size inside the plan's 90 % interval |",
