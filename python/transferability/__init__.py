@@ -32,10 +32,15 @@ if TYPE_CHECKING:
     from . import torch as torch
     from . import tuning as tuning
     from ._core import show_config as show_config
+    from ._data.bags import pool_bags as pool_bags
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._metric.score import Scores as Scores
+    from ._racing.race_options import Race as Race
+    from ._racing.report import RaceReport as RaceReport
+    from ._racing.report import RaceRound as RaceRound
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
+    from ._ranking.pareto import ParetoFront as ParetoFront
     from ._ranking.rank import rank as rank
     from ._ranking.ranking import Ranking as Ranking
     from ._ranking.row import Row as Row
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     from ._scoring.score_features import score as score
     from ._stats.stats import Stats as Stats
     from ._sweep.rank_models import rank_models as rank_models
+    from ._uncertainty.shortlist import Shortlist as Shortlist
     from ._uncertainty.stability import Stability as Stability
     from ._util.threads import get_num_threads as get_num_threads
     from ._util.threads import set_num_threads as set_num_threads
@@ -61,16 +67,22 @@ _HOME = {
     "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
+    "ParetoFront": "_ranking.pareto",
+    "Race": "_racing.race_options",
+    "RaceReport": "_racing.report",
+    "RaceRound": "_racing.report",
     "Ranking": "_ranking.ranking",
     "Row": "_ranking.row",
     "Score": "_metric.score",
     "Scores": "_metric.score",
+    "Shortlist": "_uncertainty.shortlist",
     "Stability": "_uncertainty.stability",
     "Stats": "_stats.stats",
     "TaskRanking": "_ranking.tasks",
     "compare_tasks": "_ranking.tasks",
     "get_num_threads": "_util.threads",
     "label_embeddings": "models._label_embeddings",
+    "pool_bags": "_data.bags",
     "rank": "_ranking.rank",
     "rank_ensembles": "_ranking.ensembles",
     "rank_models": "_sweep.rank_models",

@@ -69,6 +69,11 @@ impl ScaledFactor {
         self.cholesky.pivots().len()
     }
 
+    /// The number of columns that vary.
+    pub(crate) fn n_varying(&self) -> usize {
+        self.scale.iter().filter(|scale| **scale > 0.0).count()
+    }
+
     /// The pivots: the share of each independent column that earlier ones do not explain, (rank,),
     /// descending.
     pub(crate) fn pivots(&self) -> impl Iterator<Item = f64> + '_ {
@@ -108,8 +113,7 @@ impl ScaledFactor {
 
     /// Whether all columns that vary are independent, by pivots of at least `least`.
     pub(crate) fn is_regular(&self, least: f64) -> bool {
-        let n_varying = self.scale.iter().filter(|scale| **scale > 0.0).count();
-        self.rank() == n_varying && self.pivots().all(|pivot| pivot >= least)
+        self.rank() == self.n_varying() && self.pivots().all(|pivot| pivot >= least)
     }
 
     /// G with S = G Gᵀ, (D, rank).

@@ -64,6 +64,9 @@ pub(crate) struct Spectrum {
 /// A sum of squares of rounding errors is below this fraction of the whole.
 const SQUARE_NOISE: f64 = 1e-26;
 
+/// A mean is rounding where its square is below this fraction of the variance: (10 ε)².
+const MEAN_NOISE: f64 = 5e-30;
+
 /// Step 4.
 fn unless_noise(part: f64, noise: f64) -> f64 {
     if part <= noise { 0.0 } else { part }
@@ -115,6 +118,16 @@ impl Spectrum {
 
     /// From the samples given again.
     pub(crate) fn of_samples(stats: &Stats, block: &Block<'_>) -> Result<Self> {
+        Self::of_scaled_samples(stats, block, None)
+    }
+
+    /// From the samples given again, or from their z-scores: statistics of z-scored features, and 1/σ
+    /// of every column, say how to scale those of `stats`.
+    pub(crate) fn of_scaled_samples(
+        stats: &Stats,
+        block: &Block<'_>,
+        scaled: Option<(&Stats, &[f64])>,
+    ) -> Result<Self> {
         let (n_rows, n_cols) = (block.features.n_rows(), block.features.n_cols());
         let offset = stats.mean_about_shift();
         let mut x = zeros(n_rows * n_cols, "the centred features in float64")?;
@@ -122,12 +135,16 @@ impl Spectrum {
             block.features.read_row(i, row);
             axpy(-1.0, &stats.shift, row); // exact where μ, rounded to its own size, is not
             axpy(-1.0, &offset, row);
+            if let Some((_, inverse)) = scaled {
+                row.iter_mut().zip(inverse).for_each(|(x, inverse)| *x *= inverse);
+            }
             scale(block.weight(i).sqrt(), row);
         }
         let rows: Vec<usize> = (0..n_rows).collect();
         let held = Held::of_block(block, &rows, &stats.held)?;
         let weights: Vec<f64> = rows.iter().map(|i| block.weight(*i)).collect();
-        Self::of_rows(stats, x, &CentredTargets::new(stats).of_rows(stats, &held, &weights)?)
+        let targets = CentredTargets::new(stats).of_rows(stats, &held, &weights)?;
+        Self::of_rows(scaled.map_or(stats, |(stats, _)| stats), x, &targets)
     }
 
     /// From the centred rows (N, D) and targets (C, N), both times √w.
@@ -170,6 +187,8 @@ impl Spectrum {
         let mu = Array1::from(stats.mean());
         let mean = vt.dot(&mu);
         let rest = &mu - &mean.dot(vt);
+        // The mean of z-scored features is rounding of their size, and no direction.
+        let of_mean = MEAN_NOISE * s.dot(s) / stats.n_samples as f64;
         let ascending = |row: ArrayView1<'_, f64>| row.to_vec().into_iter().rev();
         Self {
             values: s.iter().take(vt.nrows()).rev().map(|s| s * s).collect(),
@@ -180,7 +199,7 @@ impl Spectrum {
             amplified,
             misfit: outside.misfit,
             mean: mean.iter().rev().copied().collect(),
-            mean_outside: unless_noise(rest.dot(&rest), SQUARE_NOISE * mu.dot(&mu)),
+            mean_outside: unless_noise(rest.dot(&rest), SQUARE_NOISE * mu.dot(&mu) + of_mean),
             basis: vt.rows().into_iter().rev().flat_map(|row| row.to_vec()).collect(),
         }
     }
@@ -327,5 +346,22 @@ impl<'a> Prepared<'a> {
         spectrum.as_ref().map_err(Clone::clone)?;
         prepared.spectrum.get_or_init(|| spectrum);
         Ok(Self { from_samples: true, ..prepared })
+    }
+
+    /// The statistics of z-scored features, with 1/σ of every column, decomposed in the same way:
+    /// by the samples where these were, if they are given again.
+    pub(crate) fn standardised<'b>(
+        &self,
+        stats: &'b Stats,
+        inverse: &[f64],
+        block: Option<&Block<'_>>,
+    ) -> Result<Prepared<'b>> {
+        let prepared = self.with_stats(stats)?;
+        let Some(block) = block.filter(|_| self.from_samples && !stats.holds_rows()) else {
+            return Ok(prepared);
+        };
+        let spectrum = Spectrum::of_scaled_samples(self.stats, block, Some((stats, inverse)))?;
+        prepared.spectrum.get_or_init(|| Ok(spectrum));
+        Ok(Prepared { from_samples: true, ..prepared })
     }
 }

@@ -26,6 +26,7 @@ mod bytes;
 mod check;
 mod columns;
 mod convert;
+mod distinct;
 mod fields;
 mod file;
 mod fourth;
@@ -35,6 +36,7 @@ mod merge;
 mod moments;
 mod pass;
 mod response;
+mod standardise;
 
 use ndarray::ArrayView2;
 

@@ -88,16 +88,6 @@ def test_more_numbers_than_can_be_addressed_are_refused(shape: tuple[int, int]) 
         tx.logme(features, np.arange(shape[0]) % 2)
 
 
-def test_a_repeated_row_in_wide_data_makes_the_evidence_unbounded() -> None:
-    labels = np.arange(40) // 2 % 2
-    rng = RNG(7)
-    features = rng.normal(size=(40, 43)) + 3 * rng.normal(size=(2, 43))[labels]
-    features[1] = features[0]
-    for method in ("auto", "tridiagonal", "svd"):
-        with pytest.warns(tx.TransferabilityWarning, match="repeated rows"):
-            assert tx.logme(features, labels, method=method) == np.inf
-
-
 def test_multilabel_blocks_leave_out_what_the_one_shot_leaves_out() -> None:
     rng = RNG(5)
     features, labels = rng.normal(size=(60, 8)), (rng.random((60, 5)) < 0.4).astype(int)

@@ -86,6 +86,28 @@ def weighted_evidence(x: Rows, targets: Rows, weights: Rows, intercept: bool) ->
     return float(np.mean([of(y) for y in targets.T]))
 
 
+@pytest.mark.parametrize("intercept", [False, True])
+@pytest.mark.parametrize("spectrum", [False, True])
+def test_logme_of_z_scores(spectrum: bool, intercept: bool) -> None:
+    # The mean and the scales of the columns depend on the weights too.
+    rng = np.random.default_rng(5)
+    x = (rng.normal(size=(60, 5)) + 1.5) * [1.0, 30.0, 0.1, 2.0, 1.0]
+    x[:, 3] = 4.0
+    targets = x[:, :2] / [1.0, 30.0] + 2 * rng.normal(size=(60, 2)) + 1
+    options = {"intercept": intercept, "standardize": True, "spectrum": spectrum}
+    value, found = influences("logme", x, targets, "regression", **options)
+
+    def weighted(weights: Rows) -> float:
+        mean = weights @ x / weights.sum()
+        scale = np.sqrt(weights @ (x - mean) ** 2 / weights.sum())
+        z = (x - mean) / np.where(scale > 1e-12, scale, np.inf)
+        return weighted_evidence(z, targets, weights, intercept)
+
+    assert value == pytest.approx(weighted(np.ones(60)), abs=1e-8)
+    rows = [0, 7, 13]
+    assert found[rows] == pytest.approx(differences(weighted, 60, rows), rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(60, 5), (20, 30)])
 @pytest.mark.parametrize("kind", ["classes", "classes and intercept", "regression", "multilabel"])
 def test_logme(shape: tuple[int, int], kind: str) -> None:

@@ -104,23 +104,6 @@ def test_interpolation_gives_the_limit_without_noise(
     assert found.beta[0] == np.inf
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("n_samples", [12, 40, 200])
-@pytest.mark.filterwarnings("ignore:.* one-pass statistics")
-def test_a_repeated_row_among_fewer_rows_than_columns_is_an_exact_fit(
-    n_samples: int, method: str
-) -> None:
-    # N - 1 directions reproduce N labels, so the density grows without bound as beta does, even
-    # where another local maximum is higher than all that float64 can see of that growth.
-    rng = np.random.default_rng(7)
-    labels = np.arange(n_samples) // 2 % 2
-    features = rng.normal(size=(n_samples, n_samples + 3))
-    features += 3 * rng.normal(size=(2, n_samples + 3))[labels]
-    features[1] = features[0]
-    with pytest.warns(TransferabilityWarning, match="unbounded"):
-        assert tx.logme(features, labels, method=method) == np.inf
-
-
 @pytest.mark.parametrize("factor", [1e-100, 2.0**-300, 1e-5, 3.0, 1e100])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_common_factor_of_the_features_changes_nothing(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transferability._data.data import Data, find_pictures
+from transferability._data.data import Data, find_files
 from transferability._data.pictures import open_picture, to_rgb
 from transferability._data.read import read_data
 from transferability.errors import DataError
@@ -310,7 +310,7 @@ def test_few_texts_are_read_in_search_of_names() -> None:
             read.append(i)
             return super().__getitem__(i)
 
-    assert find_pictures(Texts(["one text", "two", "three", "four"])) is None
+    assert find_files(Texts(["one text", "two", "three", "four"])) is None
     assert len(read) <= 2
 
 

@@ -48,9 +48,9 @@ def test_the_recommended_ranking(models: tuple[Features, NDArray[np.int64]]) -> 
     assert ranking.metrics == ("consensus", "logme", "ridge_probe", "knn")
     assert ranking.best.consensus.members == ("logme", "ridge_probe")
     assert ranking.names[:3] == ("m0", "m1", "m2")
-    expected = tx.logme(features["m0"], labels, intercept=True)
+    expected = tx.logme(features["m0"], labels, intercept=True, standardize=True)
     assert ranking["m0"].logme == pytest.approx(float(expected), rel=1e-12)
-    plain = tx.rank(features, labels, "recommended", intercept=False)
+    plain = tx.rank(features, labels, "recommended", intercept=False, standardize=False)
     assert plain["m0"].logme == pytest.approx(float(tx.logme(features["m0"], labels)), rel=1e-12)
     assert set(tx.score(features["m0"], labels, "recommended")) == {"logme", "ridge_probe"}
 
@@ -96,6 +96,122 @@ def test_a_member_that_fails_counts_as_last() -> None:
     assert combined["poor"].error is None
     assert combined["poor"].consensus.shares == {"leep": 0.0, "logme": 0.5}
     assert any("leep failed" in note for note in combined["poor"].notes)
+
+
+def soft_votes(scores: Any, errors: Any, others: Any) -> list[float]:
+    """The rule, pair by pair."""
+    votes = []
+    for i in range(len(scores)):
+        total = 0.0
+        for j in range(len(scores)):
+            if i != j:
+                gap, error = scores[i] - scores[j], math.hypot(errors[i], errors[j])
+                share = min(abs(gap) / error, 1.0) if error else float(gap != 0)
+                own = 0.5 + 0.5 * np.sign(gap)
+                other = 0.5 + 0.5 * np.sign(others[i] - others[j])
+                total += share * own + (1 - share) * other
+        votes.append(total / (len(scores) - 1))
+    return votes
+
+
+@pytest.mark.parametrize("task", ["classification", "regression", "multilabel"])
+def test_the_ridge_probe_decides_and_shares_close_pairs(
+    models: tuple[Features, NDArray[np.int64]], task: str
+) -> None:
+    features, classes = models
+    labels: Any = classes
+    if task != "classification":
+        labels = np.eye(3)[classes]
+    if task == "regression":
+        labels = labels + 0.1 * np.random.default_rng(0).normal(size=labels.shape)
+    ranking = tx.rank(features, labels, "recommended", task=task)
+    probes = [row.value("ridge_probe") for row in ranking]
+    n = len(classes)
+    if task == "classification":
+        errors = [math.sqrt(p * (1 - p) / n) for p in probes]
+    else:
+        errors = [
+            float(np.mean([(1 - r) * math.sqrt(4 * r / n + 2 / n**2) for r in clipped]))
+            for clipped in (np.clip(row.ridge_probe.per_target, 0, 1) for row in ranking)
+        ]
+    expected = soft_votes(probes, errors, [row.value("logme") for row in ranking])
+    np.testing.assert_allclose([row.value("consensus") for row in ranking], expected, atol=1e-12)
+    assert [row.consensus.standard_error for row in ranking] == pytest.approx(errors)
+    assert all(row.consensus.decider == "ridge_probe" for row in ranking)
+    assert "by ridge_probe" in ranking.best.consensus.explain()
+    assert 0 <= min(expected) <= max(expected) <= 1
+
+
+def test_equal_probes_are_ordered_by_logme(models: tuple[Features, NDArray[np.int64]]) -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(60) % 2
+    clear = {f"m{k}": labels[:, None] * 9.0 + (k + 1) * 0.3 * rng.random((60, 3)) for k in range(3)}
+    ranking = tx.rank(clear, labels, "recommended")
+    assert {row.value("ridge_probe") for row in ranking} == {1.0}
+    assert ranking.names == tx.rank(clear, labels, intercept=True, standardize=True).names
+    assert ranking.best.value("consensus") == 1.0
+
+
+def test_the_decider_of_a_consensus_is_an_option(
+    models: tuple[Features, NDArray[np.int64]],
+) -> None:
+    features, labels = models
+    ranking = tx.rank(features, labels, ["knn", "ridge_probe", "lfc"])
+    found = ranking.consensus(decider="ridge_probe")
+    assert found.best.consensus.members == ("knn", "ridge_probe", "lfc")
+    assert found.best.consensus.decider == "ridge_probe"
+    assert ranking.consensus().best.consensus.details.get("decider") is None
+    with pytest.raises(tx.DataError, match="decider is 'knn', which has no standard error"):
+        ranking.consensus(decider="knn")
+    with pytest.raises(tx.DataError, match="decider is 'logme'; choose from the members knn"):
+        ranking.consensus(decider="logme")
+
+
+def test_resampled_orders_follow_the_same_rule(
+    models: tuple[Features, NDArray[np.int64]],
+) -> None:
+    features, labels = models
+    ranking = tx.rank(features, labels, "recommended")
+    found = ranking.stability(n_boot=50)
+    votes = [ranking[name].value("consensus") for name in found.names]
+    np.testing.assert_allclose(found.scores, votes, atol=1e-12)
+    assert found.names == ranking.names
+    assert found.method == "first-order"  # influence functions, also of z-scored features
+    assert found.first[found.names[0]] > found.first[found.names[-1]]
+
+
+def test_an_undefined_member_leaves_a_model_to_the_others() -> None:
+    rng = np.random.default_rng(2)
+    labels = np.arange(90) % 3
+    leak = np.c_[np.eye(3)[labels], rng.normal(size=(90, 2))]  # an exact fit: LogME is +inf
+    good = np.eye(3, 6)[labels] + 0.3 * rng.normal(size=(90, 6))
+    noise = [rng.normal(size=(90, 6)) for _ in range(3)]
+    flipped = np.c_[np.eye(3)[labels], np.zeros((90, 60))]
+    models = {"leak": leak, "good": good, "n0": noise[0], "n1": noise[1], "n2": noise[2]}
+    ranking = tx.rank(models, labels, ["logme", "lfc"])
+    assert ranking["leak"].value("logme") == math.inf
+    combined = ranking.consensus()
+    assert combined["leak"].consensus.shares == {"lfc": 0.75}
+    assert combined["leak"].value("consensus") == 0.75
+    assert combined["good"].consensus.shares["logme"] == 1.0  # the best of those with a value
+    assert any("logme is inf here and has no vote" in note for note in combined["leak"].notes)
+    assert ranking.consensus(["logme"])["leak"].value("consensus") == 0.0
+    # A poor model with an infinite member is not first because of it.
+    recommended = tx.rank({**models, "flipped": flipped}, labels, "recommended")
+    assert recommended["leak"].value("logme") == math.inf
+    assert {*recommended.names[:2]} == {"leak", "flipped"}  # by the ridge probe, which is 1
+
+
+def test_repeated_rows_do_not_make_wide_noise_first() -> None:
+    rng = np.random.default_rng(4)
+    labels = np.arange(120) % 3
+    place = np.r_[:120, 3]
+    models = {f"noise{k}": rng.normal(size=(120, 300))[place] for k in range(3)}
+    models["good"] = (np.eye(3, 12)[labels] + 0.4 * rng.normal(size=(120, 12)))[place]
+    ranking = tx.rank(models, labels[place], "recommended")
+    assert ranking.best.name == "good"
+    assert all(math.isfinite(row.value("logme")) for row in ranking)
+    assert tx.rank(models, labels[place]).best.name == "good"
 
 
 def test_a_prior_is_a_column(models: tuple[Features, NDArray[np.int64]]) -> None:

@@ -109,14 +109,14 @@ def test_probabilities_of_being_first_are_calibrated() -> None:
     stated, happened = [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for seed in range(300):
+        for seed in range(200):
             rng = np.random.default_rng(1000 + seed)
             sizes = 1.2 + np.exp(rng.uniform(*np.log([0.02, 0.5]))) * rng.normal(size=5)
             models, labels = task(sizes.tolist(), seed)
             first = tx.rank(models, labels, n_threads=1).stability(50).first
             stated.append(np.array([first[f"m{i}"] for i in range(5)]))
             happened.append((np.arange(5) == sizes.argmax()).astype(float))
-    check_calibration(stated, happened, 40, 5)
+    check_calibration(stated, happened, 30, 5)
 
 
 def test_the_posterior_is_calibrated() -> None:
@@ -333,9 +333,10 @@ def test_few_rows_for_the_features_are_said_to_be_too_few() -> None:
         tx.rank(models, labels).stability()
     with pytest.warns(tx.TransferabilityWarning, match="5 groups are few"):
         tx.rank(*task([1.5, 1.4], 0)).stability(groups=np.arange(300) % 5)
+    # Repeated rows of a resample count once, so that its exact score is finite.
     models, labels = task([1.5, 1.4], 0, n=60, d=45)
-    with pytest.raises(DataError, match=r"exact resamples have no finite score.*first-order"):
-        tx.rank(models, labels).stability(method="exact")
+    found = tx.rank(models, labels).stability(method="exact", n_boot=20)
+    assert np.isfinite(found.replicates).all()
 
 
 def test_the_same_each_time_whatever_the_threads() -> None:

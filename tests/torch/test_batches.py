@@ -305,7 +305,7 @@ def run(
         ).run()
     finally:
         model.close()
-    return found[resolved.layers[-1]].files
+    return found[resolved.layers[-1], None].files
 
 
 def test_the_order_of_batches_changes_no_bit() -> None:

@@ -362,3 +362,17 @@ def test_on_a_device(tmp_path: Path, inputs: Any, labels: Any) -> None:
     there = ranked("sweep_models:good", (inputs, labels), tmp_path / "cuda", device="cuda")[0]
     here = ranked("sweep_models:good", (inputs, labels), tmp_path / "cpu", device="cpu")[0]
     assert float(there.logme) == pytest.approx(float(here.logme), rel=1e-4)  # float32 products
+
+
+def test_costs_are_measured_and_kept_in_the_cache(tmp_path: Path, inputs: Any, labels: Any) -> None:
+    names = [f"sweep_models:good?seed={seed}" for seed in range(2)]
+    ranking = ranked(names, (inputs, labels), tmp_path)
+    n_weights = sum(weights.numel() for weights in Counted(seed=0).parameters())
+    for row in ranking:
+        assert set(row.costs) == {"parameters", "rows_per_second", "memory"}
+        assert row.costs["parameters"] == n_weights
+        assert row.costs["rows_per_second"] > 0
+        assert row.costs["memory"] > 1e6
+    assert set(ranking.pareto("parameters").names) == {ranking.names[0]}
+    again = ranked(names, (inputs, labels), tmp_path)
+    assert [row.costs for row in again] == [row.costs for row in ranking]

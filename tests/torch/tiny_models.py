@@ -102,6 +102,69 @@ def clip(folder: Path) -> Path:
     return folder
 
 
+def wav2vec2(folder: Path, is_masked: bool = True, **changes: Any) -> Path:
+    """Save a Wav2Vec2; one that is not masked normalises its first layer over time."""
+    return _speech(folder, hf.Wav2Vec2Config, hf.Wav2Vec2Model, is_masked, **changes)
+
+
+def hubert(folder: Path) -> Path:
+    return _speech(folder, hf.HubertConfig, hf.HubertModel, False)
+
+
+def wavlm(folder: Path) -> Path:
+    return _speech(folder, hf.WavLMConfig, hf.WavLMModel, True)
+
+
+def wav2vec2_classifier(folder: Path) -> Path:
+    kind = hf.Wav2Vec2ForSequenceClassification
+    return _speech(folder, hf.Wav2Vec2Config, kind, True, num_labels=5)
+
+
+def spectrogram_transformer(folder: Path) -> Path:
+    _seed()
+    sizes = {**_SIZES, "intermediate_size": 16, "max_length": 64, "num_mel_bins": 16}
+    hf.ASTForAudioClassification(hf.ASTConfig(**sizes)).save_pretrained(folder)
+    hf.ASTFeatureExtractor(num_mel_bins=16, max_length=64).save_pretrained(folder)
+    return folder
+
+
+def whisper(folder: Path) -> Path:
+    _seed()
+    sizes: dict[str, Any] = {"d_model": 16, "encoder_layers": 3, "encoder_attention_heads": 2}
+    sizes |= {"encoder_ffn_dim": 16, "decoder_layers": 1, "decoder_attention_heads": 2}
+    sizes |= {"decoder_ffn_dim": 16, "num_mel_bins": 16, "max_source_positions": 50}
+    sizes |= {"vocab_size": 40, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    sizes |= {"decoder_start_token_id": 1}
+    hf.WhisperModel(hf.WhisperConfig(**sizes)).save_pretrained(folder)
+    hf.WhisperFeatureExtractor(feature_size=16, chunk_length=1).save_pretrained(folder)
+    return folder
+
+
+def clap(folder: Path, truncation: str = "rand_trunc") -> Path:
+    _seed()
+    text = {**_SIZES, "intermediate_size": 16, "vocab_size": 40, "pad_token_id": 0}
+    audio: dict[str, Any] = {"patch_embeds_hidden_size": 8, "hidden_size": 32, "depths": [1, 1, 2]}
+    audio |= {"num_attention_heads": [2, 2, 2], "num_mel_bins": 64, "spec_size": 256}
+    audio |= {"patch_size": 4, "patch_stride": [4, 4], "window_size": 8, "num_hidden_layers": 3}
+    audio |= {"enable_fusion": truncation == "fusion"}
+    config = hf.ClapConfig(text_config=text, audio_config=audio, projection_dim=8)
+    hf.ClapModel(config).save_pretrained(folder)
+    hf.ClapFeatureExtractor(truncation=truncation).save_pretrained(folder)
+    return folder
+
+
+def _speech(folder: Path, config: Any, model: Any, is_masked: bool, **changes: Any) -> Path:
+    _seed()
+    sizes: dict[str, Any] = {**_SIZES, "intermediate_size": 16, "vocab_size": 20}
+    sizes |= {"conv_dim": (8, 8), "conv_kernel": (10, 4), "conv_stride": (5, 4)}
+    sizes |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    norm = "layer" if is_masked else "group"
+    sizes |= {"feat_extract_norm": norm, "do_stable_layer_norm": is_masked, **changes}
+    model(config(**sizes)).save_pretrained(folder)
+    hf.Wav2Vec2FeatureExtractor(return_attention_mask=is_masked).save_pretrained(folder)
+    return folder
+
+
 def _save(folder: Path, tokens: Any, config: Any, model: Any, **sizes: Any) -> Path:
     _seed()
     folder.mkdir(parents=True, exist_ok=True)

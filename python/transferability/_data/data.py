@@ -19,10 +19,17 @@ import numpy as np
 
 from .._inputs.arrays import instance_of
 from ..errors import DataError, DtypeError
+from .audio import is_sound, is_sound_name
 from .pictures import is_picture_name, orientation_of
 
-__all__ = ["Data", "LazyItems", "PictureNames", "Subset", "detect_kind", "find_pictures"]
+__all__ = ["MEDIA", "Data", "FileNames", "LazyItems", "Subset", "detect_kind", "find_files"]
+__all__ += ["is_thread_safe", "kind_of_file"]
 
+#: What is read from files, by kind: a test of their names, and what one of them is called.
+MEDIA: Mapping[str, tuple[Callable[[str], bool], str]] = {
+    "image": (is_picture_name, "picture"),
+    "audio": (is_sound_name, "sound"),
+}
 
 #: Part of the digest of pictures. Increment it when equal files are read as other pixels.
 _READING = 2
@@ -33,9 +40,10 @@ class Data:
     """Items that a model can read, and their labels.
 
     An item of kind "text" is a str, a pair of str or a list of words; of kind "image" a picture; of
-    kind "array" anything else. `items` is a sequence; if it has a method ``content(i)``, that
-    returns the value to hash in place of item i. `labels` has an entry for each item: one label, a
-    row of targets, a list with a tag for each word, or an array with a label for each pixel.
+    kind "audio" a sound; of kind "array" anything else. `items` is a sequence; if it has a method
+    ``content(i)``, that returns the value to hash in place of item i. `labels` has an entry for
+    each item: one label, a row of targets, a list with a tag for each word, or an array with a
+    label for each pixel.
     """
 
     kind: str
@@ -43,6 +51,7 @@ class Data:
     labels: Any
     is_table: bool = False  # whether inputs and labels were selected among named columns
     notes: tuple[str, ...] = ()  # what was decided in reading that the user should know
+    bags: Any = None  # the id of each item's bag, whose rows are pooled; equal ids are adjacent
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -71,19 +80,63 @@ class Data:
         return self.items.rows[row] if isinstance(self.items, Subset) else row
 
     def sample(self, max_samples: int | None, seed: int) -> Data:
-        """Draw a random subset of at most `max_samples` rows, without replacement, in order."""
-        if max_samples is None or max_samples >= len(self):
+        """Draw a random subset of at most `max_samples` rows, without replacement, in order.
+
+        With bags, whole bags are drawn.
+        """
+        if max_samples is None or max_samples >= self.n_rows:
             return self
-        drawn = np.random.default_rng(seed).permutation(len(self))[:max_samples]
-        rows = [int(row) for row in np.sort(drawn)]
+        drawn = np.random.default_rng(seed).permutation(self.n_rows)[:max_samples]
+        if self.bags is None:
+            return self.select([int(row) for row in np.sort(drawn)])
+        starts = self.bag_starts()
+        chosen = {self.bags[starts[place]] for place in drawn}
+        return self.select([row for row, bag in enumerate(self.bags) if bag in chosen])
+
+    @property
+    def n_rows(self) -> int:
+        """Number of items, or of bags."""
+        return len(self) if self.bags is None else len(self.bag_starts())
+
+    def bag_starts(self) -> list[int]:
+        """Return the position of the first row of each bag."""
+        bags = self.bags
+        return [row for row in range(len(bags)) if row == 0 or bags[row] != bags[row - 1]]
+
+    def number_bags(self) -> list[int]:
+        """Return the number of each row's bag, from 0."""
+        starts = self.bag_starts()
+        sizes = np.diff([*starts, len(self)])
+        numbers: list[int] = np.repeat(np.arange(len(starts)), sizes).tolist()
+        return numbers
+
+    def with_bags(self, ids: Sequence[Any]) -> Data:
+        """Return the items with the ids of their bags, and the rows of each bag together.
+
+        Bags are in the order of their first rows. Items move only where a bag's are not adjacent.
+        """
+        rows: dict[Any, list[int]] = {}
+        for row, bag in enumerate(ids):
+            rows.setdefault(bag, []).append(row)
+        order = [row for own in rows.values() for row in own]
+        moved = self if order == list(range(len(self))) else self.select(order)
+        return replace(moved, bags=[ids[row] for row in order])
+
+    def select(self, rows: Sequence[int]) -> Data:
+        """Return the items at these positions, with their labels and bags."""
         labels = self.labels
         if hasattr(labels, "iloc"):
-            labels = labels.iloc[rows]
+            labels = labels.iloc[list(rows)]
         elif hasattr(labels, "dtype") or instance_of(labels, "polars", "DataFrame"):
             labels = labels[rows]
         else:
             labels = [labels[row] for row in rows]
-        return replace(self, items=Subset(self.items, rows), labels=labels)
+        bags = None if self.bags is None else [self.bags[row] for row in rows]
+        if isinstance(self.items, Subset):
+            items = Subset(self.items.items, [self.items.rows[row] for row in rows])
+        else:
+            items = Subset(self.items, rows)
+        return replace(self, items=items, labels=labels, bags=bags)
 
     def digest(self) -> str:
         """Hash every item and every label, in their order."""
@@ -96,6 +149,8 @@ class Data:
         if any(instance_of(labels, library, "DataFrame") for library in ("pandas", "polars")):
             labels = labels.to_numpy()
         _update_hash(state, labels if hasattr(labels, "dtype") else list(labels))
+        if self.bags is not None:  # which rows are together; the ids themselves do not matter
+            _update_hash(state, ["bags", *self.bag_starts()])
         return state.hexdigest()
 
 
@@ -119,14 +174,14 @@ class LazyItems:
         return entry if isinstance(entry, os.PathLike) else self.read(entry)
 
 
-class PictureNames:
-    """Names of files of pictures, which are given as they are and hashed as their files."""
+class FileNames:
+    """Names of files of pictures or sounds, which are given as they are and hashed as files."""
 
     def __init__(self, names: Sequence[Any], folder: Path) -> None:
         self.names, self.folder = names, folder
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of files."""
         return len(self.names)
 
     def __getitem__(self, i: int) -> Any:
@@ -158,47 +213,79 @@ class Subset:
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
 
 
-def find_pictures(inputs: Any, folder: Path | None = None) -> PictureNames | None:
-    """Return inputs that are names of files of pictures; None if they are anything else.
+def is_thread_safe(items: Any) -> bool:
+    """Return whether threads may read items at once: files and arrays, but no user's own objects.
 
-    Most must have a suffix of pictures, and one of them must exist: in the current folder, or in
-    `folder`, where the table is that has the names. Raises DataError if another one does not exist,
-    or is no name of a picture.
+    A data set may share an open file between its items, and a list may hold one picture twice.
+    """
+    if isinstance(items, Subset):
+        return is_thread_safe(items.items)
+    if isinstance(items, LazyItems):
+        return isinstance(items.source, list)
+    return isinstance(items, (FileNames, np.ndarray))
+
+
+def find_files(inputs: Any, folder: Path | None = None) -> tuple[str, FileNames] | None:
+    """Return inputs that are names of files, with their kind; None if they are anything else.
+
+    Most must have a suffix of pictures, or most of sounds, and one of them must exist: in the
+    current folder, or in `folder`, where the table is that has the names. Raises DataError if
+    another one does not exist, or is no name of such a file.
     """
     if isinstance(inputs, np.ndarray) and (inputs.ndim != 1 or inputs.dtype.kind not in "OUT"):
         return None
-    names, others = [], {}
+    names: dict[str, dict[int, Any]] = {kind: {} for kind in MEDIA}
+    others: dict[int, Any] = {}
     for i in range(len(inputs)):
         entry = inputs[i]
-        if isinstance(entry, (str, os.PathLike)) and is_picture_name(os.fspath(entry)):
-            names.append(entry)
-        else:
-            others[i] = entry
-        if len(others) > len(names) + 1:  # no more of the inputs are read
+        kind = kind_of_file(entry)
+        (others if kind is None else names[kind])[i] = entry
+        if i > 2 * max(map(len, names.values())):  # no more of the inputs are read
             return None
-    if len(others) >= len(names):
+    kind = max(MEDIA, key=lambda kind: len(names[kind]))
+    found = [*names.pop(kind).values()]
+    others = {row: odd for part in (others, *names.values()) for row, odd in part.items()}
+    if len(others) >= len(found):
         return None
-    for place in (Path(), folder or Path()):
+    return _locate(kind, found, others, folder or Path())
+
+
+def kind_of_file(entry: Any) -> str | None:
+    """Return the kind of files that have a suffix as this name; None if it is no such name."""
+    if not isinstance(entry, (str, os.PathLike)):
+        return None
+    name = os.fspath(entry)
+    return next((kind for kind, (is_name, _) in MEDIA.items() if is_name(name)), None)
+
+
+def _locate(
+    kind: str, names: list[Any], others: Mapping[int, Any], folder: Path
+) -> tuple[str, FileNames] | None:
+    """Find the folder that has the files with these names, among which are no others."""
+    noun = MEDIA[kind][1]
+    for place in (Path(), folder):
         missing = [name for name in names if not (place / name).is_file()]
         if not missing and not others:
-            return PictureNames(names, place)
+            return kind, FileNames(names, place)
         if others and len(missing) < len(names):
-            row, odd = next(iter(others.items()))
+            row, odd = min(others.items())
             raise DataError(
-                f"row {row} is {reprlib.repr(odd)}, and the others name files of pictures; drop "
-                f"that row, or give the name of a picture"
+                f"row {row} is {reprlib.repr(odd)}, and the others name files of {noun}s; drop "
+                f"that row, or give the name of a {noun}"
             )
         if len(missing) < len(names) or isinstance(missing[0], os.PathLike):
             raise DataError(
                 f"there is no file {place / missing[0]}; {len(missing):,} of the {len(names):,} "
-                f"pictures are missing"
+                f"{noun}s are missing"
             )
     return None
 
 
 def detect_kind(inputs: Any) -> str:
-    """Return the kind of the first input that is not empty: "text", "image" or "array"."""
+    """Return the kind of the first input that is not empty: "text", "image", "audio", "array"."""
     first = inputs[0] if len(inputs) else None
+    if is_sound(first):
+        return "audio"
     if isinstance(first, (list, tuple, np.ndarray)) and not len(first):
         first = next((inputs[i] for i in range(len(inputs)) if len(inputs[i])), first)
     is_listed = isinstance(first, (list, tuple)) or getattr(first, "ndim", 0) == 1

@@ -1,23 +1,25 @@
-"""Read folders of pictures: which subfolders are classes, and which are something else.
+"""Read folders of pictures or sounds: which subfolders are classes, and which something else.
 
-The classes are the subfolders that hold pictures, with four exceptions: splits, such as ``train/``
-and ``val/``, have the classes below them; ``images/`` beside ``masks/`` are no classes; a single
-folder around all others is no class, and neither is a second copy of all others. Classes may also
-have splits, and masks, which are left out. ``Data.notes`` says what was taken.
+The kind is that of most files. The classes are the subfolders that hold such files, with four
+exceptions: splits, such as ``train/`` and ``val/``, have the classes below them; ``images/`` beside
+``masks/`` are no classes; a single folder around all others is no class, and neither is a second
+copy of all others. Classes may also have splits, and masks, which are left out. ``Data.notes`` says
+what was taken.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 from ..io._names import SPLITS
-from .data import Data, LazyItems
-from .pictures import is_picture_name, open_picture
+from .audio import open_sound
+from .data import MEDIA, Data, LazyItems
+from .pictures import open_picture
+from .scan import IMAGES, MASKS, Folder, build_tree, walk
 
 __all__ = ["read_folder"]
 
@@ -41,83 +43,43 @@ _PREFIX, _SUFFIX = re.compile(r".*[ _.-]"), re.compile(r"[ _.-].*")
 _MAIN = {"train", "trainval", "val", "test"}
 #: Roles of folders that may be classes: pictures in fold1 and fold2, labeled and unlabeled.
 _MAY_BE_CLASSES = {"fold", "labeled", "unlabeled"}
-_IMAGES = {"image", "images", "img", "imgs", "jpegimages", "pictures"}
-_MASKS = {
-    *("mask", "masks", "label", "labels", "annotation", "annotations", "annots", "gt", "target"),
-    *("targets", "ground_truth", "groundtruth", "segmentation", "segmentations", "trimaps"),
-    *("segmentationclass", "segmentationobject"),
-}
-#: The end of the name of a mask that has the name of its picture in front: a.png and a_mask.png.
-_MASK_OF = re.compile(r"(.+?)[ _.-]+(?:mask|segmentation)(?:[ _-]?\d+)?", re.IGNORECASE)
 _NUMBER = re.compile(r"[ _-]*\d+$")
-#: Folders that systems and programs add, beside those with a dot in front.
-_COMPANIONS = {
-    *("__macosx", "@eadir", "$recycle.bin", "#recycle", "@recycle", "recycler", "#snapshot"),
-    *("lost+found", "system volume information", "__pycache__"),
-}
 _ALL = "all"
-
-
-@dataclass
-class _Folder:
-    """A folder with its own pictures, and its subfolders that hold pictures at any depth.
-
-    `masks` are pictures in the folder that are masks of others there.
-    """
-
-    path: Path
-    pictures: list[Path] = field(default_factory=list)
-    folders: dict[str, _Folder] = field(default_factory=dict)
-    masks: list[Path] = field(default_factory=list)
-
-    def list_pictures(self) -> list[Path]:
-        """Return the pictures at any depth, sorted, without masks."""
-        masks = self._mask_folders()
-        inner = [
-            path
-            for name, folder in self.folders.items()
-            if name not in masks
-            for path in folder.list_pictures()
-        ]
-        return sorted([*self.pictures, *inner])
-
-    def list_masks(self) -> list[Path]:
-        """Return the masks at any depth: folders beside folders of images, and pictures."""
-        inner = [path for folder in self.folders.values() for path in folder.list_masks()]
-        return [*(self.folders[name].path for name in self._mask_folders()), *self.masks, *inner]
-
-    def _mask_folders(self) -> list[str]:
-        has_images = any(name.lower() in _IMAGES for name in self.folders)
-        return [name for name in self.folders if has_images and name.lower() in _MASKS]
-
-    def list_names(self) -> str:
-        """Return the names of the first subfolders, for messages."""
-        names = list(self.folders)
-        return ", ".join(names[:6]) + (", …" if len(names) > 6 else "") or "none"
+_READERS: dict[str, Callable[[Path], Any]] = {"image": open_picture, "audio": open_sound}
 
 
 def read_folder(folder: Path, split: str | None = None) -> Data:
-    """Read a folder with one subfolder of pictures for each class, or with splits of such.
+    """Read a folder with one subfolder of pictures or sounds for each class, or splits of such.
 
     `split` is the name of a split, or "all". Default: the training split if there is one.
     """
     left_out: list[str] = []
-    tree = _scan(folder, (), left_out)
+    by_kind: dict[str, list[Path]] = {kind: [] for kind in MEDIA}
+    for found_kind, path in walk(folder, (), left_out):
+        by_kind[found_kind].append(path)
+    kind = max(MEDIA, key=lambda kind: len(by_kind[kind]))  # pictures, if there are as many
+    noun = MEDIA[kind][1]
+    tree = build_tree(folder, by_kind[kind], noun)
     notes: list[str] = []
     if left_out:
         more = f" and {len(left_out) - 1:,} more" if left_out[1:] else ""
-        notes.append(f"{folder}: {left_out[0]}{more} left out, which systems add beside pictures")
+        notes.append(f"{folder}: {left_out[0]}{more} left out, which systems add beside {noun}s")
+    notes += [
+        f"{folder}: read {len(by_kind[kind]):,} {noun}s and not {len(rest):,} {MEDIA[other][1]}s"
+        for other, rest in by_kind.items()
+        if other != kind and rest
+    ]
     paths: list[Path] = []
     labels: list[str] = []
     for root in _find_roots(tree, split, notes):
-        if root.pictures and root.folders:
+        if root.files and root.folders:
             notes.append(
-                f"{root.path}: {len(root.pictures):,} pictures beside the folders of the classes "
+                f"{root.path}: {len(root.files):,} {noun}s beside the folders of the classes "
                 f"were left out"
             )
         masks: list[Path] = []
         for label, place in root.folders.items():
-            found = place.list_pictures()
+            found = place.list_files()
             paths += found
             labels += [label] * len(found)
             masks += place.list_masks()
@@ -126,39 +88,13 @@ def read_folder(folder: Path, split: str | None = None) -> Data:
             notes.append(f"{masks[0]}{more} left out, which are masks of other pictures")
     if not paths:
         raise DataError(
-            f"{folder} holds no pictures in subfolders; give one subfolder for each class, named "
-            f"as the class"
+            f"{folder} holds no pictures or sounds in subfolders; give one subfolder for each "
+            f"class, named as the class"
         )
-    return Data("image", LazyItems(paths, open_picture), labels, notes=tuple(notes))
+    return Data(kind, LazyItems(paths, _READERS[kind]), labels, notes=tuple(notes))
 
 
-def _scan(folder: Path, above: tuple[str, ...], left_out: list[str]) -> _Folder:
-    """Find all pictures; append the names of skipped files and folders to `left_out`."""
-    found = _Folder(folder)
-    real = os.path.realpath(folder)
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        path = folder / entry.name
-        is_folder = entry.is_dir()
-        if entry.name.startswith(".") or (is_folder and entry.name.lower() in _COMPANIONS):
-            # Hidden folders beside the classes, such as .git, are nobody's pictures.
-            if is_picture_name(entry.name) or (is_folder and (above or entry.name[0] != ".")):
-                left_out.append(str(path))
-        elif is_folder:
-            if os.path.realpath(path) in (real, *above):
-                continue  # a link to a folder above
-            inner = _scan(path, (*above, real), left_out)
-            if inner.pictures or inner.folders:
-                found.folders[entry.name] = inner
-        elif is_picture_name(entry.name):
-            found.pictures.append(path)
-    stems = {path.stem for path in found.pictures}
-    matches = {path: _MASK_OF.fullmatch(path.stem) for path in found.pictures}
-    found.masks = [path for path, match in matches.items() if match and match[1] in stems]
-    found.pictures = sorted(matches.keys() - {*found.masks})
-    return found
-
-
-def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Folder]:
+def _find_roots(tree: Folder, split: str | None, notes: list[str]) -> list[Folder]:
     """Return the folders whose subfolders are the classes; append to `notes` what was decided."""
     splits = _find_splits(tree, split)
     if splits:
@@ -194,9 +130,9 @@ def _find_roots(tree: _Folder, split: str | None, notes: list[str]) -> list[_Fol
     return [_find_classes(tree, notes)]
 
 
-def _find_classes(tree: _Folder, notes: list[str]) -> _Folder:
+def _find_classes(tree: Folder, notes: list[str]) -> Folder:
     """Return a folder whose subfolders are the classes, without a copy of all of them."""
-    if tree.folders and all(_NUMBER.sub("", name.lower()) in _IMAGES for name in tree.folders):
+    if tree.folders and all(_NUMBER.sub("", name.lower()) in IMAGES for name in tree.folders):
         are_nested = all(place.folders for place in tree.folders.values())
         ways = "choose one of them by split=, " if are_nested else ""
         raise DataError(
@@ -205,36 +141,36 @@ def _find_classes(tree: _Folder, notes: list[str]) -> _Folder:
         )
     for name, place in tree.folders.items():
         others = {other: tree.folders[other] for other in tree.folders if other != name}
-        if len(others) > 1 and not place.pictures and place.folders.keys() == others.keys():
+        if len(others) > 1 and not place.files and place.folders.keys() == others.keys():
             notes.append(f"{place.path} left out, which has the same folders as {tree.path}")
-            tree = _Folder(tree.path, tree.pictures, others)
+            tree = Folder(tree.path, tree.noun, tree.files, others)
             break
     inside = [set(place.folders) for place in tree.folders.values()]
     is_same = len(inside) > 1 and all(names == inside[0] for names in inside)
-    if is_same and len(inside[0] - _IMAGES - _MASKS) > 1:
+    if is_same and len(inside[0] - IMAGES - MASKS) > 1:
         notes.append(
             f"{tree.path}: the classes are {tree.list_names()}, and all have the same subfolders "
             f"{', '.join(sorted(inside[0])[:3])}; if these are the classes, choose one of the "
             f"folders by split="
         )
-    elif nested := [place for place in tree.folders.values() if not place.pictures]:
+    elif nested := [place for place in tree.folders.values() if not place.files]:
         first = next(iter(nested[0].folders.values()))
         notes.append(
-            f"{tree.path}: the classes are {tree.list_names()}; the pictures of {len(nested):,} of "
-            f"them are in subfolders, such as {first.path}"
+            f"{tree.path}: the classes are {tree.list_names()}; the {tree.noun}s of "
+            f"{len(nested):,} of them are in subfolders, such as {first.path}"
         )
     return tree
 
 
-def _leads_to_splits(place: _Folder) -> bool:
+def _leads_to_splits(place: Folder) -> bool:
     """Return whether a folder, or the only folder in it, has splits with subfolders."""
-    while not place.pictures and len(place.folders) == 1:
+    while not place.files and len(place.folders) == 1:
         (place,) = place.folders.values()
     roles = _find_roles(place.folders)
     return len(_MAIN & {role for name, role in roles.items() if place.folders[name].folders}) > 1
 
 
-def _find_splits(tree: _Folder, split: str | None) -> list[str]:
+def _find_splits(tree: Folder, split: str | None) -> list[str]:
     """Return the subfolders that are splits; none if the subfolders are classes.
 
     They are if all subfolders have names of splits, if two of these have a class in common, or if
@@ -244,13 +180,13 @@ def _find_splits(tree: _Folder, split: str | None) -> list[str]:
     named = list(roles)
     nested = [name for name in named if tree.folders[name].folders]
     others = {name.lower() for name in tree.folders if name not in named}
-    if named and (others <= _MASKS | _IMAGES or len(_MAIN & {*roles.values()}) > 1):
+    if named and (others <= MASKS | IMAGES or len(_MAIN & {*roles.values()}) > 1):
         if not nested and set(roles.values()) <= _MAY_BE_CLASSES:
             return []
         if not nested:
             raise DataError(
                 f"{tree.path}: the folders {', '.join(named)} are named as splits, and none has "
-                f"one subfolder for each class; sort the pictures into subfolders, or pass "
+                f"one subfolder for each class; sort the {tree.noun}s into subfolders, or pass "
                 f"(paths, labels)"
             )
         return named
@@ -261,7 +197,7 @@ def _find_splits(tree: _Folder, split: str | None) -> list[str]:
     return []
 
 
-def _share_a_class(folders: Sequence[_Folder]) -> bool:
+def _share_a_class(folders: Sequence[Folder]) -> bool:
     seen: set[str] = set()
     for folder in folders:
         if not seen.isdisjoint(folder.folders):
@@ -270,7 +206,7 @@ def _share_a_class(folders: Sequence[_Folder]) -> bool:
     return False
 
 
-def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[str]:
+def _choose_splits(tree: Folder, splits: list[str], split: str | None) -> list[str]:
     """Return the requested splits; by default those of the first role."""
     nested = [name for name in splits if tree.folders[name].folders]
     if split == _ALL:
@@ -282,11 +218,13 @@ def _choose_splits(tree: _Folder, splits: list[str], split: str | None) -> list[
     meant = _match_split(tree, splits, split)
     flat = [name for name in meant if name not in nested]
     if flat:
-        raise DataError(f"{tree.path / flat[0]} has no subfolders of pictures, one for each class")
+        raise DataError(
+            f"{tree.path / flat[0]} has no subfolders of {tree.noun}s, one for each class"
+        )
     return meant
 
 
-def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
+def _match_split(tree: Folder, splits: list[str], split: str) -> list[str]:
     """Return the folders with the name of a split, or else with its role."""
     exact = [name for name in splits if name.lower() == split.lower()]
     role, roles = _role_of(split), _find_roles(tree.folders)
@@ -296,31 +234,31 @@ def _match_split(tree: _Folder, splits: list[str], split: str) -> list[str]:
     return meant
 
 
-def _holds_flat_splits(place: _Folder) -> bool:
-    """Return whether a class has a folder for each split, with its pictures."""
+def _holds_flat_splits(place: Folder) -> bool:
+    """Return whether a class has a folder for each split, with its files."""
     is_flat = not any(inner.folders for inner in place.folders.values())
-    return not place.pictures and is_flat and len(_find_roles(place.folders)) == len(place.folders)
+    return not place.files and is_flat and len(_find_roles(place.folders)) == len(place.folders)
 
 
-def _choose_in_classes(tree: _Folder, split: str | None, notes: list[str]) -> _Folder:
-    """Return the classes with the pictures of one split; by default with those of all."""
+def _choose_in_classes(tree: Folder, split: str | None, notes: list[str]) -> Folder:
+    """Return the classes with the files of one split; by default with those of all."""
     if split is None or split == _ALL:
         names = sorted({name for place in tree.folders.values() for name in place.folders})
         notes.append(f"{tree.path}: read {', '.join(names)} of every class; split= chooses one")
         return tree
-    chosen = _Folder(tree.path)
+    chosen = Folder(tree.path, tree.noun)
     for label, place in tree.folders.items():
         folders = {
             name: place.folders[name] for name in _match_split(place, [*place.folders], split)
         }
-        chosen.folders[label] = _Folder(place.path, folders=folders)
+        chosen.folders[label] = Folder(place.path, tree.noun, folders=folders)
     return chosen
 
 
-def _note_choice(tree: _Folder, chosen: list[str], split: str | None, notes: list[str]) -> None:
+def _note_choice(tree: Folder, chosen: list[str], split: str | None, notes: list[str]) -> None:
     """Add a note on the folders that were taken and those that were left out."""
-    counts = {name: len(folder.list_pictures()) for name, folder in tree.folders.items()}
-    taken = ", ".join(f"{name}/ ({counts[name]:,} pictures)" for name in chosen)
+    counts = {name: len(folder.list_files()) for name, folder in tree.folders.items()}
+    taken = ", ".join(f"{name}/ ({counts[name]:,} {tree.noun}s)" for name in chosen)
     rest = ", ".join(f"{name}/ ({n:,})" for name, n in counts.items() if name not in chosen)
     text = f"{tree.path}: read the split {taken}"
     if rest:
@@ -328,18 +266,18 @@ def _note_choice(tree: _Folder, chosen: list[str], split: str | None, notes: lis
     notes.append(text)
 
 
-def _find_images(tree: _Folder) -> str | None:
+def _find_images(tree: Folder) -> str | None:
     """Return the folder of images that stands beside one of masks, or None.
 
     They are two such if there is no third folder, or if most masks have the name of an image.
     """
-    images = [name for name in tree.folders if name.lower() in _IMAGES]
-    masks = [name for name in tree.folders if name.lower() in _MASKS]
+    images = [name for name in tree.folders if name.lower() in IMAGES]
+    masks = [name for name in tree.folders if name.lower() in MASKS]
     if not images or not masks:
         return None
     if len(images) + len(masks) < len(tree.folders):
-        stems = {path.stem for path in tree.folders[images[0]].list_pictures()}
-        of_masks = [path.stem for path in tree.folders[masks[0]].list_pictures()]
+        stems = {path.stem for path in tree.folders[images[0]].list_files()}
+        of_masks = [path.stem for path in tree.folders[masks[0]].list_files()]
         if 2 * sum(stem in stems for stem in of_masks) < len(of_masks):
             return None
     place = tree.folders[images[0]]

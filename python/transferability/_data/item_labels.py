@@ -13,6 +13,7 @@ from .._inputs.labels import IGNORED, plain_text
 from .._inputs.target import Target, read_target
 from .._scoring.groups import Groups, read_groups
 from ..errors import DataError
+from .bags import check_bag_labels
 from .data import Data
 
 __all__ = ["SEGMENTATION", "LabelledData", "flatten_labels", "read_item_labels", "read_word_labels"]
@@ -43,6 +44,8 @@ def read_item_labels(
     pixels to leave out in addition to -100. `whole` is the data that `data` was drawn from, whose
     labels decide.
     """
+    if data.bags is not None:
+        return _read_bag_labels(data, task, bio, ignore, whole)
     if task == SEGMENTATION:
         return LabelledData(data, _read_pixel_target(data, ignore), None)
     if task == "token" or (task == "auto" and data.is_token):
@@ -69,6 +72,33 @@ def read_item_labels(
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
     return LabelledData(replace(data, labels=labels), target, target.n_samples)
+
+
+def _read_bag_labels(
+    data: Data, task: str, bio: str, ignore: Collection[int], whole: Data | None
+) -> LabelledData:
+    """Read the one label of each bag, and repeat it in all rows of the bag."""
+    if task in ("token", SEGMENTATION) or (task == "auto" and data.is_token):
+        kind = "pixel" if task == SEGMENTATION else "word"
+        raise DataError(f"bag pools items to one row, and here each {kind} has a label; drop bag")
+    everything = data if whole is None else whole
+    starts, rows = everything.bag_starts(), _list_rows(everything.labels)
+    sizes = np.diff([*starts, len(everything)])
+    first = np.repeat(starts, sizes).tolist()
+    check_bag_labels(rows, first, everything.bags, everything.original_row)
+    of_bags = replace(data.select(data.bag_starts()), bags=None)
+    whole_of_bags = None
+    if everything is not data:
+        whole_of_bags = replace(everything.select(starts), bags=None)
+    found = read_item_labels(of_bags, task, bio, ignore, whole_of_bags)
+    places, labels = data.number_bags(), found.data.labels
+    labels = labels[places] if isinstance(labels, np.ndarray) else [labels[i] for i in places]
+    return found._replace(data=replace(data, labels=labels))
+
+
+def _list_rows(labels: Any) -> Any:
+    """Return labels so that an index selects the label or the targets of one row."""
+    return labels.to_numpy() if hasattr(labels, "to_numpy") else labels
 
 
 def _flatten_axes(labels: Any) -> Any:

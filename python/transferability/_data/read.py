@@ -15,7 +15,8 @@ from .._inputs.rows import check_rows
 from .._util.text_file import TextOptions, read_text_options
 from ..errors import DataError, DtypeError
 from . import tables
-from .data import Data, LazyItems, detect_kind, find_pictures
+from .bags import read_bag_ids
+from .data import Data, LazyItems, detect_kind, find_files
 from .folders import read_folder
 from .frames import find_splits, read_frame
 
@@ -31,12 +32,14 @@ def read_data(
     split: str | None = None,
     encoding: str | None = None,
     quoting: str | int | None = None,
+    bag: Any = None,
 ) -> Data:
     """Read inputs and labels from a container, as :func:`transferability.rank_models` takes it.
 
     `label` and `text` name columns of a table; two columns of text are a pair. The task "token"
     requires lists of words. `split` names a split of a folder or of a dict of data sets; `encoding`
-    and `quoting` are those of a text file.
+    and `quoting` are those of a text file. `bag` names the column with the id of each row's bag, or
+    is an array of these ids.
     """
     for argument, value in (("label", label), ("text", text)):
         several = isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value)
@@ -45,6 +48,7 @@ def read_data(
                 f"{argument} names a column of a table, got {type(value).__name__}; inputs and "
                 f"labels are one argument: data=(inputs, labels)"
             )
+    column = bag if isinstance(bag, str) else None
     options = read_text_options(encoding, quoting)
     splits = find_splits(data)
     if splits:
@@ -58,11 +62,11 @@ def read_data(
     if isinstance(data, Data):
         found = data
     elif place is not None:
-        found = _read_path(place, label, text, options, split)
+        found = _read_path(place, label, text, options, split, column)
     elif instance_of(data, "datasets", "Dataset"):
-        found = tables.read_dataset(data, label, text)
+        found = tables.read_dataset(data, label, text, column)
     elif (columns := read_frame(data)) is not None:
-        found = tables.read_columns(columns, label, text, "data")
+        found = tables.read_columns(columns, label, text, "data", bag=column)
     elif isinstance(data, tuple) and len(data) == 2:
         found = _read_arrays(*data)
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
@@ -70,23 +74,29 @@ def read_data(
     else:
         raise DtypeError(
             f"data is of type {type(data).__name__}; give (inputs, labels), a data set with "
-            f"lengths and positions, a table, or the path of a folder of pictures or of a table"
+            f"lengths and positions, a table, or the path of a table or of a folder of pictures or "
+            f"sounds"
         )
     if (label is not None or text is not None) and not found.is_table:
         raise DataError("label and text name columns of a table, and these data have none")
+    if column is not None and not found.is_table:
+        raise DataError("bag names a column of a table, and these data have none; give an array")
     if len(found) == 0:
         raise DataError("data is empty; give at least a few labelled rows")
     if len(found.labels) != len(found):
         raise DataError(f"data has {len(found)} inputs but {len(found.labels)} labels")
     if task == "token" and not found.is_token:
         raise DataError("task='token' needs lists of words as inputs, with one tag for each word")
-    return found
+    ids = read_bag_ids(bag, len(found)) if bag is not None and column is None else found.bags
+    return found if ids is None else found.with_bags(ids)
 
 
-def _read_path(place: Path, label: Any, text: Any, options: TextOptions, split: str | None) -> Data:
+def _read_path(
+    place: Path, label: Any, text: Any, options: TextOptions, split: str | None, bag: str | None
+) -> Data:
     if place.is_dir():
         return read_folder(place, split)
-    return tables.read_table_file(place, label, text, options)
+    return tables.read_table_file(place, label, text, options, bag)
 
 
 def _choose_split(data: Mapping[str, Any], splits: Sequence[str], split: str | None) -> Any:
@@ -125,9 +135,8 @@ def _read_arrays(inputs: Any, labels: Any) -> Data:
 
 def _make_data(inputs: Any, labels: Any) -> Data:
     """Return data of the kind that the inputs have; names of pictures are pictures."""
-    pictures = find_pictures(inputs)
-    if pictures is not None:
-        return Data("image", pictures, labels)
+    if files := find_files(inputs):
+        return Data(*files, labels)
     return Data(detect_kind(inputs), inputs, labels)
 
 

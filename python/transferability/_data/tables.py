@@ -17,22 +17,28 @@ from .._util.delimited import find_missing, parse_labels, read_table
 from .._util.optional import need
 from .._util.text_file import TextOptions, open_text
 from ..errors import DataError
-from .data import Data, LazyItems, detect_kind, find_pictures
+from .audio import is_sound_content, is_sound_name, open_sound
+from .bags import read_bag_ids
+from .data import MEDIA, Data, LazyItems, detect_kind, find_files
 from .frames import Columns, is_unnamed, name_index, read_arrow
 from .pictures import is_encoded, open_encoded, to_rgb
 
 __all__ = ["TABLES", "read_columns", "read_dataset", "read_table_file"]
 
 _LABELS = ("label", "labels", "target", "y", "ner_tags", "pos_tags", "tags")
-_INPUTS = ("text", "sentence", "tokens", "words", "image", "img")
+_INPUTS = ("text", "sentence", "tokens", "words", "image", "img", "audio")
+#: Usual names of columns that are inputs if they hold names of files.
+_PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path")
 
 
-def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> Data:
-    """Read a table file of texts, words or names of pictures."""
+def read_table_file(
+    path: Path, label: Any, text: Any, options: TextOptions, bag: str | None = None
+) -> Data:
+    """Read a table file of texts, words or names of files."""
     if path.suffix.lower() not in TABLES:
         raise DataError(
-            f"data is {path}; give a folder with one subfolder of pictures for each class, or a "
-            f"table: {', '.join(TABLES)}"
+            f"data is {path}; give a folder with one subfolder of pictures or sounds for each "
+            f"class, or a table: {', '.join(TABLES)}"
         )
     if not path.exists():
         raise DataError(f"there is no file {path}")
@@ -44,7 +50,7 @@ def read_table_file(path: Path, label: Any, text: Any, options: TextOptions) -> 
         if value is not None and suffix not in used:
             raise DataError(f"{argument} is of {', '.join(used)} files, and data is {path}")
     columns = TABLES[suffix](path, options)
-    return read_columns(columns, label, text, str(path), path.parent)
+    return read_columns(columns, label, text, str(path), path.parent, bag)
 
 
 def read_columns(
@@ -53,70 +59,104 @@ def read_columns(
     text: Any,
     name: str,
     folder: Path | None = None,
+    bag: str | None = None,
 ) -> Data:
     """Select the columns of inputs and labels of a table in memory; `folder` is where it was."""
+    ids = None if bag is None else _read_bags(columns, bag, name)
+    columns = {column: values for column, values in columns.items() if column != bag}
     labels = _select_columns(columns, label, _LABELS, "label", name)
     others = [column for column in columns if column not in labels]
-    inputs = _select_columns(others, text, _INPUTS, "text", name)
+    usual: Sequence[str] = _INPUTS
+    if text is None and not any(column in _INPUTS for column in others):
+        usual = [c for c in others if c in _PATHS and find_files(columns[c], folder)]
+    inputs = _select_columns(others, text, usual, "text", name)
     rows = zip(*([_read_cell(v) for v in columns[c]] for c in inputs), strict=True)
     items: Any = [_join_parts(row) for row in rows]
-    is_content = is_encoded(next((item for item in items if item is not None), None))
-    pictures = find_pictures(items, folder) if not is_content else LazyItems(items, open_encoded)
-    is_image = pictures is not None or detect_kind(items) == "image"
+    encoded = _encoded_kind(next((item for item in items if item is not None), None))
+    files = find_files(items, folder) if encoded is None else None
+    kind = encoded or (files[0] if files else detect_kind(items))
     parts = [item if isinstance(item, tuple) else (item,) for item in items]
     holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
-    for i, of_item in enumerate(parts if pictures is None or is_content else ()):
+    for i, of_item in enumerate(() if files else parts):
         for part in of_item:
-            if is_content:
-                is_read = is_encoded(part)
-            elif is_image:
-                is_read = detect_kind([part]) == "image"
+            if encoded is not None:
+                is_read = _encoded_kind(part) == encoded
+            elif kind in MEDIA:
+                is_read = detect_kind([part]) == kind
             elif holds_words and isinstance(part, list):  # a sentence may have no words
                 is_read = not part or isinstance(part[0], str)
             else:
                 is_read = isinstance(part, str) and part != ""
             if not is_read:
                 shown = reprlib.repr(part)
+                noun = MEDIA[kind][1] if kind in MEDIA else "text"
                 raise DataError(
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
-                    f"{'picture' if is_image else 'text'}; drop that row"
+                    f"{noun}; drop that row"
                 )
     values = [_read_labels(columns[c], c, name) for c in labels]
     targets = values[0] if len(values) == 1 else _stack_columns(values)
     unnamed = [column for column in others if is_unnamed(column) and column not in inputs]
     notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
+    if encoded is not None:
+        items = LazyItems(items, _READERS[encoded])
     return Data(
-        "image" if is_image else "text",
-        items if pictures is None else pictures,
+        kind if kind in MEDIA else "text",
+        files[1] if files else items,
         targets,
         is_table=True,
         notes=tuple(notes),
+        bags=ids,
     )
 
 
-def read_dataset(dataset: Any, label: Any, text: Any) -> Data:
+def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) -> Data:
     """Select the columns of a Hugging Face data set; its ClassLabel features name the classes."""
-    from datasets import ClassLabel, Image
+    from datasets import Audio, ClassLabel, Image
 
-    features = dict(dataset.features)
+    ids = None
+    if bag is not None:
+        ids = _read_bags({c: dataset[c] for c in dataset.features if c == bag}, bag, "data")
+    features = {name: kind for name, kind in dataset.features.items() if name != bag}
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     usual = (*_LABELS, *classes) if len(classes) == 1 else _LABELS
     labels = _select_columns(features, label, usual, "label", "data")
-    pictures = [name for name, kind in features.items() if isinstance(kind, Image)]
+    kinds = {name: kind for name, kind in features.items() if isinstance(kind, (Audio, Image))}
     others = [name for name in features if name not in labels]
-    inputs = _select_columns(others, text, (*_INPUTS, *pictures), "text", "data")
-    modes = {column: getattr(features[column], "mode", None) for column in inputs}
-    for column in inputs:  # datasets would clip pictures of 16 bits, or give their bytes
-        if column in pictures and (modes[column] is not None or not features[column].decode):
-            dataset = dataset.cast_column(column, Image())
+    inputs = _select_columns(others, text, (*_INPUTS, *kinds), "text", "data")
+    readers: dict[str, Callable[[Any], Any]] = {}
+    for column in inputs:
+        kind, rate = features[column], getattr(features[column], "sampling_rate", None)
+        mode = getattr(kind, "mode", None)
+        if isinstance(kind, Audio):  # datasets would need torchcodec, and give decoders
+            dataset = dataset.cast_column(column, Audio(decode=False))
+            readers[column] = functools.partial(open_sound, rate=rate)
+        elif isinstance(kind, Image):  # it would clip pictures of 16 bits, or give their bytes
+            if mode is not None or not kind.decode:
+                dataset = dataset.cast_column(column, Image())
+            readers[column] = functools.partial(_set_mode, mode=mode, column=column)
+        else:
+            readers[column] = _keep
     columns = [_name_classes(dataset[c], features[c], c) for c in labels]
     if len(columns) > 1:
         columns = [_stack_columns(columns)]
-    items = LazyItems(dataset.select_columns(inputs), functools.partial(_join_row, modes))
-    names = find_pictures(items) if inputs[0] not in pictures else None
-    is_image = names is not None or inputs[0] in pictures
-    kind = "image" if is_image else detect_kind(items)
-    return Data(kind, items if names is None else names, columns[0], is_table=True)
+    rows = dataset.select_columns(inputs)
+    items: Any = LazyItems(rows, functools.partial(_join_row, readers))
+    kind, files = None, None
+    if isinstance(features[inputs[0]], Audio):
+        kind = "audio"
+    elif isinstance(features[inputs[0]], Image):
+        kind = "image"
+    elif files := find_files(items):
+        kind, items = files
+    return Data(kind or detect_kind(items), items, columns[0], is_table=True, bags=ids)
+
+
+def _read_bags(columns: Mapping[str, Any], bag: str, name: str) -> list[Any]:
+    """Return the column with the id of each row's bag."""
+    [column] = _select_columns(columns, bag, (), "bag", name)
+    ids = list(columns[column])
+    return read_bag_ids(ids, len(ids), f"{name}, column {bag}")
 
 
 def _select_columns(
@@ -141,7 +181,9 @@ def _select_columns(
 
 
 def _read_cell(value: Any) -> Any:
-    """Return a list in place of an array of words, as parquet files give them."""
+    """Return a list for an array of words, as parquet files give them; a path for one in a dict."""
+    if isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and value["bytes"] is None:
+        return value["path"]
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
@@ -149,9 +191,22 @@ def _join_parts(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _join_row(modes: Mapping[str, str | None], row: Mapping[str, Any]) -> Any:
-    """Return the inputs of a row; `modes` has their columns, with the mode of pictures or None."""
-    return _join_parts([_set_mode(row[column], mode, column) for column, mode in modes.items()])
+def _join_row(readers: Mapping[str, Callable[[Any], Any]], row: Mapping[str, Any]) -> Any:
+    """Return the inputs of a row; `readers` has their columns, with what reads a cell."""
+    return _join_parts([read(row[column]) for column, read in readers.items()])
+
+
+def _keep(cell: Any) -> Any:
+    return cell
+
+
+def _encoded_kind(cell: Any) -> str | None:
+    """Return the kind of a cell that has the content of a file; None for any other cell."""
+    if not is_encoded(cell):
+        return None
+    content, path = (cell["bytes"], cell["path"]) if isinstance(cell, Mapping) else (cell, None)
+    is_audio = is_sound_content(content) or (path is not None and is_sound_name(path))
+    return "audio" if is_audio else "image"
 
 
 def _set_mode(picture: Any, mode: str | None, column: str) -> Any:
@@ -222,6 +277,8 @@ def _read_parquet(path: Path, options: TextOptions) -> Columns:
     return read_arrow(parquet.read_table(path))
 
 
+#: Readers of cells that have the content of a file, by their kind.
+_READERS: dict[str, Callable[[Any], Any]] = {"image": open_encoded, "audio": open_sound}
 #: Readers of the columns of a table, by suffix.
 TABLES: dict[str, Callable[[Path, TextOptions], Columns]] = {
     ".csv": _read_delimited,

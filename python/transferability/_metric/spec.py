@@ -67,6 +67,9 @@ class MetricSpec:
     source: str = ""
     #: The optional package that `compute` imports.
     requires: str | None = None
+    #: ``standard_error(score)`` estimates the sampling error of a score from the score alone. A
+    #: metric that has one may decide a consensus with soft ties.
+    standard_error: Callable[[Any], float] | None = None
     #: Options as a member of ``metrics="recommended"``; None for other metrics.
     recommended: Mapping[str, object] | None = None
     #: Whether ``baselines=True`` adds it to a ranking.

@@ -7,14 +7,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
-from .._metric.derived import PRIOR
+from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
@@ -29,9 +29,13 @@ from ..io._paths import is_listed, is_paths, names_labels
 from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
-from .extra_columns import add_prior, pool_rows, read_prior
+from .extra_columns import add_prior, choose_decider, pool_rows, read_prior
+from .pareto import add_costs, read_costs
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
+
+if TYPE_CHECKING:
+    from .._racing.race_options import Race
 
 __all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
 
@@ -53,6 +57,8 @@ def rank(
     aggregate: str = "pooled",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Rank models, best first, by their features for the same rows.
@@ -72,8 +78,8 @@ def rank(
         also for metrics that read no labels.
     metrics : str or sequence of str, default="logme"
         Models are sorted by the first one. "all" takes every metric that applies. "recommended"
-        takes the Borda consensus of `ridge_probe` and of `logme` with an intercept, see
-        :meth:`Ranking.consensus`.
+        sorts by `ridge_probe`, and shares models within its standard error with `logme` of
+        z-scored features and an intercept, see :meth:`Ranking.consensus`.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Meaning of the labels. "auto" decides once, by all of them; ``Ranking.task_note`` has the
         reason. Statistics that hold another task are an error.
@@ -95,7 +101,13 @@ def rank(
         Also compute the baseline metrics, as the last columns; other metrics should beat them.
     prior : mapping of str to float, optional
         A number known for each model, higher for better, such as an accuracy on another task. It
-        becomes a column, which ``consensus`` can include.
+        becomes a column, which ``consensus`` can include, and :meth:`Ranking.shortlist` uses it.
+    costs : mapping of str to mapping of str to float, optional
+        Costs by name and model, such as ``{"parameters": {"resnet50": 25.6e6}}``, for
+        :meth:`Ranking.pareto`. Lower is better, except for names that end in "per_second".
+    race : bool or Race, default=False
+        Score all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds; :class:`transferability.Race` has the options.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -120,6 +132,11 @@ def rank(
     ('good', 'poor')
     """
     check_models(models)
+    from .._racing.features import FeatureRacer
+    from .._racing.race_options import read_race
+
+    if (chosen := read_race(race)) is not None and groups is not None:
+        raise DataError("a race draws single rows, not groups of rows; leave out groups or race")
     if any(isinstance(model, Stats) for model in models.values()):
         others = {
             "labels": labels,
@@ -128,8 +145,10 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
+        if chosen is not None:
+            raise DataError("models holds Stats, which have no rows to race; leave out race")
         ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
-        return add_columns(ranking, metrics, prior)
+        return add_columns(ranking, metrics, prior, costs)
     stop = _core.Stop()
     settings = Settings(precision, method, n_threads, stop)
     files = LabelFiles()
@@ -156,38 +175,54 @@ def rank(
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(evaluate_model, settings=settings)
 
-    def score(name: str) -> Row:
+    def read(name: str) -> Inputs:
+        if name not in models:
+            raise DataError(f"{name!r} is no longer among the models that were ranked")
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
+        return _read_model(models[name], own, shared, files)
+
+    def score(name: str) -> Row:
         with RowBuilder(name, planned[0], target.warnings) as builder:
-            given = _read_model(models[name], own, shared, files)
+            given = read(name)
             if groups is not None and given.files is not None:
                 given.files.check_order("groups")
             builder.shape, builder.notes = given.shape, given.notes
             builder.outcomes = evaluate_available(given, planned[0], run)
-        return builder.build().replace(inputs=functools.partial(read_again, name, own))
+        return builder.build().replace(inputs=functools.partial(read_again, name))
 
-    def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
-        if name not in models:
-            raise DataError(f"{name!r} is no longer among the models that were ranked")
-        return _read_model(models[name], own, shared, files).in_memory()
+    def read_again(name: str) -> Inputs:
+        return read(name).in_memory()
 
-    with progress_bar(progress, len(models)) as advance:
+    raced, scored = None, target
+    if chosen is None:
+        with progress_bar(progress, len(models)) as advance:
 
-        def report(n_done: int, name: str) -> None:
-            advance(n_done, len(models), name)
+            def report(n_done: int, name: str) -> None:
+                advance(n_done, len(models), name)
 
-        rows = map_in_threads(score, models, settings.threads, stop, report)
+            rows = pool_rows(
+                map_in_threads(score, models, settings.threads, stop, report), planned[0]
+            )
+    else:
+        scoring = ScoringPlan(planned[0], settings, None, target)
+        racer = FeatureRacer(read, scoring, metrics, progress)
+        rows, raced, scored = racer.run([*models], chosen)
     ranking = Ranking(
-        pool_rows(rows, planned[0]),
+        rows,
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
-        warnings=target.warnings + note_models(planned[0], len(models)),
+        warnings=(
+            *target.warnings,
+            *note_models(planned[0], len(models)),
+            *(() if raced is None else (raced.summary,)),
+        ),
         skipped=planned[1],
-        plan=ScoringPlan(planned[0], settings, parts, target),
+        plan=ScoringPlan(planned[0], settings, parts, scored),
+        race=raced,
     )
-    return add_columns(ranking, metrics, prior)
+    return add_columns(ranking, metrics, prior, costs)
 
 
 def note_models(metrics: Iterable[str], n_models: int) -> tuple[str, ...]:
@@ -220,9 +255,15 @@ def _rank_stats(
 
 
 def add_columns(
-    ranking: Ranking, metrics: str | Sequence[str], prior: Mapping[str, float] | None
+    ranking: Ranking,
+    metrics: str | Sequence[str],
+    prior: Mapping[str, float] | None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Ranking:
-    """Add the prior, and the Borda consensus of the metrics for "recommended"."""
+    """Add the costs, the prior, and the consensus for "recommended"."""
+    if costs is not None:
+        found = read_costs(costs, ranking.names)
+        ranking = ranking.replace(rows=add_costs(ranking.rows, found))
     if prior is not None:
         values = read_prior(prior, ranking.names)
         ranking = ranking.replace(
@@ -230,7 +271,10 @@ def add_columns(
         )
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
-    return ranking.consensus([name for name in metric_names(metrics) if name in ranking.metrics])
+    if ranking.race is not None:  # each round has a consensus of its models
+        return ranking.replace(metrics=(CONSENSUS, *ranking.metrics))
+    members = [name for name in metric_names(metrics) if name in ranking.metrics]
+    return ranking.consensus(members, decider=choose_decider(members))
 
 
 def _read_shared(

@@ -1,4 +1,7 @@
-"""Ranking: the result of ``rank``, with the models as rows, best first."""
+"""Ranking: the result of ``rank``, with the models as rows, best first.
+
+It has more than 400 lines, because it is one class whose methods open other parts of the package.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import is_diagnostic
+from .._inputs.arrays import check_choice
+from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
 from ..errors import DataError, MissingDependencyError
-from .extra_columns import add_consensus, pool_rows
+from .extra_columns import add_consensus, choose_members, pool_rows
+from .pareto import ParetoFront, find_front
 from .render import Table, columns, make_table
 from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
+    from .._racing.report import RaceReport
+    from .._uncertainty.shortlist import Shortlist
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
     from ..tuning import TeacherEnsemble
@@ -46,6 +52,9 @@ class Ranking:
         Metrics of "all" that do not apply, with the reason.
     digest : str
         Hash of rows, labels, metrics and options. Rankings with equal digests can be added.
+    race : RaceReport or None
+        What happened in a race: rounds, dropped models, forward passes. Models that a race dropped
+        stand below its finalists, those of later rounds first.
     """
 
     __module__ = "transferability"
@@ -58,15 +67,17 @@ class Ranking:
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     plan: ScoringPlan | None = field(default=None, repr=False)
+    race: RaceReport | None = field(default=None, repr=False)
 
     unit = "model"  # the noun for one row in the tables
 
     def __post_init__(self) -> None:
         """Sort and number the rows."""
 
-        def order(row: Row) -> tuple[bool, float, str]:
+        def order(row: Row) -> tuple[bool, bool, int, float, str]:
             failed = row.error is not None
-            return (failed, 0.0 if failed else -row.value(self.metrics[0]), row.name)
+            value = 0.0 if failed else -row.value(self.metrics[0])
+            return (failed, row.dropped is not None, -row.round, value, row.name)
 
         ranked = enumerate(sorted(self.rows, key=order), start=1)
         object.__setattr__(self, "rows", tuple(row.replace(rank=i) for i, row in ranked))
@@ -88,6 +99,11 @@ class Ranking:
     def failed(self) -> tuple[Row, ...]:
         """The rows of the models that could not be scored."""
         return tuple(row for row in self.rows if row.error is not None)
+
+    @property
+    def finalists(self) -> tuple[Row, ...]:
+        """The rows with a score that compare: all of them, or the finalists of a race."""
+        return tuple(row for row in self.rows if row.error is None and row.dropped is None)
 
     def replace(self, **changes: Any) -> Ranking:
         """Return a copy with the given attributes changed; new rows are sorted and numbered."""
@@ -123,26 +139,33 @@ class Ranking:
 
         return build_teachers(self, k, temperature)
 
-    def consensus(self, members: Sequence[str] | None = None) -> Ranking:
-        """Sort by the Borda consensus of several metrics.
+    def consensus(
+        self, members: Sequence[str] | None = None, *, decider: str | None = None
+    ) -> Ranking:
+        """Sort by the consensus of several metrics: Borda, or one that decides with soft ties.
 
         Parameters
         ----------
         members : sequence of str, optional
             Columns of this ranking, one vote each. Default: all metrics, without the prior and
             without diagnostics of features, which are refused.
+        decider : str, optional
+            A member with a standard error, `ridge_probe`, that decides pairs of models: by the gap
+            as a share of its standard error, at most 1, and the others by the rest. Default: Borda.
 
         Returns
         -------
         ranking : Ranking
-            With the new first column "consensus", in [0, 1]; higher is better. It is the mean over
-            the members of the share of the other models that a model beats; a tie counts half. It
-            depends on the models that are compared.
+            With the new first column "consensus", in [0, 1]; higher is better: the mean share of
+            the other models that a model beats; a tie counts half. It depends on the models that
+            are compared. A member that is NaN or +inf for a model leaves it to the others; one that
+            failed counts it as last.
 
         Raises
         ------
         DataError
-            If a member is not a column of this ranking or is a diagnostic, or there is no member.
+            No member, or one that is no column of this ranking or a diagnostic; a decider that is
+            no member or has no standard error.
 
         Examples
         --------
@@ -154,19 +177,9 @@ class Ranking:
         1.0
         """
         names = [metric for metric in self.metrics if metric != CONSENSUS]
-        voting = [name for name in names if not is_diagnostic(name)]
-        chosen = [name for name in voting if name != PRIOR] if members is None else list(members)
-        for member in chosen:
-            if member not in names:
-                raise DataError(f"members has {member!r}; this ranking has {', '.join(names)}")
-            if member not in voting:
-                raise DataError(
-                    f"members has {member!r}, a diagnostic of features that has no vote on "
-                    f"transfer; choose from {', '.join(voting) or 'other metrics'}"
-                )
-        if not chosen:
-            raise DataError("members is empty; name at least one metric of this ranking")
-        return self.replace(rows=add_consensus(self.rows, chosen), metrics=(CONSENSUS, *names))
+        chosen = choose_members(names, members, decider)
+        rows = add_consensus(self.rows, chosen, decider)
+        return self.replace(rows=rows, metrics=(CONSENSUS, *names))
 
     def evaluate(
         self,
@@ -224,9 +237,10 @@ class Ranking:
         if odd or not names:
             known, wrong = ", ".join(self.metrics), ", ".join(odd) or "none"
             raise DataError(f"metrics of this ranking are {known}, not {wrong}")
-        scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
+        compared = self.rows if self.race is None else self.finalists
+        scores = {name: {row.name: row.value(name) for row in compared} for name in names}
         if "n_features" in names:
-            sizes = {row.name: row.n_features for row in self.rows}
+            sizes = {row.name: row.n_features for row in compared}
             scores["n_features"] = {name: size or math.nan for name, size in sizes.items()}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
@@ -279,6 +293,111 @@ class Ranking:
 
         return assess_ranking(self, n_boot, groups, method, metric, level, seed)
 
+    def shortlist(
+        self,
+        confidence: float = 0.9,
+        *,
+        method: str = "posterior",
+        prior: Mapping[str, float] | bool | None = None,
+        past: object = None,
+        agreement: object = None,
+        metric: str | None = None,
+        groups: object = None,
+        n_boot: int = 200,
+        seed: int = 0,
+    ) -> Shortlist:
+        """Return the smallest set of models that holds the best one with a given probability.
+
+        The best is the model with the highest score on unlimited data of the same kind. Whether
+        it is also the best after fine-tuning is another question, see `agreement`.
+
+        Parameters
+        ----------
+        confidence : float, default=0.9
+            Between 0 and 1. The set has this probability or more; ``Shortlist.probability`` has it.
+        method : {"posterior", "hybrid"}, default="posterior"
+            "hybrid" is the first by metric and the first by prior, at most two models, with their
+            probability.
+        prior : mapping of str to float, or bool, optional
+            A number known for each model before, higher for better, such as an accuracy on another
+            task. The true scores are regressed on it within their posterior. Default: the prior of
+            the ranking, if it has one; False ignores this.
+        past : mapping of str to mapping of str to float, or sequence of Evaluation, optional
+            True performance by task and model on past tasks, which teaches the weight of the
+            prior. The prior needs a number for each of these models; evaluations of rankings with
+            a prior have their own.
+        agreement : float, Evaluation or sequence of Evaluation, optional
+            Correlation over models of the metric with the truth that counts, as a number or from
+            evaluations of past rankings. The probabilities and regrets then concern this truth.
+        metric, groups, n_boot, seed
+            As in :meth:`stability`.
+
+        Returns
+        -------
+        shortlist : Shortlist
+            With the expected and the worst regret of its first model and of the set; the rows at
+            which one model would be left; the two models to fine-tune first; and the shortlists by
+            other metrics of the ranking.
+
+        Raises
+        ------
+        DataError, DtypeError
+            A confidence that is not between 0 and 1; a prior that lacks models; no stability.
+
+        References
+        ----------
+        Gupta (1965). On some multiple decision (selection and ranking) rules. Technometrics.
+        Mogstad, Romano, Shaikh, Wilhelm (2024). Inference for ranks with applications to mobility
+        across neighbourhoods and academic achievement across countries. Rev. Economic Studies.
+        Renggli et al. (2022). Which model to transfer? Finding the needle in the growing haystack.
+        CVPR.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good = rng.normal(size=(300, 6))
+        >>> twin, poor = good + 0.2 * rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor, "twin": twin}, good[:, 0] > 0)
+        >>> ranking.shortlist().names
+        ('good', 'twin')
+        """
+        from .._uncertainty.from_ranking import shortlist_ranking
+
+        given = (confidence, method, prior, past, agreement)
+        return shortlist_ranking(self, *given, metric, groups, n_boot, seed)
+
+    def pareto(
+        self, cost: str | Mapping[str, float] = "parameters", *, metric: str | None = None
+    ) -> ParetoFront:
+        """Return the models that no other model beats in both score and cost.
+
+        Parameters
+        ----------
+        cost : str or mapping of str to float, default="parameters"
+            Name of a cost, from ``rank(..., costs=...)`` or measured by ``rank_models``, or
+            "n_features" or "seconds", or numbers by model. Lower is better, except for names that
+            end in "per_second".
+        metric : str, optional
+            Default: the first metric of the ranking.
+
+        Raises
+        ------
+        DataError, DtypeError
+            No model with this score and cost; an unknown cost, metric or model.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> x = np.random.default_rng(0).normal(size=(80, 6))
+        >>> ranking = tx.rank({"big": x, "small": x[:, :3], "poor": x[::-1]}, x[:, 0] > 0)
+        >>> sorted(ranking.pareto({"big": 90, "small": 20, "poor": 50}).names)
+        ['small']
+        """
+        metric = self.metrics[0] if metric is None else metric
+        check_choice("metric", metric, self.metrics)
+        return find_front(self.rows, metric, cost)
+
     def __getitem__(self, key: str | int) -> Row:
         """Return the row of a name, or at a position from 0."""
         if not isinstance(key, str):
@@ -304,6 +423,8 @@ class Ranking:
         """Merge two rankings of the same rows, labels, metrics and options."""
         if not isinstance(other, Ranking):
             return NotImplemented
+        if self.race is not None or other.race is not None:
+            raise DataError("models of a race compare with no others; race all models together")
         if self.digest != other.digest:
             raise DataError(
                 "these rankings are not of the same rows and labels (or differ in metrics or "
@@ -332,7 +453,9 @@ class Ranking:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ranking as plain Python, ready for JSON: NaN is None, infinity "inf"."""
-        facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan")}
+        facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan", "race")}
+        if self.race is not None:
+            facts["race"] = self.race.to_dict()
         rows = [row.to_dict(self.metrics) for row in self.rows]
         return cast("dict[str, Any]", json_ready({**facts, "rows": rows}))
 
@@ -354,6 +477,7 @@ class Ranking:
         *,
         evaluation: Evaluation | None = None,
         stability: Stability | None = None,
+        shortlist: Shortlist | None = None,
         title: str | None = None,
     ) -> None:
         """Write a self-contained HTML report.
@@ -362,18 +486,19 @@ class Ranking:
         ----------
         path : str or path
             File to write, such as "report.html"; an existing file is replaced.
-        evaluation, stability, title
+        evaluation, stability, shortlist, title
             As in :func:`transferability.report.html`, which returns the text.
 
         Raises
         ------
         DataError
-            If `evaluation` or `stability` belongs to another ranking.
+            If `evaluation`, `stability` or `shortlist` belongs to another ranking.
         """
         from .._util.atomic_file import write_bytes
         from ..report import html
 
-        write_bytes(path, html(self, evaluation, stability, title=title).encode())
+        page = html(self, evaluation, stability, shortlist=shortlist, title=title)
+        write_bytes(path, page.encode())
 
     def to_pandas(self) -> Any:
         """Return the table as a pandas DataFrame."""

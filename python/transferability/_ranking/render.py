@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .._metric.derived import CONSENSUS
+from .._metric.derived import CONSENSUS, COST
 from .._metric.registry import is_diagnostic, title_of
 from ..errors import DataError
 from .row import Row
@@ -90,7 +90,8 @@ def make_table(
 
 
 def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the table by column, for data frames; scores are NaN where a metric failed."""
+    """Return the table by column, for data frames; a missing score or cost is NaN."""
+    costs = dict.fromkeys(name for row in rows for name in row.costs)
     return {
         "rank": [row.rank for row in rows],
         "model": [row.name for row in rows],
@@ -98,6 +99,7 @@ def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]
         "n_features": [row.n_features for row in rows],
         "n_samples": [row.n_samples for row in rows],
         "seconds": [row.seconds for row in rows],
+        **{f"{COST}{name}": [row.costs.get(name, math.nan) for row in rows] for name in costs},
         "notes": [" ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }

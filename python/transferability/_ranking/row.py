@@ -58,6 +58,15 @@ class Row:
     layer, layers : str or None, dict of str to dict of str to Score
         For :func:`transferability.rank_models`: the layer or aggregate of `scores`, and the scores
         by layer and metric, from the first layer to the last.
+    from_cache : bool
+        For :func:`transferability.rank_models`: whether the statistics of all layers were in the
+        cache, so that the model did not run. A note says so too.
+    costs : dict of str to float
+        From ``rank(..., costs=...)``, such as "parameters", or measured by
+        :func:`transferability.rank_models`.
+    round, dropped : int, str or None
+        For a race: the last round in which the model was scored, and the reason why it was
+        dropped after it; 0 and None without a race.
     """
 
     __module__ = "transferability"
@@ -72,6 +81,10 @@ class Row:
     rank: int = 0
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    from_cache: bool = False
+    costs: Mapping[str, float] = field(default_factory=dict)
+    round: int = 0
+    dropped: str | None = None
     #: Reads the features again; not pickled.
     inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
@@ -101,8 +114,13 @@ class Row:
         keys = ("rank", "name", "n_samples", "n_features", "seconds", "notes", "error")
         facts: dict[str, Any] = {key: getattr(self, key) for key in keys}
         facts["scores"] = {metric: self.value(metric) for metric in metrics}
+        if self.costs:
+            facts["costs"] = dict(self.costs)
+        if self.round:
+            facts |= {"round": self.round, "dropped": self.dropped}
         if self.layer is not None:
             facts["layer"] = self.layer
+            facts["from_cache"] = self.from_cache
             facts["layers"] = {
                 name: {metric: float(score) for metric, score in scores.items()}
                 for name, scores in self.layers.items()

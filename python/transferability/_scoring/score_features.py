@@ -104,7 +104,8 @@ def score(
     settings = Settings(precision, method, n_threads)
     check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
-    check_left_out(requests, grouping)
+    if "leave_out" in options:
+        check_left_out(requests, grouping)
     if groups is not None and inputs.files is not None:
         inputs.files.check_order("groups")
     if n_shuffles := check_reference(reference):

@@ -94,17 +94,17 @@ def cut_batches(batch: RowBatch, limit: BatchLimit) -> Iterator[RowBatch]:
 def plan_batches(
     n_rows: int,
     limit: BatchLimit,
-    encode: Callable[[range], tuple[Sequence[Any], Sequence[int]] | None] | None = None,
+    encode: Callable[[range], tuple[Any, ...] | None] | None = None,
     count_features: Callable[[int], int] | None = None,
     has_token_rows: bool = False,
 ) -> Generator[RowBatch, None, None]:
     """Iterate over the batches of rows 0 to `n_rows` - 1.
 
     ``encode(rows)`` tokenises rows and returns them with their lengths, or None if it cannot; the
-    order of rows is then that of the data, as without `encode`. ``count_features(row)`` is the
-    number of rows of features that a row makes, by default one; with `has_token_rows`, each token
-    makes one. A limit on rows alone is met
-    exactly: only the last batch of all is smaller, as a window is a multiple of it.
+    order of rows is then that of the data, as without `encode`. A third sequence has the row of
+    each input, if a row makes several. ``count_features(row)`` is the number of rows of features
+    that a row makes, by default one; with `has_token_rows`, each token makes one. A limit on rows
+    alone is met exactly: only the last batch of all is smaller, as a window is a multiple of it.
     """
     start, most_tokens = 0, WINDOW if has_token_rows else WINDOW_TOKENS
     unit = limit.rows if limit.tokens is None else 1
@@ -113,6 +113,7 @@ def plan_batches(
         stop = _end_window(start, n_rows, unit, count_features)
         encoded: list[Any] = []
         lengths: list[int] = []
+        rows: list[int] = []
         done = start
         while done < stop and encode is not None and sum(lengths) < most_tokens:
             piece = range(done, min(done + chunk, stop))
@@ -121,10 +122,11 @@ def plan_batches(
                 break
             encoded += found[0]
             lengths += found[1]
+            rows += found[2] if len(found) > 2 else piece
             done = piece.stop
         order = np.argsort(-np.array(lengths), kind="stable").tolist()
         window = RowBatch(
-            [start + i for i in order],
+            [rows[i] for i in order],
             [encoded[i] for i in order],
             [lengths[i] for i in order],
             ends_window=True,

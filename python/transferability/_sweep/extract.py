@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data
+from .._data.data import Data, is_thread_safe
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError, TransferabilityError
-from ..io._stream import prefetch_items
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .compiled import compile_blocks
 from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .loader import count_workers, prepare, seeded, stack_named
 
-__all__ = ["ExtractedLayer", "ExtractionRun", "prepare"]
+__all__ = ["ExtractedLayer", "ExtractionRun"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
@@ -34,7 +35,7 @@ class ExtractedLayer(NamedTuple):
     """The cache entry of one layer."""
 
     files: dict[str, Any]  # statistics as bytes; features and outputs as arrays if they are kept
-    facts: dict[str, Any]  # shape, task and number of constant columns
+    facts: dict[str, Any]  # shape, task, number of constant columns, whether it was pooled
 
 
 class ExtractionRun:
@@ -50,18 +51,32 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
+        self._reading: AbstractContextManager[Any] = (
+            nullcontext() if is_thread_safe(data.items) else threading.Lock()
+        )
+        is_concurrent = getattr(model.inputs, "is_concurrent", False)
+        self._n_workers = count_workers(is_concurrent, options.n_threads)
+        self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
+        self._windows: Any = None
+        self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
+        if options.window is not None:
+            from ..models._windows import open_windows
+
+            stride = options.window if options.stride is None else options.stride
+            self._windows = open_windows(model, options.window, stride)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
-        if options.batch_size is None:
+        given = options.batch_size or getattr(model.inputs, "batch_size", None)
+        if given is None:
             is_cpu = device is None or device.type == "cpu"
             self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
         else:
-            self._limit = BatchLimit(options.batch_size)
+            self._limit = BatchLimit(given)
 
-    def run(self) -> dict[str, ExtractedLayer]:
-        """Extract all layers; return the content of their cache entries."""
+    def run(self) -> dict[tuple[str, str | None], ExtractedLayer]:
+        """Extract all layers; return the content of their cache entries by layer and pooling."""
         if self._options.compile:
             self._undo_compile = self._compile()
         try:
@@ -72,7 +87,7 @@ class ExtractionRun:
             if self._undo_compile is not None:
                 self._undo_compile()
 
-    def _try_pass(self) -> dict[str, ExtractedLayer] | None:
+    def _try_pass(self) -> dict[tuple[str, str | None], ExtractedLayer] | None:
         """Extract all layers; return None if a failed batch was already counted in some layers."""
         from ..torch import extract
         from ..torch._feeding import open_feed
@@ -82,24 +97,37 @@ class ExtractionRun:
         with open_feed(self._model, self._options.layers) as feed:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
+            if isinstance(self._options.pool, Mapping):
+                arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._collate(RowBatch([0])))
+                arguments["outputs"] = feed.has_head(self._prepare(self._first_batch()))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
-                closing(prepare(self._plan(), self._prepare)) as prepared,
+                seeded(0),  # the option is no part of the keys of the cache
+                closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
             ):
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
                     if not self._run_batch(extractor, feed, batch, ready):
                         return None
-                    done, now = done + len(batch.rows), time.perf_counter()
+                    done, now = done + self._count_done(batch), time.perf_counter()
                     if done == total or now - last > _REPORT_INTERVAL:
                         last, rate = now, done / (now - start)
                         self._report("extracting", done, total, rate, peak_memory_with_device())
+            parts = {
+                name: (layer_of.get(layer, layer), pool)
+                for name, (layer, pool) in extractor.parts.items()
+            }
             return {
-                layer_of.get(name, name): self._make_entry(extractor, name, stats)
+                parts[name]: self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
+
+    def _first_batch(self) -> RowBatch:
+        """Return a batch of one input."""
+        if self._windows is None or (found := self._encode(range(1))) is None:
+            return RowBatch([0])
+        return RowBatch([0], found[0][:1], found[1][:1])
 
     def _compile(self) -> Callable[[], None] | None:
         """Compile the blocks of the model; return a function that undoes it, None without any."""
@@ -116,15 +144,28 @@ class ExtractionRun:
     def _plan(self) -> Generator[RowBatch, None, None]:
         """Iterate over the batches, without their content."""
         inputs = getattr(self._model, "inputs", None)
-        is_sorted = hasattr(inputs, "encode") and self._options.pool != "flatten"
+        pools = self._options.pool_names()
+        is_sorted = hasattr(inputs, "encode") and "flatten" not in pools
+        is_sorted |= self._windows is not None
         labels = self._data.labels
         return plan_batches(
             len(self._data),
             self._limit,
             self._encode if is_sorted else None,
             (lambda row: len(labels[row])) if self._is_token else None,
-            has_token_rows=self._options.pool in _OF_TOKENS,
+            has_token_rows=any(pool in _OF_TOKENS for pool in pools),
         )
+
+    def _count_done(self, batch: RowBatch) -> int:
+        """Return the number of rows that come with this batch for the first time."""
+        if self._windows is None:
+            return len(batch.rows)
+        before = len(self._seen)
+        self._seen.update(batch.rows)
+        n_new = len(self._seen) - before
+        if batch.ends_window:
+            self._seen.clear()
+        return n_new
 
     def _run_batch(self, extractor: Any, feed: Any, batch: RowBatch, ready: Any) -> bool:
         """Run a batch, in parts if memory runs out; return False if a part was counted in part.
@@ -159,6 +200,7 @@ class ExtractionRun:
                     attention_mask=self._find_mask(ready, moved),
                     word_ids=self._model.word_ids(ready) if self._is_token else None,
                     samples=None if batch.encoded is None else batch.rows,
+                    bags=self._bags_of(batch.rows),
                 )
                 if batch.ends_window:
                     extractor.add_held()
@@ -187,51 +229,85 @@ class ExtractionRun:
         free_memory()
         return False
 
+    def _bags_of(self, rows: Sequence[int]) -> Any:
+        """Return the ids of the bags of rows: of windows their item, then the bag of the item."""
+        levels = [] if self._windows is None else [list(rows)]
+        if self._data.bags is not None:
+            levels.append([self._bag_numbers[row] for row in rows])
+        return tuple(levels) if len(levels) > 1 else levels[0] if levels else None
+
     def _find_mask(self, ready: Any, moved: Any) -> Any:
         """Return the attention mask of a batch on the device of the model, if it has one."""
         if not isinstance(ready, Mapping):
             return self._model.attention_mask(ready)
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
-    def _encode(self, rows: range) -> tuple[Sequence[Any], Sequence[int]] | None:
+    def _encode(self, rows: range) -> tuple[Any, ...] | None:
         """Tokenise rows; return them with their lengths, or None if the model cannot.
+
+        Windows of rows are returned with the row of each.
 
         An item that cannot be read in a thread is None too: its batch is then prepared in order.
         """
         inputs = self._model.inputs
+
+        def name(i: int) -> str:
+            return self._name(rows[i])
+
+        if self._windows is not None:
+            cut = self._windows.cut([self._read_item(row) for row in rows], name)
+            return cut.inputs, cut.lengths, [rows[i] for i in cut.items]
         try:
             raw = [self._read_item(row) for row in rows]
-            encoded = inputs.encode(raw, lambda i: f"data[{self._data.original_row(rows[i])}]")
+            encoded = inputs.encode(raw, name)
         except TransferabilityError:
             raise
         except Exception:
             return None
         return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
 
-    def _collate(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, on the host."""
-        if batch.encoded is not None:
-            return self._model.inputs.pad(batch.encoded)
-        return self._model.collate([self._read_item(row) for row in batch.rows])
-
     def _prepare(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch, in pinned memory for a CUDA device."""
+        """Make the input of the model for a batch; an error names the row."""
+        if batch.encoded is not None:
+            return self._prepare_ahead(batch)
+        items = [self._read_item(row) for row in batch.rows]
+        return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
+
+    def _prepare_ahead(self, batch: RowBatch) -> Any:
+        """Make the input of the model for a batch in another thread, which has its own modes."""
         import torch
 
+        with torch.no_grad():
+            if batch.encoded is not None:
+                pad = self._model.inputs.pad if self._windows is None else self._windows.collate
+                return self._pin(pad(batch.encoded))
+            return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+
+    def _stack(self, items: Sequence[Any]) -> Any:
+        """Make the input of the model of items that are read."""
+        stack = getattr(self._model.inputs, "stack", self._model.collate)
+        return stack(items)
+
+    def _pin(self, ready: Any) -> Any:
+        """Copy a batch to pinned memory if the model is on a CUDA device."""
         from ..torch._run import pin_batch
 
-        with torch.no_grad():  # each thread has its own mode
-            ready = self._collate(batch)
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
+        """Return an item as the model's preprocessing takes it."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
-        item = self._data.items[row]
-        if instance_of(item, "PIL.Image", "Image"):
-            name = getattr(item, "filename", "") or f"data[{self._data.original_row(row)}]"
-            return to_rgb(item, name)
-        return item
+        with self._reading:
+            item = self._data.items[row]
+            if instance_of(item, "PIL.Image", "Image"):
+                item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
+        read = getattr(self._model.inputs, "read", None)
+        return item if read is None else read(item, self._name(row))
+
+    def _name(self, row: int) -> str:
+        """Return how errors name an item."""
+        return f"data[{self._data.original_row(row)}]"
 
     def _make_entry(self, extractor: Any, name: str, stats: Any) -> ExtractedLayer:
         files: dict[str, Any] = {STATS: stats.to_bytes()}
@@ -247,29 +323,10 @@ class ExtractionRun:
             "n_features": stats.n_features,
             "n_constant": int((variances == 0).sum()),
             "task": stats.task,
+            "is_pooled": name not in extractor.unpooled,
+            "window": None if self._windows is None else self._windows.window,
         }
         return ExtractedLayer(files, facts)
-
-
-def prepare(
-    batches: Generator[RowBatch, None, None], collate: Any
-) -> Generator[tuple[RowBatch, Any], None, None]:
-    """Iterate over (batch, its input for the model); a thread prepares the next while one is used.
-
-    The input is None if it cannot be prepared there, because memory runs out or the data are bound
-    to the thread that opened them. The caller then prepares it, and gets the error if it remains.
-    """
-
-    def make() -> Generator[tuple[RowBatch, Any], None, None]:
-        with closing(batches):
-            for batch in batches:
-                try:
-                    ready = collate(batch)
-                except Exception:
-                    ready = None
-                yield batch, ready
-
-    return prefetch_items(make())
 
 
 def _needs_gradients(error: Exception) -> bool:

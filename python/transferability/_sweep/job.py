@@ -9,13 +9,15 @@ from typing import Any
 from .._data.data import Data
 from ..errors import DataError, DtypeError
 
-__all__ = ["FEATURES", "MEAN", "OUTPUTS", "STATS", "ExtractionOptions", "Job", "JobResult"]
-__all__ += ["Report", "check_counts", "check_layers"]
+__all__ = ["ALL", "FEATURES", "MEAN", "OUTPUTS", "STATS", "ExtractionOptions", "Job", "JobResult"]
+__all__ += ["Report", "check_counts", "check_layers", "check_pools"]
 
 #: Files of a cache entry.
 STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
 #: Name of the layer whose rows are the mean of those of all requested layers.
 MEAN = "mean"
+#: All poolings that fit the shape of a layer.
+ALL = "all"
 #: Progress callback: (stage, rows done, rows in all, rows per second, peak memory in bytes).
 Report = Callable[[str, int, int, float, int], object]
 _STORED = ("keep_features", "outputs")
@@ -24,6 +26,7 @@ _STORED = ("keep_features", "outputs")
 #: features or outputs also serves sweeps that do not need these.
 _NOT_IN_KEYS = ("layers", "average", "batch_size", "compile", "device", "n_threads", *_STORED)
 _OF_POSITIONS = ("positions", "ignore", "seed")
+_ONLY_IF_SET = ("bag_pool", "window", "stride")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,11 @@ class ExtractionOptions:
 
     layers: str | tuple[str, ...] = "default"  # "default", "last", "all", or names
     average: bool = False  # whether the mean of these layers is a layer too
-    pool: str | None = None  # pooling of tokens or positions; None for the model's own
+    #: Pooling of tokens or positions, or several, by layer once resolved; None: the model's own.
+    pool: str | tuple[str, ...] | Mapping[str, tuple[str, ...] | str] | None = None
+    bag_pool: str | None = None  # pooling of the rows of a bag; None without bags
+    window: int | None = None  # tokens or time steps of a window; None for whole items
+    stride: int | None = None  # from one window to the next; None for windows side by side
     batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
@@ -55,18 +62,35 @@ class ExtractionOptions:
     def __post_init__(self) -> None:
         """Validate counts and the seed."""
         check_counts(batch_size=self.batch_size, max_length=self.max_length)
-        check_counts(positions=self.positions)
+        check_counts(positions=self.positions, window=self.window, stride=self.stride)
+        if self.stride is not None and (self.window is None or self.stride > self.window):
+            raise DataError(
+                f"stride is {self.stride} and window {self.window}; give a window of at least the "
+                f"stride, so that nothing is left out between windows"
+            )
         check_counts(least=0, seed=self.seed)
 
     def extraction_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of ``transferability.torch.extract``, without layers."""
         names = ("pool", "amp", "task", "class_scatters", "keep_features", "outputs", "average")
         more = _OF_POSITIONS if self.positions is not None else ()
-        return {name: getattr(self, name) for name in (*names, *more, "n_threads")}
+        arguments = {name: getattr(self, name) for name in (*names, *more, "n_threads")}
+        levels: tuple[str, ...] = () if self.window is None else ("mean",)
+        levels += () if self.bag_pool is None else (self.bag_pool,)
+        if levels:
+            arguments |= {"bag_pool": levels, "adjacent_bags": True}
+        return arguments
+
+    def pool_names(self) -> tuple[str, ...]:
+        """Return the names of all poolings, "all" among them; none for the model's own."""
+        given = self.pool.values() if isinstance(self.pool, Mapping) else (self.pool,)
+        listed = [(pool,) if isinstance(pool, str) else pool or () for pool in given]
+        return tuple(dict.fromkeys(name for names in listed for name in names))
 
     def key_facts(self) -> dict[str, str]:
         """Return the fields that determine the statistics of a layer, for a cache key."""
         left_out = _NOT_IN_KEYS + (_OF_POSITIONS if self.positions is None else ())
+        left_out += tuple(name for name in _ONLY_IF_SET if getattr(self, name) is None)
         names = (field.name for field in fields(self) if field.name not in left_out)
         return {name: repr(getattr(self, name)) for name in names}
 
@@ -93,10 +117,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """Cache keys of the statistics of each layer, from the first layer to the last."""
+    """Cache keys of statistics by layer, or layer and pooling, from the first layer to the last."""
 
     keys: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    from_cache: bool = False  # whether the cache had all layers, so that the model did not run
 
 
 def check_layers(layers: object) -> str | tuple[str, ...]:
@@ -110,6 +135,22 @@ def check_layers(layers: object) -> str | tuple[str, ...]:
         )
     if not names:
         raise DataError("layers is empty; name at least one, or give 'default', 'last' or 'all'")
+    return names
+
+
+def check_pools(pool: object) -> str | tuple[str, ...] | None:
+    """Validate the argument `pool`; return None, a name or "all", or a tuple of names."""
+    if pool is None or isinstance(pool, str):
+        return pool
+    names = tuple(pool) if isinstance(pool, (list, tuple)) else (pool,)
+    if not all(isinstance(name, str) for name in names):
+        raise DtypeError(f"pool is {pool!r}; give the name of a pooling, a list of names, or 'all'")
+    if not names:
+        raise DataError("pool is empty; name at least one pooling, or give 'all'")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"pool names {repeated[0]!r} twice; name each pooling once")
+    if ALL in names:
+        raise DataError("pool is a list with 'all' in it; give pool='all' alone")
     return names
 
 

@@ -14,9 +14,10 @@ from .._ranking.row import Row, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
+from .costs import read_costs_of
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers", "select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -33,13 +34,14 @@ class LayerScoringPlan:
 def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
     """Score every layer of a model from the cache; return the row of the selected layer."""
     cache = Cache(job.cache)
-    rows = {}
+    rows, parts = {}, {}
     for layer, key in result.keys.items():
         entry = cache.get(key, job.needed_files())
         if entry is None:
             raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
-    layer, notes = _select_layer(rows, tuple(plan.requests), plan.aggregate)
+        parts[layer] = str(entry.meta["layer"])
+    layer, notes = select_layer(rows, parts, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
     return row.replace(
         notes=(*result.notes, *notes, *row.notes),
@@ -54,6 +56,9 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     notes: tuple[str, ...] = ()
     if entry.meta["n_constant"] == entry.meta["n_features"]:
         notes = (f"layer {entry.meta['layer']} is dead: every feature is constant",)
+    window = entry.meta.get("window")
+    if window is not None and job.options.window is not None and window < job.options.window:
+        notes += (f"windows of {window}, as many as this model reads at once",)
     if job.n_rows is not None and stats.n_samples != job.n_rows:
         notes += (
             f"{stats.n_samples:,} of {job.n_rows:,} words: the others are beyond this model's "
@@ -69,7 +74,8 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     reload = None
     if inputs.features is not None and job.is_kept:
         reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
-    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload)
+    costs = read_costs_of(entry.meta)
+    return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload, costs=costs)
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:
@@ -94,22 +100,33 @@ def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:
     return _read_stored_inputs(entry, shared)
 
 
-def _select_layer(
-    rows: Mapping[str, Row], metrics: Sequence[str], aggregate: str
+def select_layer(
+    rows: Mapping[str, Row], layers: Mapping[str, str], metrics: Sequence[str], aggregate: str
 ) -> tuple[str, tuple[str, ...]]:
-    """Return the layer whose scores the row has, and notes on the selection."""
-    last = list(rows)[-1]
-    if MEAN in rows:
-        return MEAN, (f"features averaged over {len(rows) - 1} layers",)
-    if len(rows) == 1 or aggregate == "last":
-        return last, ()
+    """Return the name of the layer whose scores the row has, and notes on the selection.
+
+    `layers` has the layer of each name, which may name a pooling as well. Unless the best is
+    selected, the first pooling is that of the row.
+    """
+    last = list(layers.values())[-1]  # the mean of all layers, if there is one
+    n_layers = len(set(layers.values()))
+    of_last = [name for name, layer in layers.items() if layer == last]
+    if len(rows) == 1 or aggregate in ("last", "mean"):
+        notes: tuple[str, ...] = ()
+        if aggregate == "mean" and last == MEAN:
+            notes = (f"features averaged over {n_layers - 1} layers",)
+        if len(of_last) > 1:
+            others = ", ".join(of_last[1:])
+            notes += (f"{of_last[0]}, the first of {len(of_last)} poolings; others: {others}",)
+        return of_last[0], notes
     # Some metrics, such as NCTI, are defined among several candidates only: here, the layers.
     candidates = {layer: row.replace(name=layer) for layer, row in rows.items()}
     valued = {row.name: row for row in pool_rows(candidates.values(), metrics)}
     best = max(rows, key=lambda layer: _value_of(valued[layer], metrics[0]))
     return best, (
         f"layer {best}, the best of {len(rows)}: a maximum over layers is too high by chance, the "
-        f"more so the more layers there are; see also aggregate='last'",
+        f"more so the more layers{' and poolings' if n_layers < len(rows) else ''} there are; see "
+        f"also aggregate='last'",
     )
 
 

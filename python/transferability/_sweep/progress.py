@@ -16,7 +16,8 @@ class SweepState:
     """The state of a sweep, which is passed to a progress function.
 
     The stages of a model are "loading", "extracting", "saving", "scoring" and "done", after the
-    stage "reading" of the data. Unknown speed and memory are 0.
+    stage "reading" of the data. A model that is recognised without loading it has the stage
+    "cached" in place of these, before "scoring". Unknown speed and memory are 0.
     """
 
     model: str  # name of the current model; "" while the data are read
@@ -26,7 +27,7 @@ class SweepState:
     done: int = 0  # rows of the data
     total: int = 0
     rows_per_second: float = 0.0  # for this model so far
-    seconds_left: float | None = None  # for all models, from the mean time of finished ones
+    seconds_left: float | None = None  # for all models, from the mean time of those that ran
     peak_bytes: int = 0  # peak memory of the model's process, or of its device
 
     def __str__(self) -> str:
@@ -55,22 +56,30 @@ class Sweep:
         self._bar = None if callable(progress) else open_bar(progress, bar_format="{desc}")
         self._start = time.perf_counter()
         self._state = SweepState("", 0, n_models, "reading")
-        self._finished: list[float] = []  # seconds of every finished model
+        self._finished: list[float] = []  # seconds of every finished model that ran
+        self._is_between = False  # whether the current model is done
 
     def close(self) -> None:
         """Remove the tqdm line."""
         if self._bar is not None:
             self._bar.close()
 
+    def start_round(self, n_models: int) -> None:
+        """Start to count the models of a round of a race."""
+        self._state = replace(self._state, index=0, n_models=n_models)
+        self._finished.clear()
+
     def start_model(self, name: str) -> None:
         """Report that a model is being loaded."""
         self._state = replace(self._state, model=name, index=self._state.index + 1)
-        self._start = time.perf_counter()
+        self._start, self._is_between = time.perf_counter(), False
         self.report("loading")
 
-    def finish_model(self) -> None:
-        """Report that the current model is done."""
-        self._finished.append(time.perf_counter() - self._start)
+    def finish_model(self, from_cache: bool = False) -> None:
+        """Report that the current model is done; one from the cache tells nothing of the others."""
+        if not from_cache:
+            self._finished.append(time.perf_counter() - self._start)
+        self._is_between = True
         self.report("done")
 
     def report(
@@ -101,10 +110,12 @@ class Sweep:
             each = sum(self._finished) / len(self._finished)
         elif this is not None:
             each = spent + this
+        elif self._is_between and self._state.index == self._state.n_models:
+            return 0.0
         else:
             return None
         now = max(each - spent, 0.0) if this is None else this
-        if len(self._finished) == self._state.index:  # between models
+        if self._is_between:
             now = 0.0
         return now + each * (self._state.n_models - self._state.index)
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+from .._data.bags import BAG_POOLS
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
+from .._racing.race_options import Race, read_race
+from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import pool_rows
 from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
@@ -22,13 +26,16 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._scoring.groups import check_left_out
 from .._util.cache import Cache
-from ..errors import MissingDependencyError
-from .job import ExtractionOptions, Job, check_counts, check_layers
+from ..errors import DataError, MissingDependencyError
+from .fork_server import get_server
+from .job import ExtractionOptions, Job, JobResult, check_counts, check_layers, check_pools
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
+from .race import ModelRacer, check_race
+from .recall import are_remembered
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
-from .worker import run_job, run_job_in_subprocess
+from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
 
 __all__ = ["rank_models"]
 
@@ -50,7 +57,11 @@ def rank_models(
     quoting: str | int | None = None,
     layers: str | Sequence[str] = "default",
     aggregate: str = "last",
-    pool: str | None = None,
+    pool: str | Sequence[str] | None = None,
+    bag: object = None,
+    bag_pool: str = "mean",
+    window: int | None = None,
+    stride: int | None = None,
     metrics: str | Sequence[str] = "logme",
     batch_size: int | None = None,
     device: str | None = None,
@@ -71,6 +82,7 @@ def rank_models(
     isolate: bool = True,
     progress: SweepProgress = None,
     n_threads: int | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Run models on raw data and rank them by transferability metrics, best first.
@@ -88,9 +100,10 @@ def rank_models(
         models as :func:`transferability.models.open_model` takes them.
     data : tuple, data set, table or path
         (inputs, labels); a ``datasets.Dataset``; a torch data set of (input, label); a pandas or
-        polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images for
-        each class, also below train/ and val/; a .csv, .tsv, .jsonl, .ndjson, .parquet or .pq file.
-        Inputs are texts, pairs of texts, lists of words, images, paths of images, or arrays.
+        polars frame, an Arrow table or a dict of columns; a folder with one subfolder of images or
+        sounds for each class, also below train/ and val/; a .csv, .tsv, .jsonl, .ndjson, .parquet
+        or .pq file. Inputs are texts, pairs of texts, lists of words, images, sounds with their
+        sampling rate, paths of images or sounds, or arrays.
     label, text : str or sequence of str, optional
         Columns of a table: the label, or several targets; the text, or two for pairs of texts.
         Default: "label" and "text", or other usual names.
@@ -113,9 +126,24 @@ def rank_models(
     aggregate : {"last", "mean", "best"}, default="last"
         Scores in the row of a model with several layers: the scores of the last layer, of the mean
         of the layers' features (of one width), or of the layer where the first metric is highest.
-    pool : str, optional
+    pool : str or sequence of str, optional
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
-        model's own.
+        model's own. Several, such as ``["cls", "mean", "max"]``, or "all" that fit each layer, are
+        computed in the same pass; ``row.layers`` then has the scores by "layer/pooling", or "layer"
+        where features are 2-D. The first pooling, or with "all" the model's own, is that of the
+        model's row, unless ``aggregate="best"`` selects among all.
+    bag : str or array-like, optional
+        What has one label but several rows: a slide, a recording, a protein, a document. The column
+        of a table with the id of each row's bag, or an array of these ids. The features of a bag
+        are pooled to one row; its rows need not be adjacent.
+    bag_pool : {"mean", "max", "mean_std", "mean_max", "logsumexp"}, default="mean"
+        Pooling of the rows of a bag, as in :func:`transferability.pool_bags`.
+    window, stride : int, optional
+        Cut texts and series that are longer into windows of so many tokens, the special tokens
+        among them, or time steps. The rows of the windows are averaged, each with the same weight.
+        Windows begin every `stride` tokens, by default side by side; the last one ends with the
+        item. A model that reads fewer has windows of that length. Default: longer texts and series
+        are truncated to what the model reads.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
@@ -134,8 +162,8 @@ def rank_models(
         Whether the blocks of a model are compiled by ``torch.compile``, which takes up to a minute
         a model, so it is for many rows. If it fails, the model runs without it, with a note.
     max_samples, seed : int
-        Maximum number of rows, the same for all models, drawn at random by `seed`. Defaults: all
-        rows, and 0.
+        Maximum number of rows, or bags, the same for all models, drawn at random by `seed`.
+        Defaults: all rows, and 0.
     bio : {"strip", "keep"}, default="strip"
         Whether to remove the marks of chunks, so that B-x and I-x are one class, if all tags are
         one chunk scheme (BIO, IOB1, IOE, BIOES, BILOU, BMES, BMEWO; also B_x or x-B). The ranking's
@@ -157,20 +185,28 @@ def rank_models(
         Whether to use entries of the cache. Keys are hashes of the model's weights, code and
         preprocessing, of layer, pooling and options, and of every input and label.
     isolate : bool, default=True
-        Whether models run in subprocesses.
+        Whether models run in subprocesses. On Linux these are forked from a process that has
+        imported torch. It ends with this one, or after five minutes without a model.
     progress : bool or callable, optional
         None: a line on a terminal if tqdm is installed. A callable gets a ``SweepState``: model
         i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
+    race : bool or Race, default=False
+        Run all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds and the forward passes; :class:`transferability.Race`
+        has the options. True takes `seed`. Every round loads its models again, and keeps their
+        features in the cache. Not for words and pixels.
     **options
         Options of the metrics.
 
     Returns
     -------
     ranking : Ranking
-        ``row.layer`` names the layer of a row's scores; ``row.layers`` has the scores of all
-        layers.
+        ``row.layer`` names the layer of a row's scores, with its pooling if there are several;
+        ``row.layers`` has the scores of all layers and poolings. ``row.from_cache`` is true if the
+        model did not run. ``row.costs`` has "parameters", "rows_per_second" and "memory" in bytes,
+        as measured when the model ran, for :meth:`Ranking.pareto`.
 
     Raises
     ------
@@ -203,11 +239,15 @@ def rank_models(
         raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
     check_choice("aggregate", aggregate, AGGREGATES)
     check_choice("bio", bio, ("strip", "keep"))
+    check_choice("bag_pool", bag_pool, tuple(BAG_POOLS))
     check_counts(max_samples=max_samples, positions=positions)
     extraction = ExtractionOptions(
         layers=check_layers(layers),
         average=aggregate == "mean",
-        pool=pool,
+        pool=check_pools(pool),
+        bag_pool=None if bag is None else bag_pool,
+        window=window,
+        stride=stride,
         batch_size=batch_size,
         device=device,
         dtype=dtype,
@@ -221,8 +261,20 @@ def rank_models(
         seed=seed,
         n_threads=n_threads,
     )
+    chosen = read_race(race, seed)
     named = expand_models(models)
-    whole = read_data(data, label, text, task, split=split, encoding=encoding, quoting=quoting)
+    root = Cache(None if cache is True else cache).root if cache is not False else None
+    if isolate:  # libraries are imported while the data are read
+        is_needed = not (resume and are_remembered(named.values(), extraction, root))
+        get_server().prepare(list_libraries(named.values()), start=is_needed)
+    whole = read_data(
+        data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
+    )
+    if window is not None and (whole.kind == "image" or whole.is_token or task == SEGMENTATION):
+        raise DataError(
+            "window cuts texts and series; leave it out for pictures, and for labels of words or "
+            "pixels"
+        )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows
@@ -233,12 +285,19 @@ def rank_models(
     check_left_out(requests, labelled.groups, _NO_GROUPS)
     if labelled.groups is not None:
         shared = replace(shared, groups=labelled.groups.ids)
+    if chosen is not None:
+        check_race(labelled.data, n_rows)
+        extraction = replace(extraction, keep_features=True)
     scoring = LayerScoringPlan(requests, shared, aggregate)
+    plan, raced = (
+        ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        None,
+    )
     with ExitStack() as stack:
-        if cache is False:
+        if root is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
         else:
-            folder = os.fspath(Cache(None if cache is True else cache).root)
+            folder = os.fspath(root)
         sweep = stack.enter_context(closing(Sweep(progress, len(named))))
         sweep.report("reading", 0, len(drawn))
         digest = labelled.data.digest()
@@ -256,39 +315,60 @@ def rank_models(
             )
             for name, model in named.items()
         ]
-        rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
+        if chosen is None:
+            score = functools.partial(score_layers, plan=scoring)
+            found = [_rank_one(job, score, isolate, sweep) for job in jobs]
+            rows = pool_rows(found, requests)
+        else:
+            run = functools.partial(_rank_one, isolate=isolate, sweep=sweep)
+            deciders = choose_deciders(metrics, requests)
+            racer = ModelRacer({job.name: job for job in jobs}, scoring, plan, deciders, run, sweep)
+            rows, raced, of_finalists = racer.run(chosen)
+            plan = replace(plan, target=of_finalists)
     warnings = target.warnings + whole.notes + note_models(requests, len(named))
+    if whole.bags is not None:
+        warnings += (f"{len(drawn):,} rows in {drawn.n_rows:,} bags, pooled by {bag_pool!r}",)
     if len(drawn) < len(whole):
-        warnings += (f"{len(drawn):,} of {len(whole):,} rows, drawn by seed {seed}",)
+        kind = "rows" if whole.bags is None else "bags"
+        warnings += (f"{drawn.n_rows:,} of {whole.n_rows:,} {kind}, drawn by seed {seed}",)
+    if raced is not None:
+        warnings += (raced.summary,)
     ranking = Ranking(
-        pool_rows(rows, requests),
+        rows,
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
         warnings=warnings,
         skipped=skipped,
-        plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        plan=plan,
+        race=raced,
     )
     return add_columns(ranking, metrics, None)
 
 
-def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
+def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
-    start = time.perf_counter()
+    start, from_cache = time.perf_counter(), False
     sweep.start_model(job.name)
     try:
-        if isolate:
-            result = run_isolated(run_job_in_subprocess, job, sweep.report)
+        result = recall_job(job)
+        if result is not None:
+            sweep.report("cached", len(job.data), len(job.data))
+        elif isolate:
+            result = run_isolated(run_job_in_subprocess, job, sweep.report, get_server().start)
         else:
             result = run_job(job, sweep.report)
+        from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score_layers(job, result, scoring)
+        row = score(job, result)
+        if from_cache:
+            row = row.replace(from_cache=True, notes=(*row.notes, "from the cache"))
     except ProcessDied as error:
         row = build_failed_row(job.name, f"{error}, {sweep.where()}")
     except TaskFailed as error:
         row = build_failed_row(job.name, str(error))
     except Exception as error:  # a failing model does not stop the sweep
         row = build_failed_row(job.name, " ".join(describe_error(error).split()))
-    sweep.finish_model()
+    sweep.finish_model(from_cache)
     return row.replace(seconds=time.perf_counter() - start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import json
 import os
@@ -19,15 +20,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing import Pipe, spawn
 from multiprocessing.connection import Connection
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn, Protocol
 
 from ..errors import DataError, TransferabilityError
 
-__all__ = ["ProcessDied", "TaskFailed", "raise_if_importing_script", "run_isolated", "serve_task"]
+__all__ = ["ProcessDied", "TaskFailed", "ask_for_signal_at_end_of_parent"]
+__all__ += ["raise_if_importing_script", "run_isolated", "serve_task"]
 
 #: Program of the subprocess.
 _START = (
@@ -50,8 +52,33 @@ class ProcessDied(Exception):
     """The subprocess ended without a result; the message says how, in one line."""
 
 
-def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[..., object]) -> Any:
+class Process(Protocol):
+    """A running process, as ``subprocess.Popen`` and the fork server return it."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+
+    def wait(self) -> int:
+        """Wait until the process ends; return its exit code."""
+
+    def kill(self) -> None:
+        """Kill the process, if it still runs."""
+
+
+#: Starts a process for the descriptors of a task and of standard error; None if it cannot.
+StartProcess = Callable[[int, int], Process | None]
+
+
+def run_isolated(
+    function: Callable[..., Any],
+    argument: Any,
+    report: Callable[..., object],
+    start: StartProcess | None = None,
+) -> Any:
     """Return ``function(argument, report)``, computed in a new process.
+
+    `start` starts the process, such as the fork server's method. By default, or if it returns
+    None, a fresh process is started.
 
     Function, argument and result are pickled; the function's calls of `report` are forwarded to
     this process. TaskFailed is raised if the function raises, ProcessDied if the process crashes,
@@ -60,18 +87,15 @@ def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[.
     """
     script, task = _pickle_task((function, argument))
     ours, theirs = Pipe()
-    arguments = [json.dumps(sys.path), str(theirs.fileno()), str(os.getpid())]
     with ours, tempfile.TemporaryFile() as stderr:
         with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-c", _START, *arguments],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
+            descriptors = theirs.fileno(), stderr.fileno()
+            process = start(*descriptors) if start is not None else None
+            is_forked = process is not None
+            if process is None:
+                process = _start_fresh(*descriptors)
         try:
-            ours.send(script)
+            ours.send((script, _read_context() if is_forked else None))
             ours.send_bytes(task)
             kind, content = _wait_for_result(ours, process, report)
         except (EOFError, OSError):
@@ -84,8 +108,39 @@ def run_isolated(function: Callable[..., Any], argument: Any, report: Callable[.
     return content
 
 
+def _start_fresh(pipe: int, stderr: int) -> Process:
+    """Start a new interpreter that serves one task."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _START, json.dumps(sys.path), str(pipe), str(os.getpid())],
+        pass_fds=[pipe],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+    )
+
+
+def _read_context() -> Mapping[str, Any]:
+    """Return the state of this process that a forked process takes over; see ``_adopt``."""
+    folder = None
+    with contextlib.suppress(OSError):  # the working folder was removed
+        folder = os.getcwd()
+    return {"environ": dict(os.environ), "folder": folder}
+
+
+def _adopt(context: Mapping[str, Any]) -> None:
+    """Take over the state of the process that has asked for this fork, as if started by it."""
+    os.environ.clear()
+    os.environ.update(context["environ"])
+    if context["folder"] is not None:
+        with contextlib.suppress(OSError):
+            os.chdir(context["folder"])
+    importlib.invalidate_caches()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()  # else all forks draw the same numbers
+
+
 def _wait_for_result(
-    pipe: Connection, process: subprocess.Popen[bytes], report: Callable[..., object]
+    pipe: Connection, process: Process, report: Callable[..., object]
 ) -> tuple[str, Any]:
     """Forward reports until the message "done" or "failed" arrives, and return it."""
     while True:
@@ -99,13 +154,10 @@ def _wait_for_result(
         report(*content)
 
 
-def serve_task(descriptor: int, parent: int) -> None:
+def serve_task(descriptor: int, parent: int) -> NoReturn:
     """Receive a task, run it, send the result and exit: the main function of the subprocess."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before prctl was called
-            os._exit(1)
+    ask_for_signal_at_end_of_parent(signal.SIGKILL, parent)
     pipe: Connection[Any, Any] = Connection(descriptor)
     lock = threading.Lock()
 
@@ -114,8 +166,10 @@ def serve_task(descriptor: int, parent: int) -> None:
             pipe.send(message)
 
     try:
-        script = pipe.recv()
+        script, context = pipe.recv()
         task = pipe.recv_bytes()
+        if context is not None:
+            _adopt(context)
         threading.Thread(target=_exit_with_parent, args=(pipe,), daemon=True).start()
         _import_script(script)
         function, argument = pickle.loads(task)
@@ -124,6 +178,14 @@ def serve_task(descriptor: int, parent: int) -> None:
     except BaseException as error:
         send("failed", _describe_error(error))
     os._exit(0)  # does not wait for threads that libraries have left running
+
+
+def ask_for_signal_at_end_of_parent(number: signal.Signals, parent: int) -> None:
+    """Ask Linux for a signal when the parent, or the thread of it that started this, ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
 
 
 def raise_if_importing_script() -> None:

@@ -1,14 +1,14 @@
-"""Empirical Bayes shrinkage of scores: posterior draws of true scores, probabilities of ranks.
+"""Posterior draws of true scores, and probabilities of ranks that are counted in them.
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
-known from resampling. The prior is θ ~ N(μ, τ²), with μ flat. Its width τ is drawn from its own
-posterior on a grid, given the scores.
+known from resampling. Luck contributes to the best score, more so if the models are close. The
+bootstrap alone ignores this selection effect, and a prior of θ takes it into account.
 
-Luck contributes to the best score, more so if the models are close. The bootstrap alone ignores
-this selection effect. If the models are far apart, τ is large and their gaps stay. If they are
-within the noise, τ is small and they become about equally likely to be the best. Clusters of models
-that are separated by a gap far beyond the noise have separate priors, so that a few poor models do
-not influence τ of the good ones.
+``draw_members`` has the mixture prior of ``mixture.py``: for the stability of a ranking and for
+shortlists. ``sample_posterior`` is faster, for callers that sample many times: θ ~ N(μ, τ²), with μ
+flat and τ drawn from its posterior on a grid. Clusters of models that are separated by a gap far
+beyond the noise have separate priors, so that a few poor models do not influence τ of the good
+ones. It is too sure of the best of many models that stand in groups.
 
 The computation uses contrasts of scores, which cancel μ and any noise that all models share. Draws
 follow Matheron's rule: with f from the prior and e from the noise, f + K (s - f - e) with
@@ -21,19 +21,21 @@ Huijbregts, Mining Geostatistics, 1978, for the draws (conditioning by kriging).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .._ranking.extra_columns import borda_shares, compute_ranks
-from .bootstrap import BootstrapResult
+from .._ranking.extra_columns import compute_ranks, count_votes
+from .mixture import Posterior, Predictor, sample_mixture
 
 __all__ = [
-    "average_votes",
+    "combine_members",
     "compute_rank_intervals",
     "count_wins",
-    "draw_true_scores",
+    "draw_members",
     "group_ties",
     "sample_posterior",
 ]
@@ -46,20 +48,47 @@ _APART = 5.0  # gap between clusters, in standard errors of the difference of ad
 _ROUNDING = 1e-11  # relative to the largest value; smaller differences count as rounding errors
 
 
-def draw_true_scores(result: BootstrapResult, seed: int) -> Matrix:
-    """Draw the true scores from their posterior, (n_draws, M); infinite scores are kept."""
-    draws = np.tile(result.scores, (max(_N_DRAWS, len(result.noise)), 1))
-    finite = np.flatnonzero(np.isfinite(result.scores))
-    if len(finite) > 1:
-        draws[:, finite] = sample_posterior(
-            result.scores[finite],
-            result.noise[:, finite],
-            result.covariance[np.ix_(finite, finite)],
-            result.units.n_units,
-            len(draws),
-            seed,
-        )
-    return draws
+def draw_members(
+    members: Sequence[Mapping[str, Matrix]],
+    n_units: int,
+    seed: int,
+    predictor: Predictor | None = None,
+) -> list[Posterior]:
+    """Draw the true scores by every member of a consensus, or by one metric.
+
+    A member has the scores (M,) of the models, resampled scores minus their mean as "noise"
+    (n_boot, M), and the covariance (M, M) of the noise. Infinite scores are kept, and the states of
+    the chains are then of the finite ones.
+    """
+    return [_draw_member(member, n_units, seed, predictor) for member in members]
+
+
+def _draw_member(
+    member: Mapping[str, Matrix], n_units: int, seed: int, known: Predictor | None
+) -> Posterior:
+    scores, noise, covariance = (member[key] for key in ("scores", "noise", "covariance"))
+    own = np.flatnonzero(np.isfinite(scores))
+    draws = np.tile(scores, (_N_DRAWS, 1))
+    if len(own) < 2:
+        state = np.tile(scores[own], (1, 1))
+        return Posterior(draws, state, np.zeros_like(state), state)
+    part = None if known is None else replace(known, values=known.values[own])
+    block = (scores[own], noise[:, own], covariance[np.ix_(own, own)])
+    found = sample_mixture(*block, n_units, len(draws), seed, part)
+    draws[:, own] = _round(found.draws)
+    return replace(found, draws=draws)
+
+
+def combine_members(members: Sequence[Matrix], voting: Mapping[str, Any]) -> Matrix:
+    """Return draws of the true scores of a consensus from those of its members, (n_draws, M).
+
+    `voting` has the names of the members, the decider and its standard errors; it is empty for a
+    single metric.
+    """
+    if not voting:
+        return members[0]
+    named = dict(zip(voting["names"], members, strict=True))
+    return count_votes(named, voting["decider"], voting["errors"])
 
 
 def sample_posterior(
@@ -91,8 +120,13 @@ def sample_posterior(
         gain = np.divide(tau**2, total, out=np.ones_like(total), where=total > 0)
         middle = draws[:, own].mean(axis=1, keepdims=True)
         draws[:, own] = middle + (prior + gain * (seen - prior - drawn[:, own] @ basis.T)) @ basis
+    return _round(draws)
+
+
+def _round(draws: Matrix) -> Matrix:
+    """Return draws without rounding errors, so that equal models are a tie."""
     unit = _ROUNDING * max(float(np.abs(draws).max()), 1e-300)
-    rounded: Matrix = np.round(draws / unit) * unit  # equal models are a tie
+    rounded: Matrix = np.round(draws / unit) * unit
     return rounded
 
 
@@ -143,12 +177,6 @@ def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tu
         else:
             groups.append([i])
     return tuple(tuple(names[i] for i in group) for group in groups)
-
-
-def average_votes(members: Sequence[Matrix]) -> Matrix:
-    """Return the Borda consensus of the members' scores, row by row; each is (n, M)."""
-    votes: Matrix = np.mean([borda_shares(scores) for scores in members], axis=0)
-    return votes
 
 
 def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,17 +15,19 @@ from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
+from .._ranking.extra_columns import standard_errors
 from .._ranking.render import align_columns
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
 from .posterior import (
-    average_votes,
+    combine_members,
     compute_rank_intervals,
     count_wins,
-    draw_true_scores,
+    draw_members,
     group_ties,
 )
+from .shortlist import Shortlist
 from .units import ResamplingUnits
 
 if TYPE_CHECKING:
@@ -71,13 +73,16 @@ class Stability:
         Level of the intervals and ties.
     warnings : tuple of str
         Warnings, in whole sentences.
+    members, prior, voting
+        Of the metric, or of each member of a consensus: scores, noise and covariance; the prior of
+        the ranking; and the rule of the consensus. :meth:`shortlist` needs them.
 
     Notes
     -----
     Standard errors come from the resamples. Probabilities also include empirical Bayes shrinkage,
-    because the best of several noisy scores is biased upwards. The true scores have a normal prior,
-    whose width is estimated from the ranking: models within the noise are moved towards each other,
-    and well separated models stay apart.
+    because the best of several noisy scores is biased upwards. The prior of the true scores is a
+    mixture of normals, whose places and widths are estimated from the ranking: models within the
+    noise are moved towards each other, and well separated models stay apart.
     """
 
     __module__ = "transferability"
@@ -98,6 +103,9 @@ class Stability:
     n_units: int
     level: float
     warnings: tuple[str, ...] = ()
+    members: tuple[Mapping[str, Matrix], ...] = ()
+    prior: Mapping[str, float] = field(default_factory=dict)
+    voting: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_shards(
@@ -169,8 +177,37 @@ class Stability:
         units = ResamplingUnits(np.arange(n_units), n_units, "groups")
         influences = compute_jackknife_influences(values[:, 1:])
         result = resample_linearly(values[:, 0], influences, units, n_boot, seed, "jackknife")
-        draws = draw_true_scores(result, seed)
-        return _build([models[i] for i in order], metric, result, draws, level)
+        return _build([models[i] for i in order], metric, result, [result], level, seed)
+
+    def shortlist(
+        self,
+        confidence: float = 0.9,
+        *,
+        method: str = "posterior",
+        prior: Mapping[str, float] | bool | None = None,
+        past: object = None,
+        agreement: object = None,
+        seed: int = 0,
+    ) -> Shortlist:
+        """Return the smallest set of models that holds the best one with a given probability.
+
+        Parameters
+        ----------
+        confidence, method, prior, past, agreement, seed
+            As in :meth:`Ranking.shortlist`.
+
+        Examples
+        --------
+        >>> import numpy as np, transferability as tx
+        >>> rng = np.random.default_rng(0)
+        >>> good, poor = rng.normal(size=(300, 6)), rng.normal(size=(300, 6))
+        >>> ranking = tx.rank({"good": good, "poor": poor}, good[:, 0] > 0)
+        >>> ranking.stability().shortlist(0.95).names
+        ('good',)
+        """
+        from .choose import make_shortlist
+
+        return make_shortlist(self, confidence, method, prior, past, agreement, seed)
 
     def __repr__(self) -> str:
         """Return the table as text."""
@@ -190,7 +227,8 @@ class Stability:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the resamples as plain Python, ready for JSON."""
-        known = {key: value for key, value in self.__dict__.items() if key != "replicates"}
+        left_out = ("replicates", "members", "prior", "voting")
+        known = {key: value for key, value in self.__dict__.items() if key not in left_out}
         return cast("dict[str, Any]", json_ready(known))
 
     def columns(self) -> dict[str, list[Any]]:
@@ -226,7 +264,8 @@ def assess_ranking(
     check_choice("metric", metric, ranking.metrics)
     if metric == PRIOR:
         raise DataError("a prior is not computed from rows, so there is nothing to resample")
-    scored = [row for row in ranking.rows if metric in row.scores]
+    compared = ranking.rows if ranking.race is None else ranking.finalists
+    scored = [row for row in compared if metric in row.scores]
     members: tuple[str, ...] = (metric,)
     if metric == CONSENSUS and scored:
         members = scored[0].scores[CONSENSUS].members
@@ -236,18 +275,23 @@ def assess_ranking(
         raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
     request = (n_boot, groups, method, seed)
     results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
-    draws = [draw_true_scores(result, seed) for result in results]
     names = [row.name for row in rows]
-    if metric != CONSENSUS:
-        return _build(names, metric, results[0], draws[0], level)
-    result = _combine_members(results, n_dropped=len(ranking.rows) - len(rows))
-    return _build(names, metric, result, average_votes(draws), level)
+    result, voting = results[0], {}
+    if metric == CONSENSUS:
+        decider = scored[0].scores[CONSENSUS].details.get("decider")
+        errors = None if decider is None else standard_errors(rows, decider)
+        voting = {"names": members, "decider": decider, "errors": errors}
+        result = _combine_members(results, voting, n_dropped=len(compared) - len(rows))
+    known = {row.name: row.value(PRIOR) for row in rows if PRIOR in row.scores}
+    return _build(names, metric, result, results, level, seed, known, voting)
 
 
-def _combine_members(results: Sequence[BootstrapResult], n_dropped: int) -> BootstrapResult:
-    """Return the bootstrap of a Borda consensus from the bootstraps of its members."""
-    votes = average_votes([result.scores + result.noise for result in results])
-    scores = average_votes([result.scores[None] for result in results])[0]
+def _combine_members(
+    results: Sequence[BootstrapResult], voting: Mapping[str, Any], n_dropped: int
+) -> BootstrapResult:
+    """Return the bootstrap of a consensus from the bootstraps of its members."""
+    votes = combine_members([result.scores + result.noise for result in results], voting)
+    scores = combine_members([result.scores[None] for result in results], voting)[0]
     notes = tuple(dict.fromkeys(text for result in results for text in result.notes))
     if n_dropped:
         notes += (f"{n_dropped} models lack a member and were left out",)
@@ -271,9 +315,21 @@ def _fix_task(states: Sequence[Stats]) -> Sequence[Stats]:
 
 
 def _build(
-    names: Sequence[str], metric: str, result: BootstrapResult, draws: Matrix, level: float
+    names: Sequence[str],
+    metric: str,
+    result: BootstrapResult,
+    results: Sequence[BootstrapResult],
+    level: float,
+    seed: int,
+    prior: Mapping[str, float] | None = None,
+    voting: Mapping[str, Any] | None = None,
 ) -> Stability:
-    """Build the stability of models, best first, from resamples and draws of the true scores."""
+    """Build the stability of models, best first, from the resamples of a metric's members."""
+    members = tuple(
+        {"scores": own.scores, "noise": own.noise, "covariance": own.covariance} for own in results
+    )
+    drawn = draw_members(members, result.units.n_units, seed)
+    draws = combine_members([posterior.draws for posterior in drawn], voting or {})
     first, pairwise = count_wins(draws)
     tails = ((1 - level) / 2, (1 + level) / 2)
     notes = list(result.notes)
@@ -298,6 +354,9 @@ def _build(
         n_units=n_units,
         level=level,
         warnings=tuple(notes),
+        members=members,
+        prior=prior or {},
+        voting=voting or {},
     )
 
 

@@ -36,6 +36,7 @@ __all__ = ["Cache", "Entry", "compute_key", "default_folder"]
 
 _VERSION = "v1"
 _META = "meta.json"
+_KNOWN = "known"
 _TRIES = 5
 _blake2b = functools.partial(hashlib.blake2b, digest_size=20)
 
@@ -101,13 +102,15 @@ class Entry:
 class Cache:
     """A content-addressed cache in the folder `root`, by default :func:`default_folder`.
 
-    The folder is created when the first entry is written.
+    The folder is created when the first entry is written. Without `tidy`, damaged entries are not
+    removed when they are found.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, root: str | os.PathLike[str] | None = None, tidy: bool = True) -> None:
+        self._tidy = tidy
         self.root = default_folder() if root is None else Path(root).expanduser()
         self._entries = self.root / _VERSION
-        #: Descriptions of the damage of entries that were removed, by key.
+        #: Descriptions of the damage of entries that :meth:`get` has found, by key.
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
@@ -144,6 +147,24 @@ class Cache:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
+    def remember(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Write JSON values about an input of computations, such as the hash of a model."""
+        place = self.root / _KNOWN
+        place.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(facts, sort_keys=True)
+        about = {"facts": facts, "blake2b": _blake2b(text.encode()).hexdigest()}
+        write_bytes(place / f"{key}.json", json.dumps(about).encode())
+
+    def recall(self, key: str) -> Mapping[str, Any] | None:
+        """Return what :meth:`remember` has written; None if there is nothing or it is damaged."""
+        try:
+            about = json.loads((self.root / _KNOWN / f"{key}.json").read_bytes())
+            text = json.dumps(about["facts"], sort_keys=True)
+            is_whole = about["blake2b"] == _blake2b(text.encode()).hexdigest()
+            return about["facts"] if is_whole else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def remove(self, key: str) -> bool:
         """Remove an entry atomically; return whether there was one."""
         hidden = self._entries / f".{uuid.uuid4().hex}"
@@ -155,7 +176,8 @@ class Cache:
         return True
 
     def clear(self) -> int:
-        """Remove all entries; return their number."""
+        """Remove all entries, and what is remembered of inputs; return the number of entries."""
+        shutil.rmtree(self.root / _KNOWN, ignore_errors=True)
         return sum(self.remove(key) for key in self.keys())
 
     def keys(self) -> tuple[str, ...]:
@@ -205,7 +227,8 @@ class Cache:
 
     def _drop(self, key: str, damage: str) -> None:
         self.damaged[key] = damage
-        self.remove(key)
+        if self._tidy:
+            self.remove(key)
 
 
 def _write(place: Path, name: str, content: Any) -> dict[str, Any]:

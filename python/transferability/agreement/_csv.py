@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from .._metric.derived import COST
 from .._metric.score import issue
 from .._util.delimited import MISSING, read_table
 from ..errors import DataError
@@ -28,7 +29,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     """
     columns = _read_columns(path)
     if metrics is None:
-        chosen = [name for name in columns if name not in _FACTS]
+        chosen = [name for name in columns if name not in _FACTS and not name.startswith(COST)]
     else:
         chosen = [name.strip() for name in metrics]
     odd = [name for name in chosen if name not in columns]

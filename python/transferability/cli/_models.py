@@ -22,6 +22,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": click.Path(exists=True, file_okay=False, path_type=Path),
         "help": "For --models: a folder of images, one subfolder per class, or splits of such.",
     },
+    "audio": {
+        "type": click.Path(exists=True, file_okay=False, path_type=Path),
+        "help": "For --models: a folder of sounds, one subfolder per class, or splits of such.",
+    },
     "text": {
         "type": click.Path(exists=True, dir_okay=False, path_type=Path),
         "help": "For --models: a table of texts and labels ({texts}).",
@@ -32,8 +36,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "text_column": {"multiple": True, "help": "Text column of --text; repeat for pairs of texts."},
     "split": {
-        "help": "Split of --images, such as train or val, or all. Default: the training split if "
-        "there are splits.",
+        "help": "Split of --images or --audio, such as train or val, or all. Default: the "
+        "training split if there are splits.",
     },
     "encoding": {"help": "Encoding of --text. Default: UTF-8, or by its byte order mark."},
     "quoting": {
@@ -51,7 +55,24 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": click.Choice(["last", "mean", "best"]),
         "help": "With several layers: score the last, their mean, or the one with the best score.",
     },
-    "pool": {"help": "Pooling of tokens or feature maps to one row: mean, cls, max, …"},
+    "pool": {
+        "help": "Pooling of tokens or feature maps to one row: mean, cls, max, …; several, "
+        "separated by commas; or all.",
+    },
+    "bag": {"help": "Column of --text with bags: rows with one label, whose features are pooled."},
+    "bag_pool": {
+        "default": "mean",
+        "type": click.Choice(["mean", "max", "mean_std", "mean_max", "logsumexp"]),
+        "help": "Pooling of the rows of a bag.",
+    },
+    "window": {
+        "type": click.IntRange(1),
+        "help": "Cut longer texts into windows of so many tokens, whose features are averaged.",
+    },
+    "stride": {
+        "type": click.IntRange(1),
+        "help": "Tokens from one window to the next. Default: side by side.",
+    },
     "batch_size": {
         "type": click.IntRange(1),
         "help": "Rows per forward pass; halved if memory runs out. Default: 32, and texts by "
@@ -90,12 +111,13 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
-    if (chosen["images"] is None) == (chosen["text"] is None):
-        raise click.UsageError("--models needs --images DIR or --text FILE")
-    layers = chosen["layers"]
+    data = [chosen[name] for name in ("images", "audio", "text") if chosen[name] is not None]
+    if len(data) != 1:
+        raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
+    layers, pool = chosen["layers"], chosen["pool"]
     return rank_models(
         list(chosen["models"]),
-        chosen["images"] or chosen["text"],
+        data[0],
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
         split=chosen["split"],
@@ -107,12 +129,15 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         metrics=metrics,
         batch_size=chosen["batch_size"],
         seed=chosen["seed"],
+        bag_pool=chosen["bag_pool"],
         cache=True if chosen["cache"] is None else chosen["cache"],
         resume=chosen["resume"],
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
         **drop_none(
-            **{name: chosen[name] for name in ("pool", "device", "max_length", "max_samples")},
+            **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
+            **{name: chosen[name] for name in ("max_length", "max_samples")},
+            pool=pool.split(",") if pool is not None and "," in pool else pool,
             n_threads=chosen["threads"],
         ),
         **options,

@@ -34,6 +34,7 @@ __all__ = [
     "load_prior",
     "load_statistics",
     "parse_metrics",
+    "parse_options",
     "pick",
     "read_no_labels",
     "refuse_with_stats",

@@ -12,8 +12,8 @@ from ._shared import JSON, FormatsCommand
 __all__ = ["layers"]
 
 
-#: Example inputs to find output shapes; images are resized by the model's preprocessing.
-_EXAMPLES = {"text": "An example.", "image": (224, 224, 3)}
+#: Rate and length of a sound to find output shapes, for preprocessing of the user's own.
+_RATE = 16_000
 
 
 @click.command(cls=FormatsCommand)
@@ -59,12 +59,22 @@ def _find_shapes(opened: Any) -> dict[str, tuple[str, tuple[int, ...] | None]]:
         return {}
     from ..torch import list_layers
 
-    example: Any = _EXAMPLES.get(opened.kind)
+    example = _make_example(opened)
     if example is None:
         return {name: (type(m).__name__, None) for name, m in opened.module.named_modules() if name}
-    if opened.kind == "image":
-        import numpy as np
-
-        example = np.zeros(example, dtype=np.uint8)
     found = list_layers(opened.module, opened.moved(opened.collate([example])))
     return {layer.name: (layer.type, layer.shape) for layer in found if layer.name}
+
+
+def _make_example(opened: Any) -> Any:
+    """Return an input of which the model's preprocessing makes the usual size; None if unknown."""
+    import numpy as np
+
+    if opened.kind == "text":
+        return "An example."
+    if opened.kind == "image":
+        return np.zeros((224, 224, 3), dtype=np.uint8)
+    if opened.kind == "audio":
+        rate = getattr(opened.inputs, "rate", _RATE)
+        return {"array": np.zeros(rate, dtype=np.float32), "sampling_rate": rate}
+    return None

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ..errors import DataError, TransferabilityWarning
+from ..errors import DataError, DtypeError, TransferabilityWarning
+from ._choice import check_shortlist, choice_options, choose, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
@@ -23,6 +24,7 @@ from ._shared import (
     load_prior,
     load_statistics,
     parse_metrics,
+    parse_options,
     pick,
     read_no_labels,
     refuse_task,
@@ -35,13 +37,16 @@ __all__ = ["rank"]
 
 _FEATURE_OPTIONS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
-    *("groups", "aggregate", "dask", "prior"),
+    *("groups", "aggregate", "dask", "prior", "costs", "past", "hybrid"),
 )
 _NOT_WITH_STATS = (
     *("labels", "precision", "method", "source_probs", "source_labels"),
-    *("groups", "aggregate", "stability"),
+    *("groups", "aggregate", "stability", "shortlist", "race"),
 )
-_NOT_WITH_DASK = ("source_probs", "source_labels", "threads", "method", "groups", "stability")
+_NOT_WITH_DASK = (
+    *("source_probs", "source_labels", "threads", "method", "groups", "stability", "shortlist"),
+    "race",
+)
 
 
 def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -69,6 +74,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     is_flag=True,
     help="Print bootstrap standard errors, rank intervals and ties instead of the table.",
 )
+@choice_options
 @click.option(
     "--html",
     type=click.Path(dir_okay=False),
@@ -76,6 +82,20 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     help="Also write an HTML report; it includes stability if the features can be read.",
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option(
+    "--race",
+    is_flag=True,
+    help="Score all models on a few rows, and only those that may still be among the best on more.",
+)
+@click.option(
+    "--race-option",
+    "race_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_options,
+    help="Set an option of --race: top, confidence, level, first, growth, max_samples, seconds or "
+    "seed; repeatable.",
+)
 @click.option(
     "--dask",
     metavar="ADDRESS",
@@ -98,6 +118,10 @@ def rank(
     as_csv: bool,
     as_markdown: bool,
     stability: bool,
+    race: bool,
+    race_options: dict[str, Any],
+    shortlist: bool,
+    pareto: str | None,
     **_: Any,
 ) -> None:
     """Rank models by features in files, or run models and rank them.
@@ -112,20 +136,37 @@ def rank(
     With --dask, NAME=PATH is a model in shards. PATH and --labels are each a file, a folder or a
     quoted pattern that the workers can read.
 
-    With --models instead of FEATURES, models run on --images or --text. The options listed below
-    --models apply only then.
+    With --models instead of FEATURES, models run on --images, --audio or --text. The options
+    listed below --models apply only then.
     """
     check_exclusive(json=as_json, csv=as_csv, markdown=as_markdown)
-    check_exclusive(stability=stability, csv=as_csv, markdown=as_markdown)
+    others = {"stability": stability, "shortlist": shortlist, "pareto": pareto is not None}
+    check_exclusive(**others, csv=as_csv, markdown=as_markdown)
+    check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    if race_options and not race:
+        raise click.UsageError("--race-option goes with --race")
+    if race:
+        options = {**options, "race": _read_race(race_options) if race_options else True}
     if models:
-        ranking = run_models(ctx.params, keep_features=stability, **options)
+        ranking = run_models(ctx.params, keep_features=stability or shortlist, **options)
     elif dask is None and all(path.endswith(".stats") for path in features):
         ranking = _rank_statistics(ctx.params, options)
     else:
         ranking = _rank_features(ctx.params, options)
     _show(ctx, ranking)
+
+
+def _read_race(options: Mapping[str, Any]) -> Any:
+    """Return the options of a race; one that does not exist is a usage error."""
+    from .._racing.race_options import Race
+
+    with as_usage_errors():
+        try:
+            return Race(**options)
+        except TypeError as error:
+            raise DtypeError(f"--race-option: {error}") from error
 
 
 def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -136,8 +177,8 @@ def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> A
     names = parse_metrics(chosen["metrics"])
     models = load_statistics(chosen["features"])
     refuse_task(chosen["task"], models)
-    prior = load_prior(models, chosen["prior"])
-    return rank(models, None, names, task=chosen["task"], prior=prior, **options)
+    prior, costs = load_prior(models, chosen["prior"]), load_costs(models, chosen)
+    return rank(models, None, names, task=chosen["task"], prior=prior, costs=costs, **options)
 
 
 def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
@@ -182,6 +223,7 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
         **{name: chosen[name] for name in ("task", "precision", "baselines")},
         "progress": False if chosen["quiet"] else None,
         "prior": load_prior(models, chosen["prior"]),
+        "costs": load_costs(models, chosen),
         **options,
     }
     if dask is not None:
@@ -209,9 +251,13 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         say(f"{name} was skipped: it {reason}")
     for text in () if quiet else ranking.warnings:
         say(f"note: {text}")
+    n_cached = sum(row.from_cache for row in ranking)
+    if n_cached and not quiet:
+        say(f"{n_cached} of {len(ranking)} models came from the cache")
     stability = ranking.stability() if chosen["stability"] else None
-    if stability is not None:
-        click.echo(json.dumps(stability.to_dict()) if chosen["as_json"] else repr(stability))
+    result = stability if stability is not None else choose(ranking, chosen)
+    if result is not None:
+        click.echo(json.dumps(result.to_dict()) if chosen["as_json"] else repr(result))
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:

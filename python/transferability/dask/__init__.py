@@ -108,6 +108,7 @@ def rank(
     precision: str = "double",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
     progress: Progress = None,
     retries: int = 2,
     **options: Any,
@@ -126,7 +127,7 @@ def rank(
         Models are sorted by the first one. "all" takes every metric that needs statistics only.
     task, precision, retries
         As in :func:`stats`.
-    baselines, prior, progress
+    baselines, prior, costs, progress
         As in :func:`transferability.rank`.
     **options
         Options of the metrics, for example ``intercept`` of LogME.
@@ -177,7 +178,7 @@ def rank(
         warnings=target.warnings,
         skipped=planned[1],
     )
-    return add_columns(ranking, metrics, prior)
+    return add_columns(ranking, metrics, prior, costs)
 
 
 def _rows(job: Job, requests: Mapping[str, dict[str, Any]], precision: str) -> Iterator[Row]:

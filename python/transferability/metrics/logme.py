@@ -19,6 +19,7 @@ def logme(
     *,
     task: str = "auto",
     intercept: bool | str = "auto",
+    standardize: bool = False,
     keep_coef: bool = False,
     precision: str = "double",
     method: str = "auto",
@@ -50,6 +51,9 @@ def logme(
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
+    standardize : bool, default=False
+        Score z-scored features: every column at mean 0 and variance 1, constant ones left out, from
+        the same statistics. The prior then treats all columns alike, whatever their units.
     keep_coef : bool, default=False
         Keep the posterior mean as ``coef`` (n_targets, n_features) and ``offset`` (n_targets,),
         and the names of a frame's columns as ``feature_names``.
@@ -69,8 +73,9 @@ def logme(
     score : Score
         Mean over classes or targets of the log evidence per sample, in nats; higher is better.
         `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
-        +inf, with a warning, where features with a rank below n_samples reproduce the targets
-        exactly: the evidence is then unbounded.
+        `distinct_rows` is there where rows that repeat were counted once, see Notes.
+        +inf, with a warning, where the targets are exactly linear in features of fewer directions
+        than distinct rows: the evidence is then unbounded.
 
     Raises
     ------
@@ -93,8 +98,17 @@ def logme(
     .. math:: \tfrac1N \ln p(y \mid F, \alpha, \beta), \quad
               y \sim \mathcal N(Fw, \beta^{-1}I), \quad w \sim \mathcal N(0, \alpha^{-1}I).
 
-    It does not change when the features are scaled or rotated. Only classes that occur are counted.
-    Without any signal the maximum is the limit :math:`\alpha \to \infty`, and `alpha` is inf.
+    It does not change when all features are scaled by one factor, or rotated. Only classes that
+    occur are counted. Without any signal the maximum is the limit :math:`\alpha \to \infty`, and
+    `alpha` is inf.
+
+    Rows that repeat, with equal labels and to within rounding, would let the evidence of features
+    that can fit all other rows grow without bound. They are counted once: N is the number of
+    distinct rows, and weights are relative to their mean. If every row occurs equally often, the
+    value is that of the distinct rows. With at most as many rows as features, rows are compared.
+    With more, the rank of the features tells; features that cannot fit all distinct rows count
+    every row.
+
     Implementations in papers iterate a fixed point a few times and differ from the maximum;
     ``transferability.compat`` has their numbers.
 
@@ -112,19 +126,24 @@ def logme(
     >>> tx.logme(features, labels) > tx.logme(noise, labels)
     True
     """
-    asked = {"intercept": intercept, "keep_coef": keep_coef}
+    asked = {"intercept": intercept, "standardize": standardize, "keep_coef": keep_coef}
     settings = {"precision": precision, "method": method, "n_threads": n_threads}
     return score_one("logme", features, labels, asked, task=task, **settings)
 
 
 def options(
-    task: str, *, intercept: bool | str = "auto", keep_coef: bool = False
+    task: str,
+    *,
+    intercept: bool | str = "auto",
+    standardize: bool = False,
+    keep_coef: bool = False,
 ) -> dict[str, object]:
     """Validate the options and return those of the kernel; "auto" means regression only."""
     if intercept == "auto":
         intercept = task == "regression"
     return {
         "intercept": flag("intercept", intercept, "True, False or 'auto'"),
+        "standardize": flag("standardize", standardize),
         "keep_coef": flag("keep_coef", keep_coef),
         "skip_constant": task == "multilabel",
     }
@@ -137,6 +156,13 @@ def explain(score: Any) -> list[str]:
         f"It is the log evidence per sample, in nats, of a Bayesian linear model, the mean over "
         f"{len(score.targets)} {kind}."
     ]
+    if "distinct_rows" in score.details:
+        n_repeats = score.n_samples - score.details["distinct_rows"]
+        lines.append(
+            f"{n_repeats} of the {score.n_samples} rows are duplicates, to within rounding, of "
+            f"another row with the same label: they are counted once, because the evidence of "
+            f"features that can fit all distinct rows would be unbounded."
+        )
     if score.classes is not None and not score.details.get("intercept"):
         # With weights of zero, a 0/1 column of n_c ones is noise of variance n_c/N.
         shares = [count / score.n_samples for count in score.class_counts]
@@ -154,4 +180,11 @@ def explain(score: Any) -> list[str]:
 
 
 WHEN = "First choice: one pass over the features, nothing to tune, classes and targets alike."
-SPEC = MetricSpec("logme", options, explain, WHEN, recommended={"intercept": True}, influence=True)
+SPEC = MetricSpec(
+    "logme",
+    options,
+    explain,
+    WHEN,
+    recommended={"intercept": True, "standardize": True},
+    influence=True,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 
@@ -175,7 +176,30 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def standard_error(score: Score) -> float:
+    """Estimate the standard error of the score over samples of rows.
+
+    The binomial one of an accuracy p, sqrt(p (1 - p)/N). Of an R², (1 - R²) sqrt(4 R²/N + 2/N²):
+    the large-sample one of a squared correlation (Olkin and Finn, 1995), with the spread of
+    predictions without signal; the mean over targets.
+    """
+    n_samples = score.n_samples
+    if score.class_counts is not None and score.task == "classification":
+        accuracy = min(max(float(score), 0.0), 1.0)
+        return math.sqrt(accuracy * (1 - accuracy) / n_samples)
+    shares = [min(max(float(value), 0.0), 1.0) for value in score.per_target]
+    errors = [(1 - r) * math.sqrt(4 * r / n_samples + 2 / n_samples**2) for r in shares]
+    return sum(errors) / len(errors) if errors else 0.0
+
+
 WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
 SPEC = MetricSpec(
-    "ridge_probe", options, explain, WHEN, recommended={}, baseline=True, influence=True
+    "ridge_probe",
+    options,
+    explain,
+    WHEN,
+    standard_error=standard_error,
+    recommended={},
+    baseline=True,
+    influence=True,
 )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib.metadata
 import inspect
 import json
+import linecache
 import marshal
+import os
 import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -20,7 +25,7 @@ import numpy as np
 from .._inputs.arrays import instance_of
 
 __all__ = ["hash_callable", "hash_file", "hash_module"]
-__all__ += ["hash_values", "package_versions", "strip_origin"]
+__all__ += ["hash_values", "is_installed", "package_versions", "strip_origin"]
 
 #: Packages whose code is identified by their version; the source of other code is hashed.
 _LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
@@ -29,8 +34,10 @@ _CHUNK = 1 << 24  # bytes of a file that are read at once
 _PLAIN = (bool, int, float, str, bytes, type(None))
 #: Folders of installed code.
 _INSTALLED = tuple(
-    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+#: Names of folders in which installers put code, wherever they are.
+_SITE_FOLDERS = ("site-packages", "dist-packages")
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
 
 
@@ -178,9 +185,13 @@ def _collect_source(*things: Any) -> list[str]:
     modules. Dynamic access, such as ``getattr`` and data files, is not followed.
     """
     found: set[str] = set()
+    seen: set[int] = set()
     waiting = list(things)
     while waiting:
         thing = waiting.pop()
+        if id(thing) in seen:  # reading the source takes long, and many refer to one thing
+            continue
+        seen.add(id(thing))
         name = f"{thing.__module__}.{thing.__qualname__}"
         text = f"{name}{_read_source(thing)}"
         if text in found:
@@ -211,10 +222,44 @@ def _is_package_code(thing: Any) -> bool:
 def _read_source(thing: Any) -> str:
     """Return the source of a class or function; if there is none, a hash of its bytecode."""
     try:
-        return inspect.getsource(thing)
+        return _read_class(thing) if isinstance(thing, type) else inspect.getsource(thing)
     except (OSError, TypeError):
         code = [marshal.dumps(function.__code__) for function in _list_functions(thing)]
         return sys.version + hashlib.blake2b(b"".join(code)).hexdigest()
+
+
+def _read_class(thing: type) -> str:
+    """Return the source of a class; ``inspect`` parses the whole file for every class in it."""
+    file = inspect.getsourcefile(thing)
+    if file is not None:
+        linecache.checkcache(file)
+        module = vars(sys.modules[thing.__module__]) if thing.__module__ in sys.modules else {}
+        found = _find_classes(tuple(linecache.getlines(file, module))).get(thing.__qualname__)
+        if found is not None:
+            return found
+    return inspect.getsource(thing)
+
+
+@functools.lru_cache(maxsize=64)
+def _find_classes(lines: tuple[str, ...]) -> dict[str, str]:
+    """Return the source of all classes by qualified name; of several with one name, all."""
+    found: dict[str, str] = {}
+
+    def visit(node: ast.AST, above: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            name = above
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                name = f"{above}{child.name}.<locals>."
+            elif isinstance(child, ast.ClassDef):
+                start = min([child.lineno, *(part.lineno for part in child.decorator_list)])
+                text = "".join(lines[start - 1 : child.end_lineno])
+                found[above + child.name] = found.get(above + child.name, "") + text
+                name = f"{above}{child.name}."
+            visit(child, name)
+
+    with suppress(SyntaxError):
+        visit(ast.parse("".join(lines)), "")
+    return found
 
 
 def _list_functions(thing: Any) -> list[Any]:
@@ -247,11 +292,37 @@ def _iter_globals_read(function: Any) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def is_installed(file: str) -> bool:
+    """Return whether a file is in a folder of installed packages, by its path."""
+    return file.startswith(_INSTALLED) or not {*_SITE_FOLDERS}.isdisjoint(Path(file).parts)
+
+
 def _is_user_module(module: ModuleType) -> bool:
+    """Return whether a module is code of the user, which no version of a package identifies.
+
+    Packages are also recognised outside of the usual folders, such as those that ``pip install
+    --target`` has put into a folder of ``PYTHONPATH``: they are listed beside themselves.
+    """
     file = getattr(module, "__file__", None)
     if file is None:  # a prompt or a notebook; other modules without a file are built in
         return module.__name__ == "__main__"
-    return not file.startswith(_INSTALLED)
+    top, *below = module.__name__.split(".")
+    if top in _LIBRARIES or is_installed(file):
+        return False
+    path = Path(file)
+    depth = len(below) + (path.stem == "__init__")
+    return len(path.parents) <= depth or top not in _list_packages(path.parents[depth])
+
+
+@functools.cache
+def _list_packages(folder: Path) -> frozenset[str]:
+    """List the top-level modules of the distributions that are installed into a folder."""
+    found: set[str] = set()
+    for record in folder.glob("*.dist-info/RECORD"):
+        with suppress(OSError, UnicodeDecodeError):
+            paths = record.read_text("utf-8").splitlines()
+            found |= {re.split("[/.,]", path, maxsplit=1)[0] for path in paths}
+    return frozenset(found)
 
 
 def _is_plain(value: Any, depth: int = 2) -> bool:

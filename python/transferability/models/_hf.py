@@ -1,4 +1,4 @@
-"""Models of transformers: encoders, decoders, encoders of encoder–decoders, vision models."""
+"""Models of transformers: encoders and decoders of texts, encoders of images and of sounds."""
 
 from __future__ import annotations
 
@@ -11,15 +11,37 @@ from .._metric.score import issue
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
+from ._audio import AudioModel, Sounds, load_sound_processor
 from ._inputs import Images, Texts
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_blocks
 
-__all__ = ["SOURCE", "hide_progress_bars", "load_image_processor", "resolve_max_length"]
+__all__ = [
+    "LIBRARIES",
+    "SOURCE",
+    "hide_progress_bars",
+    "load_image_processor",
+    "resolve_max_length",
+]
 
-_TOWERS = ("text", "vision")
+#: Modules that models of transformers have in common; one that is not there is left out.
+LIBRARIES = (
+    *("transformers.modeling_utils", "transformers.modeling_layers", "transformers.masking_utils"),
+    *("transformers.generation.utils", "transformers.processing_utils"),
+    *("transformers.tokenization_utils_fast", "transformers.models.auto.modeling_auto"),
+    *("transformers.models.auto.tokenization_auto", "transformers.models.auto.processing_auto"),
+)
+#: Towers of a model with several, with the kinds of their inputs, and how errors call these.
+_TOWERS = {"text": ("text", "texts"), "vision": ("image", "images"), "audio": ("audio", "sounds")}
+#: Kinds of inputs by the name of a model's main argument.
+_KINDS = {
+    "input_ids": "text",
+    "pixel_values": "image",
+    "input_values": "audio",
+    "input_features": "audio",
+}
 #: Maximum number of tokens if neither the tokeniser nor the positions set a limit (T5).
 _LONGEST = 512
 #: Model types whose positions start after the padding index: two entries are never used.
@@ -27,7 +49,7 @@ _SHIFTED = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl", "x
 
 
 def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
-    """Load a model and its tokeniser or image processor.
+    """Load a model and its tokeniser, image processor or feature extractor.
 
     Layers have the names of the modules. ``layers="all"`` means the same as
     ``output_hidden_states`` of transformers: the input of the first block, the output of each
@@ -55,15 +77,16 @@ def _open(spec: ModelSpec, device: Any, dtype: str | None) -> TorchModel:
         blocks = []
     last = taps.on_output(backbone, "last_hidden_state", _last_hidden_state)
     layers = [*taps.on_first_input(blocks), *blocks[:-1], last]
+    if config.model_type == "audio-spectrogram-transformer":  # the mean of its two class tokens
+        last = taps.on_output(backbone, "pooler_output", lambda output: output.pooler_output)
     pool = _choose_pool(transformers, config, kind, backbone)
     facts = {
         "versions": _fingerprint.package_versions("torch", "transformers"),
         "config": _fingerprint.strip_origin(config),
         "revision": getattr(config, "_commit_hash", None) or spec.revision,
     }
-    return TorchModel(
-        str(spec), module, inputs, layers, last, pool, facts, taps=taps, device=device
-    )
+    opened = AudioModel if kind == "audio" else TorchModel
+    return opened(str(spec), module, inputs, layers, last, pool, facts, taps=taps, device=device)
 
 
 def load_image_processor(transformers: Any, name: Any, **arguments: Any) -> Images:
@@ -100,15 +123,20 @@ def hide_progress_bars(transformers: Any) -> Iterator[None]:
 def _select_auto_class(transformers: Any, spec: ModelSpec, config: Any) -> Any:
     if not spec.flag("head", False):
         return transformers.AutoModel
-    vision = transformers.AutoModelForImageClassification
-    is_vision = type(config) in vision._model_mapping
-    return vision if is_vision else transformers.AutoModelForSequenceClassification
+    for kind in ("Image", "Audio"):
+        auto = getattr(transformers, f"AutoModelFor{kind}Classification")
+        if type(config) in auto._model_mapping:
+            return auto
+    return transformers.AutoModelForSequenceClassification
 
 
 def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
     """Warn of weights that a checkpoint lacks; raise DataError if the requested head lacks them."""
-    # Poolers are not used.
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    # Poolers are not used, nor is the embedding of masked frames.
+    unused = ("pooler", "masked_spec_embed")
+    missing = sorted(
+        name for name in report["missing_keys"] if not any(part in name for part in unused)
+    )
     if not missing:
         return
     shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if missing[3:] else "")
@@ -120,14 +148,16 @@ def _check_loaded(spec: ModelSpec, report: dict[str, Any]) -> None:
 def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, Any]:
     """Return the kind of inputs, the backbone whose features are scored, and the module to run."""
     tower = spec.text("tower")
-    if hasattr(whole, "text_model") and hasattr(whole, "vision_model"):
-        if tower not in _TOWERS:
+    towers = [name for name in _TOWERS if hasattr(whole, f"{name}_model")]
+    if len(towers) > 1:
+        if tower not in towers:
+            ways = " or ".join(f"?tower={name}" for name in towers)
             raise DataError(
-                f"{spec} has a tower for texts and one for images; choose one: "
-                f"{spec.name}?tower=text or ?tower=vision"
+                f"{spec} has a tower for {' and one for '.join(_TOWERS[t][1] for t in towers)}; "
+                f"choose one: {spec.name}{ways}"
             )
         part = getattr(whole, f"{tower}_model")
-        return ("text" if tower == "text" else "image"), part, part
+        return _TOWERS[tower][0], part, part
     if tower is not None:
         raise DataError(f"{spec} has no towers; leave tower={tower!r} out")
     backbone = getattr(whole, "base_model", whole) if spec.flag("head", False) else whole
@@ -135,18 +165,19 @@ def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, A
         if backbone is not whole:
             raise DataError(f"{spec} is an encoder–decoder, which is used without a head")
         backbone = whole = whole.get_encoder()
-    kinds = {"input_ids": "text", "pixel_values": "image"}
     takes = getattr(whole, "main_input_name", "input_ids")
-    if takes not in kinds:
-        raise DataError(f"{spec} takes {takes}; only texts and images are supported")
-    return kinds[takes], backbone, whole
+    if takes not in _KINDS:
+        raise DataError(f"{spec} takes {takes}; only texts, images and sounds are supported")
+    return _KINDS[takes], backbone, whole
 
 
 def _load_preprocessing(
     transformers: Any, spec: ModelSpec, config: Any, kind: str, module: Any, arguments: Any
-) -> Texts | Images:
+) -> Texts | Images | Sounds:
     if kind == "image":
         return load_image_processor(transformers, spec.name, **arguments)
+    if kind == "audio":
+        return load_sound_processor(transformers, spec.name, module, **arguments)
     tokenizer = transformers.AutoTokenizer.from_pretrained(spec.name, **arguments)
     side = spec.text("padding_side") or tokenizer.padding_side
     if side not in ("left", "right"):
@@ -159,7 +190,7 @@ def _load_preprocessing(
 
 def _choose_pool(transformers: Any, config: Any, kind: str, module: Any) -> str:
     """Return the default pooling: mean, class token, or last token for decoders."""
-    if kind == "image":
+    if kind != "text":
         names = [name.rpartition(".")[2] for name, _ in module.named_parameters()]
         return "cls" if {"cls_token", "class_embedding"} & {*names} else "mean"
     auto = transformers.models.auto.modeling_auto
@@ -177,6 +208,7 @@ SOURCE = SourceSpec(
     scheme="hf",
     example="bert-base-uncased",
     metavar="NAME",
+    libraries=LIBRARIES,
     summary="transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "config.json"),

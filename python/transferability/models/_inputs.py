@@ -50,12 +50,16 @@ class Preprocessing(Protocol):
 
     Preprocessing of texts may have ``encode(raw, name)``, which returns a tokenised text for each
     item or None if it cannot, ``count_tokens(encoded)`` of one, and ``pad(encoded)``, which returns
-    the batch of several. A sweep then tokenises each text once, and sorts texts by length.
+    the batch of several. A sweep then tokenises each text once, and sorts texts by length. That of
+    images and sounds may have ``read(item, where)``, which returns an item decoded,
+    ``stack(items)``, which returns the batch of several of these, and ``is_concurrent``, which is
+    true if threads may do both for several batches at once. Errors then name the item. Any may have
+    ``batch_size``, the number of items in a batch where the user gives none.
     """
 
     @property
     def kind(self) -> str:
-        """Type of raw items: "text", "image", "array" or "saved"."""
+        """Type of raw items: "text", "image", "audio", "array" or "saved"."""
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Return the batch of a list of raw items."""
@@ -170,9 +174,10 @@ class Texts:
 
 
 class Images:
-    """Preprocess images with the transform of the weights."""
+    """Preprocess images with the transform of the weights, which is the same at every call."""
 
     kind = "image"
+    is_concurrent = True
 
     def __init__(
         self, transform: Callable[[list[Any]], Any], config: Mapping[str, object], mode: str = "RGB"
@@ -181,7 +186,17 @@ class Images:
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Read, convert and transform images."""
-        return self._transform([to_image(item, self._mode, i) for i, item in enumerate(raw)])
+        return self.stack(
+            [self.read(item, f"image {i} of the batch") for i, item in enumerate(raw)]
+        )
+
+    def read(self, item: Any, where: str) -> Any:
+        """Read and convert an image; `where` names it in errors."""
+        return to_image(item, self._mode, where)
+
+    def stack(self, images: Sequence[Any]) -> Any:
+        """Transform images that :meth:`read` returned, to a batch."""
+        return self._transform(list(images))
 
     def config(self) -> dict[str, object]:
         """Return the settings of the preprocessing, for the fingerprint."""
@@ -219,14 +234,15 @@ class Arrays:
         return {"preprocessing": "none"}
 
 
-def to_image(item: Any, mode: str = "RGB", index: int = 0) -> Any:
+def to_image(item: Any, mode: str = "RGB", where: str = "", index: int = 0) -> Any:
     """Convert a file, a PIL image, or bytes to a PIL image, as :func:`to_rgb` reads pictures.
 
+    Errors name it by the path of the file, by `where`, or by its index in the batch.
     Arrays of bytes have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), and tensors (C, H, W) as
     torchvision reads images.
     """
     image = need("PIL.Image", extra="hub", what="reading images")
-    where = f"image {index} of the batch"
+    where = where or f"image {index} of the batch"
     if isinstance(item, (str, os.PathLike)):
         found = open_picture(item)
     elif isinstance(item, image.Image):

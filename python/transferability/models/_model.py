@@ -25,9 +25,10 @@ class Model:
     ----------
     spec, name : str
         Name that opens the model again, and the same without options, for rankings.
-    kind : {"image", "text", "array", "saved"}
+    kind : {"image", "text", "audio", "array", "saved"}
         Type of raw items: images (files, PIL images, arrays of bytes), texts (str, pairs of str
-        as tuples, lists of words), arrays of numbers, or row numbers of saved features.
+        as tuples, lists of words), sounds (files, dicts with "array" and "sampling_rate"), arrays
+        of numbers, or row numbers of saved features.
     module : torch.nn.Module or None
         Module whose layers are read by hooks; None if :meth:`features` returns the features.
     layers : tuple of str
@@ -36,7 +37,8 @@ class Model:
         The layer to score by default: the input of the classifier, or the last layer. Its pooling:
         as in training, if known. Two-dimensional outputs are not pooled.
     inputs : Preprocessing
-        Converts raw items to batches: ``Texts``, ``Images``, ``Arrays`` or an object like these.
+        Converts raw items to batches: ``Texts``, ``Images``, ``Sounds``, ``Arrays``, or an object
+        like these.
     facts : dict
         Versions and settings, as JSON values, that are part of the fingerprint.
     """

@@ -15,7 +15,7 @@ from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec, suggest
 __all__ = ["SCHEMES", "SOURCES", "find_source"]
 
 #: Modules of this package with an instance ``SOURCE``. A new source is its file and a name here.
-_MODULES = ("_saved", "_hf", "_onnx", "_st", "_timm", "_torchvision")
+_MODULES = ("_saved", "_hf", "_onnx", "_st", "_timm", "_torchvision", "_ts")
 
 #: The sources by scheme.
 SCHEMES: Mapping[str, SourceSpec] = {

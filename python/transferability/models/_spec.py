@@ -84,6 +84,9 @@ class SourceSpec:
         Options that ``?option=value`` may set, in addition to ``COMMON_OPTIONS``. ``open`` reads
         them by ``spec.text``, ``spec.flag`` and ``spec.count``. With "max_length" among them,
         the argument `max_length` of ``open_model`` sets it. None: any option.
+    libraries : tuple of str
+        Modules that ``open`` imports and that take long. The fork server of a sweep imports them
+        before it forks, so they start no thread and touch no device when they are imported.
     """
 
     scheme: str  # prefix of names, ``scheme:name``; "" for none
@@ -96,6 +99,7 @@ class SourceSpec:
     hint: str = ""  # end of the message if a wildcard matches nothing: "; " and the advice
     has_revisions: bool = False  # whether ``@revision`` may follow the name
     suffixes: tuple[str, ...] = ()  # of files that need no scheme
+    libraries: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a scheme that model names cannot have, and options that are taken."""

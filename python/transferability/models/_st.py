@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._util.optional import need
+from ..errors import DataError
 from . import _fingerprint
-from ._hf import hide_progress_bars, resolve_max_length
+from ._hf import LIBRARIES, hide_progress_bars, resolve_max_length
 from ._inputs import Encoded, Texts, name_in_batch, pad_tokens, to_image
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
@@ -115,6 +116,17 @@ class _Preprocessing:
             for i in range(len(raw))
         ]
 
+    def plain_texts(self) -> Texts | None:
+        """Return the tokeniser's own preprocessing, for windows; None for images."""
+        if self.kind == "image" or getattr(self._module, "tokenizer", None) is None:
+            return None
+        if self._prompt:
+            raise DataError(
+                f"window cuts texts, and this model puts {self._prompt!r} before each; leave "
+                f"window out"
+            )
+        return self._texts()
+
     def count_tokens(self, encoded: Encoded) -> int:
         """Return the number of tokens of a text."""
         return len(encoded)
@@ -172,6 +184,7 @@ SOURCE = SourceSpec(
     scheme="st",
     example="all-MiniLM-L6-v2",
     metavar="NAME",
+    libraries=("sentence_transformers", *LIBRARIES),
     summary="sentence-transformers: a name on the hub (``@revision``) or a folder",
     open=_open,
     list_names=lambda spec: list_paths(spec.name, "modules.json"),

@@ -26,13 +26,13 @@ class Taps:
         self._handles: list[Any] = []
         self._owners: list[tuple[Any, str]] = []
 
-    def on_input(self, module: Any) -> str:
-        """Insert a tap on the first argument of a module, and return its name."""
+    def on_input(self, module: Any, pick: Callable[[Any], Any] = lambda value: value) -> str:
+        """Insert a tap on ``pick(first argument)`` of a module, and return its name."""
         module = _end(module, 0)
         tap, name = self._add(module, "input")
 
         def pass_on(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            tap(args[0] if args else next(iter(kwargs.values())))
+            tap(pick(args[0] if args else next(iter(kwargs.values()))))
 
         self._handles.append(module.register_forward_pre_hook(pass_on, with_kwargs=True))
         return name

@@ -82,6 +82,7 @@ SOURCE = SourceSpec(
     scheme="timm",
     example="resnet18.a1_in1k",
     metavar="NAME",
+    libraries=("timm",),
     summary="timm, with wildcards: ``timm:vit_tiny*``",
     open=_open,
     list_names=lambda spec: _timm().list_models(  # one name for each set of weights

@@ -85,6 +85,7 @@ SOURCE = SourceSpec(
     scheme="torchvision",
     example="resnet18",
     metavar="NAME",
+    libraries=("torchvision.models",),
     summary="torchvision, with wildcards",
     open=_open,
     list_names=lambda spec: _models().list_models(module=_models(), include=spec.name),

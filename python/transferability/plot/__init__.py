@@ -1,4 +1,4 @@
-"""Plot rankings, agreement with the truth, layers, groups of rows and forecasts.
+"""Plot rankings, costs, agreement with the truth, layers, groups of rows and forecasts.
 
 Every function draws into the Axes `ax`, or into those of a new figure, and returns them:
 ``plot.ranking(r).figure.savefig("ranking.png")``. It needs matplotlib but does not use ``pyplot``.
@@ -7,9 +7,10 @@ Every function draws into the Axes `ax`, or into those of a new figure, and retu
 from __future__ import annotations
 
 from .._util.public import set_modules
+from ._cost import cost
 from ._models import ranking, scatter
 from ._profiles import forecast, groups, layers
 
-__all__ = ["forecast", "groups", "layers", "ranking", "scatter"]
+__all__ = ["cost", "forecast", "groups", "layers", "ranking", "scatter"]
 
 set_modules(globals())

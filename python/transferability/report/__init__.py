@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .._ranking.render import check_scores
 from . import _sections as sections
+from ._choice import render_costs, render_shortlist
 from ._page import build_page
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
+    from .._uncertainty.shortlist import Shortlist
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
 
@@ -24,6 +28,7 @@ def html(
     evaluation: Evaluation | None = None,
     stability: Stability | None = None,
     *,
+    shortlist: Shortlist | None = None,
     title: str | None = None,
 ) -> str:
     """Render a ranking, its uncertainty and an explanation of its numbers as one HTML page.
@@ -35,6 +40,8 @@ def html(
     evaluation, stability : optional
         From ``ranking.evaluate(truth)``, adds the agreement of the metrics with the truth; from
         ``ranking.stability()``, adds intervals, ranks and ties.
+    shortlist : Shortlist, optional
+        From ``ranking.shortlist()``. Default: the one of `stability`, if that is given.
     title : str, optional
         Heading of the page. Default: the number of models, and the metric.
 
@@ -47,7 +54,7 @@ def html(
     Raises
     ------
     DataError
-        If `evaluation` or `stability` was made from another ranking.
+        If `evaluation`, `stability` or `shortlist` was made from another ranking.
 
     Examples
     --------
@@ -62,14 +69,20 @@ def html(
     if stability is not None:
         scores = {stability.metric: stability.scores}
         check_scores(*own, "stability", stability.names, scores)
+        shortlist = _make_shortlist(stability) if shortlist is None else shortlist
+    if shortlist is not None:
+        scores = {shortlist.metric: np.array([*shortlist.scores.values()])}
+        check_scores(*own, "shortlist", [*shortlist.scores], scores)
     if evaluation is not None:
         check_scores(*own, "evaluation", evaluation.models, evaluation.scores)
     parts = [
         sections.render_order(ranking, stability),
+        *([] if shortlist is None else [render_shortlist(shortlist)]),
         sections.render_failures(ranking),
         sections.render_scores(ranking, stability),
         sections.render_health(ranking),
         *([] if evaluation is None else [sections.render_agreement(evaluation)]),
+        render_costs(ranking),
         sections.render_groups(ranking),
         sections.render_layers(ranking),
         sections.render_notes(ranking, stability),
@@ -77,3 +90,9 @@ def html(
     ]
     lead = sections.render_lead(ranking, stability)
     return build_page(title or sections.format_heading(ranking), lead, parts)
+
+
+def _make_shortlist(stability: Stability) -> Shortlist:
+    """Return the shortlist with the prior of the ranking, or without one that lacks models."""
+    known = all(name in stability.prior for name in stability.names)
+    return stability.shortlist(prior=None if known else False)

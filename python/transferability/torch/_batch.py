@@ -15,13 +15,23 @@ from torch import Tensor
 from .._inputs.arrays import as_array
 from .._inputs.labels import read_labels
 from ..errors import DataError
+from ._bags import Levels, read_levels
 from ._dense import flatten_maps, select_positions
 from ._layers import LayerRequest
-from ._pooling import Pool, as_float, check_real, pool_rows
+from ._pooling import (
+    LayerPooling,
+    Pool,
+    PoolChoice,
+    as_float,
+    check_real,
+    fitting_pools,
+)
 from ._tokens import Selection, gather_rows, name_tags, select_tokens, select_words
 
-__all__ = ["AVERAGE", "Batch", "LayerBatch", "RowOptions", "average_layers"]
+__all__ = ["AVERAGE", "Batch", "LayerBatch", "Pooled", "RowOptions", "average_layers"]
 
+#: The rows of a layer by the label of the pooling.
+Pooled = dict[str | None, "LayerBatch"]
 #: Name of the mean over all layers.
 AVERAGE = "mean"
 #: Returns the attention mask that the model received for a layer.
@@ -32,12 +42,14 @@ FindMask = Callable[[LayerRequest], Tensor | None]
 class RowOptions:
     """Options of the conversion of features to rows, the same for all batches."""
 
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, PoolChoice]
     bio: str
     tag_names: Sequence[str] | None
     positions: int | None
     ignore: tuple[int, ...]
     seed: int
+    bag_pools: tuple[str, ...] = ()  # of each level of bags, the inner first
+    adjacent_bags: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +78,10 @@ class Batch:
         word_ids: Sequence[Sequence[int | None]] | None,
         groups: Any,
         samples: Sequence[int] | None = None,
+        bags: Any = None,
     ) -> None:
         self._options = options
+        self._bags = bags
         self._labels = labels
         self._mask = attention_mask
         self._word_ids = word_ids
@@ -76,10 +90,17 @@ class Batch:
         self._samples = None if samples is None else np.array(samples, np.int64)
         self._selections: dict[tuple[Any, ...], Selection] = {}
         self._masks: list[Tensor | None] = []
+        self._levels: Levels | None = None
         self.n_samples = 0
+        self.flat: set[str] = set()  # layers with features (N, D)
+        self.all_flat = True
 
-    def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> LayerBatch:
-        """Convert the output `x` of a layer to rows; `find_mask` returns the model's own mask."""
+    def take(self, layer: LayerRequest, x: Tensor, find_mask: FindMask) -> Pooled:
+        """Convert the output `x` of a layer to rows by the label of each of its poolings.
+
+        `find_mask` returns the model's own mask. Features (N, D) are not pooled, and have the label
+        None only.
+        """
         if x.is_nested or not x.ndim:
             raise DataError(
                 f"layer {layer.name!r} gives {'a nested tensor' if x.is_nested else 'one number'}, "
@@ -87,17 +108,36 @@ class Batch:
             )
         with torch.autocast(x.device.type, enabled=False):
             self.n_samples = len(x)
-            mask, pool = None, self._options.pools[layer.name]
-            if x.ndim == 3 and self._word_ids is None and pool != "flatten":
+            self.flat |= {layer.name} if x.ndim <= 2 else set()
+            self.all_flat &= x.ndim <= 2
+            pools: Mapping[str | None, Pool] = self._options.pools[layer.name].pools
+            if self._options.pools[layer.name].is_all:
+                pools = {pool: pool for pool in fitting_pools(x, self._word_ids is not None)}
+                pools = pools or {None: "mean"}
+            elif x.ndim <= 2 and None not in pools:  # one row, whatever the names of poolings
+                functions = {label: pool for label, pool in pools.items() if callable(pool)}
+                named: dict[str | None, Pool] = (
+                    {None: "mean"} if len(functions) < len(pools) else {}
+                )
+                pools = {**named, **functions}
+            mask = None
+            if (
+                x.ndim == 3
+                and self._word_ids is None
+                and any(p != "flatten" for p in pools.values())
+            ):
                 mask = self._choose_mask(layer, find_mask)
-            return self._convert(layer.name, x, pool, mask)
+            pooling = LayerPooling(x, mask, layer.name)
+            return {label: self._convert(pooling, pool, mask) for label, pool in pools.items()}
 
-    def _convert(self, layer: str, x: Tensor, pool: Pool, mask: Tensor | None) -> LayerBatch:
+    def _convert(self, pooling: LayerPooling, pool: Pool, mask: Tensor | None) -> LayerBatch:
+        x, layer = pooling.x, pooling.layer
         if callable(pool):
             x = pool(x, mask)
             pool = "none" if isinstance(x, Tensor) and x.ndim == 4 else None
             if not isinstance(x, Tensor):
                 raise DataError(f"layer {layer!r}: pool must give a tensor, gave {type(x)}")
+            pooling = LayerPooling(x, mask, layer)
         check_real(x, layer)
         if self._word_ids is not None and x.ndim == 3:
             words = partial(select_words, self._labels, self._word_ids, x.shape[1], str(pool))
@@ -117,10 +157,23 @@ class Batch:
             if x.ndim == 4:
                 maps = x.permute(0, 3, 1, 2) if pool == "nhwc_none" else x
                 return self._gather(flatten_maps(maps), self._select_positions(maps))
-        rows = pool_rows(x, pool, mask, layer)
+        rows = pooling.rows(pool)
         if rows.untyped_storage().data_ptr() == x.untyped_storage().data_ptr():
             rows = rows.clone()  # a later layer may overwrite x, and a view keeps all of x alive
         return LayerBatch(rows, self._sample_labels, self._groups)
+
+    def levels(self, name: str, batch: LayerBatch, n_levels: int) -> Levels:
+        """Return the ids of the bags of rows of a layer; raise DataError if there are none."""
+        if batch.selection is not None:
+            raise DataError(
+                f"layer {name!r} makes several rows of a sample, and bags pool samples; choose a "
+                f"pool that makes one row of each, such as 'mean'"
+            )
+        if self._groups is not None:
+            raise DataError("give bags or groups; the rows of a bag become one row")
+        if self._levels is None:
+            self._levels = read_levels(self._bags, n_levels, self.n_samples)
+        return self._levels
 
     @property
     def _numbers(self) -> NDArray[np.int64]:
@@ -195,8 +248,24 @@ class Batch:
         return LayerBatch(gather_rows(x, selection), labels, groups, selection)
 
 
-def average_layers(taken: Mapping[str, LayerBatch]) -> LayerBatch:
-    """Average the rows of all layers; raise DataError if their shapes differ."""
+def average_layers(taken: Mapping[str, Pooled]) -> Pooled:
+    """Average the rows of all layers, pooling by pooling; raise DataError if their shapes differ.
+
+    Rows that were not pooled count for every pooling. A pooling that a layer lacks has no mean.
+    """
+    layers = list(taken.values())
+    labels = dict.fromkeys(label for pooled in layers for label in pooled if label is not None)
+    shared = [label for label in labels if all(label in own or None in own for own in layers)]
+    chosen: list[str | None] = [*shared] or [None]
+    if not shared and any(None not in own for own in layers):
+        raise DataError("the layers have no pooling in common, so they have no mean; give one pool")
+    return {
+        label: _average({n: p[label] if label in p else p[None] for n, p in taken.items()})
+        for label in chosen
+    }
+
+
+def _average(taken: Mapping[str, LayerBatch]) -> LayerBatch:
     first, batch = next(iter(taken.items()))
     for name, other in taken.items():
         if other.rows.shape != batch.rows.shape:

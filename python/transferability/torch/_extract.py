@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
+from .._data.bags import BAG_POOLS
 from .._inputs.arrays import check_choice
 from .._inputs.target import TASKS
 from ..errors import DataError
 from ._batch import AVERAGE, RowOptions
 from ._extractor import Extractor
 from ._layers import resolve_layers, unwrap
-from ._pooling import Pool, check_pool
-from ._rows import AccumulationOptions, LayerRows
+from ._pooling import Pools, read_pools
+from ._rows import AccumulationOptions
 
 __all__ = ["extract"]
 
@@ -25,7 +26,7 @@ _KEEP = {True: torch.float32, "float16": torch.float16, "float32": torch.float32
 def extract(
     model: nn.Module,
     layers: str | Iterable[str] = "",
-    pool: Pool | Mapping[str, Pool] = "mean",
+    pool: Pools | Mapping[str, Pools] = "mean",
     *,
     device: object = None,
     dtype: str | None = None,
@@ -41,6 +42,8 @@ def extract(
     positions: int | None = None,
     ignore: Collection[int] = (),
     seed: int = 0,
+    bag_pool: str | Sequence[str] | None = None,
+    adjacent_bags: bool = False,
     n_threads: int | None = None,
 ) -> Extractor:
     """Extract features at layers of a running model into statistics.
@@ -57,10 +60,12 @@ def extract(
     layers : str or iterable of str, default=""
         Names as in ``model.named_modules()``; :func:`list_layers` lists them. "" is the output of
         the model, and "name#2" is the third run of a layer that runs several times.
-    pool : str, callable, None or mapping of layer to these, default="mean"
+    pool : str, callable, None, sequence or mapping of layer to these, default="mean"
         Pooling of tokens or maps to one row per sample: a key of :data:`POOLS`, or a function of
         (tensor, mask or None) that returns (N, D) or maps (N, C, H, W). "none" makes a row of each
-        token or position. None allows only 2-D features, which are never pooled.
+        token or position. None allows only 2-D features, which are never pooled. A sequence such as
+        ``["cls", "mean"]`` takes several from one pass, and "all" those that fit the shape of a
+        layer. Results are then named "layer/pooling", or "layer" where features are 2-D.
     device : str or torch.device, optional
         Where the model runs. Default: its current device.
     dtype : {"float32", "float64"}, optional
@@ -93,6 +98,13 @@ def extract(
         For labels of pixels: labels to leave out, in addition to -100.
     seed : int, default=0
         Seed of the draw of positions.
+    bag_pool : str, optional
+        Pool samples to bags, whose ids :meth:`Extractor.update` then takes as `bags`: "mean",
+        "max", "mean_std", "mean_max" or "logsumexp", as in :func:`transferability.pool_bags`. A
+        sequence pools in levels, the inner first; `bags` is then a tuple of as many.
+    adjacent_bags : bool, default=False
+        Whether a bag ends where another one begins. Memory then holds one row of each bag in a
+        batch; otherwise one row of every bag, or two, until results are read.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`.
 
@@ -124,12 +136,15 @@ def extract(
     plain = unwrap(model)
     wanted = resolve_layers(plain, layers)
     names = [layer.name for layer in wanted]
-    by_layer: Mapping[str, Pool] = pool if isinstance(pool, Mapping) else dict.fromkeys(names, pool)
+    by_layer: Mapping[str, Pools] = (
+        pool if isinstance(pool, Mapping) else dict.fromkeys(names, pool)
+    )
     if extra := [name for name in by_layer if name not in names]:
         raise DataError(f"pool names {extra[0]!r}, which is not among layers {names}")
-    pools: dict[str, Pool] = {**dict.fromkeys(names, "mean"), **by_layer}
-    for kind in pools.values():
-        check_pool(kind)
+    pools = {name: read_pools(by_layer.get(name, "mean")) for name in names}
+    levels = (bag_pool,) if isinstance(bag_pool, str) else tuple(bag_pool or ())
+    for level in levels:
+        check_choice("bag_pool", level, tuple(BAG_POOLS))
     check_choice("task", task, ("auto", *TASKS))
     check_choice("bio", bio, ("keep", "strip"))
     check_choice("accumulate", accumulate, ("auto", "host", "device"))
@@ -145,6 +160,7 @@ def extract(
     sums = AccumulationOptions(
         task, accumulate, dtype, class_scatters, n_threads, keep, outputs, bio == "strip", tag_names
     )
-    rows = {name: LayerRows(name, sums) for name in ([*names, AVERAGE] if average else names)}
-    options = RowOptions(pools, bio, tag_names, positions, tuple(ignore), seed)
-    return Extractor(plain, wanted, rows, options, device, amp, outputs)
+    options = RowOptions(
+        pools, bio, tag_names, positions, tuple(ignore), seed, levels, adjacent_bags
+    )
+    return Extractor(plain, wanted, sums, options, device, amp, average)

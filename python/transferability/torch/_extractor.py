@@ -13,12 +13,14 @@ from torch import nn
 from .._metric.score import Score, Scores, issue
 from .._stats.stats import Stats
 from ..errors import DataError
-from ._batch import AVERAGE, Batch, LayerBatch, RowOptions, average_layers
+from ._bags import BagRows, Levels, OutputRows
+from ._batch import AVERAGE, Batch, Pooled, RowOptions, average_layers
 from ._capture import Capture
 from ._compute import score_layer, to_class_probabilities
 from ._finite import FiniteCheck
 from ._layers import LayerRequest
-from ._rows import LayerRows
+from ._pooling import join_name
+from ._rows import AccumulationOptions, LayerRows
 from ._run import call, evaluation_mode, find_device, move_batch
 from ._tensors import select_logits
 
@@ -34,6 +36,9 @@ class Extractor:
         The model, without wrappers.
     layers : tuple of str
         The names of the layers, as given.
+    parts : dict of str to (str, str or None)
+        The layer and pooling of each result, by its name: "layer/pooling", or "layer" with one
+        pooling. Where names follow from shapes, those of the first batch.
     n_samples : int
         Number of samples so far. A layer may have more rows, such as one for each token.
     """
@@ -44,22 +49,32 @@ class Extractor:
         self,
         model: nn.Module,
         wanted: Sequence[LayerRequest],
-        rows: Mapping[str, LayerRows],
+        sums: AccumulationOptions,
         row_options: RowOptions,
         device: object,
         amp: str | None,
-        outputs: bool,
+        average: bool,
     ) -> None:
         self.model = model
         self.layers = tuple(layer.name for layer in wanted)
         self.n_samples = 0
         self._wanted = wanted
-        self._rows = rows
+        self._sums = sums
         self._row_options = row_options
         self._device = device
         self._amp = amp
-        self._outputs: list[NDArray[Any]] | None = [] if outputs else None
-        self._held_outputs: list[tuple[NDArray[Any], NDArray[np.int64]]] = []
+        self._average = average
+        levels, adjacent = row_options.bag_pools, row_options.adjacent_bags
+        self._outputs = OutputRows(levels, adjacent) if sums.keep_labels else None
+        self._is_planned = False  # names follow from the shapes of the first batch
+        names = {layer.name: row_options.pools[layer.name].labels() for layer in wanted}
+        if average:
+            names[AVERAGE] = tuple(dict.fromkeys(label for own in names.values() for label in own))
+        #: The layer and pooling of each name; None for the pooling if there is only one row.
+        self.parts = _name_parts(names)
+        self._rows = self._new_rows()
+        #: Names of results whose features are 2-D, so that no pooling applied.
+        self.unpooled: frozenset[str] = frozenset()
         self._capture: Capture | None = None
         self._finite = FiniteCheck()
         self._n_lost = self._n_empty = 0
@@ -104,6 +119,7 @@ class Extractor:
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
         samples: Sequence[int] | None = None,
+        bags: Any = None,
     ) -> Any:
         """Run the model on a batch, and add the features of its layers.
 
@@ -126,6 +142,9 @@ class Extractor:
             The position of each sample in the data, if batches have another order, such as that of
             the lengths of texts. Rows are then held until :meth:`add_held` adds them in the order
             of the data.
+        bags : array-like of shape (N,), or tuple of these, optional
+            With `bag_pool`: the id of the bag of each sample, an integer or a string. The samples
+            of a bag have one label, and become one row. They may come in several batches.
 
         Returns
         -------
@@ -138,7 +157,7 @@ class Extractor:
             If features do not fit labels or pooling, or are NaN or infinite. On the CPU, no row of
             this batch is then added. On a GPU, NaN and infinity are found some batches later.
         """
-        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, samples)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, samples, bags)
         capture.clear()
         capture.transform = lambda layer, x: batch.take(layer, x, capture.find_mask)
         try:
@@ -155,9 +174,10 @@ class Extractor:
         attention_mask: Any = None,
         word_ids: Sequence[Sequence[int | None]] | None = None,
         groups: Any = None,
+        bags: Any = None,
     ) -> None:
         """Add the features of the caller's last forward pass; parameters as for `update`."""
-        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups)
+        capture, batch = self._begin_batch(labels, attention_mask, word_ids, groups, None, bags)
         try:
             found = capture.outputs()
             taken = {
@@ -168,75 +188,119 @@ class Extractor:
         finally:
             capture.clear()
 
-    def _add(self, batch: Batch, taken: Mapping[str, LayerBatch], output: Any) -> None:
+    def _add(self, batch: Batch, pooled: Mapping[str, Pooled], output: Any) -> None:
         """Add a batch to all layers, or to none if a check fails."""
-        if AVERAGE in self._rows:
-            taken = {**taken, AVERAGE: average_layers(taken)}
-        for name in self._rows:
-            self._rows[name].check(taken[name].rows, taken[name].labels)
-            self._finite.inspect(name, taken[name].rows, batch.order_of(taken[name]))
+        if self._average:
+            pooled = {**pooled, AVERAGE: average_layers(pooled)}
+        self._plan(pooled)
+        if not self.n_samples:
+            self.unpooled = frozenset(
+                name
+                for name, (layer, _) in self.parts.items()
+                if layer in batch.flat or (self._average and layer == AVERAGE and batch.all_flat)
+            )
+        taken = {name: pooled[layer][label] for name, (layer, label) in self.parts.items()}
+        first = next(iter(taken.values()))
+        levels: dict[str, Levels] = {}
+        n_levels = len(self._row_options.bag_pools)
+        for name, rows in self._rows.items():
+            own = taken[name]
+            if isinstance(rows, BagRows):
+                levels[name] = batch.levels(name, own, n_levels)
+                rows.check(own.rows, own.labels, levels[name])
+            else:
+                rows.check(own.rows, own.labels)
+            self._finite.inspect(name, own.rows, batch.order_of(own))
         self._finite.end_of_batch()
-        like = taken[self.layers[0]]
         orders = {name: batch.order_of(taken[name]) for name in self._rows}
         if self._outputs is not None:
-            outputs, order = batch.outputs(select_logits(output), like), orders[self.layers[0]]
+            outputs, of_first = batch.outputs(select_logits(output), first), next(iter(levels), "")
+            self._outputs.add(outputs, levels.get(of_first), batch.order_of(first))
+        for name, rows in self._rows.items():
+            own, order = taken[name], orders[name]
+            beside: Any = levels.get(name, own.groups)
             if order is None:
-                self._outputs.append(outputs)
+                rows.add(own.rows, own.labels, beside)
             else:
-                self._held_outputs.append((outputs, order))
-        for name, order in orders.items():
-            layer = taken[name]
-            if order is None:
-                self._rows[name].add(layer.rows, layer.labels, layer.groups)
-            else:
-                self._rows[name].hold(layer.rows, layer.labels, layer.groups, order)
-        if (selection := taken[self.layers[0]].selection) is not None:
-            self._n_lost += selection.n_lost
-            self._n_empty += selection.n_empty
+                rows.hold(own.rows, own.labels, beside, order)
+        if first.selection is not None:
+            self._n_lost += first.selection.n_lost
+            self._n_empty += first.selection.n_empty
         self.n_samples += batch.n_samples
 
     def add_held(self) -> None:
         """Add the rows that `update` holds, in the order of the positions given as `samples`."""
-        for rows in self._rows.values():
+        for rows in (*self._rows.values(), *((self._outputs,) if self._outputs else ())):
             rows.add_held()
-        if self._held_outputs and self._outputs is not None:
-            order = np.argsort(np.concatenate([o for _, o in self._held_outputs]), kind="stable")
-            self._outputs.append(np.concatenate([array for array, _ in self._held_outputs])[order])
-            self._held_outputs.clear()
+
+    def _plan(self, pooled: Mapping[str, Pooled]) -> None:
+        """Name the poolings of each layer by the first batch; refuse a later one that differs."""
+        parts = _name_parts({layer: tuple(own) for layer, own in pooled.items()})
+        if self._is_planned and parts != self.parts:
+            raise DataError(
+                f"this batch gives {', '.join(parts)}, and earlier ones gave "
+                f"{', '.join(self.parts)}; a layer must give features of as many axes each time"
+            )
+        if parts != self.parts:
+            self.parts = parts
+            self._rows = self._new_rows()
+        self._is_planned = True
+
+    def _new_rows(self) -> dict[str, LayerRows | BagRows]:
+        options = self._row_options
+        found: dict[str, LayerRows | BagRows] = {}
+        for name in self.parts:
+            rows = LayerRows(name, self._sums)
+            levels = options.bag_pools
+            found[name] = BagRows(rows, levels, options.adjacent_bags) if levels else rows
+        return found
 
     def _begin_batch(
-        self, labels: Any, mask: Any, words: Any, groups: Any, samples: Sequence[int] | None = None
+        self,
+        labels: Any,
+        mask: Any,
+        words: Any,
+        groups: Any,
+        samples: Sequence[int] | None,
+        bags: Any,
     ) -> tuple[Capture, Batch]:
         if self._capture is None:
             raise DataError("use extract in a with statement: with extract(model, …) as ex:")
-        given = (labels, mask, words, groups)
-        return self._capture, Batch(self._row_options, self.n_samples, *given, samples)
+        if (bags is None) == bool(self._row_options.bag_pools):
+            raise DataError("bags and bag_pool go together: give both, or neither")
+        given = (labels, mask, words, groups, samples, bags)
+        return self._capture, Batch(self._row_options, self.n_samples, *given)
+
+    def _closed(self) -> dict[str, LayerRows]:
+        """Return the rows of all layers, with all that are held, and all bags pooled."""
+        self.add_held()
+        return {
+            name: rows.close() if isinstance(rows, BagRows) else rows
+            for name, rows in self._rows.items()
+        }
 
     @property
     def n_rows(self) -> dict[str, int]:
-        """The number of rows of each layer so far, without those that are held."""
+        """The number of rows of each layer so far, before bags, without those that are held."""
         return {name: rows.n_rows for name, rows in self._rows.items()}
 
     @property
     def stats(self) -> dict[str, Stats]:
         """The statistics of each layer so far."""
         self._finite.check()
-        self.add_held()
-        found = {name: rows.stats() for name, rows in self._rows.items()}
+        found = {name: rows.stats() for name, rows in self._closed().items()}
         # While the context is open, further rows must not change statistics already returned.
         return found if self._capture is None else {k: v.copy() for k, v in found.items()}
 
     @property
     def features(self) -> dict[str, NDArray[Any]]:
         """The features of each layer, (n_rows, D); needs ``keep_features``."""
-        self.add_held()
-        return {name: rows.features() for name, rows in self._rows.items()}
+        return {name: rows.features() for name, rows in self._closed().items()}
 
     @property
     def labels(self) -> dict[str, NDArray[Any] | None]:
         """The label of each row of each layer; None unless ``keep_features`` or ``outputs``."""
-        self.add_held()
-        return {name: rows.labels() for name, rows in self._rows.items()}
+        return {name: rows.labels() for name, rows in self._closed().items()}
 
     @property
     def groups(self) -> dict[str, NDArray[Any] | None]:
@@ -250,8 +314,7 @@ class Extractor:
     @property
     def outputs(self) -> NDArray[Any] | None:
         """The outputs of the model, usually logits, for each row, (n_rows, K); None if not kept."""
-        self.add_held()
-        return np.concatenate(self._outputs) if self._outputs else None
+        return None if self._outputs is None else self._outputs.array()
 
     @property
     def probabilities(self) -> NDArray[np.float64] | None:
@@ -285,6 +348,20 @@ class Extractor:
         """
         outputs = self.outputs
         return {
-            name: score_layer(self._rows[name], stats, outputs, metrics, options)
+            name: score_layer(self._closed()[name], stats, outputs, metrics, options)
             for name, stats in self.stats.items()
         }
+
+
+def _name_parts(
+    labels: Mapping[str, Sequence[str | None]],
+) -> dict[str, tuple[str, str | None]]:
+    """Return the layer and the label of its pooling by their name."""
+    parts: dict[str, tuple[str, str | None]] = {}
+    for layer, own in labels.items():
+        for label in own:
+            name = join_name(layer, label)
+            if name in parts:
+                raise DataError(f"two results would be named {name!r}; choose one of these layers")
+            parts[name] = (layer, label)
+    return parts

@@ -1,7 +1,8 @@
 """Adapt every kind of model to a torch module with named layers, for ``extract``.
 
 A model that is not a torch module returns an array for each layer. A module with an nn.Identity for
-each layer wraps it, so that pooling, selection of words and statistics are the same code.
+each layer wraps it, so that pooling, selection of words and statistics are the same code. The
+encoder of a time series is wrapped too, so that its layers give tokens of each series.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Feed", "open_feed"]
+__all__ = ["Feed", "SeriesModule", "open_feed"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,24 @@ def open_feed(model: Any, layers: Sequence[str]) -> Iterator[Feed]:
     else:
         passing = _PassThrough(model, layers).eval()
         yield Feed(model, passing, {layer: f"layer.{i}" for i, layer in enumerate(layers)})
+
+
+class SeriesModule(nn.Module):
+    """Run an encoder on values and booleans (N, T, C), and return tokens (N, C·P, D)."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.model = encoder.module
+        self._run = encoder.run
+        self._n_series = 0
+
+    def forward(self, values: Tensor, observed: Tensor) -> Tensor:
+        """Return the last hidden state of the encoder as tokens."""
+        self._n_series = len(values)
+        return self.to_tokens(self._run(values, observed))
+
+    def to_tokens(self, output: Any) -> Tensor:
+        """Return the output of a part of the encoder as tokens of each series."""
+        x: Tensor = output if isinstance(output, Tensor) else output[0]
+        # (N, C, P, D), or (N·C, P, D) where channels are series of their own.
+        return x.reshape(self._n_series, -1, x.shape[-1])

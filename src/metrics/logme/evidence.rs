@@ -10,6 +10,10 @@
 //!
 //! n is N, or N − 1 with an intercept (flat prior), where the two terms in μ are absent. The
 //! derivative uses dq/dt = |m|² (q is a minimum over w) and d(μᵀv)/dt = −vᵀv.
+//!
+//! Rows that repeat (`exact.rs`) are one observation: with d distinct rows n is d, or d − 1, and
+//! weights are relative to their mean, N/d, so that q is (d/N) of that above and β = (N/d) n/q. If
+//! every row occurs equally often, L is that of the distinct rows. Without repeats d = N.
 
 /// ȳ − μᵀw₀ is rounding noise below this fraction of Σ |μᵢ w₀ᵢ|.
 const GAP_NOISE: f64 = 1e-14;
@@ -41,6 +45,8 @@ pub(super) struct Target {
     pub(super) column: usize,
     /// N.
     pub(super) n_samples: f64,
+    /// d, the distinct rows: N unless rows repeat.
+    pub(super) n_distinct: f64,
     /// Whether an intercept with a flat prior is integrated out.
     pub(super) intercept: bool,
     /// ȳ.
@@ -65,9 +71,20 @@ pub(super) struct Evidence {
 }
 
 impl Target {
-    /// n: N, or N − 1 with an intercept.
+    /// n: the distinct rows, less one with an intercept.
     pub(super) fn effective(&self) -> f64 {
-        if self.intercept { self.n_samples - 1.0 } else { self.n_samples }
+        if self.intercept { self.n_distinct - 1.0 } else { self.n_distinct }
+    }
+
+    /// Whether rows repeat.
+    pub(super) fn repeats(&self) -> bool {
+        self.n_distinct < self.n_samples
+    }
+
+    /// β at this q.
+    pub(super) fn precision(&self, q: f64) -> f64 {
+        // The ratio is exactly 1 without repeats.
+        self.effective() * (self.n_samples / self.n_distinct) / q
     }
 
     /// |y|², or |ỹ|² with an intercept: q at t = ∞.
@@ -82,7 +99,8 @@ impl Target {
     /// L from q and the log determinant terms.
     pub(super) fn value(&self, q: f64, log_determinant: f64) -> f64 {
         let n = self.effective();
-        (n * (n / q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln()) / (2.0 * n)
+        (n * self.precision(q).ln() - log_determinant - n - n * std::f64::consts::TAU.ln())
+            / (2.0 * n)
     }
 
     /// L and its parts from the inner products and Σ ln(1 + λ/t) at one t.
@@ -104,14 +122,27 @@ impl Target {
 
     /// 2n · dL/d ln t; `dof` is Σ λ/(λ + t).
     pub(super) fn slope(&self, t: f64, point: &Point, evidence: &Evidence, dof: f64) -> f64 {
+        let (dof, fit) = self.slope_parts(t, point, evidence, dof);
+        dof - fit
+    }
+
+    /// The degrees of freedom of the fit, with those of the mean, and n t |m|²/q, which is n where the
+    /// fit is exact.
+    pub(super) fn slope_parts(
+        &self,
+        t: f64,
+        point: &Point,
+        evidence: &Evidence,
+        dof: f64,
+    ) -> (f64, f64) {
         let r = evidence.r;
         let m_square = point.ww + 2.0 * r * point.wv + r * r * point.vv;
         let fit = self.effective() * t * m_square / evidence.q;
         if self.intercept {
-            return dof - fit;
+            return (dof, fit);
         }
         let spread = 1.0 + self.n_samples * point.mean_v.max(0.0);
-        dof + self.n_samples * t * point.vv / spread - fit
+        (dof + self.n_samples * t * point.vv / spread, fit)
     }
 }
 

@@ -12,6 +12,13 @@
 //!
 //!   hᵢ = zᵀ(S + tI)⁻¹z + 2 zᵀv + μᵀv − N (zᵀv + μᵀv)²/(1 + N μᵀv).
 //!
+//! With z-scored features the mean and the scales depend on the weights too. A weight moves ln σⱼ by
+//! (zⱼ² − 1)/2N and the mean of z by z/N, so that, with A/β = S + tI and N ȳ the sum of residuals,
+//!
+//!   ψᵢ gains −Σⱼ gⱼ (zᵢⱼ² − 1) − (N/n) β ȳ zᵢᵀm,    gⱼ = (1/2n) [α mⱼ² − 1 + t (S + tI)⁻¹ⱼⱼ],
+//!
+//! the last term without an intercept only.
+//!
 //! The score moves by (1/N) Σ (wᵢ − 1) ψᵢ to first order. Source: the influence function of Hampel,
 //! J. American Statistical Association 69, 1974, of a profiled likelihood.
 //!
@@ -24,7 +31,7 @@
 
 use std::ops::Range;
 
-use crate::decomp::{Shifted, Side, Spectrum};
+use crate::decomp::{Prepared, Shifted, Side, Spectrum};
 use crate::error::Result;
 use crate::input::Rows;
 use crate::linalg::blas::{dot, product_into, triangular_product};
@@ -48,6 +55,8 @@ struct Terms {
     /// Its number among the columns of the labels or targets.
     column: usize,
     intercept: bool,
+    /// ȳ.
+    mean: f64,
     /// ȳ with an intercept, else μᵀm, which is added to zᵀm.
     level: f64,
     /// μᵀv.
@@ -66,6 +75,7 @@ impl Terms {
         Self {
             column: target.column,
             intercept: target.intercept,
+            mean: target.mean,
             level: if target.intercept { target.mean } else { 0.0 },
             mean_v: 0.0,
             share: target.n_samples,
@@ -100,23 +110,33 @@ struct Posterior {
     /// m of every target, then v, in these coordinates, (order, 2 · targets).
     solved: Vec<f64>,
     terms: Vec<Terms>,
+    /// gⱼ, the mean over targets, (D,); none for features as they are.
+    scales: Option<Vec<f64>>,
+}
+
+/// The z-scored features that were scored: their statistics and 1/σ of every column.
+#[derive(Clone, Copy)]
+pub(super) struct Standardised<'a> {
+    pub(super) prepared: &'a Prepared<'a>,
+    pub(super) inverse: &'a [f64],
 }
 
 /// Return ψ of every row, the mean over targets.
 ///
-/// None where a maximum lies at no finite noise, or where the spectrum of the samples gives another
+/// None where a maximum lies at no finite noise, where rows that repeat count once, or where the spectrum of the samples gives another
 /// evidence than the score.
 pub(super) fn influence(
     inputs: &Inputs<'_>,
+    standard: Option<Standardised<'_>>,
     maxima: &[Maximum],
     context: &Context<'_>,
 ) -> Result<Option<Vec<f64>>> {
-    if !maxima.iter().all(|one| one.best.within()) {
+    if !maxima.iter().all(|one| one.best.within() && !one.target.repeats()) {
         return Ok(None);
     }
-    let found = match of_form(inputs, maxima, context)? {
+    let found = match of_form(inputs, standard, maxima, context)? {
         Some(found) => Some(found),
-        None => of_spectrum(inputs, maxima, context)?,
+        None => of_spectrum(inputs, standard, maxima, context)?,
     };
     let Some(posterior) = found else { return Ok(None) };
     let rows = CentredRows::new(inputs)?;
@@ -124,7 +144,8 @@ pub(super) fn influence(
     let n_columns = inputs.prepared()?.stats.n_targets();
     let chunks = chunks(rows.n_rows(), ((1 << 19) / rows.n_cols()).clamp(32, 256));
     let parts = context.map(chunks.len(), |chunk| {
-        posterior.of_rows(&rows, chunks[chunk].clone(), &answers, n_columns)
+        let inverse = standard.map(|standard| standard.inverse);
+        posterior.of_rows(&rows, inverse, chunks[chunk].clone(), &answers, n_columns)
     })?;
     Ok(Some(parts.into_iter().flatten().collect()))
 }
@@ -132,10 +153,14 @@ pub(super) fn influence(
 /// From the tridiagonal form of S; none unless it decided all targets.
 fn of_form(
     inputs: &Inputs<'_>,
+    standard: Option<Standardised<'_>>,
     maxima: &[Maximum],
     context: &Context<'_>,
 ) -> Result<Option<Posterior>> {
-    let prepared = inputs.prepared()?;
+    let prepared = match standard {
+        Some(standard) => standard.prepared,
+        None => inputs.prepared()?,
+    };
     if prepared.from_samples || maxima.iter().any(|one| one.source == Source::Spectrum) {
         return Ok(None);
     }
@@ -166,30 +191,70 @@ fn of_form(
         terms.push(own);
     }
     decomp.form.rotate_back(&mut solved)?;
+    let scales = if standard.is_some() {
+        // Σ w t (S + tI)⁻¹ over the targets with signal, and Σ w α m².
+        let signal = maxima.iter().filter(|one| one.best.location != Location::NoSignal);
+        let with_t: Vec<(&Shifted, f64)> = shifts
+            .iter()
+            .zip(signal)
+            .map(|((shifted, weight), one)| (shifted, weight * one.best.t))
+            .collect();
+        let total: f64 = shifts.iter().map(|(_, weight)| weight).sum();
+        let shrunk = weighted_inverse(&decomp.form, &with_t, context)?;
+        let diagonal = shrunk.iter().step_by(order + 1).map(|entry| entry - total).collect();
+        Some(scale_slopes(diagonal, prepared, maxima, &solved))
+    } else {
+        None
+    };
     let solved = transposed(&solved, order)?;
     let shifts: Vec<(&Shifted, f64)> = shifts.iter().map(|(one, weight)| (one, *weight)).collect();
     let inverse = weighted_inverse(&decomp.form, &shifts, context)?;
-    Ok(Some(Posterior { coordinates: Coordinates::Features(inverse), solved, terms }))
+    Ok(Some(Posterior { coordinates: Coordinates::Features(inverse), solved, terms, scales }))
+}
+
+/// gⱼ from Σ w [t (S + tI)⁻¹ⱼⱼ − 1], (D,), for w = N/(2 C n), and m of every target, one after the other.
+fn scale_slopes(
+    mut slopes: Vec<f64>,
+    prepared: &Prepared<'_>,
+    maxima: &[Maximum],
+    means: &[f64],
+) -> Vec<f64> {
+    let order = slopes.len();
+    for (Maximum { target, best, .. }, m) in maxima.iter().zip(means.chunks_exact(order)) {
+        if best.location != Location::NoSignal {
+            let alpha = best.t * target.precision(best.evidence.q);
+            let weight = target.n_samples / target.effective() / (2 * maxima.len()) as f64;
+            slopes.iter_mut().zip(m).for_each(|(slope, m)| *slope += weight * alpha * m * m);
+        }
+    }
+    let n = prepared.stats.n_samples as f64;
+    for slope in &mut slopes {
+        *slope /= n;
+    }
+    slopes
 }
 
 /// From the spectrum of the samples; none where that gives another evidence.
 fn of_spectrum(
     inputs: &Inputs<'_>,
+    standard: Option<Standardised<'_>>,
     maxima: &[Maximum],
     context: &Context<'_>,
 ) -> Result<Option<Posterior>> {
-    let prepared = inputs.prepared()?;
+    let original = inputs.prepared()?;
+    let prepared = standard.map_or(original, |standard| standard.prepared);
     context.check()?;
     let own;
     let spectrum = if prepared.from_samples || prepared.stats.holds_rows() {
         prepared.spectrum()?
     } else {
-        own = Spectrum::of_samples(prepared.stats, inputs.samples()?)?;
+        let scaled = standard.map(|standard| (standard.prepared.stats, standard.inverse));
+        own = Spectrum::of_scaled_samples(original.stats, inputs.samples()?, scaled)?;
         &own
     };
     let (rank, n_targets) = (spectrum.values.len(), maxima.len());
     let mut terms = Vec::with_capacity(n_targets);
-    let mut diagonal = vec![0.0; rank];
+    let (mut diagonal, mut kept) = (vec![0.0; rank], vec![0.0; rank]);
     let mut solved = zeros::<f64>(rank * 2 * n_targets, "the posterior means")?;
     for (k, one) in maxima.iter().enumerate() {
         let (target, best) = (&one.target, &one.best);
@@ -212,6 +277,7 @@ fn of_spectrum(
                 mean_m += u * m;
                 mean_v += u * v;
                 diagonal[i] += weight * inverse;
+                kept[i] -= weight * value * inverse;
                 solved[i * 2 * n_targets + k] = m;
                 solved[i * 2 * n_targets + n_targets + k] = v;
             }
@@ -219,9 +285,23 @@ fn of_spectrum(
         }
         terms.push(own);
     }
-    let basis = transposed(&spectrum.basis, prepared.stats.n_features)?;
+    let n_features = prepared.stats.n_features;
+    let scales = if standard.is_some() {
+        // t (S + tI)⁻¹ⱼⱼ − 1 = −Σ vⱼ² λ/(λ + t), and m = Σ e v.
+        let mut slopes = vec![0.0; n_features];
+        for (v, kept) in spectrum.basis.chunks_exact(n_features).zip(&kept) {
+            slopes.iter_mut().zip(v).for_each(|(slope, v)| *slope += kept * v * v);
+        }
+        let along = transposed(&solved, 2 * n_targets)?;
+        let along = &along[..rank * n_targets];
+        let means = spectrum.to_features(prepared, along, &vec![0.0; n_targets])?;
+        Some(scale_slopes(slopes, prepared, maxima, &means))
+    } else {
+        None
+    };
+    let basis = transposed(&spectrum.basis, n_features)?;
     let coordinates = Coordinates::Directions { basis, diagonal };
-    Ok(Some(Posterior { coordinates, solved, terms }))
+    Ok(Some(Posterior { coordinates, solved, terms, scales }))
 }
 
 impl Posterior {
@@ -229,6 +309,7 @@ impl Posterior {
     fn of_rows(
         &self,
         rows: &CentredRows<'_>,
+        inverse: Option<&[f64]>,
         range: Range<usize>,
         answers: &Answers<'_>,
         n_columns: usize,
@@ -238,7 +319,20 @@ impl Posterior {
         for (i, y) in range.clone().zip(y.chunks_exact_mut(n_columns)) {
             answers.read(rows, i, y);
         }
-        let (along, mut total) = self.project(rows.panel(range)?, n)?;
+        let mut panel = rows.panel(range)?;
+        let mut moved = vec![0.0; n]; // by the scales
+        if let (Some(inverse), Some(scales)) = (inverse, &self.scales) {
+            for (row, moved) in panel.chunks_exact_mut(inverse.len()).zip(&mut moved) {
+                for ((z, inverse), slope) in row.iter_mut().zip(inverse).zip(scales) {
+                    *z *= inverse;
+                    if *inverse > 0.0 {
+                        *moved -= slope * (*z * *z - 1.0);
+                    }
+                }
+            }
+        }
+        let (along, mut total) = self.project(panel, n)?;
+        total.iter_mut().zip(moved).for_each(|(total, moved)| *total += moved);
         for (k, one) in self.terms.iter().enumerate() {
             let found = along.chunks_exact(2 * n_targets).zip(y.chunks_exact(n_columns));
             for (total, (along, y)) in total.iter_mut().zip(found) {
@@ -252,6 +346,10 @@ impl Posterior {
                 let own = one.beta.ln() - std::f64::consts::TAU.ln();
                 let term = (own - one.beta * residual * residual - leverage) / 2.0 - one.value;
                 *total += one.scale * term / n_targets as f64;
+                if self.scales.is_some() && !one.intercept {
+                    let moved = one.scale * one.beta * one.mean * along[k];
+                    *total -= moved / n_targets as f64;
+                }
             }
         }
         Ok(total)
@@ -289,7 +387,6 @@ mod tests {
     use ndarray::Array2;
 
     use super::*;
-    use crate::decomp::Prepared;
     use crate::input::{Block, Response};
     use crate::metrics::logme::LogMe;
     use crate::stats::{Precision, Stats};
@@ -315,8 +412,8 @@ mod tests {
             let logme = LogMe { intercept, ..LogMe::default() };
             let maxima = logme.find(&prepared, &context).unwrap();
             let [by_form, by_spectrum] = [of_form, of_spectrum].map(|posterior| {
-                let posterior = posterior(&inputs, &maxima, &context).unwrap().unwrap();
-                posterior.of_rows(&rows, 0..60, &answers, 2).unwrap()
+                let posterior = posterior(&inputs, None, &maxima, &context).unwrap().unwrap();
+                posterior.of_rows(&rows, None, 0..60, &answers, 2).unwrap()
             });
             for (a, b) in by_form.iter().zip(&by_spectrum) {
                 assert!((a - b).abs() <= 1e-9_f64.max(1e-8 * b.abs()), "{a} is not {b}");

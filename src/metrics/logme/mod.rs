@@ -16,6 +16,7 @@
 //! - No absolute 1e-5 beside αs and residuals: a common factor of the features changes nothing.
 //! - Classes that occur, not 0..=max(labels).
 //! - The limits α → ∞ (no signal) in closed form, and β → ∞ (exact fits) as named conditions.
+//! - Rows that repeat are one observation where the features can fit all others (`exact.rs`).
 //! - With `intercept`, features and targets are centred and N − 1 samples counted: an intercept
 //!   with a flat prior integrated out. For targets far from zero, the paper's model has none.
 //!
@@ -24,6 +25,7 @@
 mod curves;
 mod decided;
 mod evidence;
+mod exact;
 mod grid;
 mod influence;
 pub mod reference;
@@ -34,18 +36,19 @@ mod sweeps;
 
 use ndarray::{Array1, Array2, ArrayView1};
 
-use crate::decomp::{CentredTargets, Prepared};
+use crate::decomp::{CentredTargets, Prepared, Side, Spectrum};
 use crate::error::{Error, Result};
+use crate::input::Block;
 use crate::linalg::blas::dot;
 use crate::linalg::memory::zeros;
-use crate::stats::{Held, Precision};
+use crate::stats::{Held, Precision, Second, Stats};
 use crate::threads::Context;
 
-use super::{Detail, Metric, Needs, Outcome};
+use super::{Detail, Inputs, Metric, Needs, Outcome};
 use curves::{Curve, Tridiagonal};
 use decided::decided;
 use evidence::Target;
-use influence::influence;
+use influence::{Standardised, influence};
 use rounding::rounding;
 use search::{Location, Optimum, maximise};
 
@@ -61,25 +64,29 @@ pub(super) const METRIC: Metric = Metric {
         let (logme, with_influence) = options.read(|given| {
             let logme = LogMe {
                 intercept: given.flag("intercept")?,
+                standardize: given.flag("standardize")?,
                 keep_coef: given.flag("keep_coef")?,
                 skip_constant: given.flag("skip_constant")?,
             };
             Ok((logme, given.flag("influence")?))
         })?;
         let prepared = inputs.prepared()?;
-        let found = logme.find(prepared, context)?;
-        let mut outcome = logme.outcome(prepared, &found, context)?;
-        let rows = if with_influence { influence(inputs, &found, context)? } else { None };
-        outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
-        Ok(outcome)
+        let of_rows = with_influence.then_some(inputs);
+        if logme.standardize {
+            return logme.score_standardised(prepared, inputs.samples, of_rows, context);
+        }
+        logme.score(prepared, of_rows, None, context)
     },
 };
 
 /// LogME with its options.
 #[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools)] // options
 pub struct LogMe {
     /// Integrate out an intercept with a flat prior.
     pub intercept: bool,
+    /// Score z-scored features: columns at mean 0 and variance 1.
+    pub standardize: bool,
     /// Return the posterior means.
     pub keep_coef: bool,
     /// Leave out targets that do not vary, with a warning.
@@ -88,13 +95,84 @@ pub struct LogMe {
 
 impl LogMe {
     /// The score. Details: `alpha`, `beta`, `converged`, `iterations` by target, and `coef` (C, D)
-    /// with `offset` (C,) if asked for; `kept`, the targets' numbers, where some were left out.
+    /// with `offset` (C,) if asked for; `kept`, the targets' numbers, where some were left out;
+    /// `distinct_rows`, where rows that repeat were counted once.
     ///
     /// # Errors
     /// [`Error::ZeroTarget`], [`Error::ConstantTarget`] with an intercept, [`Error::NothingVaries`]
     /// if all targets were left out; the errors of the decomposition.
     pub fn compute(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Outcome> {
-        self.outcome(prepared, &self.find(prepared, context)?, context)
+        if self.standardize {
+            return self.score_standardised(prepared, None, None, context);
+        }
+        self.score(prepared, None, None, context)
+    }
+
+    /// The score of z-scored features. Coefficients are those of the features as they are.
+    fn score_standardised(
+        self,
+        prepared: &Prepared<'_>,
+        samples: Option<&Block<'_>>,
+        inputs: Option<&Inputs<'_>>,
+        context: &Context<'_>,
+    ) -> Result<Outcome> {
+        let (stats, inverse) = prepared.stats.standardised()?;
+        context.check()?;
+        let scaled = prepared.standardised(&stats, &inverse, samples)?;
+        let standard = Standardised { prepared: &scaled, inverse: &inverse };
+        let mut outcome = self.score(&scaled, inputs, Some(standard), context)?;
+        let mean = prepared.stats.mean();
+        let mut moved = Vec::new();
+        for (name, detail) in &mut outcome.details {
+            match detail {
+                Detail::Matrix(coef) if *name == "coef" => {
+                    for mut m in coef.rows_mut() {
+                        m.iter_mut().zip(&inverse).for_each(|(m, inverse)| *m *= inverse);
+                        moved.push(m.iter().zip(&mean).map(|(m, mean)| m * mean).sum::<f64>());
+                    }
+                }
+                Detail::Numbers(offset) if *name == "offset" => {
+                    offset.iter_mut().zip(&moved).for_each(|(offset, moved)| *offset -= moved);
+                }
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The score of the features that are decomposed, with the influence of every row of `inputs` if
+    /// they are given.
+    fn score(
+        self,
+        prepared: &Prepared<'_>,
+        inputs: Option<&Inputs<'_>>,
+        standard: Option<Standardised<'_>>,
+        context: &Context<'_>,
+    ) -> Result<Outcome> {
+        if let Some(stats) = Self::distinct(prepared, context)? {
+            let prepared = prepared.with_stats(&stats)?;
+            return self.outcome(&prepared, &self.find(&prepared, context)?, context);
+        }
+        let found = self.find(prepared, context)?;
+        let mut outcome = self.outcome(prepared, &found, context)?;
+        let rows = match inputs {
+            Some(inputs) => influence(inputs, standard, &found, context)?,
+            None => None,
+        };
+        outcome.details.extend(rows.map(|rows| ("influence", Detail::Numbers(rows))));
+        Ok(outcome)
+    }
+
+    /// The statistics of the distinct rows, where rows are held and some repeat (`exact.rs`). Equal
+    /// rows leave K without full rank, so that only then rows are compared.
+    fn distinct(prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Option<Stats>> {
+        const SAME: f64 = 1e-10; // the square of a difference within rounding
+        let Second::Rows { weights, .. } = &prepared.stats.second else { return Ok(None) };
+        let may_repeat = prepared.from_samples || weights.iter().any(|weight| *weight > 1.0) || {
+            let decomp = prepared.decomp(context)?;
+            decomp.form.count_below(SAME * decomp.bound) > 0
+        };
+        if may_repeat { prepared.stats.distinct() } else { Ok(None) }
     }
 
     /// Return the maximum for every target that is scored.
@@ -103,13 +181,13 @@ impl LogMe {
     /// too, and its maximum is taken, unless that lies within the range of the form: then the
     /// maximum of the form is taken, which is more exact.
     fn find(self, prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Vec<Maximum>> {
-        let targets = self.targets(prepared)?;
-        let (shown, lo) = self.search_form(prepared, &targets, context)?;
-        let open: Vec<Target> = targets
-            .iter()
+        let mut targets = self.targets(prepared)?;
+        let (shown, lo) = self.search_form(prepared, &mut targets, context)?;
+        let mut open: Vec<&mut Target> = targets
+            .iter_mut()
             .zip(&shown)
             .filter(|(_, shown)| !matches!(shown, Shown::Maximum(_)))
-            .map(|(target, _)| *target)
+            .map(|(target, _)| target)
             .collect();
         let mut by_spectrum = Vec::new().into_iter();
         let mut dropped = false;
@@ -117,8 +195,7 @@ impl LogMe {
             context.check()?;
             let curve = prepared.spectrum()?;
             dropped = curve.dropped;
-            let range = self.range(prepared, curve);
-            by_spectrum = maximise(curve, &open, range, context)?.into_iter();
+            by_spectrum = self.search_spectrum(prepared, curve, &mut open, context)?.into_iter();
         }
         let decide = |(target, shown): (Target, Shown)| {
             let (best, source) = match shown {
@@ -141,10 +218,13 @@ impl LogMe {
     }
 
     /// Search the tridiagonal form; return its result for each target, and the least t searched.
+    ///
+    /// Targets that are fitted exactly because rows repeat are searched again with those counted
+    /// once.
     fn search_form(
         self,
         prepared: &Prepared<'_>,
-        targets: &[Target],
+        targets: &mut [Target],
         context: &Context<'_>,
     ) -> Result<(Vec<Shown>, f64)> {
         if prepared.from_samples {
@@ -152,12 +232,53 @@ impl LogMe {
         }
         let curve = Tridiagonal::new(prepared.decomp(context)?);
         let range = self.range(prepared, &curve);
-        let optima = maximise(&curve, targets, range, context)?;
+        let mut optima = maximise(&curve, targets, range, context)?;
+        let rising = optima.iter().any(|best| best.location == Location::Rising);
+        if rising && curve.decomp.side == Side::Primal {
+            let counts = exact::count_distinct(prepared, &curve, targets, range.0)?;
+            let again = count_again(targets, &counts);
+            if !again.is_empty() {
+                let found = maximise(&curve, &again, range, context)?;
+                let places = counts.iter().enumerate().filter(|(_, count)| count.is_some());
+                places.zip(found).for_each(|((place, _), found)| optima[place] = found);
+            }
+        }
         let decided = decided(prepared, &curve, targets, &optima, range.0)?;
         let shown = |(best, decided)| {
             if decided { Shown::Maximum(best) } else { Shown::Candidate(best) }
         };
         Ok((optima.into_iter().zip(decided).map(shown).collect(), range.0))
+    }
+
+    /// Search the spectrum; return its maximum for each target.
+    fn search_spectrum(
+        self,
+        prepared: &Prepared<'_>,
+        curve: &Spectrum,
+        targets: &mut [&mut Target],
+        context: &Context<'_>,
+    ) -> Result<Vec<Optimum>> {
+        let range = self.range(prepared, curve);
+        let mut all: Vec<Target> = targets.iter().map(|target| **target).collect();
+        let lo = exact::least_shift(prepared, curve);
+        let counts = exact::count_distinct(prepared, curve, &all, lo)?;
+        let exact = count_again(&mut all, &counts);
+        if exact.is_empty() {
+            return maximise(curve, &all, range, context);
+        }
+        targets.iter_mut().zip(&all).for_each(|(target, counted)| **target = *counted);
+        // Directions below are those of rows that are equal to within rounding.
+        let lo = if curve.extent().1 > lo { range.0 } else { lo };
+        let mut found = maximise(curve, &exact, (lo, range.1), context)?.into_iter();
+        let others: Vec<Target> = all
+            .iter()
+            .zip(&counts)
+            .filter(|(_, count)| count.is_none())
+            .map(|(target, _)| *target)
+            .collect();
+        let mut others = maximise(curve, &others, range, context)?.into_iter();
+        let one = |count: &Option<f64>| if count.is_some() { found.next() } else { others.next() };
+        Ok(counts.iter().filter_map(one).collect())
     }
 
     fn outcome(
@@ -191,12 +312,16 @@ impl LogMe {
     fn targets(self, prepared: &Prepared<'_>) -> Result<Vec<Target>> {
         let centred = CentredTargets::new(prepared.stats);
         let n_samples = prepared.stats.n_samples as f64;
+        let n_distinct = match &prepared.stats.second {
+            Second::Rows { weights, .. } => weights.len() as f64,
+            Second::Scatter(_) => n_samples,
+        };
         let columns = centred.mean.iter().zip(&centred.square).enumerate();
         let varies =
             |(_, (_, square)): &(usize, (&f64, &f64))| !self.skip_constant || **square > 0.0;
         let target = |(column, (mean, square)): (usize, (&f64, &f64))| {
             let (intercept, mean, square) = (self.intercept, *mean, *square);
-            let target = Target { column, n_samples, intercept, mean, square };
+            let target = Target { column, n_samples, n_distinct, intercept, mean, square };
             if target.whole() > 0.0 {
                 Ok(target)
             } else if self.intercept {
@@ -225,6 +350,15 @@ impl LogMe {
         };
         if lo > 0.0 { (lo, FAR * (largest + of_mean)) } else { (1.0, FAR) }
     }
+}
+
+/// Set the number of distinct rows of each target that has a count, and return those.
+fn count_again(targets: &mut [Target], counts: &[Option<f64>]) -> Vec<Target> {
+    let counted = targets.iter_mut().zip(counts).filter_map(|(target, count)| {
+        target.n_distinct = (*count)?;
+        Some(*target)
+    });
+    counted.collect()
 }
 
 /// The result of the tridiagonal form for a target.
@@ -308,11 +442,11 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
     let per_target: Vec<f64> = values.collect();
     let beta = maxima.iter().map(|Maximum { target, best, .. }| match best.location {
         Location::LowerEnd | Location::Rising => f64::INFINITY,
-        _ => target.effective() / best.evidence.q,
+        _ => target.precision(best.evidence.q),
     });
     let alpha = maxima.iter().map(|Maximum { target, best, .. }| match best.location {
         Location::NoSignal => f64::INFINITY,
-        _ => best.t * (target.effective() / best.evidence.q),
+        _ => best.t * target.precision(best.evidence.q),
     });
     // Single precision promises no digits, so none are reported as lost.
     let promised = prepared.stats.precision == Precision::Double;
@@ -327,8 +461,7 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
     if unbounded > 0 {
         warnings.push(format!(
             "the features reproduce {unbounded} target(s) to within rounding, with fewer \
-             directions than samples: the evidence is unbounded and the score is inf (repeated \
-             rows with equal labels can do this: drop them)"
+             directions than distinct samples: the evidence is unbounded and the score is inf"
         ));
     }
     let interpolated = count(Location::LowerEnd);
@@ -344,7 +477,7 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
              digits only (method=\"svd\" on the samples resolves more than one-pass statistics)"
         ));
     }
-    Outcome {
+    let mut outcome = Outcome {
         value: per_target.iter().sum::<f64>() / per_target.len() as f64,
         details: vec![
             ("alpha", Detail::Numbers(alpha.collect())),
@@ -356,5 +489,11 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
         per_target,
         warnings,
         exact,
+    };
+    let repeating = maxima.iter().map(|one| one.target).filter(Target::repeats);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count
+    if let Some(least) = repeating.map(|target| target.n_distinct as usize).min() {
+        outcome.details.push(("distinct_rows", Detail::Count(least)));
     }
+    outcome
 }

@@ -135,7 +135,8 @@ pub(super) mod tests {
         let square = scores.iter().map(|x| x * x).sum::<f64>() + outside;
         let spectrum = Spectrum::known(values, scores, outside);
         let n_samples = f64::from(n_samples);
-        (spectrum, Target { column: 0, n_samples, intercept: true, mean: 0.0, square })
+        let n_distinct = n_samples;
+        (spectrum, Target { column: 0, n_samples, n_distinct, intercept: true, mean: 0.0, square })
     }
 
     /// One direction.
