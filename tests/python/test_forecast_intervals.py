@@ -124,7 +124,8 @@ def test_plans() -> None:
 def test_plans_of_targets_that_are_known_or_out_of_reach() -> None:
     pilot = tf.fit(SIZES, PILOT)
     known = pilot.plan(0.7)
-    assert (known.rows, known.probability) == (0, 1)
+    assert known.rows == 0
+    assert known.probability > 0.99
     assert 200 < known.size < 800
     assert "is reached with the 3200 samples known" in repr(known)
     never = pilot.plan(0.97)

@@ -93,13 +93,17 @@ class Posterior:
 
     def quantiles(self, sizes: Array, shares: tuple[float, ...]) -> Array:
         """Compute quantiles of a new measurement at sizes, (n_shares, n_sizes)."""
-        links = self._to_link(self._draw_gaps(sizes, noise=True))
+        links = self._to_link(self._draw_gaps(sizes, noise=1.0))
         middle, *found = np.quantile(links, [0.5, *shares], axis=0)
         return self._widen(np.array(found), middle)
 
     def curves(self, sizes: Array) -> Array:
-        """Compute drawn curves without the noise of a measurement, (n_draws, n_sizes)."""
-        links = self._to_link(self._draw_gaps(sizes, noise=False))
+        """Compute drawn curves without the noise of a measurement, (n_draws, n_sizes).
+
+        Their levels have the error of the mean of the last two gaps, to which the grid of E is
+        tied.
+        """
+        links = self._to_link(self._draw_gaps(sizes, noise=math.sqrt(0.5)))
         return self._widen(links, np.median(links, axis=0))
 
     @cached_property
@@ -113,7 +117,7 @@ class Posterior:
         squares = []
         for k in range(_FEWEST, len(self.sizes)):
             part = Posterior(self.sizes[:k], self.gaps[:k], self.lowest)
-            links = part._to_link(part._draw_gaps(self.sizes[k:], noise=True))
+            links = part._to_link(part._draw_gaps(self.sizes[k:], noise=1.0))
             true = part._to_link(self.gaps[k:])
             ranks = (np.sum(links < true, axis=0) + 0.5) / (_DRAWS + 1)
             squares.append(float(np.mean(special.ndtri(ranks) ** 2)))
@@ -132,19 +136,17 @@ class Posterior:
         least = _FLOOR * (self.gaps.min() - self.lowest)
         return np.log(np.maximum(gaps - self.lowest, least))  # type: ignore[no-any-return]
 
-    def _draw_gaps(self, sizes: Array, noise: bool) -> Array:
-        """Compute drawn gaps at sizes, (n_draws, n_sizes)."""
+    def _draw_gaps(self, sizes: Array, noise: float) -> Array:
+        """Compute drawn gaps at sizes, (n_draws, n_sizes), with a multiple of the noise."""
         d = self._draws
         unique, place = np.unique(d.shapes, return_inverse=True)
         s = _compute_shapes(sizes, self.sizes[0], unique)[place]
         gaps = d.ends[:, None] + d.heights[:, None] * s
-        if noise:
-            scale = np.ones_like(gaps)
-            if self._relative:
-                share = np.maximum(gaps - self.lowest, 0) / self._middle_gap
-                scale = np.where(d.proportional[:, None], share, scale)
-            gaps += (d.sigmas * d.errors)[:, None] * scale
-        return gaps
+        scale = np.ones_like(gaps)
+        if self._relative:
+            share = np.maximum(gaps - self.lowest, 0) / self._middle_gap
+            scale = np.where(d.proportional[:, None], share, scale)
+        return gaps + noise * (d.sigmas * d.errors)[:, None] * scale
 
     @cached_property
     def _relative(self) -> bool:
