@@ -34,7 +34,7 @@ from .pareto import add_costs, read_costs
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
-__all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
+__all__ = ["add_columns", "check_columns", "check_models", "compute_digest", "note_models", "rank"]
 
 
 def rank(
@@ -125,6 +125,7 @@ def rank(
     ('good', 'poor')
     """
     check_models(models)
+    check_columns(models, prior, costs)
     if any(isinstance(model, Stats) for model in models.values()):
         others = {
             "labels": labels,
@@ -222,6 +223,18 @@ def _rank_stats(
         digest=hashlib.blake2b(facts.encode(), digest_size=16).hexdigest(),
         skipped=skipped,
     )
+
+
+def check_columns(
+    models: Iterable[str],
+    prior: Mapping[str, float] | None,
+    costs: Mapping[str, Mapping[str, float]] | None,
+) -> None:
+    """Raise before any model is scored if its prior or its costs are wrong."""
+    if prior is not None:
+        read_prior(prior, models)
+    if costs is not None:
+        read_costs(costs, models)
 
 
 def add_columns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, compute_digest, note_models
+from .._ranking.rank import add_columns, check_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
@@ -78,6 +78,8 @@ def rank_models(
     isolate: bool = True,
     progress: SweepProgress = None,
     n_threads: int | None = None,
+    prior: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
     **options: Any,
 ) -> Ranking:
     """Run models on raw data and rank them by transferability metrics, best first.
@@ -187,6 +189,9 @@ def rank_models(
         i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
+    prior, costs : optional
+        As in :func:`transferability.rank`, by the names of the rows. Costs are added to those that
+        are measured, and replace measured ones of the same name.
     **options
         Options of the metrics.
 
@@ -252,6 +257,7 @@ def rank_models(
         n_threads=n_threads,
     )
     named = expand_models(models)
+    check_columns(named, prior, costs)
     root = Cache(None if cache is True else cache).root if cache is not False else None
     if isolate:  # libraries are imported while the data are read
         is_needed = not (resume and are_remembered(named.values(), extraction, root))
@@ -314,7 +320,7 @@ def rank_models(
         skipped=skipped,
         plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
     )
-    return add_columns(ranking, metrics, None)
+    return add_columns(ranking, metrics, prior, costs)
 
 
 def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:

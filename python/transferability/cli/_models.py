@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, drop_none, parse_metrics
+from ._choice import load_costs
+from ._shared import add_options, drop_none, load_prior, parse_metrics
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -108,6 +109,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
 
     `options` are further arguments of ``rank_models``.
     """
+    from .._sweep.plan import expand_models
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
@@ -115,8 +117,11 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
     if len(data) != 1:
         raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
     layers, pool = chosen["layers"], chosen["pool"]
+    models: Any = list(chosen["models"])
+    if chosen["prior"] is not None or chosen["costs"] is not None:  # files know more models
+        models = expand_models(models)
     return rank_models(
-        list(chosen["models"]),
+        models,
         data[0],
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
@@ -134,6 +139,8 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         resume=chosen["resume"],
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
+        prior=load_prior(models, chosen["prior"]),
+        costs=load_costs(models, chosen),
         **drop_none(
             **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
             **{name: chosen[name] for name in ("max_length", "max_samples")},
