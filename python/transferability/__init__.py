@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from ._metric.register import register_metric as register_metric
     from ._metric.score import Score as Score
     from ._metric.score import Scores as Scores
+    from ._racing.race_options import Race as Race
+    from ._racing.report import RaceReport as RaceReport
+    from ._racing.report import RaceRound as RaceRound
     from ._ranking.ensembles import rank_ensembles as rank_ensembles
     from ._ranking.pareto import ParetoFront as ParetoFront
     from ._ranking.rank import rank as rank
@@ -65,6 +68,9 @@ _HOME = {
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",
     "ParetoFront": "_ranking.pareto",
+    "Race": "_racing.race_options",
+    "RaceReport": "_racing.report",
+    "RaceRound": "_racing.report",
     "Ranking": "_ranking.ranking",
     "Row": "_ranking.row",
     "Score": "_metric.score",

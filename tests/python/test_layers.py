@@ -22,7 +22,7 @@ PACKAGE = Path(transferability.__file__).parent
 ROOMS = (
     *("errors", "_core", "_util", "_inputs", "_metric", "_stats", "io", "_scoring"),
     *("covariance", "health", "metrics", "compat", "sklearn", "agreement", "_ranking"),
-    *("_uncertainty", "forecast"),
+    *("_uncertainty", "_racing", "forecast"),
     *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "cli"),
 )
 #: Imports that open a room to the right, or a file that itself imports the importing one: where
@@ -31,6 +31,9 @@ ROOMS = (
 FACADE = {
     ("_metric/registry.py", "_built_in", "metrics"),
     ("_metric/score.py", "Score.explain", "_metric"),
+    ("_ranking/rank.py", "", "_racing"),
+    ("_ranking/rank.py", "rank", "_racing"),
+    ("_ranking/ranking.py", "", "_racing"),
     ("_ranking/ranking.py", "", "_uncertainty"),
     ("_ranking/ranking.py", "", "tuning"),
     ("_ranking/ranking.py", "Ranking.shortlist", "_uncertainty"),

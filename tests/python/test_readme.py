@@ -64,6 +64,7 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
         "forecasting",
         "groups",
         "health",
+        "racing",
         "recommended",
         "reports",
         "stability",

@@ -126,7 +126,7 @@ class Data:
         """Return the items at these positions, with their labels and bags."""
         labels = self.labels
         if hasattr(labels, "iloc"):
-            labels = labels.iloc[rows]
+            labels = labels.iloc[list(rows)]
         elif hasattr(labels, "dtype") or instance_of(labels, "polars", "DataFrame"):
             labels = labels[rows]
         else:

@@ -75,11 +75,15 @@ def read_columns(
     encoded = _encoded_kind(next((item for item in items if item is not None), None))
     files = find_files(items, folder) if encoded is None else None
     kind = encoded or (files[0] if files else detect_kind(items))
+    # Numbers in a column of texts, such as ids of tokens, are no series.
+    is_series = inputs[0] not in _INPUTS and _as_numbers(next(iter(items), None)) is not None
     parts = [item if isinstance(item, tuple) else (item,) for item in items]
     holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
     for i, of_item in enumerate(() if files else parts):
         for part in of_item:
-            if encoded is not None:
+            if is_series:
+                is_read = _as_numbers(part) is not None
+            elif encoded is not None:
                 is_read = _encoded_kind(part) == encoded
             elif kind in MEDIA:
                 is_read = detect_kind([part]) == kind
@@ -90,6 +94,7 @@ def read_columns(
             if not is_read:
                 shown = reprlib.repr(part)
                 noun = MEDIA[kind][1] if kind in MEDIA else "text"
+                noun = "list of numbers" if is_series else noun
                 raise DataError(
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
                     f"{noun}; drop that row"
@@ -100,8 +105,10 @@ def read_columns(
     notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
     if encoded is not None:
         items = LazyItems(items, _READERS[encoded])
+    if is_series:
+        items = [*map(_as_numbers, items)]
     return Data(
-        kind if kind in MEDIA else "text",
+        kind if kind in MEDIA or is_series else "text",
         files[1] if files else items,
         targets,
         is_table=True,
@@ -185,6 +192,20 @@ def _read_cell(value: Any) -> Any:
     if isinstance(value, Mapping) and value.keys() == {"bytes", "path"} and value["bytes"] is None:
         return value["path"]
     return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _as_numbers(cell: Any) -> Any:
+    """Return a list of numbers, such as a time series, as an array, with NaN where one is missing.
+
+    Lists of as many numbers each are its rows. None for any other cell.
+    """
+    if not isinstance(cell, list) or not cell:
+        return None
+    try:
+        array = np.array([np.nan if value is None else value for value in cell])
+    except ValueError:  # lists of several lengths
+        return None
+    return array if array.size and array.dtype.kind in "fiub" else None
 
 
 def _join_parts(values: Sequence[Any]) -> Any:

@@ -18,7 +18,7 @@ of all models. A prior is a number known for each model before any features are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,15 @@ from .._metric.registry import is_diagnostic, metric_specs, spec_of
 from .._metric.score import Score
 from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
+from .pareto import read_costs
 from .row import Row
 
 __all__ = [
     "add_consensus",
     "add_prior",
     "borda_shares",
+    "check_columns",
+    "choose_decider",
     "choose_members",
     "compute_ranks",
     "count_votes",
@@ -46,8 +49,24 @@ Matrix = NDArray[np.float64]
 
 
 def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
-    """Compute the values that depend on all rows: pooled metrics, and the consensus if present."""
-    rows = list(rows)
+    """Compute the values that depend on all rows: pooled metrics, and the consensus if present.
+
+    In a race, they depend on the models of the same last round.
+    """
+    rows, metrics = list(rows), list(metrics)
+    return _by_round(rows, lambda own: _pool_round(own, metrics))
+
+
+def _by_round(rows: Sequence[Row], change: Callable[[list[Row]], Iterable[Row]]) -> tuple[Row, ...]:
+    """Return the rows, with those of each round of a race changed together."""
+    found: dict[int, Row] = {}
+    for number in dict.fromkeys(row.round for row in rows):
+        places = [i for i, row in enumerate(rows) if row.round == number]
+        found |= zip(places, change([rows[i] for i in places]), strict=True)
+    return tuple(found[i] for i in range(len(rows)))
+
+
+def _pool_round(rows: list[Row], metrics: Sequence[str]) -> tuple[Row, ...]:
     for metric in metrics:
         pool = spec_of(metric).pool
         scored = [i for i, row in enumerate(rows) if metric in row.scores]
@@ -64,7 +83,7 @@ def pool_rows(rows: Iterable[Row], metrics: Iterable[str]) -> tuple[Row, ...]:
     derived = [row.scores[CONSENSUS].details for row in rows if CONSENSUS in row.scores]
     if not derived:
         return tuple(rows)
-    return add_consensus(rows, derived[0]["members"], derived[0].get("decider"))
+    return tuple(_add_round_consensus(rows, derived[0]["members"], derived[0].get("decider")))
 
 
 def add_consensus(
@@ -73,9 +92,14 @@ def add_consensus(
     """Add the consensus of `members` to every row, as its first score: Borda, or soft ties.
 
     A model for which a member failed counts as last by that member. A row keeps its error only
-    where every member failed.
+    where every member failed. In a race, the models of the same last round are compared.
     """
-    rows = list(rows)
+    return _by_round(list(rows), lambda own: _add_round_consensus(own, members, decider))
+
+
+def _add_round_consensus(
+    rows: Sequence[Row], members: Sequence[str], decider: str | None
+) -> list[Row]:
     values = {
         member: np.array(
             [[row.value(member) if member in row.scores else -math.inf for row in rows]]
@@ -104,7 +128,7 @@ def add_consensus(
             notes = tuple(dict.fromkeys((*notes, f"{missing} failed: {row.error}")))
         scores = {CONSENSUS: score, **{k: v for k, v in row.scores.items() if k != CONSENSUS}}
         found.append(row.replace(scores=scores, notes=notes, error=None))
-    return tuple(found)
+    return found
 
 
 def choose_members(
@@ -126,6 +150,12 @@ def choose_members(
     if decider is not None and decider not in chosen:
         raise DataError(f"decider is {decider!r}; choose from the members {', '.join(chosen)}")
     return chosen
+
+
+def choose_decider(members: Sequence[str]) -> str | None:
+    """Return the member that decides the consensus of "recommended", which has standard errors."""
+    deciders = [name for name in members if spec_of(name).standard_error is not None]
+    return deciders[0] if deciders and len(members) > 1 else None
 
 
 def add_prior(rows: Iterable[Row], prior: Mapping[str, float]) -> tuple[Row, ...]:
@@ -162,6 +192,18 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
     if not values:
         raise DataError("prior is empty; give a number for at least one model")
     return values
+
+
+def check_columns(
+    models: Iterable[str],
+    prior: Mapping[str, float] | None,
+    costs: Mapping[str, Mapping[str, float]] | None,
+) -> None:
+    """Raise before any model is scored if its prior or its costs are wrong."""
+    if prior is not None:
+        read_prior(prior, models)
+    if costs is not None:
+        read_costs(costs, models)
 
 
 def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:

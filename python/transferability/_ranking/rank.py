@@ -7,14 +7,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
-from .._metric.derived import PRIOR
+from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
@@ -29,12 +29,15 @@ from ..io._paths import is_listed, is_paths, names_labels
 from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
-from .extra_columns import add_prior, pool_rows, read_prior
+from .extra_columns import add_prior, check_columns, choose_decider, pool_rows, read_prior
 from .pareto import add_costs, read_costs
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
 
-__all__ = ["add_columns", "check_columns", "check_models", "compute_digest", "note_models", "rank"]
+if TYPE_CHECKING:
+    from .._racing.race_options import Race
+
+__all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
 
 
 def rank(
@@ -55,6 +58,7 @@ def rank(
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Rank models, best first, by their features for the same rows.
@@ -101,6 +105,9 @@ def rank(
     costs : mapping of str to mapping of str to float, optional
         Costs by name and model, such as ``{"parameters": {"resnet50": 25.6e6}}``, for
         :meth:`Ranking.pareto`. Lower is better, except for names that end in "per_second".
+    race : bool or Race, default=False
+        Score all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds; :class:`transferability.Race` has the options.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -126,6 +133,11 @@ def rank(
     """
     check_models(models)
     check_columns(models, prior, costs)
+    from .._racing.features import FeatureRacer
+    from .._racing.race_options import read_race
+
+    if (chosen := read_race(race)) is not None and groups is not None:
+        raise DataError("a race draws single rows, not groups of rows; leave out groups or race")
     if any(isinstance(model, Stats) for model in models.values()):
         others = {
             "labels": labels,
@@ -134,6 +146,8 @@ def rank(
             "label_embeddings": label_embeddings,
             "groups": groups,
         }
+        if chosen is not None:
+            raise DataError("models holds Stats, which have no rows to race; leave out race")
         ranking = _rank_stats(_read_stats(models, others, task), metrics, options)
         return add_columns(ranking, metrics, prior, costs)
     stop = _core.Stop()
@@ -162,36 +176,51 @@ def rank(
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     run = functools.partial(evaluate_model, settings=settings)
 
-    def score(name: str) -> Row:
+    def read(name: str) -> Inputs:
+        if name not in models:
+            raise DataError(f"{name!r} is no longer among the models that were ranked")
         own = {key: given.get(name) for key, given in sources.items() if given is not None}
+        return _read_model(models[name], own, shared, files)
+
+    def score(name: str) -> Row:
         with RowBuilder(name, planned[0], target.warnings) as builder:
-            given = _read_model(models[name], own, shared, files)
+            given = read(name)
             if groups is not None and given.files is not None:
                 given.files.check_order("groups")
             builder.shape, builder.notes = given.shape, given.notes
             builder.outcomes = evaluate_available(given, planned[0], run)
-        return builder.build().replace(inputs=functools.partial(read_again, name, own))
+        return builder.build().replace(inputs=functools.partial(read_again, name))
 
-    def read_again(name: str, own: Mapping[str, Any]) -> Inputs:
-        if name not in models:
-            raise DataError(f"{name!r} is no longer among the models that were ranked")
-        return _read_model(models[name], own, shared, files).in_memory()
+    def read_again(name: str) -> Inputs:
+        return read(name).in_memory()
 
-    with progress_bar(progress, len(models)) as advance:
+    raced, scored = None, target
+    if chosen is None:
+        with progress_bar(progress, len(models)) as advance:
 
-        def report(n_done: int, name: str) -> None:
-            advance(n_done, len(models), name)
+            def report(n_done: int, name: str) -> None:
+                advance(n_done, len(models), name)
 
-        rows = map_in_threads(score, models, settings.threads, stop, report)
+            found = map_in_threads(score, models, settings.threads, stop, report)
+            rows = pool_rows(found, planned[0])
+    else:
+        scoring = ScoringPlan(planned[0], settings, None, target)
+        racer = FeatureRacer(read, scoring, metrics, progress)
+        rows, raced, scored = racer.run([*models], chosen)
     ranking = Ranking(
-        pool_rows(rows, planned[0]),
+        rows,
         metrics=tuple(planned[0]),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
-        warnings=target.warnings + note_models(planned[0], len(models)),
+        warnings=(
+            *target.warnings,
+            *note_models(planned[0], len(models)),
+            *(() if raced is None else (raced.summary,)),
+        ),
         skipped=planned[1],
-        plan=ScoringPlan(planned[0], settings, parts, target),
+        plan=ScoringPlan(planned[0], settings, parts, scored),
+        race=raced,
     )
     return add_columns(ranking, metrics, prior, costs)
 
@@ -225,18 +254,6 @@ def _rank_stats(
     )
 
 
-def check_columns(
-    models: Iterable[str],
-    prior: Mapping[str, float] | None,
-    costs: Mapping[str, Mapping[str, float]] | None,
-) -> None:
-    """Raise before any model is scored if its prior or its costs are wrong."""
-    if prior is not None:
-        read_prior(prior, models)
-    if costs is not None:
-        read_costs(costs, models)
-
-
 def add_columns(
     ranking: Ranking,
     metrics: str | Sequence[str],
@@ -254,10 +271,10 @@ def add_columns(
         )
     if not isinstance(metrics, str) or metrics != "recommended":
         return ranking
+    if ranking.race is not None:  # each round has a consensus of its models
+        return ranking.replace(metrics=(CONSENSUS, *ranking.metrics))
     members = [name for name in metric_names(metrics) if name in ranking.metrics]
-    deciders = [name for name in members if spec_of(name).standard_error is not None]
-    decider = deciders[0] if deciders and len(members) > 1 else None
-    return ranking.consensus(members, decider=decider)
+    return ranking.consensus(members, decider=choose_decider(members))
 
 
 def _read_shared(

@@ -25,6 +25,7 @@ from .render import Table, columns, make_table
 from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
+    from .._racing.report import RaceReport
     from .._uncertainty.shortlist import Shortlist
     from .._uncertainty.stability import Stability
     from ..agreement._evaluation import Evaluation
@@ -51,6 +52,9 @@ class Ranking:
         Metrics of "all" that do not apply, with the reason.
     digest : str
         Hash of rows, labels, metrics and options. Rankings with equal digests can be added.
+    race : RaceReport or None
+        What happened in a race: rounds, dropped models, forward passes. Models that a race dropped
+        stand below its finalists, those of later rounds first.
     """
 
     __module__ = "transferability"
@@ -63,15 +67,17 @@ class Ranking:
     warnings: tuple[str, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
     plan: ScoringPlan | None = field(default=None, repr=False)
+    race: RaceReport | None = field(default=None, repr=False)
 
     unit = "model"  # the noun for one row in the tables
 
     def __post_init__(self) -> None:
         """Sort and number the rows."""
 
-        def order(row: Row) -> tuple[bool, float, str]:
+        def order(row: Row) -> tuple[bool, bool, int, float, str]:
             failed = row.error is not None
-            return (failed, 0.0 if failed else -row.value(self.metrics[0]), row.name)
+            value = 0.0 if failed else -row.value(self.metrics[0])
+            return (failed, row.dropped is not None, -row.round, value, row.name)
 
         ranked = enumerate(sorted(self.rows, key=order), start=1)
         object.__setattr__(self, "rows", tuple(row.replace(rank=i) for i, row in ranked))
@@ -93,6 +99,11 @@ class Ranking:
     def failed(self) -> tuple[Row, ...]:
         """The rows of the models that could not be scored."""
         return tuple(row for row in self.rows if row.error is not None)
+
+    @property
+    def finalists(self) -> tuple[Row, ...]:
+        """The rows with a score that compare: all of them, or the finalists of a race."""
+        return tuple(row for row in self.rows if row.error is None and row.dropped is None)
 
     def replace(self, **changes: Any) -> Ranking:
         """Return a copy with the given attributes changed; new rows are sorted and numbered."""
@@ -226,9 +237,10 @@ class Ranking:
         if odd or not names:
             known, wrong = ", ".join(self.metrics), ", ".join(odd) or "none"
             raise DataError(f"metrics of this ranking are {known}, not {wrong}")
-        scores = {name: {row.name: row.value(name) for row in self.rows} for name in names}
+        compared = self.rows if self.race is None else self.finalists
+        scores = {name: {row.name: row.value(name) for row in compared} for name in names}
         if "n_features" in names:
-            sizes = {row.name: row.n_features for row in self.rows}
+            sizes = {row.name: row.n_features for row in compared}
             scores["n_features"] = {name: size or math.nan for name, size in sizes.items()}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
@@ -411,6 +423,8 @@ class Ranking:
         """Merge two rankings of the same rows, labels, metrics and options."""
         if not isinstance(other, Ranking):
             return NotImplemented
+        if self.race is not None or other.race is not None:
+            raise DataError("models of a race compare with no others; race all models together")
         if self.digest != other.digest:
             raise DataError(
                 "these rankings are not of the same rows and labels (or differ in metrics or "
@@ -439,7 +453,9 @@ class Ranking:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ranking as plain Python, ready for JSON: NaN is None, infinity "inf"."""
-        facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan")}
+        facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan", "race")}
+        if self.race is not None:
+            facts["race"] = self.race.to_dict()
         rows = [row.to_dict(self.metrics) for row in self.rows]
         return cast("dict[str, Any]", json_ready({**facts, "rows": rows}))
 

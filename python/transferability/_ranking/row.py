@@ -64,6 +64,9 @@ class Row:
     costs : dict of str to float
         From ``rank(..., costs=...)``, such as "parameters", or measured by
         :func:`transferability.rank_models`.
+    round, dropped : int, str or None
+        For a race: the last round in which the model was scored, and the reason why it was
+        dropped after it; 0 and None without a race.
     """
 
     __module__ = "transferability"
@@ -80,6 +83,8 @@ class Row:
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     from_cache: bool = False
     costs: Mapping[str, float] = field(default_factory=dict)
+    round: int = 0
+    dropped: str | None = None
     #: Reads the features again; not pickled.
     inputs: Callable[[], Inputs] | None = field(default=None, repr=False, compare=False)
 
@@ -111,6 +116,8 @@ class Row:
         facts["scores"] = {metric: self.value(metric) for metric in metrics}
         if self.costs:
             facts["costs"] = dict(self.costs)
+        if self.round:
+            facts |= {"round": self.round, "dropped": self.dropped}
         if self.layer is not None:
             facts["layer"] = self.layer
             facts["from_cache"] = self.from_cache

@@ -17,7 +17,7 @@ from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_devic
 from ..errors import OutOfMemoryError, TransferabilityError
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .compiled import compile_blocks
-from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .job import FEATURES, OUTPUTS, POOLS_OF_POSITIONS, STATS, ExtractionOptions, Report
 from .loader import count_workers, prepare, seeded, stack_named
 
 __all__ = ["ExtractedLayer", "ExtractionRun"]
@@ -27,8 +27,6 @@ _REPORT_INTERVAL = 0.1
 #: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
 #: values of a small batch stay in its caches between layers.
 _ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
-#: Poolings that make a row of features for each token.
-_OF_TOKENS = ("none", "nhwc_none")
 
 
 class ExtractedLayer(NamedTuple):
@@ -59,11 +57,10 @@ class ExtractionRun:
         self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
         self._windows: Any = None
         self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
-        if options.window is not None:
+        if options.window is not None and options.stride is not None:
             from ..models._windows import open_windows
 
-            stride = options.window if options.stride is None else options.stride
-            self._windows = open_windows(model, options.window, stride)
+            self._windows = open_windows(model, options.window, options.stride)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
@@ -93,6 +90,7 @@ class ExtractionRun:
         from ..torch._feeding import open_feed
 
         total, done = len(self._data), 0
+        self._seen.clear()
         start = last = time.perf_counter()
         with open_feed(self._model, self._options.layers) as feed:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
@@ -106,6 +104,7 @@ class ExtractionRun:
                 seeded(0),  # the option is no part of the keys of the cache
                 closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
             ):
+                extractor.name_sample = self._name
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
                     if not self._run_batch(extractor, feed, batch, ready):
@@ -153,7 +152,7 @@ class ExtractionRun:
             self._limit,
             self._encode if is_sorted else None,
             (lambda row: len(labels[row])) if self._is_token else None,
-            has_token_rows=any(pool in _OF_TOKENS for pool in pools),
+            has_token_rows=any(pool in POOLS_OF_POSITIONS for pool in pools),
         )
 
     def _count_done(self, batch: RowBatch) -> int:
@@ -268,10 +267,11 @@ class ExtractionRun:
 
     def _prepare(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch; an error names the row."""
+        names = [*map(self._name, batch.rows)]
         if batch.encoded is not None:
-            return self._prepare_ahead(batch)
+            return self._pin(stack_named(self._pad, batch.encoded, names))
         items = [self._read_item(row) for row in batch.rows]
-        return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
+        return self._pin(stack_named(self._stack, items, names))
 
     def _prepare_ahead(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch in another thread, which has its own modes."""
@@ -279,9 +279,13 @@ class ExtractionRun:
 
         with torch.no_grad():
             if batch.encoded is not None:
-                pad = self._model.inputs.pad if self._windows is None else self._windows.collate
-                return self._pin(pad(batch.encoded))
+                return self._pin(self._pad(batch.encoded))
             return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+
+    def _pad(self, encoded: Sequence[Any]) -> Any:
+        """Make the input of the model of texts that are tokenised, or of windows."""
+        pad = self._model.inputs.pad if self._windows is None else self._windows.collate
+        return pad(encoded)
 
     def _stack(self, items: Sequence[Any]) -> Any:
         """Make the input of the model of items that are read."""

@@ -17,7 +17,7 @@ from ..errors import DataError
 from .costs import read_costs_of
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers", "select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -41,7 +41,7 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
             raise DataError(f"the cache lost an entry that was just written; is {cache.root} full?")
         rows[layer] = _score_entry(job, entry, plan)
         parts[layer] = str(entry.meta["layer"])
-    layer, notes = _select_layer(rows, parts, tuple(plan.requests), plan.aggregate)
+    layer, notes = select_layer(rows, parts, tuple(plan.requests), plan.aggregate)
     row = rows[layer]
     return row.replace(
         notes=(*result.notes, *notes, *row.notes),
@@ -65,7 +65,7 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
             f"length limit or make no token, so its scores are not of the same rows as those of "
             f"other models",
         )
-    else:
+    elif job.n_rows is not None:  # rows of positions are as many as the maps of a model have
         inputs = _read_stored_inputs(entry, plan.shared)
     row = build_stats_row(job.name, stats, plan.requests, inputs, job.options.n_threads)
     # Statistics store the task only; the note on how it was decided is that of all labels.
@@ -100,7 +100,7 @@ def _reload_inputs(root: str, key: str, shared: Inputs) -> Inputs:
     return _read_stored_inputs(entry, shared)
 
 
-def _select_layer(
+def select_layer(
     rows: Mapping[str, Row], layers: Mapping[str, str], metrics: Sequence[str], aggregate: str
 ) -> tuple[str, tuple[str, ...]]:
     """Return the name of the layer whose scores the row has, and notes on the selection.

@@ -64,6 +64,11 @@ class Sweep:
         if self._bar is not None:
             self._bar.close()
 
+    def start_round(self, n_models: int) -> None:
+        """Start to count the models of a round of a race."""
+        self._state = replace(self._state, index=0, n_models=n_models)
+        self._finished.clear()
+
     def start_model(self, name: str) -> None:
         """Report that a model is being loaded."""
         self._state = replace(self._state, model=name, index=self._state.index + 1)

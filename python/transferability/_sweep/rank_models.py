@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 from .._data.bags import BAG_POOLS
+from .._data.data import MEDIA
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
-from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, check_columns, compute_digest, note_models
+from .._racing.race_options import Race, read_race
+from .._racing.rounds import choose_deciders
+from .._ranking.extra_columns import check_columns, pool_rows
+from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
@@ -25,10 +29,20 @@ from .._scoring.groups import check_left_out
 from .._util.cache import Cache
 from ..errors import DataError, MissingDependencyError
 from .fork_server import get_server
-from .job import ExtractionOptions, Job, check_counts, check_layers, check_pools
+from .job import (
+    ALL,
+    POOLS_OF_POSITIONS,
+    ExtractionOptions,
+    Job,
+    JobResult,
+    check_counts,
+    check_layers,
+    check_pools,
+)
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
+from .race import ModelRacer, check_race
 from .recall import are_remembered
 from .subprocess import ProcessDied, TaskFailed, raise_if_importing_script, run_isolated
 from .worker import list_libraries, recall_job, run_job, run_job_in_subprocess
@@ -80,6 +94,7 @@ def rank_models(
     n_threads: int | None = None,
     prior: Mapping[str, float] | None = None,
     costs: Mapping[str, Mapping[str, float]] | None = None,
+    race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
     """Run models on raw data and rank them by transferability metrics, best first.
@@ -127,7 +142,7 @@ def rank_models(
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own. Several, such as ``["cls", "mean", "max"]``, or "all" that fit each layer, are
         computed in the same pass; ``row.layers`` then has the scores by "layer/pooling", or "layer"
-        where features are 2-D. The first pooling, or with "all" the model's own, is that of the
+        where features are 2-D. The first pooling, or with "all" the default, is that of the
         model's row, unless ``aggregate="best"`` selects among all.
     bag : str or array-like, optional
         What has one label but several rows: a slide, a recording, a protein, a document. The column
@@ -192,6 +207,11 @@ def rank_models(
     prior, costs : optional
         As in :func:`transferability.rank`, by the names of the rows. Costs are added to those that
         are measured, and replace measured ones of the same name.
+    race : bool or Race, default=False
+        Run all models on a few rows, and only those that may still be among the best on more.
+        ``Ranking.race`` reports the rounds and the forward passes; :class:`transferability.Race`
+        has the options. True takes `seed`. Every round loads its models again, and keeps their
+        features in the cache. Not for words and pixels.
     **options
         Options of the metrics.
 
@@ -256,6 +276,17 @@ def rank_models(
         seed=seed,
         n_threads=n_threads,
     )
+    if bag is None and bag_pool != "mean":
+        raise DataError(
+            f"bag_pool is {bag_pool!r}, and there are no bags; give bag, or leave it out"
+        )
+    of_items = [name for name in extraction.pool_names() if name not in (ALL, *POOLS_OF_POSITIONS)]
+    if task == SEGMENTATION and of_items:
+        raise DataError(
+            f"pool={of_items[0]!r} makes one row of each picture, and in a segmentation each "
+            f"position has a label; leave pool out"
+        )
+    chosen = read_race(race, seed)
     named = expand_models(models)
     check_columns(named, prior, costs)
     root = Cache(None if cache is True else cache).root if cache is not False else None
@@ -265,10 +296,10 @@ def rank_models(
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
-    if window is not None and (whole.kind == "image" or whole.is_token or task == SEGMENTATION):
+    if window is not None and (whole.kind in MEDIA or whole.is_token or task == SEGMENTATION):
         raise DataError(
-            "window cuts texts and series; leave it out for pictures, and for labels of words or "
-            "pixels"
+            "window cuts texts and series; leave it out for pictures and sounds, and for labels of "
+            "words or pixels"
         )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)
@@ -280,7 +311,14 @@ def rank_models(
     check_left_out(requests, labelled.groups, _NO_GROUPS)
     if labelled.groups is not None:
         shared = replace(shared, groups=labelled.groups.ids)
+    if chosen is not None:
+        check_race(labelled.data, n_rows)
+        extraction = replace(extraction, keep_features=True)
     scoring = LayerScoringPlan(requests, shared, aggregate)
+    plan, raced = (
+        ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        None,
+    )
     with ExitStack() as stack:
         if root is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="transferability-"))
@@ -303,27 +341,39 @@ def rank_models(
             )
             for name, model in named.items()
         ]
-        rows = [_rank_one(job, scoring, isolate, sweep) for job in jobs]
+        if chosen is None:
+            score = functools.partial(score_layers, plan=scoring)
+            found = [_rank_one(job, score, isolate, sweep) for job in jobs]
+            rows = pool_rows(found, requests)
+        else:
+            run = functools.partial(_rank_one, isolate=isolate, sweep=sweep)
+            deciders = choose_deciders(metrics, requests)
+            racer = ModelRacer({job.name: job for job in jobs}, scoring, plan, deciders, run, sweep)
+            rows, raced, of_finalists = racer.run(chosen)
+            plan = replace(plan, target=of_finalists)
     warnings = target.warnings + whole.notes + note_models(requests, len(named))
     if whole.bags is not None:
         warnings += (f"{len(drawn):,} rows in {drawn.n_rows:,} bags, pooled by {bag_pool!r}",)
     if len(drawn) < len(whole):
         kind = "rows" if whole.bags is None else "bags"
         warnings += (f"{drawn.n_rows:,} of {whole.n_rows:,} {kind}, drawn by seed {seed}",)
+    if raced is not None:
+        warnings += (raced.summary,)
     ranking = Ranking(
-        pool_rows(rows, requests),
+        rows,
         metrics=tuple(requests),
         task=target.task,
         task_note=target.note,
         digest=compute_digest(target, (requests, skipped), "double" if n_rows else digest, None),
         warnings=warnings,
         skipped=skipped,
-        plan=ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
+        plan=plan,
+        race=raced,
     )
     return add_columns(ranking, metrics, prior, costs)
 
 
-def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) -> Row:
+def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, sweep: Sweep) -> Row:
     """Run and score one model; any failure becomes the error of its row."""
     start, from_cache = time.perf_counter(), False
     sweep.start_model(job.name)
@@ -337,7 +387,7 @@ def _rank_one(job: Job, scoring: LayerScoringPlan, isolate: bool, sweep: Sweep) 
             result = run_job(job, sweep.report)
         from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score_layers(job, result, scoring)
+        row = score(job, result)
         if from_cache:
             row = row.replace(from_cache=True, notes=(*row.notes, "from the cache"))
     except ProcessDied as error:

@@ -69,8 +69,11 @@ def watch_opening(job: Job) -> Iterator[Opening]:
 def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str]) -> None:
     """Remember an open model, if there is evidence by which it will be recognised."""
     name, files = opening
-    evidence = None if name is None else describe_opening(os.fspath(job.model), files)
-    if name is None or evidence is None:
+    if name is None:
+        return
+    cache = Cache(job.cache)
+    evidence = describe_opening(os.fspath(job.model), files, cache.folders)
+    if evidence is None:
         return
     known = KnownModel(
         digest=model.fingerprint(),
@@ -82,14 +85,17 @@ def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str])
         notes=tuple(dict.fromkeys(notes)),
     )
     with suppress(OSError):  # this sweep does not need it
-        Cache(job.cache).remember(name, {"model": asdict(known), "evidence": evidence})
+        cache.remember(name, {"model": asdict(known), "evidence": evidence})
 
 
 def recall_model(job: Job) -> KnownModel | None:
     """Return what is remembered of a job's model; None if it is not certain to be unchanged."""
     name = _name(job.model, job.options)
-    facts = None if name is None else Cache(job.cache).recall(name)
-    if facts is None or not is_unchanged(facts["evidence"]):
+    if name is None:
+        return None
+    cache = Cache(job.cache)
+    facts = cache.recall(name)
+    if facts is None or not is_unchanged(facts["evidence"], cache.folders):
         return None
     model = facts["model"]
     return KnownModel(**{**model, "layers": tuple(model["layers"]), "notes": tuple(model["notes"])})

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ._choice import load_costs
-from ._shared import add_options, drop_none, load_prior, parse_metrics
+from ._shared import add_options, drop_none, load_prior, parse_metrics, split_names
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -129,7 +129,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         encoding=chosen["encoding"],
         quoting=chosen["quoting"],
         task=chosen["task"],
-        layers=layers if layers in ("default", "last", "all") else layers.split(","),
+        layers=layers if layers in ("default", "last", "all") else split_names(layers),
         aggregate=chosen["layer_choice"],
         metrics=metrics,
         batch_size=chosen["batch_size"],
@@ -144,7 +144,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         **drop_none(
             **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
             **{name: chosen[name] for name in ("max_length", "max_samples")},
-            pool=pool.split(",") if pool is not None and "," in pool else pool,
+            pool=split_names(pool) if pool is not None and "," in pool else pool,
             n_threads=chosen["threads"],
         ),
         **options,

@@ -34,6 +34,7 @@ __all__ = [
     "load_prior",
     "load_statistics",
     "parse_metrics",
+    "parse_options",
     "pick",
     "read_no_labels",
     "refuse_with_stats",
@@ -207,7 +208,12 @@ def parse_metrics(metrics: str) -> str | list[str]:
     if metrics in ("all", "recommended"):
         return metrics
     with as_usage_errors():
-        return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+        return metric_names(split_names(metrics))
+
+
+def split_names(names: str) -> list[str]:
+    """Return names that are separated by commas, with or without blanks."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def read_no_labels(names: str | list[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..errors import DataError, TransferabilityWarning
+from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._choice import check_shortlist, choice_options, choose, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._models import MODEL_OPTIONS, model_options, run_models
@@ -24,6 +24,7 @@ from ._shared import (
     load_prior,
     load_statistics,
     parse_metrics,
+    parse_options,
     pick,
     read_no_labels,
     refuse_task,
@@ -40,10 +41,11 @@ _FEATURE_OPTIONS = (
 )
 _NOT_WITH_STATS = (
     *("labels", "precision", "method", "source_probs", "source_labels"),
-    *("groups", "aggregate", "stability", "shortlist"),
+    *("groups", "aggregate", "stability", "shortlist", "race"),
 )
 _NOT_WITH_DASK = (
     *("source_probs", "source_labels", "threads", "method", "groups", "stability", "shortlist"),
+    "race",
 )
 
 
@@ -81,6 +83,20 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
 )
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
 @click.option(
+    "--race",
+    is_flag=True,
+    help="Score all models on a few rows, and only those that may still be among the best on more.",
+)
+@click.option(
+    "--race-option",
+    "race_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_options,
+    help="Set an option of --race: top, confidence, level, first, growth, max_samples, seconds or "
+    "seed; repeatable.",
+)
+@click.option(
     "--dask",
     metavar="ADDRESS",
     is_eager=True,
@@ -102,6 +118,8 @@ def rank(
     as_csv: bool,
     as_markdown: bool,
     stability: bool,
+    race: bool,
+    race_options: dict[str, Any],
     shortlist: bool,
     pareto: str | None,
     **_: Any,
@@ -127,6 +145,10 @@ def rank(
     check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    if race_options and not race:
+        raise click.UsageError("--race-option goes with --race")
+    if race:
+        options = {**options, "race": _read_race(race_options) if race_options else True}
     if models:
         ranking = run_models(ctx.params, keep_features=stability or shortlist, **options)
     elif dask is None and all(path.endswith(".stats") for path in features):
@@ -134,6 +156,17 @@ def rank(
     else:
         ranking = _rank_features(ctx.params, options)
     _show(ctx, ranking)
+
+
+def _read_race(options: Mapping[str, Any]) -> Any:
+    """Return the options of a race; one that does not exist is a usage error."""
+    from .._racing.race_options import Race
+
+    with as_usage_errors():
+        try:
+            return Race(**options)
+        except TypeError as error:
+            raise DtypeError(f"--race-option: {error}") from error
 
 
 def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
