@@ -524,7 +524,7 @@ def test_items_that_are_bound_to_a_thread(bert: str, texts: list[str], labels: l
     broken = replace(data, items=OneThread([*texts[:50], "broken", *texts[51:]]))
     job = Job("m", bert, broken, "d", ExtractionOptions(task="classification"), "")
     model = models.open_model(bert, device="cpu")
-    with pytest.raises(RuntimeError, match="this item is broken"):
+    with pytest.raises(DataError, match=r"^data\[50\] cannot .* RuntimeError: this item is broken"):
         ExtractionRun(model, broken, _resolve_options(model, job), lambda *_: None, []).run()
 
 

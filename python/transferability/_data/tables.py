@@ -104,7 +104,7 @@ def read_columns(
     unnamed = [column for column in others if is_unnamed(column) and column not in inputs]
     notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
     if encoded is not None:
-        items = LazyItems(items, _READERS[encoded])
+        items = LazyItems(items, _READERS[encoded], _content_of)
     if is_series:
         items = [*map(_as_numbers, items)]
     return Data(
@@ -132,12 +132,14 @@ def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) ->
     others = [name for name in features if name not in labels]
     inputs = _select_columns(others, text, (*_INPUTS, *kinds), "text", "data")
     readers: dict[str, Callable[[Any], Any]] = {}
+    identifiers: dict[str, Callable[[Any], Any]] = {}
     for column in inputs:
         kind, rate = features[column], getattr(features[column], "sampling_rate", None)
         mode = getattr(kind, "mode", None)
         if isinstance(kind, Audio):  # datasets would need torchcodec, and give decoders
             dataset = dataset.cast_column(column, Audio(decode=False))
             readers[column] = functools.partial(open_sound, rate=rate)
+            identifiers[column] = functools.partial(_content_of, rate=rate)
         elif isinstance(kind, Image):  # it would clip pictures of 16 bits, or give their bytes
             if mode is not None or not kind.decode:
                 dataset = dataset.cast_column(column, Image())
@@ -148,7 +150,8 @@ def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) ->
     if len(columns) > 1:
         columns = [_stack_columns(columns)]
     rows = dataset.select_columns(inputs)
-    items: Any = LazyItems(rows, functools.partial(_join_row, readers))
+    read = functools.partial(_join_row, readers)
+    items: Any = LazyItems(rows, read, functools.partial(_join_row, readers | identifiers))
     kind, files = None, None
     if isinstance(features[inputs[0]], Audio):
         kind = "audio"
@@ -228,6 +231,15 @@ def _encoded_kind(cell: Any) -> str | None:
     content, path = (cell["bytes"], cell["path"]) if isinstance(cell, Mapping) else (cell, None)
     is_audio = is_sound_content(content) or (path is not None and is_sound_name(path))
     return "audio" if is_audio else "image"
+
+
+def _content_of(cell: Any, rate: int | None = None) -> Any:
+    """Return the bytes or the path of a cell, with the sampling rate at which it is read."""
+    content = cell
+    if isinstance(cell, Mapping):
+        content, path = cell["bytes"], cell["path"]
+        content = Path(path) if content is None and path is not None else content
+    return content if rate is None else [content, rate]
 
 
 def _set_mode(picture: Any, mode: str | None, column: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data, is_thread_safe
+from .._data.data import Data, is_thread_safe, name_item
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
@@ -49,11 +49,11 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
-        self._reading: AbstractContextManager[Any] = (
-            nullcontext() if is_thread_safe(data.items) else threading.Lock()
-        )
+        is_safe = is_thread_safe(data.items)
+        self._reading: AbstractContextManager[Any] = nullcontext() if is_safe else threading.Lock()
         is_concurrent = getattr(model.inputs, "is_concurrent", False)
         self._n_workers = count_workers(is_concurrent, options.n_threads)
+        self._reads_in_order = not is_safe and self._n_workers is not None
         self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
         self._windows: Any = None
         self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
@@ -65,7 +65,7 @@ class ExtractionRun:
         self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
-        given = options.batch_size or getattr(model.inputs, "batch_size", None)
+        given = options.batch_size or model.batch_size
         if given is None:
             is_cpu = device is None or device.type == "cpu"
             self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
@@ -102,7 +102,7 @@ class ExtractionRun:
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache
-                closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
+                closing(self._start_threads()) as prepared,
             ):
                 extractor.name_sample = self._name
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
@@ -121,6 +121,11 @@ class ExtractionRun:
                 parts[name]: self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
+
+    def _start_threads(self) -> Generator[tuple[RowBatch, Any], None, None]:
+        """Iterate over the batches, with the input that threads have prepared for each."""
+        read = self._read_ahead if self._reads_in_order else None
+        return prepare(self._plan(), self._prepare_ahead, self._n_workers, read)
 
     def _first_batch(self) -> RowBatch:
         """Return a batch of one input."""
@@ -270,17 +275,29 @@ class ExtractionRun:
         names = [*map(self._name, batch.rows)]
         if batch.encoded is not None:
             return self._pin(stack_named(self._pad, batch.encoded, names))
-        items = [self._read_item(row) for row in batch.rows]
+        items = [self._read_named(row) for row in batch.rows]
         return self._pin(stack_named(self._stack, items, names))
 
-    def _prepare_ahead(self, batch: RowBatch) -> Any:
+    def _read_ahead(self, batch: RowBatch) -> list[Any] | None:
+        """Return the items of a batch; None if they cannot be read in this thread."""
+        if batch.encoded is not None:
+            return None
+        try:
+            return [self._take_item(row) for row in batch.rows]
+        except Exception:  # raised again where the batch is prepared in its turn
+            return None
+
+    def _prepare_ahead(self, batch: RowBatch, items: Sequence[Any] | None = None) -> Any:
         """Make the input of the model for a batch in another thread, which has its own modes."""
         import torch
 
         with torch.no_grad():
             if batch.encoded is not None:
                 return self._pin(self._pad(batch.encoded))
-            return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+            if items is None:
+                items = [self._take_item(row) for row in batch.rows]
+            pairs = zip(items, batch.rows, strict=True)
+            return self._pin(self._stack([self._decode(item, row) for item, row in pairs]))
 
     def _pad(self, encoded: Sequence[Any]) -> Any:
         """Make the input of the model of texts that are tokenised, or of windows."""
@@ -299,13 +316,28 @@ class ExtractionRun:
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
-        """Return an item as the model's preprocessing takes it."""
+        """Return an item as the model's preprocessing stacks it."""
+        return self._decode(self._take_item(row), row)
+
+    def _read_named(self, row: int) -> Any:
+        """Return an item as :meth:`_read_item` does; an error names the row."""
+        try:
+            return self._read_item(row)
+        except Exception as error:
+            raise name_item(error, self._name(row)) from error
+
+    def _take_item(self, row: int) -> Any:
+        """Return an item of the data, a picture as RGB."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
         with self._reading:
             item = self._data.items[row]
             if instance_of(item, "PIL.Image", "Image"):
                 item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
+        return item
+
+    def _decode(self, item: Any, row: int) -> Any:
+        """Return an item as :meth:`_stack` takes it."""
         read = getattr(self._model.inputs, "read", None)
         return item if read is None else read(item, self._name(row))
 

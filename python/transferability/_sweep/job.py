@@ -26,8 +26,9 @@ POOLS_OF_POSITIONS = ("none", "nhwc_none")
 Report = Callable[[str, int, int, float, int], object]
 _STORED = ("keep_features", "outputs")
 #: Fields that are not part of a cache key. Each layer has a key of its own. The device, the batch
-#: size and the compiler change only the rounding, and the number of threads nothing. An entry with
-#: features or outputs also serves sweeps that do not need these.
+#: size and the compiler change only the rounding, and the number of threads nothing. (The batch
+#: size is a fact of models whose ``batch_size`` is not None.) An entry with features or outputs
+#: also serves sweeps that do not need these.
 _NOT_IN_KEYS = ("layers", "average", "batch_size", "compile", "device", "n_threads", *_STORED)
 _OF_POSITIONS = ("positions", "ignore", "seed")
 _ONLY_IF_SET = ("bag_pool", "window", "stride")

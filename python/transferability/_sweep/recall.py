@@ -45,6 +45,7 @@ class KnownModel:
     default_pool: str
     n_samples: int | None  # rows of saved features
     notes: tuple[str, ...]  # warnings while it was opened
+    batch_size: int | None = None  # as of ``Model``
 
     def fingerprint(self) -> str:
         """Return the fingerprint that the model had when it was opened."""
@@ -83,6 +84,7 @@ def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str])
         default_pool=model.default_pool,
         n_samples=getattr(model, "n_samples", None),
         notes=tuple(dict.fromkeys(notes)),
+        batch_size=model.batch_size,
     )
     with suppress(OSError):  # this sweep does not need it
         cache.remember(name, {"model": asdict(known), "evidence": evidence})

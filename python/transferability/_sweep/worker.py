@@ -131,6 +131,8 @@ def _complete_cache(
 def _plan_entries(model: Any, job: Job, options: ExtractionOptions, cache: Cache) -> EntryPlan:
     """Return the entries of the cache that a job needs, by a model or what is known of it."""
     facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
+    if model.batch_size is not None and options.batch_size not in (None, model.batch_size):
+        facts["batch_size"] = options.batch_size  # the items of a batch change each other
     return EntryPlan(cache, options, facts, job.needed_files(), _own_pool(model, job))
 
 

@@ -109,23 +109,28 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
 
     `options` are further arguments of ``rank_models``.
     """
+    from .._data.folders import read_folder
     from .._sweep.plan import expand_models
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
-    data = [chosen[name] for name in ("images", "audio", "text") if chosen[name] is not None]
-    if len(data) != 1:
+    given = [name for name in ("images", "audio", "text") if chosen[name] is not None]
+    if len(given) != 1:
         raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
+    data, split = chosen[given[0]], chosen["split"]
+    if given != ["text"]:
+        data = read_folder(data, split, {"images": "image", "audio": "audio"}[given[0]])
+        split = None
     layers, pool = chosen["layers"], chosen["pool"]
     models: Any = list(chosen["models"])
     if chosen["prior"] is not None or chosen["costs"] is not None:  # files know more models
         models = expand_models(models)
     return rank_models(
         models,
-        data[0],
+        data,
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
-        split=chosen["split"],
+        split=split,
         encoding=chosen["encoding"],
         quoting=chosen["quoting"],
         task=chosen["task"],

@@ -55,7 +55,8 @@ class Preprocessing(Protocol):
     images and sounds may have ``read(item, where)``, which returns an item decoded,
     ``stack(items)``, which returns the batch of several of these, and ``is_concurrent``, which is
     true if threads may do both for several batches at once. Errors then name the item. Any may have
-    ``batch_size``, the number of items in a batch where the user gives none.
+    ``batch_size``, the number of items in a batch where the user gives none; it is not None if the
+    items of a batch change the features of each other, as by padding that is not hidden.
     """
 
     @property
