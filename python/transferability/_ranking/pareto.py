@@ -138,7 +138,7 @@ def select_costs(
         return "cost", read_costs({"cost": cost}, names)["cost"]
     if not isinstance(cost, str):
         raise DtypeError(f"cost must be the name of a cost or numbers by model, got {type(cost)}")
-    if cost in _ROW_COSTS:
+    if cost in _ROW_COSTS and not any(cost in row.costs for row in rows):
         values = {row.name: getattr(row, cost) for row in rows}
     else:
         values = {row.name: row.costs.get(cost) for row in rows}

@@ -326,7 +326,13 @@ def _build(
 ) -> Stability:
     """Build the stability of models, best first, from the resamples of a metric's members."""
     members = tuple(
-        {"scores": own.scores, "noise": own.noise, "covariance": own.covariance} for own in results
+        {
+            "scores": own.scores,
+            "noise": own.noise,
+            "covariance": own.covariance,
+            "n_units": np.array(own.n_units),
+        }
+        for own in results
     )
     drawn = draw_members(members, result.units.n_units, seed)
     draws = combine_members([posterior.draws for posterior in drawn], voting or {})
