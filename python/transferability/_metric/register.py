@@ -30,17 +30,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 RESERVED_NAMES = {
     *("model", "name", "scores", "value", "n_samples", "n_features", "seconds", "notes"),
     *("error", "from_cache", "rank", "layer", "layers", "inputs", "per_group", "replace"),
-    "to_dict",
-    *("round", "dropped"),
-    *(
-        "class_covariances",
-        "class_scatter",
-        "feature_moments",
-        "coding_rate",
-        "coding_rate_reduction",
-        "covariance",
-    ),
-    *("spectrum", "decide", "described"),
+    *("to_dict", "round", "dropped", "costs"),
+    *("class_scatter", "feature_moments", "decide", "described"),
     *("class_counts", "class_scatters", "classes", "copy", "from_bytes", "from_moments", "load"),
     *("merge", "merge_all", "moments", "nbytes", "outcomes", "push", "reset", "save", "score"),
     *("feature_names", "holds_rows", "task", "task_note", "to_bytes", "update"),
@@ -54,7 +45,18 @@ RESERVED_OPTIONS = {
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
     *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
-    *("bag", "bag_pool", "compile", "encoding", "race", "quoting", "split", "stride", "window"),
+    *(
+        "bag",
+        "bag_pool",
+        "compile",
+        "costs",
+        "encoding",
+        "race",
+        "quoting",
+        "split",
+        "stride",
+        "window",
+    ),
 }
 _LABELLED = ("classification", "regression", "multilabel")
 #: Values of `reads`, with the positional parameters of the function.
