@@ -108,5 +108,5 @@ def _check_count(name: str, value: object, least: int) -> None:
 def _check_number(name: str, value: object, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise DtypeError(f"{name} of a race must be a number, got {value!r}")
-    if not low < value < high:
+    if not low < float(value) < high:
         raise DataError(f"{name} of a race is {value}; give a number between {low} and {high}")

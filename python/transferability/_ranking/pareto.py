@@ -153,9 +153,16 @@ def select_costs(
 
 
 def find_front(
-    rows: Sequence[Row], compared: Sequence[Row], metric: str, cost: str | Mapping[str, float]
+    rows: Sequence[Row],
+    metric: str,
+    cost: str | Mapping[str, float],
+    compared: Sequence[Row] | None = None,
 ) -> ParetoFront:
-    """Find the models that no other one beats in both score and cost, of those that compare."""
+    """Find the models that no other one beats in both score and cost, of those that compare.
+
+    By default all `rows` do; the others are left out.
+    """
+    compared = rows if compared is None else compared
     name, costs = select_costs(rows, cost)
     scores = {row.name: row.value(metric) for row in compared if row.name in costs}
     ordered = sorted(

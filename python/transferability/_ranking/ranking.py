@@ -401,7 +401,7 @@ class Ranking:
         """
         metric = self.metrics[0] if metric is None else metric
         check_choice("metric", metric, self.metrics)
-        return find_front(self.rows, self.compared, metric, cost)
+        return find_front(self.rows, metric, cost, self.compared)
 
     def __getitem__(self, key: str | int) -> Row:
         """Return the row of a name, or at a position from 0."""

@@ -100,7 +100,8 @@ def ranking(
         _annotate_row(ax, -0.9, "rank", "first")
     n_compared = sum(row.dropped is None for row in rows)
     for own, style in ((places[:n_compared], {}), (places[n_compared:], {"mfc": "none"})):
-        ax.plot([values[ordered[place]] for place in own], own, "o", color="C0", **style)
+        if own:
+            ax.plot([values[ordered[place]] for place in own], own, "o", color="C0", **style)
     ax.set_yticks(places, labels)
     title = title_of(metric)
     if stability is not None:
