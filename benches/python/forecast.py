@@ -4,8 +4,9 @@
 
 The curves are test losses of 30 language models after fine-tuning on 200 to 1,638,400 samples of
 FLAN and of Gigaword (tests/data/tables). The smaller sizes forecast the larger ones. A table entry
-is the median over models of the median relative error over sizes. ``--write`` updates
-docs/forecasting.md.
+is the median over models of the median relative error over sizes. A second table has the coverage
+of intervals and plans on synthetic accuracies (tests/python/reference/learning_curves.py).
+``--write`` updates docs/forecasting.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "python"))
 
+from reference.learning_curves import NAMES, noisy_curves  # noqa: E402
 from reference.tables import curves  # noqa: E402
 
 import transferability as tx  # noqa: E402
@@ -59,12 +61,36 @@ def table() -> list[str]:
     return lines
 
 
+def synthetic_table(n_curves: int = 12, seed: int = 1) -> list[str]:
+    """Format the coverage of 90 % intervals and plans on synthetic accuracies as Markdown."""
+    lines = [
+        "| law | inside the 90 % interval | median width | size inside the plan's 90 % interval |",
+        "|---|--:|--:|--:|",
+    ]
+    every: list[tuple[float, float, float]] = []
+    for name in NAMES:
+        hits, widths, planned = [], [], []
+        for known, sizes, values, law in noisy_curves(name, n_curves, seed):
+            forecast = fit(sizes[:known], values[:known])
+            low, high = forecast.interval(sizes[known:])
+            hits += list((low <= values[known:]) & (values[known:] <= high))
+            widths += list(high - low)
+            # The target is the law's own value at four times the data.
+            end = 4 * sizes[known - 1]
+            first, last = forecast.plan(float(law(np.array(end)))).interval
+            planned.append(first <= end <= last)
+        every.append((float(np.mean(hits)), float(np.median(widths)), float(np.mean(planned))))
+        lines.append(f"| {name} | {every[-1][0]:.0%} | {every[-1][1]:.3f} | {every[-1][2]:.0%} |")
+    hit, _, plan = np.mean(every, axis=0)
+    return [*lines, f"| all | {hit:.0%} | | {plan:.0%} |"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the table to the page")
     warnings.simplefilter("ignore", tx.TransferabilityWarning)
     options = parser.parse_args()
-    text = "\n".join(table())
+    text = "\n".join([*table(), "", *synthetic_table()])
     print(text)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")

@@ -102,6 +102,17 @@ def test_a_closed_bag_takes_no_more_rows(features: Any, bags: list[str]) -> None
         pooler.add(bags[:1], features[:1])
 
 
+def test_features_that_overflow_are_refused() -> None:
+    huge = [[1.0], [1e308], [-1e308]]
+    for pool in ("mean", "mean_std", "mean_max"):
+        with pytest.raises(
+            DataError, match=f"the features of bag 1 are so large that pool='{pool}"
+        ):
+            tx.pool_bags(huge, [0, 1, 1], pool)
+    for pool in ("max", "logsumexp"):
+        assert np.isfinite(tx.pool_bags(huge, [0, 1, 1], pool).features).all()
+
+
 def test_numbers_that_count_up_take_no_memory() -> None:
     pooler = BagPooler("mean", adjacent=True)
     for bag in range(1000):

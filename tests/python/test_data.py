@@ -302,6 +302,26 @@ def test_a_table_may_have_a_sentence_without_words() -> None:
             read_data({"text": texts, "label": [0, 1, 0]})
 
 
+def test_a_table_may_have_a_series_in_each_row() -> None:
+    """As lists of a JSON file, or as arrays of a frame; steps of one number or of several."""
+    series: list[Any] = [[1.0, 2.0], [3.0], [4, 5, 6]]
+    for column in (series, [np.array(own) for own in series]):
+        data = read_data({"series": column, "label": [0, 1, 0]})
+        assert data.kind == "array"
+        assert [data.items[i].tolist() for i in range(3)] == series
+    steps = read_data({"series": [[[1, 2]], [[3, 4], [5, 6]]], "label": [0, 1]})
+    assert [steps.items[i].shape for i in range(2)] == [(1, 2), (2, 2)]
+    gap = read_data({"series": [[1.0, None, 2.0], [3.0]], "label": [0, 1]})
+    np.testing.assert_array_equal(gap.items[0], [1.0, np.nan, 2.0])
+    for odd in (None, [], "a", ["a"], [[1], [2, 3]], 2.0):
+        with pytest.raises(DataError, match=r"row 1: column s holds .*, which is no list of numb"):
+            read_data({"s": [[1.0], odd], "label": [0, 1]})
+    with pytest.raises(DataError, match=r"row 0: column tokens holds .*, which is no text"):
+        read_data({"tokens": [[101, 102], [101, 7]], "label": [0, 1]})  # ids
+    with pytest.raises(DataError, match=r"row 0: column s holds 1.0, which is no text"):
+        read_data({"s": [1.0, 2.0], "label": [0, 1]})
+
+
 def test_the_tags_of_all_words_decide_those_of_a_sample() -> None:
     words = [["a"], ["b"], ["c", "d", "e"], ["f"]]
     tags: list[Any] = [["E-PER"], ["S-PER"], ["B-PER", "M-PER", "E-PER"], ["O"]]

@@ -148,11 +148,17 @@ def test_intervals_far_out_stay_between_both_bounds() -> None:
     values = np.array([0.5, 0.2, 0.4, 0.3])
     down = tf.fit(SIZES[:4], values)
     up = tf.fit(SIZES[:4], 1 - values)
-    assert down.interval(1e5)[1] == 1
-    assert up.interval(1e5) == pytest.approx((0, 1 - down.interval(1e5)[0]))
-    # Losses have no upper bound, also where they are below 1.
-    assert tf.fit(SIZES[:4], values, bounds=(0, None)).interval(1e5)[1] > 1
-    assert tf.fit(SIZES[:4], 3 * values).interval(1e5)[1] > 3
+    for level in (0.9, 0.9999):
+        low, high = down.interval(1e5, level)
+        assert 0 <= low < 0.1
+        assert 0.3 < high <= 1
+        assert up.interval(1e5, level) == pytest.approx((1 - high, 1 - low))
+    # Losses have no upper bound, also where they are below 1: a single law may cross it.
+    lines = [[0.5, 0.2, 0.4, 0.3, 0.6], [0.9, 0.2, 0.8, 0.3, 0.7]]
+    for line in lines:
+        options = {"form": "log_linear", "direction": "decreasing"}
+        assert tf.fit(SIZES, line, **options).interval(1e5)[1] == 1
+        assert tf.fit(SIZES, line, **options, bounds=(0, None)).interval(1e5)[1] > 1
 
 
 def test_no_bound_where_there_is_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -243,7 +244,7 @@ def look(name: str, hear: Callable[..., object]) -> Any:
         "threads": len(os.listdir("/proc/self/task")),
         "module": getattr(sys.modules.get(name), "VALUE", None),
         "draw": __import__("numpy").random.random(),
-        "descriptors": sorted(os.readlink(f"/proc/self/fd/{d}").partition(":")[0]
+        "descriptors": sorted(re.split("[:#]", os.readlink(f"/proc/self/fd/{d}"))[0]
                               for d in os.listdir("/proc/self/fd")
                               if os.path.exists(f"/proc/self/fd/{d}")),
     }  # fmt: skip
@@ -295,6 +296,43 @@ def test_one_server_for_many_models(server: ForkServer, tmp_path: Path) -> None:
         ]
     assert found == [2 * i for i in range(8)]
     assert server.pid == first
+
+
+def test_signals_that_the_parent_blocks(server: ForkServer) -> None:
+    """Threads that wait for signals block them, and a new process has them blocked too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD, signal.SIGUSR1])
+    try:
+        server.prepare([])
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(run_isolated, double, 2, print_nothing, server.start)
+            assert waiting.result(timeout=60) == 4
+            assert server.pid is not None
+            with pytest.raises(ProcessDied, match="killed by signal 11"):
+                run_isolated(die, signal.SIGSEGV, print_nothing, server.start)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_folders_of_imports_that_are_no_text(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [tmp_path, *sys.path, b"bytes"])
+    assert run_isolated(double, 2, print_nothing, start) == 4
+
+
+def test_without_proc_a_fresh_process_is_started(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_hidden(path: Any, *rest: Any, **more: Any) -> Any:
+        if str(path).startswith("/proc/"):
+            raise FileNotFoundError(path)
+        return real(path, *rest, **more)
+
+    real = open
+    monkeypatch.setattr("builtins.open", is_hidden)
+    server.prepare(["numpy"])
+    assert server.pid is None
+    assert looked(server)["parent"] == os.getpid()
 
 
 def print_nothing(*what: object) -> None:

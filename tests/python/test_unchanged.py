@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from transferability._util.cache import Cache
 from transferability.models import _unchanged
 from transferability.models._unchanged import (
     OpenedFiles,
@@ -153,6 +154,63 @@ def test_names_of_models(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(one not in [first, *others[:i]] for i, one in enumerate(others))
 
 
+def test_the_cache_beside_a_model_is_no_part_of_it(tmp_path: Path) -> None:
+    """It is written after the model was opened; other folders count."""
+    (tmp_path / "rows.npy").write_text("0123")
+    cache = Cache(tmp_path)  # in the very folder of the model
+    seen = OpenedFiles(started=LATER, paths={str(tmp_path / "rows.npy")})
+    evidence = describe_opening(f"features:{tmp_path}/rows.npy", seen, cache.folders)
+    assert evidence is not None
+    cache.remember("a" * 40, {"model": 1})
+    cache.put("b" * 40, {}, {"stats": b"123"})
+    with cache.lock("c"):
+        assert is_unchanged(evidence, cache.folders)
+    rewrite(tmp_path / "rows.npy")
+    assert not is_unchanged(evidence, cache.folders)
+    (tmp_path / "vectors").mkdir()
+    again = describe_opening(f"features:{tmp_path}/rows.npy", seen, cache.folders)
+    (tmp_path / "vectors/1.bin").write_text("")
+    assert again is not None
+    assert not is_unchanged(again, cache.folders)
+
+
+@pytest.mark.parametrize(
+    ("error", "can_enter", "is_evidence"),
+    [(PermissionError, False, True), (PermissionError, True, False), (OSError, False, False)],
+    ids=["a closed folder", "one with names that are not listed", "one that is gone"],
+)
+def test_a_folder_that_cannot_be_listed(
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[OSError],
+    can_enter: bool,
+    is_evidence: bool,
+) -> None:
+    real, pooling = os.scandir, str(model / "1_Pooling")
+
+    def scandir(path: str) -> Any:
+        if path == pooling:
+            raise error(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "access", lambda path, mode: can_enter)
+    assert (evidence_of(model) is not None) == is_evidence
+
+
+def test_code_that_another_folder_may_hide(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With code of the user, the order of folders decides which file an import finds."""
+    seen = OpenedFiles(started=LATER, paths={str(model / "config.json")})
+    plain = describe_opening(f"hf:{model}", seen)
+    code = evidence_of(model)
+    assert plain is not None
+    monkeypatch.setattr(sys, "path", [*sys.path, model])  # no text, so no import reads it
+    assert is_unchanged(code)
+    monkeypatch.syspath_prepend(str(model.parent))
+    assert not is_unchanged(code)
+    assert is_unchanged(plain)
+
+
 A, B = "a" * 40, "b" * 40
 
 
@@ -188,6 +246,16 @@ def test_a_name_on_the_hub(hub: Path, change: Callable[[Path], object]) -> None:
     assert (evidence["repository"], evidence["commit"]) == ("org/some-model", A)
     assert is_unchanged(evidence)
     change(hub)
+    assert not is_unchanged(evidence)
+
+
+def test_a_name_on_the_hub_that_was_just_downloaded(hub: Path) -> None:
+    """A repeated sweep does not open what the first one has downloaded: commits do not change."""
+    seen = {"started": time.time() - 1, "paths": {str(hub / "refs/main")}, "has_network": True}
+    evidence = describe_opening("hf:org/some-model", OpenedFiles(**seen))  # type: ignore[arg-type]
+    assert evidence is not None
+    assert is_unchanged(evidence)
+    (hub / "refs/main").write_text(B)
     assert not is_unchanged(evidence)
 
 

@@ -297,6 +297,81 @@ def test_a_model_without_a_mask_gets_none_and_runs_alone_by_default(folder: Path
     assert (masked.inputs.batch_size, bare.inputs.batch_size) == (None, 1)
 
 
+#: Encoders that take a mask, and whose features of a sound depend on the padding beside it.
+SEEING_PADDING = {
+    "group norm": ("Wav2Vec2", {"feat_extract_norm": "group", "do_stable_layer_norm": False}),
+    "UniSpeechSat base": (
+        "UniSpeechSat",
+        {"feat_extract_norm": "group", "do_stable_layer_norm": False},
+    ),
+    "conformer": ("Wav2Vec2Conformer", {}),
+    "data2vec": ("Data2VecAudio", {"conv_pos_kernel_size": 3, "num_conv_pos_embeddings": 2}),
+    "sew": ("SEW", {}),  # its blocks have half as many frames
+}
+
+
+@pytest.mark.parametrize("encoder", SEEING_PADDING)
+def test_a_model_that_sees_padding_runs_one_sound_at_a_time(
+    tmp_path: Path, sounds: Path, encoder: str
+) -> None:
+    kind, changes = SEEING_PADDING[encoder]
+    path = tiny.speech(tmp_path / "model", kind, **changes)
+    _check_plain_loop(f"hf:{path}", path, sounds)
+
+
+def test_a_model_that_counts_frames_with_int_is_read(tmp_path: Path, sounds: Path) -> None:
+    path = tiny.moonshine(tmp_path / "model")
+    _check_plain_loop(f"hf:{path}", path, sounds)
+
+
+def _check_plain_loop(name: str, path: Path, sounds: Path) -> None:
+    """Check that all layers are scored, the last as one sound after the other gives it."""
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(path)
+    reference = transformers.AutoModel.from_pretrained(path).eval()
+    if reference.config.is_encoder_decoder:
+        reference = reference.get_encoder()
+    paths = sorted(sounds.rglob("*.wav"))
+    rows = []
+    for file in paths:
+        array = resample(open_sound(file), RATE)
+        batch = extractor(array, sampling_rate=RATE, return_tensors="pt")
+        with torch.no_grad():
+            hidden = reference(batch["input_values"]).last_hidden_state
+        rows.append(hidden[0].double().mean(0).numpy())
+    labels = [file.parent.name for file in paths]
+    row = ranked(name, sounds, layers="all")[0]
+    assert row.error is None
+    expected = float(tx.logme(np.array(rows), labels))
+    assert float(row.logme) == pytest.approx(expected, rel=1e-4)  # float32 features
+
+
+def test_the_cache_tells_batches_apart_if_padding_shows(
+    folder: Path, sounds: Path, tmp_path: Path
+) -> None:
+    name, cache = name_of(folder, "hubert"), {"cache": tmp_path}
+    alone = float(ranked(name, sounds)[0].logme)
+    padded = ranked(name, sounds, batch_size=8, **cache)[0]
+    assert float(padded.logme) != pytest.approx(alone, rel=1e-3)
+    row = ranked(name, sounds, **cache)[0]
+    assert (float(row.logme), row.from_cache) == (alone, False)
+    for size, expected in ((8, float(padded.logme)), (1, alone), (None, alone)):
+        row = ranked(name, sounds, batch_size=size, **cache)[0]
+        assert (float(row.logme), row.from_cache) == (expected, True)
+    exact = name_of(folder, "wav2vec2")  # of which it does not
+    ranked(exact, sounds, batch_size=8, **cache)
+    assert ranked(exact, sounds, **cache)[0].from_cache
+
+
+def test_a_recalled_model_keeps_its_batch_size(folder: Path, sounds: Path, tmp_path: Path) -> None:
+    options = {"cache": tmp_path, "isolate": True}
+    name = name_of(folder, "hubert")
+    scores = [float(ranked(name, sounds, batch_size=n, **options)[0].logme) for n in (8, None)]
+    rows = [ranked(name, sounds, batch_size=n, **options)[0] for n in (8, None)]
+    assert [float(row.logme) for row in rows] == scores
+    assert all(row.from_cache for row in rows)
+    assert scores[0] != pytest.approx(scores[1], rel=1e-3)
+
+
 def test_an_adapter_has_a_mask_of_its_own(tmp_path: Path) -> None:
     adapter = {"add_adapter": True, "num_adapter_layers": 1, "output_hidden_size": 16}
     path = tiny.wav2vec2(tmp_path / "model", **adapter)
@@ -487,6 +562,69 @@ def test_a_sound_that_is_too_short_is_named_by_its_row(folder: Path, sounds: Pat
     assert "data[17] has dtype int64" in (row.error or "")
 
 
+@pytest.mark.parametrize("form", ["dict", "pair", "file"])
+def test_numbers_of_unknown_scale_are_refused(tmp_path: Path, form: str) -> None:
+    loud = tone(500) * 2**15
+    path = tmp_path / "a.wav"
+    soundfile.write(path, loud, RATE, subtype="FLOAT")
+    item = {"dict": {"array": loud, "sampling_rate": RATE}, "pair": (loud, RATE), "file": path}
+    with pytest.raises(DataError, match=r"samples of up to 16,384, and a sound goes from -1 to 1"):
+        read_sound(item[form], "data[0]")
+    above = {"array": tone(500) * 3, "sampling_rate": RATE}  # peaks beyond full scale
+    np.testing.assert_array_equal(read_sound(above, "data[0]")["array"], tone(500) * 3)
+
+
+def test_tensors_of_half_precision_are_sounds(folder: Path) -> None:
+    items = [(torch.from_numpy(own["array"]).bfloat16(), RATE) for own in SOUNDS * 8]
+    data = read_data((items, [0, 1, 0] * 8))
+    assert data.kind == "audio"
+    assert data.digest() != read_data((items[::-1], [0, 1, 0] * 8)).digest()
+    read = read_sound(items[0], "data[0]")["array"]
+    np.testing.assert_array_equal(read, items[0][0].float().numpy())
+
+
+@pytest.mark.parametrize("bad", [b"RIFF0000WAVEjunk", None])
+def test_a_bad_cell_becomes_the_row_that_names_it(folder: Path, sounds: Path, bad: Any) -> None:
+    datasets = pytest.importorskip("datasets")
+    paths = sorted(map(str, sounds.rglob("*.wav")))
+    labels = [Path(path).parent.name for path in paths]
+    cells: list[Any] = [{"bytes": Path(path).read_bytes(), "path": None} for path in paths]
+    cells[5] = bad if bad is None else {"bytes": bad, "path": None}
+    table = {"audio": cells, "label": labels}
+    hub = datasets.Dataset.from_dict(table).cast_column("audio", datasets.Audio())
+    for data in [hub] if bad is None else [hub, table]:
+        row = ranked(name_of(folder, "wav2vec2"), data)[0]
+        assert "data[5]: a cell" in (row.error or "")
+
+
+def test_the_digest_of_cells_is_that_of_their_bytes(sounds: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    paths = sorted(map(str, sounds.rglob("*.wav")))[:4]
+    cells = [{"bytes": Path(path).read_bytes(), "path": None} for path in paths]
+    labels = ["a", "b", "a", "b"]
+    rows = datasets.Dataset.from_dict({"audio": cells, "label": labels})
+    column = rows.cast_column("audio", datasets.Audio())
+    digests = {
+        read_data(data).digest()
+        for data in (
+            (paths, labels),
+            {"audio": cells, "label": labels},
+            column,
+            datasets.Dataset.from_dict({"audio": paths, "label": labels}).cast_column(
+                "audio", datasets.Audio()
+            ),
+        )
+    }
+    assert len(digests) == 1
+    slow = rows.cast_column("audio", datasets.Audio(sampling_rate=4000))
+    assert read_data(slow).digest() not in digests
+
+
+def test_sounds_have_no_windows(folder: Path, sounds: Path) -> None:
+    with pytest.raises(DataError, match="leave it out for pictures and sounds"):
+        ranked(name_of(folder, "wav2vec2"), sounds, window=100)
+
+
 def test_kinds_that_do_not_fit_are_refused(folder: Path, sounds: Path, tmp_path: Path) -> None:
     row = ranked(f"hf:{tiny.bert(tmp_path / 'bert')}", sounds)[0]
     assert "this model reads texts, and the data are sounds" in (row.error or "")
@@ -506,3 +644,29 @@ def test_the_command_line_ranks_a_folder_of_sounds(
     assert done.exit_code == 0, done.output
     expected = float(ranked(name_of(folder, "ast"), sounds)[0].logme)
     assert json.loads(done.stdout)["rows"][0]["scores"]["logme"] == expected
+
+
+def test_the_options_say_the_kind_of_a_folder(folder: Path, sounds: Path, tmp_path: Path) -> None:
+    """A folder may hold a picture of each sound, as spectrograms."""
+    import shutil
+
+    from PIL import Image
+
+    shutil.copytree(sounds, tmp_path / "both")
+    rng = np.random.default_rng(0)
+    for path in (tmp_path / "both").rglob("*.wav"):
+        for suffix in (".png", ".bmp"):
+            pixels = rng.integers(0, 255, (32, 32, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(path.with_suffix(suffix))
+    options = ["--json", "--cache", str(tmp_path), "--no-isolate"]
+    for kind, name, n_rows in (
+        ("--audio", name_of(folder, "ast"), 24),
+        ("--images", "timm:test_vit?pretrained=false", 48),
+    ):
+        arguments = ["rank", "--models", name, kind, str(tmp_path / "both"), *options]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["rows"][0]["n_samples"] == n_rows
+    done = CliRunner().invoke(main, ["rank", "--models", "a:b", "--images", str(sounds)])
+    assert done.exit_code == 3
+    assert "holds no pictures in subfolders" in done.stderr

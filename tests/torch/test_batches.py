@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -523,7 +524,7 @@ def test_items_that_are_bound_to_a_thread(bert: str, texts: list[str], labels: l
     broken = replace(data, items=OneThread([*texts[:50], "broken", *texts[51:]]))
     job = Job("m", bert, broken, "d", ExtractionOptions(task="classification"), "")
     model = models.open_model(bert, device="cpu")
-    with pytest.raises(RuntimeError, match="this item is broken"):
+    with pytest.raises(DataError, match=r"^data\[50\] cannot .* RuntimeError: this item is broken"):
         ExtractionRun(model, broken, _resolve_options(model, job), lambda *_: None, []).run()
 
 
@@ -551,14 +552,45 @@ def test_a_text_without_tokens_is_named_by_its_row(
     assert "data[40], ''" in str(drawn.error)  # not its place among those drawn
 
 
+@pytest.mark.parametrize("window", [None, 8])
+def test_an_odd_text_is_named_by_its_row(
+    window: int | None, bert: str, texts: list[str], labels: list[str]
+) -> None:
+    options: dict[str, Any] = {"cache": False, "isolate": False, "window": window}
+    for odd, message in (
+        (None, r"data\[40\] is NoneType; give a str, a pair"),
+        (("a", "b"), r"must be alike, and these are: pair \(data\[40\]\), text \(data\[0\]\)"),
+    ):
+        row = tx.rank_models(bert, ([*texts[:40], odd, *texts[41:]], labels), **options)[0]
+        assert re.search(message, str(row.error))
+
+
 def test_nan_names_the_sample(opened: Any, bert: str, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["the cat sat on the mat"] * 30 + ["dog"] + ["the cat"] * 30
     dog = opened.collate(["dog"])["input_ids"][0, 1]
     with torch.no_grad():
         opened.module.embeddings.word_embeddings.weight[dog] = torch.nan
     monkeypatch.setattr(models, "open_model", lambda *args, **options: opened)
-    with pytest.raises(DataError, match=r"NaN or infinite in batch \d+ \(sample 30 of the data, c"):
+    with pytest.raises(DataError, match=r"NaN or infinite in batch \d+ \(data\[30\], column "):
         run(bert, texts, [i % 2 for i in range(61)])
+    with (
+        extract(nn.Identity().eval()) as ex,
+        pytest.raises(DataError, match=r"\(sample 7 of the data, column 0: nan\)"),
+    ):
+        ex.update(torch.tensor([[1.0], [torch.nan]]), [0, 1], samples=[4, 7])
+
+
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("options", [{}, {"max_samples": 55}, {"bag": [i % 6 for i in range(60)]}])
+def test_nan_names_the_row_of_the_data(batch_size: int | None, options: dict[str, Any]) -> None:
+    """Not its place in a batch, among the drawn rows, or where its bag has moved it."""
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    x[41] = np.nan
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    row = tx.rank_models({"m": net}, (x, [i % 2 for i in range(60)]), cache=False, isolate=False,
+                         batch_size=batch_size, seed=1, **options)[0]  # fmt: skip
+    assert re.search(r"NaN or infinite in batch \d+ \(data\[41\], column 0: nan\)", str(row.error))
 
 
 class Gradients(nn.Module):

@@ -172,6 +172,32 @@ def test_the_number_of_threads_is_the_users(given: int, expected: int) -> None:
     assert 1 <= (count_workers(True, None) or 0) <= 8
 
 
+def test_the_number_of_threads_is_by_default_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRANSFERABILITY_NUM_THREADS", "3")
+    assert count_workers(True, None) == 3
+    monkeypatch.delenv("TRANSFERABILITY_NUM_THREADS")
+    monkeypatch.delattr("os.sched_getaffinity")  # as on macOS and Windows
+    assert 1 <= (count_workers(True, None) or 0) <= 8
+
+
+def test_threads_that_cannot_start_leave_none_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, n_started = threading.Thread.start, 0
+
+    def fail_late(thread: threading.Thread) -> None:
+        nonlocal n_started
+        n_started += thread.name.startswith("transferability-prepare")
+        if n_started == 3:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_late)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run(9, lambda batch: batch, 4)
+    assert alive() == []
+
+
 def test_only_files_and_arrays_are_read_by_several_threads(pictures: Path) -> None:
     class Own(torch.utils.data.Dataset[Any]):
         def __getitem__(self, i: int) -> Any:
@@ -188,7 +214,12 @@ def test_only_files_and_arrays_are_read_by_several_threads(pictures: Path) -> No
     assert is_thread_safe(read_data((np.zeros((4, 3)), [0, 1, 0, 1])).items)
     assert not is_thread_safe(read_data(Own()).items)
     assert not is_thread_safe(Subset(read_data(Own()).items, [0]))
-    assert not is_thread_safe([open_picture(paths[0])] * 2)
+    one = open_picture(paths[0])
+    assert not is_thread_safe([one] * 2)
+    assert not is_thread_safe(read_data([(one, 0), (one, 1)]).items)
+    assert not is_thread_safe(read_data((np.array([one, one, 0], object)[:2], [0, 1])).items)
+    cells = [{"bytes": Path(path).read_bytes(), "path": None} for path in paths]
+    assert is_thread_safe(read_data({"image": cells, "label": [0, 1] * 20}).items)
     assert isinstance(read_data((paths, [0, 1] * 20)).items, FileNames)
 
 
@@ -216,6 +247,86 @@ def test_a_users_data_set_is_read_by_one_thread_at_a_time() -> None:
     options = {"cache": False, "isolate": False, "device": "cpu", "batch_size": 2}
     ranking = tx.rank_models(MODELS[:1], Shared(24), n_threads=4, **options)
     assert not ranking.failed
+
+
+class Random:
+    """A data set that draws noise as it is read, and takes its time."""
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, i: int) -> Any:
+        time.sleep(0.002)  # another thread runs
+        pixels = np.random.default_rng(i).integers(0, 200, (40, 40, 3))
+        pixels[:, :, i % 2] //= 3
+        noise = torch.randint(0, 50, (40, 40, 3)).numpy()
+        return Image.fromarray((pixels + noise).astype(np.uint8)), i % 2
+
+
+def test_a_random_data_set_is_the_same_for_any_number_of_threads() -> None:
+    options = {"cache": False, "isolate": False, "device": "cpu", "batch_size": 4}
+    scores = [
+        float(tx.rank_models(MODELS[0], Random(), n_threads=n, **options)[0].logme)
+        for n in (1, 4, 4)
+    ]
+    assert scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 5])
+def test_one_thread_reads_in_order_what_several_prepare(n_workers: int) -> None:
+    names, order = set(), []
+
+    def read(batch: RowBatch) -> list[int]:
+        names.add(threading.current_thread().name)
+        order.extend(batch.rows)
+        time.sleep(0.001)
+        return [row**2 for row in batch.rows]
+
+    def collate(batch: RowBatch, items: list[int]) -> int:
+        time.sleep(0.004 * (batch.rows[0] % 3))
+        return sum(items)
+
+    with closing(prepare(batches(20), collate, n_workers, read)) as prepared:
+        found = [ready for _, ready in prepared]
+    assert found == [i**2 for i in range(20)]
+    assert order == list(range(20))
+    assert len(names) == 1
+
+
+class Odd:
+    """A data set of pictures of which one cannot be read, after the labels are."""
+
+    n_read = 0
+
+    def __len__(self) -> int:
+        return 24
+
+    def __getitem__(self, i: int) -> Any:
+        self.n_read += 1
+        if i == 7 and self.n_read > 48:  # labels and digest are read before
+            raise KeyError("seven")
+        pixels = np.random.default_rng(i).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+        return Image.fromarray(pixels), i % 2
+
+
+def test_an_item_that_cannot_be_read_is_named_by_its_row() -> None:
+    options = {"cache": False, "isolate": False, "device": "cpu", "n_threads": 2}
+    row = tx.rank_models(MODELS[0], Odd(), **options)[0]
+    assert row.error == "data[7] cannot be prepared: KeyError: 'seven'"
+
+
+def test_an_unreadable_item_of_a_data_set_is_named_before_models_run(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    content = tmp_path / "a.png"
+    Image.new("RGB", (9, 9)).save(content)
+    cells = [{"bytes": content.read_bytes(), "path": None}] * 8
+    cells[3] = {"bytes": b"junk", "path": None}
+    rows = datasets.Dataset.from_dict({"image": cells, "label": [0, 1] * 4})
+    with pytest.raises(DataError, match=r"^data\[3\] cannot be prepared: UnidentifiedImageError"):
+        tx.rank_models(MODELS[0], rows.cast_column("image", datasets.Image()), cache=False)
+    table = {"image": cells, "label": [0, 1] * 4}
+    row = tx.rank_models(MODELS[0], table, cache=False, isolate=False, device="cpu")[0]
+    assert "data[3]: a cell of 4 bytes cannot be read as an image" in (row.error or "")
 
 
 # --- pixels -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from transferability._util.cache import Cache
 from transferability.cli._models import run_models
 from transferability.errors import DataError, DtypeError
 from transferability.torch import extract
-from transferability.torch._pooling import OF_TOKENS
+from transferability.torch._pooling import OF_TOKENS, OF_WORDS
 
 LAYERS = ["encoder.layer.0", "encoder.layer.2"]
 HERE = Path(__file__).parent
@@ -480,6 +480,22 @@ def test_stability_resamples_bags(tmp_path: Path) -> None:
     assert set(ranking.stability().names) == {"a", "b"}
 
 
+def test_the_row_of_words_is_their_own_pooling(tiny: str) -> None:
+    """Of "all" poolings, as where none is given: not the mean that the model has for texts."""
+    words = [["the", "unknown", "cat"], ["dogs"], ["a", "mat", "sat", "on", "cats"]] * 4
+    tags = [["x" if "t" in word else "y" for word in own] for own in words]
+    plain = ranked(tiny, (words, tags), False)
+    several = ranked(tiny, (words, tags), False, pool="all")
+    assert several.layer == "last_hidden_state/first_subword"
+    assert set(several.layers) == {f"last_hidden_state/{pool}" for pool in OF_WORDS}
+    assert float(several.logme) == float(plain.logme)
+
+
+def test_bag_pool_needs_bags(data: Any) -> None:
+    with pytest.raises(DataError, match="bag_pool is 'max', and there are no bags; give bag"):
+        tx.rank_models({"m": Counted()}, data, bag_pool="max")
+
+
 def test_a_process_of_its_own(tiny: str, data: Any, tmp_path: Path) -> None:
     """Poolings, bags and windows at once, and again from the cache without the model."""
     options: dict[str, Any] = {"bag": [i // 2 for i in range(60)], "window": 6, "stride": 3}
@@ -522,4 +538,6 @@ def test_the_command_line(tiny: str, data: Any, tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert '"last_hidden_state/cls"' in found.output
     assert '"last_hidden_state/max"' in found.output
+    spaced = CliRunner().invoke(main, [*asked, "--pool", "cls, max", "--bag", "doc"])
+    assert spaced.exit_code == 0, spaced.output
     assert callable(run_models)

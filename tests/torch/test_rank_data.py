@@ -351,6 +351,17 @@ def test_labels_of_pixels(tmp_path: Path) -> None:
     assert float(others[0].logme) != float(ranking[0].logme)
     with pytest.raises(tx.DataError, match="knn needs the samples"):
         ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", metrics="knn")
+    kept = ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", positions=6,
+                  keep_features=True, **options)[0]  # fmt: skip
+    assert kept.error is None
+    assert float(kept.logme) == float(ranking[0].logme)
+    for pool in ("mean", ["none", "max"]):
+        with pytest.raises(tx.DataError, match="makes one row of each picture"):
+            ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", pool=pool)
+    for pool in ("none", "all"):
+        same = ranked({"map": Map()}, (inputs, masks), tmp_path, task="segmentation", positions=6,
+                      pool=pool, **options)[0]  # fmt: skip
+        assert float(same.logme) == float(ranking[0].logme)
 
 
 def test_keypoints_are_targets(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         model.collate(["a", ""])
     with pytest.raises(DtypeError, match="text 1 of the batch is float"):
         model.collate(["a", float("nan")])
-    with pytest.raises(DataError, match="must be alike, and these are: pair, text"):
+    with pytest.raises(DataError, match="must be alike, and these are: pair"):
         model.collate(["a", ("a", "b")])
     with pytest.raises(DataError, match="a batch has no items"):
         model.collate([])

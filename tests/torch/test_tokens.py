@@ -216,6 +216,12 @@ def test_labels_of_tokens_without_words() -> None:
         pytest.raises(DataError, match=r"labels\[0\] has 3 entries but there are 4 tokens; .*-100"),
     ):
         ex.update(x, [[1, 2, 3], [1, 2, 3]])
+    for labels_of_samples in ([0, 1], ["c", "d"]):
+        with (
+            extract(nn.Identity().eval(), pool="none") as ex,
+            pytest.raises(DataError, match="each of its tokens makes a row; give a list of label"),
+        ):
+            ex.update(x, labels_of_samples)
 
 
 def test_each_layer_keeps_the_tokens_of_its_own_mask() -> None:

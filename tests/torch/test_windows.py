@@ -236,6 +236,16 @@ def series() -> tuple[list[NDArray[np.float64]], list[int]]:
     return found, [int(own[0, 0] > 0) for own in found]
 
 
+def patches(folder: Path) -> str:
+    """A PatchTST of series of two channels, with a context of 16 steps."""
+    torch.manual_seed(0)
+    config = hf.PatchTSTConfig(context_length=16, patch_length=8, patch_stride=8, d_model=16,
+                               num_input_channels=2, num_hidden_layers=2, num_attention_heads=2,
+                               ffn_dim=16)  # fmt: skip
+    hf.PatchTSTModel(config).save_pretrained(folder)
+    return f"ts:{folder}"
+
+
 def test_windows_of_series_are_those_of_a_transcription(series: Any) -> None:
     torch.manual_seed(0)
     module = Steps().double().eval()
@@ -253,15 +263,9 @@ def test_windows_of_series_are_those_of_a_transcription(series: Any) -> None:
 
 def test_windows_of_an_encoder_of_series(series: Any, tmp_path: Path) -> None:
     """Windows of no more than the context, which nothing is cut off."""
-    torch.manual_seed(0)
-    config = hf.PatchTSTConfig(context_length=16, patch_length=8, patch_stride=8, d_model=16,
-                               num_input_channels=2, num_hidden_layers=2, num_attention_heads=2,
-                               ffn_dim=16)  # fmt: skip
-    theirs = hf.PatchTSTModel(config).eval()
-    theirs.save_pretrained(tmp_path)
-    theirs = theirs.double()
-    row = ranked(f"ts:{tmp_path}", series, window=99, stride=6, task="classification")
+    row = ranked(patches(tmp_path), series, window=99, stride=6, task="classification")
     assert "windows of 16, as many as this model reads at once" in row.notes
+    theirs = hf.PatchTSTModel.from_pretrained(tmp_path).double().eval()
     rows = []
     for own in series[0]:
         windows = np.stack([own[a:b] for a, b in spans(len(own), 16, 6)]).astype(np.float32)
@@ -305,6 +309,71 @@ def test_memory_that_runs_out_counts_no_window_twice(series: Any) -> None:
     assert any("for lack of memory" in note for note in row.notes)
 
 
+def test_windows_in_a_gap_are_left_out(series: Any, tmp_path: Path) -> None:
+    """A window without a value says nothing of its series, which has others."""
+    model = patches(tmp_path)
+    rng = np.random.default_rng(3)
+    whole = rng.normal(size=(48, 2))
+    with_gap = np.concatenate([whole[:16], np.full((16, 2), np.nan), whole[32:]])
+    without = [np.concatenate([whole[:16], whole[32:]]), *series[0]]
+    labels = [0, *series[1]]
+    options: dict[str, Any] = {"window": 16, "task": "classification"}
+    expected = ranked(model, (without, labels), **options)
+    found = ranked(model, ([with_gap, *series[0]], labels), **options)
+    assert float(found.logme) == pytest.approx(float(expected.logme), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.full((40, 2), np.nan), "has no values but NaN"),
+        (np.full((40, 2), np.inf), "has infinite values"),
+        (np.zeros((40, 1)), "has 1 channels, and this model reads 2"),
+        (np.zeros((0, 2)), r"has shape \(0, 2\)"),
+    ],
+)
+def test_a_series_that_is_refused_is_named_by_its_row(
+    wrong: Any, message: str, series: Any, tmp_path: Path
+) -> None:
+    """Not by its place among the windows, which are sorted by length."""
+    items = [*series[0][:11], wrong, *series[0][12:]]
+    options: dict[str, Any] = {"isolate": False, "cache": False, "task": "classification"}
+    for more in ({"window": 16}, {}):
+        row = tx.rank_models(patches(tmp_path), (items, series[1]), **options, **more)[0]
+        assert re.search(rf"data\[11\]: .*{message}", str(row.error))
+
+
+def test_windows_side_by_side_have_one_key(folders: Any, texts: Any, tmp_path: Path) -> None:
+    name = f"hf:{folders['bert']}"
+    first = ranked(name, texts, tmp_path, window=12)
+    assert not first.from_cache
+    for options in ({"window": 12, "stride": 12}, {"window": np.int64(12)}):
+        again = tx.rank_models(name, texts, cache=tmp_path, isolate=False, n_threads=1,
+                               dtype="float64", **options)[0]  # fmt: skip
+        assert again.from_cache, again.error
+        assert float(again.logme) == float(first.logme)
+
+
+def test_progress_after_a_second_pass_reaches_all_rows(
+    folders: Any, texts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out when the first window is added, so that the pass begins again."""
+    from transferability.torch._bags import BagRows
+
+    add, states, calls = BagRows.add, [], []
+
+    def fail(self: BagRows, *given: Any) -> None:
+        calls.append(self.layer)
+        if len(calls) == 1:
+            raise MemoryError("once")
+        add(self, *given)
+
+    monkeypatch.setattr(BagRows, "add", fail)
+    row = ranked(f"hf:{folders['bert']}", texts, window=12, progress=states.append)
+    assert any("for lack of memory" in note for note in row.notes)
+    assert max(state.done for state in states if state.stage == "extracting") == len(texts[0])
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -324,6 +393,9 @@ def test_what_has_no_windows(folders: Any, texts: Any, tmp_path: Path) -> None:
     words = ([["the", "cat"], ["a", "dog"]], [["x", "y"], ["x", "y"]])
     with pytest.raises(DataError, match="window cuts texts and series; leave it out for pictures"):
         tx.rank_models(f"hf:{folders['bert']}", words, window=8)
+    sounds = ([{"array": np.zeros(90, np.float32), "sampling_rate": 16_000}] * 4, [0, 1, 0, 1])
+    with pytest.raises(DataError, match="leave it out for pictures and sounds"):
+        tx.rank_models(f"hf:{folders['bert']}", sounds, window=8)
     pairs = ([("the cat", "a dog")] * 10, ["a", "b"] * 5)
     for data, message in (
         (pairs, r"data\[0\] is tuple, and window cuts single texts"),

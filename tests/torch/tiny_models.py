@@ -107,6 +107,22 @@ def wav2vec2(folder: Path, is_masked: bool = True, **changes: Any) -> Path:
     return _speech(folder, hf.Wav2Vec2Config, hf.Wav2Vec2Model, is_masked, **changes)
 
 
+def speech(folder: Path, kind: str, **changes: Any) -> Path:
+    """Save a model with the settings of Wav2Vec2, and an extractor that gives it a mask."""
+    config, model = getattr(hf, f"{kind}Config"), getattr(hf, f"{kind}Model")
+    return _speech(folder, config, model, True, intermediate_size=64, **changes)
+
+
+def moonshine(folder: Path) -> Path:
+    _seed()
+    sizes: dict[str, Any] = {"vocab_size": 40, "hidden_size": 16, "intermediate_size": 16}
+    sizes |= {"encoder_num_hidden_layers": 2, "decoder_num_hidden_layers": 1}
+    sizes |= {"encoder_num_attention_heads": 2, "decoder_num_attention_heads": 2}
+    hf.MoonshineModel(hf.MoonshineConfig(**sizes)).save_pretrained(folder)
+    hf.Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+    return folder
+
+
 def hubert(folder: Path) -> Path:
     return _speech(folder, hf.HubertConfig, hf.HubertModel, False)
 

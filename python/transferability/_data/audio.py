@@ -8,6 +8,7 @@ model knows the rate that it needs, so sounds keep their own rate until a model 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import instance_of
+from .._inputs.arrays import as_array, instance_of
 from .._util.optional import need
 from ..errors import DataError, DtypeError, TransferabilityError
 
@@ -37,6 +38,8 @@ _CONTAINERS = {b"RIFF": (b"WAVE",), b"RF64": (b"WAVE",), b"FORM": (b"AIFF", b"AI
 _SCALES = {"int16": (0, 2**15), "int32": (0, 2**31), "uint8": (2**7, 2**7), "int8": (0, 2**7)}
 #: Most channels of an array; a longer short axis is that of a spectrogram.
 _MOST_CHANNELS = 32
+#: Largest number of a sound; peaks beyond 1 are usual, but 32 is 30 dB above full scale.
+_LARGEST = 32
 #: Lowest number that is read as the sampling rate in a pair (array, rate).
 _LOWEST_RATE = 1000
 
@@ -75,6 +78,8 @@ def open_sound(source: Any, rate: int | None = None) -> Sound:
         path, content = source.get("path"), source.get("bytes")
     elif isinstance(source, bytes):
         path, content = None, source
+    if path is None and content is None:
+        raise DataError("a cell has neither a path nor bytes of a sound; drop that row")
     where = os.fspath(path) if path else f"a cell of {len(content or b''):,} bytes"
     soundfile = need("soundfile", extra="audio", what="reading sounds")
     file = where if content is None else io.BytesIO(content)
@@ -143,9 +148,7 @@ def _read_rate(rate: Any, where: str) -> int:
 
 def _read_numbers(values: Any, where: str) -> NDArray[np.float32]:
     """Return an array or a list of numbers as one channel of float32."""
-    if instance_of(values, "torch", "Tensor"):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values)
+    array = as_array(values, where)[0]
     if array.ndim not in (1, 2) or (array.ndim == 2 and min(array.shape) > _MOST_CHANNELS):
         raise DataError(
             f"{where} has shape {array.shape}; give the waveform, (n,), or (channels, n) with at "
@@ -175,6 +178,12 @@ def _to_mono(array: NDArray[np.float32], axis: int, where: str) -> NDArray[np.fl
         raise DataError(f"{where} is empty: it has no samples; drop that row")
     if array.ndim == 2:
         array = array.mean(axis=axis) if array.shape[axis] > 1 else array.reshape(-1)
-    if not np.isfinite(array).all():
+    largest = max(float(array.max()), -float(array.min()))
+    if not math.isfinite(largest):
         raise DataError(f"{where} has NaN or infinity among its samples; drop that row")
+    if largest > _LARGEST:
+        raise DataError(
+            f"{where} has samples of up to {largest:,.0f}, and a sound goes from -1 to 1; divide "
+            f"it by its full scale, 32768 for numbers of 16 bits"
+        )
     return np.ascontiguousarray(array)

@@ -119,10 +119,17 @@ def pool_bags(
         raise DataError(f"labels has {len(own)} entries but features has {len(array)} rows")
     pooler = BagPooler(pool)
     finite_floats(array)
-    for start in range(0, len(array), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        pooler.add(ids[part], array[part], None if own is None else own[part])
-    return pooler.close()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(array), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            pooler.add(ids[part], array[part], None if own is None else own[part])
+        pooled = pooler.close()
+    if not (fits := np.isfinite(pooled.features).all(axis=1)).all():
+        raise DataError(
+            f"the features of bag {pooled.ids[int(np.argmin(fits))]!r} are so large that "
+            f"pool={pool!r} overflows; scale them down"
+        )
+    return pooled
 
 
 def pooled_width(n_features: int, pool: str) -> int:

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from .._inputs.arrays import instance_of
-from ..errors import DataError, DtypeError
+from .._inputs.arrays import as_array, instance_of
+from .._util.memory import is_out_of_memory
+from ..errors import DataError, DtypeError, MissingDependencyError, TransferabilityError
 from .audio import is_sound, is_sound_name
 from .pictures import is_picture_name, orientation_of
 
 __all__ = ["MEDIA", "Data", "FileNames", "LazyItems", "Subset", "detect_kind", "find_files"]
-__all__ += ["is_thread_safe", "kind_of_file"]
+__all__ += ["is_thread_safe", "kind_of_file", "name_item"]
 
 #: What is read from files, by kind: a test of their names, and what one of them is called.
 MEDIA: Mapping[str, tuple[Callable[[str], bool], str]] = {
@@ -144,7 +145,11 @@ class Data:
         state = hashlib.blake2b(f"{kind}|{len(self)}|".encode(), digest_size=20)
         content = getattr(self.items, "content", self.items.__getitem__)
         for row in range(len(self)):
-            _update_hash(state, content(row))
+            try:
+                value = content(row)
+            except Exception as error:
+                raise name_item(error, f"data[{self.original_row(row)}]") from error
+            _update_hash(state, value)
         labels = self.labels
         if any(instance_of(labels, library, "DataFrame") for library in ("pandas", "polars")):
             labels = labels.to_numpy()
@@ -155,10 +160,19 @@ class Data:
 
 
 class LazyItems:
-    """Items that are computed on access, as ``read(source[i])``, and can be pickled."""
+    """Items that are computed on access, as ``read(source[i])``, and can be pickled.
 
-    def __init__(self, source: Any, read: Callable[[Any], Any]) -> None:
-        self.source, self.read = source, read
+    ``identify(source[i])`` is the value to hash in place of an item, such as the bytes of a file,
+    so that an item need not be decoded for that; by default the item.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        read: Callable[[Any], Any],
+        identify: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.source, self.read, self.identify = source, read, identify or read
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -171,7 +185,7 @@ class LazyItems:
     def content(self, i: int) -> Any:
         """Return the value that identifies an item: the path of a file, whose bytes are hashed."""
         entry = self.source[i]
-        return entry if isinstance(entry, os.PathLike) else self.read(entry)
+        return entry if isinstance(entry, os.PathLike) else self.identify(entry)
 
 
 class FileNames:
@@ -213,6 +227,16 @@ class Subset:
         return getattr(self.items, "content", self.items.__getitem__)(self.rows[i])
 
 
+def name_item(error: Exception, name: str) -> Exception:
+    """Return the error of an item that cannot be read or prepared, with its name in front."""
+    is_general = is_out_of_memory(error) or isinstance(error, MissingDependencyError)
+    if is_general or str(error).startswith(name):
+        return error
+    if isinstance(error, TransferabilityError):
+        return type(error)(f"{name}: {error}")
+    return DataError(f"{name} cannot be prepared: {type(error).__name__}: {error}")
+
+
 def is_thread_safe(items: Any) -> bool:
     """Return whether threads may read items at once: files and arrays, but no user's own objects.
 
@@ -221,8 +245,11 @@ def is_thread_safe(items: Any) -> bool:
     if isinstance(items, Subset):
         return is_thread_safe(items.items)
     if isinstance(items, LazyItems):
-        return isinstance(items.source, list)
-    return isinstance(items, (FileNames, np.ndarray))
+        files = (str, os.PathLike, bytes, Mapping)  # a mapping has the bytes or the path of one
+        return type(items.source) is list and all(isinstance(own, files) for own in items.source)
+    if isinstance(items, np.ndarray):
+        return bool(items.dtype.kind != "O")
+    return isinstance(items, FileNames)
 
 
 def find_files(inputs: Any, folder: Path | None = None) -> tuple[str, FileNames] | None:
@@ -329,9 +356,8 @@ def _update_hash(state: Any, value: Any) -> None:
         _update_hash(state, [str(entry) for entry in beside])
         _update(state, f"image|{value.mode}|{value.size}", value.tobytes())
     else:
-        if instance_of(value, "torch", "Tensor"):
-            value = value.detach().cpu().numpy()
-        array = np.asarray(value)
+        is_tensor = instance_of(value, "torch", "Tensor")
+        array = as_array(value, "data")[0] if is_tensor else np.asarray(value)
         if array.dtype.kind != "O":
             content = np.ascontiguousarray(array).data
             _update(state, f"array|{array.dtype.str}|{array.shape}", content)

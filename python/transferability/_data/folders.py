@@ -48,16 +48,19 @@ _ALL = "all"
 _READERS: dict[str, Callable[[Path], Any]] = {"image": open_picture, "audio": open_sound}
 
 
-def read_folder(folder: Path, split: str | None = None) -> Data:
+def read_folder(folder: Path, split: str | None = None, kind: str | None = None) -> Data:
     """Read a folder with one subfolder of pictures or sounds for each class, or splits of such.
 
-    `split` is the name of a split, or "all". Default: the training split if there is one.
+    `split` is the name of a split, or "all". Default: the training split if there is one. `kind` is
+    that of the files to read, "image" or "audio". Default: that of most.
     """
     left_out: list[str] = []
     by_kind: dict[str, list[Path]] = {kind: [] for kind in MEDIA}
     for found_kind, path in walk(folder, (), left_out):
         by_kind[found_kind].append(path)
-    kind = max(MEDIA, key=lambda kind: len(by_kind[kind]))  # pictures, if there are as many
+    wanted = "pictures or sounds" if kind is None else f"{MEDIA[kind][1]}s"
+    if kind is None:
+        kind = max(MEDIA, key=lambda kind: len(by_kind[kind]))  # pictures, if there are as many
     noun = MEDIA[kind][1]
     tree = build_tree(folder, by_kind[kind], noun)
     notes: list[str] = []
@@ -88,7 +91,7 @@ def read_folder(folder: Path, split: str | None = None) -> Data:
             notes.append(f"{masks[0]}{more} left out, which are masks of other pictures")
     if not paths:
         raise DataError(
-            f"{folder} holds no pictures or sounds in subfolders; give one subfolder for each "
+            f"{folder} holds no {wanted} in subfolders; give one subfolder for each "
             f"class, named as the class"
         )
     return Data(kind, LazyItems(paths, _READERS[kind]), labels, notes=tuple(notes))

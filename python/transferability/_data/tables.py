@@ -75,11 +75,15 @@ def read_columns(
     encoded = _encoded_kind(next((item for item in items if item is not None), None))
     files = find_files(items, folder) if encoded is None else None
     kind = encoded or (files[0] if files else detect_kind(items))
+    # Numbers in a column of texts, such as ids of tokens, are no series.
+    is_series = inputs[0] not in _INPUTS and _as_numbers(next(iter(items), None)) is not None
     parts = [item if isinstance(item, tuple) else (item,) for item in items]
     holds_words = any(isinstance(part, list) and part for of_item in parts for part in of_item)
     for i, of_item in enumerate(() if files else parts):
         for part in of_item:
-            if encoded is not None:
+            if is_series:
+                is_read = _as_numbers(part) is not None
+            elif encoded is not None:
                 is_read = _encoded_kind(part) == encoded
             elif kind in MEDIA:
                 is_read = detect_kind([part]) == kind
@@ -90,6 +94,7 @@ def read_columns(
             if not is_read:
                 shown = reprlib.repr(part)
                 noun = MEDIA[kind][1] if kind in MEDIA else "text"
+                noun = "list of numbers" if is_series else noun
                 raise DataError(
                     f"{name}, row {i}: column {' and '.join(inputs)} holds {shown}, which is no "
                     f"{noun}; drop that row"
@@ -99,9 +104,11 @@ def read_columns(
     unnamed = [column for column in others if is_unnamed(column) and column not in inputs]
     notes = [f"{name}: {c!r}, a column without a name, was taken for an index" for c in unnamed]
     if encoded is not None:
-        items = LazyItems(items, _READERS[encoded])
+        items = LazyItems(items, _READERS[encoded], _content_of)
+    if is_series:
+        items = [*map(_as_numbers, items)]
     return Data(
-        kind if kind in MEDIA else "text",
+        kind if kind in MEDIA or is_series else "text",
         files[1] if files else items,
         targets,
         is_table=True,
@@ -125,12 +132,14 @@ def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) ->
     others = [name for name in features if name not in labels]
     inputs = _select_columns(others, text, (*_INPUTS, *kinds), "text", "data")
     readers: dict[str, Callable[[Any], Any]] = {}
+    identifiers: dict[str, Callable[[Any], Any]] = {}
     for column in inputs:
         kind, rate = features[column], getattr(features[column], "sampling_rate", None)
         mode = getattr(kind, "mode", None)
         if isinstance(kind, Audio):  # datasets would need torchcodec, and give decoders
             dataset = dataset.cast_column(column, Audio(decode=False))
             readers[column] = functools.partial(open_sound, rate=rate)
+            identifiers[column] = functools.partial(_content_of, rate=rate)
         elif isinstance(kind, Image):  # it would clip pictures of 16 bits, or give their bytes
             if mode is not None or not kind.decode:
                 dataset = dataset.cast_column(column, Image())
@@ -141,7 +150,8 @@ def read_dataset(dataset: Any, label: Any, text: Any, bag: str | None = None) ->
     if len(columns) > 1:
         columns = [_stack_columns(columns)]
     rows = dataset.select_columns(inputs)
-    items: Any = LazyItems(rows, functools.partial(_join_row, readers))
+    read = functools.partial(_join_row, readers)
+    items: Any = LazyItems(rows, read, functools.partial(_join_row, readers | identifiers))
     kind, files = None, None
     if isinstance(features[inputs[0]], Audio):
         kind = "audio"
@@ -187,6 +197,20 @@ def _read_cell(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+def _as_numbers(cell: Any) -> Any:
+    """Return a list of numbers, such as a time series, as an array, with NaN where one is missing.
+
+    Lists of as many numbers each are its rows. None for any other cell.
+    """
+    if not isinstance(cell, list) or not cell:
+        return None
+    try:
+        array = np.array([np.nan if value is None else value for value in cell])
+    except ValueError:  # lists of several lengths
+        return None
+    return array if array.size and array.dtype.kind in "fiub" else None
+
+
 def _join_parts(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
@@ -207,6 +231,15 @@ def _encoded_kind(cell: Any) -> str | None:
     content, path = (cell["bytes"], cell["path"]) if isinstance(cell, Mapping) else (cell, None)
     is_audio = is_sound_content(content) or (path is not None and is_sound_name(path))
     return "audio" if is_audio else "image"
+
+
+def _content_of(cell: Any, rate: int | None = None) -> Any:
+    """Return the bytes or the path of a cell, with the sampling rate at which it is read."""
+    content = cell
+    if isinstance(cell, Mapping):
+        content, path = cell["bytes"], cell["path"]
+        content = Path(path) if content is None and path is not None else content
+    return content if rate is None else [content, rate]
 
 
 def _set_mode(picture: Any, mode: str | None, column: str) -> Any:

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data, is_thread_safe
+from .._data.data import Data, is_thread_safe, name_item
 from .._data.pictures import to_rgb
 from .._inputs.arrays import instance_of
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError, TransferabilityError
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .compiled import compile_blocks
-from .job import FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .job import FEATURES, OUTPUTS, POOLS_OF_POSITIONS, STATS, ExtractionOptions, Report
 from .loader import count_workers, prepare, seeded, stack_named
 
 __all__ = ["ExtractedLayer", "ExtractionRun"]
@@ -27,8 +27,6 @@ _REPORT_INTERVAL = 0.1
 #: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
 #: values of a small batch stay in its caches between layers.
 _ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
-#: Poolings that make a row of features for each token.
-_OF_TOKENS = ("none", "nhwc_none")
 
 
 class ExtractedLayer(NamedTuple):
@@ -51,24 +49,23 @@ class ExtractionRun:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
         self._is_token = data.is_token
-        self._reading: AbstractContextManager[Any] = (
-            nullcontext() if is_thread_safe(data.items) else threading.Lock()
-        )
+        is_safe = is_thread_safe(data.items)
+        self._reading: AbstractContextManager[Any] = nullcontext() if is_safe else threading.Lock()
         is_concurrent = getattr(model.inputs, "is_concurrent", False)
         self._n_workers = count_workers(is_concurrent, options.n_threads)
+        self._reads_in_order = not is_safe and self._n_workers is not None
         self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
         self._windows: Any = None
         self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
-        if options.window is not None:
+        if options.window is not None and options.stride is not None:
             from ..models._windows import open_windows
 
-            stride = options.window if options.stride is None else options.stride
-            self._windows = open_windows(model, options.window, stride)
+            self._windows = open_windows(model, options.window, options.stride)
         device = getattr(model, "device", None)
         self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
-        given = options.batch_size or getattr(model.inputs, "batch_size", None)
+        given = options.batch_size or model.batch_size
         if given is None:
             is_cpu = device is None or device.type == "cpu"
             self._limit = BatchLimit(_ROWS, _TOKENS if is_cpu else _TOKENS_ON_DEVICE)
@@ -93,6 +90,7 @@ class ExtractionRun:
         from ..torch._feeding import open_feed
 
         total, done = len(self._data), 0
+        self._seen.clear()
         start = last = time.perf_counter()
         with open_feed(self._model, self._options.layers) as feed:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
@@ -104,8 +102,9 @@ class ExtractionRun:
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache
-                closing(prepare(self._plan(), self._prepare_ahead, self._n_workers)) as prepared,
+                closing(self._start_threads()) as prepared,
             ):
+                extractor.name_sample = self._name
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
                     if not self._run_batch(extractor, feed, batch, ready):
@@ -122,6 +121,11 @@ class ExtractionRun:
                 parts[name]: self._make_entry(extractor, name, stats)
                 for name, stats in extractor.stats.items()
             }
+
+    def _start_threads(self) -> Generator[tuple[RowBatch, Any], None, None]:
+        """Iterate over the batches, with the input that threads have prepared for each."""
+        read = self._read_ahead if self._reads_in_order else None
+        return prepare(self._plan(), self._prepare_ahead, self._n_workers, read)
 
     def _first_batch(self) -> RowBatch:
         """Return a batch of one input."""
@@ -153,7 +157,7 @@ class ExtractionRun:
             self._limit,
             self._encode if is_sorted else None,
             (lambda row: len(labels[row])) if self._is_token else None,
-            has_token_rows=any(pool in _OF_TOKENS for pool in pools),
+            has_token_rows=any(pool in POOLS_OF_POSITIONS for pool in pools),
         )
 
     def _count_done(self, batch: RowBatch) -> int:
@@ -268,20 +272,37 @@ class ExtractionRun:
 
     def _prepare(self, batch: RowBatch) -> Any:
         """Make the input of the model for a batch; an error names the row."""
+        names = [*map(self._name, batch.rows)]
         if batch.encoded is not None:
-            return self._prepare_ahead(batch)
-        items = [self._read_item(row) for row in batch.rows]
-        return self._pin(stack_named(self._stack, items, [*map(self._name, batch.rows)]))
+            return self._pin(stack_named(self._pad, batch.encoded, names))
+        items = [self._read_named(row) for row in batch.rows]
+        return self._pin(stack_named(self._stack, items, names))
 
-    def _prepare_ahead(self, batch: RowBatch) -> Any:
+    def _read_ahead(self, batch: RowBatch) -> list[Any] | None:
+        """Return the items of a batch; None if they cannot be read in this thread."""
+        if batch.encoded is not None:
+            return None
+        try:
+            return [self._take_item(row) for row in batch.rows]
+        except Exception:  # raised again where the batch is prepared in its turn
+            return None
+
+    def _prepare_ahead(self, batch: RowBatch, items: Sequence[Any] | None = None) -> Any:
         """Make the input of the model for a batch in another thread, which has its own modes."""
         import torch
 
         with torch.no_grad():
             if batch.encoded is not None:
-                pad = self._model.inputs.pad if self._windows is None else self._windows.collate
-                return self._pin(pad(batch.encoded))
-            return self._pin(self._stack([self._read_item(row) for row in batch.rows]))
+                return self._pin(self._pad(batch.encoded))
+            if items is None:
+                items = [self._take_item(row) for row in batch.rows]
+            pairs = zip(items, batch.rows, strict=True)
+            return self._pin(self._stack([self._decode(item, row) for item, row in pairs]))
+
+    def _pad(self, encoded: Sequence[Any]) -> Any:
+        """Make the input of the model of texts that are tokenised, or of windows."""
+        pad = self._model.inputs.pad if self._windows is None else self._windows.collate
+        return pad(encoded)
 
     def _stack(self, items: Sequence[Any]) -> Any:
         """Make the input of the model of items that are read."""
@@ -295,13 +316,28 @@ class ExtractionRun:
         return pin_batch(ready) if self._on_cuda else ready
 
     def _read_item(self, row: int) -> Any:
-        """Return an item as the model's preprocessing takes it."""
+        """Return an item as the model's preprocessing stacks it."""
+        return self._decode(self._take_item(row), row)
+
+    def _read_named(self, row: int) -> Any:
+        """Return an item as :meth:`_read_item` does; an error names the row."""
+        try:
+            return self._read_item(row)
+        except Exception as error:
+            raise name_item(error, self._name(row)) from error
+
+    def _take_item(self, row: int) -> Any:
+        """Return an item of the data, a picture as RGB."""
         if self._model.kind == "saved":
             return self._data.original_row(row)
         with self._reading:
             item = self._data.items[row]
             if instance_of(item, "PIL.Image", "Image"):
                 item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
+        return item
+
+    def _decode(self, item: Any, row: int) -> Any:
+        """Return an item as :meth:`_stack` takes it."""
         read = getattr(self._model.inputs, "read", None)
         return item if read is None else read(item, self._name(row))
 

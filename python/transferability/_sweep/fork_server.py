@@ -23,6 +23,8 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
+from .subprocess import dump_path, read_folder
+
 __all__ = ["ForkServer", "ForkedProcess", "get_server"]
 __all__ += ["FORK", "IMPORT", "KILL", "NUMBER", "RETIRE", "STALE", "UNSAFE"]
 
@@ -179,13 +181,13 @@ class ForkServer:
             if self._process.poll() is None and inherited == self._inherited:
                 return False
             self._retire()
-        if sys.platform != "linux" or self._n_deaths >= _MAX_DEATHS:
+        if inherited is None or self._n_deaths >= _MAX_DEATHS:
             return False
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         arguments = [str(theirs.fileno()), str(os.getpid()), str(self._idle_seconds)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path), *arguments],
+                [sys.executable, "-c", _START, dump_path(), *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -209,17 +211,24 @@ class ForkServer:
 
 
 def _read_inherited() -> object:
-    """Return what a process inherits from this one and cannot be told after it has imported."""
+    """Return what a process inherits from this one and cannot be told after it has imported.
+
+    None where there is no server: not on Linux, or in a sandbox that hides ``/proc``.
+    """
     if sys.platform != "linux":
         return None
     import resource
 
     kinds = sorted(name for name in vars(resource) if name.startswith("RLIMIT_"))
-    with open("/proc/self/status") as file:
-        mask = [line for line in file if line.startswith("Umask")]
+    try:
+        with open("/proc/self/status") as file:
+            mask = [line for line in file if line.startswith("Umask")]
+    except OSError:
+        return None
     return (
         {name: value for name, value in os.environ.items() if name not in _HARMLESS},
         [*sys.path],
+        read_folder() if "" in sys.path else None,
         sys.executable,
         {name: resource.getrlimit(getattr(resource, name)) for name in kinds},
         os.sched_getaffinity(0),

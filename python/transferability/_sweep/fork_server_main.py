@@ -31,6 +31,8 @@ _SITE_FOLDERS = ("site-packages", "dist-packages")
 def serve(descriptor: int, parent: int, idle_seconds: float) -> None:
     """Serve the requests of the parent process until it ends, or sends none for some time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
+    # A thread of the parent that blocks signals has started this process with them blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD, signal.SIGUSR1))
     server = _Server(socket.socket(fileno=descriptor), parent)
     try:
         server.run(idle_seconds)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from typing import Any
 
 from .._data.data import Data
 from ..errors import DataError, DtypeError
 
-__all__ = ["ALL", "FEATURES", "MEAN", "OUTPUTS", "STATS", "ExtractionOptions", "Job", "JobResult"]
-__all__ += ["Report", "check_counts", "check_layers", "check_pools"]
+__all__ = ["ALL", "FEATURES", "MEAN", "OUTPUTS", "POOLS_OF_POSITIONS", "STATS", "ExtractionOptions"]
+__all__ += ["Job", "JobResult", "Report", "check_counts", "check_layers", "check_pools"]
 
 #: Files of a cache entry.
 STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
@@ -18,12 +20,15 @@ STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
 MEAN = "mean"
 #: All poolings that fit the shape of a layer.
 ALL = "all"
+#: The poolings that make a row of features for each token or position.
+POOLS_OF_POSITIONS = ("none", "nhwc_none")
 #: Progress callback: (stage, rows done, rows in all, rows per second, peak memory in bytes).
 Report = Callable[[str, int, int, float, int], object]
 _STORED = ("keep_features", "outputs")
 #: Fields that are not part of a cache key. Each layer has a key of its own. The device, the batch
-#: size and the compiler change only the rounding, and the number of threads nothing. An entry with
-#: features or outputs also serves sweeps that do not need these.
+#: size and the compiler change only the rounding, and the number of threads nothing. (The batch
+#: size is a fact of models whose ``batch_size`` is not None.) An entry with features or outputs
+#: also serves sweeps that do not need these.
 _NOT_IN_KEYS = ("layers", "average", "batch_size", "compile", "device", "n_threads", *_STORED)
 _OF_POSITIONS = ("positions", "ignore", "seed")
 _ONLY_IF_SET = ("bag_pool", "window", "stride")
@@ -43,7 +48,7 @@ class ExtractionOptions:
     pool: str | tuple[str, ...] | Mapping[str, tuple[str, ...] | str] | None = None
     bag_pool: str | None = None  # pooling of the rows of a bag; None without bags
     window: int | None = None  # tokens or time steps of a window; None for whole items
-    stride: int | None = None  # from one window to the next; None for windows side by side
+    stride: int | None = None  # from one window to the next; by default `window`
     batch_size: int | None = None  # maximum number of items in a batch; None for the default
     device: str | None = None
     dtype: str | None = None  # number format of the weights
@@ -60,15 +65,19 @@ class ExtractionOptions:
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Validate counts and the seed."""
-        check_counts(batch_size=self.batch_size, max_length=self.max_length)
-        check_counts(positions=self.positions, window=self.window, stride=self.stride)
+        """Validate counts and the seed; numbers of NumPy become int, as keys have their repr."""
+        counts = ("batch_size", "max_length", "positions", "window", "stride", "seed")
+        for name in counts:
+            least = 0 if name == "seed" else 1
+            value = check_counts(least, **{name: getattr(self, name)})[name]
+            object.__setattr__(self, name, value)
         if self.stride is not None and (self.window is None or self.stride > self.window):
             raise DataError(
                 f"stride is {self.stride} and window {self.window}; give a window of at least the "
                 f"stride, so that nothing is left out between windows"
             )
-        check_counts(least=0, seed=self.seed)
+        if self.stride is None:  # side by side, under the same key as if it were given
+            object.__setattr__(self, "stride", self.window)
 
     def extraction_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of ``transferability.torch.extract``, without layers."""
@@ -154,10 +163,14 @@ def check_pools(pool: object) -> str | tuple[str, ...] | None:
     return names
 
 
-def check_counts(least: int = 1, **counts: object) -> None:
-    """Raise an error if a value is neither None nor an integer of at least `least`."""
+def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:
+    """Return the values as int; raise an error unless each is None or at least `least`."""
+    found: dict[str, int | None] = {}
     for name, value in counts.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if value is not None and not is_whole:
             raise DtypeError(f"{name} must be a whole number, got {value!r}")
-        if isinstance(value, int) and value < least:
+        found[name] = None if value is None else operator.index(value)  # type: ignore[arg-type]
+        if isinstance(value, Integral) and value < least:
             raise DataError(f"{name} must be at least {least}, got {value}")
+    return found

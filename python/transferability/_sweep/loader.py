@@ -7,19 +7,19 @@ benches/python/bench_pictures.py compares a pass with its forward passes.
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from .._data.data import name_item
 from .._util.memory import is_out_of_memory
-from ..errors import DataError, TransferabilityError
+from .._util.threads import resolve_threads
 from .batches import RowBatch
 
 __all__ = ["count_workers", "prepare", "seeded", "stack_named"]
@@ -31,19 +31,24 @@ _MOST_WORKERS = 8
 def count_workers(is_concurrent: bool, n_threads: int | None) -> int | None:
     """Return the number of threads that prepare batches; None unless several may be made at once.
 
-    `n_threads` is the number that the user gave, by default that of the cores.
+    `n_threads` is the number that the user gave, by default that of the package.
     """
     if not is_concurrent:
         return None
-    return min(n_threads or len(os.sched_getaffinity(0)), _MOST_WORKERS)
+    return min(resolve_threads(n_threads), _MOST_WORKERS)
 
 
 def prepare(
     batches: Generator[RowBatch, None, None],
-    collate: Callable[[RowBatch], Any],
+    collate: Callable[..., Any],
     n_workers: int | None = None,
+    read: Callable[[RowBatch], Any] | None = None,
 ) -> Generator[tuple[RowBatch, Any], None, None]:
     """Iterate over (batch, its input for the model), in order; threads prepare the next ones.
+
+    The input is ``collate(batch)``. With `read`, it is ``collate(batch, read(batch))``, and one
+    thread calls `read` for one batch after the other: items that may be read by one thread at a
+    time, or that are random, are then the same for any number of threads.
 
     At most `n_workers` inputs are prepared beside the one in use. Within these threads torch is
     serial. Default: one thread, in which torch is as elsewhere. The input is None if it cannot be
@@ -61,7 +66,9 @@ def prepare(
                 while free.acquire() and not is_closed.is_set():
                     if (batch := next(batches, None)) is None:
                         break
-                    queue.put(workers.submit(_make, collate, batch))
+                    items = () if read is None else (read(batch),)
+                    queue.put(workers.submit(_make, collate, batch, *items))
+                    del items
         except BaseException as error:  # in making the plan, such as a text without tokens
             failed: Future[tuple[RowBatch, Any]] = Future()
             failed.set_exception(error)
@@ -88,9 +95,9 @@ def prepare(
                 left.cancel()
 
 
-def _make(collate: Callable[[RowBatch], Any], batch: RowBatch) -> tuple[RowBatch, Any]:
+def _make(collate: Callable[..., Any], batch: RowBatch, *items: Any) -> tuple[RowBatch, Any]:
     try:
-        return batch, collate(batch)
+        return batch, collate(batch, *items)
     except Exception:
         pass
     return batch, None  # without the traceback, which would keep the items alive
@@ -114,11 +121,17 @@ def _start_workers(n_workers: int | None) -> ThreadPoolExecutor:
             torch.zeros(1 << 17).add_(1)  # enough to be divided
             torch.set_num_threads(1)
         finally:
-            started.wait()
+            with suppress(threading.BrokenBarrierError):
+                started.wait()
 
     workers = ThreadPoolExecutor(n_workers, name, begin)
-    for _ in range(n_workers):
-        workers.submit(int)
+    try:
+        for _ in range(n_workers):
+            workers.submit(int)
+    except BaseException:  # the system has no more threads; those that started must not wait
+        started.abort()
+        workers.shutdown(cancel_futures=True)
+        raise
     started.wait()
     torch.set_num_threads(n_here)  # for threads that start later
     return workers
@@ -137,16 +150,8 @@ def stack_named(
             try:
                 stack([item])
             except Exception as own:
-                if is_out_of_memory(own):
-                    raise
-                raise _name_item(own, name) from own
+                raise name_item(own, name) from own
         raise
-
-
-def _name_item(error: Exception, name: str) -> Exception:
-    if isinstance(error, TransferabilityError):
-        return type(error)(f"{name}: {error}")
-    return DataError(f"{name} cannot be prepared: {type(error).__name__}: {error}")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from .._data.bags import BAG_POOLS
+from .._data.data import MEDIA
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arrays import check_choice
@@ -28,7 +29,16 @@ from .._scoring.groups import check_left_out
 from .._util.cache import Cache
 from ..errors import DataError, MissingDependencyError
 from .fork_server import get_server
-from .job import ExtractionOptions, Job, JobResult, check_counts, check_layers, check_pools
+from .job import (
+    ALL,
+    POOLS_OF_POSITIONS,
+    ExtractionOptions,
+    Job,
+    JobResult,
+    check_counts,
+    check_layers,
+    check_pools,
+)
 from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
@@ -130,7 +140,7 @@ def rank_models(
         Pooling of tokens or positions, one of ``transferability.torch.POOLS``. Default: each
         model's own. Several, such as ``["cls", "mean", "max"]``, or "all" that fit each layer, are
         computed in the same pass; ``row.layers`` then has the scores by "layer/pooling", or "layer"
-        where features are 2-D. The first pooling, or with "all" the model's own, is that of the
+        where features are 2-D. The first pooling, or with "all" the default, is that of the
         model's row, unless ``aggregate="best"`` selects among all.
     bag : str or array-like, optional
         What has one label but several rows: a slide, a recording, a protein, a document. The column
@@ -261,6 +271,16 @@ def rank_models(
         seed=seed,
         n_threads=n_threads,
     )
+    if bag is None and bag_pool != "mean":
+        raise DataError(
+            f"bag_pool is {bag_pool!r}, and there are no bags; give bag, or leave it out"
+        )
+    of_items = [name for name in extraction.pool_names() if name not in (ALL, *POOLS_OF_POSITIONS)]
+    if task == SEGMENTATION and of_items:
+        raise DataError(
+            f"pool={of_items[0]!r} makes one row of each picture, and in a segmentation each "
+            f"position has a label; leave pool out"
+        )
     chosen = read_race(race, seed)
     named = expand_models(models)
     root = Cache(None if cache is True else cache).root if cache is not False else None
@@ -270,10 +290,10 @@ def rank_models(
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
-    if window is not None and (whole.kind == "image" or whole.is_token or task == SEGMENTATION):
+    if window is not None and (whole.kind in MEDIA or whole.is_token or task == SEGMENTATION):
         raise DataError(
-            "window cuts texts and series; leave it out for pictures, and for labels of words or "
-            "pixels"
+            "window cuts texts and series; leave it out for pictures and sounds, and for labels of "
+            "words or pixels"
         )
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, ignore, whole)

@@ -45,6 +45,7 @@ class KnownModel:
     default_pool: str
     n_samples: int | None  # rows of saved features
     notes: tuple[str, ...]  # warnings while it was opened
+    batch_size: int | None = None  # as of ``Model``
 
     def fingerprint(self) -> str:
         """Return the fingerprint that the model had when it was opened."""
@@ -69,8 +70,11 @@ def watch_opening(job: Job) -> Iterator[Opening]:
 def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str]) -> None:
     """Remember an open model, if there is evidence by which it will be recognised."""
     name, files = opening
-    evidence = None if name is None else describe_opening(os.fspath(job.model), files)
-    if name is None or evidence is None:
+    if name is None:
+        return
+    cache = Cache(job.cache)
+    evidence = describe_opening(os.fspath(job.model), files, cache.folders)
+    if evidence is None:
         return
     known = KnownModel(
         digest=model.fingerprint(),
@@ -80,16 +84,20 @@ def remember_model(job: Job, model: Any, opening: Opening, notes: Sequence[str])
         default_pool=model.default_pool,
         n_samples=getattr(model, "n_samples", None),
         notes=tuple(dict.fromkeys(notes)),
+        batch_size=model.batch_size,
     )
     with suppress(OSError):  # this sweep does not need it
-        Cache(job.cache).remember(name, {"model": asdict(known), "evidence": evidence})
+        cache.remember(name, {"model": asdict(known), "evidence": evidence})
 
 
 def recall_model(job: Job) -> KnownModel | None:
     """Return what is remembered of a job's model; None if it is not certain to be unchanged."""
     name = _name(job.model, job.options)
-    facts = None if name is None else Cache(job.cache).recall(name)
-    if facts is None or not is_unchanged(facts["evidence"]):
+    if name is None:
+        return None
+    cache = Cache(job.cache)
+    facts = cache.recall(name)
+    if facts is None or not is_unchanged(facts["evidence"], cache.folders):
         return None
     model = facts["model"]
     return KnownModel(**{**model, "layers": tuple(model["layers"]), "notes": tuple(model["notes"])})

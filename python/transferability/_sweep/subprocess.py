@@ -28,8 +28,8 @@ from typing import Any, NoReturn, Protocol
 
 from ..errors import DataError, TransferabilityError
 
-__all__ = ["ProcessDied", "TaskFailed", "ask_for_signal_at_end_of_parent"]
-__all__ += ["raise_if_importing_script", "run_isolated", "serve_task"]
+__all__ = ["ProcessDied", "TaskFailed", "ask_for_signal_at_end_of_parent", "dump_path"]
+__all__ += ["raise_if_importing_script", "read_folder", "run_isolated", "serve_task"]
 
 #: Program of the subprocess.
 _START = (
@@ -111,7 +111,7 @@ def run_isolated(
 def _start_fresh(pipe: int, stderr: int) -> Process:
     """Start a new interpreter that serves one task."""
     return subprocess.Popen(
-        [sys.executable, "-c", _START, json.dumps(sys.path), str(pipe), str(os.getpid())],
+        [sys.executable, "-c", _START, dump_path(), str(pipe), str(os.getpid())],
         pass_fds=[pipe],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -119,12 +119,22 @@ def _start_fresh(pipe: int, stderr: int) -> Process:
     )
 
 
+def dump_path() -> str:
+    """Return ``sys.path`` as JSON for a new process; imports pass over what is not a string."""
+    entries: list[object] = [*sys.path]
+    return json.dumps([entry for entry in entries if isinstance(entry, str)])
+
+
+def read_folder() -> str | None:
+    """Return the working folder; None if it was removed."""
+    with contextlib.suppress(OSError):
+        return os.getcwd()
+    return None
+
+
 def _read_context() -> Mapping[str, Any]:
     """Return the state of this process that a forked process takes over; see ``_adopt``."""
-    folder = None
-    with contextlib.suppress(OSError):  # the working folder was removed
-        folder = os.getcwd()
-    return {"environ": dict(os.environ), "folder": folder}
+    return {"environ": dict(os.environ), "folder": read_folder()}
 
 
 def _adopt(context: Mapping[str, Any]) -> None:

@@ -131,20 +131,25 @@ def _complete_cache(
 def _plan_entries(model: Any, job: Job, options: ExtractionOptions, cache: Cache) -> EntryPlan:
     """Return the entries of the cache that a job needs, by a model or what is known of it."""
     facts = {"format": _FORMAT, "model": model.fingerprint(), "data": job.digest}
-    return EntryPlan(cache, options, facts, job.needed_files(), str(model.default_pool))
+    if model.batch_size is not None and options.batch_size not in (None, model.batch_size):
+        facts["batch_size"] = options.batch_size  # the items of a batch change each other
+    return EntryPlan(cache, options, facts, job.needed_files(), _own_pool(model, job))
 
 
 def _resolve_options(model: Any, job: Job) -> ExtractionOptions:
     """Replace layers and pooling by their names for this model."""
-    options, is_token = job.options, job.data.is_token
-    if options.positions is not None:
-        pool: Any = "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
-    else:
-        pool = "first_subword" if is_token else str(model.default_pool)
-    layers = _resolve_layers(model, options.layers, is_token)
+    options, pool = job.options, _own_pool(model, job)
+    layers = _resolve_layers(model, options.layers, job.data.is_token)
     if options.pool is not None and not (options.pool == ALL and options.positions is not None):
         pool = options.pool
     return replace(options, layers=layers, pool=pool)
+
+
+def _own_pool(model: Any, job: Job) -> Any:
+    """Return the pooling of a model where none is given: of words, positions or whole items."""
+    if job.options.positions is not None:
+        return "nhwc_none" if model.default_pool.startswith("nhwc") else "none"
+    return "first_subword" if job.data.is_token else str(model.default_pool)
 
 
 def _resolve_layers(model: Any, layers: str | tuple[str, ...], is_token: bool) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ __all__ = ["Cache", "Entry", "compute_key", "default_folder"]
 _VERSION = "v1"
 _META = "meta.json"
 _KNOWN = "known"
+_LOCKS = "locks"
 _TRIES = 5
 _blake2b = functools.partial(hashlib.blake2b, digest_size=20)
 
@@ -114,6 +115,12 @@ class Cache:
         self.damaged: dict[str, str] = {}
         if self.root.exists() and not self.root.is_dir():
             raise DataError(f"cache is {self.root}, which is a file; give a folder")
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The real paths of all folders that a cache writes to."""
+        names = (_VERSION, _KNOWN, _LOCKS)
+        return tuple(os.path.realpath(self.root / name) for name in names)
 
     def get(self, key: str, needs: tuple[str, ...] = ()) -> Entry | None:
         """Return a verified entry; None if there is none, it lacks one of `needs`, or is damaged.
@@ -204,7 +211,7 @@ class Cache:
     def lock(self, name: str) -> Iterator[None]:
         """Hold an inter-process lock; the operating system releases it if the holder dies."""
         filelock = need("filelock", extra="torch", what="locking the cache")  # comes with torch
-        folder = self.root / "locks"
+        folder = self.root / _LOCKS
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / f"{name}.lock"):
             yield

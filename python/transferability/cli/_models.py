@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, drop_none, parse_metrics
+from ._shared import add_options, drop_none, parse_metrics, split_names
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -108,23 +108,28 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
 
     `options` are further arguments of ``rank_models``.
     """
+    from .._data.folders import read_folder
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
-    data = [chosen[name] for name in ("images", "audio", "text") if chosen[name] is not None]
-    if len(data) != 1:
+    given = [name for name in ("images", "audio", "text") if chosen[name] is not None]
+    if len(given) != 1:
         raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
+    data, split = chosen[given[0]], chosen["split"]
+    if given != ["text"]:
+        data = read_folder(data, split, {"images": "image", "audio": "audio"}[given[0]])
+        split = None
     layers, pool = chosen["layers"], chosen["pool"]
     return rank_models(
         list(chosen["models"]),
-        data[0],
+        data,
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
-        split=chosen["split"],
+        split=split,
         encoding=chosen["encoding"],
         quoting=chosen["quoting"],
         task=chosen["task"],
-        layers=layers if layers in ("default", "last", "all") else layers.split(","),
+        layers=layers if layers in ("default", "last", "all") else split_names(layers),
         aggregate=chosen["layer_choice"],
         metrics=metrics,
         batch_size=chosen["batch_size"],
@@ -137,7 +142,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         **drop_none(
             **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
             **{name: chosen[name] for name in ("max_length", "max_samples")},
-            pool=pool.split(",") if pool is not None and "," in pool else pool,
+            pool=split_names(pool) if pool is not None and "," in pool else pool,
             n_threads=chosen["threads"],
         ),
         **options,

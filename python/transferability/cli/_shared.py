@@ -208,7 +208,12 @@ def parse_metrics(metrics: str) -> str | list[str]:
     if metrics in ("all", "recommended"):
         return metrics
     with as_usage_errors():
-        return metric_names([name.strip() for name in metrics.split(",") if name.strip()])
+        return metric_names(split_names(metrics))
+
+
+def split_names(names: str) -> list[str]:
+    """Return names that are separated by commas, with or without blanks."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def read_no_labels(names: str | list[str]) -> bool:

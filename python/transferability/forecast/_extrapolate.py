@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._util.optional import need
 from ._laws import NEED_LIMIT, PANEL, PARAMETERS, Law, fit_law
+from ._posterior import Posterior
 
 __all__ = ["MEDIAN", "Extrapolation"]
 
@@ -25,6 +26,7 @@ FEWEST = 3  # sizes that a forecast needs
 #: 2020, https://doi.org/10.1016/j.ijforecast.2019.04.014).
 _SHARE_RECTIFIED, _SHARE_OTHERS = 0.5, 0.2
 _LARGEST = 500.0  # largest logarithm of a gap, which caps uninformative intervals before overflow
+_CURVES = 400  # quantiles of the forecast of one law that stand for its distribution
 _FEWEST_CUTS = 3  # cuts with a held-out error that a law needs to be chosen alone
 
 
@@ -99,27 +101,38 @@ class Extrapolation:
         """Forecast on the link scale."""
         return self._predict_all(self.laws, sizes)[self.chosen]
 
-    def half_width(self, sizes: Array, level: float) -> Array:
-        """Compute the half width of a prediction interval on the link scale.
+    def spread(self, sizes: Array) -> tuple[Array, int]:
+        """Compute the standard deviation of the forecast of one law on the link scale.
 
-        The variance is a sum of three parts: that of the residuals; that of the held-out errors,
-        which grow in proportion to ln(size / largest size); and for the median that among the laws.
-        The standard deviation is multiplied by a quantile of Student's t, whose degrees of freedom
-        are the number of cuts less one plus the number of laws less one.
+        The variance is a sum of two parts: that of the residuals, and that of the held-out errors,
+        which grow in proportion to ln(size / largest size). The distribution is Student's t, whose
+        degrees of freedom are the number of cuts less one.
         """
-        stats = need("scipy.stats", extra="stats", what="forecasting")
         beyond = np.maximum(np.log(sizes / self.sizes[-1]), 0)
-        name = self.chosen
-        held = [(error[name] / far) ** 2 for _, far, error in self.cuts if name in error]
+        held = [(error[self.chosen] / far) ** 2 for _, far, error in self.cuts]
         growth = [float(np.mean(part)) for part in held]
         variance = np.mean(self.residuals**2) + np.mean(growth or [0.0]) * beyond**2
-        freedom = max(len(growth) - 1, 0)
-        if name == MEDIAN:
-            by_law = self._predict_all(self.laws, sizes)
-            variance = variance + np.var([by_law[law] for law in self.panel], axis=0, ddof=1)
-            freedom += len(self.panel) - 1
-        factor = stats.t.ppf((1 + level) / 2, max(freedom, 1))
-        return factor * np.sqrt(variance)  # type: ignore[no-any-return]
+        return np.sqrt(variance), max(len(growth) - 1, 1)
+
+    def quantiles(self, sizes: Array, shares: tuple[float, ...]) -> Array:
+        """Compute quantiles of the gap of a new measurement, (n_shares, n_sizes)."""
+        if self.form == "auto":
+            return self._posterior.quantiles(sizes, shares) * np.ptp(self.gaps)
+        stats = need("scipy.stats", extra="stats", what="forecasting")
+        deviation, freedom = self.spread(sizes)
+        links = self.predict(sizes) + np.multiply.outer(stats.t.ppf(shares, freedom), deviation)
+        return self.to_gap(links)
+
+    def curves(self, sizes: Array) -> Array:
+        """Compute the gaps of equally probable curves, (n_curves, n_sizes)."""
+        if self.form == "auto":
+            return self._posterior.curves(sizes) * np.ptp(self.gaps)
+        return self.quantiles(sizes, tuple((np.arange(_CURVES) + 0.5) / _CURVES))
+
+    @cached_property
+    def _posterior(self) -> Posterior:
+        unit = np.ptp(self.gaps)
+        return Posterior(self.sizes, self.gaps / unit, float(self.ends[0] / unit))
 
     def to_gap(self, link: Array) -> Array:
         """Convert from the link scale to a gap."""

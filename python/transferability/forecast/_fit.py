@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,9 @@ from ._bounds import read_numbers, resolve_limit
 from ._extrapolate import FEWEST, Extrapolation
 from ._forecast import Forecast
 from ._laws import LAWS, NEED_LIMIT, PARAMETERS
+from ._plan import Plan
 
-__all__ = ["FORMS", "fit"]
+__all__ = ["FORMS", "fit", "plan"]
 
 Array = NDArray[np.float64]
 
@@ -135,6 +138,39 @@ def fit(
         raise DataError(f"{form} needs {fewest} different positive sizes, there are {len(n)}")
     law = Extrapolation(n, gap, best is not None and gap.min() > 0, form, ends)
     return Forecast(n, v, direction, best, zero_shot, law, possible.public())
+
+
+def plan(
+    target: float,
+    sizes: object,
+    values: object,
+    *,
+    level: float = 0.9,
+    up_to: float | None = None,
+    form: str = "auto",
+    **options: Any,
+) -> Plan:
+    """Compute how many more rows a target value needs, from a pilot.
+
+    Parameters
+    ----------
+    target : float
+        The accuracy, loss or metric to be reached.
+    sizes, values, form, **options
+        The pilot, as :func:`fit` takes it: a value at each of three sizes at least; six or more
+        make far narrower intervals.
+    level, up_to
+        As in :meth:`Forecast.plan`.
+
+    Examples
+    --------
+    >>> import transferability.forecast as tf
+    >>> sizes = [100, 200, 400, 800, 1600, 3200]
+    >>> found = tf.plan(0.9, sizes, [1 - 2 * n**-0.35 for n in sizes])
+    >>> 1900 < found.rows < 2100, found.probability
+    (True, 1.0)
+    """
+    return fit(sizes, values, form, **options).plan(target, level=level, up_to=up_to)
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:

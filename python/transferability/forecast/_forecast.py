@@ -15,6 +15,7 @@ from .._util.optional import need
 from ..errors import DataError
 from ._extrapolate import FEWEST, Extrapolation
 from ._laws import PARAMETERS
+from ._plan import Plan, find_crossings
 
 __all__ = ["Forecast"]
 
@@ -22,6 +23,8 @@ Array = NDArray[np.float64]
 
 DECADE = 10.0  # forecasts warn beyond this multiple of the largest size
 _FARTHEST = 1e9  # multiple of the largest size at which size_for returns infinity
+_REACH = 100.0  # multiple of the largest size up to which a plan looks by default
+_GRID = 200  # sizes at which a plan computes curves; a crossing lies between two of them
 _ROUNDS = 6  # grids of 400 sizes, each 399 times finer than the one before: to the last digits
 
 
@@ -140,6 +143,58 @@ class Forecast:
             self._solve_size(value, lambda n: self._compute_interval(n, level)[1 - better]),
         )
 
+    def plan(self, target: float, *, level: float = 0.9, up_to: float | None = None) -> Plan:
+        """Compute how many more rows a target value needs, with an interval and a probability.
+
+        Curves drawn from the distribution of forecasts, without the noise of a measurement, reach
+        the target at a size or not at all. The plan is the median of these sizes, their quantiles
+        and the share of curves that reach it. :meth:`size_for` inverts :meth:`predict` instead and
+        is often more optimistic.
+
+        Parameters
+        ----------
+        target : float
+            The value to be reached.
+        level : float, default=0.9
+            Coverage of the interval, in (0, 1).
+        up_to : float, optional
+            The largest size considered; at a larger one the target counts as not reached. Default:
+            a hundred times the largest fitted size.
+
+        Raises
+        ------
+        DataError
+            For a target that is not finite, an `up_to` below the largest fitted size, or as
+            :meth:`interval`.
+
+        Examples
+        --------
+        >>> import transferability.forecast as tf
+        >>> sizes = [100, 200, 400, 800, 1600, 3200]
+        >>> pilot = tf.fit(sizes, [0.9 - 2 * n**-0.5 for n in sizes])
+        >>> pilot.plan(0.95).reached
+        False
+        """
+        self._check_level(level)
+        known = float(self.sizes[-1])
+        most = _REACH * known if up_to is None else float(up_to)
+        if not known <= most < math.inf:
+            raise DataError(
+                f"up_to is {most:g}; give a finite size of at least {known:g}, the largest known"
+            )
+        if not math.isfinite(target):
+            raise DataError(f"target is {target}; ask for a finite one")
+        grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
+        sign = 1 if self.direction == "increasing" else -1
+        values = self._to_value(self._law.curves(grid))
+        reached = find_crossings(grid, sign * (values - target))
+        reached = np.where(reached <= most, reached, np.inf)
+        # The nearest draw, because numbers and infinity cannot be interpolated.
+        shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
+        low, size, high = (float(n) for n in np.quantile(reached, shares, method="nearest"))
+        probability = float(np.mean(reached < np.inf))
+        return Plan(float(target), known, size, (low, high), level, probability, most)
+
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
         """Plot the curve, its forecast and the prediction interval on a logarithmic size axis.
 
@@ -187,15 +242,22 @@ class Forecast:
         return "\n".join(lines)
 
     def _predict_values(self, sizes: Array) -> Array:
-        return self._to_value(self._law.predict(sizes))
+        return self._to_value(self._law.to_gap(self._law.predict(sizes)))
 
-    def _to_value(self, link: Array) -> Array:
-        gap, base = self._law.to_gap(link), self.limit or 0.0
+    def _to_value(self, gap: Array) -> Array:
+        base = self.limit or 0.0
         values = base + gap if self.direction == "decreasing" else base - gap
         low, high = self.bounds
         return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
 
     def _compute_interval(self, sizes: Array, level: float) -> tuple[Array, Array]:
+        self._check_level(level)
+        centre = self._predict_values(sizes)
+        gaps = self._law.quantiles(sizes, ((1 - level) / 2, (1 + level) / 2))
+        ends = np.array([*self._to_value(gaps), centre])
+        return ends.min(axis=0), ends.max(axis=0)
+
+    def _check_level(self, level: float) -> None:
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
         if self._law.form != "auto" and not self._law.cuts:
@@ -204,9 +266,6 @@ class Forecast:
                 f"an interval for {self.form} needs at least {fewest} sizes, one of them held out; "
                 f"there are {len(self.sizes)}"
             )
-        centre, half = self._law.predict(sizes), self._law.half_width(sizes, level)
-        one, other = self._to_value(centre - half), self._to_value(centre + half)
-        return np.minimum(one, other), np.maximum(one, other)
 
     def _check_sizes(self, size: object) -> Array:
         sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))

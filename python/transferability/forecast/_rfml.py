@@ -1,11 +1,15 @@
 r"""Forecast the observations per class that an accuracy needs, by regression on a metric.
 
 The procedure of radio-frequency machine learning (RFML): train at several numbers of observations
-per class (OPC), and measure the accuracy a and transferability metrics M on the target set. The
-metric with the largest correlation with accuracy is used. Two lines are fitted by least squares,
-and solved for the observations that an accuracy a* needs:
+per class (OPC), and measure the accuracy a and transferability metrics M on the target set. Lines
+relate each pair of the three, and a plane all three, by least squares:
 
-    M = c₀ + c₁ log₁₀ OPC        a = d₀ + d₁ M        OPC* = 10^((a* − d₀ − d₁ c₀) / (c₁ d₁)).
+    M = c₀ + c₁ log₁₀ OPC    a = d₀ + d₁ M    a = e₀ + e₁ log₁₀ OPC    a = f₀ + f₁ log₁₀ OPC + f₂ M
+
+A path is the relations that a forecast uses. "chain" is the first two: accuracy by the metric that
+the first line forecasts. "direct" is the third line. "joint" is the plane, at a metric that was
+measured at the new OPC, which needs no training. Without a measured metric M is that of the first
+line; its residuals are orthogonal to log₁₀ OPC, so the plane is then the third line exactly.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arrays import check_choice
 from .._metric.score import issue
 from .._util.optional import need
 from ..errors import DataError
@@ -27,53 +32,84 @@ __all__ = ["RFML", "rfml"]
 
 Array = NDArray[np.float64]
 _DRAWS = 4000
+_COLLINEAR = 1e-7  # least ratio of singular values at which a plane is determined
+
+PATHS = ("chain", "direct", "joint")
 
 
 @dataclass(frozen=True)
 class RFML:
-    """Two fitted lines: a metric by log10 of observations per class, and accuracy by the metric.
+    """Fitted relations of accuracy, a metric, and log10 of observations per class.
 
     Attributes
     ----------
-    metric : str
-        The chosen metric.
+    metric : str or None
+        The chosen metric; None if there is none on the path "direct".
     correlations : dict of str to float
         Pearson correlation of each metric with the accuracy.
     metric_by_opc, accuracy_by_metric : tuple of float
-        Intercept and slope of the two lines.
+        Intercept and slope of the lines; NaN without a metric.
     r2_metric, r2_accuracy : float
-        Coefficients of determination of the lines.
+        Coefficients of determination of the lines; NaN without a metric.
     opc : ndarray of shape (n,)
         The fitted observations per class.
     bounds : tuple of float or None
         The lowest and the highest possible accuracy. Forecasts are within them.
+    path : {"chain", "direct", "joint"}
+        The relations that forecasts use.
+    accuracy_by_opc : tuple of float
+        Intercept and slope of accuracy by log10 of observations per class.
+    r2_opc : float
+        Coefficient of determination of that line.
+    accuracy_by_both : tuple of float or None
+        Intercept and slopes by log10 of observations per class and by the metric, on the path
+        "joint".
+    r2_both : float
+        Coefficient of determination of that plane; NaN on other paths.
     """
 
-    metric: str
+    metric: str | None
     correlations: dict[str, float]
     metric_by_opc: tuple[float, float]
     accuracy_by_metric: tuple[float, float]
     r2_metric: float
     r2_accuracy: float
     opc: Array
-    _draws: Array  # (n_draws, 4): c₀, c₁, d₀, d₁ drawn from their distributions
+    _draws: Array  # (n_draws, 2): intercept and slope of the path's line in log10 OPC
     bounds: tuple[float | None, float | None] = (None, None)
+    path: str = "chain"
+    accuracy_by_opc: tuple[float, float] = (math.nan, math.nan)
+    r2_opc: float = math.nan
+    accuracy_by_both: tuple[float, float, float] | None = None
+    r2_both: float = math.nan
 
-    def predict(self, opc: float) -> float:
-        """Forecast the accuracy at a number of observations per class."""
+    def predict(self, opc: float, metric: float | None = None) -> float:
+        """Forecast the accuracy at a number of observations per class.
+
+        Parameters
+        ----------
+        opc : float
+            Observations per class.
+        metric : float, optional
+            The chosen metric as measured with `opc` observations per class, which takes the place
+            of its line; for the paths "chain" and "joint".
+        """
         if not 0 < opc < math.inf:
             raise DataError(f"opc is {opc}; give a positive number of observations per class")
         self._warn(opc)
-        (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
-        accuracy = np.array(d0 + d1 * (c0 + c1 * math.log10(opc)))
+        x = math.log10(opc)
+        intercept, slope = self._line
+        accuracy = np.array(intercept + slope * x)
+        if metric is not None:
+            accuracy = np.array(self._predict_measured(x, metric))
         return float(resolve_bounds(self.bounds, accuracy).clip(accuracy))
 
     def opc_for(self, accuracy: float) -> float:
         """Forecast the observations per class needed for an accuracy; ``inf`` above the bounds."""
         if self._is_beyond(accuracy):
             return math.inf
-        (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
-        exponent = (accuracy - d0 - d1 * c0) / (c1 * d1)
+        intercept, slope = self._line
+        exponent = (accuracy - intercept) / slope
         opc = 10**exponent if exponent < 300 else math.inf
         self._warn(opc)
         return opc
@@ -81,21 +117,40 @@ class RFML:
     def interval_for(self, accuracy: float, level: float = 0.9) -> tuple[float, float]:
         """Compute a Monte Carlo interval of :meth:`opc_for`.
 
-        The coefficients of both lines are drawn 4,000 times from Student distributions around the
-        fits. A draw in which accuracy falls with more observations counts as infinite.
+        The coefficients of the path's lines are drawn 4,000 times from Student distributions around
+        the fits. A draw in which accuracy falls with more observations counts as infinite.
         Both ends are ``inf`` above the bounds.
         """
         if not 0 < level < 1:
             raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
         if self._is_beyond(accuracy):
             return math.inf, math.inf
-        c0, c1, d0, d1 = self._draws.T
+        intercept, slope = self._draws.T
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            sizes = 10 ** ((accuracy - d0 - d1 * c0) / (c1 * d1))
-        sizes = np.where(c1 * d1 > 0, sizes, np.inf)
+            sizes = 10 ** ((accuracy - intercept) / slope)
+        sizes = np.where(slope > 0, sizes, np.inf)
         # The nearest draw, because numbers and infinity cannot be interpolated.
         low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], method="nearest")
         return float(low), float(high)
+
+    @property
+    def _line(self) -> tuple[float, float]:
+        """Intercept and slope of the path's accuracy by log10 of observations per class."""
+        if self.path != "chain":
+            return self.accuracy_by_opc
+        (c0, c1), (d0, d1) = self.metric_by_opc, self.accuracy_by_metric
+        return d0 + d1 * c0, d1 * c1
+
+    def _predict_measured(self, x: float, metric: float) -> float:
+        if not math.isfinite(metric):
+            raise DataError(f"metric is {metric}; give the measured value of {self.metric}")
+        if self.path == "direct":
+            raise DataError("metric has no part in the path 'direct'; fit 'chain' or 'joint'")
+        if self.accuracy_by_both is None:
+            d0, d1 = self.accuracy_by_metric
+            return d0 + d1 * metric
+        f0, f1, f2 = self.accuracy_by_both
+        return f0 + f1 * x + f2 * metric
 
     def _is_beyond(self, accuracy: float) -> bool:
         if not math.isfinite(accuracy):
@@ -114,9 +169,10 @@ def rfml(
     metrics: Mapping[str, object],
     accuracy: object,
     *,
+    path: str = "chain",
     bounds: tuple[float | None, float | None] | str | None = "auto",
 ) -> RFML:
-    """Fit a metric by log10 of observations per class, and the accuracy by the metric.
+    """Relate accuracy, a metric and log10 of observations per class, to forecast the data needed.
 
     Parameters
     ----------
@@ -124,9 +180,15 @@ def rfml(
         Observations per class, positive; at least three different ones.
     metrics : mapping of str to array-like of shape (n,)
         Values of each metric at `opc`. The metric with the largest absolute correlation with
-        accuracy is used.
+        accuracy is used; on the path "joint" that with the largest r² of the plane. The path
+        "direct" needs none: give {}.
     accuracy : array-like of shape (n,)
         Accuracy after training with `opc` observations per class.
+    path : {"chain", "direct", "joint"}, default="chain"
+        The relations of a forecast. "chain": the metric by log10 `opc`, then accuracy by the
+        metric. "direct": accuracy by log10 `opc`. "joint": accuracy by both, at least four rows;
+        it differs from "direct" where ``predict(opc, metric)`` gets a metric that was measured at
+        the new size.
     bounds : tuple of float or None, None or "auto", default="auto"
         The lowest and the highest possible accuracy, such as (0, 100); forecasts are within them.
         "auto" is (0, 1) if all accuracies are, and otherwise none.
@@ -134,12 +196,14 @@ def rfml(
     Raises
     ------
     DataError, DtypeError
-        For arrays of different lengths, values that are not finite, constant, or out of bounds.
+        For arrays of different lengths, values that are not finite, constant, or out of bounds, and
+        for a metric that is a line in log10 `opc` exactly on the path "joint".
 
     References
     ----------
     Clark, Michaels (2022). Training from Zero: Radio Frequency Machine Learning Data Quantity
-    Forecasting. arXiv:2205.03703. The forms of the lines are this package's interpretation.
+    Forecasting. arXiv:2205.03703. The paths and the forms of the relations are this package's
+    reading of its outline.
 
     Examples
     --------
@@ -149,7 +213,8 @@ def rfml(
     ('logme', 3162)
     """
     n, a = _read_numbers("opc", opc), _read_numbers("accuracy", accuracy)
-    if not metrics:
+    check_choice("path", path, PATHS)
+    if not metrics and path != "direct":
         raise DataError("metrics must map names to values, such as {'logme': [...]}")
     columns = {str(name): _read_numbers(str(name), values) for name, values in metrics.items()}
     for name, column in {"accuracy": a, **columns}.items():
@@ -162,14 +227,55 @@ def rfml(
     possible = resolve_bounds(bounds, a)
     possible.check("accuracy", n, a)
     correlations = {name: float(np.corrcoef(m, a)[0, 1]) for name, m in columns.items()}
-    best = max(correlations, key=lambda name: abs(correlations[name]))
-    by_opc, r2_metric, metric_draws = _fit_line(np.log10(n), columns[best])
-    by_metric, r2_accuracy, accuracy_draws = _fit_line(columns[best], a)
-    if by_opc[1] == 0 or by_metric[1] == 0:
-        raise DataError(f"{best} does not change with the observations per class")
-    draws = np.column_stack([metric_draws, accuracy_draws])
-    lines = (by_opc, by_metric, r2_metric, r2_accuracy)
-    return RFML(best, correlations, *lines, n, draws, possible.public())
+    x = np.log10(n)
+    by_opc, r2_opc, draws = _fit_line(x, a)
+    if path != "chain" and by_opc[1] == 0:
+        raise DataError("accuracy does not change with the observations per class")
+    best, both, r2_both = None, None, math.nan
+    if path == "joint":
+        planes = {name: _fit_plane(x, m, a, name) for name, m in columns.items()}
+        best = max(planes, key=lambda name: planes[name][1])
+        both, r2_both = planes[best]
+    elif columns:
+        best = max(correlations, key=lambda name: abs(correlations[name]))
+    metric_line = accuracy_line = (math.nan, math.nan)
+    r2_metric = r2_accuracy = math.nan
+    if best is not None:
+        metric_line, r2_metric, metric_draws = _fit_line(x, columns[best])
+        accuracy_line, r2_accuracy, accuracy_draws = _fit_line(columns[best], a)
+        if path == "chain":
+            if metric_line[1] == 0 or accuracy_line[1] == 0:
+                raise DataError(f"{best} does not change with the observations per class")
+            (c0, c1), (d0, d1) = metric_draws.T, accuracy_draws.T
+            draws = np.column_stack([d0 + d1 * c0, d1 * c1])
+    lines = (metric_line, accuracy_line, r2_metric, r2_accuracy)
+    return RFML(
+        *(best, correlations, *lines, n, draws, possible.public()),
+        path=path,
+        accuracy_by_opc=by_opc,
+        r2_opc=r2_opc,
+        accuracy_by_both=both,
+        r2_both=r2_both,
+    )
+
+
+def _fit_plane(
+    x: Array, metric: Array, accuracy: Array, name: str
+) -> tuple[tuple[float, float, float], float]:
+    """Fit accuracy by x and a metric; return (intercept, slopes) and r²."""
+    if len(x) < 4:
+        raise DataError(f"path 'joint' has three coefficients and needs 4 rows, there are {len(x)}")
+    centred = np.column_stack([(c - c.mean()) / np.std(c) for c in (x, metric)])
+    slopes, _, rank, _ = np.linalg.lstsq(centred, accuracy - accuracy.mean(), rcond=_COLLINEAR)
+    if rank < 2:
+        raise DataError(
+            f"{name} is a line in log10 of opc, so the plane of the path 'joint' is undetermined; "
+            f"use path='chain' or 'direct'"
+        )
+    f1, f2 = slopes[0] / np.std(x), slopes[1] / np.std(metric)
+    rest = accuracy - accuracy.mean() - centred @ slopes
+    r2 = 1 - float(np.sum(rest**2) / np.sum((accuracy - accuracy.mean()) ** 2))
+    return (float(accuracy.mean() - f1 * x.mean() - f2 * metric.mean()), float(f1), float(f2)), r2
 
 
 def _fit_line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:

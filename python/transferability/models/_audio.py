@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,17 +25,24 @@ __all__ = ["AudioModel", "SoundBatch", "Sounds", "load_sound_processor"]
 
 #: Ways in which the feature extractor of CLAP draws a part of a long sound at random.
 _DRAWS = ("rand_trunc", "fusion")
+#: One thread at a time may seed the generator that all threads share.
+_DRAWING = threading.Lock()
+#: Model types that hide the padding of a batch everywhere. Others that take a mask hide it from
+#: attention alone: their convolutions see it, as those of Conformers and of data2vec.
+_HIDE_PADDING = ("hubert", "unispeech", "unispeech-sat", "wav2vec2", "wav2vec2-bert", "wavlm")
 
 
 class SoundBatch(dict[str, Any]):
     """The arguments of a model, with the masks of the frames that it makes of the sounds.
 
     `frames` has shape (n_samples, n_frames); None if all frames count. `last_frames` is that of the
-    last layer if an adapter shortens it further.
+    last layer if an adapter shortens it further. `is_whole` is true for one sound without padding,
+    all of whose frames count, however many a layer makes of it.
     """
 
     frames: Any = None
     last_frames: Any = None
+    is_whole = False
 
 
 class Sounds:
@@ -64,7 +72,7 @@ class Sounds:
         self.is_concurrent = not self._draws
         #: Number of sounds in a batch by default: one if padding would change the features, as of
         #: models without a mask, and of adapters, whose convolutions see the frames after the end.
-        is_exact = is_masked and self._count_last is None
+        is_exact = is_masked and self._count_last is None and _hides_padding(module)
         self.batch_size = None if is_exact or "padding" not in self._options else 1
 
     def __call__(self, raw: Sequence[Any]) -> SoundBatch:
@@ -83,6 +91,7 @@ class Sounds:
             found = self._extractor(list(sounds), **self._options)
         batch = SoundBatch({key: found[key] for key in found if key in self._accepts})
         mask = found.get("attention_mask")
+        batch.is_whole = len(sounds) == 1 and mask is not None and bool(mask.all())
         if self._count is not None and mask is not None:
             batch.frames = self._find_frames(mask, self._count, sounds)
             if self._count_last is not None:
@@ -102,7 +111,8 @@ class Sounds:
         """Return the mask of the frames, 1 where a frame is of the sound and 0 in the padding."""
         import torch
 
-        counts = count(mask.sum(dim=1))
+        # One by one, as some models count with Python's int.
+        counts = torch.tensor([int(count(n_samples)) for n_samples in mask.sum(dim=1)])
         if int(counts.min()) < 1:
             raise DataError(
                 f"{min(map(len, sounds)):,} samples at {self.rate:,} Hz are too few for one frame "
@@ -119,10 +129,13 @@ class AudioModel(TorchModel):
         """Move a batch and its masks to the module's device."""
         moved = SoundBatch(super().moved(batch))
         moved.frames, moved.last_frames = map(self._moved, (batch.frames, batch.last_frames))
+        moved.is_whole = batch.is_whole
         return moved
 
     def attention_mask(self, batch: Any) -> Any:
         """Return 1 for frames of a sound and 0 for padding, (n_samples, n_frames), or by layer."""
+        if batch.is_whole:
+            return dict.fromkeys((*self.layers, self.default_layer))
         if batch.last_frames is None:
             return batch.frames
         return {**dict.fromkeys(self.layers, batch.frames), self.layers[-1]: batch.last_frames}
@@ -146,6 +159,16 @@ def _find_counters(module: Any) -> tuple[Callable[[Any], Any] | None, Callable[[
     return functools.partial(count, add_adapter=False), count if has_adapter else None
 
 
+def _hides_padding(module: Any) -> bool:
+    """Return whether a model that takes a mask gives a sound in a batch the features of it alone.
+
+    A first layer that is normalised over time (``feat_extract_norm`` "group") sees the padding.
+    """
+    config = module.config
+    norm = getattr(config, "feat_extract_norm", "layer")
+    return config.model_type in _HIDE_PADDING and norm == "layer"
+
+
 def _join(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     import torch
 
@@ -155,9 +178,10 @@ def _join(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 @contextmanager
 def _seeded_numpy() -> Iterator[None]:
     """Seed NumPy's global generator within a context, so that a sound is always cut alike."""
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    with _DRAWING:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import dis
 import functools
 import hashlib
 import importlib.metadata
@@ -10,35 +12,35 @@ import inspect
 import json
 import linecache
 import marshal
-import os
 import re
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
 
 from .._inputs.arrays import instance_of
+from ._installed import LIBRARIES, is_user_module
 
 __all__ = ["hash_callable", "hash_file", "hash_module"]
-__all__ += ["hash_values", "is_installed", "package_versions", "strip_origin"]
+__all__ += ["hash_values", "package_versions", "strip_origin"]
 
-#: Packages whose code is identified by their version; the source of other code is hashed.
-_LIBRARIES = ("torch", "torchvision", "timm", "transformers", "sentence_transformers")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CHUNK = 1 << 24  # bytes of a file that are read at once
 _PLAIN = (bool, int, float, str, bytes, type(None))
-#: Folders of installed code.
-_INSTALLED = tuple(
-    sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
-#: Names of folders in which installers put code, wherever they are.
-_SITE_FOLDERS = ("site-packages", "dist-packages")
+_OF_CLASSES = (FunctionType, staticmethod, classmethod, property)
 _FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType, functools.partial)
+#: What was described, by the number of the object: the object itself, and its description.
+_Known = dict[int, tuple[Any, object]]
 
 
 def hash_values(*parts: object) -> str:
@@ -57,26 +59,32 @@ def hash_module(module: Any) -> str:
     Time: about a second per gigabyte of weights. Memory: a copy of the largest tensor if the
     module is not on the CPU.
     """
+    return _hash_module(module, {})
+
+
+def _hash_module(module: Any, known: _Known) -> str:
     tensors = {**dict(module.named_buffers()), **module.state_dict(keep_vars=True)}
-    content = [(name, _describe(tensors[name])) for name in sorted(tensors)]
+    content = [(name, _describe(tensors[name], known)) for name in sorted(tensors)]
     parts = [(name, m) for name, m in module.named_modules() if not hasattr(m, "is_tap")]
-    structure = [(name, _structure(m)) for name, m in parts]
-    own = [(n, m) for n, m in parts if type(m).__module__.partition(".")[0] not in _LIBRARIES]
-    code = _collect_source(*{type(m) for _, m in own})
-    return hash_values(content, structure, code, [(name, _attributes(m)) for name, m in own])
+    structure = [(name, _structure(m, known)) for name, m in parts]
+    own = [(n, m) for n, m in parts if type(m).__module__.partition(".")[0] not in LIBRARIES]
+    code = _collect_source(*{type(m) for _, m in own}, known=known)
+    attributes = [(name, _attributes(m, known)) for name, m in own]
+    return hash_values(content, structure, code, attributes)
 
 
 def hash_callable(function: Any) -> str:
     """Hash a function by its attribute ``fingerprint``, or else by its code.
 
-    Plain values are hashed too that ``functools.partial`` binds, or that are defaults or closure
-    variables. Files and global state that the function reads are not hashed: a function whose
-    files may change needs an attribute ``fingerprint``.
+    What it holds is hashed too, with the weights of modules: the object of a method, what
+    ``functools.partial`` binds, defaults, closure variables and globals that its code names. Files
+    and state outside of Python are not: a function whose files may change needs an attribute
+    ``fingerprint``.
     """
     own = getattr(function, "fingerprint", None)
     if own is not None:
         return hash_values(str(own() if callable(own) else own))
-    return hash_values(_describe(function))
+    return hash_values(_describe(function, {}))
 
 
 def hash_file(path: Any) -> str:
@@ -96,22 +104,22 @@ def package_versions(*packages: str) -> Mapping[str, str]:
 def strip_origin(config: Any) -> object:
     """Return a configuration of transformers without its path, commit and library version."""
     if not hasattr(config, "to_dict"):
-        return _describe(config)
+        return _describe(config, {})
     away = ("_name_or_path", "transformers_version", "use_cache", "_commit_hash")
     return {key: value for key, value in config.to_dict().items() if key not in away}
 
 
-def _structure(module: Any) -> list[object]:
+def _structure(module: Any, known: _Known) -> list[object]:
     cls = type(module)
     config = strip_origin(module.config) if hasattr(module, "config") else None
     printed = _plain_repr(module.extra_repr())
     settings = [  # public attributes that are plain values or functions
-        (name, _describe(value))
+        (name, _describe(value, known))
         for name, value in sorted(vars(module).items())
         if name[0] != "_" and "name_or_path" not in name and _is_setting(value)
     ]
     hooks = [
-        _describe(hook)
+        _describe(hook, known)
         for kind in ("_forward_pre_hooks", "_forward_hooks")
         for hook in vars(module).get(kind, {}).values()
         if not _is_package_code(hook)
@@ -125,32 +133,85 @@ def _is_setting(value: Any) -> bool:
     return type(value) in _PLAIN or isinstance(value, _FUNCTIONS)
 
 
-def _attributes(module: Any) -> dict[str, object]:
-    """Describe the public attributes of a module."""
-    public = {k: v for k, v in sorted(vars(module).items()) if k[0] != "_" and k != "training"}
-    return {name: _describe(value) for name, value in public.items()}
+def _attributes(module: Any, known: _Known) -> dict[str, object]:
+    """Describe the attributes of a module that are not torch's own."""
+    own = vars(module).keys() - _names_of_torch()
+    return {name: _describe(vars(module)[name], known) for name in sorted(own)}
 
 
-def _describe(value: Any, depth: int = 4) -> object:
-    """Convert a value to plain data that is equal for equal values."""
+@functools.cache
+def _names_of_torch() -> frozenset[str]:
+    """Return the names of attributes that every module has."""
+    from torch import nn
+
+    return frozenset(vars(nn.Module()))
+
+
+def _describe(value: Any, known: _Known) -> object:
+    """Convert a value to plain data that is equal for equal values.
+
+    What holds other values is replaced by a hash, which is computed once.
+    """
     if instance_of(value, "torch", "Tensor"):
         return _hash_tensor(value)
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         return [str(value.dtype), value.shape, _hash_bytes(np.ascontiguousarray(value).data)]
-    if depth and isinstance(value, Mapping):
-        return [[_plain_repr(k), _describe(v, depth - 1)] for k, v in value.items()]
-    if depth and isinstance(value, (list, tuple)):
-        return [_describe(v, depth - 1) for v in value]
-    if depth and hasattr(value, "func") and hasattr(value, "keywords"):  # functools.partial
-        return [_describe(v, depth - 1) for v in (value.func, value.args, value.keywords)]
-    if depth and hasattr(value, "__code__"):
+    if type(value) in _PLAIN:
+        return _plain_repr(value)
+    if id(value) not in known:
+        known[id(value)] = value, "in itself"
+        try:
+            found: object = hash_values(_describe_parts(value, known))
+        except RecursionError:
+            found = _plain_repr(value)
+        known[id(value)] = value, found
+    return known[id(value)][1]
+
+
+def _describe_parts(value: Any, known: _Known) -> object:
+    """Convert a value that holds others to a list of plain data."""
+    if isinstance(value, (SimpleNamespace, argparse.Namespace)):
+        value = vars(value)
+    if isinstance(value, Mapping):
+        return [[_plain_repr(k), _describe(v, known)] for k, v in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [_describe(v, known) for v in value]
+    if isinstance(value, np.ndarray):
+        return [value.shape, [_describe(v, known) for v in value.flat]]
+    if isinstance(value, (set, frozenset)):
+        return sorted(str(_describe(v, known)) for v in value)
+    if isinstance(value, functools.partial):
+        return [_describe(v, known) for v in (value.func, value.args, value.keywords)]
+    if isinstance(value, MethodType):
+        return [_collect_source(value, known=known), _describe(value.__self__, known)]
+    if isinstance(value, FunctionType):
         bound = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
-        bound.append(value.__defaults__)
-        return [_collect_source(value), [_describe(v, depth - 1) for v in bound]]
-    if depth and callable(value) and hasattr(value, "__dict__") and not isinstance(value, type):
-        own = [[name, _describe(v, depth - 1)] for name, v in vars(value).items()]
-        return [_collect_source(type(value)), own]
-    return _plain_repr(value)
+        bound += vars(value).values()
+        return [_collect_source(value, known=known), [_describe(v, known) for v in bound]]
+    if isinstance(value, type):
+        return [_plain_repr(value), _is_user_code(value) and _collect_source(value, known=known)]
+    if instance_of(value, "torch.nn", "Module"):
+        return [_hash_module(value, known), _attributes(value, known)]
+    return [_plain_repr(value), _describe_state(value, known)]
+
+
+def _describe_state(value: Any, known: _Known) -> object:
+    """Describe the attributes and the class of an object; its repr says all of the stdlib's."""
+    cls, is_own = type(value), _is_user_code(type(value))
+    if cls.__module__.partition(".")[0] in sys.stdlib_module_names:
+        return []
+    state = dict(getattr(value, "__dict__", {}))
+    if is_own:
+        slots = (slot for base in cls.__mro__ for slot in _list_slots(base))
+        state |= {slot: getattr(value, slot) for slot in slots if hasattr(value, slot)}
+    parts = [[name, _describe(own, known)] for name, own in state.items()]
+    is_code = callable(value) and not is_own
+    return [parts, _collect_source(cls, known=known) if is_code else _describe(cls, known)]
+
+
+def _list_slots(cls: type) -> tuple[str, ...]:
+    slots = vars(cls).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 def _hash_tensor(tensor: Any) -> object:
@@ -177,12 +238,12 @@ def _plain_repr(value: object) -> str:
     return _ADDRESS.sub("", repr(value))
 
 
-def _collect_source(*things: Any) -> list[str]:
+def _collect_source(*things: Any, known: _Known) -> list[str]:
     """Return the source of classes and functions and of the code that they refer to, sorted.
 
     The code of installed libraries is left out, as their versions identify it. References to other
-    code are followed by name: bases of classes, functions that are called, and plain constants of
-    modules. Dynamic access, such as ``getattr`` and data files, is not followed.
+    code are followed by name: bases of classes, functions that are called, and values of modules
+    and classes. Dynamic access, such as ``getattr`` and data files, is not followed.
     """
     found: set[str] = set()
     seen: set[int] = set()
@@ -199,19 +260,18 @@ def _collect_source(*things: Any) -> list[str]:
         found.add(text)
         if isinstance(thing, type):
             waiting += [base for base in thing.__mro__[1:] if _is_user_code(base)]
-        for function in _list_functions(thing):
-            for place, value in _iter_globals_read(function):
-                if isinstance(value, (type, FunctionType)) and _is_user_code(value):
-                    waiting.append(value)
-                elif _is_plain(value):
-                    found.add(f"{name} {place}={value!r}")
+        for place, value in _iter_values_read(thing):
+            if not isinstance(value, (type, FunctionType)):
+                found.add(f"{name} {place}={_describe(value, known)}")
+            elif _is_user_code(value):
+                waiting.append(value)
     return sorted(found)
 
 
 def _is_user_code(thing: Any) -> bool:
     """Return whether a class or function is neither installed nor of this package."""
     module = sys.modules.get(getattr(thing, "__module__", None) or "")
-    return module is not None and not _is_package_code(thing) and _is_user_module(module)
+    return module is not None and not _is_package_code(thing) and is_user_module(module)
 
 
 def _is_package_code(thing: Any) -> bool:
@@ -274,60 +334,35 @@ def _list_functions(thing: Any) -> list[Any]:
     return found
 
 
+def _iter_values_read(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over values that a class or function reads: of classes, defaults and globals."""
+    functions = _list_functions(thing)
+    if isinstance(thing, type):
+        own = {k: v for k, v in vars(thing).items() if k[:2] != "__"}
+        yield from ((k, v) for k, v in own.items() if not isinstance(v, _OF_CLASSES))
+    for function in functions:
+        for defaults in (function.__defaults__, function.__kwdefaults__):
+            if defaults:
+                yield function.__name__, defaults
+        yield from _iter_globals_read(function)
+
+
 def _iter_globals_read(function: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over the globals that a function reads, also through modules that it names."""
     names: set[str] = set()
+    loaded: set[str] = set()  # others are names of attributes
     waiting = [function.__code__]
     while waiting:  # nested functions too
         code = waiting.pop()
         names |= {*code.co_names}
+        steps = dis.get_instructions(code)
+        loaded |= {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
         waiting += [part for part in code.co_consts if isinstance(part, CodeType)]
-    for name in sorted(names):
+    for name in sorted(loaded):
         value = function.__globals__.get(name)
         if isinstance(value, ModuleType):
-            if _is_user_module(value):
+            if is_user_module(value):
                 known = vars(value)
                 yield from ((f"{name}.{n}", known[n]) for n in sorted(names & known.keys()))
         elif name in function.__globals__:
             yield name, value
-
-
-def is_installed(file: str) -> bool:
-    """Return whether a file is in a folder of installed packages, by its path."""
-    return file.startswith(_INSTALLED) or not {*_SITE_FOLDERS}.isdisjoint(Path(file).parts)
-
-
-def _is_user_module(module: ModuleType) -> bool:
-    """Return whether a module is code of the user, which no version of a package identifies.
-
-    Packages are also recognised outside of the usual folders, such as those that ``pip install
-    --target`` has put into a folder of ``PYTHONPATH``: they are listed beside themselves.
-    """
-    file = getattr(module, "__file__", None)
-    if file is None:  # a prompt or a notebook; other modules without a file are built in
-        return module.__name__ == "__main__"
-    top, *below = module.__name__.split(".")
-    if top in _LIBRARIES or is_installed(file):
-        return False
-    path = Path(file)
-    depth = len(below) + (path.stem == "__init__")
-    return len(path.parents) <= depth or top not in _list_packages(path.parents[depth])
-
-
-@functools.cache
-def _list_packages(folder: Path) -> frozenset[str]:
-    """List the top-level modules of the distributions that are installed into a folder."""
-    found: set[str] = set()
-    for record in folder.glob("*.dist-info/RECORD"):
-        with suppress(OSError, UnicodeDecodeError):
-            paths = record.read_text("utf-8").splitlines()
-            found |= {re.split("[/.,]", path, maxsplit=1)[0] for path in paths}
-    return frozenset(found)
-
-
-def _is_plain(value: Any, depth: int = 2) -> bool:
-    if depth and isinstance(value, (tuple, list)):
-        return all(_is_plain(entry, depth - 1) for entry in value)
-    if depth and isinstance(value, Mapping):
-        return all(_is_plain(entry, depth - 1) for entry in (*value.keys(), *value.values()))
-    return type(value) in _PLAIN

@@ -16,7 +16,8 @@ from .._util.optional import need
 from ..errors import DataError, DtypeError
 
 __all__ = ["Arrays", "Encoded", "Images", "Preprocessing", "Texts"]
-__all__ += ["name_in_batch", "pad_tokens", "pad_words", "stack_transformed", "to_image"]
+__all__ += ["name_in_batch", "pad_tokens", "pad_words", "stack_transformed", "text_shape"]
+__all__ += ["to_image"]
 
 
 class WordIds(list[int | None]):
@@ -54,7 +55,8 @@ class Preprocessing(Protocol):
     images and sounds may have ``read(item, where)``, which returns an item decoded,
     ``stack(items)``, which returns the batch of several of these, and ``is_concurrent``, which is
     true if threads may do both for several batches at once. Errors then name the item. Any may have
-    ``batch_size``, the number of items in a batch where the user gives none.
+    ``batch_size``, the number of items in a batch where the user gives none; it is not None if the
+    items of a batch change the features of each other, as by padding that is not hidden.
     """
 
     @property
@@ -98,7 +100,7 @@ class Texts:
     def _encode(
         self, raw: Sequence[Any], name: Callable[[int], str], has_words: bool
     ) -> list[Encoded]:
-        shape = _text_shape(raw, name)
+        shape = text_shape(raw, name)
         has_words |= shape == "words"
         options: dict[str, Any] = {"padding": False, "return_attention_mask": True}
         if self.max_length is not None:
@@ -294,25 +296,25 @@ def pad_words(tokenizer: Any, encoded: Sequence[Encoded], n_tokens: int) -> list
     return padded
 
 
-def _text_shape(raw: Sequence[Any], name: Callable[[int], str]) -> str:
+def text_shape(raw: Sequence[Any], name: Callable[[int], str]) -> str:
     """Return "text", "pair" or "words"; raise DataError if items differ in that."""
-    shapes = set()
+    first: dict[str, int] = {}  # the first item of each shape
     for i, item in enumerate(raw):
         if isinstance(item, str):
-            shapes.add("text")
+            first.setdefault("text", i)
         elif isinstance(item, tuple) and len(item) == 2 and all(isinstance(t, str) for t in item):
-            shapes.add("pair")
+            first.setdefault("pair", i)
         elif isinstance(item, (list, np.ndarray)) and all(isinstance(word, str) for word in item):
-            shapes.add("words")
+            first.setdefault("words", i)
         else:
             raise DtypeError(
                 f"{name(i)} is {type(item).__name__}; give a str, a pair (str, str), "
                 f"or a list of words"
             )
-    if len(shapes) != 1:
-        found = ", ".join(sorted(shapes)) or "none"
+    if len(first) != 1:
+        found = ", ".join(f"{shape} ({name(first[shape])})" for shape in sorted(first)) or "none"
         raise DataError(f"texts of one batch must be alike, and these are: {found}")
-    return shapes.pop()
+    return next(iter(first))
 
 
 def _tokenizer_state(tokenizer: Any) -> object:

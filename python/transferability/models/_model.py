@@ -70,6 +70,11 @@ class Model:
         """Maximum number of tokens of a text; None without a limit and for other kinds of items."""
         return getattr(self.inputs, "max_length", None)
 
+    @property
+    def batch_size(self) -> int | None:
+        """Number of items in a batch by default; None if those beside an item do not matter."""
+        return getattr(self.inputs, "batch_size", None)
+
     def collate(self, raw: Sequence[Any]) -> Any:
         """Preprocess one or more raw items of :attr:`kind` to a batch on the CPU.
 

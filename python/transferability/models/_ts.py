@@ -82,6 +82,11 @@ class Series:
         batch = {"values": torch.from_numpy(np.nan_to_num(values, nan=0.0, posinf=None))}
         return batch | {"observed": torch.from_numpy(observed)}
 
+    def has_values(self, series: Any) -> bool:
+        """Return whether a part of a series has a value that is not missing."""
+        array = np.asarray(series.numpy() if hasattr(series, "numpy") else series)
+        return array.dtype.kind != "f" or not np.isnan(array).all()
+
     def config(self) -> dict[str, object]:
         """Return the settings of the preprocessing, for the fingerprint."""
         return {"context": self.context, "fixed": self.is_fixed, "multiple": self.multiple}

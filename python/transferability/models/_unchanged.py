@@ -22,14 +22,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ._fingerprint import is_installed
+from ._installed import is_installed
 from ._loading import is_offline
 from ._sources import find_source
 from ._spec import ModelSpec
@@ -132,13 +132,18 @@ def name_facts(model: object) -> dict[str, Any] | None:
     }
 
 
-def describe_opening(model: str, seen: OpenedFiles) -> dict[str, Any] | None:
-    """Return the evidence from which :func:`is_unchanged` decides; None if there is none."""
+def describe_opening(
+    model: str, seen: OpenedFiles, without: Collection[str] = ()
+) -> dict[str, Any] | None:
+    """Return the evidence from which :func:`is_unchanged` decides; None if there is none.
+
+    Folders `without` meaning for models, such as those of the cache, are passed over.
+    """
     spec, _ = find_source(model)
     if seen.has_program or "@" in spec.name:
         return None
     trees, folders, files = _select_paths(spec, seen.paths)
-    stamps, newest = _stamp_all(trees, folders, files)
+    stamps, newest = _stamp_all(trees, folders, files, without)
     if stamps is None or newest > seen.started - _SETTLED:
         return None
     found = {match["root"]: match["name"] for path in seen.paths if (match := _in_hub(path))}
@@ -151,19 +156,29 @@ def describe_opening(model: str, seen: OpenedFiles) -> dict[str, Any] | None:
     elif seen.has_network or not (trees or folders or _has_random_weights(spec)):
         return None
     places = {"trees": trees, "folders": folders, "files": files, "stamps": stamps}
-    return {**places, "repository": repository, "revision": revision, "commit": commit}
+    code = {"path": _read_path() if files else None}  # where the same import finds other files
+    return {**places, **code, "repository": repository, "revision": revision, "commit": commit}
 
 
-def is_unchanged(evidence: Mapping[str, Any]) -> bool:
+def is_unchanged(evidence: Mapping[str, Any], without: Collection[str] = ()) -> bool:
     """Return whether a model that was opened with this evidence would be the same if opened now."""
-    places = (evidence[kind] for kind in ("trees", "folders", "files"))
-    stamps, _ = _stamp_all(*places)
+    trees, folders, files = (evidence[kind] for kind in ("trees", "folders", "files"))
+    if evidence["path"] not in (None, _read_path()):
+        return False
+    stamps, _ = _stamp_all(trees, folders, files, without)
     if stamps is None or stamps != evidence["stamps"]:
         return False
     repository, revision = evidence["repository"], evidence["revision"]
     if repository is None or is_offline() or _COMMIT.fullmatch(revision):
         return True
     return bool(_ask_commit(repository, revision) == evidence["commit"])
+
+
+def _read_path() -> list[str]:
+    """Return the folders in which imports look for code of the user."""
+    paths: list[object] = [*sys.path]
+    entries = (os.path.abspath(entry) + os.sep for entry in paths if isinstance(entry, str))
+    return [entry for entry in entries if not is_installed(entry)]
 
 
 def _named_paths(spec: ModelSpec) -> list[str]:
@@ -207,38 +222,46 @@ def _find_source_file(path: str) -> str:
 
 
 def _stamp_all(
-    trees: Iterable[str], folders: Iterable[str], files: Iterable[str]
+    trees: Iterable[str], folders: Iterable[str], files: Iterable[str], without: Collection[str]
 ) -> tuple[str | None, float]:
     """Return a hash of the names, sizes and times of all files, and the latest time.
 
-    The hash is None if there are too many files, or one cannot be examined.
+    The hash is None if there are too many files, or one cannot be examined. The time leaves out
+    repositories of the hub, whose files are never written again.
     """
     state, newest = hashlib.blake2b(digest_size=20), 0.0
     places = [(path, True) for path in trees] + [(path, False) for path in folders]
-    found = (file for path, is_deep in places for file in _walk(path, is_deep, set()))
-    for i, path in enumerate(itertools.chain(found, files)):
-        try:
+    found = (file for path, is_deep in places for file in _walk(path, is_deep, set(), without))
+    try:
+        for i, path in enumerate(itertools.chain(found, files)):
+            if i >= _MAX_FILES:
+                return None, newest
             status = os.stat(path)
-        except OSError:
-            return None, newest
-        if i >= _MAX_FILES:
-            return None, newest
-        times = status.st_mtime_ns, status.st_ctime_ns
-        state.update(repr((path, status.st_size, status.st_ino, *times)).encode())
-        newest = max(newest, *(time / 1e9 for time in times))
+            times = status.st_mtime_ns, status.st_ctime_ns
+            state.update(repr((path, status.st_size, status.st_ino, *times)).encode())
+            if not _in_hub(path):
+                newest = max(newest, *(time / 1e9 for time in times))
+    except OSError:
+        return None, newest
     return state.hexdigest(), newest
 
 
-def _walk(folder: str, is_deep: bool, above: set[str]) -> Iterator[str]:
+def _walk(folder: str, is_deep: bool, above: set[str], without: Collection[str]) -> Iterator[str]:
     """Iterate over the files in a folder, sorted; links are followed once."""
     real = os.path.realpath(folder)
     if real in above or not os.path.isdir(real):
         return
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError:
+        if os.access(folder, os.X_OK):  # files in it can be read by name
+            raise
+        return
+    for entry in entries:
         if not entry.is_dir():
             yield entry.path
-        elif is_deep:
-            yield from _walk(entry.path, True, above | {real})
+        elif is_deep and os.path.realpath(entry.path) not in without:
+            yield from _walk(entry.path, True, above | {real}, without)
 
 
 def _in_hub(path: str) -> re.Match[str] | None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ._inputs import Encoded, Texts
+from ._inputs import Encoded, Texts, text_shape
 
 __all__ = ["Cut", "Windows", "cut_windows", "open_windows"]
 
@@ -68,12 +68,11 @@ class _TextWindows(Windows):
 
     def cut(self, raw: Sequence[Any], name: Callable[[int], str]) -> Cut:
         """Tokenise without truncation, and cut between the special tokens."""
-        for i, text in enumerate(raw):
-            if not isinstance(text, str):
-                raise DataError(
-                    f"{name(i)} is {type(text).__name__}, and window cuts single texts; join pairs "
-                    f"of texts to one, or leave window out"
-                )
+        if text_shape(raw, name) != "text":
+            raise DataError(
+                f"{name(0)} is {type(raw[0]).__name__}, and window cuts single texts; join pairs "
+                f"of texts to one, or leave window out"
+            )
         found = self._texts.tokenizer(
             [str(text) for text in raw],
             padding=False,
@@ -114,9 +113,11 @@ class _SeriesWindows(Windows):
         self._model = model
         window = min(window, getattr(model.inputs, "context", window))
         super().__init__(window, min(stride, window))
+        # An encoder that hides missing values has nothing to read in a gap.
+        self._has_values = getattr(model.inputs, "has_values", lambda part: True)
 
     def cut(self, raw: Sequence[Any], name: Callable[[int], str]) -> Cut:
-        """Cut arrays to windows."""
+        """Cut arrays to windows; those without a value are left out, unless all are."""
         cut = Cut([], [], [])
         for i, item in enumerate(raw):
             array = item if hasattr(item, "shape") else np.asarray(item)
@@ -124,10 +125,11 @@ class _SeriesWindows(Windows):
                 raise DataError(
                     f"{name(i)} is a number, which has no time to cut; leave window out"
                 )
-            for part in cut_windows(len(array), self.window, self.stride):
-                cut.inputs.append(array[part])
-                cut.lengths.append(part.stop - part.start)
-                cut.items.append(i)
+            parts = [array[part] for part in cut_windows(len(array), self.window, self.stride)]
+            parts = [part for part in parts if self._has_values(part)] or parts[:1]
+            cut.inputs.extend(parts)
+            cut.lengths.extend(map(len, parts))
+            cut.items.extend([i] * len(parts))
         return cut
 
     def collate(self, inputs: Sequence[Any]) -> Any:

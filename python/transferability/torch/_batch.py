@@ -187,12 +187,14 @@ class Batch:
             )
         return self._samples
 
-    def order_of(self, layer: LayerBatch) -> NDArray[np.int64] | None:
-        """Return the position in the data of the sample of each row; None without samples."""
-        if self._samples is None:
-            return None
+    def positions_of(self, layer: LayerBatch) -> NDArray[np.int64]:
+        """Return the position in the data of the sample of each row."""
         numbers = self._numbers
         return numbers if layer.selection is None else numbers[layer.selection.samples]
+
+    def order_of(self, layer: LayerBatch) -> NDArray[np.int64] | None:
+        """Return the positions if samples were given, so that rows are held; None without."""
+        return None if self._samples is None else self.positions_of(layer)
 
     def outputs(self, logits: Tensor | None, like: LayerBatch) -> NDArray[Any]:
         """Convert the logits of the model to an array with the same rows as `like`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .._metric.score import Score, Scores, issue
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._bags import BagRows, Levels, OutputRows
-from ._batch import AVERAGE, Batch, Pooled, RowOptions, average_layers
+from ._batch import AVERAGE, Batch, LayerBatch, Pooled, RowOptions, average_layers
 from ._capture import Capture
 from ._compute import score_layer, to_class_probabilities
 from ._finite import FiniteCheck
@@ -77,6 +77,8 @@ class Extractor:
         self.unpooled: frozenset[str] = frozenset()
         self._capture: Capture | None = None
         self._finite = FiniteCheck()
+        #: Returns how errors call the sample at a position in the data; None for the default.
+        self.name_sample: Callable[[int], str] | None = None
         self._n_lost = self._n_empty = 0
         self._stack = contextlib.ExitStack()
 
@@ -210,7 +212,7 @@ class Extractor:
                 rows.check(own.rows, own.labels, levels[name])
             else:
                 rows.check(own.rows, own.labels)
-            self._finite.inspect(name, own.rows, batch.order_of(own))
+            self._finite.inspect(name, own.rows, self._name_rows(batch, own))
         self._finite.end_of_batch()
         orders = {name: batch.order_of(taken[name]) for name in self._rows}
         if self._outputs is not None:
@@ -232,6 +234,14 @@ class Extractor:
         """Add the rows that `update` holds, in the order of the positions given as `samples`."""
         for rows in (*self._rows.values(), *((self._outputs,) if self._outputs else ())):
             rows.add_held()
+
+    def _name_rows(self, batch: Batch, own: LayerBatch) -> Callable[[int], str] | None:
+        """Return a function that names the sample of a row; None if the batch is all it knows."""
+        name = self.name_sample
+        if name is None and batch.order_of(own) is None:
+            return None
+        name = name or (lambda position: f"sample {position} of the data")
+        return lambda row: name(int(batch.positions_of(own)[row]))
 
     def _plan(self, pooled: Mapping[str, Pooled]) -> None:
         """Name the poolings of each layer by the first batch; refuse a later one that differs."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError
@@ -31,15 +30,15 @@ class FiniteCheck:
         self._found: dict[str, Tensor] = {}
         self._copied: tuple[list[str], Tensor, Any] | None = None  # layers, flags, end of the copy
 
-    def inspect(self, layer: str, rows: Tensor, samples: NDArray[np.int64] | None = None) -> None:
+    def inspect(self, layer: str, rows: Tensor, name: Callable[[int], str] | None = None) -> None:
         """Check rows; on the CPU raise DataError at once, on a device only record the result.
 
-        `samples` has the position of the sample of each row in the data, for the message.
+        ``name(i)`` is how the message calls row i.
         """
         bad = ~torch.isfinite(rows).all()
         if rows.device.type == "cpu" and not self._later:
             if bad:
-                self._refuse(layer, self._batch, rows, samples)
+                self._refuse(layer, self._batch, rows, name)
             return
         here = torch.where(bad, self._batch, _NEVER)
         before = self._found.get(layer)
@@ -87,13 +86,13 @@ class FiniteCheck:
         layer: str,
         batch: int,
         rows: Tensor | None = None,
-        samples: NDArray[np.int64] | None = None,
+        name: Callable[[int], str] | None = None,
     ) -> NoReturn:
         where = ""
         if rows is not None:
             row, column = torch.nonzero(~torch.isfinite(rows))[0].tolist()
-            name = f"row {row}" if samples is None else f"sample {samples[row]} of the data"
-            where = f" ({name}, column {column}: {float(rows[row, column])})"
+            called = f"row {row}" if name is None else name(row)
+            where = f" ({called}, column {column}: {float(rows[row, column])})"
         raise DataError(
             f"layer {layer!r} gives features that are NaN or infinite in batch {batch}{where}; "
             f"look for overflow in half precision, for samples whose attention mask is all 0, or "

@@ -216,6 +216,11 @@ def _check_lengths(labels: Sequence[Any], n_samples: int, of: str) -> None:
 def _to_list(labels: Any) -> list[Any]:
     if isinstance(labels, (list, tuple)):
         return list(labels)
+    if np.ndim(labels) == 0:  # one label for all tokens
+        raise DataError(
+            f"a sample has the label {shorten(str(labels))}, and each of its tokens makes a row; "
+            f"give a list of labels for each sample, or a pool that makes one row of it"
+        )
     listed: list[Any] = as_array(labels, "labels")[0].tolist()
     return listed
 
