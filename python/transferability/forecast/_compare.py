@@ -95,7 +95,9 @@ def compare(
     >>> found.best, round(found.samples_needed["noisy"])
     ('clean', 1800)
     """
-    if not all(isinstance(forecast, Forecast) for forecast in forecasts.values()):
+    if not isinstance(forecasts, Mapping) or not all(
+        isinstance(forecast, Forecast) for forecast in forecasts.values()
+    ):
         raise DtypeError("forecasts must map names of data sets to what fit() returned")
     if len(forecasts) < 2:
         raise DataError("give the curves of two data sets at least")
