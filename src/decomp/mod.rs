@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::copied;
-use crate::stats::{Precision, Second, Stats};
+use crate::stats::{Norms, Precision, Second, Stats};
 use crate::threads::Context;
 
 pub(crate) use dual::row_products;
@@ -199,6 +199,12 @@ fn centred_scatter(scatter: &[f64], n_samples: u64, offset: &[f64]) -> Result<Ve
     Ok(matrix)
 }
 
+/// cᵀSc of an upper triangle.
+fn quadratic(matrix: &[f64], c: &[f64]) -> f64 {
+    let row = |(i, row): (usize, &[f64])| c[i] * (2.0 * dot(&row[i..], &c[i..]) - row[i] * c[i]);
+    matrix.chunks_exact(c.len().max(1)).enumerate().map(row).sum()
+}
+
 /// Statistics with their decompositions, each made once, when a metric first asks for it.
 pub struct Prepared<'a> {
     pub(crate) stats: &'a Stats,
@@ -207,6 +213,8 @@ pub struct Prepared<'a> {
     spectrum: OnceLock<Result<Spectrum>>,
     /// Whether the spectrum was taken from the samples themselves.
     pub(crate) from_samples: bool,
+    /// Those of the features as they are, where these are of z-scores.
+    unscaled: Option<&'a Prepared<'a>>,
 }
 
 impl<'a> Prepared<'a> {
@@ -233,7 +241,7 @@ impl<'a> Prepared<'a> {
             return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
         }
         let (decomp, factor, spectrum) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Ok(Self { stats, decomp, factor, spectrum, from_samples: false })
+        Ok(Self { stats, decomp, factor, spectrum, from_samples: false, unscaled: None })
     }
 
     /// Other statistics of the same rows, such as their distinct ones, to be decomposed in the same
@@ -260,6 +268,32 @@ impl<'a> Prepared<'a> {
     pub(crate) fn factor(&self) -> Result<&ScaledFactor> {
         let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision);
         self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether the features of distinct rows fit anything: rows and not columns limit the rank. They
+    /// then fit the squares of the rows' norms too, whose moments the scatter brings. None where norms
+    /// are linear in the features for another reason: rows of one norm, or of zeros and ones.
+    pub(crate) fn fits_all(&self) -> Result<Option<bool>> {
+        const NEAR: f64 = 1e-10; // the square of a difference within rounding of float32
+        const FAR: f64 = 1e-3; // what features of rows that are not limited leave at least
+        let prepared = self.unscaled.unwrap_or(self);
+        let stats = prepared.stats;
+        let Norms { square, scale, b, unit } = stats.centred_norms();
+        let scatter = prepared.centred_scatter()?;
+        let mean = stats.mean();
+        // ‖x − μ‖² is a constant less 2 μᵀ(x − μ), and with Σ xⱼ² = Σ xⱼ a sum more.
+        let is_linear = |ones: f64| {
+            let c: Vec<f64> = mean.iter().map(|mean| (ones - 2.0 * mean) / unit).collect();
+            let left = square - 2.0 * dot(&c, &b) + quadratic(&scatter, &c);
+            left <= 1e-6 * square + 1e-12 * scale
+        };
+        if is_linear(0.0) || is_linear(1.0) {
+            return Ok(None);
+        }
+        let (residual, noise) = prepared.factor()?.residual(square, &b)?;
+        let is_single = stats.precision == Precision::Single;
+        let near = if is_single { FAR } else { (noise / square).clamp(NEAR, FAR) };
+        Ok(Some(residual <= near * square))
     }
 
     /// The spectrum, from the statistics unless it was made from the samples.

@@ -351,12 +351,12 @@ impl<'a> Prepared<'a> {
     /// The statistics of z-scored features, with 1/σ of every column, decomposed in the same way:
     /// by the samples where these were, if they are given again.
     pub(crate) fn standardised<'b>(
-        &self,
+        &'b self,
         stats: &'b Stats,
         inverse: &[f64],
         block: Option<&Block<'_>>,
     ) -> Result<Prepared<'b>> {
-        let prepared = self.with_stats(stats)?;
+        let prepared = Prepared { unscaled: Some(self), ..self.with_stats(stats)? };
         let Some(block) = block.filter(|_| self.from_samples && !stats.holds_rows()) else {
             return Ok(prepared);
         };

@@ -25,6 +25,18 @@ pub(crate) struct Fourth {
     pub(super) quartic: f64,
 }
 
+/// Moments of p = ‖x − μ‖²/u about its mean.
+pub(crate) struct Norms {
+    /// Σ w (p − p̄)².
+    pub(crate) square: f64,
+    /// Σ w p², to which rounding is relative.
+    pub(crate) scale: f64,
+    /// Σ w p (x − μ), (D,).
+    pub(crate) b: Vec<f64>,
+    /// u.
+    pub(crate) unit: f64,
+}
+
 /// The largest power of two that is at most q; 0 for 0.
 fn power_of_two(q: f64) -> f64 {
     q.log2().floor().exp2()
@@ -138,6 +150,14 @@ impl Stats {
     /// Σ w (‖x − μ‖²/`unit`)².
     pub(crate) fn fourth_moment_in(&self, unit: f64) -> f64 {
         self.centred_fourth().in_unit(unit)
+    }
+
+    /// The moments of ‖x − μ‖², in a unit of its own.
+    pub(crate) fn centred_norms(&self) -> Norms {
+        let Fourth { unit, cubic, quartic } = self.centred_fourth();
+        let (n, unit) = (self.n_samples as f64, unit.max(f64::MIN_POSITIVE));
+        let total = (self.square() - dot(&self.sum, &self.sum) / n) / unit;
+        Norms { square: quartic - total * (total / n), scale: quartic, b: cubic, unit }
     }
 
     /// The fourth moments about the mean.

@@ -46,6 +46,7 @@ use crate::linalg::blas::{axpy, scale};
 use crate::linalg::memory::{copied, reserved};
 use crate::threads::Context;
 
+pub(crate) use fourth::Norms;
 pub use moments::{JointMoments, Moments, Responses, TargetMoments};
 pub(crate) use response::{Held, Labels};
 

@@ -552,7 +552,11 @@ def test_statistics_that_are_not_enough_are_named() -> None:
     with pytest.raises(DataError, match=r"mixes Stats .* group 'x'"):
         tx.ridge_probe({**stats, "x": x})
     with pytest.raises(DataError, match="leave out groups"):
-        tx.ridge_probe(stats, groups=groups.tolist())
+        tx.ridge_probe(stats, groups=groups)
+    with pytest.raises(DataError, match="leave out labels"):
+        tx.ridge_probe(stats, y)
+    with pytest.raises(DataError, match="leave out leave_out"):
+        tx.ridge_probe(stats, leave_out="row")
     with pytest.raises(DataError, match=r"group 9 .* no rows"):
         tx.ridge_probe({**stats, 9: tx.Stats("regression")})
     with pytest.raises(DataError, match="all ridges are below"):

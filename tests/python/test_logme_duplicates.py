@@ -198,6 +198,70 @@ def test_an_exact_fit_of_distinct_rows_is_unbounded_as_before() -> None:
         assert tx.logme(x[:, 1:], labels, intercept=True) == np.inf
 
 
+@pytest.mark.parametrize(
+    ("width", "copies", "intercept", "standardize"),
+    [
+        *itertools.product((45,), (3, 7), (False, True), (False,)),
+        *itertools.product((60, 100), (5,), (False, True), (False,)),
+        *itertools.product((60, 100), (5,), (True,), (True,)),
+        *itertools.product((39,), (1.3, 2), (True,), (False, True)),
+    ],
+)
+def test_rows_that_occur_several_times_are_bounded(
+    width: int, copies: float, intercept: bool, standardize: bool
+) -> None:
+    # More rows than columns, so that only statistics tell: 40 distinct rows, of rank 39.
+    rng = np.random.default_rng(14)
+    labels = np.arange(40) % 3
+    x = rng.normal(size=(40, width)) + np.eye(3, width)[labels]
+    options: dict[str, Any] = {"intercept": intercept, "standardize": standardize}
+    place = np.arange(int(40 * copies)) % 40
+    found = tx.logme(x[place], labels[place], **options)
+    assert found.distinct_rows == 40
+    whole = copies == int(copies)
+    assert found == pytest.approx(score(x, labels, **options), abs=1e-8 if whole else 0.1)
+    streamed = tx.Stats()
+    for start in range(0, len(place), 17):
+        streamed.update(x[place[start : start + 17]], labels[place[start : start + 17]])
+    assert streamed.score("logme", **options) == pytest.approx(float(found), abs=1e-9)
+
+
+# Without an intercept z-scores, which have mean 0, do not reproduce shares.
+@pytest.mark.parametrize(("intercept", "standardize"), [(0, 0), (1, 0), (1, 1)])
+@pytest.mark.parametrize("kind", ["normal", "relu", "float32", "offset", "dependent"])
+@pytest.mark.parametrize(("n", "extra"), [(90, 9), (90, 50), (90, 80), (300, 200)])
+def test_labels_among_the_features_are_no_repeated_rows(
+    n: int, extra: int, kind: str, intercept: int, standardize: int
+) -> None:
+    # The columns of the labels depend on each other, as do columns of repeated rows.
+    rng = np.random.default_rng(15)
+    labels = np.arange(n) % 3
+    x = np.c_[np.eye(3)[labels], rng.normal(size=(n, extra))]
+    if kind == "relu":
+        x = np.maximum(x, 0)
+    if kind == "float32":
+        x = x.astype(np.float32)
+    if kind == "offset":
+        x = 1e-3 * x + 1e4
+    if kind == "dependent":
+        x[:, -4:] = 2 * x[:, 4:8]
+    options: dict[str, Any] = {"intercept": bool(intercept), "standardize": bool(standardize)}
+    with pytest.warns(tx.TransferabilityWarning, match="unbounded"):
+        assert tx.logme(x, labels, **options) == np.inf
+
+
+@pytest.mark.parametrize("kind", ["one norm", "zeros and ones"])
+def test_rows_whose_norms_tell_nothing_are_told_by_their_rank(kind: str) -> None:
+    rng = np.random.default_rng(16)
+    labels = np.arange(60) % 2
+    x = rng.normal(size=(60, 90))
+    x = x / np.linalg.norm(x, axis=1, keepdims=True) if kind == "one norm" else (x > 0) * 1.0
+    twice, again = np.tile(x, (2, 1)), np.tile(labels, 2)
+    found = tx.logme(twice, again)
+    assert found.distinct_rows == 60
+    assert found == pytest.approx(score(x, labels), abs=1e-8)
+
+
 @pytest.mark.parametrize("width", [4, 40, 90])
 @pytest.mark.parametrize("noise", [0.0, 1e-7])
 def test_every_metric_is_finite_on_repeated_rows(width: int, noise: float) -> None:

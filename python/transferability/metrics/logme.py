@@ -75,7 +75,8 @@ def logme(
         `per_target`, `alpha`, `beta`, `converged`, `iterations` have one entry for each.
         `distinct_rows` is there where rows that repeat were counted once, see Notes.
         +inf, with a warning, where the targets are exactly linear in features of fewer directions
-        than distinct rows: the evidence is then unbounded.
+        than distinct rows, as where the labels are among them: the evidence is then unbounded. Such
+        a model is first by LogME alone; a consensus leaves it to its other members.
 
     Raises
     ------
@@ -106,8 +107,9 @@ def logme(
     that can fit all other rows grow without bound. They are counted once: N is the number of
     distinct rows, and weights are relative to their mean. If every row occurs equally often, the
     value is that of the distinct rows. With at most as many rows as features, rows are compared.
-    With more, the rank of the features tells; features that cannot fit all distinct rows count
-    every row.
+    With more, the rank of the features and the norms of rows tell; features that cannot fit all
+    distinct rows count every row, so that with half of the rows repeated and nearly as many
+    features as distinct rows the value is too high.
 
     Implementations in papers iterate a fixed point a few times and differ from the maximum;
     ``transferability.compat`` has their numbers.

@@ -14,10 +14,11 @@
 //! - N ≤ D, the rows are held: they are compared ([`crate::stats::Stats::distinct`]), and rows that
 //!   repeat become one row with a weight. That has full rank again, so that nothing else changes.
 //! - N > D: from a decomposition, for a target that is fitted exactly. d − 1 is the rank, if rows limit
-//!   it and not columns: a scatter whose rank, at one scale of the columns, is below the number of
-//!   columns that vary, with d at least half of N. Else the labels are a linear function of the
-//!   features of distinct rows, or d cannot be told; the evidence is unbounded, which is a named
-//!   condition.
+//!   it and not columns, which three signs tell: the rank, at one scale of the columns, is below the
+//!   number of columns that vary; d is at least half of N; and the features fit the squares of the
+//!   rows' norms too ([`Prepared::fits_all`]). The third decides with one of the others, or the two
+//!   others where norms tell nothing. Else the labels are a linear function of the features of
+//!   distinct rows, or d cannot be told; the evidence is unbounded, which is a named condition.
 //!
 //! Rows within rounding of each other count as equal: [`least_shift`] is above the squares of their
 //! differences.
@@ -55,14 +56,25 @@ pub(super) fn count_distinct(
             let (dof, fit) = target.slope_parts(t, &point, &evidence, sums.dof);
             let (counted, rank, n) = (whole(dof), whole(sums.dof), target.effective());
             let is_exact = fit >= 0.5 * n; // |y − Fm|² ≤ t|m|²
-            let repeats = is_exact && counted < n && 2.0 * (rank + 1.0) >= n && {
-                let factor = prepared.factor()?;
-                (factor.rank() as f64 - rank).abs() < 0.5 && factor.rank() < factor.n_varying()
-            };
+            let repeats = is_exact && counted < n && rows_repeat(prepared, rank, n)?;
             counts.push(repeats.then(|| counted + f64::from(u8::from(target.intercept))));
         }
     }
     Ok(counts)
+}
+
+/// Whether distinct rows, and not columns or the labels, are what an exact fit of this rank is owed to.
+fn rows_repeat(prepared: &Prepared<'_>, rank: f64, n: f64) -> Result<bool> {
+    const MOST: f64 = 8.0; // copies of a row, on average
+    let factor = prepared.factor()?;
+    if (factor.rank() as f64 - rank).abs() >= 0.5 || MOST * (rank + 1.0) < n {
+        return Ok(false);
+    }
+    let (is_half, is_short) = (2.0 * (rank + 1.0) >= n, factor.rank() < factor.n_varying());
+    if !is_half && !is_short {
+        return Ok(false);
+    }
+    Ok(prepared.fits_all()?.unwrap_or(is_half && is_short))
 }
 
 /// A number of directions, of which the last may be partly below t: then it is not counted.
@@ -117,6 +129,31 @@ mod tests {
                 assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
             }
         }
+    }
+
+    #[test]
+    fn rows_three_times_and_one_column_less_than_rows_are_told() {
+        // d = 24: a scatter with rank 23 of 40 columns, and of 23 columns.
+        for (n_cols, copies) in [(40, 3), (40, 7), (23, 2)] {
+            let once = features(24, n_cols);
+            let many = concatenate(ndarray::Axis(0), &vec![once.view(); copies]).unwrap();
+            let ids: Vec<i64> = (0..24 * copies as i64).map(|i| i % 24 / 3 % 2).collect();
+            let (expected, _) = score(&once, &ids[..24], true);
+            let (found, distinct) = score(&many, &ids, true);
+            assert_eq!(distinct, Some(24), "{n_cols} {copies}");
+            assert!((found - expected).abs() < 1e-9, "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn labels_among_dependent_columns_are_no_repeated_rows() {
+        // The rank is below the number of columns, and above half of the rows.
+        let mut x = features(30, 24);
+        let ids: Vec<i64> = (0..30).map(|i| i % 7 % 2).collect();
+        x.column_mut(0).assign(&Array2::from_shape_fn((30, 1), |(i, _)| ids[i] as f64).column(0));
+        let copy = x.column(3).to_owned();
+        x.column_mut(4).assign(&copy);
+        assert_eq!(score(&x, &ids, true), (f64::INFINITY, None));
     }
 
     #[test]

@@ -43,8 +43,8 @@ use super::super::centred::{Answers, CentredRows};
 use super::super::leverage::{transposed, weighted_inverse};
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::{Evidence, Target, log_determinant};
+use super::find::{Maximum, Source};
 use super::search::{Location, Optimum};
-use super::{Maximum, Source};
 
 /// The tolerated relative and absolute difference between two computations of one evidence. Beyond
 /// it, influences from one computation do not belong to the score of the other.

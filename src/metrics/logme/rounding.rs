@@ -33,8 +33,8 @@ use crate::threads::Context;
 
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::{Evidence, Target};
+use super::find::{Maximum, Source};
 use super::search::{Location, Optimum};
-use super::{Maximum, Source};
 
 /// A residual whose rounding is below this fraction of its target is an exact fit.
 const EXACT: f64 = 1e-22;
