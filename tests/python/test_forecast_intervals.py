@@ -104,6 +104,26 @@ def test_errors_at_held_out_sizes_widen() -> None:
     assert steady.factor < Posterior(n, 4 * slow_then_fast, 0.0).factor
 
 
+def test_long_curves_are_cut_at_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cut takes about as long as the rest of an interval."""
+    from transferability.forecast import _posterior as module
+
+    lengths: list[int] = []
+
+    def record(sizes: np.ndarray, *args: Any) -> np.ndarray:
+        lengths.append(len(sizes))
+        return _compute_shapes(sizes, *args)
+
+    monkeypatch.setattr(module, "_compute_shapes", record)
+    n = np.arange(1.0, 121)
+    assert Posterior(n, n**-0.3, 0.0).factor >= 1.25
+    assert len(lengths) == 2 * 16  # each cut: its own sizes, then the others
+    assert (min(lengths[::2]), max(lengths[::2])) == (3, 119)
+    lengths.clear()
+    assert Posterior(n[:12], n[:12] ** -0.3, 0.0).factor >= 1.25
+    assert sorted(lengths[::2]) == sorted([3, 4, 5, 6, 7, 8, 9, 10, 11])
+
+
 def test_plans() -> None:
     pilot = tf.fit(SIZES, PILOT)
     found = pilot.plan(0.82)
@@ -309,6 +329,10 @@ def test_arrays_that_are_not_numbers_are_named() -> None:
         tf.rfml(OPC, [METRIC], ACCURACY)  # type: ignore[arg-type]
     with pytest.raises(DtypeError, match=r"^forecasts must map names"):
         tf.compare([pilot, pilot])  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^forecasts must map names"):
+        tf.compare(pilot)  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^size must be one number"):
+        tf.compare({"a": pilot, "b": pilot}, size=[3200])  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"logme\[1\] is nan; leave out"):
         tf.rfml(OPC, {"logme": [0.1, math.nan, *METRIC[2:]]}, ACCURACY)
 

@@ -317,5 +317,6 @@ class Forecast:
 
 
 def _match_shape(size: object, values: Array) -> Any:
-    shape = np.shape(size)  # type: ignore[arg-type]
+    given: Any = size
+    shape = np.shape(given)
     return values.reshape(shape) if shape else float(values[0])
