@@ -29,6 +29,7 @@ from reference.rankings import KINDS, simulate
 
 CONFIDENCES = (0.5, 0.8, 0.9, 0.95)
 AGREEMENT = 0.9
+KNOWN = 10**6  # units: the covariance of the noise is known here
 BANDS = ((3, 7), (8, 29), (30, 100))
 
 
@@ -41,7 +42,7 @@ def measure(seed: int) -> tuple[str, int, NDArray[np.float64]]:
     best, spread = int(case.truth.argmax()), case.truth.std()
     own = AGREEMENT * case.truth + math.sqrt(1 - AGREEMENT**2) * spread * rng.normal(size=n_models)
     really = int(own.argmax())
-    draws = draw_members([case.member], 1000, seed)[0].draws
+    draws = draw_members([case.member], KNOWN, seed)[0].draws
     truths = draw_truths(draws, read_agreement(AGREEMENT, "logme"), rng)
     found = []
     for confidence in CONFIDENCES:

@@ -81,6 +81,22 @@ def test_the_front_of_a_cost_and_of_a_rate(ranking: tx.Ranking) -> None:
     assert ranking.pareto("seconds").cost == "seconds"
 
 
+@pytest.mark.parametrize("name", ["seconds", "n_features"])
+def test_costs_that_are_given_go_before_those_of_the_rows(name: str) -> None:
+    own = {"m0": 1.0, "m1": 2, "m2": 3, "m3": 4}
+    assert tx.rank(MODELS, LABELS, costs={name: own}).pareto(name).costs == own
+
+
+def test_wrong_columns_are_named_before_any_model_is_scored() -> None:
+    def report(n_done: int, total: int, name: str) -> None:
+        raise AssertionError("no model should be scored")
+
+    with pytest.raises(DataError, match="which is no model here"):
+        tx.rank(MODELS, LABELS, costs={"parameters": {"x": 1}}, progress=report)
+    with pytest.raises(DataError, match="prior has 'x', which is no model here"):
+        tx.rank(MODELS, LABELS, prior={"x": 1}, progress=report)
+
+
 FINITE = st.floats(-3, 3).map(lambda value: round(value, 1))
 
 
@@ -224,6 +240,9 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert "no model has a cost 'memory'" in result.output
     result = CliRunner().invoke(main, [*command, "--pareto", "parameters", "--shortlist"])
     assert result.exit_code == 2
+    path.write_text("model,seconds,rank\nm0,4,1\nm1,3,1\nm2,2,2\nm3,1,2\n")
+    result = CliRunner().invoke(main, [*command, "--pareto", "seconds", "--json"])
+    assert json.loads(result.stdout)["costs"] == {"m3": 1, "m2": 2, "m1": 3, "m0": 4}
     path.write_text("model,parameters\nm0,3\n")
     result = CliRunner().invoke(main, [*command, "--pareto", "parameters"])
     assert "has no cost for m1, m2, m3" in result.stderr

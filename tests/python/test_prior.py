@@ -139,9 +139,12 @@ def test_a_learnt_weight_moves_the_choice(stability: tx.Stability) -> None:
     taught = stability.shortlist(prior=numbers, past=PAST)
     against = {"a": {k: -v for k, v in PAST["flowers"].items()}}
     contrary = stability.shortlist(prior=numbers, past=against)
-    assert taught.models["m2"] > plain.models["m2"] > contrary.models["m2"]
+    assert taught.models["m2"] > plain.models["m2"] + 0.1
+    assert contrary.models["m3"] > plain.models["m3"] + 0.04  # it has the lowest number
     assert plain.prior is None
     assert taught.prior is not None
+    assert contrary.prior is not None
+    assert contrary.prior[0] < taught.prior[0] - 0.2
     mean, low, high = taught.prior
     assert -1 <= low <= mean <= high <= 1
     assert "The prior correlates with the true scores at" in repr(taught)

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 import transferability as tx
 from transferability._inputs.target import read_target
 from transferability._racing import rounds as running
-from transferability._racing.decide import Allowance, choose_drops, compute_odds, forecast_scores
+from transferability._racing.decide import (
+    Allowance,
+    choose_drops,
+    compute_odds,
+    forecast_scores,
+    shrink,
+)
 from transferability._racing.order import count_rounds, draw_halves, order_rows, stratify
 from transferability.cli import main
 from transferability.errors import DataError, DtypeError
@@ -158,6 +164,22 @@ def test_the_bounds_on_wrong_drops_hold(gap: float) -> None:
     # The mean share of lost places has a standard error of at most 0.15 / sqrt(48) = 0.022.
     assert top <= race.level + 2 * 0.022
     assert passes < (0.3 if gap == 5 else 0.8)
+
+
+def test_chance_correlations_are_not_believed() -> None:
+    """Independent models have contrasts of one variance, to within that of 16 estimates."""
+    rows = np.random.default_rng(0).normal(size=(2000, 60))
+    halves = halves_of(rows, 0)
+    difference = (halves[:, :, 0] - halves[:, :, 1]) / 2
+    covariance = difference @ difference.T / 16
+    values = np.linalg.eigvalsh(shrink(covariance, 16))
+    assert values.max() < 3 * values.min()
+    assert np.linalg.eigvalsh(covariance).min() < 1e-12  # 16 pairs, 60 models
+    families = np.repeat(rows[:, :2], 30, axis=1) + 0.1 * rows
+    halves = halves_of(families, 0)
+    difference = (halves[:, :, 0] - halves[:, :, 1]) / 2
+    values = np.linalg.eigvalsh(shrink(difference @ difference.T / 16, 16))
+    assert values.max() > 20 * values.min()  # correlations that are there are kept
 
 
 def test_equal_models_are_not_dropped_by_bad_luck() -> None:
@@ -407,6 +429,69 @@ def test_analyses_of_a_race_are_those_of_its_finalists(models: Features, labels:
     assert [row.name for row in both if row.dropped is not None] != []
 
 
+def test_nothing_compares_scores_of_different_rows(models: Features, labels: Any) -> None:
+    """The fewest rows give the highest score here, so a model that was dropped would be ahead."""
+    costs = {"parameters": {name: 100.0 - i for i, name in enumerate(models)}}
+    ranking = raced(models, labels, keep_coef=True, costs=costs)
+    assert ranking.race is not None
+    finalists = {*ranking.race.finalists}
+    dropped = ranking.names[-1]
+    ahead = [
+        row
+        if row.name != dropped
+        else row.replace(scores={"logme": row.scores["logme"].replace(value=9.0)})
+        for row in ranking
+    ]
+    ranking = ranking.replace(rows=ahead)
+    assert ranking[dropped].round == 1
+    assert ranking.names[: len(finalists)] == tuple(row.name for row in ranking.finalists)
+    assert {row.name for row in ranking.compared} == finalists
+    numbers = {name: float(i) for i, name in enumerate(models)}
+    for front in (ranking.pareto(), ranking.pareto(numbers)):
+        assert {*front.scores} == finalists
+        assert {*front.left_out} == {*models} - finalists
+        assert dropped not in repr(front).split("Left out")[0]
+    assert {*ranking.teachers(3).names} == finalists
+    with pytest.raises(DataError, match="could score 3"):
+        ranking.teachers(4)
+    assert {*ranking.shortlist().models} == finalists
+    with pytest.raises(DataError, match="ensembles do not race"):
+        tx.rank_ensembles(models, labels, race=True)
+    lines = ranking.to_csv().splitlines()
+    place = lines[0].split(",").index("round")
+    assert lines[0].split(",")[place + 1] == "dropped"
+    found = [int(line.split(",")[place]) for line in lines[1:]]
+    assert found == [row.round for row in ranking]
+    assert "round" not in tx.rank(models, labels, progress=False).to_csv().splitlines()[0]
+    page = tx.report.html(ranking)
+    order, rest = page.split("<h2>Race</h2>")
+    assert "m0" in order
+    assert dropped not in order.split("<h2>Order</h2>")[1]
+    assert "Dropped in the race" in rest
+    assert f"{ranking[dropped].n_samples:,}" in rest
+
+
+def test_plots_mark_models_that_a_race_dropped(models: Features, labels: Any) -> None:
+    pytest.importorskip("matplotlib")
+    ranking = raced(models, labels)
+    last = ranking.names[-1]
+    score = ranking[last].scores["logme"].replace(value=9.0)
+    rows = [r if r.name != last else r.replace(scores={"logme": score}) for r in ranking]
+    ranking = ranking.replace(rows=rows)
+    ax = tx.plot.ranking(ranking, ranking.stability(20))
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names[:3] == [row.name for row in ranking.finalists]
+    assert names[3:] == [f"{row.name}, {row.n_samples:,} rows" for row in ranking.rows[3:]]
+    full, hollow = ax.lines[-2:]
+    assert len(full.get_xdata()) == 3
+    assert hollow.get_markerfacecolor() == "none"
+    assert 9.0 in hollow.get_xdata()
+    truth = {name: -float(i) for i, name in enumerate(models)}
+    assert len(tx.plot.scatter(ranking, truth).lines[0].get_xdata()) == 3
+    lines = tx.plot.cost(ranking, {name: float(i + 1) for i, name in enumerate(models)}).lines
+    assert sum(len(line.get_xdata()) for line in lines) == 3
+
+
 def test_races_are_pickled_and_written(models: Features, labels: Any) -> None:
     ranking = raced(models, labels)
     again = pickle.loads(pickle.dumps(ranking))
@@ -440,6 +525,9 @@ def test_errors_name_the_remedy(models: Features, labels: Any) -> None:
     ):
         with pytest.raises(kind, match=match):
             tx.Race(**options)  # type: ignore[arg-type]
+    plain = tx.Race(top=np.int64(2), growth=np.float32(2), seconds=5)  # type: ignore[arg-type]
+    expected = {**tx.Race(top=2, growth=2.0).__dict__, "seconds": 5}
+    assert json.loads(json.dumps(plain.__dict__)) == expected
     with pytest.raises(DtypeError, match=r"race is .yes.; give True, or"):
         raced(models, labels, race="yes")
     with pytest.raises(DataError, match="leave out groups or race"):

@@ -352,3 +352,19 @@ def test_the_command_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, [*command[:2], "--confidence", "0.5"])
     assert result.exit_code == 2
     assert "goes with --shortlist" in result.output
+
+
+def test_the_report_of_the_command_line_has_the_set_that_was_asked_for(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from transferability.cli import main
+
+    models, labels = task([1.3, 1.2, 0.4])
+    np.savez(tmp_path / "all.npz", labels=labels, **models)
+    page = tmp_path / "report.html"
+    command = ["rank", str(tmp_path / "all.npz"), "--shortlist", "--confidence", "0.3"]
+    result = CliRunner().invoke(main, [*command, "--html", str(page)])
+    assert result.exit_code == 0, result.output
+    found = tx.rank(models, labels).shortlist(0.3)
+    assert len(found) < len(tx.rank(models, labels).shortlist())
+    assert html.escape(found.summary) in page.read_text()

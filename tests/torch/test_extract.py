@@ -104,6 +104,11 @@ def test_kept_features_have_the_type_asked_for(bert: nn.Module, texts: dict[str,
             assert ex.features[layer].dtype == kind
             rtol = {"float16": 2e-3, "float32": 1e-6, "float64": 1e-12}[kind]
             np.testing.assert_allclose(ex.features[layer], expected[layer], rtol=rtol, atol=rtol)
+    for x in (torch.randn(20, 3), torch.randn(20, 3).double(), torch.randn(20, 3).half()):
+        with extract(nn.Identity().eval(), keep_features=True) as kept:
+            kept.update(x)
+        assert kept.features[""].dtype == ("float64" if x.dtype is torch.float64 else "float32")
+        np.testing.assert_array_equal(kept.features[""], x.numpy())
     np.testing.assert_array_equal(ex.labels["pooler"], texts["labels"])
     metrics = ["logme", "knn"]  # one of statistics, one of samples
     scores = ex.compute(metrics)["pooler"]

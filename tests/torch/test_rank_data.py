@@ -406,6 +406,45 @@ def test_the_command_line(tmp_path: Path, bert: str, texts: Any, labels: Any) ->
     assert "1 of 2 models failed" in failing.stderr
 
 
+@pytest.mark.filterwarnings("ignore:on a few exact resamples")
+def test_choices_on_the_command_line(tmp_path: Path, bert: str, texts: Any, labels: Any) -> None:
+    """--prior, --costs, --past, --hybrid, --pareto and --shortlist with models that run."""
+    lines = [f"{text},{label}" for text, label in zip(texts, labels, strict=True)]
+    (tmp_path / "d.csv").write_text("\n".join(["text,label", *lines]))
+    other = f"{bert}?pool=max"
+    known = {bert: 70.0, other: 80.0} | {f"p{i}": 50.0 + i for i in range(6)}
+    (tmp_path / "prior.csv").write_text(
+        "\n".join(["model,imagenet", *(f"{name},{value}" for name, value in known.items())])
+    )
+    (tmp_path / "past.csv").write_text(
+        "\n".join(["model,flowers", *(f"p{i},{i / 10}" for i in range(6))])
+    )
+    (tmp_path / "costs.csv").write_text(f"model,price\n{bert},2\nelsewhere,3\n")
+    arguments = ("rank", "--models", bert, "--models", other, "--text", tmp_path / "d.csv",
+                 "--cache", tmp_path / "cache", "--no-isolate", "--device", "cpu",
+                 "--json")  # fmt: skip
+    prior = ("--prior", tmp_path / "prior.csv")
+    result = run(*arguments, *prior, "--costs", tmp_path / "costs.csv")
+    assert result.exit_code == 0, result.output
+    assert f"has no cost for {other}" in result.stderr
+    rows = {row["name"]: row for row in json.loads(result.stdout)["rows"]}
+    assert rows[bert]["costs"]["price"] == 2
+    assert rows[other]["scores"]["prior"] == 80
+    result = run(*arguments, *prior, "--shortlist", "--past", tmp_path / "past.csv")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["prior"] is not None
+    hybrid = json.loads(run(*arguments, *prior, "--shortlist", "--hybrid").stdout)
+    assert hybrid["method"] == "hybrid"
+    assert other in hybrid["names"]
+    front = run(*arguments, "--costs", tmp_path / "costs.csv", "--pareto", "price")
+    assert json.loads(front.stdout)["names"] == [bert]
+    front = run(*arguments, "--pareto", "parameters")
+    assert json.loads(front.stdout)["cost"] == "parameters"
+    missing = run(*arguments, "--hybrid")
+    assert missing.exit_code == 2
+    assert "--hybrid goes with --shortlist" in missing.stderr
+
+
 def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, texts: Any) -> None:
     lines = [f"{text} café,{'ab'[i % 2]}" for i, text in enumerate(texts)]
     lines[4] = f'"{lines[4]}'

@@ -376,3 +376,44 @@ def test_costs_are_measured_and_kept_in_the_cache(tmp_path: Path, inputs: Any, l
     assert set(ranking.pareto("parameters").names) == {ranking.names[0]}
     again = ranked(names, (inputs, labels), tmp_path)
     assert [row.costs for row in again] == [row.costs for row in ranking]
+
+
+def test_a_prior_and_costs_are_columns_and_serve_shortlists(
+    tmp_path: Path, inputs: Any, labels: Any
+) -> None:
+    names = [f"sweep_models:good?seed={seed}" for seed in range(3)]
+    prior = dict(zip(names, [60.0, 70, 80], strict=True))
+    costs = {"price": {names[0]: 1.0, names[1]: 2.0}, "parameters": {names[0]: 7.0}}
+    ranking = ranked(
+        names, (inputs, labels), tmp_path, keep_features=True, prior=prior, costs=costs
+    )
+    assert ranking.metrics == ("logme", "prior")
+    assert {row.name: row.value("prior") for row in ranking} == prior
+    measured = ranking[names[1]].costs["parameters"]
+    assert ranking[names[0]].costs["parameters"] == 7.0  # the number given is preferred
+    assert measured > 7.0
+    assert ranking.pareto("price").left_out == (names[2],)
+    found = ranking.shortlist()
+    assert found.prior is not None
+    plain = ranked(names, (inputs, labels), tmp_path, keep_features=True)
+    assert found.models == plain.shortlist(prior=prior).models
+    assert ranking.shortlist(method="hybrid").names[-1] == names[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"prior": {"other": 1.0}}, DataError, "prior has 'other', which is no model here"),
+        ({"prior": [1.0]}, DtypeError, "prior must be a mapping"),
+        ({"costs": {"price": {"other": 1.0}}}, DataError, "'other', which is no model here"),
+        ({"costs": {"price": 3}}, DtypeError, r"costs\['price'\] must map models"),
+    ],
+)
+def test_a_wrong_prior_or_cost_is_named_before_any_model_runs(
+    tmp_path: Path, inputs: Any, labels: Any, given: Any, error: type[Exception], message: str
+) -> None:
+    def report(state: Any) -> None:
+        raise AssertionError("no model should run")
+
+    with pytest.raises(error, match=message):
+        ranked("sweep_models:good", (inputs, labels), tmp_path, progress=report, **given)

@@ -6,8 +6,9 @@ by a drift:
 - *Noise.* The scores of complementary random halves of the n rows differ from the score of all n
   by as much as these differ from an infinite population, to first order: half a sample has twice
   the variance, and is drawn without replacement from the whole. Of this variance a share 1 - n/N is
-  left, because the n rows are among the N. The correlations of models are shrunk towards their
-  mean, as there are few halves.
+  left, because the n rows are among the N. Variances and correlations are shrunk towards their
+  means over the models, as there are few halves: with 100 models, correlations that are not there
+  would make half of the differences between models look certain.
 - *Drift.* Most scores grow with the number of rows, for some models more than for others. The mean
   over a pair of complementary halves has the linear part of the noise of the whole, so the change
   from there to the score of all n rows is the drift over one doubling, with little noise. How it
@@ -38,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allowance", "Odds", "choose_drops", "compute_odds", "forecast_scores"]
+__all__ = ["Allowance", "Odds", "choose_drops", "compute_odds", "forecast_scores", "shrink"]
 
 Matrix = NDArray[np.float64]
 
@@ -109,7 +110,7 @@ def forecast_scores(
     share = n_rows / n_all
     left = 1.0 - share
     difference = (pairs[:, :, 0] - pairs[:, :, 1]) / 2  # odd in the noise, so free of the drift
-    covariance = _shrink(difference @ difference.T / n_pairs, n_pairs)
+    covariance = shrink(difference @ difference.T / n_pairs, n_pairs)
     rng = np.random.default_rng(seed)
     # The variances are estimated from n_pairs pairs, so the noise has Student's t distribution.
     scale = np.sqrt(n_pairs / rng.chisquare(n_pairs, size=(_N_DRAWS, 1)))
@@ -211,10 +212,11 @@ def _share_places(draws: Matrix, top: int) -> Matrix:
     return shares
 
 
-def _shrink(covariance: Matrix, n_pairs: int) -> Matrix:
+def shrink(covariance: Matrix, n_pairs: int) -> Matrix:
     """Shrink variances and correlations towards their means over the models.
 
-    The logarithm of a variance from n pairs has variance 2/n; what it varies by beyond is kept.
+    Each keeps the share of its spread over the models that its estimation from n pairs does not
+    explain: a correlation r has variance (1 - r^2)^2 / n, and the logarithm of a variance 2 / n.
     """
     n_models = len(covariance)
     deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
@@ -224,14 +226,19 @@ def _shrink(covariance: Matrix, n_pairs: int) -> Matrix:
     correlations = covariance / np.outer(deviations, deviations)
     apart = ~np.eye(n_models, dtype=bool)
     mean = max(float(correlations[apart].mean()), 0.0)
-    correlations = np.where(apart, 0.5 * (correlations + mean), 1.0)
+    kept = _share_kept(float(correlations[apart].var()), (1 - mean**2) ** 2 / n_pairs)
+    correlations = np.where(apart, kept * correlations + (1 - kept) * mean, 1.0)
     logs = np.log(deviations**2)
-    spread = float(logs.var(ddof=1))
-    kept = max(1.0 - 2.0 / n_pairs / spread, 0.0) if spread > 0 else 0.0
+    kept = _share_kept(float(logs.var(ddof=1)), 2.0 / n_pairs)
     logs = np.log((deviations**2).mean()) * (1 - kept) + logs * kept
     deviations = np.exp(logs / 2)
     shrunk: Matrix = correlations * np.outer(deviations, deviations)
     return shrunk
+
+
+def _share_kept(spread: float, sampling: float) -> float:
+    """Return the share of a variance over models that is not the variance of the estimates."""
+    return max(1.0 - sampling / spread, 0.0) if spread > 0 else 0.0
 
 
 def _draw_normal(covariance: Matrix, scale: Matrix, rng: np.random.Generator) -> Matrix:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
 
 from ..errors import DataError, DtypeError
 
@@ -78,6 +79,12 @@ class Race:
         _check_number("growth", self.growth, 1.05, 100.0)
         if self.seconds is not None:
             _check_number("seconds", self.seconds, 0.0, math.inf)
+        for field in fields(self):  # numbers of numpy become plain
+            value = getattr(self, field.name)
+            if isinstance(value, Integral):
+                object.__setattr__(self, field.name, int(value))
+            elif value is not None:
+                object.__setattr__(self, field.name, float(value))
 
 
 def read_race(race: object, seed: int = 0) -> Race | None:
@@ -92,14 +99,14 @@ def read_race(race: object, seed: int = 0) -> Race | None:
 
 
 def _check_count(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise DtypeError(f"{name} of a race must be a whole number, got {value!r}")
     if value < least:
         raise DataError(f"{name} of a race is {value}; give at least {least}")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise DtypeError(f"{name} of a race must be a number, got {value!r}")
-    if not low < value < high:
+    if not low < float(value) < high:
         raise DataError(f"{name} of a race is {value}; give a number between {low} and {high}")

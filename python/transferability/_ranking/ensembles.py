@@ -87,6 +87,11 @@ def rank_ensembles(
     'left + right'
     """
     check_choice("combine", combine, COMBINE)
+    if options.get("race"):
+        raise DataError(
+            "ensembles do not race, as members may have scores of different rows; race the models, "
+            "and rank the ensembles of the finalists"
+        )
     subsets = _list_subsets(list(models), sizes, most)
     if combine == "prediction":
         if metric not in (None, "leep"):

@@ -28,12 +28,14 @@ from .._metric.registry import is_diagnostic, metric_specs, spec_of
 from .._metric.score import Score
 from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
+from .pareto import read_costs
 from .row import Row
 
 __all__ = [
     "add_consensus",
     "add_prior",
     "borda_shares",
+    "check_columns",
     "choose_decider",
     "choose_members",
     "compute_ranks",
@@ -190,6 +192,18 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
     if not values:
         raise DataError("prior is empty; give a number for at least one model")
     return values
+
+
+def check_columns(
+    models: Iterable[str],
+    prior: Mapping[str, float] | None,
+    costs: Mapping[str, Mapping[str, float]] | None,
+) -> None:
+    """Raise before any model is scored if its prior or its costs are wrong."""
+    if prior is not None:
+        read_prior(prior, models)
+    if costs is not None:
+        read_costs(costs, models)
 
 
 def _derive(score: Score, metric: str, value: float, details: Mapping[str, object]) -> Score:

@@ -138,7 +138,7 @@ def select_costs(
         return "cost", read_costs({"cost": cost}, names)["cost"]
     if not isinstance(cost, str):
         raise DtypeError(f"cost must be the name of a cost or numbers by model, got {type(cost)}")
-    if cost in _ROW_COSTS:
+    if cost in _ROW_COSTS and not any(cost in row.costs for row in rows):
         values = {row.name: getattr(row, cost) for row in rows}
     else:
         values = {row.name: row.costs.get(cost) for row in rows}
@@ -152,10 +152,19 @@ def select_costs(
     return cost, found
 
 
-def find_front(rows: Sequence[Row], metric: str, cost: str | Mapping[str, float]) -> ParetoFront:
-    """Find the models that no other one beats in both score and cost."""
+def find_front(
+    rows: Sequence[Row],
+    metric: str,
+    cost: str | Mapping[str, float],
+    compared: Sequence[Row] | None = None,
+) -> ParetoFront:
+    """Find the models that no other one beats in both score and cost, of those that compare.
+
+    By default all `rows` do; the others are left out.
+    """
+    compared = rows if compared is None else compared
     name, costs = select_costs(rows, cost)
-    scores = {row.name: row.value(metric) for row in rows if row.name in costs}
+    scores = {row.name: row.value(metric) for row in compared if row.name in costs}
     ordered = sorted(
         (model for model, score in scores.items() if not math.isnan(score)),
         key=lambda model: (-scores[model], -costs[model] if is_gain(name) else costs[model], model),

@@ -29,7 +29,7 @@ from ..io._paths import is_listed, is_paths, names_labels
 from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
-from .extra_columns import add_prior, choose_decider, pool_rows, read_prior
+from .extra_columns import add_prior, check_columns, choose_decider, pool_rows, read_prior
 from .pareto import add_costs, read_costs
 from .ranking import Ranking
 from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
@@ -132,6 +132,7 @@ def rank(
     ('good', 'poor')
     """
     check_models(models)
+    check_columns(models, prior, costs)
     from .._racing.features import FeatureRacer
     from .._racing.race_options import read_race
 
@@ -200,9 +201,8 @@ def rank(
             def report(n_done: int, name: str) -> None:
                 advance(n_done, len(models), name)
 
-            rows = pool_rows(
-                map_in_threads(score, models, settings.threads, stop, report), planned[0]
-            )
+            found = map_in_threads(score, models, settings.threads, stop, report)
+            rows = pool_rows(found, planned[0])
     else:
         scoring = ScoringPlan(planned[0], settings, None, target)
         racer = FeatureRacer(read, scoring, metrics, progress)

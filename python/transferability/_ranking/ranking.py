@@ -105,6 +105,11 @@ class Ranking:
         """The rows with a score that compare: all of them, or the finalists of a race."""
         return tuple(row for row in self.rows if row.error is None and row.dropped is None)
 
+    @property
+    def compared(self) -> tuple[Row, ...]:
+        """The rows whose scores compare, being of the same data: all rows, or the finalists."""
+        return self.rows if self.race is None else self.finalists
+
     def replace(self, **changes: Any) -> Ranking:
         """Return a copy with the given attributes changed; new rows are sorted and numbered."""
         return dataclasses.replace(self, **changes)
@@ -121,7 +126,8 @@ class Ranking:
         Parameters
         ----------
         k : int, default=3
-            Number of teachers, at most the number of models with a LogME score.
+            Number of teachers, at most the number of models with a LogME score; of a race, the
+            finalists, which have scores of the same rows.
         temperature : float, default=0.1
             As in :func:`transferability.tuning.teacher_weights`.
 
@@ -237,10 +243,9 @@ class Ranking:
         if odd or not names:
             known, wrong = ", ".join(self.metrics), ", ".join(odd) or "none"
             raise DataError(f"metrics of this ranking are {known}, not {wrong}")
-        compared = self.rows if self.race is None else self.finalists
-        scores = {name: {row.name: row.value(name) for row in compared} for name in names}
+        scores = {name: {row.name: row.value(name) for row in self.compared} for name in names}
         if "n_features" in names:
-            sizes = {row.name: row.n_features for row in compared}
+            sizes = {row.name: row.n_features for row in self.compared}
             scores["n_features"] = {name: size or math.nan for name, size in sizes.items()}
         return evaluate_scores(scores, truth, rank=rank, n_boot=n_boot, seed=seed)
 
@@ -396,7 +401,7 @@ class Ranking:
         """
         metric = self.metrics[0] if metric is None else metric
         check_choice("metric", metric, self.metrics)
-        return find_front(self.rows, metric, cost)
+        return find_front(self.rows, metric, cost, self.compared)
 
     def __getitem__(self, key: str | int) -> Row:
         """Return the row of a name, or at a position from 0."""

@@ -92,12 +92,14 @@ def make_table(
 def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]:
     """Return the table by column, for data frames; a missing score or cost is NaN."""
     costs = dict.fromkeys(name for row in rows for name in row.costs)
+    of_race = ("round", "dropped") if any(row.round for row in rows) else ()
     return {
         "rank": [row.rank for row in rows],
         "model": [row.name for row in rows],
         **{metric: [row.value(metric) for row in rows] for metric in metrics},
         "n_features": [row.n_features for row in rows],
         "n_samples": [row.n_samples for row in rows],
+        **{name: [getattr(row, name) for row in rows] for name in of_race},
         "seconds": [row.seconds for row in rows],
         **{f"{COST}{name}": [row.costs.get(name, math.nan) for row in rows] for name in costs},
         "notes": [" ".join(row.notes) for row in rows],

@@ -17,7 +17,7 @@ from ..errors import DataError
 from .costs import read_costs_of
 from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "score_layers", "select_layer"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "note_layer", "score_layers", "select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -53,12 +53,8 @@ def score_layers(job: Job, result: JobResult, plan: LayerScoringPlan) -> Row:
 def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
     """Score the statistics of one layer."""
     stats, inputs = Stats.from_bytes(entry.read(STATS)), plan.shared
-    notes: tuple[str, ...] = ()
-    if entry.meta["n_constant"] == entry.meta["n_features"]:
-        notes = (f"layer {entry.meta['layer']} is dead: every feature is constant",)
-    window = entry.meta.get("window")
-    if window is not None and job.options.window is not None and window < job.options.window:
-        notes += (f"windows of {window}, as many as this model reads at once",)
+    is_dead = entry.meta["n_constant"] == entry.meta["n_features"]
+    notes = note_layer(job, entry.meta, is_dead)
     if job.n_rows is not None and stats.n_samples != job.n_rows:
         notes += (
             f"{stats.n_samples:,} of {job.n_rows:,} words: the others are beyond this model's "
@@ -76,6 +72,17 @@ def _score_entry(job: Job, entry: Entry, plan: LayerScoringPlan) -> Row:
         reload = functools.partial(_reload_inputs, job.cache, entry.key, plan.shared)
     costs = read_costs_of(entry.meta)
     return row.replace(scores=scores, notes=(*notes, *row.notes), inputs=reload, costs=costs)
+
+
+def note_layer(job: Job, facts: Mapping[str, Any], is_dead: bool) -> tuple[str, ...]:
+    """Return what to note about a layer, from the facts of its entry in the cache."""
+    notes: tuple[str, ...] = ()
+    if is_dead:
+        notes = (f"layer {facts['layer']} is dead: every feature is constant",)
+    window = facts.get("window")
+    if window is not None and job.options.window is not None and window < job.options.window:
+        notes += (f"windows of {window}, as many as this model reads at once",)
+    return notes
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:

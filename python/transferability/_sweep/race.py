@@ -27,8 +27,9 @@ from .._ranking.row import Row, ScoringPlan, build_stats_row
 from .._stats.stats import Stats
 from .._util.cache import Cache
 from ..errors import DataError
+from .costs import add_up_costs, read_costs_of
 from .job import FEATURES, OUTPUTS, Job, JobResult
-from .layer_scores import LayerScoringPlan, select_layer
+from .layer_scores import LayerScoringPlan, note_layer, select_layer
 from .progress import Sweep
 
 __all__ = ["ModelRacer", "check_race"]
@@ -90,15 +91,23 @@ class ModelRacer:
         """Score every layer on all rows so far; return the row and inputs of the selected one."""
         parts = self._parts[job.name]
         shared = self._take_shared(rows)
-        found, inputs = {}, {}
+        found, inputs, facts = {}, {}, {}
         for layer in parts[-1][1].keys:
             read = functools.partial(_read_layer, job.cache, [*parts], layer, shared)
             inputs[layer] = read()
             row = self._score_layer(job, inputs[layer])
-            found[layer] = row.replace(inputs=read if job.is_kept else None)
-        cache, last = Cache(job.cache), parts[-1][1]
-        entries = {name: cache.get(key) for name, key in last.keys.items()}
-        layers = {name: str(entry.meta["layer"]) for name, entry in entries.items() if entry}
+            facts[layer] = _read_facts(job.cache, parts, layer)
+            features = inputs[layer].features
+            assert features is not None, "jobs of a race keep features"
+            is_dead = bool((features == features[:1]).all())
+            sizes = (len(rows) for rows, _ in parts)
+            costs = add_up_costs(zip(sizes, map(read_costs_of, facts[layer]), strict=True))
+            found[layer] = row.replace(
+                notes=(*note_layer(job, facts[layer][-1], is_dead), *row.notes),
+                inputs=read if job.is_kept else None,
+                costs=costs,
+            )
+        layers = {name: str(own[-1]["layer"]) for name, own in facts.items()}
         metrics, aggregate = tuple(self.scoring.requests), self.scoring.aggregate
         layer, notes = select_layer(found, layers, metrics, aggregate)
         notes = (*(text for _, result in parts for text in result.notes), *notes)
@@ -126,6 +135,14 @@ class ModelRacer:
     def _take_shared(self, rows: Rows) -> Inputs:
         shared = self.scoring.shared
         return shared if len(rows) == shared.target.n_samples else shared.take(rows)
+
+
+def _read_facts(
+    root: str, parts: Sequence[tuple[Rows, JobResult]], layer: str
+) -> list[Mapping[str, Any]]:
+    """Return the facts that the cache has of one layer, by round."""
+    entries = [Cache(root).get(result.keys[layer]) for _, result in parts]
+    return [entry.meta for entry in entries if entry is not None]
 
 
 def _read_layer(

@@ -6,7 +6,7 @@ import functools
 import os
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._racing.race_options import Race, read_race
 from .._racing.rounds import choose_deciders
-from .._ranking.extra_columns import pool_rows
+from .._ranking.extra_columns import check_columns, pool_rows
 from .._ranking.rank import add_columns, compute_digest, note_models
 from .._ranking.ranking import Ranking
 from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
@@ -92,6 +92,8 @@ def rank_models(
     isolate: bool = True,
     progress: SweepProgress = None,
     n_threads: int | None = None,
+    prior: Mapping[str, float] | None = None,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
     race: bool | Race = False,
     **options: Any,
 ) -> Ranking:
@@ -202,6 +204,9 @@ def rank_models(
         i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
+    prior, costs : optional
+        As in :func:`transferability.rank`, by the names of the rows. Costs are added to those that
+        are measured, and replace measured ones of the same name.
     race : bool or Race, default=False
         Run all models on a few rows, and only those that may still be among the best on more.
         ``Ranking.race`` reports the rounds and the forward passes; :class:`transferability.Race`
@@ -283,6 +288,7 @@ def rank_models(
         )
     chosen = read_race(race, seed)
     named = expand_models(models)
+    check_columns(named, prior, costs)
     root = Cache(None if cache is True else cache).root if cache is not False else None
     if isolate:  # libraries are imported while the data are read
         is_needed = not (resume and are_remembered(named.values(), extraction, root))
@@ -364,7 +370,7 @@ def rank_models(
         plan=plan,
         race=raced,
     )
-    return add_columns(ranking, metrics, None)
+    return add_columns(ranking, metrics, prior, costs)
 
 
 def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, sweep: Sweep) -> Row:

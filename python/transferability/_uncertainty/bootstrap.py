@@ -57,6 +57,13 @@ class BootstrapResult:
     units: ResamplingUnits
     notes: tuple[str, ...] = ()  # warnings, in whole sentences
 
+    @property
+    def n_units(self) -> int:
+        """Units that tell the covariance: fewer than there are, if resamples tell it."""
+        if self.method in ("exact", "groups"):
+            return round(1 / (1 / self.units.n_units + 1 / len(self.noise)))
+        return self.units.n_units
+
 
 def resample_scores(
     plan: ScoringPlan | None,

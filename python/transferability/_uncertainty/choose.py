@@ -209,7 +209,7 @@ def _add_outlook(
         voting["errors"] = np.asarray(voting["errors"])[own]
     expected = expect_sizes(
         parts,
-        [member["covariance"][np.ix_(own, own)] for member in stability.members],
+        [p.covariance[np.ix_(own, own)] for p in posteriors],
         [member["scores"][own] for member in stability.members],
         lambda members: combine_members(members, voting),
         found.confidence,

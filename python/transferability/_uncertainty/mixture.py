@@ -1,6 +1,7 @@
 """Posterior of true scores under a hierarchical normal mixture, by blocked Gibbs sampling.
 
-Model: the scores of M models are s = θ + e, with noise e ~ N(0, Σ) that is known from resampling.
+Model: the scores of M models are s = θ + e, with noise e whose scale and degrees of freedom are
+known from resampling (``noise.py``).
 The true scores come from a finite mixture of normals,
 
     θ_i ~ N(γ p_i + μ_k, τ_k²) with probability w_k,     μ_k ~ N(m, ω²),   w ~ Dirichlet(1/K),
@@ -73,24 +74,25 @@ class Posterior:
     means: Matrix  # of the normals, (n_chains, M)
     widths: Matrix  # of the normals, (n_chains, M)
     truths: Matrix  # the last draw of each chain, (n_chains, M)
+    covariance: Matrix  # of the noise, (M, M)
 
 
 def sample_mixture(
     scores: Matrix,
     noise: Matrix,
     covariance: Matrix,
-    n_units: int,
+    free: int,
     n_draws: int,
     seed: int,
     predictor: Predictor | None = None,
 ) -> Posterior:
     """Sample the true scores of M models from their posterior.
 
-    `scores` (M,) are finite, `noise` (n_boot, M) holds resampled scores minus their mean, and
-    `covariance` (M, M) was estimated from `n_units` independent units. Draws of several metrics of
-    the same models share the resamples, draw by draw, if they have the same seed.
+    `scores` (M,) are finite, and their noise is multivariate t: `noise` (n_boot, M) has draws of
+    the normal, `covariance` (M, M) is the scale matrix, `free` the degrees of freedom. Draws of
+    several metrics of the same models share the noise, draw by draw, if they have the same seed.
     """
-    chains = _Chains(scores, noise, covariance, n_units, n_draws, seed, predictor)
+    chains = _Chains(scores, noise, covariance, free, n_draws, seed, predictor)
     n_kept = -(-n_draws // chains.n_chains)
     draws = np.empty((n_kept, chains.n_chains, len(scores)))
     for sweep in range(-_BURN_IN, n_kept):
@@ -104,6 +106,7 @@ def sample_mixture(
         means + middle,
         widths,
         chains.truths + middle,
+        covariance,
     )
 
 
@@ -136,7 +139,7 @@ class _Chains:
         scores: Matrix,
         noise: Matrix,
         covariance: Matrix,
-        n_units: int,
+        free: int,
         n_draws: int,
         seed: int,
         predictor: Predictor | None,
@@ -145,7 +148,8 @@ class _Chains:
         self.n_chains = _N_CHAINS if n_models <= _MANY else _N_CHAINS_OF_MANY
         self.rng = np.random.default_rng(seed)
         self.resamples = np.random.default_rng([seed, 1])  # the same for all metrics
-        self.free = max(n_units - 1, 1)
+        self.scales = np.random.default_rng([seed, 5])
+        self.free = free
         self.predictor = predictor
         # Noise that all models share does not move an order, so it is left out.
         centre = np.eye(n_models) - 1 / n_models
@@ -272,8 +276,8 @@ class _Chains:
         self.truths = condition(self.scores, *parts)[:, 0]
 
     def _draw_scale(self) -> Matrix:
-        """Return the scale of the noise, (n_chains, 1): its variance comes from n_units units."""
-        drawn: Matrix = self.resamples.chisquare(self.free, size=(self.n_chains, 1))
+        """Return the scale of the noise, (n_chains, 1): the noise is multivariate t."""
+        drawn: Matrix = self.scales.chisquare(self.free, size=(self.n_chains, 1))
         return np.sqrt(self.free / drawn)
 
     def _draw_noise(self, scale: Matrix) -> Matrix:

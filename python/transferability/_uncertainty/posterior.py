@@ -1,7 +1,7 @@
 """Posterior draws of true scores, and probabilities of ranks that are counted in them.
 
 Model: the scores of M models are s = θ + e, with true scores θ and noise e ~ N(0, Σ); Σ (M, M) is
-known from resampling. Luck contributes to the best score, more so if the models are close. The
+estimated by resampling. Luck contributes to the best score, more so if the models are close. The
 bootstrap alone ignores this selection effect, and a prior of θ takes it into account.
 
 ``draw_members`` has the mixture prior of ``mixture.py``: for the stability of a ranking and for
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from .._ranking.extra_columns import compute_ranks, count_votes
 from .mixture import Posterior, Predictor, sample_mixture
+from .noise import allow_for_estimation
 
 __all__ = [
     "combine_members",
@@ -57,8 +58,9 @@ def draw_members(
     """Draw the true scores by every member of a consensus, or by one metric.
 
     A member has the scores (M,) of the models, resampled scores minus their mean as "noise"
-    (n_boot, M), and the covariance (M, M) of the noise. Infinite scores are kept, and the states of
-    the chains are then of the finite ones.
+    (n_boot, M), and the covariance (M, M) of the noise, and may have "n_units" of its own, from
+    which that was estimated. Infinite scores are kept, and the states of the chains are then of the
+    finite ones.
     """
     return [_draw_member(member, n_units, seed, predictor) for member in members]
 
@@ -71,10 +73,12 @@ def _draw_member(
     draws = np.tile(scores, (_N_DRAWS, 1))
     if len(own) < 2:
         state = np.tile(scores[own], (1, 1))
-        return Posterior(draws, state, np.zeros_like(state), state)
+        return Posterior(draws, state, np.zeros_like(state), state, covariance[np.ix_(own, own)])
     part = None if known is None else replace(known, values=known.values[own])
-    block = (scores[own], noise[:, own], covariance[np.ix_(own, own)])
-    found = sample_mixture(*block, n_units, len(draws), seed, part)
+    n_units = int(member.get("n_units", n_units))
+    seen = allow_for_estimation(noise[:, own], covariance[np.ix_(own, own)], n_units, seed)
+    block = (scores[own], seen.draws, seen.covariance, seen.free)
+    found = sample_mixture(*block, len(draws), seed, part)
     draws[:, own] = _round(found.draws)
     return replace(found, draws=draws)
 

@@ -264,8 +264,7 @@ def assess_ranking(
     check_choice("metric", metric, ranking.metrics)
     if metric == PRIOR:
         raise DataError("a prior is not computed from rows, so there is nothing to resample")
-    compared = ranking.rows if ranking.race is None else ranking.finalists
-    scored = [row for row in compared if metric in row.scores]
+    scored = [row for row in ranking.compared if metric in row.scores]
     members: tuple[str, ...] = (metric,)
     if metric == CONSENSUS and scored:
         members = scored[0].scores[CONSENSUS].members
@@ -281,7 +280,7 @@ def assess_ranking(
         decider = scored[0].scores[CONSENSUS].details.get("decider")
         errors = None if decider is None else standard_errors(rows, decider)
         voting = {"names": members, "decider": decider, "errors": errors}
-        result = _combine_members(results, voting, n_dropped=len(compared) - len(rows))
+        result = _combine_members(results, voting, n_dropped=len(ranking.compared) - len(rows))
     known = {row.name: row.value(PRIOR) for row in rows if PRIOR in row.scores}
     return _build(names, metric, result, results, level, seed, known, voting)
 
@@ -326,7 +325,13 @@ def _build(
 ) -> Stability:
     """Build the stability of models, best first, from the resamples of a metric's members."""
     members = tuple(
-        {"scores": own.scores, "noise": own.noise, "covariance": own.covariance} for own in results
+        {
+            "scores": own.scores,
+            "noise": own.noise,
+            "covariance": own.covariance,
+            "n_units": np.array(own.n_units),
+        }
+        for own in results
     )
     drawn = draw_members(members, result.units.n_units, seed)
     draws = combine_members([posterior.draws for posterior in drawn], voting or {})

@@ -11,7 +11,7 @@ from .._metric.score import issue
 from .._util.delimited import MISSING, read_table
 from ..errors import DataError
 
-__all__ = ["read_ranking", "read_truth"]
+__all__ = ["read_columns", "read_ranking", "read_truth"]
 
 _MODEL = ("model", "name")
 #: Columns that `Ranking.to_csv` writes besides model names and scores.
@@ -27,7 +27,7 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     The file is written by ``Ranking.to_csv``, or has a column "model" or "name" and columns of
     numbers. `metrics` names the columns; by default all that hold scores.
     """
-    columns = _read_columns(path)
+    columns = read_columns(path)
     if metrics is None:
         chosen = [name for name in columns if name not in _FACTS and not name.startswith(COST)]
     else:
@@ -41,16 +41,19 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     return {name: columns[name] for name in chosen}
 
 
-def read_truth(path: str, column: str | None = None) -> dict[str, float]:
-    """Read the true performance of models; models without a number are left out."""
-    columns = _read_columns(path)
+def read_truth(path: str, column: str | None = None, what: str = "truth") -> dict[str, float]:
+    """Read a number for each model, such as its true performance; models without one are left out.
+
+    `what` names it in messages.
+    """
+    columns = read_columns(path)
     if not columns:
-        raise DataError(f"{path} has no column of numbers only; the truth is a number a model")
+        raise DataError(f"{path} has no column of numbers only; the {what} is a number a model")
     if column is None:
         if len(columns) != 1:
             raise DataError(
                 f"{path} has {len(columns)} columns of numbers ({', '.join(columns)}); name "
-                f"the one with the truth"
+                f"the one with the {what}"
             )
         column = next(iter(columns))
     if column not in columns:
@@ -60,7 +63,7 @@ def read_truth(path: str, column: str | None = None) -> dict[str, float]:
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 
 
-def _read_columns(path: str) -> Columns:
+def read_columns(path: str) -> Columns:
     """Read every column that holds only numbers and missing values."""
     header, rows = read_table(path, comment="#")
     key = next((name for name in _MODEL if name in header), None)

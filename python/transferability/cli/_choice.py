@@ -96,14 +96,14 @@ def _read_prior(path: str) -> dict[str, float]:
     """Read the prior of all models in the file: past tasks may have others than this ranking."""
     from ..agreement._csv import read_truth
 
-    return read_truth(path)
+    return read_truth(path, what="prior")
 
 
 def _read_columns(path: str) -> dict[str, dict[str, float]]:
     """Read the numbers of a CSV file by column and model, without the missing ones."""
-    from ..agreement._csv import read_ranking
+    from ..agreement._csv import read_columns
 
     return {
         column: {model: value for model, value in own.items() if not math.isnan(value)}
-        for column, own in read_ranking(path).items()
+        for column, own in read_columns(path).items()
     }

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, drop_none, parse_metrics, split_names
+from ._choice import load_costs
+from ._shared import add_options, drop_none, load_prior, parse_metrics, split_names
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -109,6 +110,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
     `options` are further arguments of ``rank_models``.
     """
     from .._data.folders import read_folder
+    from .._sweep.plan import expand_models
     from .._sweep.rank_models import rank_models
 
     metrics = parse_metrics(chosen["metrics"])
@@ -120,8 +122,11 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         data = read_folder(data, split, {"images": "image", "audio": "audio"}[given[0]])
         split = None
     layers, pool = chosen["layers"], chosen["pool"]
+    models: Any = list(chosen["models"])
+    if chosen["prior"] is not None or chosen["costs"] is not None:  # files know more models
+        models = expand_models(models)
     return rank_models(
-        list(chosen["models"]),
+        models,
         data,
         label=list(chosen["label_column"]) or None,
         text=list(chosen["text_column"]) or None,
@@ -139,6 +144,8 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         resume=chosen["resume"],
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
+        prior=load_prior(models, chosen["prior"]),
+        costs=load_costs(models, chosen),
         **drop_none(
             **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
             **{name: chosen[name] for name in ("max_length", "max_samples")},

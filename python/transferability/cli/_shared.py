@@ -281,7 +281,9 @@ def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | No
         return None
     from ..agreement._csv import read_truth
 
-    return pick(read_truth(path), models, path, "number", "knows none of these models")
+    return pick(
+        read_truth(path, what="prior"), models, path, "number", "knows none of these models"
+    )
 
 
 def pick(

@@ -37,7 +37,7 @@ __all__ = ["rank"]
 
 _FEATURE_OPTIONS = (
     *("labels", "precision", "method", "source_probs", "source_labels", "baselines"),
-    *("groups", "aggregate", "dask", "prior", "costs", "past", "hybrid"),
+    *("groups", "aggregate", "dask"),
 )
 _NOT_WITH_STATS = (
     *("labels", "precision", "method", "source_probs", "source_labels"),
@@ -265,13 +265,14 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     else:
         click.echo(ranking.to_markdown() if chosen["as_markdown"] else repr(ranking))
     if html is not None:  # after the table, which is printed even if the disk is full
-        _write_report(ranking, html, stability, quiet)
+        shortlist = result if chosen["shortlist"] else None
+        _write_report(ranking, html, stability, shortlist, quiet)
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)
 
 
-def _write_report(ranking: Any, path: str, stability: Any, quiet: bool) -> None:
+def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any, quiet: bool) -> None:
     """Write the HTML report; if stability cannot be computed, print a note and leave it out."""
     if stability is None:
         try:
@@ -281,7 +282,7 @@ def _write_report(ranking: Any, path: str, stability: Any, quiet: bool) -> None:
         except DataError as error:
             if not quiet:
                 say(f"note: the report has no intervals: {error}")
-    ranking.to_html(path, stability=stability)
+    ranking.to_html(path, stability=stability, shortlist=shortlist)
 
 
 def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:

@@ -34,7 +34,7 @@ def cost(
     Parameters
     ----------
     ranking : Ranking
-        Models without a finite score or a cost are omitted.
+        Models without a finite score or a cost, and those that a race dropped, are omitted.
     cost : str or mapping of str to float, default="parameters"
         As in :meth:`transferability.Ranking.pareto`. The axis is logarithmic if costs differ by a
         factor of ten or more.

@@ -13,6 +13,7 @@ from ._axes import format_name, get_axes, resolve_metric, select_finite
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
+    from .._ranking.row import Row
     from .._uncertainty.stability import Stability
 
 __all__ = ["ranking", "scatter"]
@@ -39,7 +40,8 @@ def ranking(
     Parameters
     ----------
     ranking : Ranking
-        Models without a finite score are omitted.
+        Models without a finite score are omitted. Those that a race dropped stand below, hollow and
+        with their number of rows.
     stability : Stability, optional
         Adds the intervals of scores and ranks, and the probability of rank 1. Ties have a common
         background.
@@ -74,25 +76,32 @@ def ranking(
         metric = stability.metric
     metric = resolve_metric(ranking, metric)
     values = select_finite({row.name: row.value(metric) for row in ranking.rows}, metric)
-    ordered = sorted(values, key=lambda name: -values[name])
-    labels = [format_name(name) for name in ordered]
+    rows = sorted(
+        (row for row in ranking.rows if row.name in values),
+        key=lambda row: (row.dropped is not None, -row.round, -values[row.name]),
+    )
+    ordered = [row.name for row in rows]
+    labels = [format_name(row.name) + _name_round(row) for row in rows]
     ax = get_axes(ax, height=1.2 + 0.28 * len(ordered), labels=labels)
     places = list(range(len(ordered)))
     if stability is not None:
-        rows = {name: i for i, name in enumerate(stability.names)}
-        known = [place for place in places if ordered[place] in rows]
-        ends = stability.intervals[[rows[ordered[place]] for place in known]]
+        numbers = {name: i for i, name in enumerate(stability.names)}
+        known = [place for place in places if ordered[place] in numbers]
+        ends = stability.intervals[[numbers[ordered[place]] for place in known]]
         ax.hlines(known, *ends.T, lw=3, alpha=0.4)
         for tie in stability.ties:
             inside = [ordered.index(name) for name in tie if name in values]
             if len(inside) > 1:
                 ax.axhspan(min(inside) - 0.45, max(inside) + 0.45, color="C0", alpha=0.07, lw=0)
         for place in known:
-            low, high = stability.ranks[rows[ordered[place]]]
+            low, high = stability.ranks[numbers[ordered[place]]]
             ranks = f"{low}" if low == high else f"{low}–{high}"
             _annotate_row(ax, place, ranks, percent(stability.first[ordered[place]]))
         _annotate_row(ax, -0.9, "rank", "first")
-    ax.plot([values[name] for name in ordered], places, "o")
+    n_compared = sum(row.dropped is None for row in rows)
+    for own, style in ((places[:n_compared], {}), (places[n_compared:], {"mfc": "none"})):
+        if own:
+            ax.plot([values[ordered[place]] for place in own], own, "o", color="C0", **style)
     ax.set_yticks(places, labels)
     title = title_of(metric)
     if stability is not None:
@@ -110,7 +119,7 @@ def scatter(
     Parameters
     ----------
     ranking : Ranking
-        Models without a finite score or truth are omitted.
+        Models without a finite score or truth, and those that a race dropped, are omitted.
     truth : mapping of str to float
         A number for each model, higher is better, such as its accuracy after fine-tuning.
     metric, ax : optional
@@ -139,7 +148,7 @@ def scatter(
     if not isinstance(truth, Mapping):
         raise DtypeError(f"truth must map names of models to numbers, got {type(truth)}")
     metric = resolve_metric(ranking, metric)
-    known = {row.name: row.value(metric) for row in ranking.rows if row.name in truth}
+    known = {row.name: row.value(metric) for row in ranking.compared if row.name in truth}
     values = select_finite(known, metric, " and a truth")
     values = {name: value for name, value in values.items() if math.isfinite(truth[name])}
     ax = get_axes(ax)
@@ -154,6 +163,11 @@ def scatter(
         ax.set_title(f"weighted tau {weighted_tau(xs, ys):.2f}")
     ax.grid(alpha=0.3)
     return ax
+
+
+def _name_round(row: Row) -> str:
+    """Return the rows of a model that a race dropped: its score compares with none above it."""
+    return "" if row.dropped is None else f", {row.n_samples:,} rows"
 
 
 def _annotate_row(ax: Any, place: float, ranks: str, first: str) -> None:

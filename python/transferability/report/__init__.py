@@ -78,6 +78,7 @@ def html(
     parts = [
         sections.render_order(ranking, stability),
         *([] if shortlist is None else [render_shortlist(shortlist)]),
+        sections.render_race(ranking),
         sections.render_failures(ranking),
         sections.render_scores(ranking, stability),
         sections.render_health(ranking),

@@ -48,7 +48,8 @@ def render_costs(ranking: Ranking) -> str:
     header = [ranking.unit, title_of(metric), *fronts]
     rows = []
     for row in ranking.rows:
-        cells = [row.name, f"{row.value(metric):.4f}"]
+        value = f"{row.value(metric):.4f}" if row.dropped is None else "dropped"
+        cells = [row.name, value]
         for name, front in fronts.items():
             mark = " on the front" if row.name in front else ""
             cells.append(f"{row.costs[name]:,.6g}{mark}" if name in row.costs else "")

@@ -28,6 +28,7 @@ __all__ = [
     "render_meaning",
     "render_notes",
     "render_order",
+    "render_race",
     "render_scores",
 ]
 
@@ -91,7 +92,7 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
         known = {name: i for i, name in enumerate(stability.names)}
         tied = {name for tie in stability.ties if len(tie) > 1 for name in tie}
         cut = {tie[0] for tie in stability.ties[1:]}
-    rows = [row for row in ranking.rows if row.error is None and metric in row.scores]
+    rows = [row for row in ranking.compared if row.error is None and metric in row.scores]
     rows.sort(key=lambda row: known.get(row.name, len(known)))
     if not rows:
         return ""
@@ -130,6 +131,22 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     return section("Order", chart, paragraph(below, "soft"))
 
 
+def render_race(ranking: Ranking) -> str:
+    """Render what a race did, and the models that it dropped, with the rows of their last score."""
+    if ranking.race is None:
+        return ""
+    metric = ranking.metrics[0]
+    rows = [
+        [row.name, f"{row.round}", f"{row.n_samples:,}", f"{row.value(metric):.4f}"]
+        for row in ranking.rows
+        if row.dropped is not None
+    ]
+    header = [ranking.unit, "round", "rows", title_of(metric)]
+    below = "Scores of different rows do not compare; the reasons are among the notes."
+    dropped = [table("Dropped in the race", header, rows), paragraph(below, "soft")] if rows else []
+    return section("Race", bullets(f"{ranking.race!r}".splitlines()), *dropped)
+
+
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
     """Render the table of all scores but the diagnostics of features."""
     metrics = [name for name in ranking.metrics if not is_diagnostic(name)]
@@ -140,7 +157,7 @@ def render_scores(ranking: Ranking, stability: Stability | None) -> str:
     if stability is not None and stability.metric in metrics:
         header.insert(2 + metrics.index(stability.metric), "± s.e.")
         errors = dict(zip(stability.names, stability.standard_errors, strict=True))
-    header += ["features", "seconds"]
+    header += [*([] if ranking.race is None else ["rows"]), "features", "seconds"]
     rows = []
     for row in ranking.rows:
         if row.error is not None:
@@ -150,6 +167,7 @@ def render_scores(ranking: Ranking, stability: Stability | None) -> str:
             cells.append(f"{row.value(metric):.4f}")
             if stability is not None and metric == stability.metric:
                 cells.append(f"{errors[row.name]:.4f}" if row.name in errors else "")
+        cells += [] if ranking.race is None else [f"{row.n_samples:,}"]
         cells += ["" if row.n_features is None else f"{row.n_features:,}", f"{row.seconds:.2f}"]
         rows.append(cells)
     return section("All numbers", table("All numbers", header, rows)) if rows else ""
@@ -159,7 +177,7 @@ def render_health(ranking: Ranking) -> str:
     """Render the table of diagnostics of features, each beside its value for random features."""
     metrics = [name for name in ranking.metrics if is_diagnostic(name)]
     rows = []
-    for row in ranking.rows:
+    for row in ranking.compared:
         if not any(metric in row.scores for metric in metrics):
             continue
         cells = [row.name]

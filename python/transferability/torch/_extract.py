@@ -19,8 +19,7 @@ from ._rows import AccumulationOptions
 
 __all__ = ["extract"]
 
-_KEEP = {True: torch.float32, "float16": torch.float16, "float32": torch.float32,
-         "float64": torch.float64}  # fmt: skip
+_KEEP = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
 
 
 def extract(
@@ -77,7 +76,8 @@ def extract(
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
         Kind of the labels; "auto" infers it from all rows when a score is asked for.
     keep_features : bool or {"float16", "float32", "float64"}, default=False
-        Also keep the features, in :attr:`Extractor.features`; True is float32.
+        Also keep the features, in :attr:`Extractor.features`; True is float32, or
+        float64 for features that are.
     class_scatters : bool, default=False
         As in :class:`transferability.Stats`; statistics are then accumulated on the host.
     outputs : bool, default=False
@@ -150,13 +150,13 @@ def extract(
     check_choice("accumulate", accumulate, ("auto", "host", "device"))
     if dtype not in (None, "float32", "float64"):
         raise DataError(f"dtype is {dtype!r}; choose from None, 'float32', 'float64'")
-    if keep_features and keep_features not in _KEEP:
-        raise DataError(f"keep_features is {keep_features!r}; choose from {[False, *_KEEP]}")
+    if not isinstance(keep_features, bool) and keep_features not in _KEEP:
+        raise DataError(f"keep_features is {keep_features!r}; choose from {[False, True, *_KEEP]}")
     if positions is not None and positions < 1:
         raise DataError(f"positions is {positions}; give at least 1, or None for all")
     if average and AVERAGE in names:
         raise DataError(f"average=True makes a layer {AVERAGE!r}, and the model has one")
-    keep = _KEEP[keep_features] if keep_features else None
+    keep = keep_features if isinstance(keep_features, bool) else _KEEP[keep_features]
     sums = AccumulationOptions(
         task, accumulate, dtype, class_scatters, n_threads, keep, outputs, bio == "strip", tag_names
     )

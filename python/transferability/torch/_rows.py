@@ -20,6 +20,7 @@ from .._stats.stats import Stats
 from ..errors import DataError
 from ._accumulate import send
 from ._device import DeviceMoments
+from ._pooling import as_float
 from ._tokens import ChunkTags
 
 __all__ = ["BLOCK", "AccumulationOptions", "LayerRows"]
@@ -37,7 +38,7 @@ class AccumulationOptions:
     dtype: str | None  # of products; None: float64 on the host, float32 on a device
     class_scatters: bool  # only the host has them
     n_threads: int | None
-    keep: torch.dtype | None  # also keep the rows, on the host
+    keep: torch.dtype | bool  # also keep the rows, on the host; True: as float32 or float64
     keep_labels: bool  # also keep the labels; implied by `keep`
     strip_chunks: bool = False  # remove the marks of chunks from labels that are text
     tag_names: Sequence[str] | None = None  # all tags, to decide their chunk scheme
@@ -127,9 +128,11 @@ class LayerRows:
                 self._is_constant = is_equal & self._is_constant
         if groups is not None:
             self.groups.append(groups)
-        if self._options.keep is not None:
-            self._kept.append(rows.to("cpu", self._options.keep))
-        if labels is not None and (self._options.keep_labels or self._options.keep is not None):
+        keep = self._options.keep
+        if keep is not False:
+            kept = as_float(rows) if keep is True else rows.to(keep)
+            self._kept.append(kept.cpu())
+        if labels is not None and (self._options.keep_labels or keep is not False):
             self._labels.append(labels)
         self._waiting.append((rows, labels))
         self._n_waiting += len(rows)
@@ -208,7 +211,7 @@ class LayerRows:
 
     def features(self) -> NDArray[Any]:
         """Return the kept rows, (n_rows, D)."""
-        if self._options.keep is None:
+        if self._options.keep is False:
             raise DataError("features were not kept; use extract(…, keep_features=True)")
         if not self._kept:
             raise DataError(f"layer {self.layer!r} has no rows yet; call update first")

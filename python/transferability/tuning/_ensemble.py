@@ -240,7 +240,7 @@ def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsem
     """Build the ensemble of the first `k` models of a ranking; see ``Ranking.teachers``."""
     heads: dict[str, Head] = {}
     targets: tuple[int | str, ...] | None = None
-    for row in ranking.rows:
+    for row in ranking.compared:
         score = row.scores.get("logme")
         if score is None or row.error is not None:
             continue

@@ -137,7 +137,7 @@ mod tests {
         for (n_cols, copies) in [(40, 3), (40, 7), (23, 2)] {
             let once = features(24, n_cols);
             let many = concatenate(ndarray::Axis(0), &vec![once.view(); copies]).unwrap();
-            let ids: Vec<i64> = (0..24 * copies as i64).map(|i| i % 24 / 3 % 2).collect();
+            let ids: Vec<i64> = (0..24_i64).map(|i| i / 3 % 2).cycle().take(24 * copies).collect();
             let (expected, _) = score(&once, &ids[..24], true);
             let (found, distinct) = score(&many, &ids, true);
             assert_eq!(distinct, Some(24), "{n_cols} {copies}");
