@@ -317,5 +317,5 @@ def _read_numbers(name: str, values: object) -> Array:
         raise DataError(f"{name} must be one number for each size, got shape {array.shape}")
     odd = np.flatnonzero(~np.isfinite(array))
     if odd.size:
-        raise DataError(f"{name}[{odd[0]}] is {array[odd[0]]}; leave out sizes without a value")
+        raise DataError(f"{name}[{odd[0]}] is {array[odd[0]]}; leave out rows without a finite one")
     return array
