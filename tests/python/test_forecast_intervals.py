@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from reference.learning_curves import NAMES, noisy_curves
 
 import transferability.forecast as tf
-from transferability import DataError, TransferabilityWarning
+from transferability import DataError, DtypeError, TransferabilityWarning
 from transferability.forecast._posterior import Posterior, _compute_shapes
 
 SIZES = [100, 200, 400, 800, 1600, 3200]
@@ -100,6 +102,26 @@ def test_errors_at_held_out_sizes_widen() -> None:
     slow_then_fast = np.array([1.0, 0.99, 0.98, 0.96, 0.93, 0.6, 0.35, 0.2])
     steady = Posterior(n, 4 * (n / 200) ** -0.4, 0.0)
     assert steady.factor < Posterior(n, 4 * slow_then_fast, 0.0).factor
+
+
+def test_long_curves_are_cut_at_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each cut takes about as long as the rest of an interval."""
+    from transferability.forecast import _posterior as module
+
+    lengths: list[int] = []
+
+    def record(sizes: np.ndarray, *args: Any) -> np.ndarray:
+        lengths.append(len(sizes))
+        return _compute_shapes(sizes, *args)
+
+    monkeypatch.setattr(module, "_compute_shapes", record)
+    n = np.arange(1.0, 121)
+    assert Posterior(n, n**-0.3, 0.0).factor >= 1.25
+    assert len(lengths) == 2 * 16  # each cut: its own sizes, then the others
+    assert (min(lengths[::2]), max(lengths[::2])) == (3, 119)
+    lengths.clear()
+    assert Posterior(n[:12], n[:12] ** -0.3, 0.0).factor >= 1.25
+    assert sorted(lengths[::2]) == sorted([3, 4, 5, 6, 7, 8, 9, 10, 11])
 
 
 def test_plans() -> None:
@@ -248,3 +270,93 @@ def test_paths_say_what_is_wrong() -> None:
         tf.rfml(OPC, {"logme": -2 + 0.4 * X}, ACCURACY, path="joint")
     with pytest.raises(DataError, match="needs 4 rows, there are 3"):
         tf.rfml(OPC[:3], {"logme": METRIC[:3]}, ACCURACY[:3], path="joint")
+
+
+def test_the_joint_path_passes_over_lines_and_names_them_where_all_are() -> None:
+    metrics = {"line": -2 + 0.4 * X, "logme": METRIC}
+    assert tf.rfml(OPC, metrics, ACCURACY, path="joint").metric == "logme"
+    with pytest.raises(DataError, match="a and b is a line in log10 of opc"):
+        tf.rfml(OPC, {"a": X, "b": 1 - X}, ACCURACY, path="joint")
+
+
+@pytest.mark.parametrize("path", ["chain", "direct", "joint"])
+def test_no_observations_suffice_where_accuracy_falls(path: str) -> None:
+    found = tf.rfml(OPC, {"logme": METRIC}, ACCURACY[::-1], path=path)
+    with pytest.warns(TransferabilityWarning, match="accuracy falls with more observations"):
+        assert found.opc_for(0.2) == math.inf
+    assert found.interval_for(0.2) == (math.inf, math.inf)
+
+
+# --- what is not a number -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["0.9", [0.9], None, 1j, 10**400])
+def test_what_is_not_one_number_is_named(wrong: Any) -> None:
+    pilot = tf.fit(SIZES, PILOT)
+    lines = tf.rfml(OPC, {"logme": METRIC}, ACCURACY)
+    calls: dict[str, list[Callable[[], object]]] = {
+        "target": [lambda: pilot.plan(wrong), lambda: tf.plan(wrong, SIZES, PILOT)],
+        "value": [lambda: pilot.size_for(wrong), lambda: pilot.size_interval(wrong)],
+        "level": [
+            lambda: pilot.interval(9000, wrong),
+            lambda: pilot.plan(0.9, level=wrong),
+            lambda: pilot.plot(level=wrong),
+            lambda: lines.interval_for(0.2, wrong),
+        ],
+        "accuracy": [lambda: lines.opc_for(wrong), lambda: lines.interval_for(wrong)],
+        "opc": [lambda: lines.predict(wrong)],
+    }
+    if wrong is not None:
+        calls["up_to"] = [lambda: pilot.plan(0.9, up_to=wrong), lambda: pilot.plot(up_to=wrong)]
+        calls["metric"] = [lambda: lines.predict(100, wrong)]
+    for name, every in calls.items():
+        for call in every:
+            with pytest.raises(DtypeError, match=f"^{name} must be one number"):
+                call()
+
+
+def test_arrays_that_are_not_numbers_are_named() -> None:
+    pilot = tf.fit(SIZES, PILOT)
+    for wrong in ("many", np.array([1 + 1j]), np.array([9000], "datetime64[s]")):
+        for call in (pilot.predict, pilot.interval):
+            with pytest.raises(DtypeError, match=r"^size must be numbers"):
+                call(wrong)
+    with pytest.raises(DtypeError, match=r"^values must be numbers.*complex128"):
+        tf.fit(SIZES, np.array(PILOT) + 1j)
+    with pytest.raises(DtypeError, match=r"^sizes must be numbers.*datetime64"):
+        tf.fit(np.array(SIZES, "datetime64[s]"), PILOT)
+    with pytest.raises(DtypeError, match=r"^metrics is of type list; map names"):
+        tf.rfml(OPC, [METRIC], ACCURACY)  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^forecasts must map names"):
+        tf.compare([pilot, pilot])  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^forecasts must map names"):
+        tf.compare(pilot)  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"^size must be one number"):
+        tf.compare({"a": pilot, "b": pilot}, size=[3200])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"logme\[1\] is nan; leave out"):
+        tf.rfml(OPC, {"logme": [0.1, math.nan, *METRIC[2:]]}, ACCURACY)
+
+
+def test_sizes_in_any_shape() -> None:
+    pilot = tf.fit(SIZES, PILOT)
+    sizes = np.array([[4000, 5000, 6000], [7000, 8000, 9000]])
+    assert (pilot.predict(sizes) == pilot.predict(sizes.ravel()).reshape(2, 3)).all()
+    for end, flat in zip(pilot.interval(sizes), pilot.interval(sizes.ravel()), strict=True):
+        assert (end == flat.reshape(2, 3)).all()
+    assert pilot.predict([]).shape == (0,)
+
+
+def test_plots_refuse_ends_that_leave_nothing_to_show() -> None:
+    pilot = tf.fit(SIZES, PILOT)
+    for up_to in (0, 100, math.inf, math.nan):
+        with pytest.raises(DataError, match="finite size above 100, the smallest known"):
+            pilot.plot(up_to=up_to)
+
+
+def test_fits_compare_by_identity_and_hide_their_draws() -> None:
+    pilot, lines = tf.fit(SIZES, PILOT), tf.rfml(OPC, {"logme": METRIC}, ACCURACY)
+    assert pilot == pilot
+    assert pilot != tf.fit(SIZES, PILOT)
+    assert lines != tf.rfml(OPC, {"logme": METRIC}, ACCURACY)
+    assert len({pilot, lines}) == 2
+    assert "_draws" not in repr(lines)

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from .._inputs.arrays import check_choice
 from ..errors import DataError, DtypeError
 
-__all__ = ["Bounds", "read_numbers", "resolve_bounds", "resolve_limit"]
+__all__ = [
+    "Bounds",
+    "read_level",
+    "read_number",
+    "read_numbers",
+    "resolve_bounds",
+    "resolve_limit",
+]
 
 Array = NDArray[np.float64]
 
@@ -53,9 +60,31 @@ class Bounds:
 def read_numbers(name: str, values: object) -> Array:
     """Convert an argument to float64; raise DtypeError if it holds anything but numbers."""
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(values)
+        if array.dtype.kind in "cmM":  # NumPy would drop the imaginary part, or count the seconds
+            raise TypeError(f"they are {array.dtype}")
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise DtypeError(f"{name} must be numbers in one dimension: {error}") from error
+
+
+def read_number(name: str, value: object) -> float:
+    """Convert an argument to one float; raise DtypeError for anything but one number."""
+    given: Any = value
+    try:
+        if isinstance(value, (str, bytes)) or np.ndim(given):
+            raise TypeError(f"it is {value!r}")
+        return float(given)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DtypeError(f"{name} must be one number: {error}") from error
+
+
+def read_level(level: object) -> float:
+    """Validate the nominal coverage of an interval."""
+    number = read_number("level", level)
+    if not 0 < number < 1:
+        raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
+    return number
 
 
 def resolve_bounds(bounds: object, values: Array) -> Bounds:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, DtypeError
+from ._bounds import read_number
 from ._forecast import Forecast
 
 __all__ = ["Quality", "compare"]
@@ -95,7 +97,9 @@ def compare(
     >>> found.best, round(found.samples_needed["noisy"])
     ('clean', 1800)
     """
-    if not all(isinstance(forecast, Forecast) for forecast in forecasts.values()):
+    given: Any = forecasts
+    curves = given.values() if isinstance(given, Mapping) else [None]
+    if not all(isinstance(forecast, Forecast) for forecast in curves):
         raise DtypeError("forecasts must map names of data sets to what fit() returned")
     if len(forecasts) < 2:
         raise DataError("give the curves of two data sets at least")
@@ -104,12 +108,13 @@ def compare(
         raise DataError("some curves increase and some decrease; give direction= to fit()")
     if size is None:
         size = float(min(forecast.sizes[-1] for forecast in forecasts.values()))
+    size = read_number("size", size)
     sign = 1 if directions == {"increasing"} else -1
     values = {name: float(forecast.predict(size)) for name, forecast in forecasts.items()}
     order = sorted(values, key=lambda name: -sign * values[name])
     target = values[order[0]]
     return Quality(
-        size=float(size),
+        size=size,
         values={name: values[name] for name in order},
         intervals={name: forecasts[name].interval(size, level) for name in order},
         level=level,

@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 _SIZES = 8  # default number of sizes; each is half of the next
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """Learning curves of metrics.
 

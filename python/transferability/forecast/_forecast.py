@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .._metric.score import issue, json_ready
 from .._util.optional import need
 from ..errors import DataError
+from ._bounds import read_level, read_number, read_numbers
 from ._extrapolate import FEWEST, Extrapolation
 from ._laws import PARAMETERS
 from ._plan import Plan, find_crossings
@@ -28,7 +29,7 @@ _GRID = 200  # sizes at which a plan computes curves; a crossing lies between tw
 _ROUNDS = 6  # grids of 400 sizes, each 399 times finer than the one before: to the last digits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Forecast:
     """The forecast of a learning curve at larger sizes.
 
@@ -175,9 +176,9 @@ class Forecast:
         >>> pilot.plan(0.95).reached
         False
         """
-        self._check_level(level)
+        level, target = self._read_level(level), read_number("target", target)
         known = float(self.sizes[-1])
-        most = _REACH * known if up_to is None else float(up_to)
+        most = _REACH * known if up_to is None else read_number("up_to", up_to)
         if not known <= most < math.inf:
             raise DataError(
                 f"up_to is {most:g}; give a finite size of at least {known:g}, the largest known"
@@ -193,7 +194,7 @@ class Forecast:
         shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
         low, size, high = (float(n) for n in np.quantile(reached, shares, method="nearest"))
         probability = float(np.mean(reached < np.inf))
-        return Plan(float(target), known, size, (low, high), level, probability, most)
+        return Plan(target, known, size, (low, high), level, probability, most)
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
         """Plot the curve, its forecast and the prediction interval on a logarithmic size axis.
@@ -207,10 +208,16 @@ class Forecast:
         up_to : float, optional
             The largest size in the plot. Default: ten times the largest fitted size.
         """
+        first = float(self.sizes[0])
+        most = DECADE * self.sizes[-1] if up_to is None else read_number("up_to", up_to)
+        if not first < most < math.inf:
+            raise DataError(
+                f"up_to is {most:g}; give a finite size above {first:g}, the smallest known"
+            )
         if ax is None:
             figure = need("matplotlib.figure", extra="plot", what="plotting a forecast")
             ax = figure.Figure(layout="constrained").add_subplot()
-        sizes = np.geomspace(self.sizes[0], up_to or DECADE * self.sizes[-1], 100)
+        sizes = np.geomspace(first, most, 100)
         low, high = self._compute_interval(sizes, level)
         ax.fill_between(sizes, low, high, alpha=0.2, lw=0, label=f"{level:.0%} interval")
         ax.plot(sizes, self._predict_values(sizes), label=f"forecast ({self.form})")
@@ -251,24 +258,24 @@ class Forecast:
         return np.clip(values, -np.inf if low is None else low, np.inf if high is None else high)
 
     def _compute_interval(self, sizes: Array, level: float) -> tuple[Array, Array]:
-        self._check_level(level)
+        level = self._read_level(level)
         centre = self._predict_values(sizes)
         gaps = self._law.quantiles(sizes, ((1 - level) / 2, (1 + level) / 2))
         ends = np.array([*self._to_value(gaps), centre])
         return ends.min(axis=0), ends.max(axis=0)
 
-    def _check_level(self, level: float) -> None:
-        if not 0 < level < 1:
-            raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
+    def _read_level(self, level: float) -> float:
+        number = read_level(level)
         if self._law.form != "auto" and not self._law.cuts:
             fewest = max(FEWEST, PARAMETERS[self.form]) + 1
             raise DataError(
                 f"an interval for {self.form} needs at least {fewest} sizes, one of them held out; "
                 f"there are {len(self.sizes)}"
             )
+        return number
 
     def _check_sizes(self, size: object) -> Array:
-        sizes = np.atleast_1d(np.asarray(size, dtype=np.float64))
+        sizes = read_numbers("size", size).ravel()
         odd = sizes[~(np.isfinite(sizes) & (sizes >= self.sizes[0]))]
         if odd.size:
             raise DataError(
@@ -292,6 +299,7 @@ class Forecast:
 
         A curve may be flat at a bound from some size on, where no root changes sign.
         """
+        value = read_number("value", value)
         if not math.isfinite(value):
             raise DataError(f"value is {value}; ask for a finite one")
         sign = 1 if self.direction == "increasing" else -1
@@ -309,4 +317,6 @@ class Forecast:
 
 
 def _match_shape(size: object, values: Array) -> Any:
-    return float(values[0]) if np.asarray(size).ndim == 0 else values
+    given: Any = size
+    shape = np.shape(given)
+    return values.reshape(shape) if shape else float(values[0])

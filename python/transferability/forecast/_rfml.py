@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from .._inputs.arrays import check_choice
 from .._metric.score import issue
 from .._util.optional import need
-from ..errors import DataError
-from ._bounds import read_numbers, resolve_bounds
+from ..errors import DataError, DtypeError
+from ._bounds import read_level, read_number, read_numbers, resolve_bounds
 
 __all__ = ["RFML", "rfml"]
 
@@ -37,7 +37,7 @@ _COLLINEAR = 1e-7  # least ratio of singular values at which a plane is determin
 PATHS = ("chain", "direct", "joint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RFML:
     """Fitted relations of accuracy, a metric, and log10 of observations per class.
 
@@ -75,7 +75,8 @@ class RFML:
     r2_metric: float
     r2_accuracy: float
     opc: Array
-    _draws: Array  # (n_draws, 2): intercept and slope of the path's line in log10 OPC
+    # (n_draws, 2): intercept and slope of the path's line in log10 OPC
+    _draws: Array = field(repr=False)
     bounds: tuple[float | None, float | None] = (None, None)
     path: str = "chain"
     accuracy_by_opc: tuple[float, float] = (math.nan, math.nan)
@@ -94,6 +95,7 @@ class RFML:
             The chosen metric as measured with `opc` observations per class, which takes the place
             of its line; for the paths "chain" and "joint".
         """
+        opc = read_number("opc", opc)
         if not 0 < opc < math.inf:
             raise DataError(f"opc is {opc}; give a positive number of observations per class")
         self._warn(opc)
@@ -101,14 +103,22 @@ class RFML:
         intercept, slope = self._line
         accuracy = np.array(intercept + slope * x)
         if metric is not None:
-            accuracy = np.array(self._predict_measured(x, metric))
+            accuracy = np.array(self._predict_measured(x, read_number("metric", metric)))
         return float(resolve_bounds(self.bounds, accuracy).clip(accuracy))
 
     def opc_for(self, accuracy: float) -> float:
-        """Forecast the observations per class needed for an accuracy; ``inf`` above the bounds."""
+        """Forecast the observations per class needed for an accuracy.
+
+        It is ``inf`` above the bounds. If accuracy falls with more observations it is ``inf`` too,
+        with a warning.
+        """
+        accuracy = read_number("accuracy", accuracy)
         if self._is_beyond(accuracy):
             return math.inf
         intercept, slope = self._line
+        if slope <= 0:
+            issue(["accuracy falls with more observations per class, so none reach an accuracy"])
+            return math.inf
         exponent = (accuracy - intercept) / slope
         opc = 10**exponent if exponent < 300 else math.inf
         self._warn(opc)
@@ -121,8 +131,7 @@ class RFML:
         the fits. A draw in which accuracy falls with more observations counts as infinite.
         Both ends are ``inf`` above the bounds.
         """
-        if not 0 < level < 1:
-            raise DataError(f"level is {level}; it must lie between 0 and 1, such as 0.9")
+        level, accuracy = read_level(level), read_number("accuracy", accuracy)
         if self._is_beyond(accuracy):
             return math.inf, math.inf
         intercept, slope = self._draws.T
@@ -180,7 +189,8 @@ def rfml(
         Observations per class, positive; at least three different ones.
     metrics : mapping of str to array-like of shape (n,)
         Values of each metric at `opc`. The metric with the largest absolute correlation with
-        accuracy is used; on the path "joint" that with the largest r² of the plane. The path
+        accuracy is used; on the path "joint" that with the largest r² of the plane, where a metric
+        that is a line in log10 `opc` has none. The path
         "direct" needs none: give {}.
     accuracy : array-like of shape (n,)
         Accuracy after training with `opc` observations per class.
@@ -197,7 +207,7 @@ def rfml(
     ------
     DataError, DtypeError
         For arrays of different lengths, values that are not finite, constant, or out of bounds, and
-        for a metric that is a line in log10 `opc` exactly on the path "joint".
+        for metrics that are all lines in log10 `opc` exactly on the path "joint".
 
     References
     ----------
@@ -214,6 +224,11 @@ def rfml(
     """
     n, a = _read_numbers("opc", opc), _read_numbers("accuracy", accuracy)
     check_choice("path", path, PATHS)
+    if not isinstance(metrics, Mapping):
+        raise DtypeError(
+            f"metrics is of type {type(metrics).__name__}; map names to values, such as "
+            "{'logme': [...]}"
+        )
     if not metrics and path != "direct":
         raise DataError("metrics must map names to values, such as {'logme': [...]}")
     columns = {str(name): _read_numbers(str(name), values) for name, values in metrics.items()}
@@ -233,7 +248,17 @@ def rfml(
         raise DataError("accuracy does not change with the observations per class")
     best, both, r2_both = None, None, math.nan
     if path == "joint":
-        planes = {name: _fit_plane(x, m, a, name) for name, m in columns.items()}
+        if len(n) < 4:
+            raise DataError(
+                f"path 'joint' has three coefficients and needs 4 rows, there are {len(n)}"
+            )
+        fitted = {name: _fit_plane(x, m, a) for name, m in columns.items()}
+        planes = {name: plane for name, plane in fitted.items() if plane is not None}
+        if not planes:
+            raise DataError(
+                f"{' and '.join(columns)} is a line in log10 of opc, so the plane of the path "
+                f"'joint' is undetermined; use path='chain' or 'direct'"
+            )
         best = max(planes, key=lambda name: planes[name][1])
         both, r2_both = planes[best]
     elif columns:
@@ -260,18 +285,13 @@ def rfml(
 
 
 def _fit_plane(
-    x: Array, metric: Array, accuracy: Array, name: str
-) -> tuple[tuple[float, float, float], float]:
-    """Fit accuracy by x and a metric; return (intercept, slopes) and r²."""
-    if len(x) < 4:
-        raise DataError(f"path 'joint' has three coefficients and needs 4 rows, there are {len(x)}")
+    x: Array, metric: Array, accuracy: Array
+) -> tuple[tuple[float, float, float], float] | None:
+    """Fit accuracy by x and a metric; return (intercept, slopes) and r², or None for a line."""
     centred = np.column_stack([(c - c.mean()) / np.std(c) for c in (x, metric)])
     slopes, _, rank, _ = np.linalg.lstsq(centred, accuracy - accuracy.mean(), rcond=_COLLINEAR)
     if rank < 2:
-        raise DataError(
-            f"{name} is a line in log10 of opc, so the plane of the path 'joint' is undetermined; "
-            f"use path='chain' or 'direct'"
-        )
+        return None
     f1, f2 = slopes[0] / np.std(x), slopes[1] / np.std(metric)
     rest = accuracy - accuracy.mean() - centred @ slopes
     r2 = 1 - float(np.sum(rest**2) / np.sum((accuracy - accuracy.mean()) ** 2))
@@ -293,6 +313,9 @@ def _fit_line(x: Array, y: Array) -> tuple[tuple[float, float], float, Array]:
 
 def _read_numbers(name: str, values: object) -> Array:
     array = read_numbers(name, values)
-    if array.ndim != 1 or not np.isfinite(array).all():
-        raise DataError(f"{name} must be one finite number for each size, got {array.shape}")
+    if array.ndim != 1:
+        raise DataError(f"{name} must be one number for each size, got shape {array.shape}")
+    odd = np.flatnonzero(~np.isfinite(array))
+    if odd.size:
+        raise DataError(f"{name}[{odd[0]}] is {array[odd[0]]}; leave out rows without a finite one")
     return array
