@@ -164,10 +164,16 @@ impl LogMe {
     }
 
     /// The statistics of the distinct rows, where rows are held and some repeat (`exact.rs`). Equal
-    /// rows leave K without full rank, so that only then rows are compared.
+    /// rows leave K without full rank, so that only then rows are compared. Weights may make more
+    /// samples than features of few rows: their scatter is that of the samples.
     fn distinct(prepared: &Prepared<'_>, context: &Context<'_>) -> Result<Option<Stats>> {
         const SAME: f64 = 1e-10; // the square of a difference within rounding
         let Second::Rows { weights, .. } = &prepared.stats.second else { return Ok(None) };
+        if prepared.stats.n_samples > prepared.stats.n_features as u64 {
+            let mut stats = prepared.stats.clone();
+            stats.hold_scatter(context)?;
+            return Ok(Some(stats));
+        }
         let may_repeat = prepared.from_samples || weights.iter().any(|weight| *weight > 1.0) || {
             let decomp = prepared.decomp(context)?;
             decomp.form.count_below(SAME * decomp.bound) > 0
