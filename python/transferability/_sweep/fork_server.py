@@ -109,7 +109,7 @@ class ForkServer:
         return None if self._process is None else self._process.pid
 
     def prepare(self, modules: Iterable[str], start: bool = True) -> None:
-        """Let the server import more modules, and start it if need be; return without waiting.
+        """Ask the server to import more modules, and start it if need be; return without waiting.
 
         Without `start`, a server that does not run imports them when it is started.
         """
@@ -167,7 +167,7 @@ class ForkServer:
             self._retired.clear()
 
     def forget(self) -> None:
-        """Leave the server to the process that has started it, in a fork of that process."""
+        """Hand the server over to the process that has started it, in a fork of that process."""
         for process in (self._process, *self._retired):
             if process is not None:
                 process.returncode = 0  # not a child of this process
@@ -199,7 +199,7 @@ class ForkServer:
         return True
 
     def _retire(self) -> None:
-        """Let the server end when the processes that it has forked have ended."""
+        """Allow the server to end when the processes that it has forked have ended."""
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.send(RETIRE)

@@ -50,7 +50,7 @@ class Plan:
 
     @property
     def rows(self) -> float:
-        """How many rows more than the pilot's; 0 if they suffice, ``inf`` if not reached."""
+        """Number of rows beyond those of the pilot; 0 if they suffice, ``inf`` if not reached."""
         return self._count_more(self.size)
 
     @property
@@ -71,7 +71,7 @@ class Plan:
         return ready
 
     def __repr__(self) -> str:
-        """Say how many more rows are needed, and how probable it is that they suffice."""
+        """Return the number of further rows as text, with the probability that they suffice."""
         low, high = (f"{rows:.7g}" for rows in self.rows_interval)
         if self.size <= self.known:
             text = f"{self.target:g} is reached with the {self.known:.7g} samples known"
