@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ torch = pytest.importorskip(
     "torch", reason="torch is not installed; make test-torch runs these tests"
 )
 
+_HERE = Path(__file__).parent
 # The same examples in every run, so that a change alone decides whether it passes; to look for new
 # ones: HYPOTHESIS_PROFILE=default.
 settings.register_profile("repeatable", derandomize=True)
@@ -82,3 +85,16 @@ def texts() -> dict[str, Any]:
     mask = (torch.arange(12) < lengths[:, None]).long()
     ids = torch.randint(5, 60, (120, 12), generator=generator) * mask
     return {"input_ids": ids, "attention_mask": mask, "labels": (ids[:, 0] % 3).numpy()}
+
+
+@pytest.fixture
+def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file to which models write the rows of every forward pass."""
+    path = tmp_path / "counts.txt"
+    path.touch()
+    monkeypatch.setenv("COUNT_FILE", str(path))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(_HERE), *sys.path]))
+    if str(_HERE) not in sys.path:
+        monkeypatch.syspath_prepend(str(_HERE))
+    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from transferability._sweep.costs import add_up_costs
 from transferability.errors import DataError
 
 N = 400
-HERE = Path(__file__).parent
 #: With so few models nothing is dropped in the first round.
 _SWEEP = """
 import sys
@@ -44,19 +42,6 @@ tx.rank_models(
 def data() -> tuple[Any, Any]:
     inputs = np.random.default_rng(5).normal(size=(N, 12)).astype(np.float32)
     return inputs, inputs[:, :3].argmax(axis=1)
-
-
-@pytest.fixture
-def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file to which models write the rows of every forward pass."""
-    path = tmp_path / "counts.txt"
-    path.touch()
-    monkeypatch.setenv("COUNT_FILE", str(path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
-    if str(HERE) not in sys.path:
-        monkeypatch.syspath_prepend(str(HERE))
-    return path
 
 
 def rows_run(counts: Path, tag: str | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,6 @@ import transferability as tx
 from transferability._util.cache import Cache
 
 N = 300
-HERE = Path(__file__).parent
 
 _SWEEP = """
 import sys
@@ -38,19 +36,6 @@ print(",".join(f"{row.name}={float(row.logme)!r}" for row in ranking), flush=Tru
 def data() -> tuple[Any, Any]:
     inputs = np.random.default_rng(5).normal(size=(N, 12)).astype(np.float32)
     return inputs, inputs[:, :3].argmax(axis=1)
-
-
-@pytest.fixture
-def counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file to which models write the rows of every forward pass."""
-    path = tmp_path / "counts.txt"
-    path.touch()
-    monkeypatch.setenv("COUNT_FILE", str(path))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
-    if str(HERE) not in sys.path:
-        monkeypatch.syspath_prepend(str(HERE))
-    return path
 
 
 def rows_run(counts: Path, tag: str = "") -> int:

@@ -120,7 +120,7 @@ def take_rows(given: Inputs, rows: Rows) -> Inputs:
 
 
 def _drop_constant(given: Inputs) -> Inputs:
-    """Leave out the columns of several labels that are constant in these rows."""
+    """Remove the columns of several labels that are constant in these rows."""
     return replace(given, target=given.target.without_constant())
 
 

@@ -28,7 +28,7 @@ class RaceRound:
 
 @dataclass(frozen=True, repr=False)
 class RaceReport:
-    """What a race did, as ``ranking.race``.
+    """The record of a race, as ``ranking.race``.
 
     Attributes
     ----------

@@ -74,7 +74,7 @@ class Deciders(NamedTuple):
 
 @dataclass(frozen=True)
 class Contest:
-    """What a race is about: labels, metrics, deciding metrics and options."""
+    """The subject of a race: labels, metrics, deciding metrics and options."""
 
     target: Target
     metrics: tuple[str, ...]

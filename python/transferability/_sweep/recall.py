@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class KnownModel:
-    """What cache keys and notes need of a model that was opened before."""
+    """Facts of a model that was opened before, for cache keys and notes."""
 
     digest: str
     kind: str

@@ -66,7 +66,7 @@ _PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.f
 
 @dataclass
 class OpenedFiles:
-    """What the code of a process did while it opened a model."""
+    """Record of the actions of a process while it opened a model."""
 
     started: float = field(default_factory=time.time)
     paths: set[str] = field(default_factory=set)

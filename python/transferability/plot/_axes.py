@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._ranking.ranking import Ranking
-from .._ranking.render import printable
+from .._ranking.render import check_scores, printable
 from .._util.optional import need
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from .._uncertainty.stability import Stability
 
 __all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
 
@@ -23,8 +26,17 @@ def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[
     return figure.Figure(figsize=(width, height), layout="constrained").add_subplot()
 
 
-def resolve_metric(ranking: Ranking, metric: str | None) -> str:
-    """Return the metric, by default the one that sorts; raise DataError if it was not computed."""
+def resolve_metric(ranking: Ranking, metric: str | None, stability: Stability | None = None) -> str:
+    """Return the metric, by default that of `stability`, or else the one that sorts.
+
+    Raise DataError if it was not computed, or if `stability` is of another ranking or metric.
+    """
+    if stability is not None:
+        scores = {stability.metric: stability.scores}
+        check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
+        if metric not in (None, stability.metric):
+            raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
+        metric = stability.metric
     if metric is not None and metric not in ranking.metrics:
         raise DataError(f"metric is {metric!r}; this ranking has {', '.join(ranking.metrics)}")
     return metric or ranking.metrics[0]

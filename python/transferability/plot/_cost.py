@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
 from .._ranking.pareto import is_gain
-from .._ranking.render import check_scores
 from ..errors import DataError
 from ._axes import format_name, get_axes, resolve_metric
 
@@ -63,13 +62,7 @@ def cost(
     >>> ax.get_xscale()
     'log'
     """
-    if stability is not None:
-        scores = {stability.metric: stability.scores}
-        check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
-        if metric not in (None, stability.metric):
-            raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
-        metric = stability.metric
-    metric = resolve_metric(ranking, metric)
+    metric = resolve_metric(ranking, metric, stability)
     front = ranking.pareto(cost, metric=metric)
     shown = [name for name, score in front.scores.items() if math.isfinite(score)]
     if not shown:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
-from .._ranking.render import check_scores, percent
-from ..errors import DataError, DtypeError
+from .._ranking.render import percent
+from ..errors import DtypeError
 from ._axes import format_name, get_axes, resolve_metric, select_finite
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ def ranking(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['a', 'b']
     """
-    if stability is not None:
-        scores = {stability.metric: stability.scores}
-        check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
-        if metric not in (None, stability.metric):
-            raise DataError(f"metric is {metric!r}, and stability is of {stability.metric}")
-        metric = stability.metric
-    metric = resolve_metric(ranking, metric)
+    metric = resolve_metric(ranking, metric, stability)
     values = select_finite({row.name: row.value(metric) for row in ranking.rows}, metric)
     rows = sorted(
         (row for row in ranking.rows if row.name in values),
