@@ -14,7 +14,8 @@ from reference.rankings import simulate
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._uncertainty.mixture import CORRELATIONS, Predictor, sample_mixture
+from transferability._uncertainty.gibbs import sample_mixture
+from transferability._uncertainty.mixture import CORRELATIONS, Predictor
 from transferability._uncertainty.outlook import cover_best
 from transferability._uncertainty.predictor import learn_prior_weights, standardise
 

@@ -16,7 +16,8 @@ from reference.rankings import draw_case, simulate
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._uncertainty.mixture import condition, sample_mixture
+from transferability._uncertainty.gibbs import sample_mixture
+from transferability._uncertainty.mixture import condition
 from transferability._uncertainty.outlook import (
     FACTORS,
     cover_best,

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.by_name import as_mapping
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.registry import is_diagnostic, metric_specs, spec_of
 from .._metric.score import Score
@@ -171,17 +172,18 @@ def add_prior(rows: Iterable[Row], prior: Mapping[str, float]) -> tuple[Row, ...
 
 
 def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
-    """Validate a mapping of model names to finite numbers."""
-    if not isinstance(prior, Mapping):
+    """Validate a mapping of model names, or a pandas series, to finite numbers."""
+    numbers = as_mapping("prior", prior)
+    if numbers is None:
         raise DtypeError(f"prior must be a mapping of model names to numbers, got {type(prior)}")
     known = list(models)
-    unknown = [name for name in prior if name not in known]
+    unknown = [name for name in numbers if name not in known]
     if unknown:
         raise DataError(
             f"prior has {unknown[0]!r}, which is no model here; there are {', '.join(known[:10])}"
         )
     values: dict[str, float] = {}
-    for name, value in prior.items():
+    for name, value in numbers.items():
         try:
             values[name] = float(value)
         except (TypeError, ValueError):

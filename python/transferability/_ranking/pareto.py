@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .._inputs.by_name import as_mapping
 from .._metric.registry import title_of
 from .._metric.score import json_ready
 from ..errors import DataError, DtypeError
@@ -88,17 +89,19 @@ def is_gain(cost: str) -> bool:
 def read_costs(costs: object, models: Iterable[str]) -> dict[str, dict[str, float]]:
     """Validate numbers by name of the cost and model; all are finite and at least 0."""
     known = list(models)
-    if not isinstance(costs, Mapping):
+    by_name = as_mapping("costs", costs)
+    if by_name is None:
         raise DtypeError(
             f"costs must map names of costs to numbers by model, such as "
             f"{{'parameters': {{'resnet50': 25.6e6}}}}, got {type(costs)}"
         )
     found = {}
-    for name, own in costs.items():
-        if not isinstance(name, str) or not isinstance(own, Mapping):
+    for name, given in by_name.items():
+        own = as_mapping(f"costs[{name!r}]", given)
+        if not isinstance(name, str) or own is None:
             raise DtypeError(
-                f"costs[{name!r}] must map models to numbers, got {type(own)}; the names of costs "
-                f"come first, such as {{'parameters': {{'resnet50': 25.6e6}}}}"
+                f"costs[{name!r}] must map models to numbers, got {type(given)}; the names of "
+                f"costs come first, such as {{'parameters': {{'resnet50': 25.6e6}}}}"
             )
         unknown = [model for model in own if model not in known]
         if unknown:
@@ -133,7 +136,7 @@ def select_costs(
     rows: Sequence[Row], cost: str | Mapping[str, float]
 ) -> tuple[str, dict[str, float]]:
     """Return the name of a cost, and its numbers by model, where they are known."""
-    if isinstance(cost, Mapping):
+    if as_mapping("cost", cost) is not None:
         names = [row.name for row in rows]
         return "cost", read_costs({"cost": cost}, names)["cost"]
     if not isinstance(cost, str):

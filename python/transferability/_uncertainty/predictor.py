@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.by_name import as_mapping
 from .._metric.derived import PRIOR
 from ..errors import DataError, DtypeError
 from .mixture import CORRELATIONS
@@ -49,21 +50,22 @@ def read_numbers(
 
     `argument` names it in messages. It may have further models.
     """
-    if not isinstance(numbers, Mapping):
+    known = as_mapping(argument, numbers)
+    if known is None:
         raise DtypeError(
             f"{argument} must be a mapping of model names to numbers, got {type(numbers)}"
         )
-    missing = [name for name in models if name not in numbers]
+    missing = [name for name in models if name not in known]
     if missing:
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise DataError(
             f"{argument} has no number for {', '.join(missing[:_LISTED])}{more}, of {len(models)} "
             f"models; give one for each model that has a score"
         )
-    if len(numbers) < least:
-        raise DataError(f"{argument} has {len(numbers)} numbers; give at least {least}")
+    if len(known) < least:
+        raise DataError(f"{argument} has {len(known)} numbers; give at least {least}")
     found = {}
-    for name, value in numbers.items():
+    for name, value in known.items():
         try:
             found[name] = float(value)
         except (TypeError, ValueError):
@@ -128,8 +130,9 @@ def _list_tasks(argument: str, given: object) -> list[tuple[str, Mapping[str, fl
     if isinstance(given, Evaluation):
         given = [given]
     named: list[tuple[str, object]]
-    if isinstance(given, Mapping):
-        named = [(f"{argument}[{name!r}]", entry) for name, entry in given.items()]
+    tasks = as_mapping(argument, given)
+    if tasks is not None:
+        named = [(f"{argument}[{name!r}]", entry) for name, entry in tasks.items()]
     elif isinstance(given, Sequence) and not isinstance(given, (str, bytes)):
         named = [(f"{argument}[{i}]", entry) for i, entry in enumerate(given)]
     else:
@@ -141,11 +144,12 @@ def _list_tasks(argument: str, given: object) -> list[tuple[str, Mapping[str, fl
         raise DataError(f"{argument} is empty; give at least one past task")
     found: list[tuple[str, Mapping[str, float] | Evaluation]] = []
     for name, entry in named:
-        if not isinstance(entry, (Mapping, Evaluation)):
+        known = entry if isinstance(entry, Evaluation) else as_mapping(name, entry)
+        if known is None:
             raise DtypeError(
                 f"{name} must map models to truths, or be an evaluation, got {type(entry)}"
             )
-        found.append((name, entry))
+        found.append((name, known))
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import agreement
+from .._inputs.by_name import as_mapping
 from .._metric.score import issue, json_ready
 from ..errors import DataError, TransferabilityWarning
 
@@ -288,15 +289,16 @@ def evaluate_scores(
     seed: int = 0,
 ) -> Evaluation:
     """Evaluate scores by metric and model against the truth; see :meth:`Ranking.evaluate`."""
-    if not isinstance(truth, Mapping):
+    known = as_mapping("truth", truth)
+    if known is None:
         raise DataError("truth must map names of models to numbers, such as {'resnet50': 0.87}")
     if rank not in (True, "truth"):
         raise DataError(f"rank is {rank!r}; choose True or 'truth'")
     if n_boot < 100:
         raise DataError(f"n_boot is {n_boot}; an interval needs 100 resamples at least")
     ranked = list(dict.fromkeys(model for column in scores.values() for model in column))
-    models = [model for model in ranked if model in truth]
-    unmatched = [m for m in ranked if m not in truth] + [m for m in truth if m not in set(ranked)]
+    models = [model for model in ranked if model in known]
+    unmatched = [m for m in ranked if m not in known] + [m for m in known if m not in set(ranked)]
     if len(models) < _FEWEST:
         raise DataError(
             f"{len(models)} models have both scores and truth, agreement needs {_FEWEST}; without "
@@ -306,7 +308,7 @@ def evaluate_scores(
         name: np.array([float(column.get(model, math.nan)) for model in models])
         for name, column in scores.items()
     }
-    y = np.array([_read_truth(truth[model], model) for model in models])
+    y = np.array([_read_truth(known[model], model) for model in models])
     notes = list(_find_problems(values, y, models, unmatched))
     issue(notes)
     if len(models) < _FEW:  # a note, not a warning

@@ -17,6 +17,7 @@ from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say
 from .cache import cache
 from .eval import evaluate
+from .forecast import forecast
 from .health import health
 from .layers import layers
 from .metrics import metrics
@@ -64,5 +65,5 @@ def main() -> None:
     """Rank pre-trained models by how well their features predict your labels."""
 
 
-for _command in (rank, score, stats, merge, evaluate, metrics, health, layers, cache):
+for _command in (rank, score, stats, merge, evaluate, forecast, metrics, health, layers, cache):
     main.add_command(_command)

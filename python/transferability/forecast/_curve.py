@@ -16,7 +16,7 @@ from .._inputs.rows import check_rows
 from .._inputs.target import read_target
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
-from .._metric.score import issue
+from .._metric.score import SETS, issue
 from .._metric.spec import OF_STATISTICS
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError, TransferabilityWarning
@@ -107,13 +107,18 @@ def curve(
     target = read_target(labels, task)
     if target.n_samples != len(array):
         raise DataError(f"labels has {target.n_samples} entries but features has {len(array)} rows")
+    if isinstance(metrics, str) and metrics in SETS:
+        raise DataError(
+            f"metrics is {metrics!r}; name the metrics of a curve, such as ['logme', 'h_score']"
+        )
     names = metric_names(metrics if not isinstance(metrics, str) else [metrics])
     needs = {need for name in names for need in spec_of(name).needs}
     if more := [name for name in names if not spec_of(name).reads_statistics_only]:
         raise DataError(
             f"{more[0]} needs {' and '.join(n for n in spec_of(more[0]).needs if n != 'stats')}, "
-            f"and a curve is computed from statistics of the features; compute {more[0]} at each "
-            f"size, and give sizes and values to forecast.fit"
+            f"and a curve is computed from statistics of the features; call "
+            f"score(features[:n], labels[:n], {more[0]!r}) for several n, with the rows shuffled, "
+            f"and give these sizes and values to forecast.fit"
         )
     plan(names, target.task, options, OF_STATISTICS)  # raises if a metric or an option is wrong
     steps = _check_sizes(sizes, len(array))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
 from .._metric.score import issue
-from ..errors import DataError
+from ..errors import DataError, DtypeError
 from ._bounds import read_numbers, resolve_limit
 from ._extrapolate import FEWEST, Extrapolation
 from ._forecast import Forecast
@@ -115,7 +116,8 @@ def fit(
     check_choice("form", form, FORMS)
     check_choice("direction", direction, ("auto", "increasing", "decreasing"))
     n, v, zero_shot = _read_curve(sizes, values)
-    if direction == "auto":
+    guessed = direction == "auto"
+    if guessed:
         direction = "increasing" if np.corrcoef(np.log(n), v)[0, 1] > 0 else "decreasing"
     increasing = direction == "increasing"
     best, possible, v = resolve_limit(limit, bounds, increasing, n, v, _precision(values))
@@ -137,7 +139,7 @@ def fit(
     if form != "auto" and len(n) < (fewest := PARAMETERS[form]):
         raise DataError(f"{form} needs {fewest} different positive sizes, there are {len(n)}")
     law = Extrapolation(n, gap, best is not None and gap.min() > 0, form, ends)
-    return Forecast(n, v, direction, best, zero_shot, law, possible.public())
+    return Forecast(n, v, direction, best, zero_shot, law, possible.public(), guessed)
 
 
 def plan(
@@ -174,8 +176,22 @@ def plan(
     return fit(sizes, values, form, **options).plan(target, level=level, up_to=up_to)
 
 
+def _refuse_curves(sizes: object, values: object) -> None:
+    """Raise DtypeError for what curve() returned, or its values by metric; name the right call."""
+    for argument, given in (("sizes", sizes), ("values", values)):
+        by_name = given if isinstance(given, Mapping) else getattr(given, "values", None)
+        if isinstance(by_name, Mapping):  # of a Curve, `values` is one
+            metric = repr(next(iter(by_name), "logme"))
+            raise DtypeError(
+                f"{argument} holds curves by name ({', '.join(map(str, by_name))}), and one is "
+                f"fitted at a time; call .fit({metric}) of what curve() returned, or give the "
+                f"values of {metric}"
+            )
+
+
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
     """Return increasing positive sizes, the mean value at each, and the value at size 0."""
+    _refuse_curves(sizes, values)
     n, v = read_numbers("sizes", sizes), read_numbers("values", values)
     if n.ndim != 1 or n.shape != v.shape:
         raise DataError(f"sizes and values must be as many, got shapes {n.shape} and {v.shape}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 
 DECADE = 10.0  # forecasts warn beyond this multiple of the largest size
 _FARTHEST = 1e9  # multiple of the largest size at which size_for returns infinity
+_SHOWN = (2.0, DECADE)  # multiples of the largest size at which forecasts are printed
 _REACH = 100.0  # multiple of the largest size up to which a plan looks by default
 _GRID = 200  # sizes at which a plan computes curves; a crossing lies between two of them
 _ROUNDS = 6  # grids of 400 sizes, each 399 times finer than the one before: to the last digits
@@ -54,6 +55,7 @@ class Forecast:
     zero_shot: float | None
     _law: Extrapolation
     bounds: tuple[float | None, float | None] = (None, None)
+    _guessed: bool = field(default=False, repr=False)  # whether `direction` was read from values
 
     @property
     def form(self) -> str:
@@ -168,6 +170,12 @@ class Forecast:
             For a target that is not finite, an `up_to` below the largest fitted size, or as
             :meth:`interval`.
 
+        Warns
+        -----
+        TransferabilityWarning
+            If every known value reaches the target, and the direction was read from the values: it
+            may be an accuracy that falls, or a loss that rises.
+
         Examples
         --------
         >>> import transferability.forecast as tf
@@ -185,6 +193,7 @@ class Forecast:
             )
         if not math.isfinite(target):
             raise DataError(f"target is {target}; ask for a finite one")
+        self._warn_of_reading(target)
         grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
         sign = 1 if self.direction == "increasing" else -1
         values = self._to_value(self._law.curves(grid))
@@ -194,7 +203,8 @@ class Forecast:
         shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
         low, size, high = (float(n) for n in np.quantile(reached, shares, method="nearest"))
         probability = float(np.mean(reached < np.inf))
-        return Plan(target, known, size, (low, high), level, probability, most)
+        found = (target, known, size, (low, high), level, probability, most)
+        return Plan(*found, direction=self.direction)
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
         """Plot the curve, its forecast and the prediction interval on a logarithmic size axis.
@@ -233,8 +243,39 @@ class Forecast:
         ready: dict[str, Any] = json_ready({name: getattr(self, name) for name in names})
         return ready
 
-    def __repr__(self) -> str:
-        """Show the law used for forecasts, and the held-out error of each law."""
+    def at(self, sizes: object = None, level: float = 0.9) -> list[dict[str, float]]:
+        """Return forecasts with prediction intervals as plain Python, one entry for each size.
+
+        Parameters
+        ----------
+        sizes : array-like of float, optional
+            As in :meth:`predict`. Default: 2 and 10 times the largest fitted size.
+        level : float, default=0.9
+            Coverage of the intervals, in (0, 1).
+
+        Returns
+        -------
+        forecasts : list of dict
+            With "size", "value", "low" and "high". A single law that was fitted to as few sizes as
+            it has parameters has no interval.
+
+        Examples
+        --------
+        >>> import transferability.forecast as tf
+        >>> forecast = tf.fit([100, 200, 400, 800], [0.61, 0.68, 0.735, 0.77])
+        >>> [entry["size"] for entry in forecast.at()]
+        [1600.0, 8000.0]
+        """
+        given = self.sizes[-1] * np.array(_SHOWN) if sizes is None else sizes
+        places = self._check_sizes(given)
+        found = {"size": places, "value": self._predict_values(places)}
+        if self._law.form == "auto" or self._law.cuts:
+            found["low"], found["high"] = self._compute_interval(places, level)
+        columns = [column.tolist() for column in found.values()]
+        return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def describe(self, sizes: object = None, level: float = 0.9) -> str:
+        """Return the law used, forecasts as of :meth:`at`, and held-out errors, as text."""
         unit = "of the distance to the limit" if self._law.relative else "of the range"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
         if self.limit is not None and not self._law.relative:
@@ -243,10 +284,19 @@ class Forecast:
             f"Forecast by {self.form} from {len(self.sizes)} sizes, {self.sizes[0]:g} to "
             f"{self.sizes[-1]:g}; values {self.direction}{towards}"
         ]
+        for entry in self.at(sizes, level):
+            text = f"  at {entry['size']:.7g}: {entry['value']:.4g}"
+            if "low" in entry:
+                text += f" ({level:.0%} interval {entry['low']:.4g} to {entry['high']:.4g})"
+            lines.append(text)
         for name, error in sorted(self.errors.items(), key=lambda item: item[1]):
             text = "unknown" if math.isnan(error) else f"{error:.2%} {unit}"
             lines.append(f"  {name:<15} held-out error {text}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        """Return the text of :meth:`describe`."""
+        return self.describe()
 
     def _predict_values(self, sizes: Array) -> Array:
         return self._to_value(self._law.to_gap(self._law.predict(sizes)))
@@ -291,6 +341,20 @@ class Forecast:
                 [
                     f"{size:g} samples is {decades:.1f} decades beyond the largest size known, "
                     f"{self.sizes[-1]:g}; beyond one decade laws that fit alike differ widely"
+                ]
+            )
+
+    def _warn_of_reading(self, target: float) -> None:
+        """Warn if every known value reaches a target in the direction that was read from them."""
+        sign = 1 if self.direction == "increasing" else -1
+        if self._guessed and (sign * (self.values - target) >= 0).all():
+            falls = ("fall", "lower", "an accuracy", "increasing")
+            rises = ("rise", "higher", "a loss or an error rate", "decreasing")
+            trend, better, other, way = falls if sign < 0 else rises
+            issue(
+                [
+                    f"values {trend} with more samples, so {better} ones were taken for better, "
+                    f"and every known value reaches {target:g}; for {other} give direction='{way}'"
                 ]
             )
 

@@ -38,6 +38,8 @@ class Plan:
         Probability that the target is reached with at most `up_to` samples.
     up_to : float
         The largest size considered.
+    direction : {"increasing", "decreasing"}
+        Direction of better values: "increasing" if higher ones are.
     """
 
     target: float
@@ -47,6 +49,7 @@ class Plan:
     level: float
     probability: float
     up_to: float
+    direction: str = "increasing"
 
     @property
     def rows(self) -> float:
@@ -81,9 +84,11 @@ class Plan:
             )
         else:
             text = f"{self.target:g} is not reached"
+        better = "higher" if self.direction == "increasing" else "lower"
         return (
             f"{text} ({self.level:.0%} interval of the rows {low} to {high}); probability that at "
-            f"most {self.up_to:.7g} samples reach it: {self.probability:.2g}"
+            f"most {self.up_to:.7g} samples reach it: {self.probability:.2g}; {better} values are "
+            f"better"
         )
 
     def _count_more(self, size: float) -> float:

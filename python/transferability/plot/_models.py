@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._inputs.by_name import as_mapping
 from .._metric.registry import title_of
 from .._ranking.render import percent
 from ..errors import DtypeError
@@ -139,14 +140,15 @@ def scatter(
     >>> ax.get_title()
     'weighted tau 1.00'
     """
-    if not isinstance(truth, Mapping):
+    by_name = as_mapping("truth", truth)
+    if by_name is None:
         raise DtypeError(f"truth must map names of models to numbers, got {type(truth)}")
     metric = resolve_metric(ranking, metric)
-    known = {row.name: row.value(metric) for row in ranking.compared if row.name in truth}
+    known = {row.name: row.value(metric) for row in ranking.compared if row.name in by_name}
     values = select_finite(known, metric, " and a truth")
-    values = {name: value for name, value in values.items() if math.isfinite(truth[name])}
+    values = {name: value for name, value in values.items() if math.isfinite(by_name[name])}
     ax = get_axes(ax)
-    xs, ys = list(values.values()), [float(truth[name]) for name in values]
+    xs, ys = list(values.values()), [float(by_name[name]) for name in values]
     ax.plot(xs, ys, "o")
     ax.margins(_MARGIN)
     _label_points(ax, values, ys)

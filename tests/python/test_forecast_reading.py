@@ -1,0 +1,118 @@
+"""How forecasts read a curve, and what they say of it: direction, curves by metric, the print."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import transferability.forecast as tf
+from transferability import DataError, DtypeError, TransferabilityWarning
+
+SIZES = [100, 200, 400, 800, 1600, 3200]
+PILOT = [0.52, 0.61, 0.68, 0.735, 0.77, 0.80]
+FALLING = PILOT[::-1]
+
+
+@pytest.fixture(scope="module")
+def curve() -> tf.Curve:
+    x = np.random.default_rng(0).normal(size=(400, 4))
+    y = (x[:, 0] + np.random.default_rng(1).normal(size=400) > 0).astype(int)
+    return tf.curve(x, y, ["logme", "h_score"], [50, 100, 200, 400])
+
+
+@pytest.mark.parametrize("target", [0.8, 0.81, 0.9, 1.0])
+def test_a_target_that_falling_values_have_is_asked_about(target: float) -> None:
+    """An accuracy that falls looks like an error rate."""
+    message = rf"fall with more samples.*reaches {target:g}; for an accuracy .*'increasing'"
+    with pytest.warns(TransferabilityWarning, match=message):
+        found = tf.plan(target, SIZES, FALLING)
+    assert "lower values are better" in repr(found)
+    with pytest.warns(TransferabilityWarning, match=message):
+        tf.fit(SIZES, FALLING).plan(target)
+    with pytest.warns(TransferabilityWarning, match=message):
+        pickle.loads(pickle.dumps(tf.fit(SIZES, FALLING))).plan(target)
+
+
+@pytest.mark.parametrize("unit", [1.0, 100.0, 0.01])
+def test_so_is_one_that_rising_values_have(unit: float) -> None:
+    values = unit * np.array(PILOT)
+    with pytest.warns(TransferabilityWarning, match=r"rise .*a loss or an error.*'decreasing'"):
+        found = tf.plan(0.4 * unit, SIZES, values)
+    assert "higher values are better" in repr(found)
+
+
+def test_a_given_direction_is_not_asked_about() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        accuracy = tf.plan(0.85, SIZES, FALLING, direction="increasing")
+        assert not accuracy.reached
+        assert (accuracy.direction, accuracy.to_dict()["direction"]) == ("increasing",) * 2
+        error = tf.plan(0.85, SIZES, FALLING, direction="decreasing")
+        assert (error.rows, error.direction) == (0, "decreasing")
+        assert tf.plan(0.85, SIZES, PILOT).direction == "increasing"
+        assert tf.plan(0.3, SIZES, 1 - np.array(PILOT)).rows == 0  # within the curve
+        assert tf.plan(0.7, SIZES, PILOT).rows == 0
+        assert tf.plan(0.1, SIZES, 1 - np.array(PILOT)).direction == "decreasing"
+
+
+def test_curves_by_metric_name_the_right_call(curve: tf.Curve) -> None:
+    right = r"logme, h_score.*\.fit\('logme'\)"
+    calls: dict[str, list[Any]] = {
+        "values": [
+            lambda: tf.fit(curve.sizes, curve.values),
+            lambda: tf.plan(0.3, curve.sizes, curve.values),
+            lambda: tf.fit(curve.sizes, curve),
+        ],
+        "sizes": [lambda: tf.fit(curve, "logme"), lambda: tf.plan(0.3, curve, curve)],
+    }
+    for name, every in calls.items():
+        for call in every:
+            with pytest.raises(DtypeError, match=f"^{name} holds curves by name .{right}"):
+                call()
+    with pytest.raises(DtypeError, match=r"^values holds curves by name"):
+        tf.fit(SIZES, {})
+    assert tf.fit(curve.sizes, curve.values["h_score"], limit=None).predict(800) == curve.fit(
+        "h_score"
+    ).predict(800)
+
+
+def test_a_forecast_prints_forecasts() -> None:
+    forecast = tf.fit(SIZES, PILOT)
+    lines = repr(forecast).splitlines()
+    for line, size in zip(lines[1:3], (6400, 32000), strict=True):
+        low, high = forecast.interval(size)
+        assert (
+            line
+            == f"  at {size}: {forecast.predict(size):.4g} (90% interval {low:.4g} to {high:.4g})"
+        )
+    assert "held-out error" in lines[3]
+    assert "at 5000:" in forecast.describe([5000])
+    assert "(50% interval" in forecast.describe(level=0.5)
+    exact = tf.fit(SIZES[:3], PILOT[:3], "power_law")  # no size is held out, so no interval
+    assert repr(exact).splitlines()[1] == f"  at 800: {exact.predict(800):.4g}"
+
+
+def test_forecasts_as_plain_python() -> None:
+    forecast = tf.fit(SIZES, PILOT)
+    found = forecast.at([5000, 9000], 0.8)
+    assert json.loads(json.dumps(found)) == found
+    assert [entry["size"] for entry in found] == [5000, 9000]
+    assert [entry["value"] for entry in found] == forecast.predict([5000, 9000]).tolist()
+    low, high = forecast.interval([5000, 9000], 0.8)
+    assert [[entry["low"], entry["high"]] for entry in found] == np.transpose([low, high]).tolist()
+    assert forecast.at([]) == []
+    with pytest.raises(DataError, match="start at the smallest size"):
+        forecast.at([50])
+
+
+def test_a_metric_of_samples_names_itself() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    y = (x[:, 0] > 0).astype(int)
+    with pytest.raises(DataError, match="ridge_probe") as caught:
+        tf.curve(x, y, "ridge_probe")
+    assert "at 15 samples" not in str(caught.value)
