@@ -135,7 +135,7 @@ def test_the_posterior_is_calibrated() -> None:
         draws = sample_mixture(*request).draws
         stated.append(count_wins(draws)[0])
         happened.append((np.arange(n_models) == truth.argmax()).astype(float))
-    check_calibration(stated, happened, 30, 7)
+    check_calibration(stated, happened, 30, 6)
 
 
 def test_plain_resampling_would_be_too_sure() -> None:
