@@ -238,7 +238,7 @@ def run_embedder(task: dict[str, Any]) -> dict[str, Any]:
 
     import transferability as tx
 
-    # The layer that "lastlayer" of transformer-ranker 0.2.0 takes: the first one after the embedding.
+    # transformer-ranker 0.2.0 takes the first layer after the embedding as its "lastlayer".
     embedder = Embedder(task["folders"][0], layer_ids="0", sentence_pooling="mean", device="cpu")
     rows = embedder.embed(task["texts"], show_progress=False)
     features = np.stack([row.numpy().ravel() for row in rows])
