@@ -13,7 +13,7 @@ import struct
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
 from .._data.data import Data
 
@@ -31,26 +31,35 @@ class ItemMarks:
     """The marks of this process in the file at `path`; without a path, nothing is marked."""
 
     def __init__(self, path: str | None = None) -> None:
-        self._free: deque[int] = deque()
+        self._map: mmap.mmap | None = None
+        self._free = deque(range(_N_SLOTS))
         if path is not None:
             with open(path, "r+b") as file:
                 self._map = mmap.mmap(file.fileno(), _SIZE)
-            self._free.extend(range(_N_SLOTS))
 
-    @contextmanager
-    def mark(self, rows: Sequence[int], kind: int = READING) -> Iterator[None]:
+    def mark(self, rows: Sequence[int], kind: int = READING) -> AbstractContextManager[object]:
         """Mark rows, from the least to the largest, while the context lasts."""
-        try:
-            slot = self._free.popleft()
-        except IndexError:
-            yield
-            return
-        _SLOT.pack_into(self._map, slot * _SLOT.size, kind, min(rows), max(rows))
-        try:
-            yield
-        finally:
-            _SLOT.pack_into(self._map, slot * _SLOT.size, 0, 0, 0)
-            self._free.append(slot)
+        if self._map is None:
+            return nullcontext()
+        return _Mark(self._map, self._free, (kind, min(rows), max(rows)))
+
+
+class _Mark:
+    """A context that marks rows in a slot that no other thread uses."""
+
+    def __init__(self, file: mmap.mmap, free: deque[int], mark: tuple[int, int, int]) -> None:
+        self._file, self._free, self._mark = file, free, mark
+        self._slot: int | None = None
+
+    def __enter__(self) -> None:
+        with suppress(IndexError):  # more at once than there are slots
+            self._slot = self._free.popleft()
+            _SLOT.pack_into(self._file, self._slot * _SLOT.size, *self._mark)
+
+    def __exit__(self, *error: object) -> None:
+        if self._slot is not None:
+            _SLOT.pack_into(self._file, self._slot * _SLOT.size, 0, 0, 0)
+            self._free.append(self._slot)
 
 
 @contextmanager

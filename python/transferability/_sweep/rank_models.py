@@ -146,7 +146,7 @@ def rank_models(
         among them, or time steps. The rows of the windows are averaged, each with the same weight.
         Windows begin every `stride` tokens, by default side by side; the last one ends with the
         item. A model that reads fewer has windows of that length. Default: longer texts and series
-        are truncated to what the model reads.
+        are truncated to what the model reads, and the row notes how many.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
@@ -217,7 +217,8 @@ def rank_models(
     Raises
     ------
     DataError, DtypeError
-        If an argument that concerns all models is wrong: data, labels, metrics or options.
+        If an argument that concerns all models is wrong: data, labels, metrics or options. No model
+        is loaded then.
     MissingDependencyError
         If torch is not installed.
 

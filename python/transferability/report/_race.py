@@ -26,7 +26,9 @@ def render_race(ranking: Ranking) -> str:
     if race.first:
         ordered = sorted(race.first.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{name} {percent(chance)}" for name, chance in ordered)
-        parts.append(paragraph(f"The best of the finalists on all rows is probably: {listed}."))
+        parts.append(
+            paragraph(f"Probability to be the best of the finalists on all rows: {listed}.")
+        )
     rows = [
         [
             row.name,
