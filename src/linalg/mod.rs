@@ -3,6 +3,7 @@
 //! OpenBLAS runs on one thread per call; parallelism comes from [`crate::threads::Context`].
 
 pub(crate) mod blas;
+pub(crate) mod exponential;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
