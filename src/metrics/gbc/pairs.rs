@@ -112,6 +112,9 @@ impl Spherical {
     /// The means of some classes as columns, (k, classes).
     fn columns(&self, classes: std::ops::Range<usize>) -> Vec<f64> {
         let mut columns = vec![0.0; self.k * classes.len()];
+        if self.k == 0 {
+            return columns;
+        }
         let width = classes.len();
         for (j, c) in classes.enumerate() {
             let mean = &self.means[c * self.k..(c + 1) * self.k];
