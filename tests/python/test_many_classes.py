@@ -246,3 +246,20 @@ def test_threads_and_layout_do_not_change_a_bit(metric: str) -> None:
     expected = numbers(features, 1)
     assert numbers(features, 2) == numbers(features, 3) == expected
     assert numbers(np.asfortranarray(features), 2) == expected
+
+
+# From 1,024 classes on, float32 leaves out those that are far from a row: none of them at a small
+# spread, almost all at a large one, some blocks of them in between.
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("spread", [0.3, 4.0, 30.0])
+def test_classes_that_float32_leaves_out(spread: float, size: float) -> None:
+    features, labels = sample(1500, 6, 1100, spread=spread)
+    found = quietly(tx.lda, size * features, labels, shrinkage=0.05)
+    expected = reference.lda(features, labels, 0.05)
+    assert found == pytest.approx(expected, rel=1e-11)
+
+
+def test_second_softmax_of_classes_that_float32_leaves_out() -> None:
+    features, labels = sample(1100, 4, 1030, spread=20.0)
+    expected = reference.sfda(features, labels)
+    assert quietly(tx.sfda, features, labels) == pytest.approx(expected, rel=1e-8)

@@ -8,6 +8,7 @@ use crate::linalg::memory::{copied, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::leverage::transposed;
+use super::super::screen::{BLOCK, Screen, largest as largest_single};
 use super::{Problem, diagonal};
 
 /// Sums of squares below this fraction of the total are rounding errors of differences.
@@ -41,7 +42,9 @@ impl Problem<'_> {
             let remedy = "use more of it, or rescale the features";
             Error::metric(self.metric, format!("{problem} {shrinkage:e}; {remedy}"))
         })?;
-        Ok((self.posteriors(&solved, read, context)?, false))
+        // No row is longer: n_c |x|² is at most this.
+        let scale = (trace + between).sqrt();
+        Ok((self.posteriors(&solved, scale, read, context)?, false))
     }
 
     /// Σ⁻¹ δ_c, (C, r); none where Σ is not positive definite in float64.
@@ -71,12 +74,22 @@ impl Problem<'_> {
         })
     }
 
-    fn posteriors(&self, solved: &[f64], read: Read, context: &Context<'_>) -> Result<Vec<f64>> {
+    /// From Σ⁻¹ δ_c, (C, r), for rows of lengths up to `scale`.
+    ///
+    /// With many classes, products in float32 first leave out those of less than e^(−50) of the posterior
+    /// of another; where too many are left, products in float64 take less time.
+    fn posteriors(
+        &self,
+        solved: &[f64],
+        scale: f64,
+        read: Read,
+        context: &Context<'_>,
+    ) -> Result<Vec<f64>> {
         const ROWS: usize = 128;
-        const CLASSES: usize = 512;
+        const MANY: usize = 2 * BLOCK;
         let (order, n_classes) = (self.order(), self.classes.counts.len());
         let n = self.classes.n_samples();
-        let blocks = chunks(n_classes, CLASSES);
+        let blocks = chunks(n_classes, BLOCK);
         let across = context.map(blocks.len(), |block| {
             transposed(&solved[blocks[block].start * order..blocks[block].end * order], order)
         })?;
@@ -85,6 +98,11 @@ impl Problem<'_> {
             .zip(&self.classes.counts)
             .map(|((mean, solved), count)| (count / n).ln() - dot(mean, solved) / 2.0)
             .collect();
+        let screen = if n_classes >= MANY {
+            Some(Screen::new(solved, &constant, scale, context)?)
+        } else {
+            None
+        };
         let mut values = zeros::<f64>(self.classes.codes.len(), "a number a sample")?;
         let mut parts: Vec<&mut [f64]> = values.chunks_mut(ROWS).collect();
         context.for_each_mut(&mut parts, |part, out| {
@@ -93,9 +111,24 @@ impl Problem<'_> {
             for (k, (row, code)) in panel.chunks_exact_mut(order).zip(codes).enumerate() {
                 self.table.read(part * ROWS + k, *code as usize, row);
             }
+            let log = |k: usize, c: usize| {
+                let x = &panel[k * order..(k + 1) * order];
+                constant[c] + dot(x, &solved[c * order..(c + 1) * order])
+            };
             let mut softmaxes: Vec<Softmax> = codes.iter().map(|_| Softmax::new(read)).collect();
-            let mut logs = zeros::<f64>(out.len() * n_classes.min(CLASSES), "posteriors")?;
-            for (classes, across) in blocks.iter().zip(&across) {
+            if screen.is_some() {
+                let own = softmaxes.iter_mut().zip(codes).enumerate();
+                own.for_each(|(k, (softmax, code))| softmax.own = log(k, *code as usize));
+            }
+            let mut screened = Screened::new(screen.as_ref(), &panel)?;
+            let mut logs = zeros::<f64>(out.len() * n_classes.min(BLOCK), "posteriors")?;
+            for (block, (classes, across)) in blocks.iter().zip(&across).enumerate() {
+                if let Some(near) = screened.near(block, &softmaxes) {
+                    for (k, c) in near {
+                        softmaxes[k].add(&mut [log(k, c)]);
+                    }
+                    continue;
+                }
                 let logs = &mut logs[..out.len() * classes.len()];
                 let constant = &constant[classes.clone()];
                 logs.chunks_exact_mut(classes.len()).for_each(|row| row.copy_from_slice(constant));
@@ -114,6 +147,52 @@ impl Problem<'_> {
             Ok(())
         })?;
         Ok(values)
+    }
+}
+
+/// Rows in comparison with all classes in float32.
+struct Screened<'a> {
+    /// None where too many classes are near.
+    screen: Option<&'a Screen>,
+    rows: Vec<f32>,
+    lengths: Vec<f64>,
+    found: Vec<f32>,
+}
+
+impl<'a> Screened<'a> {
+    fn new(screen: Option<&'a Screen>, panel: &[f64]) -> Result<Self> {
+        let (rows, lengths) = match screen {
+            Some(screen) => screen.rows(panel)?,
+            None => (Vec::new(), Vec::new()),
+        };
+        let found = zeros::<f32>(lengths.len() * BLOCK, "a block of logarithms")?;
+        Ok(Self { screen, rows, lengths, found })
+    }
+
+    /// The pairs of a row and a class of a block that may matter, given the classes before it; none where
+    /// there are too many, and ever after.
+    fn near(&mut self, block: usize, softmaxes: &[Softmax]) -> Option<Vec<(usize, usize)>> {
+        const FAR: f64 = 50.0; // of 1e5 classes, less than 2e-17 together
+        const SHARE: usize = 16;
+        let screen = self.screen?;
+        let classes = &screen.blocks[block];
+        let found = &mut self.found[..softmaxes.len() * classes.len()];
+        screen.products(&self.rows, block, found);
+        let mut near = Vec::new();
+        for (k, softmax) in softmaxes.iter().enumerate() {
+            let found = &found[k * classes.len()..(k + 1) * classes.len()];
+            let level = (softmax.own.max(softmax.largest) - FAR) / screen.unit;
+            let least = level - screen.margin(self.lengths[k], block);
+            if f64::from(largest_single(found)) >= least {
+                let open = classes.clone().zip(found).filter(|(_, x)| f64::from(**x) >= least);
+                near.extend(open.map(|(c, _)| (k, c)));
+            }
+        }
+        if near.len() > found.len() / SHARE {
+            self.screen = None;
+            return None;
+        }
+        Some(near)
     }
 }
 

@@ -9,25 +9,22 @@
 //!    is above (g + |ȳ| + 1)², so that the numerator rounds by at most (C + order + 8) u times that,
 //!    u = 2⁻⁵³. Where this leaves the least total open, the errors themselves decide.
 //! 2. **The rows whose class has the largest y − e.** For k ≠ c, y − e is f_ik/ℓ_i, and for c it is
-//!    (f_ic − h_i)/ℓ_i. f_ik is the product of (x_i, 1) and (w_k, ȳ_k). In float32 its error is at most
-//!    γ |(x_i, 1)| |(w_k, ȳ_k)|, γ = n u/(1 − n u), n = order + 3, u = 2⁻²⁴ (Higham, "Accuracy and
-//!    Stability of Numerical Algorithms", 2002, eq. (3.5)). Classes within that of f_ic − h_i are compared
-//!    in float64. A row that some class beats is not compared with further classes.
+//!    (f_ic − h_i)/ℓ_i. f_ik is the product of (x_i, 1) and (w_k, ȳ_k), first in float32 (`../screen.rs`).
+//!    Classes within its error of f_ic − h_i are compared in float64. A row that some class beats is not
+//!    compared with further classes.
 //!
 //! Cost: for each ridge C·order² and N·order²; then 2 N C order operations in float32 at most. Memory:
 //! 12 C·order bytes.
 
 use crate::decomp::Shifted;
 use crate::error::Result;
-use crate::linalg::blas::{axpy, dot, gram_add, outer_product_single, scale, triangular_product};
+use crate::linalg::blas::{axpy, dot, gram_add, scale, triangular_product};
 use crate::linalg::memory::{copied, zeros};
 use crate::threads::{Context, chunks};
 
 use super::super::leverage::transposed;
+use super::super::screen::{BLOCK, Screen, largest};
 use super::pass::{Found, Pass};
-
-/// Classes, and rows, of a product.
-const BLOCK: usize = 512;
 
 /// Products of the coefficients W (classes, order) of a ridge.
 struct Products {
@@ -43,12 +40,8 @@ struct Products {
 struct Coefficients {
     /// (classes, order).
     double: Vec<f64>,
-    /// The same and ȳ over `unit`, (classes, order + 1).
-    single: Vec<f32>,
-    /// A power of 2 of the size of the longest row.
-    unit: f64,
-    /// The length of the longest row of each block of `single`.
-    lengths: Vec<f64>,
+    /// With ȳ, in float32.
+    screen: Screen,
 }
 
 /// A row in comparison with the classes.
@@ -61,10 +54,8 @@ struct Open {
     left: f64,
     /// y − e of its class.
     own: f64,
-    /// The least and the largest fitted value over `unit` that may be as large, for coefficients of
-    /// length 1; and the least distance from them.
+    /// The fitted value of another class with the same y − e, in units of the screen, and its rounding.
     level: f64,
-    length: f64,
     slack: f64,
 }
 
@@ -214,34 +205,17 @@ impl Pass<'_, '_> {
     }
 
     fn coefficients(&self, shifted: &Shifted, context: &Context<'_>) -> Result<Coefficients> {
-        let (order, n_classes) = (self.side.form.order(), self.mean.len());
-        let mut double = zeros::<f64>(n_classes * order, "the coefficients of a ridge")?;
-        let mut parts: Vec<(&mut [f64], f64)> =
-            double.chunks_mut(BLOCK * order).map(|part| (part, 0.0)).collect();
-        context.for_each_mut(&mut parts, |block, (part, length)| {
-            for (j, w) in part.chunks_exact_mut(order).enumerate() {
-                let k = block * BLOCK + j;
-                self.side.solve(shifted, k, w);
-                *length = length.max((dot(w, w) + self.mean[k] * self.mean[k]).sqrt());
-            }
-            Ok(())
-        })?;
-        let lengths: Vec<f64> = parts.into_iter().map(|(_, length)| length).collect();
-        let longest = lengths.iter().fold(f64::MIN_POSITIVE, |a, b| a.max(*b));
-        let unit = longest.log2().ceil().exp2();
-        let mut single = zeros::<f32>(n_classes * (order + 1), "coefficients in float32")?;
-        let mut parts: Vec<&mut [f32]> = single.chunks_mut(BLOCK * (order + 1)).collect();
+        let order = self.side.form.order();
+        let mut double = zeros::<f64>(self.mean.len() * order, "the coefficients of a ridge")?;
+        let mut parts: Vec<&mut [f64]> = double.chunks_mut(BLOCK * order).collect();
         context.for_each_mut(&mut parts, |block, part| {
-            for (j, row) in part.chunks_exact_mut(order + 1).enumerate() {
-                let k = block * BLOCK + j;
-                let w = double[k * order..(k + 1) * order].iter().chain([&self.mean[k]]);
-                row.iter_mut().zip(w).for_each(|(out, w)| *out = single_of(w / unit));
+            for (k, w) in (block * BLOCK..).zip(part.chunks_exact_mut(order)) {
+                self.side.solve(shifted, k, w);
             }
             Ok(())
         })?;
-        // Numbers that underflow in float32 are not lost: 1e-30 is far above their sum.
-        let lengths = lengths.iter().map(|length| length / unit + 1e-30).collect();
-        Ok(Coefficients { double, single, unit, lengths })
+        let screen = Screen::new(&double, self.mean, 1.0, context)?; // rows have columns of size 1
+        Ok(Coefficients { double, screen })
     }
 
     /// Whether the class of each row is predicted.
@@ -268,46 +242,33 @@ impl Pass<'_, '_> {
         coefficients: &Coefficients,
         context: &Context<'_>,
     ) -> Result<Vec<bool>> {
-        let (order, n, n_classes) = (self.side.form.order(), range.len(), self.mean.len());
-        let width = order + 1;
+        let (order, n, screen) = (self.side.form.order(), range.len(), &coefficients.screen);
         let panel = self.vectors(range.clone())?;
         let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
         shifted.squares(&transposed(&panel, order)?, &mut forward, &mut reach);
-        let mut single = zeros::<f32>(n * width, "a panel in float32")?;
+        let (mut single, lengths) = screen.rows(&panel)?;
         let mut open = Vec::with_capacity(n);
         for (place, i) in range.enumerate() {
             let x = &panel[place * order..(place + 1) * order];
-            let row = &mut single[place * width..(place + 1) * width];
-            row.iter_mut().zip(x.iter().chain([&1.0])).for_each(|(out, x)| *out = single_of(*x));
             open.push(self.open(place, codes[i] as usize, x, reach[place], coefficients));
         }
-        let n_terms = (order + 3) as f64 * f64::from(f32::EPSILON / 2.0);
-        let gamma = n_terms / (1.0 - n_terms);
-        let mut found = zeros::<f32>(n * BLOCK.min(n_classes), "a block of fitted values")?;
-        for (block, length) in coefficients.lengths.iter().enumerate() {
+        let mut found = zeros::<f32>(n * BLOCK.min(self.mean.len()), "a block of fitted values")?;
+        for (block, classes) in screen.blocks.iter().enumerate() {
             if open.is_empty() {
                 break;
             }
             context.check()?;
-            let classes = block * BLOCK..n_classes.min((block + 1) * BLOCK);
-            let w = &coefficients.single[classes.start * width..classes.end * width];
             let found = &mut found[..open.len() * classes.len()];
-            outer_product_single(&single[..open.len() * width], w, found, width);
-            let mut kept = 0;
+            screen.products(&single, block, found);
             let mut stays = Vec::with_capacity(open.len());
-            for (k, (row, found)) in
-                open.iter().zip(found.chunks_exact_mut(classes.len())).enumerate()
-            {
-                let margin = gamma * row.length * length + row.slack;
+            for (row, found) in open.iter().zip(found.chunks_exact_mut(classes.len())) {
+                let margin = screen.margin(lengths[row.place], block) + row.slack;
                 let x = &panel[row.place * order..(row.place + 1) * order];
                 let beaten = |c| self.beats(c, row, x, &coefficients.double);
-                let stay = row.stays(classes.start, found, margin, beaten);
-                stays.push(stay);
-                if stay {
-                    single.copy_within(k * width..(k + 1) * width, kept * width);
-                    kept += 1;
-                }
+                stays.push(row.stays(classes.start, found, margin, beaten));
             }
+            let stay = stays.iter().enumerate().filter(|(_, stays)| **stays);
+            stay.enumerate().for_each(|(to, (from, _))| screen.move_row(&mut single, from, to));
             let mut stays = stays.into_iter();
             open.retain(|_| stays.next().unwrap_or(false));
         }
@@ -329,10 +290,10 @@ impl Pass<'_, '_> {
         let (left, mean) = (self.left(reach), self.mean[class]);
         let own = 1.0 - (1.0 - mean - fitted) / left;
         let value = mean + fitted;
-        let level = (left - 1.0 + value) / coefficients.unit;
+        let level = (left - 1.0 + value) / coefficients.screen.unit;
         // Of the level, and of y − e in units of the level.
-        let slack = 8.0 * f64::EPSILON * (2.0 + value.abs()) / coefficients.unit;
-        Open { place, class, left, own, level, length: (dot(x, x) + 1.0).sqrt(), slack }
+        let slack = 8.0 * f64::EPSILON * (2.0 + value.abs()) / coefficients.screen.unit;
+        Open { place, class, left, own, level, slack }
     }
 
     /// Whether a class has a larger y − e than the class of a row: with equal ones, an earlier class.
@@ -362,22 +323,4 @@ impl Open {
         let near = |(_, value): &(usize, &f32)| f64::from(**value) >= least;
         largest < least || !found.iter().enumerate().filter(near).any(|(c, _)| beats(first + c))
     }
-}
-
-#[allow(clippy::cast_possible_truncation)] // rounding that the bound counts
-fn single_of(value: f64) -> f32 {
-    value as f32
-}
-
-/// The largest of some numbers.
-fn largest(values: &[f32]) -> f32 {
-    const LANES: usize = 32; // side by side
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (whole, rest) = values.as_chunks::<LANES>();
-    for values in whole {
-        for (lane, value) in lanes.iter_mut().zip(values) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
 }
