@@ -4,8 +4,7 @@ use crate::decomp::{Decomp, Side, Spectrum};
 
 use super::evidence::{Point, log_determinant};
 use super::sweeps::{
-    FOUR, Factors, LANES, Lanes, Products, backward, factorise, forward, product, products,
-    products_of_four, solve_each,
+    Factors, LANES, Lanes, backward, dots, factorise, forward, forward_each, product, products,
 };
 
 /// The column of a target and a t, for each lane; unused lanes repeat one.
@@ -62,15 +61,12 @@ impl<'a> Tridiagonal<'a> {
     }
 
     fn sums(&self, factors: &Factors, ts: &Lanes) -> [Sums; LANES] {
-        self.sums_of(&factors.log, &factors.trace, ts)
-    }
-
-    fn sums_of(&self, log: &Lanes, trace: &Lanes, ts: &Lanes) -> [Sums; LANES] {
         let order = self.decomp.order() as f64;
         std::array::from_fn(|lane| {
             let t = ts[lane];
-            let log_determinant = log[lane] - order * (t / self.scale()).ln();
-            let (mut log_determinant, mut inverse, mut n) = (log_determinant, trace[lane], order);
+            let log_determinant = factors.log[lane] - order * (t / self.scale()).ln();
+            let (mut log_determinant, mut inverse, mut n) =
+                (log_determinant, factors.trace[lane], order);
             if let Some(added) = self.decomp.added {
                 log_determinant -= (added / t).ln_1p();
                 inverse -= 1.0 / (added + t);
@@ -119,14 +115,8 @@ impl Curve for Tridiagonal<'_> {
         let factors = self.factors(ts);
         let u = forward(&factors, self.decomp.mean_vector());
         let uu = product(&factors, &u, &u);
-        let vector = |target: &usize| self.decomp.target_vector(*target);
-        let mut products_of: Vec<(Lanes, Lanes)> = Vec::with_capacity(targets.len());
-        let (fours, rest) = targets.as_chunks::<FOUR>();
-        for four in fours {
-            products_of.extend(products_of_four(&factors, &u, four.each_ref().map(vector)));
-        }
-        products_of.extend(rest.iter().map(|target| products(&factors, &u, vector(target))));
-        let points = targets.iter().zip(products_of).map(|(target, (yy, uy))| {
+        let points = targets.iter().map(|target| {
+            let (yy, uy) = products(&factors, &u, self.decomp.target_vector(*target));
             std::array::from_fn(|lane| {
                 self.point((*target, ts[lane]), [yy[lane], uy[lane], uu[lane]])
             })
@@ -136,13 +126,24 @@ impl Curve for Tridiagonal<'_> {
 
     fn at(&self, pairs: &Pairs) -> [(Point, Sums); LANES] {
         let ts = pairs.map(|(_, t)| t);
+        let factors = self.factors(&ts);
+        let sums = self.sums(&factors, &ts);
+        let mut h = forward(&factors, self.decomp.mean_vector());
         let vectors = pairs.map(|(target, _)| self.decomp.target_vector(target));
+        let mut a = forward_each(&factors, &vectors);
+        let (yy, uy, uu) =
+            (product(&factors, &a, &a), product(&factors, &h, &a), product(&factors, &h, &h));
+        backward(&factors, &mut h);
+        backward(&factors, &mut a);
         // On the dual side a is of the size of 1/t, whose square may be out of range: t·a is not.
-        let (one, mean) = ([1.0; LANES], self.decomp.mean_vector());
-        let sizes = (if self.decomp.side == Side::Dual { &ts } else { &one }, &one);
-        let Products { log, trace, yy, uy, uu, aa, ah, hh } =
-            solve_each(&self.decomp.form, self.scale(), &ts, mean, &vectors, sizes);
-        let sums = self.sums_of(&log, &trace, &ts);
+        if self.decomp.side == Side::Dual {
+            for a in &mut a {
+                for lane in 0..LANES {
+                    a[lane] *= ts[lane];
+                }
+            }
+        }
+        let (aa, ah, hh) = (dots(&a, &a), dots(&a, &h), dots(&h, &h));
         std::array::from_fn(|lane| {
             let point = self.point(pairs[lane], [yy[lane], uy[lane], uu[lane]]);
             let t = ts[lane];

@@ -66,10 +66,8 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    /// Targets that share a factorisation, of so many; more are worth another, on another thread.
-    fn most(n_targets: usize) -> usize {
-        (n_targets / 16).clamp(16, 64)
-    }
+    /// Targets that share a factorisation; more are worth another, on another thread.
+    const MOST: usize = 16;
 }
 
 impl<'a> Grid<'a> {
@@ -87,7 +85,7 @@ impl<'a> Grid<'a> {
         let n_coarse = self.points.len().div_ceil(PARTS);
         let all: Vec<usize> = (0..self.targets.len()).collect();
         let tasks: Vec<Task<'_>> = all
-            .chunks(Task::most(all.len()))
+            .chunks(Task::MOST)
             .flat_map(|targets| {
                 (0..n_coarse).step_by(LANES).map(move |i| {
                     let count = LANES.min(n_coarse - i);
@@ -130,8 +128,7 @@ impl<'a> Grid<'a> {
         let mut tasks = Vec::new();
         let mut first = 0;
         for same in order.chunk_by(|a, b| a.start.point == b.start.point) {
-            let most = Task::most(order.len());
-            for targets in targets[first..first + same.len()].chunks(most) {
+            for targets in targets[first..first + same.len()].chunks(Task::MOST) {
                 let start = same[0].start.point + 1;
                 tasks.push(Task { first: start, step: 1, count: PARTS - 1, targets });
             }
