@@ -110,7 +110,7 @@ impl Decomp {
         };
         let form = TridiagonalForm::reduce(matrix, order)?;
         context.check()?;
-        form.rotate(&mut vectors)?;
+        rotate(&form, &mut vectors, context)?;
         let bound = form.largest_row();
         let (noise, mean_square) = (rounding_noise(stats, order) * bound, dot(&mean, &mean));
         Ok(Self {
@@ -187,6 +187,17 @@ impl Decomp {
         }
         Ok(result)
     }
+}
+
+/// Replace every vector v by Qᵀv, some at a time where there are many.
+fn rotate(form: &TridiagonalForm, vectors: &mut [f64], context: &Context<'_>) -> Result<()> {
+    const TOGETHER: usize = 128;
+    let order = form.order().max(1);
+    let n_vectors = vectors.len() / order;
+    let n_parts = n_vectors.div_ceil(TOGETHER).max(1);
+    let size = n_vectors.div_ceil(n_parts).max(1) * order;
+    let mut parts: Vec<&mut [f64]> = vectors.chunks_mut(size).collect();
+    context.for_each_mut(&mut parts, |_, part| form.rotate(part))
 }
 
 /// Σ w (x − μ)(x − μ)ᵀ, upper triangle, from that about the shift.

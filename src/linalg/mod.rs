@@ -4,6 +4,7 @@
 
 pub(crate) mod blas;
 mod buffers;
+pub(crate) mod exponential;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
-use super::discriminant::Problem;
+use super::discriminant::{Problem, Read};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 pub(super) const METRIC: Metric = Metric {
@@ -42,7 +42,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         options.read(|given| given.number("shrinkage", (Excluded(0.0), Included(1.0))))?;
     let mut problem = Problem::new("lda", inputs, context)?;
     let shrinkage = shrinkage.map_or_else(|| problem.adaptive_shrinkage(), Ok)?;
-    let (own, collapsed) = problem.each(shrinkage, |p, c| p[c], context)?;
+    let (own, collapsed) = problem.each(shrinkage, Read::Own, context)?;
     Ok(outcome(&problem, &own, shrinkage, collapsed))
 }
 

@@ -26,6 +26,7 @@ mod ncti;
 mod options;
 mod parc;
 mod ridge_probe;
+mod screen;
 mod sfda;
 mod source_terms;
 mod transrate;

@@ -22,7 +22,7 @@ use crate::linalg::blas::{axpy, scale};
 use crate::linalg::memory::zeros;
 use crate::threads::Context;
 
-use super::discriminant::Problem;
+use super::discriminant::{Problem, Read};
 use super::lda::outcome;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
@@ -41,13 +41,12 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     options.none()?;
     let mut problem = Problem::new("sfda", inputs, context)?;
     let shrinkage = problem.adaptive_shrinkage()?;
-    let softened = |p: &[f64], c: usize| p[c].exp() / p.iter().map(|p| p.exp()).sum::<f64>();
-    let (sure, _) = problem.each(shrinkage, softened, context)?;
+    let (sure, _) = problem.each(shrinkage, Read::Softened, context)?;
     let certainty = problem.classes.sums(&sure).iter().sum::<f64>() / problem.classes.n_samples();
 
     let points = means_of_others(&problem.means, problem.classes.counts.len())?;
     let mut harder = problem.mixed(sure, points, context)?;
-    let (own, collapsed) = harder.each(shrinkage, |p, c| p[c], context)?;
+    let (own, collapsed) = harder.each(shrinkage, Read::Own, context)?;
     let mut outcome = outcome(&harder, &own, shrinkage, collapsed);
     outcome.details.push(("certainty", Detail::Number(certainty)));
     Ok(outcome)

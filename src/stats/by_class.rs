@@ -13,6 +13,9 @@ use super::pass::{self, Pass};
 use super::response::{Labels, ResponseSums};
 use super::{Held, Precision, Second, Stats};
 
+/// Numbers of a class that are read on one thread.
+const SMALL: usize = 1 << 16;
+
 /// As [`pass::block_stats`], with separate statistics of every class.
 pub(super) fn block_stats(
     block: &Block<'_>,
@@ -93,10 +96,19 @@ fn classes(
     let held = |rows: &Vec<usize>| rows.len().min(n_cols).saturating_mul(n_cols);
     let total = members.iter().map(held).fold(0, usize::saturating_add);
     drop(reserved::<f64>(total, "the scatters of the classes")?);
-    let one = |(class, rows): (&Label, &Vec<usize>)| {
-        let (keep, shift) = (rows.len() <= n_cols, shift.to_vec());
-        let stats = pass::block_stats(block, rows, shift, Held::Nothing, keep, precision, context)?;
-        Ok((class.clone(), stats))
+    let one = |c: usize, context: &Context<'_>| {
+        let (keep, shift) = (members[c].len() <= n_cols, shift.to_vec());
+        pass::block_stats(block, &members[c], shift, Held::Nothing, keep, precision, context)
     };
-    labels.classes.iter().zip(&members).map(one).collect()
+    // Small classes side by side, each on one thread; large ones one after the other, on all threads.
+    let (small, large): (Vec<usize>, Vec<usize>) =
+        (0..members.len()).partition(|c| members[*c].len().saturating_mul(n_cols) <= SMALL);
+    let of_small = context.map(small.len(), |i| one(small[i], &Context::serial()))?;
+    let mut found: Vec<Option<Stats>> = vec![None; members.len()];
+    small.iter().zip(of_small).for_each(|(c, stats)| found[*c] = Some(stats));
+    for c in large {
+        found[c] = Some(one(c, context)?);
+    }
+    let named = labels.classes.iter().cloned().zip(found);
+    Ok(named.filter_map(|(class, stats)| Some((class, stats?))).collect())
 }

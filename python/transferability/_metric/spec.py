@@ -83,6 +83,9 @@ class MetricSpec:
     #: Whether the kernel has the option ``influence``: the influence function at every row, as
     #: the detail of that name, where it is defined.
     influence: bool = False
+    #: ``pairs(options, size)`` returns what the kernel compares in pairs, how many of them, and an
+    #: estimate of the seconds on one core; None for a metric that compares nothing in pairs.
+    pairs: Callable[[Mapping[str, Any], Any], tuple[str, int, float]] | None = None
     #: What rankings of several models by this metric note, in one sentence; empty for most.
     among_models: str = ""
     #: ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which

@@ -10,6 +10,7 @@ from typing import Any
 from .. import _core
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import Inputs
+from .._metric.cost import Size, warn_of_pairs
 from .._metric.registry import spec_of
 from .._metric.score import Score, make_scores
 from .._stats.stats import PRECISIONS, Stats
@@ -116,6 +117,12 @@ def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]
     return groups
 
 
+def _size(inputs: Inputs) -> Size:
+    """Return the size of these inputs, with the number of classes that occur."""
+    target = inputs.target
+    return Size(target.n_samples, inputs.shape[1], len(target.counts()[0] or ()))
+
+
 def _evaluate_directly(
     inputs: Inputs, requests: Requests, settings: Settings
 ) -> dict[str, Score | Exception]:
@@ -123,6 +130,7 @@ def _evaluate_directly(
     start = time.perf_counter()
     native = {name: options for name, options in requests.items() if spec_of(name).is_native}
     n_threads = settings.threads
+    warn_of_pairs(requests, lambda: _size(inputs), n_threads)
     outcomes: dict[str, Any] = {
         name: spec_of(name).run(inputs, options, n_threads)
         for name, options in requests.items()

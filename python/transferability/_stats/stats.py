@@ -30,6 +30,7 @@ from .._inputs.target import (
     suggest_header,
     unlabelled,
 )
+from .._metric.cost import Size, warn_of_pairs
 from .._metric.plan import plan
 from .._metric.registry import metric_specs, spec_of
 from .._metric.score import Score, collect, make_scores
@@ -410,6 +411,9 @@ class Stats:
         arrays = None if inputs is None else inputs.native()
         n_samples, n_features = self.n_samples, self.n_features
         native = {name: options for name, options in requests.items() if spec_of(name).is_native}
+        warn_of_pairs(
+            requests, lambda: Size(n_samples, n_features, len(self.classes or ())), n_threads
+        )
         results: dict[str, Any] = {
             name: spec_of(name).run(self, options, n_threads)
             for name, options in requests.items()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from .._metric.cost import Size
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -97,6 +101,14 @@ def options(
     return found
 
 
+def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+    """Estimate the time of comparing all pairs of classes."""
+    k = min(size.n_features, options.get("n_components", size.n_features))
+    of_pair = {"diagonal": 5e-9 * k, "full": 1e-10 * k**3 + 2e-9 * k**2}
+    seconds = of_pair.get(options["covariance"], 1e-11 * k + 2e-9)
+    return "classes", size.n_classes, size.n_classes**2 * seconds
+
+
 def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     if score.classes is None or len(score.classes) < 2:
@@ -112,4 +124,4 @@ def explain(score: Score) -> list[str]:
 
 
 WHEN = "Overlap of classes as Gaussians; useful where a few classes are confused."
-SPEC = MetricSpec("gbc", options, explain, WHEN)
+SPEC = MetricSpec("gbc", options, explain, WHEN, pairs=pairs)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from .._metric.cost import Size
 from .._metric.options import (
     choice,
     default_leave_out,
@@ -106,6 +110,11 @@ def options(
     }
 
 
+def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+    """Estimate the time of comparing all pairs of rows."""
+    return "rows", size.n_samples, size.n_samples**2 * (1e-11 * size.n_features + 1e-10)
+
+
 def explain(score: Score) -> list[str]:
     """Return sentences that compare the score with guessing."""
     k, near = int(score.k), "nearest neighbours"
@@ -126,4 +135,4 @@ def explain(score: Score) -> list[str]:
 
 
 WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
-SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True)
+SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True, pairs=pairs)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from .._metric.cost import Size
 from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -91,6 +95,12 @@ def options(
     }
 
 
+def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+    """Estimate the time of ranking all pairs of rows."""
+    n = min(size.n_samples, int(options["max_samples"]))
+    return "rows", n, n**2 * (1e-11 * size.n_features + 2e-7)
+
+
 def explain(score: Score) -> list[str]:
     """Return sentences that interpret the score."""
     return [
@@ -100,4 +110,4 @@ def explain(score: Score) -> list[str]:
 
 
 WHEN = "A quick look at few rows; noisy, so compare several seeds before small differences."
-SPEC = MetricSpec("parc", options, explain, WHEN)
+SPEC = MetricSpec("parc", options, explain, WHEN, pairs=pairs)

@@ -29,6 +29,7 @@ use crate::threads::{Context, chunks};
 
 use super::Inputs;
 use super::centred::CentredRows;
+pub(super) use posterior::Read;
 use table::{Classes, Table};
 
 /// The fraction of variance within classes at which the difference W keeps 13 digits of a column.

@@ -9,6 +9,7 @@ use crate::linalg::memory::{copied, zeros};
 use crate::stats::{Second, Stats};
 
 use super::Axes;
+use super::pairs::log_ratio;
 
 /// The least variance, in the features' own unit, as in the authors' code.
 const FLOOR: f64 = 1e-4;
@@ -39,8 +40,8 @@ pub(super) struct Gaussian {
 }
 
 enum Spread {
-    /// σ², and the number of dimensions that ln det counts.
-    Spherical(f64, f64),
+    /// σ².
+    Spherical(f64),
     Diagonal(Vec<f64>),
     /// Σ (k, k), upper triangle, and ln det Σ.
     Full(Vec<f64>, f64),
@@ -78,21 +79,24 @@ impl Gaussian {
                 Spread::Diagonal(variances)
             } else {
                 let variance = variances.iter().sum::<f64>() / (k as f64).max(1.0);
-                let times = if kind == Kind::Google { 1.0 } else { k as f64 };
-                Spread::Spherical(variance.max(FLOOR), times)
+                Spread::Spherical(variance.max(FLOOR))
             }
         };
         Ok(Self { mean, spread })
     }
 
-    /// `D_B` ≥ 0.
+    /// The mean and σ² of a spherical covariance.
+    pub(super) fn spherical(&self) -> Option<(&[f64], f64)> {
+        match &self.spread {
+            Spread::Spherical(variance) => Some((&self.mean, *variance)),
+            _ => None,
+        }
+    }
+
+    /// `D_B` ≥ 0 of diagonal or full covariances.
     pub(super) fn distance(&self, other: &Self) -> Result<f64> {
         let mut apart: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b).collect();
         let (square, log) = match (&self.spread, &other.spread) {
-            (Spread::Spherical(a, times), Spread::Spherical(b, _)) => {
-                let mean = f64::midpoint(*a, *b);
-                (dot(&apart, &apart) / mean, times * log_ratio(*a, *b))
-            }
             (Spread::Diagonal(a), Spread::Diagonal(b)) => {
                 let pairs = a.iter().zip(b);
                 let square = |((a, b), x): ((&f64, &f64), &f64)| x * x / f64::midpoint(*a, *b);
@@ -108,19 +112,10 @@ impl Gaussian {
                 let log: f64 = factor.pivots().map(f64::ln).sum();
                 (dot(&apart, &apart), log - f64::midpoint(*log_a, *log_b))
             }
-            _ => unreachable!("all classes have one kind of covariance"),
+            _ => unreachable!("all classes have one kind of covariance, spherical ones in `pairs`"),
         };
         Ok((square / 8.0 + log / 2.0).max(0.0))
     }
-}
-
-/// ln((a + b)/2) − (ln a + ln b)/2, without the cancellation of near a and b.
-fn log_ratio(a: f64, b: f64) -> f64 {
-    let difference = (a - b) / (a + b);
-    if difference.abs() < 0.5 {
-        return -(-difference * difference).ln_1p() / 2.0;
-    }
-    f64::midpoint(a, b).ln() - f64::midpoint(a.ln(), b.ln())
 }
 
 impl Axes {

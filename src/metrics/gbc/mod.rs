@@ -24,6 +24,7 @@
 //! C² k, and C² k³ for full covariances. Memory: C·D² numbers for classes of more rows than features.
 
 mod gaussian;
+mod pairs;
 
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ use crate::stats::{Precision, Second, centred_rows};
 use crate::threads::Context;
 
 use self::gaussian::{Gaussian, Kind};
+use self::pairs::Spherical;
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 
 const NAME: &str = "gbc";
@@ -72,16 +74,12 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     };
     let gaussians =
         context.map(classes.len(), |c| Gaussian::of_class(classes[c], stats, &axes, kind))?;
-    let overlaps = context.map(classes.len(), |i| {
-        let mut overlap = 0.0;
-        for (j, other) in gaussians.iter().enumerate() {
-            if j != i {
-                context.check()?;
-                overlap += (-gaussians[i].distance(other)?).exp();
-            }
-        }
-        Ok(-overlap)
-    })?;
+    let mut overlaps = match kind {
+        Kind::Spherical => spherical(&gaussians, axes.k, context)?,
+        Kind::Google => spherical(&gaussians, 1, context)?,
+        Kind::Diagonal | Kind::Full => overlaps(&gaussians, context)?,
+    };
+    overlaps.iter_mut().for_each(|overlap| *overlap = -*overlap);
     let value: f64 = overlaps.iter().sum::<f64>() + 0.0; // no negative zero
     let n_pairs = (classes.len() * (classes.len() - 1)) as f64;
     // Terms are at most 1, and sums of them round to no more than their number.
@@ -110,6 +108,28 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     }
     let details = vec![("n_components", Detail::Number(axes.k as f64))];
     Ok(Outcome { details, warnings, ..Outcome::new(value, overlaps) })
+}
+
+/// The sum of the overlaps of each class with all others, pair by pair.
+fn overlaps(gaussians: &[Gaussian], context: &Context<'_>) -> Result<Vec<f64>> {
+    context.map(gaussians.len(), |i| {
+        let mut overlap = 0.0;
+        for (j, other) in gaussians.iter().enumerate() {
+            if j != i {
+                context.check()?;
+                overlap += (-gaussians[i].distance(other)?).exp();
+            }
+        }
+        Ok(overlap)
+    })
+}
+
+/// The same for spherical covariances, of which ln det counts the variance `times` times.
+fn spherical(gaussians: &[Gaussian], times: usize, context: &Context<'_>) -> Result<Vec<f64>> {
+    let of_class = gaussians.iter().filter_map(Gaussian::spherical);
+    let variances = of_class.clone().map(|(_, variance)| variance).collect();
+    let means = of_class.flat_map(|(mean, _)| mean).copied().collect();
+    Spherical::new(means, variances, times).overlaps(context)
 }
 
 /// The first `count` principal components that have a variance.

@@ -10,7 +10,10 @@
 use ndarray::{Array1, Array2, Axis, s};
 
 use crate::error::{Error, Result};
+use crate::linalg::blas::{product_into, scale};
+use crate::linalg::exponential::{exp_below, largest};
 use crate::linalg::lapack::{TridiagonalForm, thin_svd};
+use crate::linalg::memory::zeros;
 
 /// scikit-learn's tolerance of singular values.
 const RANK: f64 = 1e-4;
@@ -113,16 +116,27 @@ impl Discriminant {
         Ok(Self { directions, intercepts: log_share - squares / 2.0, weights })
     }
 
-    /// The probability of every class for every row, (N, C).
-    pub(super) fn posterior(&self, z: &Array2<f64>) -> Array2<f64> {
-        let mut p = z.dot(&self.weights.t()) + &self.intercepts;
-        for mut row in p.rows_mut() {
-            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            row.mapv_inplace(|v| (v - largest).exp());
-            let sum = row.sum();
-            row /= sum;
+    /// The classifier's weights as columns, (q, C).
+    pub(super) fn columns(&self) -> Result<Vec<f64>> {
+        let (n_classes, q) = self.weights.dim();
+        let mut columns = zeros::<f64>(n_classes * q, "the weights of a classifier")?;
+        for (c, row) in self.weights.rows().into_iter().enumerate() {
+            columns[c..].iter_mut().step_by(n_classes).zip(row).for_each(|(out, w)| *out = *w);
         }
-        p
+        Ok(columns)
+    }
+
+    /// Write the probability of every class for rows of Z, (rows, C), given [`Self::columns`].
+    pub(super) fn posterior(&self, z: &[f64], columns: &[f64], p: &mut [f64]) {
+        let (n_classes, q) = self.weights.dim();
+        for row in p.chunks_exact_mut(n_classes) {
+            row.iter_mut().zip(&self.intercepts).for_each(|(p, intercept)| *p = *intercept);
+        }
+        product_into(z, columns, p, z.len() / q, n_classes);
+        for row in p.chunks_exact_mut(n_classes) {
+            let sum = exp_below(largest(row), row);
+            scale(1.0 / sum, row);
+        }
     }
 }
 

@@ -14,17 +14,17 @@
 //! Source: Wang et al., "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset
 //! Informs their Transferability", ICCV 2023; shrinkage and its two cases from the authors' code.
 //!
-//! Cost beside the decomposition: N·D·q for the components, N·C·min(n_c, C) for c; N (q + C) numbers.
+//! Cost beside the decomposition: N·D·q for the components, N·C·min(n_c, C) for c; N q + n_c C numbers.
 
 mod discriminant;
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 use crate::decomp::{Prepared, Side};
 use crate::error::{Error, Result};
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, product_into, row_gram_add};
-use crate::linalg::lapack::{TridiagonalForm, thin_svd};
+use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
+use crate::linalg::lapack::{TridiagonalForm, row_coordinates, singular_values};
 use crate::linalg::memory::{copied, zeros};
 use crate::stats::Second;
 use crate::threads::Context;
@@ -62,17 +62,11 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let lda = Discriminant::new(&z, &codes, n_classes, shrinkage)?;
     context.check()?;
     let spread = nuclear_norm(z.dot(&lda.directions))?;
-    let p = lda.posterior(&z);
-    let right: f64 = codes.iter().enumerate().map(|(i, code)| p[[i, *code as usize]]).sum();
-    let mut classes = vec![Vec::new(); n_classes];
-    for (row, code) in codes.iter().enumerate() {
-        classes[*code as usize].push(row);
-    }
-    let norms = context.map(n_classes, |class| nuclear_norm(p.select(Axis(0), &classes[class])))?;
+    let (right, within) = of_classes(&z, &codes, n_classes, &lda, context)?;
     let details = vec![
         ("spread", Detail::Number(spread)),
         ("posterior", Detail::Number(right / n as f64)),
-        ("within", Detail::Number(norms.iter().sum::<f64>().ln())),
+        ("within", Detail::Number(within.ln())),
         ("shrinkage", Detail::Number(shrinkage.unwrap_or(0.0))),
     ];
     Ok(Outcome { details, ..Outcome::new(f64::NAN, Vec::new()) })
@@ -82,8 +76,70 @@ fn failed(problem: &str) -> Error {
     Error::metric("ncti", problem)
 }
 
+/// The sum of the posteriors of the rows' own classes, and Σ_c ‖P_c‖_*, for Z (N, q): some classes at a
+/// time, so that P (N, C) is never held.
+fn of_classes(
+    z: &Array2<f64>,
+    codes: &[u32],
+    n_classes: usize,
+    lda: &Discriminant,
+    context: &Context<'_>,
+) -> Result<(f64, f64)> {
+    let q = z.ncols();
+    let z = z.as_slice().ok_or(Error::NoData)?;
+    let columns = lda.columns()?;
+    let mut rows: Vec<usize> = (0..codes.len()).collect();
+    rows.sort_by_key(|i| codes[*i]); // stable
+    let same: Vec<&[usize]> = rows.chunk_by(|a, b| codes[*a] == codes[*b]).collect();
+    let runs = runs_of(&same);
+    let sums = context.map(runs.len(), |run| {
+        let classes = &same[runs[run].clone()];
+        let n_rows = classes.iter().map(|rows| rows.len()).sum::<usize>();
+        let own = classes.iter().flat_map(|rows| *rows);
+        let own: Vec<f64> = own.flat_map(|i| &z[i * q..(i + 1) * q]).copied().collect();
+        let mut p = zeros::<f64>(n_rows * n_classes, "the posteriors of a class")?;
+        lda.posterior(&own, &columns, &mut p);
+        let (mut right, mut norm) = (0.0, 0.0);
+        for rows in classes.iter().rev() {
+            context.check()?;
+            let own = p.split_off(p.len() - rows.len() * n_classes); // all at once for a single class
+            let class = codes[rows[0]] as usize;
+            right += own.iter().skip(class).step_by(n_classes).sum::<f64>();
+            norm += nuclear_norm_of_rows(own, n_classes)?;
+        }
+        Ok((right, norm))
+    })?;
+    Ok(sums.iter().fold((0.0, 0.0), |total, sum| (total.0 + sum.0, total.1 + sum.1)))
+}
+
+/// Runs of classes of some tens of rows together: products of more rows read the weights less often.
+fn runs_of(classes: &[&[usize]]) -> Vec<std::ops::Range<usize>> {
+    const ROWS: usize = 32;
+    let (mut runs, mut start, mut n_rows) = (Vec::new(), 0, 0);
+    for (class, rows) in classes.iter().enumerate() {
+        n_rows += rows.len();
+        if n_rows >= ROWS || class + 1 == classes.len() {
+            runs.push(start..class + 1);
+            (start, n_rows) = (class + 1, 0);
+        }
+    }
+    runs
+}
+
+/// ‖P‖_* of row-major rows: that of their coordinates along a basis, where they are fewer than the
+/// columns.
+fn nuclear_norm_of_rows(rows: Vec<f64>, n_cols: usize) -> Result<f64> {
+    let n_rows = rows.len() / n_cols;
+    if n_rows == 1 {
+        return Ok(dot(&rows, &rows).sqrt());
+    }
+    let (rows, width) =
+        if n_rows < n_cols { (row_coordinates(rows, n_cols)?, n_rows) } else { (rows, n_cols) };
+    nuclear_norm(Array2::from_shape_vec((n_rows, width), rows).map_err(|_| Error::NoData)?)
+}
+
 fn nuclear_norm(a: Array2<f64>) -> Result<f64> {
-    Ok(thin_svd(a)?.1.sum())
+    Ok(singular_values(a)?.iter().sum())
 }
 
 /// Principal components (N, q) of the centred features, and their sums of squares, descending.

@@ -236,16 +236,17 @@ impl Pass<'_, '_> {
         let scored = leave_out.scored(Some(groups));
         let of_errors = !matches!(self.answers, Answers::Codes(_));
         let mut by_group = GroupScores::new(scored, n_targets, of_errors);
-        let mut right = vec![0.0; squares.len()];
-        let (mut hits, mut warnings) = (None, None);
+        let mut right = vec![0.0; n_targets];
+        let (mut best, mut hits, mut warnings) = (0, None, None);
         if let Answers::Codes(codes) = &self.answers {
-            let best = super::best_of(&squares, n_targets);
+            squares = super::totals(&squares, n_targets);
+            best = super::least(&squares);
             let mut found = vec![0.0; codes.len()];
             for part in parts {
                 for (i, hits) in part.rows.iter().zip(part.hits.chunks_exact(n_ridges)) {
                     let (class, weight) = (codes[*i] as usize, self.rows.weights[*i]);
-                    for (l, _) in hits.iter().enumerate().filter(|(_, hit)| **hit) {
-                        right[l * n_targets + class] += weight;
+                    if hits[best] {
+                        right[class] += weight;
                     }
                     found[*i] = f64::from(u8::from(hits[best]));
                     by_group.add_vote(*i, class, weight, hits[best]);
@@ -274,6 +275,6 @@ impl Pass<'_, '_> {
             }
         }
         let (by_group, warnings) = (by_group.into_detail(), warnings.into_iter().collect());
-        Errors { squares, right, whole, mean, hits, by_group, warnings }
+        Errors { squares, best, right, whole, mean, hits, by_group, warnings }
     }
 }

@@ -23,9 +23,10 @@
 //!
 //! S = XᵀX goes once to tridiagonal form and every row to its basis (`../leverage.rs`); for N ≤ D the
 //! same with K = XXᵀ, where 1 − h and y − ŷ come without cancellation. Cost N·D² for the rows and
-//! N·D·C for each λ.
+//! N·D·C for each λ; with more classes than half the features N·D² for each λ and N·D·C once (`many.rs`).
 
 mod groups;
+mod many;
 mod pass;
 mod rest;
 mod sides;
@@ -47,7 +48,7 @@ pub(super) const METRIC: Metric = Metric {
     summary: "leave-one-out accuracy (classes) or R² (targets) of ridge regression on the features",
     needs: &[Needs::Stats, Needs::Samples],
     tasks: &["classification", "regression", "multilabel"],
-    cost: "N D min(N, D) + 10 N C min(N, D)",
+    cost: "10 N min(N, D) min(N, D, C) + N C min(N, D)",
     source: "Allen, Technometrics 1974 (leave-one-out residuals)",
     compute: score,
 };
@@ -88,8 +89,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
                 .to_owned(),
         );
     }
-    let n_targets = errors.whole.len();
-    let left_out = errors.squares.chunks_exact(n_targets).filter(|e| e[0].is_infinite()).count();
+    let width = errors.squares.len() / ridges.len();
+    let left_out = errors.squares.chunks_exact(width).filter(|e| e[0].is_infinite()).count();
     if left_out > 0 {
         outcome.warnings.push(format!(
             "{left_out} of {} ridges are too small for the precision of the products and were \
@@ -109,11 +110,9 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
 
 /// Accuracy at the ridge of the least error over all classes.
 fn of_classes(errors: &Errors, counts: &[f64], ridges: &[f64]) -> Outcome {
-    let best = best_of(&errors.squares, counts.len());
-    let right = &errors.right[best * counts.len()..(best + 1) * counts.len()];
-    let value = right.iter().sum::<f64>() / counts.iter().sum::<f64>();
-    let per_target = right.iter().zip(counts).map(|(right, n)| right / n).collect();
-    let details = vec![("ridge", Detail::Number(ridges[best]))];
+    let value = errors.right.iter().sum::<f64>() / counts.iter().sum::<f64>();
+    let per_target = errors.right.iter().zip(counts).map(|(right, n)| right / n).collect();
+    let details = vec![("ridge", Detail::Number(ridges[errors.best]))];
     let warnings = lone_samples(counts, "which cannot be predicted once it is left out");
     let warnings = warnings.into_iter().collect();
     Outcome { details, warnings, ..Outcome::new(value, per_target) }
@@ -143,10 +142,9 @@ fn of_targets(errors: &Errors, ridges: &[f64]) -> Result<Outcome> {
     Ok(Outcome { details, ..Outcome::new(value, per_target) })
 }
 
-/// The index of the ridge of the least error over all targets.
-fn best_of(squares: &[f64], n_targets: usize) -> usize {
-    let totals: Vec<f64> = squares.chunks_exact(n_targets).map(|row| row.iter().sum()).collect();
-    least(&totals)
+/// The total over all targets of each ridge.
+fn totals(squares: &[f64], n_targets: usize) -> Vec<f64> {
+    squares.chunks_exact(n_targets).map(|row| row.iter().sum()).collect()
 }
 
 /// The index of the first minimum.

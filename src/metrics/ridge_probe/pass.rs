@@ -24,9 +24,12 @@ use super::sides::Side;
 
 /// Sums over the rows, each left out once, alone or with its group.
 pub(super) struct Errors {
-    /// Σ w e², (ridges, targets); infinite for ridges that are too small for the precision.
+    /// Σ w e², (ridges, targets), or over all classes, (ridges,); infinite for ridges that are too small
+    /// for the precision.
     pub(super) squares: Vec<f64>,
-    /// Σ w of the rows whose class was predicted, (ridges, classes); 0 for targets.
+    /// The ridge of the least error over all classes; 0 for targets.
+    pub(super) best: usize,
+    /// Σ w of the rows whose class was predicted there, (classes,); 0 for targets.
     pub(super) right: Vec<f64>,
     /// Σ w (y − ȳ)², (targets,).
     pub(super) whole: Vec<f64>,
@@ -76,26 +79,42 @@ pub(super) fn left_out_errors(
             format!("all ridges are below {smallest:.1e}, where rounding decides; use larger ones"),
         ));
     }
-    let weights = context.map(ridges.len(), |l| side.weights(shifted[l].as_ref()))?;
-    let pass = Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights };
+    let mut pass =
+        Pass { rows, answers, mean: &centred.mean, n, side, ridges, shifted, weights: Vec::new() };
+    let has_classes = matches!(pass.answers, Answers::Codes(_));
+    let has_many_classes = has_classes && groups.is_none() && pass.has_many_classes();
+    if !has_many_classes {
+        pass.weights =
+            context.map(ridges.len(), |l| pass.side.weights(pass.shifted[l].as_ref()))?;
+    }
     if let Some(groups) = groups {
         let mean = centred.mean.clone();
         let facts = (centred.square, mean);
         let errors = pass.leave_groups_out(&groups, leave_out, facts, context)?;
         return Ok(Errors { hits: errors.hits.filter(|_| with_hits), ..errors });
     }
-    let (squares, right) = pass.sums(context)?;
-    let hits = if with_hits && matches!(pass.answers, Answers::Codes(_)) {
-        let best = super::best_of(&squares, centred.mean.len());
-        let chunks = pass.chunks();
-        let hits = context.map(chunks.len(), |chunk| pass.hits(chunks[chunk].clone(), best))?;
-        Some(hits.into_iter().flatten().collect())
-    } else {
-        None
+    let Found { squares, best, right, hits } = match &pass.answers {
+        Answers::Codes(codes) if has_many_classes => pass.of_many_classes(codes, context)?,
+        Answers::Codes(_) => pass.of_classes(with_hits, context)?,
+        Answers::Values(_) => Found { squares: pass.sums(context)?.0, ..Found::default() },
     };
+    let as_number = |hit: &bool| f64::from(u8::from(*hit));
+    let hits = (with_hits && !hits.is_empty()).then(|| hits.iter().map(as_number).collect());
     let (by_group, warnings) = (None, Vec::new());
     let (whole, mean) = (centred.square, centred.mean);
-    Ok(Errors { squares, right, whole, mean, hits, by_group, warnings })
+    Ok(Errors { squares, best, right, whole, mean, hits, by_group, warnings })
+}
+
+/// The result of a pass over the rows.
+#[derive(Default)]
+pub(super) struct Found {
+    /// As in [`Errors`], and the next two.
+    pub(super) squares: Vec<f64>,
+    pub(super) best: usize,
+    pub(super) right: Vec<f64>,
+    /// Whether the class of each row was predicted at the best ridge; empty for targets, or where it was
+    /// not asked for.
+    pub(super) hits: Vec<bool>,
 }
 
 /// The second pass over the rows, with everything that it reads.
@@ -107,6 +126,7 @@ pub(super) struct Pass<'a, 'b> {
     pub(super) side: Side,
     pub(super) ridges: &'a [f64],
     pub(super) shifted: Vec<Option<Shifted>>,
+    /// The coefficients of each ridge; empty for many classes.
     pub(super) weights: Vec<Vec<f64>>,
 }
 
@@ -116,15 +136,32 @@ impl Pass<'_, '_> {
         ((1 << 19) / self.side.form.order()).clamp(32, 256)
     }
 
-    fn chunks(&self) -> Vec<std::ops::Range<usize>> {
+    pub(super) fn chunks(&self) -> Vec<std::ops::Range<usize>> {
         chunks(self.rows.n_rows(), self.together())
     }
 
-    /// 1 for every row whose class is predicted at a ridge, else 0.
-    fn hits(&self, range: std::ops::Range<usize>, ridge: usize) -> Result<Vec<f64>> {
+    /// The ridges with their coefficients.
+    fn models(&self) -> Vec<(usize, &[f64])> {
+        self.weights.iter().map(|weights| &**weights).enumerate().collect()
+    }
+
+    /// The ridge of the least error over all classes, and the rows whose class is predicted there.
+    fn of_classes(&self, with_hits: bool, context: &Context<'_>) -> Result<Found> {
+        let n_classes = self.mean.len();
+        let (squares, right) = self.sums(context)?;
+        let squares = super::totals(&squares, n_classes);
+        let best = super::least(&squares);
+        let right = right[best * n_classes..(best + 1) * n_classes].to_vec();
+        let chunks = if with_hits { self.chunks() } else { Vec::new() };
+        let hits = context.map(chunks.len(), |chunk| self.hits(chunks[chunk].clone(), best))?;
+        Ok(Found { squares, best, right, hits: hits.concat() })
+    }
+
+    /// Whether the class of each row is predicted at a ridge.
+    fn hits(&self, range: std::ops::Range<usize>, ridge: usize) -> Result<Vec<bool>> {
         let mut hits = Vec::with_capacity(range.len());
-        self.visit(range, ridge..ridge + 1, |_, i, y, errors| {
-            hits.push(f64::from(u8::from(self.is_found(i, y, errors).is_some())));
+        self.visit(range, &[(ridge, &*self.weights[ridge])], |_, i, y, errors| {
+            hits.push(self.is_found(i, y, errors).is_some());
         })?;
         Ok(hits)
     }
@@ -165,7 +202,7 @@ impl Pass<'_, '_> {
                 squares[l * n_targets..(l + 1) * n_targets].fill(f64::INFINITY);
             }
         }
-        self.visit(range, 0..self.shifted.len(), |l, i, y, errors| {
+        self.visit(range, &self.models(), |l, i, y, errors| {
             let sums = l * n_targets..(l + 1) * n_targets;
             let weight = self.rows.weights[i];
             for (sum, e) in squares[sums.clone()].iter_mut().zip(errors) {
@@ -177,12 +214,12 @@ impl Pass<'_, '_> {
         })
     }
 
-    /// Calls `each` with the ridge, the row, its targets and its errors, for ridges that are large enough
-    /// for the precision.
-    fn visit(
+    /// Calls `each` with the ridge, the row, its targets and its errors, for those of some ridges, with
+    /// their coefficients, that are large enough for the precision.
+    pub(super) fn visit(
         &self,
         range: std::ops::Range<usize>,
-        ridges: std::ops::Range<usize>,
+        models: &[(usize, &[f64])],
         mut each: impl FnMut(usize, usize, &[f64], &[f64]),
     ) -> Result<()> {
         let (order, n_targets, n) = (self.side.form.order(), self.mean.len(), range.len());
@@ -191,16 +228,16 @@ impl Pass<'_, '_> {
         let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
         let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
         let mut y = vec![0.0; n_targets];
-        for l in ridges {
-            let Some(shifted) = &self.shifted[l] else { continue };
+        for (l, weights) in models {
+            let Some(shifted) = &self.shifted[*l] else { continue };
             shifted.squares(&across, &mut forward, &mut reach);
             found.fill(0.0);
-            product_into(&panel, &self.weights[l], &mut found, n, n_targets);
+            product_into(&panel, weights, &mut found, n, n_targets);
             for (j, found) in found.chunks_exact_mut(n_targets).enumerate() {
                 let i = range.start + j;
                 self.answers.read(&self.rows, i, &mut y);
-                self.residuals(i, self.n * self.ridges[l], reach[j], &y, found);
-                each(l, i, &y, found);
+                self.residuals(i, self.n * self.ridges[*l], reach[j], &y, found);
+                each(*l, i, &y, found);
             }
         }
         Ok(())
@@ -222,6 +259,11 @@ impl Pass<'_, '_> {
         Ok(panel)
     }
 
+    /// 1 − h, on the side of S, from vᵀ(T + λ'I)⁻¹v.
+    pub(super) fn left(&self, reach: f64) -> f64 {
+        (1.0 - 1.0 / self.n - reach).max(f64::EPSILON)
+    }
+
     /// Turns vᵀ(T + λ'I)⁻¹ of the targets into e of row i, given that of v itself.
     pub(super) fn residuals(&self, i: usize, shift: f64, reach: f64, y: &[f64], found: &mut [f64]) {
         let (n, weight) = (self.n, self.rows.weights[i]);
@@ -231,7 +273,7 @@ impl Pass<'_, '_> {
             let factor = shift / weight.sqrt() / left.max(f64::MIN_POSITIVE);
             scale(factor, found);
         } else {
-            let left = (1.0 - 1.0 / n - reach).max(f64::EPSILON);
+            let left = self.left(reach);
             for ((found, y), mean) in found.iter_mut().zip(y).zip(self.mean) {
                 *found = (y - mean - *found) / left;
             }

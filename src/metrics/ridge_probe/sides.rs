@@ -4,12 +4,13 @@
 use crate::decomp::Shifted;
 use crate::error::Result;
 use crate::input::Rows;
-use crate::linalg::blas::{axpy, row_gram_add, scale};
+use crate::linalg::blas::{axpy, product_into, row_gram_add, scale};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
 use crate::linalg::memory::zeros;
 use crate::threads::{Context, chunks};
 
 use super::super::centred::{Answers, CentredRows};
+use super::super::leverage::transposed;
 
 /// S or K in tridiagonal form, with the targets in its basis.
 pub(super) struct Side {
@@ -27,7 +28,7 @@ impl Side {
     /// From the scatter (D, D) and b (targets, D).
     pub(super) fn many(
         mut matrix: Vec<f64>,
-        mut targets: Vec<f64>,
+        b: Vec<f64>,
         n: f64,
         context: &Context<'_>,
     ) -> Result<Self> {
@@ -40,11 +41,7 @@ impl Side {
                 *entry *= inverse_scale[i] * inverse;
             }
         }
-        for b in targets.chunks_exact_mut(order) {
-            b.iter_mut().zip(&inverse_scale).for_each(|(b, inverse)| *b *= inverse);
-        }
         let form = TridiagonalForm::reduce(matrix, order)?;
-        form.rotate(&mut targets)?;
         let mut basis = zeros::<f64>(order * order, "the basis of a tridiagonal form")?;
         let mut parts: Vec<&mut [f64]> = basis.chunks_mut(ROWS * order).collect();
         context.for_each_mut(&mut parts, |part, rows| {
@@ -52,6 +49,14 @@ impl Side {
                 row[part * ROWS + i] = inverse_scale[part * ROWS + i];
             }
             form.rotate(rows)
+        })?;
+        // b is made of rows, and goes to the basis as they do.
+        let mut targets = zeros::<f64>(b.len(), "the products with the targets")?;
+        let mut parts: Vec<&mut [f64]> = targets.chunks_mut(ROWS * order).collect();
+        context.for_each_mut(&mut parts, |part, targets| {
+            let b = &b[part * ROWS * order..][..targets.len()];
+            product_into(b, &basis, targets, b.len() / order, order);
+            Ok(())
         })?;
         Ok(Self { form, targets, basis, added: None })
     }
@@ -108,16 +113,20 @@ impl Side {
         Ok(Self { form, targets, basis: vec![], added: Some(added) })
     }
 
+    /// Write (T + λ'I)⁻¹ of a target to `out`, (order,).
+    pub(super) fn solve(&self, shifted: &Shifted, target: usize, out: &mut [f64]) {
+        out.copy_from_slice(&self.targets[target * out.len()..(target + 1) * out.len()]);
+        shifted.solve(out);
+    }
+
     /// (T + λ'I)⁻¹ of every target, (order, targets).
     pub(super) fn weights(&self, shifted: Option<&Shifted>) -> Result<Vec<f64>> {
         let Some(shifted) = shifted else { return Ok(vec![]) };
-        let (order, n_targets) = (self.form.order(), self.targets.len() / self.form.order());
-        let mut weights = zeros::<f64>(self.targets.len(), "the coefficients of the ridges")?;
-        for (k, target) in self.targets.chunks_exact(order).enumerate() {
-            let mut solved = target.to_vec();
-            shifted.solve(&mut solved);
-            weights[k..].iter_mut().step_by(n_targets).zip(solved).for_each(|(out, w)| *out = w);
+        let order = self.form.order();
+        let mut solved = zeros::<f64>(self.targets.len(), "the coefficients of the ridges")?;
+        for (k, out) in solved.chunks_exact_mut(order).enumerate() {
+            self.solve(shifted, k, out);
         }
-        Ok(weights)
+        transposed(&solved, order)
     }
 }
