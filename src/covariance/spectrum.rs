@@ -55,8 +55,8 @@ pub fn spectrum(stats: &Stats, centre: Centre, context: &Context<'_>) -> Result<
         // A row of weight k counts k times, and adds one direction.
         return Ok(singular.iter().map(square).chain(repeat(0.0)).take(count).collect());
     }
-    let form = TridiagonalForm::reduce(recentred.scatter()?, n_features)?;
-    context.check()?;
+    let scatter = recentred.scatter()?;
+    let form = TridiagonalForm::reduce_with(scatter, n_features, &mut [], context)?;
     let values = form.eigenvalues()?;
     let unit = match stats.precision {
         Precision::Double => f64::EPSILON * n_features as f64,

@@ -1,12 +1,20 @@
 //! The LAPACK routines this crate calls, each behind a safe function with checked sizes.
 //!
 //! ndarray-linalg where its driver is the right one (thin SVD); `lapack-sys` where it is not: its
-//! `eigh` is `?syev`, five times slower than the tridiagonal reduction alone.
+//! `eigh` is `?syev`, five times slower than the tridiagonal reduction alone. The reduction of large
+//! matrices in two stages is our own: LAPACK has no routine for the vectors of its second stage.
 #![allow(unsafe_code)]
 
+mod band;
+mod blocks;
+mod bulge;
 mod cholesky;
+mod lanes;
 mod orthogonal;
+mod sweeps;
+mod tiles;
 mod tridiagonal;
+mod two_stage;
 
 use crate::error::{Error, Result};
 
