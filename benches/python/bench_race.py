@@ -111,6 +111,8 @@ def run_tasks(arguments: argparse.Namespace) -> None:
     print("| task | races | best kept | top kept | passes | finalists |\n|---|--:|--:|--:|--:|--:|")
     totals: dict[str, list[list[float]]] = {}
     for task, features, labels in read_tasks(arguments.data):
+        if arguments.tasks and not any(task.startswith(start) for start in arguments.tasks):
+            continue
         metrics, name = arguments.metrics, task
         full = tx.rank(features, labels, metrics, progress=False).names
         rng, sets = np.random.default_rng(0), []
@@ -179,6 +181,7 @@ def main() -> None:
     """Parse the arguments, and run both parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="*", type=Path, default=[])
+    parser.add_argument("--tasks", nargs="*", help="beginnings of names; default: all tasks")
     parser.add_argument("--metrics", default="logme")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--subsets", type=int, default=5, help="subsets of eight for each seed")

@@ -10,14 +10,15 @@ by a drift:
   means over the models, as there are few halves: with 100 models, correlations that are not there
   would make half of the differences between models look certain. The variances are drawn from what
   is then known of them, because the best of many models is one whose noise may be large.
-- *Drift.* Most scores grow with the number of rows, for some models more than for others. The mean
-  over a pair of complementary halves has the linear part of the noise of the whole, so the change
-  from there to the score of all n rows is the drift over one doubling. Two parts of its spread over
-  the models are none that can change their order: a stretch, the part in proportion to the scores,
-  which grow apart as the rows grow; and noise, which is as large as the spread of the means of
-  pairs over the pairs. How the rest continues depends on the metric and the task, even in sign:
-  extrapolated drifts predict the order on all rows less well than the scores as they are. So the
-  rest widens the posterior, by its size for each doubling that is left, and does not move it.
+- *Even noise.* The mean over a pair of halves has the linear part of the noise of the whole, and
+  no other. Means of pairs differ by as much as the score of all n does from them, by noise that the
+  differences do not hold. It adds to theirs: little for LogME, half as much again for accuracies.
+- *Drift.* Most scores grow with the number of rows, for some models more than for others. The
+  change from the means of pairs to the score of all n rows is the drift over one doubling, and the
+  even noise. A stretch, the part in proportion to the scores, which grow apart as the rows grow,
+  leaves the order as it is. How the rest continues depends on the metric and the task, even in
+  sign: extrapolated drifts predict the order on all rows less well than the scores as they are. So
+  the rest widens the posterior, by its size over the doublings that are left, and does not move it.
 
 Empirical Bayes shrinkage, as in ``_uncertainty/posterior.py``, accounts for luck: of many models
 some look bad by bad luck. The scores on all rows are then those on the n rows, and those of a new
@@ -140,34 +141,44 @@ def forecast_scores(
         rest = _draw_normal(covariance, rng) * math.sqrt(share / left)
         parts.append(share * scores + left * (limit + rest))
     draws: Matrix = np.concatenate(parts)
-    drift = math.log2(n_all / n_rows) * _measure_drift(scores, pairs.mean(axis=2))
-    draws += drift * rng.standard_normal(draws.shape)
+    drift, even = _measure_drift(scores, pairs.mean(axis=2))
+    spread = math.hypot(_continue_drift(n_all / n_rows) * drift, math.sqrt(left) * even)
+    draws += spread * rng.standard_normal(draws.shape)
     unit = _ROUNDING * max(float(np.abs(draws).max()), 1e-300)
     rounded: Matrix = np.round(draws / unit) * unit
     return rounded
 
 
-def _measure_drift(scores: Matrix, means: Matrix) -> float:
-    """Return the standard deviation of the models' own changes over the last doubling of the rows.
+def _measure_drift(scores: Matrix, means: Matrix) -> tuple[float, float]:
+    """Return the size of the models' own drifts over the last doubling, and of the even noise.
 
-    `means` (M, n_pairs) are those of the pairs of halves. Stretch and noise do not count.
+    Both are standard deviations; `means` (M, n_pairs) are those of the pairs of halves.
     """
     n_models, n_pairs = means.shape
+    even = float(means.var(axis=1, ddof=1).mean())
     if n_models < 3:  # nothing is left besides a stretch
-        return 0.0
+        return 0.0, math.sqrt(even)
     before = means.mean(axis=1)
     change = scores - before
     before, change = before - before.mean(), change - change.mean()
     size = float(before @ before)
     if size > 0:
         change = change - float(before @ change) / size * before
-    noise = float(means.var(axis=1, ddof=1).mean()) * (1 + 1 / n_pairs)
-    return math.sqrt(max(float(change @ change) / (n_models - 2) - noise, 0.0))
+    own = float(change @ change) / (n_models - 2) - even * (1 + 1 / n_pairs)
+    return math.sqrt(max(own, 0.0)), math.sqrt(even)
 
 
-def _draw_limits(
-    scores: Matrix, covariance: Matrix, top: int, rng: np.random.Generator
-) -> Matrix:
+def _continue_drift(factor: float) -> float:
+    """Return the drift while the rows grow by a factor, relative to that over the last doubling.
+
+    It is the root mean square over curves like n^-a, with a from 0, which is log n, to 1.
+    """
+    powers = np.linspace(1e-6, 1.0, 21)
+    found = (1 - factor**-powers) / (2**powers - 1)
+    return math.sqrt(float((found**2).mean()))
+
+
+def _draw_limits(scores: Matrix, covariance: Matrix, top: int, rng: np.random.Generator) -> Matrix:
     """Draw the scores on infinitely many rows, without drift, by empirical Bayes.
 
     Models near the best, and the others, have priors of their own: the others do not make the best
@@ -195,9 +206,7 @@ def _draw_limits(
     return draws
 
 
-def _draw_widths(
-    seen: Matrix, values: Matrix, n_draws: int, rng: np.random.Generator
-) -> Matrix:
+def _draw_widths(seen: Matrix, values: Matrix, n_draws: int, rng: np.random.Generator) -> Matrix:
     """Draw the width of the prior, (n_draws, 1), given contrasts with these variances.
 
     The width has a half-Cauchy prior with twice the scale of the noise.
@@ -263,7 +272,7 @@ def _share_places(draws: Matrix, top: int) -> Matrix:
 
 
 def estimate_noise(differences: Matrix) -> Noise:
-    """Estimate the noise of M scores from half the differences within pairs of halves, (M, n_pairs).
+    """Estimate the noise of M scores from half the differences within pairs, (M, n_pairs).
 
     Variances and correlations are shrunk towards their means over the models. Each keeps the share
     of its spread over the models that its estimation from n pairs does not explain: a correlation r
