@@ -18,6 +18,8 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
 
+    use crate::errors::CoreError;
+
     #[pymodule_export]
     use super::covariance::{
         class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
@@ -37,6 +39,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let _buffers = transferability::linalg::reserve_buffers(1).map_err(CoreError)?;
         transferability::linalg::warm_up();
         Ok(())
     }
