@@ -12,6 +12,7 @@ same draws for all models. Plain halving, from 100 rows by the scores alone, is 
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,8 +22,10 @@ import numpy as np
 
 import transferability as tx
 from transferability._inputs.target import read_target
-from transferability._racing.decide import Allowance, choose_drops, compute_odds, forecast_scores
-from transferability._racing.order import count_rounds, order_rows, stratify
+from transferability._racing.order import order_rows, stratify
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "python"))
+from simulated_race import simulate_race
 
 Features = Mapping[str, np.ndarray]
 TOP = 3
@@ -108,6 +111,8 @@ def run_tasks(arguments: argparse.Namespace) -> None:
     print("| task | races | best kept | top kept | passes | finalists |\n|---|--:|--:|--:|--:|--:|")
     totals: dict[str, list[list[float]]] = {}
     for task, features, labels in read_tasks(arguments.data):
+        if arguments.tasks and not any(task.startswith(start) for start in arguments.tasks):
+            continue
         metrics, name = arguments.metrics, task
         full = tx.rank(features, labels, metrics, progress=False).names
         rng, sets = np.random.default_rng(0), []
@@ -142,56 +147,24 @@ def run_tasks(arguments: argparse.Namespace) -> None:
             print_line(f"**{name}**", found)
 
 
-def simulate_race(seed: int, n_models: int, gap: float, options: tx.Race) -> tuple[Any, ...]:
-    """Race models whose score is the mean of 1,000 rows; return what was lost and spent.
-
-    The true means differ by `gap` in standard errors of 100 rows. In a third of the races half of
-    the models are poor. Models share noise, and their own noise differs.
-    """
-    rng = np.random.default_rng([seed, n_models, int(10 * gap)])
-    means = rng.normal(size=n_models) * gap / 10
-    if seed % 3 == 0:
-        means[: n_models // 2] -= 0.5 + gap / 2
-    common = rng.uniform(0, 0.9)
-    noise = rng.uniform(0.6, 1.6, n_models) * rng.normal(size=(1000, n_models))
-    rows = common**0.5 * rng.normal(size=(1000, 1)) + (1 - common) ** 0.5 * noise + means
-    order, alive = np.argsort(-rows.mean(axis=0)), np.arange(n_models)
-    allowance = Allowance.of_race(options.confidence, options.level, options.top)
-    passes = before = 0
-    sizes = count_rounds(read_target(np.arange(1000) % 2), 100, options.growth, None)
-    for number, n_rows in enumerate(sizes, start=1):
-        passes += len(alive) * (n_rows - before)
-        before = n_rows
-        if n_rows == 1000 or len(alive) <= options.top:
-            break
-        own = rows[: n_rows - n_rows % 2, alive]
-        signs = np.where(rng.random((16, len(own) // 2)) < 0.5, 1, -1)
-        left, right = own[::2], own[1::2]
-        middle, half = (left + right).mean(axis=0) / 2, signs @ (left - right) / len(own)
-        halves = np.stack([middle + half, middle - half], axis=-1).transpose(1, 0, 2)
-        draws = forecast_scores(own.mean(axis=0), halves, n_rows, 1000, options.top, seed)
-        assert draws is not None
-        odds = compute_odds(draws, options.top)
-        alive = np.delete(alive, choose_drops(odds, allowance, number / len(sizes), options.top))
-    kept = np.isin(order[: options.top], alive)
-    spent = allowance.spent_best, allowance.spent_top / options.top
-    return n_models, gap, 1.0 - kept[0], *spent, 1 - kept.mean(), passes / 1000 / n_models
-
-
 def run_simulations(n_races: int) -> None:
     """Compare the bounds on wrong drops with what was lost."""
     options = tx.Race()
     sizes, gaps = (3, 5, 8, 15, 30, 60, 100), (0.0, 0.3, 1.0, 3.0, 10.0)
     combinations = [(m, gap) for m in sizes for gap in gaps]
+    places = [i % len(combinations) for i in range(n_races)]
     found = np.array(
-        [simulate_race(i, *combinations[i % len(combinations)], options) for i in range(n_races)]
+        [
+            [*combinations[place], *simulate_race(i, *combinations[place], options)]
+            for i, place in enumerate(places)
+        ]
     )
     print(f"\nbounds: best {1 - options.confidence:.0%}, top {options.level:.0%}")
     print("| races | number | best lost | estimated | top lost | estimated | passes |")
     print("|---|--:|--:|--:|--:|--:|--:|")
 
     def line(name: str, own: np.ndarray) -> None:
-        best, of_best, of_top, top, passes = own[:, 2:].mean(axis=0)
+        best, of_best, top, of_top, passes = own[:, 2:].mean(axis=0)
         print(
             f"| {name} | {len(own)} | {best:.2%} | {of_best:.2%} | {top:.2%} | {of_top:.2%} | "
             f"{passes:.3f} |"
@@ -208,6 +181,7 @@ def main() -> None:
     """Parse the arguments, and run both parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="*", type=Path, default=[])
+    parser.add_argument("--tasks", nargs="*", help="beginnings of names; default: all tasks")
     parser.add_argument("--metrics", default="logme")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--subsets", type=int, default=5, help="subsets of eight for each seed")

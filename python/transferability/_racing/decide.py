@@ -8,13 +8,17 @@ by a drift:
   the variance, and is drawn without replacement from the whole. Of this variance a share 1 - n/N is
   left, because the n rows are among the N. Variances and correlations are shrunk towards their
   means over the models, as there are few halves: with 100 models, correlations that are not there
-  would make half of the differences between models look certain.
-- *Drift.* Most scores grow with the number of rows, for some models more than for others. The mean
-  over a pair of complementary halves has the linear part of the noise of the whole, so the change
-  from there to the score of all n rows is the drift over one doubling, with little noise. How it
-  continues depends on the metric and the task, even in sign: extrapolated drifts predict the order
-  on all rows less well than the scores as they are. So the drift widens the posterior, by the size
-  of the changes over the last doubling and the doublings that are left, and does not move it.
+  would make half of the differences between models look certain. The variances are drawn from what
+  is then known of them, because the best of many models is one whose noise may be large.
+- *Even noise.* The mean over a pair of halves has the linear part of the noise of the whole, and
+  no other. Means of pairs differ by as much as the score of all n does from them, by noise that the
+  differences do not hold. It adds to theirs: little for LogME, half as much again for accuracies.
+- *Drift.* Most scores grow with the number of rows, for some models more than for others. The
+  change from the means of pairs to the score of all n rows is the drift over one doubling, and the
+  even noise. A stretch, the part in proportion to the scores, which grow apart as the rows grow,
+  leaves the order as it is. How the rest continues depends on the metric and the task, even in
+  sign: extrapolated drifts predict the order on all rows less well than the scores as they are. So
+  the rest widens the posterior, by its size over the doublings that are left, and does not move it.
 
 Empirical Bayes shrinkage, as in ``_uncertainty/posterior.py``, accounts for luck: of many models
 some look bad by bad luck. The scores on all rows are then those on the n rows, and those of a new
@@ -24,8 +28,8 @@ sample of N - n rows, in their shares.
 true top in expectation, whatever was looked at before. So these probabilities are added up over all
 models and all rounds, and the sum stays below a bound: expected losses of a race with any number of
 looks and models are at most that bound, as far as the probabilities are calibrated. The
-probabilities of being the best have a bound of their own. Every round adds an equal part of
-the bounds to what may be spent.
+probabilities of being the best have a bound of their own. Every round adds a part of the bounds to
+what may be spent, in proportion to the passes that dropping a model there saves.
 
 Sources: McCarthy, Int. Statistical Review 37, 1969, for half-samples; Maron and Moore, NIPS 1993,
 for races; Lan and DeMets, Biometrika 70, 1983, for spending.
@@ -34,28 +38,35 @@ for races; Lan and DeMets, Biometrika 70, 1983, for spending.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Allowance", "Odds", "choose_drops", "compute_odds", "forecast_scores", "shrink"]
+__all__ = [
+    "Allowance",
+    "Noise",
+    "Odds",
+    "choose_drops",
+    "compute_odds",
+    "estimate_noise",
+    "forecast_scores",
+    "share_savings",
+]
 
 Matrix = NDArray[np.float64]
 
 _N_DRAWS = 4000
-#: Share of the bound for the best that is spent: of very many or equal models, the best is lost two
-#: to four times as often as estimated.
-_RESERVE = 0.5
+_N_PARTS = 8  # parts of the draws, each with variances of its own
+#: Factor on the estimated probability of losing the best: of very many or equal models, the best is
+#: lost twice as often as estimated.
+_CAUTION = 2.0
 _MIN_PAIRS = 4  # fewer usable pairs of halves decide nothing
 #: Grid of widths of the prior: their number, and the ends relative to the noise and to the scores.
 _N_WIDTHS, _NARROW, _WIDE = 60, 0.02, 20.0
-_CAUTION = 0.1  # quantile of the width of the prior
+_ROUNDING = 1e-11  # relative to the largest draw; smaller differences are a tie
 _NEAR = 4.0  # standard errors of the difference from the last of the top
-#: Standard deviation of the drift to all rows, for each doubling that is left: what all models have
-#: in proportion to their changes over the last doubling, and of its own of each model, in standard
-#: deviations of these changes. Measured in benches/python/bench_race.py.
-_DRIFT, _OWN_DRIFT = 0.25, 0.3
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,24 @@ class Odds:
 
     best: Matrix  # to be the best of these models on all rows
     top: Matrix  # to be among the best few
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What pairs of halves tell of the noise of M scores."""
+
+    correlations: Matrix  # (M, M)
+    log_variances: Matrix  # (M,), of which -inf is no noise
+    own_error: float  # standard deviation of each logarithm, given these estimates
+    common_error: float  # of all of them together
+
+    def draw_covariance(self, rng: np.random.Generator) -> Matrix:
+        """Draw a covariance matrix (M, M)."""
+        shift = self.own_error * rng.standard_normal(len(self.log_variances))
+        shift += self.common_error * rng.standard_normal()
+        deviations = np.exp((self.log_variances + shift) / 2)
+        covariance: Matrix = self.correlations * np.outer(deviations, deviations)
+        return covariance
 
 
 @dataclass
@@ -77,11 +106,6 @@ class Allowance:
     top: float
     spent_best: float = 0.0
     spent_top: float = 0.0
-
-    @classmethod
-    def of_race(cls, confidence: float, level: float, top: int) -> Allowance:
-        """Return the allowance of a race, with a reserve for probabilities that are too low."""
-        return cls(_RESERVE * (1 - confidence), level * top)
 
     def left(self, part: float) -> tuple[float, float]:
         """Return what may be spent now, if this `part` of the bounds may be spent so far."""
@@ -102,38 +126,65 @@ def forecast_scores(
     of complementary halves of these rows. None if too few pairs have all scores.
     """
     usable = np.isfinite(halves).all(axis=(0, 2))
-    n_pairs = int(usable.sum())
-    if n_pairs < _MIN_PAIRS:
+    if usable.sum() < _MIN_PAIRS:
         return None
     pairs = halves[:, usable]
     pairs = pairs - np.median(pairs, axis=0)  # what all models share does not change their order
     share = n_rows / n_all
     left = 1.0 - share
-    difference = (pairs[:, :, 0] - pairs[:, :, 1]) / 2  # odd in the noise, so free of the drift
-    covariance = shrink(difference @ difference.T / n_pairs, n_pairs)
+    noise = estimate_noise((pairs[:, :, 0] - pairs[:, :, 1]) / 2)  # odd, so free of the drift
     rng = np.random.default_rng(seed)
-    # The variances are estimated from n_pairs pairs, so the noise has Student's t distribution.
-    scale = np.sqrt(n_pairs / rng.chisquare(n_pairs, size=(_N_DRAWS, 1)))
-    limit = _draw_limits(scores, covariance, scale, top, rng)
-    rest = _draw_normal(covariance, scale, rng) * math.sqrt(share / left)
-    change = scores - np.median(scores) - pairs.mean(axis=(1, 2))
-    change = change - np.median(change)
-    doublings = math.log2(n_all / n_rows)
-    common = _DRIFT * rng.standard_normal((_N_DRAWS, 1)) * change
-    own = _OWN_DRIFT * change.std() * rng.standard_normal((_N_DRAWS, len(scores)))
-    draws: Matrix = share * scores + left * (limit + rest) + doublings * (common + own)
-    return draws
+    parts = []
+    for _ in range(_N_PARTS):
+        covariance = noise.draw_covariance(rng)
+        limit = _draw_limits(scores, covariance, top, rng)
+        rest = _draw_normal(covariance, rng) * math.sqrt(share / left)
+        parts.append(share * scores + left * (limit + rest))
+    draws: Matrix = np.concatenate(parts)
+    drift, even = _measure_drift(scores, pairs.mean(axis=2))
+    spread = math.hypot(_continue_drift(n_all / n_rows) * drift, math.sqrt(left) * even)
+    draws += spread * rng.standard_normal(draws.shape)
+    unit = _ROUNDING * max(float(np.abs(draws).max()), 1e-300)
+    rounded: Matrix = np.round(draws / unit) * unit
+    return rounded
 
 
-def _draw_limits(
-    scores: Matrix, covariance: Matrix, scale: Matrix, top: int, rng: np.random.Generator
-) -> Matrix:
+def _measure_drift(scores: Matrix, means: Matrix) -> tuple[float, float]:
+    """Return the size of the models' own drifts over the last doubling, and of the even noise.
+
+    Both are standard deviations; `means` (M, n_pairs) are those of the pairs of halves.
+    """
+    n_models, n_pairs = means.shape
+    even = float(means.var(axis=1, ddof=1).mean())
+    if n_models < 3:  # nothing is left besides a stretch
+        return 0.0, math.sqrt(even)
+    before = means.mean(axis=1)
+    change = scores - before
+    before, change = before - before.mean(), change - change.mean()
+    size = float(before @ before)
+    if size > 0:
+        change = change - float(before @ change) / size * before
+    own = float(change @ change) / (n_models - 2) - even * (1 + 1 / n_pairs)
+    return math.sqrt(max(own, 0.0)), math.sqrt(even)
+
+
+def _continue_drift(factor: float) -> float:
+    """Return the drift while the rows grow by a factor, relative to that over the last doubling.
+
+    It is the root mean square over curves like n^-a, with a from 0, which is log n, to 1.
+    """
+    powers = np.linspace(1e-6, 1.0, 21)
+    found = (1 - factor**-powers) / (2**powers - 1)
+    return math.sqrt(float((found**2).mean()))
+
+
+def _draw_limits(scores: Matrix, covariance: Matrix, top: int, rng: np.random.Generator) -> Matrix:
     """Draw the scores on infinitely many rows, without drift, by empirical Bayes.
 
     Models near the best, and the others, have priors of their own: the others do not make the best
     look further apart.
     """
-    draws = scores - _draw_normal(covariance, scale, rng)
+    draws = scores - _draw_normal(covariance, rng)
     variance = np.diag(covariance)
     last = np.argsort(-scores, kind="stable")[min(top, len(scores)) - 1]
     apart = variance + variance[last] - 2 * covariance[last]
@@ -147,22 +198,21 @@ def _draw_limits(
         values = np.maximum(values, 0.0)
         basis = vectors.T @ contrasts
         seen = basis @ scores[own]
-        width = _find_width(seen, values)
-        total = width**2 + values
-        gain = np.divide(width**2, total, out=np.ones_like(total), where=total > 0)
-        error = np.sqrt(gain * values) * scale * rng.standard_normal((_N_DRAWS, len(values)))
+        squares = _draw_widths(seen, values, len(draws), rng) ** 2
+        total = squares + values
+        gain = np.divide(squares, total, out=np.ones_like(total), where=total > 0)
+        error = np.sqrt(gain * values) * rng.standard_normal(total.shape)
         draws[:, own] = draws[:, own].mean(axis=1, keepdims=True) + (gain * seen + error) @ basis
     return draws
 
 
-def _find_width(seen: Matrix, values: Matrix) -> float:
-    """Return a low quantile of the width of the prior, given contrasts with these variances.
+def _draw_widths(seen: Matrix, values: Matrix, n_draws: int, rng: np.random.Generator) -> Matrix:
+    """Draw the width of the prior, (n_draws, 1), given contrasts with these variances.
 
-    A narrow prior is cautious: models may be closer to each other than they look. The width has a
-    half-Cauchy prior with twice the scale of the noise.
+    The width has a half-Cauchy prior with twice the scale of the noise.
     """
     if not values.any():  # equal models: there is nothing to shrink
-        return 1.0
+        return np.ones((n_draws, 1))
     scale = math.sqrt(float(np.median(values[values > 0])))
     widest = _WIDE * max(float(np.abs(seen).max()), scale)
     widths = np.geomspace(_NARROW * scale, widest, _N_WIDTHS)
@@ -170,8 +220,7 @@ def _find_width(seen: Matrix, values: Matrix) -> float:
     log: Matrix = -0.5 * (np.log(total) + seen**2 / total).sum(axis=1)
     # The factor of the widths is the spacing of the grid.
     weights = np.exp(log - log.max()) * widths / (1 + (widths / scale / 2) ** 2)
-    place = int(np.searchsorted(np.cumsum(weights) / weights.sum(), _CAUTION))
-    return float(widths[min(place, _N_WIDTHS - 1)])
+    return rng.choice(widths, size=(n_draws, 1), p=weights / weights.sum())
 
 
 def compute_odds(draws: Matrix, top: int) -> Odds:
@@ -182,6 +231,15 @@ def compute_odds(draws: Matrix, top: int) -> Odds:
     return Odds(_share_places(draws, 1), _share_places(draws, top))
 
 
+def share_savings(sizes: Sequence[int], number: int) -> float:
+    """Return the part of the bounds that may be spent up to a round, from 1, of these sizes.
+
+    A round adds in proportion to the rows that a model dropped after it does not run.
+    """
+    saved = [sizes[-1] - size for size in sizes]
+    return sum(saved[:number]) / sum(saved) if sum(saved) else 1.0
+
+
 def choose_drops(odds: Odds, allowance: Allowance, part: float, n_least: int) -> list[int]:
     """Return the models to drop, least probable first, and spend their probabilities.
 
@@ -190,11 +248,12 @@ def choose_drops(odds: Odds, allowance: Allowance, part: float, n_least: int) ->
     best, top = allowance.left(part)
     dropped: list[int] = []
     for i in np.lexsort((odds.best, odds.top))[: max(len(odds.top) - n_least, 0)]:
-        best, top = best - odds.best[i], top - odds.top[i]
+        spent = _CAUTION * float(odds.best[i]), float(odds.top[i])
+        best, top = best - spent[0], top - spent[1]
         if best < 0 or top < 0:
             break
         dropped.append(int(i))
-        allowance.spend(float(odds.best[i]), float(odds.top[i]))
+        allowance.spend(*spent)
     return dropped
 
 
@@ -212,28 +271,31 @@ def _share_places(draws: Matrix, top: int) -> Matrix:
     return shares
 
 
-def shrink(covariance: Matrix, n_pairs: int) -> Matrix:
-    """Shrink variances and correlations towards their means over the models.
+def estimate_noise(differences: Matrix) -> Noise:
+    """Estimate the noise of M scores from half the differences within pairs, (M, n_pairs).
 
-    Each keeps the share of its spread over the models that its estimation from n pairs does not
-    explain: a correlation r has variance (1 - r^2)^2 / n, and the logarithm of a variance 2 / n.
+    Variances and correlations are shrunk towards their means over the models. Each keeps the share
+    of its spread over the models that its estimation from n pairs does not explain: a correlation r
+    has variance (1 - r^2)^2 / n, and the logarithm of a variance 2 / n.
     """
-    n_models = len(covariance)
-    deviations = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    seen = deviations > 0
-    if n_models < 3 or not seen.all():
-        return covariance
-    correlations = covariance / np.outer(deviations, deviations)
-    apart = ~np.eye(n_models, dtype=bool)
-    mean = max(float(correlations[apart].mean()), 0.0)
-    kept = _share_kept(float(correlations[apart].var()), (1 - mean**2) ** 2 / n_pairs)
-    correlations = np.where(apart, kept * correlations + (1 - kept) * mean, 1.0)
-    logs = np.log(deviations**2)
-    kept = _share_kept(float(logs.var(ddof=1)), 2.0 / n_pairs)
-    logs = np.log((deviations**2).mean()) * (1 - kept) + logs * kept
-    deviations = np.exp(logs / 2)
-    shrunk: Matrix = correlations * np.outer(deviations, deviations)
-    return shrunk
+    n_models, n_pairs = differences.shape
+    covariance = differences @ differences.T / n_pairs
+    variances = np.maximum(np.diag(covariance), 0.0)
+    scale = np.sqrt(np.outer(variances, variances))
+    correlations = np.divide(covariance, scale, out=np.eye(n_models), where=scale > 0)
+    with np.errstate(divide="ignore"):
+        logs = np.log(variances)
+    sampling, kept = 2.0 / n_pairs, 1.0
+    if n_models > 2 and variances.all():
+        apart = ~np.eye(n_models, dtype=bool)
+        mean = max(float(correlations[apart].mean()), 0.0)
+        share = _share_kept(float(correlations[apart].var()), (1 - mean**2) ** 2 / n_pairs)
+        correlations = np.where(apart, share * correlations + (1 - share) * mean, 1.0)
+        kept = _share_kept(float(logs.var(ddof=1)), sampling)
+        logs = np.log(variances.mean()) * (1 - kept) + logs * kept
+    # The mean, which the estimates are shrunk to, has errors of its own, common to all models.
+    common = math.sqrt(sampling * (1 - kept) / n_models)
+    return Noise(correlations, logs, math.sqrt(sampling * kept), common)
 
 
 def _share_kept(spread: float, sampling: float) -> float:
@@ -241,9 +303,9 @@ def _share_kept(spread: float, sampling: float) -> float:
     return max(1.0 - sampling / spread, 0.0) if spread > 0 else 0.0
 
 
-def _draw_normal(covariance: Matrix, scale: Matrix, rng: np.random.Generator) -> Matrix:
-    """Draw vectors with a covariance, each multiplied by its entry of `scale`."""
+def _draw_normal(covariance: Matrix, rng: np.random.Generator) -> Matrix:
+    """Draw vectors with a covariance, for one part of the draws."""
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    drawn: Matrix = rng.standard_normal((_N_DRAWS, len(values))) @ root.T
-    return drawn * scale
+    drawn: Matrix = rng.standard_normal((_N_DRAWS // _N_PARTS, len(values))) @ root.T
+    return drawn

@@ -77,13 +77,19 @@ def draw_halves(strata: Rows, seed: int) -> list[tuple[Rows, Rows]]:
 def count_rounds(
     target: Target, first: int | None, growth: float, max_samples: int | None
 ) -> list[int]:
-    """Return the number of rows of each round; the last is all rows, or `max_samples`."""
-    most = target.n_samples if max_samples is None else min(max_samples, target.n_samples)
+    """Return the number of rows of each round; the last is all rows, or `max_samples`.
+
+    What n of N rows leave open has a variance in proportion to 1/n - 1/N. Each round divides it by
+    `growth`: few rows grow by this factor, and where most are read a few more rows tell as much.
+    """
+    n_all = target.n_samples
+    most = n_all if max_samples is None else min(max_samples, n_all)
     if first is None:
         n_classes = 0 if target.ids is None else len(np.unique(target.ids))
         first = max(_FIRST, _FIRST_BY_CLASS * n_classes)
     sizes = [min(first, most)]
     while sizes[-1] < most:
-        grown = max(round(sizes[-1] * growth), sizes[-1] + 1)
+        left = (1 / sizes[-1] - 1 / n_all) / growth
+        grown = max(round(1 / (left + 1 / n_all)), sizes[-1] + 1)
         sizes.append(most if grown > most / growth**0.5 else grown)
     return sizes

@@ -25,14 +25,17 @@ class Race:
         Number of finalists: the race ends when no more models are left.
     confidence : float, default=0.98
         The best model is among the finalists with at least this probability. The probabilities of
-        having dropped it, added up over all models and rounds, stay below ``1 - confidence``.
+        having dropped it, doubled and added up over all models and rounds, stay below
+        ``1 - confidence``.
     level : float, default=0.15
         Bound on the expected share of the true `top` models that are dropped, added up over all
         models and rounds in the same way.
     first : int, optional
         Rows of the first round. Default: 100, or four for each class if that is more.
     growth : float, default=1.5
-        Factor by which the rows grow from one round to the next.
+        Factor by which the variance that is left, in proportion to 1/n - 1/N after n of N rows,
+        falls from one round to the next. While n is small the rows grow by this factor, and later
+        by less.
     max_samples : int, optional
         The race ends with a round of at most this many rows. Default: all rows.
     seconds : float, optional

@@ -45,7 +45,8 @@ class RaceReport:
     passes, passes_without : int
         Rows that went through models (forward passes), and those of all models without a race.
     risk : float
-        Posterior probability that the best model was dropped, added up over the race.
+        Posterior probability that the best model was dropped, added up over the race and doubled:
+        of many close models the best is lost twice as often as the posterior says.
     losses : float
         Expected share of the true top that was dropped, added up over the race.
     first : dict of str to float

@@ -25,7 +25,14 @@ from .._ranking.extra_columns import (
     standard_errors,
 )
 from .._ranking.row import Row
-from .decide import Allowance, Odds, choose_drops, compute_odds, forecast_scores
+from .decide import (
+    Allowance,
+    Odds,
+    choose_drops,
+    compute_odds,
+    forecast_scores,
+    share_savings,
+)
 from .order import count_rounds, draw_halves, order_rows, stratify
 from .race_options import Race
 from .report import RaceReport, RaceRound
@@ -118,7 +125,7 @@ class _Runner:
         self._alive = list(self._names)
         self._rows: dict[str, Row] = {}
         self._rounds: list[RaceRound] = []
-        self._allowance = Allowance.of_race(race.confidence, race.level, race.top)
+        self._allowance = Allowance(1 - race.confidence, race.level * race.top)
         self._passes, self._used = 0, np.empty(0, dtype=np.intp)
         self._odds: dict[str, float] = {}
         self._start, self._stopped = time.perf_counter(), ""
@@ -205,7 +212,7 @@ class _Runner:
         judged, odds = self._judge(measured, rows, len(sample.rows))
         if odds is None:
             return {}
-        part, top = sample.number / len(self._sizes), self._race.top
+        part, top = share_savings(self._sizes, sample.number), self._race.top
         found: dict[str, float] = {}
         for i in choose_drops(odds, self._allowance, part, top):
             row = rows[judged[i]]
