@@ -20,7 +20,7 @@ by a drift:
   sign: extrapolated drifts predict the order on all rows less well than the scores as they are. So
   the rest widens the posterior, by its size over the doublings that are left, and does not move it.
 
-Empirical Bayes shrinkage, as in ``_uncertainty/posterior.py``, accounts for luck: of many models
+Empirical Bayes shrinkage, as in ``_uncertainty/mixture.py``, accounts for luck: of many models
 some look bad by bad luck. The scores on all rows are then those on the n rows, and those of a new
 sample of N - n rows, in their shares.
 
