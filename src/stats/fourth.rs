@@ -78,12 +78,6 @@ impl Fourth {
     /// Adds a row x − s; returns its q.
     pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) -> f64 {
         let q = sum_of_squares(x);
-        self.add_row_of(weight, x, q);
-        q
-    }
-
-    /// Adds a row x − s, whose q is known.
-    pub(super) fn add_row_of(&mut self, weight: f64, x: &[f64], q: f64) {
         if q > 0.0 {
             if self.unit <= 0.0 {
                 self.unit = power_of_two(q);
@@ -92,6 +86,7 @@ impl Fourth {
             add_scaled(weight * share, x, &mut self.cubic);
             self.quartic += weight * share * share;
         }
+        q
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -126,20 +126,17 @@ impl Sums {
 }
 
 impl Pass<'_> {
-    /// Reads the `i`-th row of the pass, checked and shifted; returns its largest magnitude and its
-    /// sum of squares.
-    fn row(&self, i: usize, out: &mut [f64]) -> Result<(f64, f64)> {
+    /// Reads the `i`-th row of the pass, checked and shifted; returns its largest magnitude.
+    fn row(&self, i: usize, out: &mut [f64]) -> Result<f64> {
         let row = self.rows[i];
         self.features.read_row(row, out);
-        let (mut largest, square) = centre(out, self.shift);
-        if !square.is_finite() {
+        let largest = centre(out, self.shift);
+        if largest.is_nan() {
             self.features.read_row(row, out);
             check_finite("features", row, out)?;
-            centre(out, self.shift);
-            // Or a difference of finite values that is not finite; both are refused later.
-            largest = out.iter().fold(0.0, |a, b| b.abs().max(a));
+            return Ok(f64::INFINITY); // a difference of finite values, which is refused later
         }
-        Ok((largest, square))
+        Ok(largest)
     }
 
     /// All rows, shifted, with their weighted sum and largest magnitude.
@@ -153,7 +150,7 @@ impl Pass<'_> {
             values.chunks_mut(ROWS * n_cols).map(|part| (part, 0.0)).collect();
         context.for_each_mut(&mut parts, |p, (part, largest)| {
             for (r, out) in part.chunks_exact_mut(n_cols).enumerate() {
-                *largest = largest.max(self.row(p * ROWS + r, out)?.0);
+                *largest = largest.max(self.row(p * ROWS + r, out)?);
             }
             Ok(())
         })?;
@@ -231,10 +228,10 @@ impl Pass<'_> {
     /// Reads the `i`-th row of the pass into `x`, times the root of its weight, and adds it to the
     /// sums; to the scatter only in single precision.
     fn add_row(&self, sums: &mut Sums, i: usize, x: &mut [f64]) -> Result<()> {
-        let (mut largest, square) = self.row(i, x)?;
+        let mut largest = self.row(i, x)?;
         sums.largest = sums.largest.max(largest);
         let weight = self.weights[i];
-        sums.fourth.add_row_of(weight, x, square);
+        let square = sums.fourth.add_row(weight, x);
         if let Held::Labels(labels) = self.held {
             let class = labels.codes[i] as usize;
             let place = class * x.len()..(class + 1) * x.len();
