@@ -62,7 +62,10 @@ def anonymous() -> int:
 
 
 class Peak:
-    """Context manager that measures peak anonymous memory above that at its start."""
+    """Context manager that measures peak anonymous memory above that at its start, every few ms."""
+
+    def __init__(self, seconds: float = 0.005) -> None:
+        self._seconds = seconds
 
     def __enter__(self) -> Peak:
         self.extra, self._before, self._end = 0, anonymous(), threading.Event()
@@ -71,7 +74,7 @@ class Peak:
         return self
 
     def _watch(self) -> None:
-        while not self._end.wait(0.005):
+        while not self._end.wait(self._seconds):
             self.extra = max(self.extra, anonymous() - self._before)
 
     def __exit__(self, *exception: object) -> None:

@@ -74,8 +74,8 @@ pub(crate) fn column_gram_add(
     rank_k_add(CblasTrans, &panel[columns.start..], cols, gram, sizes);
 }
 
-/// `gram = panelᵀ panel` in single precision.
-pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
+/// `gram += panelᵀ panel` in single precision.
+pub(crate) fn gram_add_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
     assert_eq!(gram.len(), cols * cols);
     let rows = panel.len() / cols;
     // SAFETY: the panel holds rows × cols numbers, and gram cols × cols, as asserted.
@@ -89,7 +89,7 @@ pub(crate) fn gram_single(panel: &[f32], cols: usize, gram: &mut [f32]) {
             1.0,
             panel.as_ptr(),
             int(cols),
-            0.0,
+            1.0,
             gram.as_mut_ptr(),
             int(cols),
         );

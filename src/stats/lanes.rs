@@ -52,6 +52,23 @@ pub(super) fn add_scaled(factor: f64, x: &[f64], y: &mut [f64]) {
     }
 }
 
+/// `y = factor · x` in float32.
+#[multiversion(targets("x86_64+avx2"))]
+#[allow(clippy::cast_possible_truncation)] // the point of single precision
+pub(super) fn narrow(factor: f64, x: &[f64], y: &mut [f32]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = (factor * x) as f32;
+    }
+}
+
+/// `y += factor · x` for x in float32.
+#[multiversion(targets("x86_64+avx2"))]
+pub(super) fn add_widened(factor: f64, x: &[f32], y: &mut [f64]) {
+    for (y, x) in y.iter_mut().zip(x) {
+        *y += factor * f64::from(*x);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +87,10 @@ mod tests {
             let mut y = expected.clone();
             add_scaled(3.0, &x, &mut y);
             assert!(y.iter().zip(&expected).all(|(y, x)| *y == 4.0 * x));
+            let mut half = vec![0.0_f32; x.len()];
+            narrow(0.5, &x, &mut half);
+            add_widened(4.0, &half, &mut y);
+            assert!(y.iter().zip(&expected).all(|(y, x)| *y == 6.0 * x));
             for (i, bad) in (0..x.len()).zip([f64::NAN, f64::INFINITY].into_iter().cycle()) {
                 let (mut x, shift) = (expected.clone(), vec![1.0; expected.len()]);
                 x[i] = bad;

@@ -36,6 +36,7 @@ mod merge;
 mod moments;
 mod pass;
 mod response;
+mod single;
 mod standardise;
 
 use ndarray::ArrayView2;
@@ -59,8 +60,8 @@ pub enum Precision {
     /// float64 products.
     #[default]
     Double,
-    /// float32 products of shifted features, summed across panels in float64: up to twice as fast,
-    /// and blind to directions whose variance is 1e-7 of the largest.
+    /// float32 products of shifted features, summed across chunks of rows in float64: up to twice as
+    /// fast, and blind to directions whose variance is 1e-7 of the largest (`single.rs`).
     Single,
 }
 

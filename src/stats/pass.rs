@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::{Block, Rows, check_finite};
-use crate::linalg::blas::{axpy, gram_add, gram_single, scale, transposed_product_add};
+use crate::linalg::blas::{axpy, gram_add, scale, transposed_product_add};
 use crate::linalg::lapack::check_order;
 use crate::linalg::memory::{copied, zeros};
 use crate::threads::{self, Context, PartialSum};
@@ -14,12 +14,15 @@ use crate::threads::{self, Context, PartialSum};
 use super::fourth::Fourth;
 use super::lanes::{add_scaled, centre};
 use super::response::ResponseSums;
+use super::single::Single;
 use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
 /// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
 const PANEL: usize = 5 << 17;
+/// Numbers of the rows that are converted before they are rounded to float32: 128 KB.
+const GROUP: usize = 1 << 14;
 
 /// The statistics of some rows of a block about `shift`; `held` has their responses row by row.
 pub(super) fn block_stats(
@@ -71,7 +74,10 @@ pub(super) struct Pass<'a> {
 
 /// Sums over the rows of a chunk.
 pub(super) struct Sums {
+    /// Without what `single` has.
     pub(super) scatter: Vec<f64>,
+    /// Products in float32, for single precision.
+    single: Option<Single>,
     pub(super) responses: ResponseSums,
     pub(super) sum: Vec<f64>,
     pub(super) fourth: Fourth,
@@ -86,18 +92,36 @@ impl Sums {
         let scatter = copied(scatter, "a scatter matrix")?;
         let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
         let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
-        Ok(Self { scatter, responses, sum, fourth, largest, panel: Vec::new() })
+        Ok(Self { scatter, single: None, responses, sum, fourth, largest, panel: Vec::new() })
     }
 
-    fn new(n_cols: usize, held: &Held) -> Result<Self> {
+    /// Zeros, for chunks of at most `n_rows`.
+    fn new(n_rows: usize, n_cols: usize, held: &Held, precision: Precision) -> Result<Self> {
+        let (scatter, single) = match precision {
+            Precision::Double => (zeros(n_cols * n_cols, "a scatter matrix")?, None),
+            Precision::Single => (Vec::new(), Some(Single::new(n_rows, n_cols)?)),
+        };
         Ok(Self {
-            scatter: zeros(n_cols * n_cols, "a scatter matrix")?,
+            scatter,
+            single,
             responses: ResponseSums::new(n_cols, held)?,
             sum: vec![0.0; n_cols],
             fourth: Fourth::new(n_cols),
             largest: 0.0,
             panel: Vec::new(),
         })
+    }
+
+    /// Moves products in float32 to the scatter; no rows are added afterwards.
+    fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
+        if let Some(mut single) = self.single.take() {
+            single.move_to(&mut self.scatter, context)?;
+            if self.scatter.is_empty() {
+                // All rows are at the shift.
+                self.scatter = zeros(self.sum.len() * self.sum.len(), "a scatter matrix")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -143,53 +167,38 @@ impl Pass<'_> {
         let n_cols = self.shift.len();
         check_order(n_cols)?;
         let chunks = chunks(self.rows.len(), n_cols);
-        context.sum(
+        let longest = chunks.first().map_or(0, std::ops::Range::len);
+        let mut sums = context.sum(
             chunks.len(),
-            || Sums::new(n_cols, self.held),
-            |i, sums| self.add_chunk(sums, chunks[i].clone(), precision, context),
-        )
+            || Sums::new(longest, n_cols, self.held, precision),
+            |i, sums| self.add_chunk(sums, chunks[i].clone(), context),
+        )?;
+        sums.hold_scatter(context)?;
+        Ok(sums)
     }
 
     fn add_chunk(
         &self,
         sums: &mut Sums,
         chunk: std::ops::Range<usize>,
-        precision: Precision,
         context: &Context<'_>,
     ) -> Result<()> {
         let n_cols = self.shift.len();
-        let panel_rows = (PANEL / n_cols).clamp(64, 1024).min(chunk.len());
+        let panel_rows = match (&sums.single, self.held) {
+            (Some(_), Held::Nothing | Held::Labels(_)) => (GROUP / n_cols).max(8),
+            _ => (PANEL / n_cols).clamp(64, 1024),
+        };
+        let panel_rows = panel_rows.min(chunk.len());
         let mut panel = std::mem::take(&mut sums.panel);
         if panel.len() < panel_rows * n_cols {
             panel = zeros(panel_rows * n_cols, "a panel of rows")?;
         }
-        let mut single = Single::new(precision, panel.len(), n_cols)?;
         for start in chunk.clone().step_by(panel_rows) {
             context.check()?;
             let end = chunk.end.min(start + panel_rows);
             let panel = &mut panel[..(end - start) * n_cols];
             for (i, x) in (start..end).zip(panel.chunks_exact_mut(n_cols)) {
-                sums.largest = sums.largest.max(self.row(i, x)?);
-                let weight = self.weights[i];
-                let square = sums.fourth.add_row(weight, x);
-                if let Held::Labels(labels) = self.held {
-                    let class = labels.codes[i] as usize;
-                    let place = class * n_cols..(class + 1) * n_cols;
-                    add_scaled(weight, x, &mut sums.responses.cross[place]);
-                    sums.responses.squares[class] += weight * square;
-                } else {
-                    add_scaled(weight, x, &mut sums.sum);
-                }
-                if let (Held::Targets(targets), Some(joint)) =
-                    (self.held, &mut sums.responses.joint)
-                {
-                    let n_targets = targets.shift.len();
-                    let y = &targets.rows[i * n_targets..(i + 1) * n_targets];
-                    joint.add_row(weight, x, square, y);
-                }
-                if weight > 1.0 {
-                    scale(weight.sqrt(), x);
-                }
+                self.add_row(sums, i, x)?;
             }
             if let Held::Targets(targets) = self.held {
                 let n_targets = targets.shift.len();
@@ -200,10 +209,12 @@ impl Pass<'_> {
                 transposed_product_add(panel, &y, &mut sums.responses.cross, n_cols, n_targets);
                 sums.responses.joint.iter_mut().for_each(|joint| joint.add_products(&y));
             }
-            match &mut single {
-                None => gram_add(panel, n_cols, &mut sums.scatter),
-                Some(single) => single.gram_add(panel, n_cols, &mut sums.scatter),
+            if sums.single.is_none() {
+                gram_add(panel, n_cols, &mut sums.scatter);
             }
+        }
+        if let Some(single) = &mut sums.single {
+            single.multiply();
         }
         if let Held::Labels(_) = self.held {
             for class in sums.responses.cross.chunks_exact(n_cols) {
@@ -211,6 +222,36 @@ impl Pass<'_> {
             }
         }
         sums.panel = panel;
+        Ok(())
+    }
+
+    /// Reads the `i`-th row of the pass into `x`, times the root of its weight, and adds it to the
+    /// sums; to the scatter only in single precision.
+    fn add_row(&self, sums: &mut Sums, i: usize, x: &mut [f64]) -> Result<()> {
+        let mut largest = self.row(i, x)?;
+        sums.largest = sums.largest.max(largest);
+        let weight = self.weights[i];
+        let square = sums.fourth.add_row(weight, x);
+        if let Held::Labels(labels) = self.held {
+            let class = labels.codes[i] as usize;
+            let place = class * x.len()..(class + 1) * x.len();
+            add_scaled(weight, x, &mut sums.responses.cross[place]);
+            sums.responses.squares[class] += weight * square;
+        } else {
+            add_scaled(weight, x, &mut sums.sum);
+        }
+        if let (Held::Targets(targets), Some(joint)) = (self.held, &mut sums.responses.joint) {
+            let n_targets = targets.shift.len();
+            let y = &targets.rows[i * n_targets..(i + 1) * n_targets];
+            joint.add_row(weight, x, square, y);
+        }
+        if weight > 1.0 {
+            scale(weight.sqrt(), x);
+            largest *= weight.sqrt();
+        }
+        if let Some(single) = &mut sums.single {
+            single.add_row(x, largest, &mut sums.scatter)?;
+        }
         Ok(())
     }
 }
@@ -222,14 +263,25 @@ pub(super) fn add_upper(
     order: usize,
     context: &Context<'_>,
 ) -> Result<()> {
+    add_upper_by(part, total, order, context, |part, total| add_scaled(1.0, part, total))
+}
+
+/// Calls `add(part, total)` on pieces of the upper triangles of matrices of `order`.
+pub(super) fn add_upper_by<T: Sync>(
+    part: &[T],
+    total: &mut [f64],
+    order: usize,
+    context: &Context<'_>,
+    add: impl Fn(&[T], &mut [f64]) + Sync,
+) -> Result<()> {
     const RUN: usize = 1 << 17;
     let rows = (RUN / order).max(1);
-    let mut runs: Vec<(&mut [f64], &[f64])> =
+    let mut runs: Vec<(&mut [f64], &[T])> =
         total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
     context.for_each_mut(&mut runs, |run, (total, part)| {
         let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
         for (i, (total, part)) in (run * rows..).zip(pairs) {
-            add_scaled(1.0, &part[i..], &mut total[i..]);
+            add(&part[i..], &mut total[i..]);
         }
         Ok(())
     })
@@ -237,6 +289,9 @@ pub(super) fn add_upper(
 
 impl PartialSum for Sums {
     fn reset(&mut self) {
+        if let Some(single) = &mut self.single {
+            single.reset();
+        }
         for (i, row) in self.scatter.chunks_exact_mut(self.sum.len()).enumerate() {
             row[i..].fill(0.0);
         }
@@ -247,49 +302,16 @@ impl PartialSum for Sums {
     }
 
     fn add(&mut self, other: &Self, context: &Context<'_>) -> Result<()> {
+        self.hold_scatter(context)?;
+        if let Some(single) = &other.single {
+            single.add_to(&mut self.scatter, context)?;
+        }
         add_upper(&other.scatter, &mut self.scatter, self.sum.len(), context)?;
         self.responses.add(&other.responses, context)?;
         axpy(1.0, &other.sum, &mut self.sum);
         self.fourth.add(&other.fourth);
         self.largest = self.largest.max(other.largest);
         Ok(())
-    }
-}
-
-/// Buffers for float32 products.
-struct Single {
-    panel: Vec<f32>,
-    gram: Vec<f32>,
-}
-
-impl Single {
-    fn new(precision: Precision, panel: usize, n_cols: usize) -> Result<Option<Self>> {
-        Ok(match precision {
-            Precision::Double => None,
-            Precision::Single => Some(Self {
-                panel: zeros(panel, "a panel of rows")?,
-                gram: zeros(n_cols * n_cols, "a single-precision scatter matrix")?,
-            }),
-        })
-    }
-
-    /// Scales the panel to magnitudes below 2 on the way, by a power of two, so that squares keep
-    /// to the range of float32.
-    #[allow(clippy::cast_possible_truncation)] // the point of single precision
-    fn gram_add(&mut self, panel: &[f64], n_cols: usize, scatter: &mut [f64]) {
-        let largest = panel.iter().fold(0.0_f64, |a, b| a.max(b.abs()));
-        if largest == 0.0 {
-            return;
-        }
-        let unit = largest.log2().floor().exp2();
-        let narrow = &mut self.panel[..panel.len()];
-        for (narrow, x) in narrow.iter_mut().zip(panel) {
-            *narrow = (*x / unit) as f32;
-        }
-        gram_single(narrow, n_cols, &mut self.gram);
-        for (sum, part) in scatter.iter_mut().zip(&self.gram) {
-            *sum += f64::from(*part) * (unit * unit);
-        }
     }
 }
 

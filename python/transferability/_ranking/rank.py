@@ -20,24 +20,32 @@ from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
 from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
 from .._stats.stats import Stats
-from .._util.parallel import map_in_threads
+from .._util.parallel import map_in_threads, threads_of_each
 from .._util.progress import Progress, progress_bar
-from ..errors import DataError, DtypeError
+from ..errors import DataError
 from ..io._open import open_features
 from ..io._pairing import is_pairs
 from ..io._paths import is_listed, is_paths, names_labels
+from ..io._readahead import read_ahead
 from ..io._row_labels import LabelFiles, check_same, read_label_files
 from ..io._shards import FeatureSource
 from ..io._sources import Source, load_or_open
 from .extra_columns import add_prior, check_columns, choose_decider, pool_rows, read_prior
 from .pareto import add_costs, read_costs
 from .ranking import Ranking
-from .row import Row, RowBuilder, ScoringPlan, build_stats_row, evaluate_available
+from .row import (
+    Row,
+    RowBuilder,
+    ScoringPlan,
+    build_stats_row,
+    check_models,
+    evaluate_available,
+)
 
 if TYPE_CHECKING:
     from .._racing.race_options import Race
 
-__all__ = ["add_columns", "check_models", "compute_digest", "note_models", "rank"]
+__all__ = ["add_columns", "compute_digest", "note_models", "rank"]
 
 
 def rank(
@@ -89,8 +97,8 @@ def rank(
         None: a tqdm bar on a terminal where tqdm is installed. A callable gets (models done,
         number of models, name), one call at a time.
     n_threads : int, optional
-        Default: :func:`transferability.get_num_threads`. Models run in parallel on one pool of
-        that many threads; the scores do not depend on it.
+        Default: :func:`transferability.get_num_threads`. Models run in parallel on that many
+        threads in all; files are read ahead. The scores do not depend on it.
     source_probs, source_labels : mapping of str to array-like, optional
         Predictions of each model's own head for the rows, as in :func:`transferability.score`.
     label_embeddings, groups, aggregate : optional
@@ -174,7 +182,8 @@ def rank(
     if parts is not None:
         shared = replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
-    run = functools.partial(evaluate_model, settings=settings)
+    of_each = threads_of_each(len(models), settings.threads) if chosen is None else n_threads
+    run = functools.partial(evaluate_model, settings=replace(settings, n_threads=of_each))
 
     def read(name: str) -> Inputs:
         if name not in models:
@@ -196,12 +205,13 @@ def rank(
 
     raced, scored = None, target
     if chosen is None:
-        with progress_bar(progress, len(models)) as advance:
+        ahead = read_ahead(models, 2 * settings.threads)
+        with progress_bar(progress, len(models)) as advance, ahead as announced:
 
             def report(n_done: int, name: str) -> None:
                 advance(n_done, len(models), name)
 
-            found = map_in_threads(score, models, settings.threads, stop, report)
+            found = map_in_threads(announced(score), models, settings.threads, stop, report)
             rows = pool_rows(found, planned[0])
     else:
         scoring = ScoringPlan(planned[0], settings, None, target)
@@ -335,17 +345,6 @@ def _read_model(
         files.check_array()
     given = read_inputs(features, None, target=shared.target, index=shared.index, **own)
     return replace(given, label_embeddings=shared.label_embeddings, groups=shared.groups)
-
-
-def check_models(models: object) -> None:
-    """Raise unless `models` is a mapping of names, with at least one."""
-    if not isinstance(models, Mapping):
-        raise DtypeError(f"models must be a mapping of names to features, got {type(models)}")
-    if not models:
-        raise DataError("models is empty; give at least one name with its features")
-    for name in models:
-        if not isinstance(name, str):
-            raise DtypeError(f"model names must be strings, got {name!r}")
 
 
 def _read_stats(

@@ -22,7 +22,7 @@ from .._metric.score import Score
 from .._scoring.evaluate import Requests, Settings, evaluate
 from .._scoring.groups import Groups
 from .._stats.stats import Stats
-from ..errors import DataError, TransferabilityError
+from ..errors import DataError, DtypeError, TransferabilityError
 
 __all__ = [
     "Row",
@@ -30,6 +30,7 @@ __all__ = [
     "ScoringPlan",
     "build_failed_row",
     "build_stats_row",
+    "check_models",
     "describe_error",
     "evaluate_available",
 ]
@@ -191,6 +192,17 @@ class RowBuilder:
             notes=tuple(dict.fromkeys(notes)),
             error=failures.get(first),
         )
+
+
+def check_models(models: object) -> None:
+    """Raise unless `models` is a mapping of names, with at least one."""
+    if not isinstance(models, Mapping):
+        raise DtypeError(f"models must be a mapping of names to features, got {type(models)}")
+    if not models:
+        raise DataError("models is empty; give at least one name with its features")
+    for name in models:
+        if not isinstance(name, str):
+            raise DtypeError(f"model names must be strings, got {name!r}")
 
 
 def build_failed_row(name: str, error: Exception | str) -> Row:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from .._core import Stop
 
-__all__ = ["map_in_threads"]
+__all__ = ["map_in_threads", "threads_of_each"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,6 +16,17 @@ R = TypeVar("R")
 #: Maximal number of calls at once: enough to overlap the serial part of each call, and few enough
 #: to bound the memory on machines with many cores.
 _MOST_WORKERS = 8
+#: Calls for each thread from which calls of one thread each are faster: none waits for the parts of
+#: another, and the threads that have no call at the end cost at most one in so many.
+_MANY = 16
+
+
+def threads_of_each(n_items: int, n_threads: int) -> int:
+    """Return the number of threads for each of the calls of :func:`map_in_threads`.
+
+    Many calls get one thread each. Few calls share all threads, so that none is idle at the end.
+    """
+    return 1 if n_threads <= _MOST_WORKERS and n_items >= _MANY * n_threads else n_threads
 
 
 def map_in_threads(

@@ -16,9 +16,9 @@ from .._inputs.arrays import check_choice
 from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._ranking.extra_columns import pool_rows
-from .._ranking.rank import add_columns, check_models, compute_digest
+from .._ranking.rank import add_columns, compute_digest
 from .._ranking.ranking import Ranking
-from .._ranking.row import Row, build_failed_row
+from .._ranking.row import Row, build_failed_row, check_models
 from .._stats.stats import PRECISIONS, Stats
 from .._util.progress import Progress, progress_bar
 from ..errors import DataError
