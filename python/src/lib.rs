@@ -19,12 +19,14 @@ mod _core {
     use pyo3::types::PyDict;
 
     #[pymodule_export]
+    use super::arrays::span;
+    #[pymodule_export]
     use super::covariance::{
         class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
         covariance_of, of as covariance, spectrum,
     };
     #[pymodule_export]
-    use super::outcome::metric_table;
+    use super::outcome::{Outcome, Requests, metric_table};
     #[pymodule_export]
     use super::reference::fixed_point;
     #[pymodule_export]

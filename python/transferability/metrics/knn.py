@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .._metric.options import (
     choice,
     default_leave_out,
@@ -10,7 +13,7 @@ from .._metric.options import (
     whole_number,
 )
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 
 __all__ = ["knn"]
@@ -125,5 +128,13 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    The features in float32, and the candidates of each row.
+    """
+    return 0.5 * size.n_samples * size.n_features + size.n_samples * (8 * int(options["k"]) + 110.0)
+
+
 WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
-SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True)
+SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True, memory=memory)

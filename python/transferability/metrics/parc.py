@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .._metric.options import whole_number
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 
 __all__ = ["parc"]
@@ -99,5 +102,14 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    The rows that are compared, and all of their pairs.
+    """
+    n = min(size.n_samples, int(options["max_samples"]))
+    return 4.0 * n * size.n_features + 8.0 * n * n
+
+
 WHEN = "A quick look at few rows; noisy, so compare several seeds before small differences."
-SPEC = MetricSpec("parc", options, explain, WHEN)
+SPEC = MetricSpec("parc", options, explain, WHEN, memory=memory)
