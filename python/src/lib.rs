@@ -4,6 +4,7 @@ mod arrays;
 mod covariance;
 mod errors;
 mod inputs;
+mod kept;
 mod outcome;
 mod reference;
 mod run;
@@ -25,6 +26,8 @@ mod _core {
         class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
         covariance_of, of as covariance, spectrum,
     };
+    #[pymodule_export]
+    use super::kept::release_memory;
     #[pymodule_export]
     use super::outcome::{Outcome, Requests, metric_table};
     #[pymodule_export]

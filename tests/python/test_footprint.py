@@ -18,6 +18,7 @@ import ctypes, json, sys, warnings
 from dataclasses import replace
 import numpy as np
 import transferability as tx
+from transferability import _core
 from transferability._inputs.inputs import read_inputs
 from transferability._metric.registry import metric_specs
 from transferability._metric.spec import Size
@@ -52,6 +53,7 @@ for name, spec in metric_specs().items():
         small = {key: array[:40] for key, array in own.items()}
         tx.score(features[:40, :20], np.arange(40) % 2 if task[0] == "c" else targets[:40, 0],
                  name if name != "alpha_req" else "cka", task=task, **small)  # imports, warms up
+        _core.release_memory()
         libc.malloc_trim(0)
         open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
         before = status("VmRSS")

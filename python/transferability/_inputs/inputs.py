@@ -198,7 +198,7 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row{suggest_header(target, n_rows)}"
             )
-    if array is not None and target.names is None:
+    if array is not None and columns is not None and target.names is None:
         check_leak(array, columns, target.ids if target.values is None else target.values)
     if files is not None and are_for_all_rows:
         files.check_order()

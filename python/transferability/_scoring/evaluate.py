@@ -74,7 +74,7 @@ def evaluate(
         # An SVD needs the rows of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
-    return {name: results[name] for name in prepared}
+    return results if len(prepared.by_source) == 1 else {name: results[name] for name in prepared}
 
 
 def accumulate(

@@ -14,6 +14,9 @@ With N rows, D features, C classes or targets, m = min(N, D):
 | statistics of every class | 2 min(N, C D) D |
 | decompositions | 6 m² + 6 C m, and 3 N D where N ≤ D |
 | SVD, if it may be taken | 4 N D + 2 m² |
+
+The native module keeps up to 32 MB of freed blocks for the next call (``python/src/kept.rs``), but no
+more than the call has used.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from .evaluate import Settings
 __all__ = ["estimate_bytes"]
 
 _FIXED = 2 << 20  # bytes of a call of any size
+_KEPT = 32 << 20  # bytes that the native module keeps
 _NUMBER = 8  # bytes
 #: Panels of rows, as in src/stats/pass.rs: numbers, and rows.
 _PANEL, _PANEL_ROWS = 5 << 17, (64, 1024)
@@ -45,7 +49,8 @@ def estimate_bytes(size: Size, requests: PreparedRequests, settings: Settings) -
             shared += _decompositions(n, d, c, settings.method)
         beside = (spec_of(name).memory(size, options) for name, options in wanted.items())
         most = max(most, shared + max(beside))
-    return _FIXED + size.converted + int(_NUMBER * (labels + most))
+    used = _NUMBER * (labels + most)
+    return _FIXED + size.converted + int(used + min(_KEPT, used / 2))
 
 
 def _statistics(

@@ -101,7 +101,8 @@ def score(
     )
     call = call_of(metrics, precision, method, n_threads, options)
     (requests, skipped), settings = call.plan(inputs), call.settings
-    check_rows(inputs.index, groups=groups)
+    if groups is not None:
+        check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
     if "leave_out" in options:
         check_left_out(requests, grouping)

@@ -247,7 +247,7 @@ class Stats:
             )
         if weights is not None and not weights.any():
             return  # rows of weight 0 decide nothing
-        if target.names is None:
+        if columns is not None and target.names is None:
             check_leak(features, columns, target.ids if target.values is None else target.values)
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
