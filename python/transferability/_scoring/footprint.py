@@ -10,13 +10,13 @@ With N rows, D features, C classes or targets, m = min(N, D):
 |---|---|
 | labels | 8 N, C N for targets |
 | statistics, N ≤ D | N D |
-| statistics, N > D | (threads + 1) (D² + C D + a panel of at most 1,024 rows) |
+| statistics, N > D | (threads + 1) (D² + C D + a panel of at most 1,024 rows; of targets too) |
 | statistics of every class | 2 min(N, C D) D |
 | decompositions | 6 m² + 6 C m, and 3 N D where N ≤ D |
 | SVD, if it may be taken | 4 N D + 2 m² |
 
-The native module keeps up to 32 MB of freed blocks for the next call (``python/src/kept.rs``), but no
-more than the call has used.
+The native module keeps up to 32 MB of freed blocks for the next call (``python/src/kept.rs``), but
+no more than the call has used.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def _statistics(
     if n <= d:
         return 1.25 * n * d + every_class
     rows = min(n, max(_PANEL_ROWS[0], min(_PANEL_ROWS[1], _PANEL // d)))
-    own = 1.0 * d * d + rows * d + c * d + (min(c, d) * c if has_targets else 0)
+    own = 1.0 * d * d + rows * d + c * d + ((rows + min(c, d)) * c if has_targets else 0)
     if settings.precision == "single":
         own += (d * d + rows * d) / 2
     return (settings.threads + 1.0) * own + every_class
