@@ -143,7 +143,11 @@ dist/.sdist: $(VENV)/.tools $(RUST) $(PACKAGE)
 	touch $@
 
 .PHONY: bench
-bench: install ## Time the kernels; benches/README.md says how to compare with peers
+bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md
+	$(BIN)/python benches/python/suite.py
+
+.PHONY: bench-kernels
+bench-kernels: $(VENV)/.tools ## Time the kernels of the core
 	cargo bench
 
 .PHONY: clean

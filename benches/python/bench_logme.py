@@ -1,4 +1,4 @@
-"""Time of LogME against thuml/LogME and against a lower limit of its linear algebra.
+"""Time of LogME beside other implementations and beside a lower limit of its linear algebra.
 
     LOGME_REPO=path/to/LogME python benches/python/bench_logme.py
     python benches/python/bench_logme.py --memory
@@ -10,9 +10,7 @@ changes from minute to minute while ratios within a run do not.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,25 +20,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from peers import Peer, load_peers
 
 
 class Shape(NamedTuple):
     n_samples: int
     n_features: int
     n_classes: int
-    bar: float | None  # times as fast as thuml/LogME
-    limit_bar: float | None  # times the limit
+    bar: float | None = None  # times as fast as the fastest peer
+    limit_bar: float | None = None  # times the limit
+    single_bar: float | None = None  # times as fast as the fastest peer, precision="single"
 
     def __str__(self) -> str:
         return f"{self.n_samples}x{self.n_features}x{self.n_classes}"
 
 
 SHAPES = [
-    Shape(256, 128, 10, 5.0, None),
-    Shape(1_000, 2_048, 10, 5.0, 1.8),
-    Shape(10_000, 768, 100, 6.0, 1.8),
-    Shape(50_000, 1_024, 10, 3.5, 1.8),
-    Shape(10_000, 2_048, 100, 3.5, 1.8),
+    Shape(64, 16, 2, 3.5),
+    Shape(256, 128, 10, 8.0, 1.8),
+    Shape(1_000, 2_048, 10, 8.0, 1.1, 8.0),
+    Shape(10_000, 768, 100, 8.0, 1.15, 11.0),
+    Shape(50_000, 1_024, 10, 4.5, 1.1, 6.0),
+    Shape(10_000, 2_048, 100, 6.0, 1.15, 8.0),
+    Shape(10_000, 1_024, 1_000, 15.0, 1.25, 20.0),
 ]
 SECONDS_A_SHAPE = 20.0
 REPEATS = (3, 25)
@@ -62,25 +64,6 @@ def problem(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     return features, labels
 
 
-def load_peer() -> Callable[[], Any] | None:
-    """Return thuml's class, or None with a message if it cannot be loaded."""
-    repository = os.environ.get("LOGME_REPO")
-    reason = "set LOGME_REPO to a checkout of github.com/thuml/LogME"
-    if repository:
-        try:
-            path = Path(repository) / "LogME.py"
-            spec = importlib.util.spec_from_file_location("thuml_logme", path)
-            assert spec is not None and spec.loader is not None  # noqa: PT018
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            peer: Callable[[], Any] = module.LogME
-            return peer
-        except (ImportError, OSError) as error:
-            reason = f"{error} (numba is needed too)"
-    print(f"thuml/LogME is left out: {reason}", file=sys.stderr)
-    return None
-
-
 def limit(features: np.ndarray, threads: int) -> float:
     """Time one float64 Gram product of the smaller side and its tridiagonal form."""
     from scipy.linalg import blas, lapack
@@ -95,65 +78,107 @@ def limit(features: np.ndarray, threads: int) -> float:
         return time.perf_counter() - start
 
 
-def check(peer: Callable[[], Any] | None, features: np.ndarray, labels: np.ndarray) -> None:
-    """Check our results against the thin SVD, and compat against the peer."""
+def check(peers: list[Peer], features: np.ndarray, labels: np.ndarray) -> None:
+    """Check our results against the thin SVD, compat against thuml/LogME, and peers against ours.
+
+    The fixed points of the peers stop before they converge, so they agree loosely.
+    """
     import transferability as tx
 
     ours = float(tx.logme(features, labels))
     compare("the default and method='svd'", ours, float(tx.logme(features, labels, method="svd")))
-    if peer is not None:
-        compat = tx.compat.thuml.LogME().fit(features, labels)
-        compare("compat.thuml and thuml/LogME", compat, float(peer().fit(features, labels)))
+    single = float(tx.logme(features, labels, precision="single"))
+    compare("single and double precision", single, ours, 1e-4)
+    for peer in peers:
+        _, theirs = peer.run(features, labels, 1)
+        compare(f"ours and {peer.name}", ours, theirs, peer.tolerance)
+        if peer.name == "thuml/LogME":
+            compat = tx.compat.thuml.LogME().fit(features, labels)
+            compare("compat.thuml and thuml/LogME", compat, theirs)
 
 
-def compare(what: str, ours: float, theirs: float) -> None:
-    if abs(ours - theirs) > 1e-9 * max(1.0, abs(theirs)):
+def compare(what: str, ours: float, theirs: float, tolerance: float = 1e-9) -> None:
+    """Stop unless two answers agree."""
+    if not abs(ours - theirs) <= tolerance * max(1.0, abs(theirs)):
         raise SystemExit(f"{what} differ: {ours!r}, {theirs!r}")
 
 
-def measure(shape: Shape, peer: Callable[[], Any] | None, threads: int) -> dict[str, Any]:
-    import transferability as tx
-
+def measure(shape: Shape, peers: list[Peer], threads: int) -> dict[str, Any]:
     features, labels = problem(shape)
-    check(peer, features, labels)
+    check(peers, features, labels)
     double = features.astype(np.float64)
-    calls: dict[str, Callable[[], float]] = {
-        "ours": lambda: timed(lambda: tx.logme(features, labels, n_threads=threads)),
-        "limit, 1 thread": lambda: limit(double, 1),
-        "limit, all": lambda: limit(double, threads),
+    sides: dict[str, Callable[[int], float]] = {
+        "ours": ours_in_a_row(features, labels, threads, "double"),
+        "single": ours_in_a_row(features, labels, threads, "single"),
+        "limit, 1 thread": lambda number: repeated(lambda: limit(double, 1), number),
+        "limit, all": lambda number: repeated(lambda: limit(double, threads), number),
     }
-    if peer is not None:
-        calls["peer"] = lambda: timed(lambda: peer().fit(features, labels))
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for peer in peers:
+        sides[peer.name] = lambda number, run=peer.run: run(features, labels, number)[0]
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
     begin = time.perf_counter()
     for repeat in range(REPEATS[1]):
         if repeat >= REPEATS[0] and time.perf_counter() - begin > SECONDS_A_SHAPE:
             break
-        for name, call in calls.items():
+        for name, run in sides.items():
             time.sleep(0.05)  # threads of other libraries keep spinning after their work
-            first = call()  # warm-up: caches hold other data; a ranking is many calls in a row
-            number = min(IN_A_ROW, 1 + int(0.05 / first))
-            seconds[name].append(statistics.fmean(call() for _ in range(number)))
+            first = run(1)  # warm-up: caches hold other data; a ranking is many calls in a row
+            if first < 1.0:
+                first = run(min(IN_A_ROW, 1 + int(0.05 / first)))
+            seconds[name].append(first)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     least = min(median["limit, 1 thread"], median["limit, all"])
+    n, d, _ = shape[:3]
     row: dict[str, Any] = {
         "shape": str(shape),
         "ours_s": median["ours"],
         "limit_s": least,
         "of_limit": median["ours"] / least,
         "limit_bar": shape.limit_bar,
+        "gflops": (n * d * min(n, d) + 4 / 3 * min(n, d) ** 3) / median["ours"] / 1e9,
         "repeats": len(seconds["ours"]),
     }
-    if peer is not None:
-        ratio = median["peer"] / median["ours"]
-        row |= {"peer_s": median["peer"], "ratio": ratio, "bar": shape.bar}
+    by_peer = {peer.name: median[peer.name] for peer in peers}
+    if by_peer:
+        fastest = min(by_peer.values())
+        row |= {f"{name}_s": taken for name, taken in by_peer.items()}
+        row |= {"ratio": fastest / median["ours"], "bar": shape.bar}
+        row |= {"single_ratio": fastest / median["single"], "single_bar": shape.single_bar}
     return row
 
 
-def timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def ours_in_a_row(
+    features: np.ndarray, labels: np.ndarray, threads: int, precision: str
+) -> Callable[[int], float]:
+    import transferability as tx
+
+    def call() -> float:
+        start = time.perf_counter()
+        tx.logme(features, labels, n_threads=threads, precision=precision)
+        return time.perf_counter() - start
+
+    return lambda number: repeated(call, number)
+
+
+def repeated(call: Callable[[], float], number: int) -> float:
+    """Return the mean seconds of calls in a row."""
+    return statistics.fmean(call() for _ in range(number))
+
+
+def measure_peak_gflops(threads: int) -> float:
+    """Measure the speed of a square float64 product, in 1e9 operations a second."""
+    from threadpoolctl import threadpool_limits
+
+    order = 2_048
+    a = np.random.default_rng(0).normal(size=(order, order))
+    with threadpool_limits(threads, user_api="blas"):
+        a @ a
+        taken = []
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ a
+            taken.append(time.perf_counter() - start)
+    return 2 * order**3 / min(taken) / 1e9
 
 
 def measure_memory(shape: Shape, threads: int) -> dict[str, Any]:
@@ -202,7 +227,7 @@ def shown(value: object) -> str:
 
 def parse_shape(text: str) -> Shape:
     known = {str(shape): shape for shape in SHAPES}
-    return known[text] if text in known else Shape(*map(int, text.split("x")), None, None)
+    return known[text] if text in known else Shape(*map(int, text.split("x")))
 
 
 def main() -> None:
@@ -223,9 +248,11 @@ def main() -> None:
     else:
         from threadpoolctl import threadpool_limits
 
-        peer = load_peer()
+        peers = load_peers(options.threads)
         with threadpool_limits(options.threads):
-            rows = [measure(shape, peer, options.threads) for shape in shapes]
+            rows = [measure(shape, peers, options.threads) for shape in shapes]
+            peak = measure_peak_gflops(options.threads)
+        rows = [row | {"of_peak": row["gflops"] / peak} for row in rows]
     print(json.dumps(rows, indent=1) if options.json else table(rows))
 
 

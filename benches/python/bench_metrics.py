@@ -8,49 +8,23 @@ See benches/README.md. Results are checked first; sides alternate within one pro
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench_logme import Shape, compare, problem, table
+from peers import TLLIB, load_tllib
 
 #: Shape, bar of all metrics of statistics in times LogME, bar in times as fast as tllib.
 SHAPES = [
-    (Shape(1_000, 2_048, 10, None, None), None, 100.0),
-    (Shape(10_000, 768, 100, None, None), None, 20.0),
-    (Shape(50_000, 1_024, 10, None, None), 2.0, 20.0),
-    (Shape(10_000, 2_048, 100, None, None), 2.0, 20.0),
+    (Shape(1_000, 2_048, 10), None, 100.0),
+    (Shape(10_000, 768, 100), None, 20.0),
+    (Shape(50_000, 1_024, 10), 2.0, 20.0),
+    (Shape(10_000, 2_048, 100), 2.0, 20.0),
 ]
-PEERS = {
-    "logme": ("logme", "log_maximum_evidence"),
-    "h_score": ("hscore", "h_score"),
-    "regularized_h_score": ("hscore", "regularized_h_score"),
-    "transrate": ("transrate", "transrate"),
-}
-
-
-def load_peers() -> dict[str, Callable[..., float]]:
-    """Return tllib's functions by our names; none, with a message, if they cannot be loaded."""
-    repository = os.environ.get("TLLIB_REPO")
-    if not repository:
-        print("tllib is left out: set TLLIB_REPO to a checkout of it", file=sys.stderr)
-        return {}
-    peers = {}
-    for name, (file, function) in PEERS.items():
-        path = Path(repository) / "tllib" / "ranking" / f"{file}.py"
-        spec = importlib.util.spec_from_file_location(f"tllib_{file}", path)
-        assert spec is not None and spec.loader is not None  # noqa: PT018
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        peers[name] = getattr(module, function)
-    return peers
 
 
 def of_statistics() -> list[str]:
@@ -78,7 +52,7 @@ def measure(
     calls: dict[str, Callable[[], Any]] = {
         "logme": lambda: tx.logme(features, labels, n_threads=threads),
         "all": lambda: tx.score(features, labels, names, n_threads=threads),
-        "four": lambda: tx.score(features, labels, list(PEERS), n_threads=threads),
+        "four": lambda: tx.score(features, labels, list(TLLIB), n_threads=threads),
     }
     found = calls["all"]()
     compare("one pass and LogME alone", float(found["logme"]), float(calls["logme"]()))
@@ -126,7 +100,7 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(options.threads):
-        peers = load_peers()
+        peers = load_tllib()
         rows = [
             measure(shape, (bar, times), peers, options.threads, options.repeats)
             for shape, bar, times in SHAPES

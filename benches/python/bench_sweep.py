@@ -6,8 +6,8 @@
 | part | ours | beside |
 |---|---|---|
 | st | `rank_models("st:…", layers="all")`, scores included | `SentenceTransformer.encode` alone |
-| hf | `rank_models("hf:…", layers="all")` | transformer-ranker, its last layer only |
-| many | ten models of this size in one sweep | transformer-ranker, its last layer only |
+| hf | `rank_models("hf:…", layers="all")` | transformer-ranker, one layer |
+| many | ten models of this size in one sweep | transformer-ranker, one layer |
 | memory | peak of a sweep over all texts | of one over a quarter of them: flat |
 | pictures | `rank_models("timm:resnet18")` on a folder | forward passes, preparation, timm |
 
@@ -238,7 +238,8 @@ def run_embedder(task: dict[str, Any]) -> dict[str, Any]:
 
     import transferability as tx
 
-    embedder = Embedder(task["folders"][0], layer_ids="-1", sentence_pooling="mean", device="cpu")
+    # transformer-ranker 0.2.0 takes the first layer after the embedding as its "lastlayer".
+    embedder = Embedder(task["folders"][0], layer_ids="0", sentence_pooling="mean", device="cpu")
     rows = embedder.embed(task["texts"], show_progress=False)
     features = np.stack([row.numpy().ravel() for row in rows])
     return {"answer": float(tx.logme(features, task["labels"]))}

@@ -30,8 +30,6 @@ from transferability._metric.registry import metric_names, spec_of, title_of
 PAGE = Path(__file__).parents[2] / "docs" / "realdata.md"
 BEGIN, END = "<!-- begin: written by benches/python/realdata.py -->", "<!-- end -->"
 TRUTHS = ("probe_accuracy", "finetune_accuracy")
-#: Take minutes on the tasks of published networks.
-SLOW = ("n_leep", "pactran")
 #: Fine-tuned with too few learning rates to count.
 UNDERTUNED = ("opennsfw",)
 #: Options worth a row of their own, for metrics that this version has.
@@ -60,8 +58,6 @@ class Task:
     #: The accuracy, or R², of a probe by encoder, and after fine-tuning.
     probe: dict[str, float] = field(default_factory=dict)
     tuned: dict[str, float] = field(default_factory=dict)
-    #: Metrics that are left out.
-    skipped: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -98,7 +94,7 @@ def read_published(folder: Path) -> list[Task]:
     with (folder / "truth.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             name = f"{row['dataset']}, {row['label']}"
-            task = found.setdefault(name, Task(name, row["task"], skipped=SLOW))
+            task = found.setdefault(name, Task(name, row["task"]))
             with np.load(folder / row["file"]) as arrays:
                 task.features[row["model"]] = arrays[row["model"]]
                 if not len(task.labels):
@@ -120,7 +116,7 @@ def orders(
     shown = "" if kind == "regression" else ", one-hot labels"
     combined = tx.rank(features, labels, "recommended", task=kind, progress=False)
     yield "**recommended**", {row.name: row.value("consensus") for row in combined}, []
-    names = [name for name in metric_names("all") if name not in task.skipped]
+    names = metric_names("all")
     wanted: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in names]
     wanted += [(name, options) for name, options in VARIANTS if name in names]
     for name, options in sorted(wanted, key=lambda pair: pair[0]):

@@ -19,6 +19,8 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
 
+    use crate::errors::CoreError;
+
     #[pymodule_export]
     use super::arrays::span;
     #[pymodule_export]
@@ -42,6 +44,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        let _buffers = transferability::linalg::reserve_buffers(1).map_err(CoreError)?;
         transferability::linalg::warm_up();
         Ok(())
     }

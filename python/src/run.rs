@@ -1,6 +1,7 @@
 //! Run core jobs without the GIL, on a thread pool of this process, and stop them on Ctrl-C.
 
 use std::any::Any;
+use std::ffi::CString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use rayon::ThreadPool;
 use transferability::error::{Error, Result};
+use transferability::linalg::reserve_buffers;
 use transferability::threads::Context;
 
 use crate::errors::{CoreError, named};
@@ -51,12 +53,15 @@ pub(crate) fn run<T: Send>(
     job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
     let result = py.detach(|| {
+        let pool = if work < SMALL || n_threads <= 1 { None } else { pool(n_threads)? };
+        if let Some(pool) = pool {
+            return on_pool(pool, stop, job);
+        }
+        let _buffers = reserve_buffers(1).map_err(CoreError)?;
         if work < SMALL {
             Ok(guarded(|| job(&Context::serial())))
-        } else if n_threads <= 1 {
-            on_this_thread(stop, job)
         } else {
-            on_pool(pool(n_threads)?, stop, job)
+            on_this_thread(stop, job)
         }
     })?;
     match result {
@@ -140,26 +145,60 @@ fn on_pool<T: Send>(
     })
 }
 
-/// Returns the pool of this size, built once a process. A forked child does not inherit threads,
-/// so it builds new pools; those of its parent are leaked in the child.
-fn pool(n_threads: usize) -> PyResult<&'static ThreadPool> {
-    static POOLS: Mutex<(u32, Vec<(usize, &'static ThreadPool)>)> = Mutex::new((0, Vec::new()));
+/// Pools of a process, by the number of threads that was asked for.
+type Pools = Vec<(usize, Option<&'static ThreadPool>)>;
+
+/// Returns the pool for this many threads, built once a process. Where the system has fewer threads
+/// or less address space to give, the pool is smaller, or there is none, with a warning. A forked
+/// child does not inherit threads, so it builds new pools; those of its parent are leaked in the
+/// child.
+fn pool(n_threads: usize) -> PyResult<Option<&'static ThreadPool>> {
+    static POOLS: Mutex<(u32, Pools)> = Mutex::new((0, Vec::new()));
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     if pools.0 != std::process::id() {
         *pools = (std::process::id(), Vec::new());
     }
-    if let Some((_, pool)) = pools.1.iter().find(|(size, _)| *size == n_threads) {
-        return Ok(pool);
+    if let Some((_, pool)) = pools.1.iter().find(|(asked, _)| *asked == n_threads) {
+        return Ok(*pool);
     }
+    let mut size = n_threads;
+    let pool = loop {
+        match build(size) {
+            Ok(pool) => break Some(pool),
+            Err(_) if size > 2 => size = size.div_ceil(2),
+            Err(_) => break None,
+        }
+    };
+    pools.1.push((n_threads, pool));
+    drop(pools);
+    let found = pool.map_or(1, ThreadPool::current_num_threads);
+    if found < n_threads {
+        warn_of_fewer(n_threads, found)?;
+    }
+    Ok(pool)
+}
+
+/// Starts a pool with the buffers of its threads, for the life of the process.
+fn build(n_threads: usize) -> std::result::Result<&'static ThreadPool, String> {
+    let buffers = reserve_buffers(n_threads).map_err(|error| error.to_string())?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .thread_name(|i| format!("transferability-{i}"))
         .start_handler(|_| transferability::linalg::warm_up())
         .build()
-        .map_err(|error| {
-            named("InternalError", format!("cannot start {n_threads} threads: {error}"))
-        })?;
-    let pool: &'static ThreadPool = Box::leak(Box::new(pool));
-    pools.1.push((n_threads, pool));
-    Ok(pool)
+        .map_err(|error| error.to_string())?;
+    std::mem::forget(buffers);
+    Ok(Box::leak(Box::new(pool)))
+}
+
+fn warn_of_fewer(asked: usize, found: usize) -> PyResult<()> {
+    let message = format!(
+        "the system let this process start {found} of {asked} threads (a limit of threads or of \
+         address space); results are the same, slower; pass n_threads={found} to say so"
+    );
+    let message = CString::new(message).unwrap_or_default();
+    Python::attach(|py| {
+        let errors = py.import("transferability.errors")?;
+        PyErr::warn(py, &errors.getattr("TransferabilityWarning")?, &message, 2)
+    })
 }

@@ -3,8 +3,10 @@
 //! OpenBLAS runs on one thread per call; parallelism comes from [`crate::threads::Context`].
 
 pub(crate) mod blas;
+mod buffers;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
 
+pub use buffers::{Buffers, reserve_buffers};
 pub use openblas::{OpenBlas, openblas, warm_up};

@@ -69,8 +69,8 @@ pub fn openblas() -> OpenBlas {
     }
 }
 
-/// Pins OpenBLAS to one thread and maps its scratch buffer on the calling thread, so that a later
-/// call cannot fail to get it. Call once per thread that will do linear algebra.
+/// Pin OpenBLAS to one thread and check that it multiplies. Call once per thread that will do linear
+/// algebra, with [`reserve_buffers`] held.
 ///
 /// # Panics
 /// If OpenBLAS computes a wrong product: a broken build must not go on.

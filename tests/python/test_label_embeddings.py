@@ -80,8 +80,8 @@ def test_views_go_into_emms() -> None:
         ({"encoders": [lambda words: np.ones(2)]}, DataError, r"an array of shape \(2,\)"),
         ({"encoders": {"x": lambda w: np.full((2, 3), np.nan)}}, DataError, "'x' gives NaN"),
         ({"size": 9}, DataError, r"size is 9, but the view 'counts' has 8 columns; give at most 8"),
-        ({"size": 0}, DataError, "size is 0"),
-        ({"batch_size": 0}, DataError, "batch_size is 0"),
+        ({"size": 0}, DataError, "size must be at least 1, got 0"),
+        ({"batch_size": 0}, DataError, "batch_size must be at least 1, got 0"),
     ],
 )
 def test_mistakes_are_named(arguments: Any, error: Any, message: str) -> None:

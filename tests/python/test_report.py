@@ -5,6 +5,7 @@ import pickle
 import re
 import warnings
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -347,3 +348,161 @@ def test_a_report_that_cannot_be_written_is_said(files):
     result = CliRunner().invoke(main, ["rank", *arguments, "--html", nowhere])
     assert result.exit_code == 1
     assert "out.html" in result.stderr
+
+
+# --- decisions: races, shortlists, costs, groups, the rule of a consensus ---------------
+
+
+def table_after(page, title):
+    """Return the texts of a page from a heading on."""
+    texts = [text for text in page.texts if text.strip()]
+    return texts[texts.index(title) + 1 :]
+
+
+def test_a_race_has_a_table_of_its_rounds():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 8))
+    labels = x[:, 0] > 0
+    models = {f"noise {s}": x + s * rng.normal(size=x.shape) for s in (0, 1, 2, 4, 8, 16)}
+    ranking = tx.rank(models, labels, race=tx.Race(top=2, seed=1))
+    race = ranking.race
+    assert len(race.rounds) > 1
+    text = report.html(ranking)
+    page = Page(text)
+    cells = table_after(page, "Race")
+    assert cells[1:4] == ["rows", "models", "dropped"]
+    for i, one in enumerate(race.rounds, start=1):
+        place = cells.index(f"round {i}")
+        shown = [f"{one.n_samples:,}", str(len(one.models)), str(len(one.dropped))]
+        assert cells[place + 1 : place + 4] == shown
+    assert race.summary[1:] in page.text
+    gone = cells.index("in the top 2")
+    for row in ranking.rows:
+        if row.dropped is None:
+            continue
+        place = cells.index(row.name, gone)
+        chance = race.rounds[row.round - 1].dropped[row.name]
+        assert cells[place + 1 : place + 5] == [
+            str(row.round),
+            f"{row.n_samples:,}",
+            f"{row.value('logme'):.4f}",
+            report._race.percent(chance),
+        ]
+    for name, chance in race.first.items():
+        assert f"{name} {report._race.percent(chance)}" in page.text
+
+
+def test_costs_have_a_plot_with_the_front():
+    costs = {
+        "parameters": {"m0": 1e6, "m1": 3e7, "m2": 2e7, "m3": 8e7},
+        "price": {"m0": 1, "m3": 2},
+    }
+    models = {name: MODELS[name] for name in ("m0", "m1", "m2", "m3")}
+    ranking = tx.rank(models, LABELS, costs=costs)
+    text = report.html(ranking)
+    page = Page(text)
+    assert "LogME against parameters, with the Pareto front" in page.texts
+    assert "LogME against price, with the Pareto front" in page.texts
+    section = text.split("<h2>Costs</h2>")[1].split("</section>")[0]
+    first = section.split("<details open>")[1].split("</details>")[0]
+    front = ranking.pareto("parameters")
+    axis = report._svg.LogAxis(front.costs.values())
+    upright = Axis(front.scores.values())
+    for name, value in front.costs.items():
+        kind = "dot" if name in front else "dot beaten"
+        up = report._svg._up(upright, front.scores[name])
+        assert (
+            f'<circle class="{kind}" cx="{axis.at(value)}%" cy="{up}" r="5"><title>{name}<' in first
+        )
+    joined = re.findall(r'class="front" x1="([\d.]+)%" y1="[\d.]+" x2="([\d.]+)%"', first)
+    places = [axis.at(front.costs[name]) for name in front.names]
+    assert [tuple(map(float, pair)) for pair in joined] == [*pairwise(places)]
+    assert section.count("<details") == 2
+    assert section.count("<details open>") == 1
+    assert "parameters, lower is better" in page.text
+
+
+def test_one_cost_of_one_model_has_no_plot():
+    ranking = tx.rank({"m0": MODELS["m0"], "m3": MODELS["m3"]}, LABELS, costs={"price": {"m0": 1}})
+    text = report.html(ranking)
+    assert "<h2>Costs</h2>" in text
+    assert "Pareto front</summary>" not in text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.floats(1e-12, 1e15), min_size=1, max_size=8))
+def test_logarithmic_axes_keep_order_within_the_picture(values):
+    axis = report._svg.LogAxis(values)
+    places = [axis.at(value) for value in sorted(values)]
+    assert places == sorted(places)
+    assert min(places) >= 0
+    assert max(places) <= 100
+    assert len({axis.label(tick) for tick in axis.ticks}) == len(axis.ticks)
+    for tick in axis.ticks:
+        assert -1 <= axis.at(tick) <= 101
+        label = axis.label(tick)
+        unit = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(label[-1], 1.0)
+        assert float(label.rstrip("kMGT")) * unit == pytest.approx(tick, rel=0.01)
+
+
+@pytest.mark.parametrize("metrics", ["ridge_probe", "recommended"])
+def test_groups_that_leave_together_are_said(metrics):
+    groups = np.arange(240) // 40
+    models = {name: MODELS[name] for name in ("m0", "m2", "m3")}
+    ranking = tx.rank(models, LABELS, metrics, groups=groups, leave_out="group")
+    page = Page(report.html(ranking))
+    what = "Ridge probe of each group, predicted from the other groups; the score is of all rows."
+    assert what in page.texts
+    for row in ranking:
+        for score in row.per_group["ridge_probe"].values():
+            assert f"{float(score):.3f}" in page.texts
+    within = Page(report.html(tx.rank(models, LABELS, metrics, groups=groups)))
+    assert "Ridge probe within each group; the score is of all rows." in within.texts
+
+
+def test_layers_of_a_consensus_are_those_of_its_first_member():
+    scores = tx.score(MODELS["m2"], LABELS, ["ridge_probe", "logme"])
+    models = {name: MODELS[name] for name in ("m0", "m3")}
+    ranking = tx.rank(models, LABELS, "recommended")
+    layers = {f"layer.{i}": dict(scores) for i in range(3)}
+    object.__setattr__(ranking["m0"], "layers", layers)
+    assert "m0: 3 layers, highest in layer.0" in Page(report.html(ranking)).texts
+
+
+def test_the_rule_of_recommended_is_explained():
+    models = {name: MODELS[name] for name in ("m0", "m2", "m3")}
+    page = Page(report.html(tx.rank(models, LABELS, "recommended")))
+    assert "Every pair of models is decided by Ridge probe. A pair that is closer" in page.text
+    assert "averaged over metrics" not in page.text
+    borda = tx.rank(models, LABELS, ["logme", "knn"]).consensus()
+    assert "averaged over metrics" in Page(report.html(borda)).text
+
+
+def test_the_command_line_writes_decisions_into_the_report(files):
+    (files / "costs.csv").write_text("model,parameters\nm0,1e6\nm3,5e7\n")
+    (files / "prior.csv").write_text("model,known\nm0,0.5\nm3,0.9\n")
+    np.save(files / "g.npy", np.arange(240) // 24)
+    target = files / "out.html"
+    arguments = ["rank", str(files / "m0.npy"), str(files / "m3.npy")]
+    arguments += ["--labels", str(files / "y.npy"), "--html", str(target)]
+    runner = CliRunner()
+
+    def page_of(*more):
+        result = runner.invoke(main, [*arguments, *more])
+        assert result.exit_code == 0, result.output
+        return Page(target.read_text(encoding="utf-8"))
+
+    decisions = ("--costs", str(files / "costs.csv"), "--prior", str(files / "prior.csv"))
+    page = page_of(*decisions, "--shortlist", "--confidence", "0.8")
+    assert "The prior correlates with the true scores" in page.text
+    assert "LogME against parameters, with the Pareto front" in page.texts
+    assert "Prior" in page.texts
+    page = page_of(*decisions, "--pareto", "parameters")
+    assert "on the front" in page.text
+    assert "Shortlist" in page.texts
+    left = ("--metrics", "recommended", "--groups", str(files / "g.npy"), "--leave-out", "group")
+    page = page_of(*left)
+    assert "predicted from the other groups" in page.text
+    assert "Every pair of models is decided by Ridge probe" in page.text
+    page = page_of("--race", "--race-option", "top=1", "--race-option", "first=60")
+    assert "Rounds of the race" in str(page.attributes)

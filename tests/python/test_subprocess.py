@@ -494,3 +494,21 @@ def test_a_fork_of_the_parent_has_a_server_of_its_own() -> None:
     command = [sys.executable, "-W", "error", "-c", _FORKS, str(HERE)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ran.stdout, ran.stderr) == ("8 True\nTrue\n", "")
+
+
+@on_linux
+def test_variables_that_libraries_set_when_imported_start_no_new_server(
+    server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As scikit-learn, and sentence-transformers through it, do in the user's process."""
+    names = ("CODECARBON_LOG_LEVEL", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    first = looked(server)["parent"]
+    for name, value in zip(names, ("error", "True", "FALSE"), strict=True):
+        monkeypatch.setenv(name, value)
+    found = looked(server)
+    assert found["parent"] == first
+    assert {*names} <= {*found["variables"]}, "the processes have them"
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "TRUE")  # by the user
+    assert looked(server)["parent"] != first

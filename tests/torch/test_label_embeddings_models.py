@@ -94,3 +94,55 @@ def test_the_cache_knows_encoder_and_labels(
         arguments = {"labels": NAMES, "encoders": {"x": f"hf:{first}"}, "cache": cache, **changed}
         tx.label_embeddings(**arguments)
     assert len(runs) == 6
+
+
+def test_encoders_are_closed_and_models_of_the_user_stay_open(tmp_path: Path) -> None:
+    """The modules that are inserted to read layers do not stay in a module of the user."""
+    from torch import nn
+
+    from transferability.models import open_model
+
+    images = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    module = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    before = [name for name, _ in module.named_modules()]
+    views = tx.label_embeddings(images, {"own": module}, batch_size=2, device="cpu")
+    assert views["own"].shape == (6, 5)
+    assert [name for name, _ in module.named_modules()] == before
+    opened = open_model(f"hf:{tiny.bert(tmp_path / 'bert')}", device="cpu")
+    first = tx.label_embeddings(NAMES, {"bert": opened})
+    again = tx.label_embeddings(NAMES, {"bert": opened}, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(again["bert"], first["bert"])
+    labels = ["x", "y", "x", "y", "x"]
+    row = tx.rank_models({"bert": opened}, (NAMES, labels), cache=False, isolate=False)[0]
+    assert row.error is None, row.error
+    still = tx.label_embeddings(NAMES, {"bert": opened})
+    np.testing.assert_array_equal(still["bert"], first["bert"])
+
+
+def test_an_encoder_that_fails_is_closed_too() -> None:
+    from torch import nn
+
+    module = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
+    before = [name for name, _ in module.named_modules()]
+    with pytest.raises(RuntimeError):
+        tx.label_embeddings(np.ones((3, 2), np.float32), {"own": module}, device="cpu")
+    assert [name for name, _ in module.named_modules()] == before
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": "8"}, tx.DtypeError, "batch_size must be a whole number"),
+        ({"batch_size": None}, tx.DtypeError, "batch_size is None"),
+        ({"size": 2.5}, tx.DtypeError, "size must be a whole number"),
+        ({"template": 5}, tx.DtypeError, "template is 5"),
+        ({"device": "zz"}, tx.DataError, "device is 'zz'"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    from torch import nn
+
+    with pytest.raises(error, match=message):
+        tx.label_embeddings(np.ones((3, 4), np.float32), {"own": nn.Linear(4, 2)}, **options)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from transferability.errors import DataError, DtypeError
 from transferability.torch import POOLS
-from transferability.torch._pooling import check_pool, pool_rows
+from transferability.torch._names import check_pool
+from transferability.torch._pooling import pool_rows
 
 OF_TOKENS = ["mean", "cls", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"]
 MASKS = {

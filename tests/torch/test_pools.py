@@ -19,7 +19,7 @@ from transferability._util.cache import Cache
 from transferability.cli._models import run_models
 from transferability.errors import DataError, DtypeError
 from transferability.torch import extract
-from transferability.torch._pooling import OF_TOKENS, OF_WORDS
+from transferability.torch._names import OF_TOKENS, OF_WORDS
 
 LAYERS = ["encoder.layer.0", "encoder.layer.2"]
 HERE = Path(__file__).parent
@@ -316,9 +316,10 @@ def test_a_sweep_scores_layers_and_poolings_in_one_pass(
     assert float(row.logme) == float(singles["max"].logme)
     assert f"{layers[-1]}/max, the first of 3 poolings; others: {layers[-1]}/cls" in row.notes[0]
     best = ranked(tiny, data, tmp_path / "a", layers="all", pool=pools, aggregate="best")
+    assert best.notes[0] == "from the cache"
     assert float(best.logme) == max(values(row).values())
-    assert f"the best of {len(row.layers)}" in best.notes[0]
-    assert "the more layers and poolings there are" in best.notes[0]
+    assert f"the best of {len(row.layers)}" in best.notes[1]
+    assert "the more layers and poolings there are" in best.notes[1]
     everything = ranked(tiny, data, tmp_path / "a", layers="all", pool="all")
     assert set(everything.layers) == {f"{layer}/{pool}" for layer in layers for pool in OF_TOKENS}
     assert everything.layer == f"{layers[-1]}/mean"  # the model's own comes first
@@ -419,10 +420,13 @@ def test_wrong_poolings_of_a_sweep(data: Any, pool: Any, error: Any, message: st
         tx.rank_models({"m": Counted()}, data, pool=pool)
 
 
-def test_an_unknown_pooling_is_the_reason_of_a_row(tiny: str, data: Any) -> None:
+def test_an_unknown_pooling_of_a_model_is_the_reason_of_its_row(tiny: str, data: Any) -> None:
+    """That of the argument is an error at once."""
     for pool in ("median", ["cls", "median"]):
-        row = tx.rank_models(tiny, data, pool=pool, cache=False, isolate=False)[0]
-        assert "pool is 'median'; choose from" in str(row.error)
+        with pytest.raises(DataError, match="pool is 'median'; choose from"):
+            tx.rank_models(tiny, data, pool=pool, cache=False, isolate=False)
+    row = tx.rank_models(f"{tiny}?pool=median", data, cache=False, isolate=False)[0]
+    assert "pool is 'median'; choose from" in str(row.error)
 
 
 @pytest.mark.parametrize("bag_pool", BAG_POOLS)

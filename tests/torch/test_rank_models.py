@@ -88,7 +88,7 @@ def test_layer_choice(tmp_path: Path, inputs: Any, labels: Any) -> None:
     assert list(of_layers) == ["blocks.0.0.input", "blocks.0", "blocks.1"]
     assert float(rows["last"].logme) == of_layers["blocks.1"]
     assert float(rows["best"].logme) == max(of_layers.values())
-    assert "best of 3: a maximum over layers is too high by chance" in rows["best"].notes[0]
+    assert "best of 3: a maximum over layers is too high by chance" in rows["best"].notes[1]
     assert rows["mean"].layer == "mean"
     saved = features_of(Counted(), inputs, ["stem", "blocks.0", "blocks.1"])
     mean = np.mean(list(saved.values()), axis=0)

@@ -96,7 +96,7 @@ def test_a_cached_sweep_opens_no_model(folder: Path, tmp_path: Path, opened: lis
     assert scores(again) == scores(first)
     for row in again:
         assert row.from_cache
-        assert row.notes == (*first[row.name].notes, "from the cache")
+        assert row.notes == ("from the cache", *first[row.name].notes)
         assert row.layers == first[row.name].layers
     stages = [state.stage for state in states if state.index == 2]
     assert stages == ["loading", "cached", "scoring", "done"]

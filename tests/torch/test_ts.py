@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 import transferability as tx
 from transferability import models
 from transferability.errors import DataError, MissingDependencyError
-from transferability.torch._pooling import OF_TOKENS, pool_rows
+from transferability.torch._names import OF_TOKENS
+from transferability.torch._pooling import pool_rows
 
 CONTEXT, PATCH = 32, 8
 _PATCHES = {

@@ -80,6 +80,11 @@ class Data:
         """Return the position that a row had before a subset was drawn."""
         return self.items.rows[row] if isinstance(self.items, Subset) else row
 
+    def describe_row(self, row: int) -> str:
+        """Return how messages name a row: its position in the data, and its file if it has one."""
+        file = _file_of(self.items, row)
+        return f"data[{self.original_row(row)}]" + ("" if file is None else f" ({file})")
+
     def sample(self, max_samples: int | None, seed: int) -> Data:
         """Draw a random subset of at most `max_samples` rows, without replacement, in order.
 
@@ -250,6 +255,17 @@ def is_thread_safe(items: Any) -> bool:
     if isinstance(items, np.ndarray):
         return bool(items.dtype.kind != "O")
     return isinstance(items, FileNames)
+
+
+def _file_of(items: Any, row: int) -> str | None:
+    """Return the path of the file that an item is read from; None if it is not one of its own."""
+    if isinstance(items, Subset):
+        return _file_of(items.items, items.rows[row])
+    if isinstance(items, FileNames):
+        return os.fspath(items.content(row))
+    is_listed = isinstance(items, LazyItems) and type(items.source) is list
+    content = items.content(row) if is_listed else None  # of a data set, it might be decoded
+    return os.fspath(content) if isinstance(content, os.PathLike) else None
 
 
 def find_files(inputs: Any, folder: Path | None = None) -> tuple[str, FileNames] | None:

@@ -35,7 +35,7 @@ class LabelledData(NamedTuple):
 
 
 def read_item_labels(
-    data: Data, task: str, bio: str, ignore: Collection[int], whole: Data | None = None
+    data: Data, task: str, bio: str, ignore: Collection[float], whole: Data | None = None
 ) -> LabelledData:
     """Read all labels, decide the task, and convert the labels of each item accordingly.
 
@@ -75,7 +75,7 @@ def read_item_labels(
 
 
 def _read_bag_labels(
-    data: Data, task: str, bio: str, ignore: Collection[int], whole: Data | None
+    data: Data, task: str, bio: str, ignore: Collection[float], whole: Data | None
 ) -> LabelledData:
     """Read the one label of each bag, and repeat it in all rows of the bag."""
     if task in ("token", SEGMENTATION) or (task == "auto" and data.is_token):
@@ -106,7 +106,7 @@ def _flatten_axes(labels: Any) -> Any:
     return labels.reshape(len(labels), -1) if getattr(labels, "ndim", 1) > 2 else labels
 
 
-def _read_pixel_target(data: Data, ignore: Collection[int]) -> Target:
+def _read_pixel_target(data: Data, ignore: Collection[float]) -> Target:
     """Build the target of pixel labels from the distinct values."""
     values: set[Any] = set()
     for row, labels in enumerate(data.labels):

@@ -17,10 +17,12 @@ from ..errors import DataError, DtypeError
 from .render import align_columns, printable
 from .row import Row
 
-__all__ = ["ParetoFront", "add_costs", "find_front", "is_gain", "read_costs", "select_costs"]
+__all__ = ["ParetoFront", "add_costs", "find_front", "is_gain", "is_wide", "read_costs"]
+__all__ += ["select_costs"]
 
 _ROW_COSTS = ("n_features", "seconds")  # every row has them
 _LISTED = 5  # names in a message
+_WIDE = 10.0  # ratio of the largest and the smallest cost from which an axis is logarithmic
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +85,12 @@ class ParetoFront:
 def is_gain(cost: str) -> bool:
     """Return whether more of a cost is better: rates, whose names end in "per_second"."""
     return cost.endswith("per_second")
+
+
+def is_wide(costs: Iterable[float]) -> bool:
+    """Return whether costs are positive and differ by a factor of ten or more, for a log axis."""
+    known = list(costs)
+    return min(known) > 0 and max(known) >= _WIDE * min(known)
 
 
 def read_costs(costs: object, models: Iterable[str]) -> dict[str, dict[str, float]]:

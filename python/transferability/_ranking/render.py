@@ -184,5 +184,5 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
         *(f"{row.value(metric):.4f}" for metric in metrics),
         "" if row.n_features is None else str(row.n_features),
         f"{row.seconds:.3f}",
-        printable("; ".join(("failed", *row.notes)) if row.error else " ".join(row.notes)),
+        printable("; ".join(("failed", *row.notes)) if row.error else "; ".join(row.notes)),
     ]

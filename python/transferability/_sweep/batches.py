@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["WINDOW", "BatchLimit", "RowBatch", "cut_batches", "plan_batches"]
+__all__ = ["WINDOW", "BatchLimit", "RowBatch", "cut_batches", "plan_batches", "sort_batch"]
 
 #: Maximum number of rows of features in a window, which are held until its end.
 WINDOW = 2048
@@ -124,18 +124,22 @@ def plan_batches(
             lengths += found[1]
             rows += found[2] if len(found) > 2 else piece
             done = piece.stop
-        order = np.argsort(-np.array(lengths), kind="stable").tolist()
-        window = RowBatch(
-            [rows[i] for i in order],
-            [encoded[i] for i in order],
-            [lengths[i] for i in order],
-            ends_window=True,
-        )
-        yield from cut_batches(window, limit)
+        yield from cut_batches(sort_batch(encoded, lengths, rows), limit)
         start = done
         if encode is None:
             yield from cut_batches(RowBatch(range(start, n_rows)), limit)
             return
+
+
+def sort_batch(encoded: Sequence[Any], lengths: Sequence[int], rows: Sequence[int]) -> RowBatch:
+    """Return the inputs of a window, the longest first, to be cut into batches."""
+    order = np.argsort(-np.array(lengths), kind="stable").tolist()
+    return RowBatch(
+        [rows[i] for i in order],
+        [encoded[i] for i in order],
+        [lengths[i] for i in order],
+        ends_window=True,
+    )
 
 
 def _end_window(

@@ -13,8 +13,9 @@ from typing import Any
 
 from .._util.cache import Cache, Entry, compute_key
 from ..errors import DataError
+from ..torch._names import ALL
 from .extract import ExtractedLayer
-from .job import ALL, MEAN, ExtractionOptions
+from .job import MEAN, ExtractionOptions
 
 __all__ = ["EntryPlan"]
 

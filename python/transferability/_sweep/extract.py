@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.data import Data, is_thread_safe, name_item
-from .._data.pictures import to_rgb
-from .._inputs.arrays import instance_of
+from .._data.data import Data
 from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
 from ..errors import OutOfMemoryError, TransferabilityError
+from ..torch._names import OF_POSITIONS
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
 from .compiled import compile_blocks
-from .job import FEATURES, OUTPUTS, POOLS_OF_POSITIONS, STATS, ExtractionOptions, Report
-from .loader import count_workers, prepare, seeded, stack_named
+from .in_flight import RUNNING, ItemMarks
+from .items import ItemReader
+from .job import CUT, FEATURES, OUTPUTS, STATS, ExtractionOptions, Report
+from .loader import count_workers, prepare, seeded
 
 __all__ = ["ExtractedLayer", "ExtractionRun"]
 
@@ -44,25 +44,25 @@ class ExtractionRun:
     """
 
     def __init__(
-        self, model: Any, data: Data, options: ExtractionOptions, report: Report, notes: list[str]
+        self,
+        model: Any,
+        data: Data,
+        options: ExtractionOptions,
+        report: Report,
+        notes: list[str],
+        marks: ItemMarks | None = None,
     ) -> None:
         self._model, self._data, self._options = model, data, options
         self._report, self._notes = report, notes
-        self._is_token = data.is_token
-        is_safe = is_thread_safe(data.items)
-        self._reading: AbstractContextManager[Any] = nullcontext() if is_safe else threading.Lock()
+        self._marks = ItemMarks() if marks is None else marks
+        self._items = ItemReader(model, data, options, self._marks)
+        self._windows = self._items.windows
         is_concurrent = getattr(model.inputs, "is_concurrent", False)
         self._n_workers = count_workers(is_concurrent, options.n_threads)
-        self._reads_in_order = not is_safe and self._n_workers is not None
+        self._reads_in_order = not self._items.is_thread_safe and self._n_workers is not None
         self._bag_numbers: list[int] = [] if data.bags is None else data.number_bags()
-        self._windows: Any = None
         self._seen: set[int] = set()  # rows of which a window has run, since rows were last added
-        if options.window is not None and options.stride is not None:
-            from ..models._windows import open_windows
-
-            self._windows = open_windows(model, options.window, options.stride)
         device = getattr(model, "device", None)
-        self._on_cuda = device is not None and device.type == "cuda"
         self._undo_compile: Callable[[], None] | None = None
         self._in_inference_mode = not getattr(model, "is_shared", True)
         given = options.batch_size or model.batch_size
@@ -98,13 +98,13 @@ class ExtractionRun:
             if isinstance(self._options.pool, Mapping):
                 arguments["pool"] = {feed.name_of[k]: v for k, v in self._options.pool.items()}
             if self._options.outputs:
-                arguments["outputs"] = feed.has_head(self._prepare(self._first_batch()))
+                arguments["outputs"] = feed.has_head(self._items.prepare(self._first_batch()))
             with (
                 extract(feed.module, layers=list(layer_of), **arguments) as extractor,
                 seeded(0),  # the option is no part of the keys of the cache
                 closing(self._start_threads()) as prepared,
             ):
-                extractor.name_sample = self._name
+                extractor.name_sample = self._items.name
                 self._report("extracting", 0, total, 0.0, peak_memory_with_device())
                 for batch, ready in prepared:
                     if not self._run_batch(extractor, feed, batch, ready):
@@ -124,12 +124,12 @@ class ExtractionRun:
 
     def _start_threads(self) -> Generator[tuple[RowBatch, Any], None, None]:
         """Iterate over the batches, with the input that threads have prepared for each."""
-        read = self._read_ahead if self._reads_in_order else None
-        return prepare(self._plan(), self._prepare_ahead, self._n_workers, read)
+        read = self._items.read_ahead if self._reads_in_order else None
+        return prepare(self._plan(), self._items.prepare_ahead, self._n_workers, read)
 
     def _first_batch(self) -> RowBatch:
         """Return a batch of one input."""
-        if self._windows is None or (found := self._encode(range(1))) is None:
+        if self._windows is None or (found := self._items.encode(range(1))) is None:
             return RowBatch([0])
         return RowBatch([0], found[0][:1], found[1][:1])
 
@@ -155,14 +155,14 @@ class ExtractionRun:
         return plan_batches(
             len(self._data),
             self._limit,
-            self._encode if is_sorted else None,
-            (lambda row: len(labels[row])) if self._is_token else None,
-            has_token_rows=any(pool in POOLS_OF_POSITIONS for pool in pools),
+            self._items.encode if is_sorted else None,
+            (lambda row: len(labels[row])) if self._items.is_token else None,
+            has_token_rows=any(pool in OF_POSITIONS for pool in pools),
         )
 
     def _count_done(self, batch: RowBatch) -> int:
         """Return the number of rows that come with this batch for the first time."""
-        if self._windows is None:
+        if self._windows is None or batch.encoded is None:
             return len(batch.rows)
         before = len(self._seen)
         self._seen.update(batch.rows)
@@ -177,6 +177,9 @@ class ExtractionRun:
         That is also so if it was held, and memory ran out when its window was added.
         """
         before, waiting = (extractor.n_samples, extractor.n_rows), [(batch, ready)]
+        if self._windows is not None and batch.encoded is None:
+            parts = self._items.cut_windows(batch.rows, self._limit)
+            waiting = [(part, None) for part in reversed(parts)]
         while waiting:
             part, ready = waiting.pop()
             if not part.fits(self._limit):
@@ -194,15 +197,16 @@ class ExtractionRun:
         import torch
 
         try:
-            ready = self._prepare(batch) if ready is None else ready
+            ready = self._items.prepare(batch) if ready is None else ready
             # Not inference_mode(False), which switches gradients on.
-            with torch.inference_mode() if self._in_inference_mode else torch.no_grad():
+            mode = torch.inference_mode() if self._in_inference_mode else torch.no_grad()
+            with mode, self._marks.mark(batch.rows, RUNNING):
                 moved = feed.moved(ready)
                 extractor.update(
                     moved,
                     take_labels(self._data.labels, batch.rows),
                     attention_mask=self._find_mask(ready, moved),
-                    word_ids=self._model.word_ids(ready) if self._is_token else None,
+                    word_ids=self._model.word_ids(ready) if self._items.is_token else None,
                     samples=None if batch.encoded is None else batch.rows,
                     bags=self._bags_of(batch.rows),
                 )
@@ -246,105 +250,6 @@ class ExtractionRun:
             return self._model.attention_mask(ready)
         return self._model.attention_mask(moved[0] if isinstance(moved, tuple) else moved)
 
-    def _encode(self, rows: range) -> tuple[Any, ...] | None:
-        """Tokenise rows; return them with their lengths, or None if the model cannot.
-
-        Windows of rows are returned with the row of each.
-
-        An item that cannot be read in a thread is None too: its batch is then prepared in order.
-        """
-        inputs = self._model.inputs
-
-        def name(i: int) -> str:
-            return self._name(rows[i])
-
-        if self._windows is not None:
-            cut = self._windows.cut([self._read_item(row) for row in rows], name)
-            return cut.inputs, cut.lengths, [rows[i] for i in cut.items]
-        try:
-            raw = [self._read_item(row) for row in rows]
-            encoded = inputs.encode(raw, name)
-        except TransferabilityError:
-            raise
-        except Exception:
-            return None
-        return None if encoded is None else (encoded, [*map(inputs.count_tokens, encoded)])
-
-    def _prepare(self, batch: RowBatch) -> Any:
-        """Make the input of the model for a batch; an error names the row."""
-        names = [*map(self._name, batch.rows)]
-        if batch.encoded is not None:
-            return self._pin(stack_named(self._pad, batch.encoded, names))
-        items = [self._read_named(row) for row in batch.rows]
-        return self._pin(stack_named(self._stack, items, names))
-
-    def _read_ahead(self, batch: RowBatch) -> list[Any] | None:
-        """Return the items of a batch; None if they cannot be read in this thread."""
-        if batch.encoded is not None:
-            return None
-        try:
-            return [self._take_item(row) for row in batch.rows]
-        except Exception:  # raised again where the batch is prepared in its turn
-            return None
-
-    def _prepare_ahead(self, batch: RowBatch, items: Sequence[Any] | None = None) -> Any:
-        """Make the input of the model for a batch in another thread, which has its own modes."""
-        import torch
-
-        with torch.no_grad():
-            if batch.encoded is not None:
-                return self._pin(self._pad(batch.encoded))
-            if items is None:
-                items = [self._take_item(row) for row in batch.rows]
-            pairs = zip(items, batch.rows, strict=True)
-            return self._pin(self._stack([self._decode(item, row) for item, row in pairs]))
-
-    def _pad(self, encoded: Sequence[Any]) -> Any:
-        """Make the input of the model of texts that are tokenised, or of windows."""
-        pad = self._model.inputs.pad if self._windows is None else self._windows.collate
-        return pad(encoded)
-
-    def _stack(self, items: Sequence[Any]) -> Any:
-        """Make the input of the model of items that are read."""
-        stack = getattr(self._model.inputs, "stack", self._model.collate)
-        return stack(items)
-
-    def _pin(self, ready: Any) -> Any:
-        """Copy a batch to pinned memory if the model is on a CUDA device."""
-        from ..torch._run import pin_batch
-
-        return pin_batch(ready) if self._on_cuda else ready
-
-    def _read_item(self, row: int) -> Any:
-        """Return an item as the model's preprocessing stacks it."""
-        return self._decode(self._take_item(row), row)
-
-    def _read_named(self, row: int) -> Any:
-        """Return an item as :meth:`_read_item` does; an error names the row."""
-        try:
-            return self._read_item(row)
-        except Exception as error:
-            raise name_item(error, self._name(row)) from error
-
-    def _take_item(self, row: int) -> Any:
-        """Return an item of the data, a picture as RGB."""
-        if self._model.kind == "saved":
-            return self._data.original_row(row)
-        with self._reading:
-            item = self._data.items[row]
-            if instance_of(item, "PIL.Image", "Image"):
-                item = to_rgb(item, getattr(item, "filename", "") or self._name(row))
-        return item
-
-    def _decode(self, item: Any, row: int) -> Any:
-        """Return an item as :meth:`_stack` takes it."""
-        read = getattr(self._model.inputs, "read", None)
-        return item if read is None else read(item, self._name(row))
-
-    def _name(self, row: int) -> str:
-        """Return how errors name an item."""
-        return f"data[{self._data.original_row(row)}]"
-
     def _make_entry(self, extractor: Any, name: str, stats: Any) -> ExtractedLayer:
         files: dict[str, Any] = {STATS: stats.to_bytes()}
         if self._options.keep_features:
@@ -361,6 +266,7 @@ class ExtractionRun:
             "task": stats.task,
             "is_pooled": name not in extractor.unpooled,
             "window": None if self._windows is None else self._windows.window,
+            CUT: self._items.count_cut(),
         }
         return ExtractedLayer(files, facts)
 

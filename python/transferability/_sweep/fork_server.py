@@ -48,6 +48,13 @@ _WHILE_IMPORTING = {
 }
 #: Environment variables that no library reads when it is imported.
 _HARMLESS = ("_", "COLUMNS", "LINES", "OLDPWD", "PWD", "PYTEST_CURRENT_TEST", "SHLVL")
+#: Those that scikit-learn and sentence-transformers set when they are imported. The processes of
+#: models get them from this one, so the import starts no new server.
+_SET_BY_IMPORTS = {
+    "CODECARBON_LOG_LEVEL": "error",
+    "KMP_DUPLICATE_LIB_OK": "True",
+    "KMP_INIT_AT_FORK": "FALSE",
+}
 #: A server without a process ends if it gets no message for this time.
 _IDLE_SECONDS = 300.0
 #: After this many servers that died without an answer, processes are started without one.
@@ -226,7 +233,11 @@ def _read_inherited() -> object:
     except OSError:
         return None
     return (
-        {name: value for name, value in os.environ.items() if name not in _HARMLESS},
+        {
+            name: value
+            for name, value in os.environ.items()
+            if name not in _HARMLESS and value != _SET_BY_IMPORTS.get(name)
+        },
         [*sys.path],
         read_folder() if "" in sys.path else None,
         sys.executable,

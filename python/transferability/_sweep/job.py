@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
 from typing import Any
 
 from .._data.data import Data
+from .._inputs.arguments import check_counts, check_switches, read_ignored
+from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
+from ..torch._names import ALL, check_amp, check_dtype, check_pool
 
-__all__ = ["ALL", "FEATURES", "MEAN", "OUTPUTS", "POOLS_OF_POSITIONS", "STATS", "ExtractionOptions"]
-__all__ += ["Job", "JobResult", "Report", "check_counts", "check_layers", "check_pools"]
+__all__ = ["CUT", "FEATURES", "MEAN", "OUTPUTS", "STATS", "ExtractionOptions", "Job"]
+__all__ += ["JobResult", "Report", "check_layers", "check_pools"]
 
 #: Files of a cache entry.
 STATS, FEATURES, OUTPUTS = "stats", "features.npy", "outputs.npy"
 #: Name of the layer whose rows are the mean of those of all requested layers.
 MEAN = "mean"
-#: All poolings that fit the shape of a layer.
-ALL = "all"
-#: The poolings that make a row of features for each token or position.
-POOLS_OF_POSITIONS = ("none", "nhwc_none")
+#: Key in the facts of an entry: how many items are longer than the model reads, and its limit.
+CUT = "cut"
 #: Progress callback: (stage, rows done, rows in all, rows per second, peak memory in bytes).
 Report = Callable[[str, int, int, float, int], object]
 _STORED = ("keep_features", "outputs")
@@ -60,16 +59,26 @@ class ExtractionOptions:
     keep_features: bool = False  # whether features are stored beside the statistics
     outputs: bool = False  # whether outputs of the model's head are stored
     positions: int | None = None  # maximum number of positions of an image; None for other tasks
-    ignore: tuple[int, ...] = ()  # labels to leave out in addition to -100
+    ignore: tuple[float, ...] = ()  # labels to leave out in addition to -100
     seed: int = 0  # of the sample of positions
     n_threads: int | None = None
 
     def __post_init__(self) -> None:
-        """Validate counts and the seed; numbers of NumPy become int, as keys have their repr."""
-        counts = ("batch_size", "max_length", "positions", "window", "stride", "seed")
-        for name in counts:
-            least = 0 if name == "seed" else 1
-            value = check_counts(least, **{name: getattr(self, name)})[name]
+        """Validate all that needs no model; numbers become int, as cache keys have their repr."""
+        check_amp(self.amp)
+        check_dtype(self.dtype)
+        if self.n_threads is not None:
+            resolve_threads(self.n_threads)
+        own: dict[str, Any] = {"layers": check_layers(self.layers)}
+        own["ignore"] = read_ignored(self.ignore)
+        if not isinstance(self.pool, Mapping):  # of each layer, once resolved
+            own["pool"] = check_pools(self.pool)
+        for name in ("batch_size", "max_length", "positions", "window", "stride"):
+            own |= check_counts(**{name: getattr(self, name)})
+        own |= check_counts(0, seed=self.seed)
+        for name in ("average", "compile", "class_scatters", "keep_features", "outputs"):
+            own |= check_switches(**{name: getattr(self, name)})
+        for name, value in own.items():
             object.__setattr__(self, name, value)
         if self.stride is not None and (self.window is None or self.stride > self.window):
             raise DataError(
@@ -117,6 +126,7 @@ class Job:
     is_kept: bool = True  # whether the cache persists after the sweep
     resume: bool = True  # whether entries of the cache are used
     n_rows: int | None = None  # expected rows of features; None if it depends on the model
+    marks: str | None = None  # file in which the items in flight are marked
 
     def needed_files(self) -> tuple[str, ...]:
         """Return the names of the files that a cache entry must have."""
@@ -144,12 +154,18 @@ def check_layers(layers: object) -> str | tuple[str, ...]:
         )
     if not names:
         raise DataError("layers is empty; name at least one, or give 'default', 'last' or 'all'")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"layers names {repeated[0]!r} twice; name each layer once")
     return names
 
 
 def check_pools(pool: object) -> str | tuple[str, ...] | None:
     """Validate the argument `pool`; return None, a name or "all", or a tuple of names."""
-    if pool is None or isinstance(pool, str):
+    if pool is None:
+        return None
+    if isinstance(pool, str):
+        if pool != ALL:
+            check_pool(pool, "'all'")
         return pool
     names = tuple(pool) if isinstance(pool, (list, tuple)) else (pool,)
     if not all(isinstance(name, str) for name in names):
@@ -160,17 +176,6 @@ def check_pools(pool: object) -> str | tuple[str, ...] | None:
         raise DataError(f"pool names {repeated[0]!r} twice; name each pooling once")
     if ALL in names:
         raise DataError("pool is a list with 'all' in it; give pool='all' alone")
+    for name in names:
+        check_pool(name, "'all' alone")
     return names
-
-
-def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:
-    """Return the values as int; raise an error unless each is None or at least `least`."""
-    found: dict[str, int | None] = {}
-    for name, value in counts.items():
-        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if value is not None and not is_whole:
-            raise DtypeError(f"{name} must be a whole number, got {value!r}")
-        found[name] = None if value is None else operator.index(value)  # type: ignore[arg-type]
-        if isinstance(value, Integral) and value < least:
-            raise DataError(f"{name} must be at least {least}, got {value}")
-    return found

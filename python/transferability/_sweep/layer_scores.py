@@ -15,9 +15,10 @@ from .._stats.stats import Stats
 from .._util.cache import Cache, Entry
 from ..errors import DataError
 from .costs import read_costs_of
-from .job import FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
+from .job import CUT, FEATURES, MEAN, OUTPUTS, STATS, Job, JobResult
 
-__all__ = ["AGGREGATES", "LayerScoringPlan", "note_layer", "score_layers", "select_layer"]
+__all__ = ["AGGREGATES", "LayerScoringPlan", "add_up_cuts", "note_layer", "score_layers"]
+__all__ += ["select_layer"]
 
 AGGREGATES = ("last", "mean", "best")
 
@@ -82,7 +83,41 @@ def note_layer(job: Job, facts: Mapping[str, Any], is_dead: bool) -> tuple[str, 
     window = facts.get("window")
     if window is not None and job.options.window is not None and window < job.options.window:
         notes += (f"windows of {window}, as many as this model reads at once",)
+    cut = facts.get(CUT)
+    if cut is not None and cut["n"]:
+        notes += (_describe_cut(job, cut),)
     return notes
+
+
+def _describe_cut(job: Job, cut: Mapping[str, Any]) -> str:
+    """Describe how many items a model has not read whole, and the remedy."""
+    counted, limit = f"{cut['n']:,} of {cut['of']:,}", cut["limit"]
+    if job.data.kind == "audio":
+        return (
+            f"{counted} sounds are longer than the {limit:.3g} s that this model reads of each; "
+            f"cut them, and average the parts by bag="
+        )
+    if job.data.kind == "array":
+        return (
+            f"{counted} series are longer than the {limit:,} steps that this model reads, and only "
+            f"their last {limit:,} count; window={limit} averages windows of all steps"
+        )
+    is_pair = isinstance(job.data.items[0], tuple)
+    remedy = "shorten them" if is_pair else f"window={limit} averages windows of all tokens"
+    return (
+        f"{counted} texts are longer than the {limit:,} tokens that this model reads, and are cut "
+        f"off there; {remedy}"
+    )
+
+
+def add_up_cuts(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last facts of several runs of a model, with the counts of cut items of all."""
+    facts, last = [part.get(CUT) for part in parts], dict(parts[-1])
+    known = [cut for cut in facts if cut is not None]
+    if known:
+        n_cut, n_all = (sum(cut[name] for cut in known) for name in ("n", "of"))
+        last[CUT] = {**known[-1], "n": n_cut, "of": n_all}
+    return last
 
 
 def _read_stored_inputs(entry: Entry, shared: Inputs) -> Inputs:

@@ -29,7 +29,7 @@ from .._util.cache import Cache
 from ..errors import DataError
 from .costs import add_up_costs, read_costs_of
 from .job import FEATURES, OUTPUTS, Job, JobResult
-from .layer_scores import LayerScoringPlan, note_layer, select_layer
+from .layer_scores import LayerScoringPlan, add_up_cuts, note_layer, select_layer
 from .progress import Sweep
 
 __all__ = ["ModelRacer", "check_race"]
@@ -103,7 +103,7 @@ class ModelRacer:
             sizes = (len(rows) for rows, _ in parts)
             costs = add_up_costs(zip(sizes, map(read_costs_of, facts[layer]), strict=True))
             found[layer] = row.replace(
-                notes=(*note_layer(job, facts[layer][-1], is_dead), *row.notes),
+                notes=(*note_layer(job, add_up_cuts(facts[layer]), is_dead), *row.notes),
                 inputs=read if job.is_kept else None,
                 costs=costs,
             )

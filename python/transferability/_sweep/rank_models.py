@@ -12,11 +12,9 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from .._data.bags import BAG_POOLS
-from .._data.data import MEDIA
 from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
-from .._inputs.arrays import check_choice
+from .._inputs.arguments import check_counts, check_switches
 from .._inputs.inputs import read_inputs
 from .._racing.race_options import Race, read_race
 from .._racing.rounds import choose_deciders
@@ -27,19 +25,12 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._scoring.groups import check_left_out
 from .._util.cache import Cache
-from ..errors import DataError, MissingDependencyError
+from ..errors import MissingDependencyError
+from .checks import check_choices, check_device, check_fit
 from .fork_server import get_server
-from .job import (
-    ALL,
-    POOLS_OF_POSITIONS,
-    ExtractionOptions,
-    Job,
-    JobResult,
-    check_counts,
-    check_layers,
-    check_pools,
-)
-from .layer_scores import AGGREGATES, LayerScoringPlan, score_layers
+from .in_flight import create_marks, describe_marks
+from .job import ExtractionOptions, Job, JobResult, check_layers, check_pools
+from .layer_scores import LayerScoringPlan, score_layers
 from .plan import expand_models, plan_sweep
 from .progress import Sweep, SweepProgress
 from .race import ModelRacer, check_race
@@ -155,7 +146,7 @@ def rank_models(
         among them, or time steps. The rows of the windows are averaged, each with the same weight.
         Windows begin every `stride` tokens, by default side by side; the last one ends with the
         item. A model that reads fewer has windows of that length. Default: longer texts and series
-        are truncated to what the model reads.
+        are truncated to what the model reads, and the row notes how many.
     metrics : str or sequence of str, default="logme"
         Metrics to compute; models are sorted by the first one. "all" selects the metrics that
         apply; it includes metrics of samples only with `keep_features`, and metrics of the models'
@@ -226,7 +217,8 @@ def rank_models(
     Raises
     ------
     DataError, DtypeError
-        If an argument that concerns all models is wrong: data, labels, metrics or options.
+        If an argument that concerns all models is wrong: data, labels, metrics or options. No model
+        is loaded then.
     MissingDependencyError
         If torch is not installed.
 
@@ -252,9 +244,9 @@ def rank_models(
     raise_if_importing_script()
     if find_spec("torch") is None:  # torch is imported by the models' subprocesses only
         raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
-    check_choice("aggregate", aggregate, AGGREGATES)
-    check_choice("bio", bio, ("strip", "keep"))
-    check_choice("bag_pool", bag_pool, tuple(BAG_POOLS))
+    check_choices(aggregate, bio, bag, bag_pool, cache, progress)
+    switches = check_switches(resume=resume, isolate=isolate)
+    resume, isolate = switches["resume"], switches["isolate"]
     check_counts(max_samples=max_samples, positions=positions)
     extraction = ExtractionOptions(
         layers=check_layers(layers),
@@ -272,37 +264,24 @@ def rank_models(
         keep_features=keep_features,
         outputs=outputs,
         positions=positions if task == SEGMENTATION else None,
-        ignore=tuple(ignore),
+        ignore=ignore,  # type: ignore[arg-type]  # validated there
         seed=seed,
         n_threads=n_threads,
     )
-    if bag is None and bag_pool != "mean":
-        raise DataError(
-            f"bag_pool is {bag_pool!r}, and there are no bags; give bag, or leave it out"
-        )
-    of_items = [name for name in extraction.pool_names() if name not in (ALL, *POOLS_OF_POSITIONS)]
-    if task == SEGMENTATION and of_items:
-        raise DataError(
-            f"pool={of_items[0]!r} makes one row of each picture, and in a segmentation each "
-            f"position has a label; leave pool out"
-        )
+    check_fit(extraction, task)
     chosen = read_race(race, seed)
     named = expand_models(models)
     check_columns(named, prior, costs)
     root = Cache(None if cache is True else cache).root if cache is not False else None
+    is_needed = not (resume and are_remembered(named.values(), extraction, root))
     if isolate:  # libraries are imported while the data are read
-        is_needed = not (resume and are_remembered(named.values(), extraction, root))
         get_server().prepare(list_libraries(named.values()), start=is_needed)
     whole = read_data(
         data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
     )
-    if window is not None and (whole.kind in MEDIA or whole.is_token or task == SEGMENTATION):
-        raise DataError(
-            "window cuts texts and series; leave it out for pictures and sounds, and for labels of "
-            "words or pixels"
-        )
+    check_fit(extraction, task, whole)
     drawn = whole.sample(max_samples, seed)
-    labelled = read_item_labels(drawn, task, bio, ignore, whole)
+    labelled = read_item_labels(drawn, task, bio, extraction.ignore, whole)
     target, n_rows = labelled.target, labelled.n_rows
     shared = read_inputs(None, None, label_embeddings=label_embeddings, target=target)
     (requests, skipped), extraction = plan_sweep(
@@ -314,6 +293,8 @@ def rank_models(
     if chosen is not None:
         check_race(labelled.data, n_rows)
         extraction = replace(extraction, keep_features=True)
+    if is_needed:
+        check_device(device, named.values(), isolate)
     scoring = LayerScoringPlan(requests, shared, aggregate)
     plan, raced = (
         ScoringPlan(requests, Settings(n_threads=n_threads), labelled.groups, target),
@@ -382,19 +363,32 @@ def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, s
         if result is not None:
             sweep.report("cached", len(job.data), len(job.data))
         elif isolate:
-            result = run_isolated(run_job_in_subprocess, job, sweep.report, get_server().start)
+            result = _run_in_process(job, sweep)
         else:
             result = run_job(job, sweep.report)
         from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
         row = score(job, result)
         if from_cache:
-            row = row.replace(from_cache=True, notes=(*row.notes, "from the cache"))
-    except ProcessDied as error:
-        row = build_failed_row(job.name, f"{error}, {sweep.where()}")
-    except TaskFailed as error:
+            row = row.replace(from_cache=True, notes=("from the cache", *row.notes))
+    except (ProcessDied, TaskFailed) as error:
         row = build_failed_row(job.name, str(error))
     except Exception as error:  # a failing model does not stop the sweep
         row = build_failed_row(job.name, " ".join(describe_error(error).split()))
     sweep.finish_model(from_cache)
     return row.replace(seconds=time.perf_counter() - start)
+
+
+def _run_in_process(job: Job, sweep: Sweep) -> JobResult:
+    """Run a model in a process of its own; if that dies, the reason names the items in flight."""
+    with create_marks() as path:
+        task = replace(job, marks=path)
+        try:
+            result: JobResult = run_isolated(
+                run_job_in_subprocess, task, sweep.report, get_server().start
+            )
+        except ProcessDied as error:
+            doing = describe_marks(path, job.data)
+            items = f", {doing}" if doing else ""
+            raise ProcessDied(f"{error}, {sweep.where()}{items}") from error
+        return result

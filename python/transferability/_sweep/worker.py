@@ -19,10 +19,12 @@ from .._util.cache import Cache
 from .._util.memory import peak_memory_with_device
 from .._util.threads import set_num_threads
 from ..errors import DataError, TransferabilityWarning
+from ..torch._names import ALL
 from .costs import COSTS, measure_costs
 from .entries import EntryPlan
 from .extract import ExtractionRun
-from .job import ALL, ExtractionOptions, Job, JobResult, Report
+from .in_flight import ItemMarks
+from .job import ExtractionOptions, Job, JobResult, Report
 from .recall import recall_model, remember_model, watch_opening
 
 __all__ = ["list_libraries", "recall_job", "run_job", "run_job_in_subprocess"]
@@ -100,19 +102,15 @@ def run_job(job: Job, report: Report, is_isolated: bool = False) -> JobResult:
                 remember_model(job, model, opening, notes)
             return _complete_cache(job, model, report, notes, start)
         finally:
-            model.close()
+            if model is not job.model:  # a model that the user has opened stays open
+                model.close()
 
 
 def _complete_cache(
     job: Job, model: Any, report: Report, notes: list[str], start: float
 ) -> JobResult:
     """Extract the layers that have no entry in the cache, in one run."""
-    from ..torch._pooling import check_pool
-
     options = _resolve_options(model, job)
-    for name in options.pool_names():
-        if name != ALL:
-            check_pool(name)
     cache = Cache(job.cache)
     plan = _plan_entries(model, job, options, cache)
     with cache.lock(plan.lock):  # two concurrent sweeps run a model once
@@ -121,7 +119,8 @@ def _complete_cache(
             notes.append(f"a damaged entry of the cache was computed again: {damage}")
         if missing is not None:
             with measure_costs(model, len(job.data)) as costs:
-                found = ExtractionRun(model, job.data, missing, report, notes).run()
+                marks = ItemMarks(job.marks)
+                found = ExtractionRun(model, job.data, missing, report, notes, marks).run()
             report("saving", len(job.data), len(job.data), 0.0, peak_memory_with_device())
             facts = {"name": job.name, COSTS: costs, "seconds": time.perf_counter() - start}
             plan.write(found, **facts)

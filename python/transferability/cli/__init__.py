@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
-from ._shared import BAD_DATA, say
+from ._shared import BAD_DATA, say, warnings_as_notes
 from .cache import cache
 from .eval import evaluate
 from .health import health
@@ -44,7 +44,8 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings_as_notes():
+                return super().invoke(ctx)
         except TransferabilityError as error:
             say(f"error: {error}", "red")
             ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)

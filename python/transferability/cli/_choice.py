@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, check_exists, say
+from ._shared import add_options, check_exists, note
 
 __all__ = ["CHOICE_OPTIONS", "check_shortlist", "choice_options", "choose", "load_costs"]
 
@@ -32,6 +32,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "With --shortlist and --prior: true performance on past tasks, a column of a .csv "
         "for each task; it teaches the weight of the prior.",
     },
+    "agreement": {
+        "type": click.FloatRange(0, 1, min_open=True),
+        "help": "With --shortlist: how well the metric agrees with the truth that counts, a "
+        "correlation over models. Probabilities then concern it. Default: the metric itself.",
+    },
     "costs": {
         "callback": check_exists,
         "help": "Costs of models, a column of a .csv for each cost, such as parameters. Lower is "
@@ -44,7 +49,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 #: Names of the options that only --shortlist uses.
-CHOICE_OPTIONS = ("confidence", "hybrid", "past")
+CHOICE_OPTIONS = ("confidence", "hybrid", "past", "agreement")
+_OF_PRIOR = ("hybrid", "past")
 choice_options = add_options(click.option(f"--{name}", **given) for name, given in _OPTIONS.items())
 
 
@@ -55,7 +61,7 @@ def check_shortlist(ctx: click.Context) -> None:
         given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and not chosen["shortlist"]:
             raise click.UsageError(f"--{name} goes with --shortlist")
-        if given and name != "confidence" and chosen["prior"] is None:
+        if given and name in _OF_PRIOR and chosen["prior"] is None:
             raise click.UsageError(f"--{name} needs --prior")
 
 
@@ -65,7 +71,7 @@ def choose(ranking: Any, chosen: Mapping[str, Any]) -> Any:
         return ranking.pareto(chosen["pareto"])
     if not chosen["shortlist"]:
         return None
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"agreement": chosen["agreement"]}
     if chosen["hybrid"]:
         options["method"] = "hybrid"
     if chosen["past"] is not None:
@@ -87,8 +93,8 @@ def load_costs(
         for cost, own in columns.items()
     }
     missing = sorted(known - {model for own in found.values() for model in own})
-    if missing and not chosen["quiet"]:
-        say(f"note: {path} has no cost for {', '.join(missing[:5])}")
+    if missing:
+        note(f"{path} has no cost for {', '.join(missing[:5])}")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import TransferabilityError
-from ._shared import say
+from ._shared import note
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -56,5 +56,5 @@ def rank_on_cluster(address: str, models: dict[str, Any], labels: str, **options
         raise TransferabilityError(f"no Dask scheduler answers at {address}: {reason}") from error
     with client:
         if not client.nthreads():
-            say(f"note: the cluster at {address} has no workers yet; waiting for one")
+            note(f"the cluster at {address} has no workers yet; waiting for one")
         return rank(client, models, labels, **options)

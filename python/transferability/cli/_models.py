@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ._choice import load_costs
-from ._shared import add_options, drop_none, load_prior, parse_metrics, split_names
+from ._shared import add_options, drop_none, load_prior, load_views, parse_metrics, split_names
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -80,6 +80,32 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "their tokens.",
     },
     "device": {"help": "cpu, cuda:1, …  Default: a GPU if available."},
+    "dtype": {
+        "type": click.Choice(["float32", "float64", "float16", "bfloat16"]),
+        "help": "Number format of the weights. Default: as the library loads them.",
+    },
+    "amp": {
+        "type": click.Choice(["bfloat16", "float16"]),
+        "help": "Number format of automatic mixed precision. Default: none.",
+    },
+    "compile": {
+        "is_flag": True,
+        "help": "Compile the blocks of each model by torch.compile, for many rows.",
+    },
+    "bio": {
+        "default": "strip",
+        "type": click.Choice(["strip", "keep"]),
+        "help": "For labels of words: whether B-x and I-x are one class, if all tags are chunks.",
+    },
+    "outputs": {
+        "is_flag": True,
+        "help": "Also store the outputs of each model's own head, for --metrics all.",
+    },
+    "keep_features": {
+        "is_flag": True,
+        "help": "Also store the features, for --metrics all and intervals in --html; --stability "
+        "and --shortlist do.",
+    },
     "max_length": {"type": click.IntRange(1), "help": "Maximum number of tokens in a text."},
     "max_samples": {
         "type": click.IntRange(1),
@@ -90,6 +116,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": click.Path(file_okay=False),
         "help": "Folder of cached statistics. Default: as in 'transferability cache ls'.",
     },
+    "no_cache": {"is_flag": True, "help": "Cache nothing."},
     "resume": {"default": True, "help": "Reuse cached statistics."},
     "isolate": {"default": True, "help": "Run each model in a subprocess."},
 }
@@ -122,6 +149,9 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         data = read_folder(data, split, {"images": "image", "audio": "audio"}[given[0]])
         split = None
     layers, pool = chosen["layers"], chosen["pool"]
+    if chosen["no_cache"] and chosen["cache"] is not None:
+        raise click.UsageError("--cache and --no-cache exclude each other")
+    cache = False if chosen["no_cache"] else True if chosen["cache"] is None else chosen["cache"]
     models: Any = list(chosen["models"])
     if chosen["prior"] is not None or chosen["costs"] is not None:  # files know more models
         models = expand_models(models)
@@ -140,14 +170,20 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         batch_size=chosen["batch_size"],
         seed=chosen["seed"],
         bag_pool=chosen["bag_pool"],
-        cache=True if chosen["cache"] is None else chosen["cache"],
+        compile=chosen["compile"],
+        bio=chosen["bio"],
+        outputs=chosen["outputs"],
+        label_embeddings=load_views(chosen["label_embeddings"]),
+        cache=cache,
         resume=chosen["resume"],
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
         prior=load_prior(models, chosen["prior"]),
         costs=load_costs(models, chosen),
         **drop_none(
-            **{name: chosen[name] for name in ("bag", "window", "stride", "device")},
+            **{
+                name: chosen[name] for name in ("bag", "window", "stride", "device", "dtype", "amp")
+            },
             **{name: chosen[name] for name in ("max_length", "max_samples")},
             pool=split_names(pool) if pool is not None and "," in pool else pool,
             n_threads=chosen["threads"],

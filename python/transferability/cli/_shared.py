@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from .._util.threads import MOST
-from ..errors import DataError, DtypeError
+from ..errors import DataError, DtypeError, TransferabilityWarning
 
 __all__ = [
     "ANY_TASK",
@@ -33,6 +34,8 @@ __all__ = [
     "drop_none",
     "load_prior",
     "load_statistics",
+    "load_views",
+    "note",
     "parse_metrics",
     "parse_options",
     "pick",
@@ -40,6 +43,8 @@ __all__ = [
     "refuse_with_stats",
     "say",
     "shared_options",
+    "tell",
+    "warnings_as_notes",
 ]
 
 BAD_DATA, SOME_FAILED = 3, 4
@@ -134,7 +139,9 @@ shared_options = add_options(
         click.option(
             "--metrics",
             default="logme",
-            help="Names separated by commas, 'all' or 'recommended'; rank sorts by the first.",
+            help="Names separated by commas; 'all'; or 'recommended': pairs of models by "
+            "ridge_probe, and those within its standard error shared with logme. rank sorts by the "
+            "first.",
         ),
         TASK,
         click.option(
@@ -167,6 +174,12 @@ shared_options = add_options(
             "--source-labels",
             callback=check_exists,
             help="Classes predicted by the source model's head, for metrics that need them.",
+        ),
+        click.option(
+            "--label-embeddings",
+            callback=check_exists,
+            help="File or folder with an array for each view of the labels, a row for each "
+            "sample; for emms.",
         ),
         click.option(
             "--groups", callback=check_exists, help="File with the group of each row, like labels."
@@ -242,6 +255,37 @@ def say(message: str, colour: str | None = None) -> None:
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
 
 
+def tell(message: str) -> None:
+    """Write a message to standard error, unless the command has --quiet."""
+    context = click.get_current_context(silent=True)
+    if context is None or not context.params.get("quiet"):
+        say(message)
+
+
+def note(message: object) -> None:
+    """Write a note to standard error, unless the command has --quiet."""
+    tell(f"note: {message}")
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings of this package once as notes, without the place in the code of click."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TransferabilityWarning)
+        show = warnings.showwarning
+
+        def tell_once(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+            if not issubclass(category, TransferabilityWarning):
+                show(message, category, *rest, **more)
+            elif str(message) not in told:
+                told.add(str(message))
+                note(message)
+
+        warnings.showwarning = tell_once
+        yield
+
+
 def refuse_with_stats(files: str, **arguments: object) -> None:
     """Raise a usage error for arguments that are part of saved statistics, or need samples."""
     for name, value in arguments.items():
@@ -286,6 +330,15 @@ def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | No
     )
 
 
+def load_views(path: str | None) -> dict[str, Any] | None:
+    """Load the views of label embeddings from the arrays of a file or folder."""
+    from ..io._sources import find_arrays
+
+    if path is None:
+        return None
+    return {name: array.load() for name, array in find_arrays(path).items()}
+
+
 def pick(
     found: Mapping[str, T], models: Iterable[str], path: str, what: str, none: str
 ) -> dict[str, T]:
@@ -296,5 +349,5 @@ def pick(
         known = ", ".join([*found][:5])
         raise DataError(f"{path} {none} ({', '.join(names[:5])}); it has {known}")
     if missing:
-        say(f"note: {path} has no {what} for {', '.join(missing[:5])}")
+        note(f"{path} has no {what} for {', '.join(missing[:5])}")
     return {name: found[name] for name in names if name in found}

@@ -8,7 +8,7 @@ import warnings
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, say
+from ._shared import JSON, QUIET, check_exists, note
 
 __all__ = ["evaluate"]
 
@@ -44,7 +44,7 @@ def evaluate(
     n_boot: int,
     seed: int,
     as_json: bool,
-    quiet: bool,
+    quiet: bool,  # read by `note`
 ) -> None:
     """Measure the agreement of a ranking with true accuracies.
 
@@ -64,8 +64,8 @@ def evaluate(
         order: bool | str = True if rank == "both" else "truth"
         evaluation = evaluate_scores(scores, known, rank=order, n_boot=n_boot, seed=seed)
     if as_json:
-        for note in () if quiet else evaluation.notes:
-            say(f"note: {note}")
+        for text in evaluation.notes:
+            note(text)
         click.echo(json.dumps(evaluation.to_dict()))
     else:
         click.echo(repr(evaluation))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from ..errors import DataError, DtypeError, TransferabilityWarning
+from ..errors import DataError, DtypeError
 from ._shared import (
     BAD_DATA,
     JSON,
@@ -21,6 +20,7 @@ from ._shared import (
     as_usage_errors,
     check_exists,
     load_statistics,
+    note,
     say,
 )
 
@@ -46,7 +46,7 @@ def health(
     samples: str | None,
     threads: int | None,
     as_json: bool,
-    quiet: bool,
+    quiet: bool,  # read by `note`
 ) -> None:
     """Describe features without labels, beside random features of the same shape.
 
@@ -65,18 +65,14 @@ def health(
             parse_label_source(samples)
     named = None if samples is None else load_labels(samples)
     found, failed = {}, []
-    opened = _open(features, quiet)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TransferabilityWarning)
-        for name, open_one in opened.items():
-            try:
-                found[name] = check(open_one(), named, n_threads=threads)
-            except (DataError, DtypeError) as error:
-                if len(opened) == 1:
-                    raise
-                failed.append(f"{name}: {error}")
-    for warning in () if quiet else caught:
-        say(f"note: {warning.message}")
+    opened = _open(features)
+    for name, open_one in opened.items():
+        try:
+            found[name] = check(open_one(), named, n_threads=threads)
+        except (DataError, DtypeError) as error:
+            if len(opened) == 1:
+                raise
+            failed.append(f"{name}: {error}")
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
     elif found:
@@ -87,7 +83,7 @@ def health(
         ctx.exit(SOME_FAILED if found else BAD_DATA)
 
 
-def _open(paths: tuple[str, ...], quiet: bool) -> dict[str, Callable[[], Any]]:
+def _open(paths: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
     """Return functions that open features, or return loaded statistics, by name."""
     from ..io import open_features
     from ..io._sources import find_models
@@ -96,8 +92,8 @@ def _open(paths: tuple[str, ...], quiet: bool) -> dict[str, Callable[[], Any]]:
     opened: dict[str, Callable[[], Any]] = {}
     if arrays := [path for path in paths if path not in stats]:
         sources, skipped = find_models(arrays)
-        for line in () if quiet else skipped:
-            say(f"note: {line}")
+        for line in skipped:
+            note(line)
         for name, source in sources.items():
             opened[name] = functools.partial(open_features, source.path, key=source.member)
     for name, own in load_statistics(stats).items():

@@ -23,6 +23,8 @@ from ._shared import (
     drop_none,
     load_prior,
     load_statistics,
+    load_views,
+    note,
     parse_metrics,
     parse_options,
     pick,
@@ -31,6 +33,7 @@ from ._shared import (
     refuse_with_stats,
     say,
     shared_options,
+    tell,
 )
 
 __all__ = ["rank"]
@@ -40,12 +43,12 @@ _FEATURE_OPTIONS = (
     *("groups", "aggregate", "dask"),
 )
 _NOT_WITH_STATS = (
-    *("labels", "precision", "method", "source_probs", "source_labels"),
+    *("labels", "precision", "method", "source_probs", "source_labels", "label_embeddings"),
     *("groups", "aggregate", "stability", "shortlist", "race"),
 )
 _NOT_WITH_DASK = (
     *("source_probs", "source_labels", "threads", "method", "groups", "stability", "shortlist"),
-    "race",
+    *("race", "label_embeddings"),
 )
 
 
@@ -122,6 +125,7 @@ def rank(
     race_options: dict[str, Any],
     shortlist: bool,
     pareto: str | None,
+    keep_features: bool,
     **_: Any,
 ) -> None:
     """Rank models by features in files, or run models and rank them.
@@ -150,7 +154,9 @@ def rank(
     if race:
         options = {**options, "race": _read_race(race_options) if race_options else True}
     if models:
-        ranking = run_models(ctx.params, keep_features=stability or shortlist, **options)
+        ranking = run_models(
+            ctx.params, keep_features=keep_features or stability or shortlist, **options
+        )
     elif dask is None and all(path.endswith(".stats") for path in features):
         ranking = _rank_statistics(ctx.params, options)
     else:
@@ -217,8 +223,8 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
         for name in models.keys() & found.keys():
             raise click.UsageError(f"two models are called {name!r}")
         models |= found
-        for line in () if chosen["quiet"] else skipped:
-            say(line)
+        for line in skipped:
+            tell(line)
     common = {
         **{name: chosen[name] for name in ("task", "precision", "baselines")},
         "progress": False if chosen["quiet"] else None,
@@ -238,6 +244,7 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
         n_threads=chosen["threads"],
         groups=None if chosen["groups"] is None else load_labels(chosen["groups"]),
         aggregate=chosen["aggregate"],
+        label_embeddings=load_views(chosen["label_embeddings"]),
         **_load_predictions(models, **predictions),
         **common,
     )
@@ -246,14 +253,14 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
 def _show(ctx: click.Context, ranking: Any) -> None:
     """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
     chosen = ctx.params
-    quiet, html = chosen["quiet"], chosen["html"]
-    for name, reason in () if quiet else ranking.skipped.items():
-        say(f"{name} was skipped: it {reason}")
-    for text in () if quiet else ranking.warnings:
-        say(f"note: {text}")
+    html = chosen["html"]
+    for name, reason in ranking.skipped.items():
+        tell(f"{name} was skipped: it {reason}")
+    for text in ranking.warnings:
+        note(text)
     n_cached = sum(row.from_cache for row in ranking)
-    if n_cached and not quiet:
-        say(f"{n_cached} of {len(ranking)} models came from the cache")
+    if n_cached:
+        tell(f"{n_cached} of {len(ranking)} models came from the cache")
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
@@ -266,13 +273,13 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         click.echo(ranking.to_markdown() if chosen["as_markdown"] else repr(ranking))
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
-        _write_report(ranking, html, stability, shortlist, quiet)
+        _write_report(ranking, html, stability, shortlist)
     if ranking.failed:
         say(f"{len(ranking.failed)} of {len(ranking)} models failed", "red")
         ctx.exit(SOME_FAILED)
 
 
-def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any, quiet: bool) -> None:
+def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any) -> None:
     """Write the HTML report; if stability cannot be computed, print a note and leave it out."""
     if stability is None:
         try:
@@ -280,8 +287,7 @@ def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any, quiet
                 warnings.simplefilter("ignore", TransferabilityWarning)
                 stability = ranking.stability()
         except DataError as error:
-            if not quiet:
-                say(f"note: the report has no intervals: {error}")
+            note(f"the report has no intervals: {error}")
     ranking.to_html(path, stability=stability, shortlist=shortlist)
 
 

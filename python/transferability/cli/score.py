@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from ..errors import TransferabilityWarning
 from ._shared import (
     FormatsCommand,
     as_usage_errors,
@@ -17,11 +15,11 @@ from ._shared import (
     check_exists,
     drop_none,
     load_statistics,
+    load_views,
     parse_metrics,
     read_no_labels,
     refuse_task,
     refuse_with_stats,
-    say,
     shared_options,
 )
 
@@ -50,7 +48,7 @@ def score(
     threads: int | None,
     as_json: bool,
     as_csv: bool,
-    quiet: bool,
+    quiet: bool,  # read by `note`
     explain: bool,
     **chosen: Any,
 ) -> None:
@@ -70,31 +68,33 @@ def score(
     check_exclusive(json=as_json, csv=as_csv, explain=explain)
     names = parse_metrics(metrics)
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TransferabilityWarning)
-        if features.endswith(".stats"):
-            task = chosen.pop("task")
-            refuse_with_stats(features, labels=labels, **chosen)
-            loaded = load_statistics((features,))
-            refuse_task(task, loaded)
-            ((name, stats),) = loaded.items()
-            decided = stats if task == "auto" else stats.replace(task=task)
-            scores = decided.score(names, **options)
-        elif labels is None and not read_no_labels(names):
-            raise click.UsageError(
-                "give LABELS: only a FILE.stats has its own, and only some metrics, such as "
-                "--metrics effective_rank, read none"
-            )
-        else:
-            name, arrays = _load_arrays(
-                drop_none(features=features, source_probs=chosen.pop("source_probs")),
-                drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
-            )
-            scores = score_features(
-                **{"labels": None, **arrays}, metrics=names, n_threads=threads, **chosen, **options
-            )
-    for warning in () if quiet else caught:
-        say(f"note: {warning.message}")
+    if features.endswith(".stats"):
+        task = chosen.pop("task")
+        refuse_with_stats(features, labels=labels, **chosen)
+        loaded = load_statistics((features,))
+        refuse_task(task, loaded)
+        ((name, stats),) = loaded.items()
+        decided = stats if task == "auto" else stats.replace(task=task)
+        scores = decided.score(names, **options)
+    elif labels is None and not read_no_labels(names):
+        raise click.UsageError(
+            "give LABELS: only a FILE.stats has its own, and only some metrics, such as "
+            "--metrics effective_rank, read none"
+        )
+    else:
+        views = load_views(chosen.pop("label_embeddings"))
+        name, arrays = _load_arrays(
+            drop_none(features=features, source_probs=chosen.pop("source_probs")),
+            drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
+        )
+        scores = score_features(
+            **{"labels": None, **arrays},
+            label_embeddings=views,
+            metrics=names,
+            n_threads=threads,
+            **chosen,
+            **options,
+        )
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return

@@ -12,9 +12,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from .._inputs.arguments import check_counts
 from .._util.public import set_modules
 from ..errors import DataError, DtypeError
-from ._model import Model
+from ..torch._names import check_dtype
+from ._model import Model, choose_device
 from ._own import open_own
 from ._sources import SCHEMES, find_source
 from ._sources import SOURCES as SOURCES
@@ -119,6 +121,10 @@ def open_model(
         )
     parsed, source = find_source(os.fspath(spec))
     source.check_options(parsed)
+    check_dtype(dtype)
+    max_length = check_counts(max_length=max_length)["max_length"]
+    if device is not None and source.libraries:  # before weights are loaded
+        device = choose_device(device)
     if max_length is not None and "max_length" in (source.options or ()):
         length = parsed.text("max_length") or str(max_length)
         parsed = replace(parsed, options={**parsed.options, "max_length": length})

@@ -74,6 +74,9 @@ class Sounds:
         #: models without a mask, and of adapters, whose convolutions see the frames after the end.
         is_exact = is_masked and self._count_last is None and _hides_padding(module)
         self.batch_size = None if is_exact or "padding" not in self._options else 1
+        self._limit = _find_limit(extractor)
+        #: Seconds that the model reads of a sound; None for all of it.
+        self.reads = None if self._limit is None else self._limit / self.rate
 
     def __call__(self, raw: Sequence[Any]) -> SoundBatch:
         """Read sounds and extract their features."""
@@ -82,6 +85,10 @@ class Sounds:
     def read(self, item: Any, where: str) -> Any:
         """Read a sound as one channel at the rate of the model; `where` names it in errors."""
         return resample(read_sound(item, where), self.rate)
+
+    def exceeds(self, sound: Any) -> bool:
+        """Return whether a sound is longer than what the model reads of it."""
+        return self._limit is not None and len(sound) > self._limit
 
     def stack(self, sounds: Sequence[Any]) -> SoundBatch:
         """Extract the features of arrays that :meth:`read` returned, to a batch."""
@@ -144,6 +151,19 @@ class AudioModel(TorchModel):
 def load_sound_processor(transformers: Any, name: Any, module: Any, **arguments: Any) -> Sounds:
     """Load the feature extractor of a model."""
     return Sounds(transformers.AutoFeatureExtractor.from_pretrained(name, **arguments), module)
+
+
+def _find_limit(extractor: Any) -> int | None:
+    """Return the number of samples that a feature extractor keeps of a sound; None for all.
+
+    Whisper and CLAP count samples, AST frames of 25 ms, one each 10 ms.
+    """
+    kind = type(extractor).__name__
+    if kind == "ASTFeatureExtractor":
+        step, frame = extractor.sampling_rate // 100, extractor.sampling_rate // 40
+        return int(step * extractor.max_length + frame - 1)
+    names = {"WhisperFeatureExtractor": "n_samples", "ClapFeatureExtractor": "nb_max_samples"}
+    return int(getattr(extractor, names[kind])) if kind in names else None
 
 
 def _find_counters(module: Any) -> tuple[Callable[[Any], Any] | None, Callable[[Any], Any] | None]:

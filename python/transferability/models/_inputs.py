@@ -16,8 +16,8 @@ from .._util.optional import need
 from ..errors import DataError, DtypeError
 
 __all__ = ["Arrays", "Encoded", "Images", "Preprocessing", "Texts"]
-__all__ += ["name_in_batch", "pad_tokens", "pad_words", "stack_transformed", "text_shape"]
-__all__ += ["to_image"]
+__all__ += ["find_cut", "name_in_batch", "pad_tokens", "pad_words", "stack_transformed"]
+__all__ += ["text_shape", "to_image"]
 
 
 class WordIds(list[int | None]):
@@ -35,6 +35,7 @@ class Encoded:
 
     tokens: Mapping[str, NDArray[np.int32]]
     words: WordIds | None = None
+    is_cut: bool = False  # whether the text was truncated; not known for lists of words
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -54,7 +55,9 @@ class Preprocessing(Protocol):
     the batch of several. A sweep then tokenises each text once, and sorts texts by length. That of
     images and sounds may have ``read(item, where)``, which returns an item decoded,
     ``stack(items)``, which returns the batch of several of these, and ``is_concurrent``, which is
-    true if threads may do both for several batches at once. Errors then name the item. Any may have
+    true if threads may do both for several batches at once. Errors then name the item. That of
+    series and sounds may have ``reads``, the time steps or seconds that the model reads, and
+    ``exceeds(item)``, which is true if an item that was read is longer. Any may have
     ``batch_size``, the number of items in a batch where the user gives none; it is not None if the
     items of a batch change the features of each other, as by padding that is not hidden.
     """
@@ -108,12 +111,14 @@ class Texts:
         if shape == "words":
             prefix = self._word_prefix()
             words = [[f"{prefix}{word}" for word in words] for words in raw]
+            columns: tuple[list[Any], ...] = ()
             found = self.tokenizer(words, is_split_into_words=True, **options)
-        elif shape == "pair":
-            firsts, seconds = [str(pair[0]) for pair in raw], [str(pair[1]) for pair in raw]
-            found = self.tokenizer(firsts, seconds, **options)
         else:
-            found = self.tokenizer([str(text) for text in raw], **options)
+            parts = raw if shape == "pair" else [(text,) for text in raw]
+            columns = tuple([*map(str, column)] for column in zip(*parts, strict=True))
+            found = self.tokenizer(*columns, **options)
+        lengths = [*map(len, found["attention_mask"])]
+        cut = find_cut(self.tokenizer, found, lengths, columns, self.max_length)
         encoded = []
         for i, text in enumerate(raw):
             tokens = {key: np.array(column[i], np.int32) for key, column in found.items()}
@@ -124,7 +129,7 @@ class Texts:
             word_ids = WordIds(found.word_ids(i)) if has_words else None
             if word_ids is not None:
                 word_ids.is_cut = len(word_ids) == self.max_length
-            encoded.append(Encoded(tokens, word_ids))
+            encoded.append(Encoded(tokens, word_ids, i in cut))
         return encoded
 
     def count_tokens(self, encoded: Encoded) -> int:
@@ -268,6 +273,28 @@ def _read_bytes(item: Any, where: str) -> Any:
             f"(H, W, 3)"
         )
     return np.ascontiguousarray(array)
+
+
+def find_cut(
+    tokenizer: Any,
+    found: Any,
+    lengths: Sequence[int],
+    columns: Sequence[Sequence[str]],
+    limit: int | None,
+) -> set[int]:
+    """Return the positions of the texts that were truncated to `limit` tokens.
+
+    `found` is what the tokeniser returned for `columns`, texts or the two texts of pairs; `lengths`
+    are their numbers of tokens.
+    """
+    full = [i for i, n in enumerate(lengths) if limit is not None and n >= limit]
+    if not full or not columns or limit is None:
+        return set()
+    if encodings := getattr(found, "encodings", None):
+        return {i for i in full if encodings[i].overflowing}
+    again = [[column[i] for i in full] for column in columns]
+    whole = tokenizer(*again, truncation=False, padding=False, verbose=False)["input_ids"]
+    return {i for i, tokens in zip(full, whole, strict=True) if len(tokens) > limit}
 
 
 def pad_tokens(tokenizer: Any, encoded: Sequence[Encoded], least: int = 0) -> Any:

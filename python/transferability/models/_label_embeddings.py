@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import check_counts
 from .._inputs.arrays import as_array
 from .._inputs.labels import plain_text
 from .._util.cache import Cache, compute_key
@@ -98,8 +99,10 @@ def label_embeddings(
     >>> {name: view.shape for name, view in views.items()}
     {'letters': (4, 3), 'lengths': (4, 3)}
     """
-    if batch_size < 1:
-        raise DataError(f"batch_size is {batch_size}; give at least 1")
+    if check_counts(batch_size=batch_size, size=size)["batch_size"] is None:
+        raise DtypeError("batch_size is None; give a whole number of at least 1")
+    if not isinstance(template, str):
+        raise DtypeError(f"template is {template!r}; give a text with {{}} in place of the label")
     distinct, index = _find_distinct(labels, names)
     found = {
         name: _embed(encoder, name, distinct, template, batch_size, device, cache)
@@ -190,28 +193,38 @@ def _embed(
 ) -> NDArray[Any]:
     """Return a row of the encoder's embedding for each label, from the cache if it has them."""
     model = open_model(encoder, device=device)
-    raw = [_format_label(label, template) for label in labels] if model.kind == "text" else labels
-    if cache is None:
-        view = encode(model, raw, batch_size)
-    else:
-        store = cache if isinstance(cache, Cache) else Cache(cache)  # type: ignore[arg-type]
-        facts = {
-            "what": "label embeddings",
-            "model": model.fingerprint(),
-            "layer": model.default_layer,
-            "pool": model.default_pool,
-            "labels": hash_values([r if isinstance(r, str) else [*map(float, r)] for r in raw]),
-        }
-        key = compute_key(facts)
-        entry = store.get(key, ("embeddings.npy",))
-        if entry is None:
-            view = encode(model, raw, batch_size)
-            entry = store.put(key, {**facts, "name": model.name}, {"embeddings.npy": view})
-        view = np.asarray(entry.array("embeddings.npy"))
+    try:
+        view, raw = _encode_labels(model, labels, template, batch_size, cache)
+    finally:
+        if model is not encoder:  # a model that the user has opened stays open
+            model.close()
     if not np.isfinite(view).all():
         row = int(np.flatnonzero(~np.isfinite(view).all(axis=1))[0])
         raise DataError(f"encoder {name!r} gives NaN or infinity for the label {raw[row]!r}")
     return view
+
+
+def _encode_labels(
+    model: Model, labels: list[Any], template: str, batch_size: int, cache: object
+) -> tuple[NDArray[Any], list[Any]]:
+    """Return a row of the embedding of an open model for each label, and what the model read."""
+    raw = [_format_label(label, template) for label in labels] if model.kind == "text" else labels
+    if cache is None:
+        return encode(model, raw, batch_size), raw
+    store = cache if isinstance(cache, Cache) else Cache(cache)  # type: ignore[arg-type]
+    facts = {
+        "what": "label embeddings",
+        "model": model.fingerprint(),
+        "layer": model.default_layer,
+        "pool": model.default_pool,
+        "labels": hash_values([r if isinstance(r, str) else [*map(float, r)] for r in raw]),
+    }
+    key = compute_key(facts)
+    entry = store.get(key, ("embeddings.npy",))
+    if entry is None:
+        view = encode(model, raw, batch_size)
+        entry = store.put(key, {**facts, "name": model.name}, {"embeddings.npy": view})
+    return np.asarray(entry.array("embeddings.npy")), raw
 
 
 def _find_distinct(labels: Any, names: Any) -> tuple[list[Any], NDArray[np.int64]]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, TransferabilityError
+from ..torch._names import check_dtype
 from ._spec import ModelSpec, suggest
 
 __all__ = ["is_offline", "list_paths", "loading", "parse_dtype", "suggest_path"]
 
-_DTYPES = ("float32", "float64", "float16", "bfloat16")
 #: Errors that libraries raise if weights cannot be loaded; other errors are not converted.
 _FAILURES = (OSError, ValueError, RuntimeError, KeyError, ImportError)
 #: Names of errors of the hub's client if a file is neither cached nor reachable.
@@ -54,8 +54,7 @@ def parse_dtype(name: str | None) -> Any:
     """Return the torch dtype of a name; None for None."""
     import torch
 
-    if name is not None and name not in _DTYPES:
-        raise DataError(f"dtype is {name!r}; choose from {', '.join(map(repr, _DTYPES))}")
+    check_dtype(name)
     return None if name is None else getattr(torch, name)
 
 

@@ -209,14 +209,6 @@ class TorchModel(Model):
 
 def choose_device(device: Any = None) -> Any:
     """Return the requested torch device; by default the GPU if there is one, else the CPU."""
-    import torch
+    from ..torch._run import read_device
 
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise DataError(f"device is {device!r}; give for example 'cpu' or 'cuda:0'") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise DataError(f"device is {str(device)!r}, but torch finds no GPU here; give 'cpu'")
-    return chosen
+    return read_device(device)

@@ -12,7 +12,7 @@ from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._hf import LIBRARIES, hide_progress_bars, resolve_max_length
-from ._inputs import Encoded, Texts, name_in_batch, pad_tokens, to_image
+from ._inputs import Encoded, Texts, find_cut, name_in_batch, pad_tokens, to_image
 from ._loading import is_offline, list_paths, loading, parse_dtype
 from ._model import TorchModel
 from ._spec import ModelSpec, SourceSpec
@@ -111,10 +111,20 @@ class _Preprocessing:
         constants = {key: value for key, value in batch.items() if key not in columns}
         arrays = {key: column.numpy().astype(np.int32) for key, column in columns.items()}
         kept = arrays["attention_mask"] != 0
+        cut = self._find_cut(raw, batch, kept.sum(axis=1).tolist())
         return [
-            _Encoded({key: array[i, kept[i]] for key, array in arrays.items()}, None, constants)
+            _Encoded(
+                {key: array[i, kept[i]] for key, array in arrays.items()}, None, i in cut, constants
+            )
             for i in range(len(raw))
         ]
+
+    def _find_cut(self, raw: Sequence[Any], batch: Any, lengths: Sequence[int]) -> set[int]:
+        """Return the positions of the texts that were truncated."""
+        texts = [self._add_prompt(item) for item in raw] if self._prompt else [*raw]
+        columns = [*zip(*texts, strict=True)] if isinstance(texts[0], tuple) else [texts]
+        limit = self._module.max_seq_length
+        return find_cut(self._module.tokenizer, batch, lengths, columns, limit)
 
     def plain_texts(self) -> Texts | None:
         """Return the tokeniser's own preprocessing, for windows; None for images."""

@@ -62,6 +62,7 @@ class Series:
     def __init__(self, context: int, is_fixed: bool, multiple: int, n_channels: int | None) -> None:
         self.context, self.is_fixed, self.multiple = context, is_fixed, multiple
         self.n_channels = n_channels
+        self.reads = context
 
     def __call__(self, raw: Sequence[Any]) -> Any:
         """Align series at their ends, and pad shorter ones before their beginning."""
@@ -86,6 +87,10 @@ class Series:
         """Return whether a part of a series has a value that is not missing."""
         array = np.asarray(series.numpy() if hasattr(series, "numpy") else series)
         return array.dtype.kind != "f" or not np.isnan(array).all()
+
+    def exceeds(self, series: Any) -> bool:
+        """Return whether a series has more time steps than the model reads."""
+        return hasattr(series, "__len__") and len(series) > self.context
 
     def config(self) -> dict[str, object]:
         """Return the settings of the preprocessing, for the fingerprint."""

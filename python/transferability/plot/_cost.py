@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._metric.registry import title_of
-from .._ranking.pareto import is_gain
+from .._ranking.pareto import is_gain, is_wide
 from ..errors import DataError
 from ._axes import format_name, get_axes, resolve_metric
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .._uncertainty.stability import Stability
 
 __all__ = ["cost"]
-
-_WIDE = 10.0  # ratio of the largest and the smallest cost from which the axis is logarithmic
 
 
 def cost(
@@ -71,7 +69,7 @@ def cost(
     on_front = [name for name in shown if name in front.names]
     others = [name for name in shown if name not in front.names]
     costs = [front.costs[name] for name in shown]
-    if min(costs) > 0 and max(costs) >= _WIDE * min(costs):
+    if is_wide(costs):
         ax.set_xscale("log")
     if stability is not None:
         rows = {name: i for i, name in enumerate(stability.names)}

@@ -13,6 +13,7 @@ from .._ranking.render import check_scores
 from . import _sections as sections
 from ._choice import render_costs, render_shortlist
 from ._page import build_page
+from ._race import render_race
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -78,7 +79,7 @@ def html(
     parts = [
         sections.render_order(ranking, stability),
         *([] if shortlist is None else [render_shortlist(shortlist)]),
-        sections.render_race(ranking),
+        render_race(ranking),
         sections.render_failures(ranking),
         sections.render_scores(ranking, stability),
         sections.render_health(ranking),

@@ -1,20 +1,25 @@
-"""Render the sections of a report that help to choose: the shortlist, and costs."""
+"""Render the sections of a report that help to choose: the shortlist, costs, the consensus rule."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._metric.registry import title_of
-from .._ranking.pareto import is_gain
+from .._ranking.pareto import is_gain, is_wide
 from .._ranking.render import percent
 from ..errors import DataError
-from ._page import bullets, paragraph, section, table
+from ._page import bullets, paragraph, section, table, text
+from ._svg import Axis, LogAxis, draw_scatter
 
 if TYPE_CHECKING:
+    from .._metric.score import Score
+    from .._ranking.pareto import ParetoFront
     from .._ranking.ranking import Ranking
     from .._uncertainty.shortlist import Shortlist
 
-__all__ = ["render_costs", "render_shortlist"]
+__all__ = ["choose_metric", "describe_rule", "render_costs", "render_shortlist"]
 
 
 def render_shortlist(shortlist: Shortlist) -> str:
@@ -52,9 +57,62 @@ def render_costs(ranking: Ranking) -> str:
         cells = [row.name, value]
         for name, front in fronts.items():
             mark = " on the front" if row.name in front else ""
-            cells.append(f"{row.costs[name]:,.6g}{mark}" if name in row.costs else "")
+            cells.append(f"{_format(row.costs[name])}{mark}" if name in row.costs else "")
         rows.append(cells)
     rates = [name for name in fronts if is_gain(name)]
     words = "A model is on the front of a cost if no other one is as good in score and cost."
     better = f" Lower is better, except for {', '.join(rates)}." if rates else " Lower is better."
-    return section("Costs", table("Costs", header, rows), paragraph(words + better, "soft"))
+    plots = [_draw_front(front, is_open=not i) for i, front in enumerate(fronts.values())]
+    below = paragraph(words + better, "soft")
+    return section("Costs", table("Costs", header, rows), below, *plots)
+
+
+def _format(cost: float) -> str:
+    """Format a cost with the digits that tell models apart: 86,567,656 or 0.04213."""
+    return f"{cost:,.0f}" if cost >= 1000 else f"{cost:.4g}"
+
+
+def _draw_front(front: ParetoFront, is_open: bool) -> str:
+    """Draw scores against a cost, with the models of the front filled, named and joined."""
+    shown = [name for name, score in front.scores.items() if math.isfinite(score)]
+    if len(shown) < 2:
+        return ""
+    costs = [front.costs[name] for name in shown]
+    axis = LogAxis(costs) if is_wide(costs) else Axis(costs)
+    better = "higher" if is_gain(front.cost) else "lower"
+    cost = front.cost.replace("_", " ")
+    drawn = draw_scatter(
+        shown,
+        costs,
+        [front.scores[name] for name in shown],
+        f"{cost}, {better} is better",
+        title_of(front.metric),
+        front.names,
+        x_axis=axis,
+        joined=[name for name in front.names if name in shown],
+    )
+    title = f"{title_of(front.metric)} against {cost}, with the Pareto front"
+    start = "<details open>" if is_open else "<details>"
+    return f"{start}<summary>{text(title)}</summary>{drawn}</details>"
+
+
+def choose_metric(ranking: Ranking, known: Sequence[str]) -> str | None:
+    """Return the metric that sorts if it is among the `known`, else its decider, else the first."""
+    scores = [row.scores[ranking.metrics[0]] for row in ranking.rows if row.error is None]
+    deciders = [score.details.get("decider") for score in scores]
+    return next((name for name in (ranking.metrics[0], *deciders, *known) if name in known), None)
+
+
+def describe_rule(score: Score) -> str:
+    """Describe the rule of a consensus with a member that decides; "" for any other score."""
+    decider = score.details.get("decider")
+    if decider is None:
+        return ""
+    others = [title_of(member) for member in score.members if member != decider]
+    shared = " and ".join(others) or "no other metric"
+    return (
+        f"Every pair of models is decided by {title_of(decider)}. A pair that is closer than the "
+        f"standard error of its difference is shared: {title_of(decider)} counts for the gap as a "
+        f"fraction of that error, {shared} for the rest. The score is the share of the other "
+        f"models that a model beats, so it depends on the models compared."
+    )

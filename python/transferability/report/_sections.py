@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .._metric.options import leaves_groups_out
 from .._metric.registry import is_diagnostic, spec_of, title_of
 from .._metric.spec import DIAGNOSTIC
 from .._ranking.render import percent, tabulate_groups
 from ..health._null import null_of_metric
+from ._choice import choose_metric, describe_rule
 from ._page import bullets, chart_item, chart_list, paragraph, section, table, text
 from ._svg import Axis, draw_axis, draw_interval, draw_scatter
 
@@ -28,7 +30,6 @@ __all__ = [
     "render_meaning",
     "render_notes",
     "render_order",
-    "render_race",
     "render_scores",
 ]
 
@@ -131,22 +132,6 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     return section("Order", chart, paragraph(below, "soft"))
 
 
-def render_race(ranking: Ranking) -> str:
-    """Render what a race did, and the models that it dropped, with the rows of their last score."""
-    if ranking.race is None:
-        return ""
-    metric = ranking.metrics[0]
-    rows = [
-        [row.name, f"{row.round}", f"{row.n_samples:,}", f"{row.value(metric):.4f}"]
-        for row in ranking.rows
-        if row.dropped is not None
-    ]
-    header = [ranking.unit, "round", "rows", title_of(metric)]
-    below = "Scores of different rows do not compare; the reasons are among the notes."
-    dropped = [table("Dropped in the race", header, rows), paragraph(below, "soft")] if rows else []
-    return section("Race", bullets(f"{ranking.race!r}".splitlines()), *dropped)
-
-
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:
     """Render the table of all scores but the diagnostics of features."""
     metrics = [name for name in ranking.metrics if not is_diagnostic(name)]
@@ -206,10 +191,12 @@ def render_failures(ranking: Ranking) -> str:
 
 
 def render_groups(ranking: Ranking) -> str:
-    """Render the scores of all groups of rows, by the metric that sorts, as a shaded table."""
-    names, values = tabulate_groups(ranking.rows, ranking.metrics[0])
-    if not names:
+    """Render the scores of all groups of rows, by one metric that has them, as a shaded table."""
+    grouped = [m for m in ranking.metrics if any(row.per_group.get(m) for row in ranking.rows)]
+    metric = choose_metric(ranking, grouped)
+    if metric is None:
         return ""
+    names, values = tabulate_groups(ranking.rows, metric)
     finite = [v for row in values.values() for v in row if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     values = {name: row for name, row in values.items() if not all(map(math.isnan, row))}
@@ -220,18 +207,25 @@ def render_groups(ranking: Ranking) -> str:
     rows = [
         [name, *("" if math.isnan(v) else f"{v:.3f}" for v in row)] for name, row in values.items()
     ]
-    how = next(iter(ranking.best.scores.values())).details.get("aggregate", "pooled")
+    details = next(row.scores[metric].details for row in ranking.rows if row.per_group.get(metric))
+    how = details.get("aggregate", "pooled")
     made = "the score is of all rows" if how == "pooled" else f"the score is their {how}"
+    what = f"{title_of(metric)} within each group"
+    if leaves_groups_out(details):
+        what = f"{title_of(metric)} of each group, predicted from the other groups"
     return section(
         "Groups of rows",
-        paragraph(f"{title_of(ranking.metrics[0])} within each group; {made}.", "soft"),
+        paragraph(f"{what}; {made}.", "soft"),
         table("Groups of rows", [ranking.unit, *map(str, names)], rows, shades),
     )
 
 
 def render_layers(ranking: Ranking) -> str:
-    """Render the scores of all layers by the metric that sorts, for models with several layers."""
-    metric = ranking.metrics[0]
+    """Render the scores of all layers by one metric, for models with several layers."""
+    layered = [s for row in ranking.rows if len(row.layers) > 1 for s in row.layers.values()]
+    metric = choose_metric(ranking, [m for m in ranking.metrics if any(m in s for s in layered)])
+    if metric is None:
+        return ""
     parts = []
     for row in ranking.rows:
         values = {name: float(s[metric]) for name, s in row.layers.items() if metric in s}
@@ -312,10 +306,13 @@ def render_meaning(ranking: Ranking, stability: Stability | None) -> str:
     for metric in ranking.metrics:
         parts.append(f"<h3>{text(title_of(metric))}</h3>")
         spec = spec_of(metric)
-        if spec.summary:
+        row = next((row for row in ranking.rows if metric in row.scores), None)
+        rule = "" if row is None else describe_rule(row.scores[metric])
+        if rule:
+            parts.append(paragraph(rule))
+        elif spec.summary:
             summary = f"{spec.summary[:1].upper()}{spec.summary[1:].rstrip('.')}."
             parts.append(paragraph(f"{summary} {spec.when}"))
-        row = next((row for row in ranking.rows if metric in row.scores), None)
         if row is not None:
             lines = row.scores[metric].explain().splitlines()
             parts.append(

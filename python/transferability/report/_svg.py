@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from .._ranking.render import shorten
 from ._page import text
 
-__all__ = ["Axis", "draw_axis", "draw_interval", "draw_scatter"]
+__all__ = ["Axis", "LogAxis", "draw_axis", "draw_interval", "draw_scatter"]
 
 _MARGIN = 4.0  # percent of the width left and right of the outermost values
 _HEIGHT = 22  # of a row, in pixels
@@ -48,6 +49,33 @@ class Axis:
         return format(tick, self._format)
 
 
+class LogAxis(Axis):
+    """A logarithmic axis of positive values, with ticks at 1, 2 and 5 times powers of ten."""
+
+    def __init__(self, values: Iterable[float], n_ticks: int = 5) -> None:
+        known = [_drawable(value) for value in values if value > 0]
+        self.low, self.high = math.log10(min(known)), math.log10(max(known))
+        if self.high - self.low < 1e-9:  # equal values are centred
+            self.low, self.high = self.low - 0.5, self.high + 0.5
+        decades = range(math.floor(self.low), math.ceil(self.high) + 1)
+        every = -(-len(decades) // n_ticks)
+        steps = (1, 2, 5) if self.high - self.low < 2 else (1,)
+        ticks = (step * 10.0**k for k in decades if k % every == 0 for step in steps)
+        self.ticks = [t for t in ticks if self.low - 1e-9 <= math.log10(t) <= self.high + 1e-9]
+
+    def at(self, value: float) -> float:
+        """Return the position of a value in percent."""
+        share = (math.log10(_drawable(value)) - self.low) / (self.high - self.low)
+        return round(_MARGIN + (100 - 2 * _MARGIN) * share, 2)
+
+    def label(self, tick: float) -> str:
+        """Format a tick with k, M, G or T for thousands to trillions."""
+        for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+            if size <= tick < 1000 * size:
+                return f"{tick / size:.3g}{unit}"
+        return f"{tick:.3g}"
+
+
 def _drawable(value: float) -> float:
     return max(-_LARGEST, min(value, _LARGEST))
 
@@ -81,9 +109,15 @@ def draw_scatter(
     x_title: str,
     y_title: str,
     labelled: Iterable[str],
+    *,
+    x_axis: Axis | None = None,
+    joined: Sequence[str] = (),
 ) -> str:
-    """Draw points, labelled names beside them, and all names as tooltips."""
-    x_axis, y_axis, wanted = Axis(xs), Axis(ys), set(labelled)
+    """Draw points, labelled names beside them, and all names as tooltips.
+
+    The points of `joined` are joined by a line in this order, and the others are hollow.
+    """
+    x_axis, y_axis, wanted = x_axis or Axis(xs), Axis(ys), set(labelled)
     marks = _grid(x_axis, _TALL - 20)
     for tick in y_axis.ticks:
         y = _up(y_axis, tick)
@@ -94,14 +128,20 @@ def draw_scatter(
             f'<text x="{x_axis.at(tick)}%" y="{_TALL - 5}" text-anchor="middle">'
             f"{text(x_axis.label(tick))}</text>"
         )
+    points = zip(names, xs, ys, strict=True)
+    places = {
+        name: (x_axis.at(x), _up(y_axis, y))
+        for name, x, y in points
+        if math.isfinite(x) and math.isfinite(y)
+    }
+    for one, other in pairwise(joined):
+        (x1, y1), (x2, y2) = places[one], places[other]
+        marks += f'<line class="front" x1="{x1}%" y1="{y1}" x2="{x2}%" y2="{y2}"/>'
     beside = ""  # drawn above all points
-    for name, x, y in zip(names, xs, ys, strict=True):
-        if not (math.isfinite(x) and math.isfinite(y)):
-            continue
-        at, up = x_axis.at(x), _up(y_axis, y)
-        marks += (
-            f'<circle class="dot" cx="{at}%" cy="{up}" r="5"><title>{text(name)}</title></circle>'
-        )
+    for name, (at, up) in places.items():
+        kind = "dot beaten" if joined and name not in joined else "dot"
+        circle = f'<circle class="{kind}" cx="{at}%" cy="{up}" r="5">'
+        marks += f"{circle}<title>{text(name)}</title></circle>"
         if name in wanted:
             side, shift = ("end", 5) if at > 50 else ("start", -5)
             beside += (

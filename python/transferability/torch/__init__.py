@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._layers import Layers as Layers
     from ._layers import list_layers as list_layers
     from ._metric import TransferabilityMetric as TransferabilityMetric
-    from ._pooling import POOLS as POOLS
+    from ._names import POOLS as POOLS
     from ._tuning import BTuning as BTuning
 
 _HOME = {
@@ -29,7 +29,7 @@ _HOME = {
     "Extractor": "_extractor",
     "Layer": "_layers",
     "Layers": "_layers",
-    "POOLS": "_pooling",
+    "POOLS": "_names",
     "TransferabilityMetric": "_metric",
     "extract": "_extract",
     "list_layers": "_layers",

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .._data.bags import BAG_POOLS, BagPooler, PooledBags, read_bag_ids
 from ..errors import DataError
-from ._rows import LayerRows
+from ._held import Held, HeldRows
+from ._rows import BLOCK, LayerRows
 
 __all__ = ["BagChain", "BagRows", "Levels", "OutputRows", "read_levels"]
 
@@ -96,7 +97,7 @@ class BagRows:
         self.n_rows = 0  # before pooling
         self._rows, self._chain = rows, BagChain(pools, adjacent)
         self._device: torch.device | None = None
-        self._held: list[tuple[Tensor, NDArray[Any] | None, Levels, NDArray[np.int64]]] = []
+        self._held = HeldRows()
 
     def check(self, rows: Tensor, labels: NDArray[Any] | None, levels: Levels) -> None:
         """Raise DataError unless rows fit their labels, their bags and earlier batches."""
@@ -122,20 +123,12 @@ class BagRows:
         order: NDArray[np.int64],
     ) -> None:
         """Hold rows that passed :meth:`check`; `order` has the position of each in the data."""
-        if len(rows):
-            self._held.append((rows, labels, levels, order))
+        self._held.hold(Held(rows, labels, tuple(levels)), order)
 
     def add_held(self) -> None:
         """Add the rows that are held, in the order of their positions."""
-        if not self._held:
-            return
-        held, self._held = self._held, []
-        order = np.argsort(np.concatenate([entry[3] for entry in held]), kind="stable")
-        rows = torch.cat([entry[0] for entry in held])
-        labels = None if held[0][1] is None else np.concatenate([entry[1] for entry in held])
-        levels = _sort_levels([entry[2] for entry in held], order)
-        rows = rows[torch.from_numpy(order).to(rows.device)]
-        self.add(rows, None if labels is None else labels[order], levels)
+        for part in self._held.take(BLOCK):
+            self.add(part.rows, part.labels, part.beside)
 
     def close(self) -> LayerRows:
         """Pool the bags that are open, and return the rows of all bags."""
@@ -165,14 +158,14 @@ class OutputRows:
     def __init__(self, pools: Sequence[str], adjacent: bool) -> None:
         self._chain = BagChain(["mean"] * len(pools), adjacent) if pools else None
         self._kept: list[NDArray[Any]] = []
-        self._held: list[tuple[NDArray[Any], Levels, NDArray[np.int64]]] = []
+        self._held = HeldRows()
 
     def add(
         self, outputs: NDArray[Any], levels: Levels | None, order: NDArray[np.int64] | None
     ) -> None:
         """Add outputs; with an `order`, hold them until :meth:`add_held`."""
         if order is not None:
-            self._held.append((outputs, levels or (), order))
+            self._held.hold(Held(outputs, None, tuple(levels or ())), order)
         elif self._chain is None or levels is None:
             self._kept.append(outputs)
         elif (done := self._chain.add(levels, outputs, None)) is not None:
@@ -180,12 +173,8 @@ class OutputRows:
 
     def add_held(self) -> None:
         """Add the outputs that are held, in the order of their positions in the data."""
-        if not self._held:
-            return
-        held, self._held = self._held, []
-        order = np.argsort(np.concatenate([entry[2] for entry in held]), kind="stable")
-        levels = _sort_levels([entry[1] for entry in held], order)
-        self.add(np.concatenate([entry[0] for entry in held])[order], levels or None, None)
+        for part in self._held.take(BLOCK):
+            self.add(part.rows, part.beside or None, None)
 
     def array(self) -> NDArray[Any] | None:
         """Return all outputs, with all bags pooled; None without any."""
@@ -193,9 +182,3 @@ class OutputRows:
         if self._chain is not None:
             self._kept += [done.features for done in self._chain.close()]
         return np.concatenate(self._kept) if self._kept else None
-
-
-def _sort_levels(batches: Sequence[Levels], order: NDArray[np.int64]) -> Levels:
-    """Return the ids of the bags of several batches in the order of their rows."""
-    whole = [[bag for own in level for bag in own] for level in zip(*batches, strict=True)]
-    return [[level[place] for place in order] for level in whole]

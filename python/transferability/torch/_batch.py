@@ -46,7 +46,7 @@ class RowOptions:
     bio: str
     tag_names: Sequence[str] | None
     positions: int | None
-    ignore: tuple[int, ...]
+    ignore: tuple[float, ...]
     seed: int
     bag_pools: tuple[str, ...] = ()  # of each level of bags, the inner first
     adjacent_bags: bool = False

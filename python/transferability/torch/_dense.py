@@ -42,7 +42,7 @@ def select_positions(
     numbers: NDArray[np.int64],
     n_positions: int | None,
     seed: int,
-    ignore: Collection[int],
+    ignore: Collection[float],
 ) -> Selection:
     """Select the positions of maps (N, h, w) that make rows, from labels of pixels (N, H, W).
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from .._data.bags import BAG_POOLS
+from .._inputs.arguments import check_counts, check_switches, read_ignored
 from .._inputs.arrays import check_choice
 from .._inputs.target import TASKS
+from .._util.threads import resolve_threads
 from ..errors import DataError
 from ._batch import AVERAGE, RowOptions
 from ._extractor import Extractor
 from ._layers import resolve_layers, unwrap
+from ._names import check_amp
 from ._pooling import Pools, read_pools
 from ._rows import AccumulationOptions
+from ._run import read_device
 
 __all__ = ["extract"]
 
@@ -142,18 +147,28 @@ def extract(
     if extra := [name for name in by_layer if name not in names]:
         raise DataError(f"pool names {extra[0]!r}, which is not among layers {names}")
     pools = {name: read_pools(by_layer.get(name, "mean")) for name in names}
-    levels = (bag_pool,) if isinstance(bag_pool, str) else tuple(bag_pool or ())
+    levels: tuple[Any, ...] = (bag_pool,)
+    if bag_pool is None or isinstance(bag_pool, (list, tuple)):
+        levels = tuple(bag_pool or ())
     for level in levels:
         check_choice("bag_pool", level, tuple(BAG_POOLS))
     check_choice("task", task, ("auto", *TASKS))
     check_choice("bio", bio, ("keep", "strip"))
     check_choice("accumulate", accumulate, ("auto", "host", "device"))
-    if dtype not in (None, "float32", "float64"):
-        raise DataError(f"dtype is {dtype!r}; choose from None, 'float32', 'float64'")
-    if not isinstance(keep_features, bool) and keep_features not in _KEEP:
+    if dtype is not None:
+        check_choice("dtype", dtype, ("float32", "float64"))
+    check_amp(amp)
+    there = None if device is None else read_device(device)
+    is_kept = isinstance(keep_features, bool)
+    if not is_kept and not (isinstance(keep_features, str) and keep_features in _KEEP):
         raise DataError(f"keep_features is {keep_features!r}; choose from {[False, True, *_KEEP]}")
-    if positions is not None and positions < 1:
-        raise DataError(f"positions is {positions}; give at least 1, or None for all")
+    check_counts(positions=positions)
+    check_counts(0, seed=seed)
+    check_switches(
+        class_scatters=class_scatters, outputs=outputs, average=average, adjacent_bags=adjacent_bags
+    )
+    if n_threads is not None:
+        resolve_threads(n_threads)
     if average and AVERAGE in names:
         raise DataError(f"average=True makes a layer {AVERAGE!r}, and the model has one")
     keep = keep_features if isinstance(keep_features, bool) else _KEEP[keep_features]
@@ -161,6 +176,6 @@ def extract(
         task, accumulate, dtype, class_scatters, n_threads, keep, outputs, bio == "strip", tag_names
     )
     options = RowOptions(
-        pools, bio, tag_names, positions, tuple(ignore), seed, levels, adjacent_bags
+        pools, bio, tag_names, positions, read_ignored(ignore), seed, levels, adjacent_bags
     )
-    return Extractor(plain, wanted, sums, options, device, amp, average)
+    return Extractor(plain, wanted, sums, options, there, amp, average)

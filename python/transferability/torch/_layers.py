@@ -156,6 +156,8 @@ def first_names(model: nn.Module) -> dict[nn.Module, str]:
 
 def resolve_layers(model: nn.Module, layers: str | Iterable[str]) -> list[LayerRequest]:
     """Find layers by name; the error for an unknown name suggests the closest ones."""
+    if not isinstance(layers, Iterable):
+        raise DtypeError(f"layers is {layers!r}; give the name of a layer, or a list of names")
     names = [layers] if isinstance(layers, str) else list(layers)
     if not names:
         raise DataError("layers is empty; name at least one, '' is the model's own output")

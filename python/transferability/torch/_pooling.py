@@ -25,16 +25,14 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError, DtypeError
+from ._names import ALL, OF_TOKENS, OF_WORDS, check_pool
 
 __all__ = [
-    "OF_TOKENS",
-    "POOLS",
     "LayerPooling",
     "Pool",
     "PoolChoice",
     "Pools",
     "as_float",
-    "check_pool",
     "check_real",
     "fitting_pools",
     "join_name",
@@ -42,29 +40,6 @@ __all__ = [
     "pool_rows",
     "read_pools",
 ]
-
-#: The poolings by name, with their descriptions.
-POOLS = {
-    "mean": "mean over the tokens where the attention mask is 1, or over space",
-    "cls": "the first token",
-    "max": "maximum over the tokens where the attention mask is 1, or over space",
-    "lasttoken": "the last token",
-    "mean_sqrt_len_tokens": "sum over the tokens, divided by the square root of their number",
-    "mean_sqrt_len": "the same as mean_sqrt_len_tokens",
-    "weightedmean": "mean over the tokens with weights 1, 2, 3, …",
-    "first_subword": "a row for each word: its first sub-word; needs word_ids",
-    "last_subword": "a row for each word: its last sub-word; needs word_ids",
-    "flatten": "all features of a sample in one row",
-    "none": "a row for each token, or each position of a map",
-    "nhwc_mean": "mean over space of maps with the channels last, (N, H, W, C)",
-    "nhwc_max": "maximum over space of maps with the channels last",
-    "nhwc_none": "a row for each position of maps with the channels last",
-    "nchw_mean": "mean over space, where the shape looks as if the channels came last",
-}
-
-#: The poolings of tokens that differ from each other, and those of words.
-OF_TOKENS = ("cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean")
-OF_WORDS = ("first_subword", "last_subword", "mean")
 
 Pool = str | Callable[[Tensor, Tensor | None], Tensor] | None
 #: One pooling, several, or "all" that fit.
@@ -84,7 +59,7 @@ class PoolChoice(NamedTuple):
 
 def read_pools(pool: object) -> PoolChoice:
     """Validate the argument `pool` of a layer: one pooling, a sequence of several, or "all"."""
-    if pool == "all":
+    if pool == ALL:
         return PoolChoice({}, is_all=True)
     if not isinstance(pool, (list, tuple)):
         check_pool(pool)
@@ -108,12 +83,6 @@ def read_pools(pool: object) -> PoolChoice:
 def join_name(layer: str, label: str | None) -> str:
     """Return the name of one pooling of a layer: "layer", or with a label "layer/label"."""
     return layer if label is None else f"{layer}/{label}"
-
-
-def check_pool(pool: object) -> None:
-    """Raise DataError unless `pool` is None, a function or a name in POOLS."""
-    if pool is not None and not callable(pool) and pool not in POOLS:
-        raise DataError(f"pool is {pool!r}; choose from {', '.join(POOLS)}, or give a function")
 
 
 def check_real(x: Tensor, layer: str) -> None:

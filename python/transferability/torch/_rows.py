@@ -18,8 +18,8 @@ from .._inputs.labels import is_text
 from .._inputs.target import UNLABELLED, read_block, unlabelled
 from .._stats.stats import Stats
 from ..errors import DataError
-from ._accumulate import send
 from ._device import DeviceMoments
+from ._held import Held, HeldRows
 from ._pooling import as_float
 from ._tokens import ChunkTags
 
@@ -56,7 +56,7 @@ class LayerRows:
         self._first: Tensor | None = None
         self._kept: list[Tensor] = []
         self._labels: list[NDArray[Any]] = []
-        self._held: list[tuple[Tensor, Any, Any, NDArray[np.int64]]] = []
+        self._held = HeldRows()
         self._waiting: list[tuple[Tensor, NDArray[Any] | None]] = []
         self._n_waiting = 0
         self._into: Stats | DeviceMoments | None = None
@@ -93,25 +93,13 @@ class LayerRows:
         """Hold rows that passed :meth:`check`; `order` has the position of each in the data."""
         if len(rows):
             self._form = self._form_of(rows, labels)
-            self._held.append((rows, labels, groups, order))
+            beside: tuple[Any, ...] = () if groups is None else (groups,)
+            self._held.hold(Held(rows, labels, beside), order)
 
     def add_held(self) -> None:
         """Add the rows that are held, in the order of their positions."""
-        if not self._held:
-            return
-        held, self._held = self._held, []
-        order = np.argsort(np.concatenate([entry[3] for entry in held]), kind="stable")
-        rows = torch.cat([entry[0] for entry in held])
-        labels = None if held[0][1] is None else np.concatenate([entry[1] for entry in held])
-        groups = None if held[0][2] is None else np.concatenate([entry[2] for entry in held])
-        held.clear()
-        for start in range(0, len(order), BLOCK):
-            here = order[start : start + BLOCK]
-            self.add(
-                rows[send(here, rows.device)],
-                None if labels is None else labels[here],
-                None if groups is None else groups[here],
-            )
+        for part in self._held.take(BLOCK):
+            self.add(part.rows, part.labels, *(part.beside or (None,)))
 
     def add(self, rows: Tensor, labels: NDArray[Any] | None, groups: NDArray[Any] | None) -> None:
         """Add rows that passed :meth:`check`."""

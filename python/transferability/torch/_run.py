@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from .._metric.score import issue
-from ..errors import DataError
+from ..errors import DataError, DtypeError
+from ._names import AMP_FORMATS, check_amp
 
-__all__ = ["call", "evaluation_mode", "find_device", "move_batch", "pin_batch"]
+__all__ = ["call", "evaluation_mode", "find_device", "move_batch", "parse_device", "pin_batch"]
+__all__ += ["read_device"]
 
-_AMP = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_AMP: Mapping[str, torch.dtype] = {name: getattr(torch, name) for name in AMP_FORMATS}
 
 
 @contextlib.contextmanager
@@ -29,10 +31,9 @@ def evaluation_mode(
     is, in mixed precision with `amp`. `warn` reports a model in training mode. The stack that the
     context yields takes further callbacks for its end.
     """
-    if amp is not None and amp not in _AMP:
-        raise DataError(f"amp is {amp!r}; choose from None, 'bfloat16', 'float16'")
+    check_amp(amp)
     here = find_device(model)
-    there = here if device is None else torch.device(device)
+    there = here if device is None else read_device(device)
     with contextlib.ExitStack() as stack:
         training = [module for module in model.modules() if module.training]
         if training:
@@ -52,6 +53,45 @@ def evaluation_mode(
         if amp is not None:
             stack.enter_context(torch.autocast(there.type, dtype=_AMP[amp]))
         yield stack
+
+
+def read_device(device: Any = None) -> torch.device:
+    """Return a device on which torch can run here; by default the GPU if there is one.
+
+    Raise DtypeError or DataError, with the argument's name, if it is none.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = parse_device(device)
+    if chosen.type == "meta":
+        raise DataError("device is 'meta', which computes nothing; give for example 'cpu'")
+    if chosen.type == "cuda":
+        n_here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if not n_here:
+            raise DataError(f"device is {str(device)!r}, but torch finds no GPU here; give 'cpu'")
+        if (chosen.index or 0) >= n_here:
+            last = f"'cuda:0' to 'cuda:{n_here - 1}'" if n_here > 1 else "'cuda:0'"
+            raise DataError(f"device is {str(device)!r}, and torch finds {last} here")
+    elif chosen.type != "cpu":
+        try:
+            torch.empty(0, device=chosen)
+        except Exception as error:  # of each backend its own, also if it is not compiled in
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DataError(
+                f"device is {str(device)!r}, which torch cannot use here ({reason}); give 'cpu'"
+            ) from error
+    return chosen
+
+
+def parse_device(device: Any) -> torch.device:
+    """Return a device by its name, whether there is one here or not."""
+    is_number = isinstance(device, int) and not isinstance(device, bool)
+    if not isinstance(device, (str, torch.device)) and not is_number:
+        raise DtypeError(f"device is {device!r}; give for example 'cpu' or 'cuda:0'")
+    try:
+        return torch.device(device)
+    except (RuntimeError, ValueError) as error:
+        raise DataError(f"device is {device!r}; give for example 'cpu' or 'cuda:0'") from error
 
 
 def find_device(model: nn.Module) -> torch.device:

@@ -22,11 +22,11 @@ from .._inputs.labels import IGNORED, is_text, plain_text, read_labels
 from .._inputs.texts import shorten
 from ..errors import DataError
 from ._accumulate import send
+from ._names import OF_WORDS
 from ._pooling import as_float
 
 __all__ = ["ChunkTags", "Selection", "gather_rows", "name_tags", "select_tokens", "select_words"]
 
-WORD_POOLS = ("first_subword", "last_subword", "mean")
 _Row = tuple[list[int], Any, int]  # positions, label, sample
 
 
@@ -59,10 +59,10 @@ def select_words(
     `labels` has a label for each word of each sentence; without labels, every word makes a row.
     `word_ids` has the index of the word at each of the T positions; None for special tokens.
     """
-    if pool not in WORD_POOLS:
+    if pool not in OF_WORDS:
         raise DataError(
             f"pool={pool!r} does not make one row for each word; choose from "
-            f"{', '.join(map(repr, WORD_POOLS))}"
+            f"{', '.join(map(repr, OF_WORDS))}"
         )
     if labels is not None:
         _check_lengths(labels, len(word_ids), "word_ids")
