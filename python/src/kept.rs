@@ -33,8 +33,9 @@ struct Kept {
 
 impl Kept {
     fn take(&mut self, layout: Layout) -> Option<*mut u8> {
-        let fits = |block: &Option<(usize, Layout)>| block.is_some_and(|(_, own)| own == layout);
-        let (address, _) = self.blocks.iter_mut().rev().find(|block| fits(block))?.take()?;
+        let fits =
+            |block: &&mut Option<(usize, Layout)>| block.is_some_and(|(_, own)| own == layout);
+        let (address, _) = self.blocks.iter_mut().rev().find(fits)?.take()?;
         self.bytes -= layout.size();
         Some(std::ptr::with_exposed_provenance_mut(address))
     }
@@ -85,7 +86,7 @@ impl Keeping {
     }
 
     /// Return what the system has, if need be after it got back what is kept.
-    fn from_system(&self, get: impl Fn() -> *mut u8) -> *mut u8 {
+    fn ask_system(&self, get: impl Fn() -> *mut u8) -> *mut u8 {
         let start = get();
         match start.is_null().then(|| self.lock()).flatten() {
             None => start,
@@ -101,20 +102,22 @@ impl Keeping {
 // once, and only for the layout with which the system made it.
 unsafe impl GlobalAlloc for Keeping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise on the layout is the system's condition.
-        self.take(layout).unwrap_or_else(|| self.from_system(|| unsafe { System.alloc(layout) }))
+        let fresh = || {
+            // SAFETY: the caller's promise on the layout is the system's condition.
+            unsafe { System.alloc(layout) }
+        };
+        self.take(layout).unwrap_or_else(|| self.ask_system(fresh))
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match self.take(layout) {
-            Some(start) => {
-                // SAFETY: the block has this size, and is nobody else's.
-                unsafe { start.write_bytes(0, layout.size()) };
-                start
-            }
+        let fresh = || {
             // SAFETY: as for `alloc`.
-            None => self.from_system(|| unsafe { System.alloc_zeroed(layout) }),
-        }
+            unsafe { System.alloc_zeroed(layout) }
+        };
+        let Some(start) = self.take(layout) else { return self.ask_system(fresh) };
+        // SAFETY: the block has this size, and is nobody else's.
+        unsafe { start.write_bytes(0, layout.size()) };
+        start
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
@@ -129,8 +132,10 @@ unsafe impl GlobalAlloc for Keeping {
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as for `dealloc`; the caller promises a size that is not 0.
-        self.from_system(|| unsafe { System.realloc(start, layout, size) })
+        self.ask_system(|| {
+            // SAFETY: as for `dealloc`; the caller promises a size that is not 0.
+            unsafe { System.realloc(start, layout, size) }
+        })
     }
 }
 

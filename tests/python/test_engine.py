@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import transferability as tx
+from transferability import _core
 from transferability._metric.registry import metric_specs
 from transferability._scoring import call as calls
 
@@ -333,3 +334,21 @@ def test_warnings_point_at_the_caller_of_the_engine() -> None:
         engine.score(X, np.zeros(N, dtype=int))
     assert caught
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_repeated_calls_map_no_fresh_pages() -> None:
+    resource = pytest.importorskip("resource")
+    features = RNG.normal(size=(512, 384)).astype(np.float32)
+    engine, labels = tx.Engine(), np.arange(512) % 10
+
+    def faults_of(n_calls: int) -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(n_calls):
+            engine.score(features, labels)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults_of(2)
+    # The scatter alone has 288 pages of 4 KB, and is copied more than once.
+    assert faults_of(10) < 10 * 100
+    _core.release_memory()
+    assert engine.score(features, labels) == tx.logme(features, labels)
