@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from bench_logme import Shape, compare, load_peer, problem, table
+from bench_logme import Shape, compare, problem, table
+from peers import load_thuml
 from threadpoolctl import threadpool_limits
 
 import transferability as tx
@@ -25,10 +26,10 @@ from transferability._metric.registry import metric_specs
 
 #: Metrics by shape: LogME, and all that statistics of the features are enough for.
 CASES = (
-    (Shape(64, 16, 2, None, None), "logme"),
-    (Shape(256, 128, 10, None, None), "logme"),
-    (Shape(512, 384, 10, None, None), "logme"),
-    (Shape(256, 128, 10, None, None), "Stats"),
+    (Shape(64, 16, 2), "logme"),
+    (Shape(256, 128, 10), "logme"),
+    (Shape(512, 384, 10), "logme"),
+    (Shape(256, 128, 10), "Stats"),
 )
 CALLS = 10_000
 SECONDS_OF_PEER = 20.0
@@ -91,7 +92,7 @@ def check(shape: Shape, names: str | list[str], data: tuple[Any, Any], engine: t
 
 
 def measure(
-    shape: Shape, metrics: str, peer: Callable[[], Any] | None, n_calls: int
+    shape: Shape, metrics: str, peer: Callable[..., float] | None, n_calls: int
 ) -> Mapping[str, object]:
     names: str | list[str] = metrics_of_statistics() if metrics == "Stats" else metrics
     features, labels = problem(shape)
@@ -102,7 +103,7 @@ def measure(
     calls["product"] = make_product(median)
     if peer is not None and metrics == "logme":
         compat = tx.compat.thuml.LogME().fit(features, labels)
-        calls["thuml"] = lambda: float(peer().fit(features, labels))
+        calls["thuml"] = lambda: float(peer(features, labels))
         compare("compat.thuml and thuml/LogME", compat, calls["thuml"]())
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(n_calls):
@@ -128,7 +129,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON array on standard output")
     options = parser.parse_args()
     with threadpool_limits(1):
-        peer = load_peer()
+        peer = load_thuml()
         rows = [measure(shape, metrics, peer, options.calls) for shape, metrics in CASES]
     print(json.dumps(rows, indent=1) if options.json else table(rows))
 
