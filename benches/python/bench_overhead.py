@@ -27,16 +27,17 @@ ROUNDS = 2_000
 SECONDS_A_SHAPE = 10.0
 #: The kernel's options for classes without an intercept, as `logme` passes them.
 OPTIONS = {"intercept": False, "keep_coef": False, "skip_constant": False}
+REQUESTS = _core.Requests([("logme", OPTIONS)])
 
 
 def run_kernel(features: np.ndarray, labels: np.ndarray) -> float:
     """Call the native module as `logme` does, on arrays that need no check."""
     stats = _core.Stats("double", None, False)
     stats.update_labels(features, labels, None, None, 1)
-    (outcome,) = stats.compute([("logme", OPTIONS)], 1)
+    (outcome,) = stats.compute(REQUESTS, 1)
     if isinstance(outcome, Exception):
         raise outcome
-    return outcome["value"]
+    return outcome.value
 
 
 def measure(shape: Shape, peer: Callable[..., float] | None) -> dict[str, object]:

@@ -113,3 +113,15 @@ pub(crate) fn contiguous<'a>(
 ) -> PyResult<&'a [i64]> {
     array.as_slice().map_err(|_| named("DataError", format!("{name} must be contiguous")))
 }
+
+/// The least and the largest class id, of at least one.
+#[pyfunction]
+pub(crate) fn span(ids: PyReadonlyArray1<'_, i64>) -> PyResult<(i64, i64)> {
+    let ids = ids.as_array();
+    let (least, most) =
+        ids.iter().fold((i64::MAX, i64::MIN), |(a, b), id| (a.min(*id), b.max(*id)));
+    if ids.is_empty() {
+        return Err(named("DataError", "labels is empty".to_owned()));
+    }
+    Ok((least, most))
+}

@@ -4,6 +4,7 @@ mod arrays;
 mod covariance;
 mod errors;
 mod inputs;
+mod kept;
 mod outcome;
 mod reference;
 mod run;
@@ -21,12 +22,16 @@ mod _core {
     use crate::errors::CoreError;
 
     #[pymodule_export]
+    use super::arrays::span;
+    #[pymodule_export]
     use super::covariance::{
         class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
         covariance_of, of as covariance, spectrum,
     };
     #[pymodule_export]
-    use super::outcome::metric_table;
+    use super::kept::release_memory;
+    #[pymodule_export]
+    use super::outcome::{Outcome, Requests, metric_table};
     #[pymodule_export]
     use super::reference::fixed_point;
     #[pymodule_export]

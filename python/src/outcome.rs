@@ -1,16 +1,70 @@
-//! Outcomes and the table of metrics as Python dictionaries.
+//! Requests, outcomes and the table of metrics for Python.
+
+use std::sync::{Mutex, PoisonError};
 
 use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
-use transferability::metrics::{Detail, METRICS, OptionValue, Options, Outcome};
+use transferability::metrics::{self, Detail, METRICS, OptionValue, Options};
 
 use crate::errors::named;
 
-/// `{"value", "per_target", "details", "warnings", "exact"}`.
-pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, PyDict>> {
+type Unpacked = (Py<PyArray1<f64>>, Py<PyDict>);
+type Parts = (Vec<f64>, Vec<(&'static str, Detail)>);
+
+/// The result of a metric. Its arrays and details become Python objects when they are asked for.
+#[pyclass(module = "transferability._core", frozen)]
+pub(crate) struct Outcome {
+    /// The score.
+    #[pyo3(get)]
+    value: f64,
+    /// Whether one-pass statistics carried enough digits.
+    #[pyo3(get)]
+    exact: bool,
+    /// Warnings, in whole sentences.
+    #[pyo3(get)]
+    warnings: Vec<String>,
+    parts: Mutex<Option<Parts>>,
+    unpacked: PyOnceLock<Unpacked>,
+}
+
+#[pymethods]
+impl Outcome {
+    /// The parts of the score by class or target, and the details by name; the same objects in
+    /// every call.
+    fn unpack<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyDict>)> {
+        let (per_target, details) = self.unpacked.get_or_try_init(py, || {
+            let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (per_target, details) = parts.unwrap_or_default();
+            let details = to_dict(py, details)?.unbind();
+            Ok::<_, PyErr>((PyArray1::from_vec(py, per_target).unbind(), details))
+        })?;
+        Ok((per_target.bind(py).clone(), details.bind(py).clone()))
+    }
+}
+
+impl Outcome {
+    pub(crate) fn new(outcome: metrics::Outcome) -> Self {
+        Self {
+            value: outcome.value,
+            exact: outcome.exact,
+            warnings: outcome.warnings,
+            parts: Mutex::new(Some((outcome.per_target, outcome.details))),
+            unpacked: PyOnceLock::new(),
+        }
+    }
+}
+
+fn to_dict<'py>(
+    py: Python<'py>,
+    named: Vec<(&'static str, Detail)>,
+) -> PyResult<Bound<'py, PyDict>> {
     let details = PyDict::new(py);
-    for (name, detail) in outcome.details {
+    for (name, detail) in named {
         match detail {
             Detail::Number(v) => details.set_item(name, v)?,
             Detail::Count(v) => details.set_item(name, v)?,
@@ -27,30 +81,29 @@ pub(crate) fn to_dict(py: Python<'_>, outcome: Outcome) -> PyResult<Bound<'_, Py
             }
         }
     }
-    let result = PyDict::new(py);
-    result.set_item("value", outcome.value)?;
-    result.set_item("per_target", PyArray1::from_vec(py, outcome.per_target))?;
-    result.set_item("details", details)?;
-    result.set_item("warnings", outcome.warnings)?;
-    result.set_item("exact", outcome.exact)?;
-    Ok(result)
+    Ok(details)
 }
 
-/// Metric names with their options.
-pub(crate) fn requests(
-    requests: Vec<(String, Bound<'_, PyDict>)>,
-) -> PyResult<Vec<(Box<str>, Options)>> {
-    let one = |(metric, options): (String, Bound<'_, PyDict>)| {
-        let mut pairs = Vec::new();
-        for (name, value) in options {
-            let name: String = name.extract()?;
-            if !value.is_none() {
-                pairs.push((name.clone().into_boxed_str(), option(&metric, &name, &value)?));
+/// Metrics with their options, read once for any number of calls.
+#[pyclass(module = "transferability._core", frozen)]
+pub(crate) struct Requests(pub(crate) Vec<(Box<str>, Options)>);
+
+#[pymethods]
+impl Requests {
+    #[new]
+    fn new(requests: Vec<(String, Bound<'_, PyDict>)>) -> PyResult<Self> {
+        let one = |(metric, options): (String, Bound<'_, PyDict>)| {
+            let mut pairs = Vec::new();
+            for (name, value) in options {
+                let name: String = name.extract()?;
+                if !value.is_none() {
+                    pairs.push((name.clone().into_boxed_str(), option(&metric, &name, &value)?));
+                }
             }
-        }
-        Ok((metric.into_boxed_str(), Options(pairs)))
-    };
-    requests.into_iter().map(one).collect()
+            Ok((metric.into_boxed_str(), Options(pairs)))
+        };
+        requests.into_iter().map(one).collect::<PyResult<_>>().map(Self)
+    }
 }
 
 fn option(metric: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<OptionValue> {
@@ -71,7 +124,7 @@ fn option(metric: &str, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option
 /// One dictionary for every metric.
 #[pyfunction]
 pub(crate) fn metric_table(py: Python<'_>) -> PyResult<Vec<Bound<'_, PyDict>>> {
-    let row = |metric: &transferability::metrics::Metric| {
+    let row = |metric: &metrics::Metric| {
         let row = PyDict::new(py);
         row.set_item("name", metric.name)?;
         row.set_item("title", metric.title)?;

@@ -6,18 +6,20 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::sync::RwLockExt;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use transferability::decomp::Prepared;
 use transferability::error::Error;
-use transferability::metrics::Outcome;
+use transferability::metrics;
 use transferability::stats::{Precision, Stats as Core};
 
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
 use crate::inputs::InputArrays;
-use crate::outcome;
+use crate::outcome::{Outcome, Requests};
 use crate::run::{Stop, run};
 use crate::state::names;
+
+type Summary<'py> = (u64, usize, Option<Bound<'py, PyTuple>>, Option<Bound<'py, PyTuple>>);
 
 /// Mergeable statistics of features and labels or targets.
 #[pyclass(module = "transferability._core", frozen)]
@@ -108,19 +110,18 @@ impl Stats {
         Ok(Self { inner: RwLock::new(moved), stop: self.stop.clone() })
     }
 
-    /// Computes every (metric, options) to an outcome or an exception. `given` has the arrays that
+    /// Computes every request to an outcome or an exception. `given` has the arrays that
     /// metrics read besides the statistics. With `svd`, its features are decomposed in place of the
     /// statistics.
     #[pyo3(signature = (requests, n_threads, given = None, svd = false))]
     fn compute<'py>(
         &self,
         py: Python<'py>,
-        requests: Vec<(String, Bound<'py, PyDict>)>,
+        requests: &Requests,
         n_threads: usize,
         given: Option<&Bound<'py, PyDict>>,
         svd: bool,
     ) -> PyResult<Bound<'py, PyList>> {
-        let requests = outcome::requests(requests)?;
         let nothing = PyDict::new(py);
         let given = InputArrays::from_dict(given.unwrap_or(&nothing))?;
         let inner = &*self.read(py);
@@ -131,10 +132,20 @@ impl Stats {
                     Some(block) if svd => Prepared::from_samples(inner, block)?,
                     _ => Prepared::new(inner)?,
                 };
-                Ok(given.compute(Some(&prepared), &requests, context))
+                Ok(given.compute(Some(&prepared), &requests.0, context))
             })
         })?;
         outcome_list(py, outcomes)
+    }
+
+    /// The number of rows and of columns, the classes that occur, sorted, and the rows of each.
+    fn summary<'py>(&self, py: Python<'py>) -> PyResult<Summary<'py>> {
+        let inner = self.read(py);
+        let (rows, columns) = (inner.n_samples(), inner.n_features());
+        let Some(classes) = inner.classes() else { return Ok((rows, columns, None, None)) };
+        let names = names(py, classes.iter().map(|(class, _)| class))?.to_tuple();
+        let counts = PyTuple::new(py, classes.iter().map(|(_, count)| count))?;
+        Ok((rows, columns, Some(names), Some(counts)))
     }
 
     /// Returns an independent copy.
@@ -243,30 +254,29 @@ fn count_work(stats: &Core) -> f64 {
 #[pyfunction]
 pub(crate) fn compute<'py>(
     py: Python<'py>,
-    requests: Vec<(String, Bound<'py, PyDict>)>,
+    requests: &Requests,
     n_threads: usize,
     given: &Bound<'py, PyDict>,
     stop: Option<&Stop>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let requests = outcome::requests(requests)?;
     let given = InputArrays::from_dict(given)?;
     let stop = stop.map(|stop| stop.flag.clone()).unwrap_or_default();
     let work = given.work();
     let outcomes = given.borrowed(|given| {
-        run(py, n_threads, work, &stop, |context| Ok(given.compute(None, &requests, context)))
+        run(py, n_threads, work, &stop, |context| Ok(given.compute(None, &requests.0, context)))
     })?;
     outcome_list(py, outcomes)
 }
 
-/// Converts outcomes to dictionaries and errors to exceptions; an interruption is raised.
+/// Converts outcomes to Python and errors to exceptions; an interruption is raised.
 fn outcome_list(
     py: Python<'_>,
-    outcomes: Vec<Result<Outcome, Error>>,
+    outcomes: Vec<Result<metrics::Outcome, Error>>,
 ) -> PyResult<Bound<'_, PyList>> {
     let list = PyList::empty(py);
     for outcome in outcomes {
         match outcome {
-            Ok(outcome) => list.append(outcome::to_dict(py, outcome)?)?,
+            Ok(outcome) => list.append(Outcome::new(outcome))?,
             Err(error @ Error::Interrupted) => return Err(CoreError(error).into()),
             Err(error) => list.append(PyErr::from(CoreError(error)).into_value(py))?,
         }

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ._ranking.row import Row as Row
     from ._ranking.tasks import TaskRanking as TaskRanking
     from ._ranking.tasks import compare_tasks as compare_tasks
+    from ._scoring.engine import Engine as Engine
     from ._scoring.score_features import score as score
     from ._stats.stats import Stats as Stats
     from ._sweep.rank_models import rank_models as rank_models
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 #: The module of each name that is imported lazily.
 _HOME = {
     "Comparison": "agreement._evaluation",
+    "Engine": "_scoring.engine",
     "Evaluation": "agreement._evaluation",
     "LogMEClassifier": "sklearn",
     "LogMERegressor": "sklearn",

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Outcome",
+    "Requests",
     "Stats",
     "Stop",
     "__version__",
@@ -24,22 +26,26 @@ __all__ = [
     "from_moments",
     "metric_table",
     "moments",
+    "release_memory",
     "show_config",
+    "span",
     "spectrum",
     "to_bytes",
 ]
 
 __version__: str
 
-@type_check_only
-class Outcome(TypedDict):
-    """Result of a metric."""
+@final
+class Outcome:
+    """Result of a metric; arrays and details are made when they are asked for."""
 
-    value: float
-    per_target: NDArray[np.float64]
-    details: dict[str, Any]
-    warnings: list[str]
-    exact: bool
+    @property
+    def value(self) -> float: ...
+    @property
+    def exact(self) -> bool: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    def unpack(self) -> tuple[NDArray[np.float64], dict[str, Any]]: ...
 
 @type_check_only
 class MetricRow(TypedDict):
@@ -59,6 +65,12 @@ class Stop:
 
     def __new__(cls) -> Stop: ...
     def set(self) -> None: ...
+
+@final
+class Requests:
+    """Metrics with their options, read and checked once for any number of calls."""
+
+    def __new__(cls, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> Requests: ...
 
 @final
 class Stats:
@@ -94,11 +106,14 @@ class Stats:
     def reordered(self, order: Sequence[int]) -> Stats: ...
     def compute(
         self,
-        requests: Sequence[tuple[str, Mapping[str, Any]]],
+        requests: Requests,
         n_threads: int,
         given: dict[str, Any] | None = None,
         svd: bool = False,
     ) -> list[Outcome | Exception]: ...
+    def summary(
+        self,
+    ) -> tuple[int, int, tuple[int, ...] | tuple[str, ...] | None, tuple[int, ...] | None]: ...
     def copy(self) -> Stats: ...
     def mean(self) -> NDArray[np.float64]: ...
     @property
@@ -119,7 +134,7 @@ class Stats:
     def holds(self) -> str: ...
 
 def compute(
-    requests: Sequence[tuple[str, Mapping[str, Any]]],
+    requests: Requests,
     n_threads: int,
     given: dict[str, Any],
     stop: Stop | None,
@@ -155,12 +170,14 @@ def coding_rate_reduction(
     stats: Stats, eps: float, convention: str, n_threads: int
 ) -> tuple[float, NDArray[np.float64], float, float]: ...
 def spectrum(stats: Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]: ...
+def span(ids: NDArray[np.int64]) -> tuple[int, int]: ...
 def to_bytes(stats: Stats, notes: str) -> bytes: ...
 def from_bytes(data: bytes) -> tuple[Stats, str]: ...
 def digest(stats: Stats) -> bytes: ...
 def moments(stats: Stats, n_threads: int, of_features: bool = False) -> dict[str, Any]: ...
 def from_moments(moments: dict[str, Any]) -> Stats: ...
 def metric_table() -> list[MetricRow]: ...
+def release_memory() -> None: ...
 def show_config() -> dict[str, Any]: ...
 
 @type_check_only

@@ -11,6 +11,7 @@ __all__ = [
     "DataError",
     "DtypeError",
     "InternalError",
+    "LimitError",
     "MissingDependencyError",
     "NumericalError",
     "OutOfMemoryError",
@@ -25,6 +26,10 @@ class TransferabilityError(Exception):
 
 class DataError(TransferabilityError, ValueError):
     """An argument has bad values, a bad shape or an unknown name."""
+
+
+class LimitError(DataError):
+    """An argument exceeds a limit that the caller has set, such as `max_samples` of an Engine."""
 
 
 class DtypeError(TransferabilityError, TypeError):

@@ -11,8 +11,10 @@ import pytest
 import transferability as tx
 from transferability import TransferabilityWarning
 from transferability._metric import cost
-from transferability._metric.cost import Size, warn_of_pairs
+from transferability._metric.cost import warn_of_pairs
+from transferability._metric.prepared import PreparedRequests
 from transferability._metric.registry import metric_specs
+from transferability._metric.spec import Size
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "knn": {},
@@ -25,7 +27,7 @@ def warned(name: str, options: dict[str, Any], size: Size, n_threads: int = 2) -
     """Return the warnings before a metric starts."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_pairs({name: options}, lambda: size, n_threads)
+        warn_of_pairs(PreparedRequests({name: options}), lambda: size, n_threads)
     assert all(one.category is TransferabilityWarning for one in caught)
     return [str(one.message) for one in caught]
 

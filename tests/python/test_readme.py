@@ -60,6 +60,7 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
     "page",
     [
         "covariance",
+        "embedding",
         "files",
         "forecasting",
         "groups",

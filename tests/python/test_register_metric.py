@@ -273,7 +273,7 @@ def test_reserved_words_are_those_in_use() -> None:
     columns |= {name for name in dir(Row) if not name.startswith("_")}
     columns |= {name for name in vars(tx.Stats) if not name.startswith("_")}
     assert columns | {"model"} == register.RESERVED_NAMES
-    functions = (tx.score, tx.rank, tx.rank_models)
+    functions = (tx.score, tx.rank, tx.rank_models, tx.Engine)
     arguments = {name for one in functions for name in inspect.signature(one).parameters}
     assert arguments == register.RESERVED_OPTIONS
 

@@ -85,16 +85,26 @@ class Inputs:
                 return array.shape[0], array.shape[1]
         return self.target.n_samples, 1
 
+    def given(self) -> tuple[bool, ...]:
+        """Return which of the arguments there are, which decides what `provides` returns."""
+        return (
+            self.features is not None or self.files is not None,
+            self.source_probs is not None,
+            self.source_labels is not None,
+            bool(self.label_embeddings),
+        )
+
     def provides(self) -> frozenset[str]:
         """Return the possible values of ``MetricSpec.needs`` that these inputs meet."""
+        features, probs, ids, views = self.given()
         met: list[str] = []
-        if self.features is not None or self.files is not None:
+        if features:
             met += ("stats", "class_scatters", "samples")
-        if self.source_probs is not None:
+        if probs:
             met += ("source_stats", "source_probs")
-        if self.source_labels is not None:
+        if ids:
             met.append("source_labels")
-        if self.label_embeddings:
+        if views:
             met.append("label_embeddings")
         return frozenset(met)
 
@@ -150,14 +160,14 @@ def read_inputs(
     """
     given = {"features": features, "labels": labels, "source_probs": source_probs}
     index = check_rows(index, **given, source_labels=source_labels)
-    if isinstance(label_embeddings, Mapping):
+    if label_embeddings is not None and isinstance(label_embeddings, Mapping):
         for view, values in label_embeddings.items():
             index = check_rows(index, **{f"label_embeddings[{view!r}]": values})
     notes: tuple[str, ...] = ()
     rows: dict[str, int] = {}
     array = probs = ids = files = columns = None
     are_for_all_rows = labels is not None
-    if isinstance(features, RowSource):
+    if type(features) is not np.ndarray and isinstance(features, RowSource):
         files, rows["features"] = features, features.shape[0]
         if labels is None and target is None:
             labels = features.labels()
@@ -188,7 +198,7 @@ def read_inputs(
                 f"labels has {target.n_samples} entries but {name} has {n_rows} rows; give one "
                 f"label for each row{suggest_header(target, n_rows)}"
             )
-    if array is not None and target.names is None:
+    if array is not None and columns is not None and target.names is None:
         check_leak(array, columns, target.ids if target.values is None else target.values)
     if files is not None and are_for_all_rows:
         files.check_order()

@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from ..errors import DataError
 from .texts import describe_strings
 
@@ -75,7 +76,8 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
     DataError
         If the labels leave the task open.
     """
-    n_distinct, n_rows = len(values), int(np.sum(counts))
+    n_rows = int(counts.sum()) if isinstance(counts, np.ndarray) else sum(counts)
+    n_distinct = len(values)
     many = n_rows > 1 and n_distinct > n_rows / 2
     if kind == "b":
         return "classification", "classification, because the labels are booleans"
@@ -142,12 +144,12 @@ def count_values(array: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     return np.unique(array, return_counts=True)
 
 
-def find_short_span(array: NDArray[Any]) -> range | None:
+def find_short_span(array: NDArray[np.int64]) -> range | None:
     """Return the integers from the least to the largest, if so few are classes however frequent.
 
     It saves counting the values.
     """
-    low, high = int(array.min()), int(array.max())
+    low, high = _core.span(array)
     is_short = high - low < min(_FEW, array.size // 2)
     return range(low, high + 1) if is_short else None
 

@@ -6,36 +6,23 @@ classes in pairs, and their ``MetricSpec.pairs`` estimates how long: the one pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
-from .registry import spec_of
+from .prepared import PreparedRequests
 from .score import issue
+from .spec import Size
 
-__all__ = ["Size", "warn_of_pairs"]
+__all__ = ["warn_of_pairs"]
 
 #: Seconds below which nobody needs to be told.
 LONG = 60.0
 
 
-class Size(NamedTuple):
-    """The size of the inputs of a metric; no classes for other tasks."""
-
-    n_samples: int
-    n_features: int
-    n_classes: int
-
-
-def warn_of_pairs(
-    requests: Mapping[str, Mapping[str, Any]], size: Callable[[], Size], n_threads: int
-) -> None:
-    """Warn of metrics, with the kernel options of ``plan``, that will compare pairs for long."""
+def warn_of_pairs(requests: PreparedRequests, size: Callable[[], Size], n_threads: int) -> None:
+    """Warn of metrics that will compare pairs for long."""
     texts = []
-    for name, options in requests.items():
-        pairs = spec_of(name).pairs
-        if pairs is None:
-            continue
-        what, count, seconds = pairs(options, size())
+    for name, pairs in requests.pairs.items():
+        what, count, seconds = pairs(size(), requests[name])
         if (seconds := seconds / n_threads) < LONG:
             continue
         texts.append(

@@ -20,7 +20,7 @@ from ..errors import DataError, DtypeError
 from .options import choice, number
 from .registry import add_spec
 from .score import make_outcome
-from .spec import TASKS_OF_METRICS, MetricSpec
+from .spec import TASKS_OF_METRICS, MetricSpec, Size
 
 __all__ = ["RESERVED_NAMES", "RESERVED_OPTIONS", "register_metric"]
 
@@ -38,13 +38,24 @@ RESERVED_NAMES = {
     *("mean", "covariance", "covariance_and_shrinkage", "spectrum", "class_covariances"),
     *("coding_rate", "coding_rate_reduction"),
 }
-#: Arguments of ``score``, ``rank`` and ``rank_models``, which are no names for options.
+#: Arguments of ``score``, ``rank``, ``rank_models`` and ``Engine``, which are no names for options.
 RESERVED_OPTIONS = {
     *("models", "features", "labels", "metrics", "task", "precision", "method", "n_threads"),
     *("source_probs", "source_labels", "label_embeddings", "groups", "aggregate", "reference"),
     *("baselines", "prior", "progress", "options", "amp", "batch_size", "bio", "cache", "data"),
     *("device", "dtype", "ignore", "isolate", "keep_features", "label", "layers", "max_length"),
-    *("max_samples", "outputs", "pool", "positions", "resume", "seed", "text"),
+    *(
+        "max_bytes",
+        "max_classes",
+        "max_features",
+        "max_samples",
+        "outputs",
+        "pool",
+        "positions",
+        "resume",
+        "seed",
+        "text",
+    ),
     *(
         "bag",
         "bag_pool",
@@ -227,6 +238,10 @@ def _make_spec(
             )
         return make_outcome(value)
 
+    def memory(size: Size, options: Mapping[str, Any]) -> float:
+        copied = 1.0 if reads == "samples" else 0.0  # other features than float32, as float64
+        return copied * size.n_samples * size.n_features
+
     def explain(score: Any) -> list[str]:
         text = summary.rstrip(".")
         return [f"It is the value of the registered function {origin}{text and ': '}{text}."]
@@ -239,6 +254,7 @@ def _make_spec(
         needs=("stats", "class_scatters") if reads == "class_scatters" else (reads,),
         tasks=tasks,
         compute=compute,
+        memory=memory,
         origin=origin,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ __all__ = [
     "is_diagnostic",
     "metric_names",
     "metric_specs",
+    "snapshot",
     "spec_of",
     "title_of",
 ]
@@ -34,8 +36,9 @@ __all__ = [
 #: The group of entry points in which other packages declare metrics.
 ENTRY_POINTS = "transferability.metrics"
 
-#: The resolved specifications by name, derived columns included.
+#: The resolved specifications by name, derived columns included. It is replaced, never changed.
 _specs: dict[str, MetricSpec] = dict(DERIVED)
+_adding = threading.Lock()
 
 
 @functools.cache
@@ -56,7 +59,7 @@ def _built_in() -> Mapping[str, MetricSpec]:
                 f"src/metrics/mod.rs and build, or give its SPEC compute="
             )
         found[name] = spec
-    _specs.update(found)
+    _add(found)
     return found
 
 
@@ -101,7 +104,19 @@ def add_spec(spec: MetricSpec) -> None:
         raise DataError(
             f"name is {spec.name!r}, which is registered already, by {taken.origin}; choose another"
         )
-    _specs[spec.name] = spec
+    _add({spec.name: spec})
+
+
+def _add(specs: Mapping[str, MetricSpec]) -> None:
+    """Replace the registry by one with more metrics, so that whoever kept the old one notices."""
+    global _specs
+    with _adding:
+        _specs = {**_specs, **specs}
+
+
+def snapshot() -> Mapping[str, MetricSpec]:
+    """Return the metrics so far: the same object until one is registered."""
+    return _specs
 
 
 def metric_specs() -> Mapping[str, MetricSpec]:

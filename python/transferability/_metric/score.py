@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from ..errors import TransferabilityWarning
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ __all__ = [
     "json_ready",
     "make_outcome",
     "make_scores",
+    "unpack_outcome",
 ]
 
+#: Where a score keeps the arguments of `_attributes` until its attributes are made.
+_PENDING = "_pending"
+#: Types that are no arrays; most facts are of these.
+_PLAIN = frozenset({str, int, float, bool, tuple, dict, type(None)})
 #: Names that stand for several metrics.
 SETS = ("all", "recommended")
 
@@ -95,15 +101,36 @@ class Score(float):
         """Create a score; `facts` are the attributes listed above."""
         self = super().__new__(cls, value)
         facts["details"] = MappingProxyType(dict(facts.get("details", {})))
-        for fact in (*facts.values(), *facts["details"].values()):
-            if hasattr(fact, "setflags"):  # an array
-                fact.setflags(write=False)
-        self.__dict__.update(facts)
+        self.__dict__.update(_read_only(facts))
         return self
+
+    @classmethod
+    def _of_outcome(cls, value: float, warnings: tuple[str, ...], *parts: Any) -> Score:
+        """Create a score whose attributes are made by ``_attributes(warnings, *parts)``.
+
+        They are made when the first of them is read, because many callers read the value alone.
+        """
+        self = float.__new__(cls, value)
+        self.__dict__[_PENDING] = (warnings, *parts)
+        return self
+
+    def _facts(self) -> dict[str, Any]:
+        """Return the attributes by name."""
+        facts = self.__dict__
+        if (pending := facts.get(_PENDING)) is not None:
+            # Another thread may do the same meanwhile, with equal results.
+            facts.update(_attributes(*pending))
+            facts.pop(_PENDING, None)
+        return facts
+
+    def _known_warnings(self) -> tuple[str, ...]:
+        """Return the warnings without making the other attributes."""
+        pending = self.__dict__.get(_PENDING)
+        return self.warnings if pending is None else pending[0]
 
     def __getnewargs_ex__(self) -> tuple[tuple[float], dict[str, Any]]:
         """Pickle through ``__new__``."""
-        return (float(self),), {**self.__dict__, "details": dict(self.details)}
+        return (float(self),), {**self._facts(), "details": dict(self.details)}
 
     def __getstate__(self) -> None:
         """Return no state: ``__new__`` sets everything."""
@@ -117,15 +144,18 @@ class Score(float):
         raise AttributeError(f"a Score cannot be changed; {name} stays")
 
     def __getattr__(self, name: str) -> Any:
-        """Return an entry of `details`."""
-        details: Mapping[str, Any] = self.__dict__.get("details", {})
+        """Return an attribute that is made when it is first read, or an entry of `details`."""
+        facts = self._facts()
+        if name in facts:
+            return facts[name]
+        details: Mapping[str, Any] = facts.get("details", {})
         if name in details:
             return details[name]
-        raise AttributeError(f"this Score ({self.__dict__.get('metric')}) has no {name!r}")
+        raise AttributeError(f"this Score ({facts.get('metric')}) has no {name!r}")
 
     def __dir__(self) -> list[str]:
         """List the attributes, and the entries of `details`."""
-        return sorted({*super().__dir__(), *self.details})
+        return sorted({*super().__dir__(), *self._facts(), *self.details} - {_PENDING})
 
     def __repr__(self) -> str:
         """Return value, metric, task and shape."""
@@ -155,9 +185,10 @@ class Score(float):
         (0.5, 'logme', ())
         """
         value = changes.pop("value", float(self))
-        if unknown := changes.keys() - self.__dict__.keys():
+        facts = self._facts()
+        if unknown := changes.keys() - facts.keys():
             raise TypeError(f"a Score has no attribute {min(unknown)!r}; see its documentation")
-        return Score(value, **{**self.__dict__, **changes})
+        return Score(value, **{**facts, **changes})
 
     def with_warning(self, text: str) -> Score:
         """Return a copy with one more warning; `text` is a whole sentence."""
@@ -178,7 +209,7 @@ class Score(float):
 
         NaN becomes None; infinities become the strings "inf" and "-inf".
         """
-        facts = {"value": float(self), **self.__dict__}
+        facts = {"value": float(self), **self._facts()}
         return {key: json_ready(value) for key, value in facts.items()}
 
 
@@ -238,20 +269,57 @@ def make_scores(
         outcome = outcomes[name]
         if isinstance(outcome, Exception):
             scores[name] = outcome
-            continue
-        details, per_target = outcome["details"], outcome["per_target"]
-        targets = facts["targets"] if len(per_target) else ()
-        if "kept" in details:
-            targets = tuple(facts["targets"][i] for i in details["kept"])
-        scores[name] = Score(
-            outcome["value"],
-            metric=name,
-            **{**facts, "targets": targets},
-            per_target=per_target,
-            warnings=(*notes, *outcome["warnings"]),
-            details={**chosen, **details},
-        )
+        else:
+            value, warnings = _read_outcome(outcome)
+            scores[name] = Score._of_outcome(
+                value, (*notes, *warnings), name, outcome, chosen, facts
+            )
     return scores
+
+
+def _read_outcome(outcome: Any) -> tuple[float, Sequence[str]]:
+    """Return the value and the warnings of an outcome, the native module's or one of Python."""
+    if isinstance(outcome, _core.Outcome):
+        return outcome.value, outcome.warnings
+    return outcome["value"], outcome["warnings"]
+
+
+def unpack_outcome(outcome: Any) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Return `per_target` and the details of an outcome, the same objects in every call."""
+    if isinstance(outcome, _core.Outcome):
+        return outcome.unpack()
+    return outcome["per_target"], outcome["details"]
+
+
+def _attributes(
+    warnings: tuple[str, ...],
+    metric: str,
+    outcome: Any,
+    chosen: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the attributes of a score: its outcome, the options chosen, the facts of the call."""
+    per_target, details = unpack_outcome(outcome)
+    targets = facts["targets"] if len(per_target) else ()
+    if "kept" in details:
+        targets = tuple(facts["targets"][i] for i in details["kept"])
+    own = {
+        "metric": metric,
+        **facts,
+        "targets": targets,
+        "per_target": per_target,
+        "warnings": warnings,
+        "details": MappingProxyType({**chosen, **details}),
+    }
+    return _read_only(own)
+
+
+def _read_only(facts: dict[str, Any]) -> dict[str, Any]:
+    """Make the arrays among the attributes and the details of a score read-only."""
+    for fact in (*facts.values(), *facts["details"].values()):
+        if type(fact) not in _PLAIN and hasattr(fact, "setflags"):  # an array
+            fact.setflags(write=False)
+    return facts
 
 
 def collect(
@@ -265,7 +333,8 @@ def collect(
             if not everything or not scores:
                 raise result
             skipped = {**skipped, name: f"failed: {result}"}
-    issue(text for score in scores.values() for text in score.warnings)
+    if texts := [text for score in scores.values() for text in score._known_warnings()]:
+        issue(texts)
     single = isinstance(asked, str) and not everything
     return scores[str(asked)] if single else Scores(scores, skipped)
 

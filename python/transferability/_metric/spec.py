@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .._inputs.inputs import Inputs
 from ..errors import DataError, TransferabilityError
 
 if TYPE_CHECKING:
     from .score import Score
 
-__all__ = ["DIAGNOSTIC", "NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec"]
+__all__ = ["DIAGNOSTIC", "NEEDS", "OF_STATISTICS", "TASKS_OF_METRICS", "MetricSpec", "Size"]
 
 #: The inputs that a metric may read, with their descriptions in listings.
 NEEDS = {
@@ -33,6 +34,36 @@ DIAGNOSTIC = (
     "compare checkpoints of one training."
 )
 TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
+
+
+@dataclass(frozen=True)
+class Size:
+    """The shape of a call: what an estimate of its memory depends on."""
+
+    n_samples: int
+    n_features: int
+    n_classes: int  # or columns of targets
+    has_targets: bool = False
+    n_source_classes: int = 0
+    converted: int = 0  # bytes of arguments that were copied
+
+    @classmethod
+    def of(cls, inputs: Inputs, n_classes: int, converted: int = 0) -> Size:
+        """Return the size of validated inputs."""
+        n_samples, n_features = inputs.shape
+        probs = inputs.source_probs
+        return cls(
+            n_samples,
+            n_features,
+            n_classes,
+            inputs.target.values is not None,
+            0 if probs is None else probs.shape[1],
+            converted,
+        )
+
+
+def _no_memory(size: Size, options: Mapping[str, Any]) -> float:
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -83,15 +114,18 @@ class MetricSpec:
     #: Whether the kernel has the option ``influence``: the influence function at every row, as
     #: the detail of that name, where it is defined.
     influence: bool = False
-    #: ``pairs(options, size)`` returns what the kernel compares in pairs, how many of them, and an
+    #: ``pairs(size, options)`` returns what the kernel compares in pairs, how many of them, and an
     #: estimate of the seconds on one core; None for a metric that compares nothing in pairs.
-    pairs: Callable[[Mapping[str, Any], Any], tuple[str, int, float]] | None = None
+    pairs: Callable[[Size, Mapping[str, Any]], tuple[str, int, float]] | None = None
     #: What rankings of several models by this metric note, in one sentence; empty for most.
     among_models: str = ""
     #: ``compute(inputs, options, n_threads)`` returns an outcome like the native module's, which
     #: computes the metric if this is None. `inputs` is ``Stats`` where the needs are statistics
     #: only, else ``Inputs``.
     compute: Callable[[Any, Mapping[str, Any], int], Mapping[str, Any]] | None = None
+    #: ``memory(size, options)`` returns about how many numbers (of 8 bytes) the metric holds at its
+    #: peak beside statistics and their decompositions.
+    memory: Callable[[Size, Mapping[str, Any]], float] = _no_memory
     #: Module and name of a registered function; empty for built-in metrics.
     origin: str = ""
 

@@ -10,18 +10,20 @@ from typing import Any
 from .. import _core
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import Inputs
-from .._metric.cost import Size, warn_of_pairs
-from .._metric.registry import spec_of
+from .._metric.cost import warn_of_pairs
+from .._metric.prepared import PreparedRequests
 from .._metric.score import Score, make_scores
+from .._metric.spec import Size
 from .._stats.stats import PRECISIONS, Stats
 from .._util.threads import resolve_threads
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 
-__all__ = ["Requests", "Settings", "accumulate", "evaluate", "requests_by_source"]
+__all__ = ["Requests", "Settings", "accumulate", "evaluate"]
 
 #: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
+_METHODS = ("auto", "tridiagonal", "svd")
 
 #: Kernel options by metric.
 Requests = Mapping[str, dict[str, Any]]
@@ -38,7 +40,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
-        check_choice("method", self.method, ("auto", "tridiagonal", "svd"))
+        check_choice("method", self.method, _METHODS)
         resolve_threads(self.n_threads)
 
     @property
@@ -60,15 +62,13 @@ def evaluate(
     source, if :func:`accumulate` has computed them before. Setting ``settings.stop`` raises a
     ``KeyboardInterrupt``.
     """
-    method = settings.method
+    prepared, method = PreparedRequests.of(requests), settings.method
     if inputs.files is not None and (
-        inputs.files.nbytes <= _LOADED
-        or method == "svd"
-        or not all(spec_of(name).reads_statistics_only for name in requests)
+        inputs.files.nbytes <= _LOADED or method == "svd" or not prepared.reads_statistics_only
     ):
         inputs = inputs.in_memory()
     results: dict[str, Score | Exception] = {}
-    for source, wanted in requests_by_source(requests).items():
+    for source, wanted in prepared.by_source.items():
         if source == "none":
             results |= _evaluate_directly(inputs, wanted, settings)
             continue
@@ -76,7 +76,7 @@ def evaluate(
         # An SVD needs the rows of which these are the statistics.
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
-    return {name: results[name] for name in requests}
+    return results if len(prepared.by_source) == 1 else {name: results[name] for name in prepared}
 
 
 def accumulate(
@@ -86,12 +86,11 @@ def accumulate(
 
     They are of the features (`source` "stats") or of the source outputs ("source_stats").
     """
-    scatters = any("class_scatters" in spec_of(name).needs for name in requests)
     stats = Stats(
         inputs.target.task,
         settings.precision,
-        settings.n_threads,
-        class_scatters=scatters,
+        settings.threads,
+        class_scatters=PreparedRequests.of(requests).reads_class_scatters,
         stop=settings.stop,
     )
     rows = inputs.features if source == "stats" else inputs.source_probs
@@ -104,41 +103,21 @@ def accumulate(
     return stats
 
 
-def requests_by_source(requests: Requests) -> dict[str, dict[str, dict[str, Any]]]:
-    """Group metrics by the statistics that they share: "stats", "source_stats" or "none"."""
-    groups: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, options in requests.items():
-        needs, source = spec_of(name).needs, "none"
-        if "stats" in needs or "class_scatters" in needs:
-            source = "stats"
-        elif "source_stats" in needs:
-            source = "source_stats"
-        groups.setdefault(source, {})[name] = options
-    return groups
-
-
-def _size(inputs: Inputs) -> Size:
-    """Return the size of these inputs, with the number of classes that occur."""
-    target = inputs.target
-    return Size(target.n_samples, inputs.shape[1], len(target.counts()[0] or ()))
-
-
 def _evaluate_directly(
-    inputs: Inputs, requests: Requests, settings: Settings
+    inputs: Inputs, requests: PreparedRequests, settings: Settings
 ) -> dict[str, Score | Exception]:
     """Compute metrics that read no statistics, in native code or in Python."""
     start = time.perf_counter()
-    native = {name: options for name, options in requests.items() if spec_of(name).is_native}
     n_threads = settings.threads
-    warn_of_pairs(requests, lambda: _size(inputs), n_threads)
+    warn_of_pairs(
+        requests, lambda: Size.of(inputs, len(inputs.target.counts()[0] or ())), n_threads
+    )
     outcomes: dict[str, Any] = {
-        name: spec_of(name).run(inputs, options, n_threads)
-        for name, options in requests.items()
-        if name not in native
+        spec.name: spec.run(inputs, requests[spec.name], n_threads) for spec in requests.in_python
     }
-    if native:
-        found = _core.compute(list(native.items()), n_threads, inputs.native(), settings.stop)
-        outcomes.update(zip(native, found, strict=True))
+    if requests.native:
+        found = _core.compute(requests.compiled, n_threads, inputs.native(), settings.stop)
+        outcomes.update(zip(requests.native, found, strict=True))
     target = inputs.target
     facts = {
         **target.facts(*target.counts()),

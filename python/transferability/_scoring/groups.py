@@ -20,11 +20,12 @@ from .._inputs.inputs import Inputs
 from .._inputs.labels import encode_labels, read_labels
 from .._inputs.target import suggest_header
 from .._metric.options import leaves_groups_out
+from .._metric.prepared import PreparedRequests
 from .._metric.registry import spec_of
 from .._metric.score import Score
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
-from .evaluate import Requests, Settings, accumulate, evaluate, requests_by_source
+from .evaluate import Requests, Settings, accumulate, evaluate
 
 __all__ = ["Groups", "check_left_out", "evaluate_groups", "pool_groups", "read_groups", "summary"]
 
@@ -146,11 +147,11 @@ def evaluate_groups(
     """
     inputs = replace(inputs.in_memory(), groups=groups.ids)
     across = _across(requests)
-    within = {name: own for name, own in requests.items() if name not in across}
+    within = PreparedRequests({name: own for name, own in requests.items() if name not in across})
     results, total = _evaluate_within(groups, inputs, within, settings) if within else ({}, {})
     if across:
         asked = {name: {**own, "by_group": True} for name, own in across.items()}
-        needed = requests_by_source(across).keys() - {"none"}
+        needed = PreparedRequests.of(across).by_source.keys() - {"none"}
         states = total if needed <= total.keys() else None
         found = evaluate(inputs, asked, settings, states=states)
         for name, score in found.items():
@@ -164,11 +165,11 @@ def evaluate_groups(
 
 
 def _evaluate_within(
-    groups: Groups, inputs: Inputs, requests: Requests, settings: Settings
+    groups: Groups, inputs: Inputs, requests: PreparedRequests, settings: Settings
 ) -> tuple[dict[str, Score | Exception], dict[str, Stats]]:
     """Compute metrics of every group by itself, and of all rows; return their statistics too."""
     pooling = groups.aggregate == "pooled"
-    by_source = requests_by_source(requests)
+    by_source = dict(requests.by_source)
     by_source.pop("none", None)
     by_group: dict[str, dict[int | str, Score | Exception]] = {name: {} for name in requests}
     total: dict[str, Stats] = {}

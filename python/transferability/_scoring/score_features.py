@@ -8,10 +8,9 @@ from typing import Any
 
 from .._inputs.inputs import read_inputs
 from .._inputs.rows import check_rows
-from .._metric.plan import plan
-from .._metric.registry import spec_of
-from .._metric.score import Score, collect
-from .evaluate import Settings, evaluate
+from .._metric.score import Score
+from .call import call_of, finish
+from .evaluate import evaluate
 from .groups import check_left_out, evaluate_groups, read_groups
 from .null_scores import add_null_scores, check_reference
 
@@ -100,9 +99,10 @@ def score(
         source_labels=source_labels,
         label_embeddings=label_embeddings,
     )
-    requests, skipped = plan(metrics, inputs.target.task, options, inputs.provides())
-    settings = Settings(precision, method, n_threads)
-    check_rows(inputs.index, groups=groups)
+    call = call_of(metrics, precision, method, n_threads, options)
+    (requests, skipped), settings = call.plan(inputs), call.settings
+    if groups is not None:
+        check_rows(inputs.index, groups=groups)
     grouping = read_groups(groups, inputs.target.n_samples, aggregate)
     if "leave_out" in options:
         check_left_out(requests, grouping)
@@ -115,13 +115,7 @@ def score(
     if n_shuffles:
         run = functools.partial(run, settings=settings)
         add_null_scores(results, inputs, requests, run, n_shuffles)
-    for name, result in results.items():
-        if spec_of(name).pool is not None and isinstance(result, Score):
-            results[name] = result.with_warning(
-                f"{name} is NaN here, with its parts as attributes: it is defined among models, "
-                f"by rank"
-            )
-    return collect(results, metrics, skipped)
+    return finish(results, metrics, skipped)
 
 
 def score_one(

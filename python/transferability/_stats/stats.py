@@ -30,10 +30,12 @@ from .._inputs.target import (
     suggest_header,
     unlabelled,
 )
-from .._metric.cost import Size, warn_of_pairs
+from .._metric.cost import warn_of_pairs
 from .._metric.plan import plan
-from .._metric.registry import metric_specs, spec_of
-from .._metric.score import Score, collect, make_scores
+from .._metric.prepared import PreparedRequests
+from .._metric.registry import metric_specs
+from .._metric.score import Score, collect, make_scores, unpack_outcome
+from .._metric.spec import Size
 from .._util.atomic_file import write_bytes
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
@@ -50,9 +52,10 @@ from .open_task import (
 )
 from .serialize import Facts, from_bytes, to_bytes, to_json
 
-__all__ = ["PRECISIONS", "Stats", "map_left_out"]
+__all__ = ["PRECISIONS", "Stats", "map_left_out", "may_take_svd"]
 
 PRECISIONS = ("double", "single")
+_TASKS = ("auto", *TASKS, UNLABELLED)
 T = TypeVar("T")
 #: Limits of the SVD that method="auto" may add: multiplications (about a second), and entries of
 #: the features (8 MB).
@@ -110,7 +113,7 @@ class Stats:
         class_scatters: bool = False,
         stop: _core.Stop | None = None,
     ) -> None:
-        check_choice("task", task, ("auto", *TASKS, UNLABELLED))
+        check_choice("task", task, _TASKS)
         check_choice("precision", precision, PRECISIONS)
         resolve_threads(n_threads)
         self._inner = _core.Stats(precision, stop, class_scatters)
@@ -246,7 +249,7 @@ class Stats:
             )
         if weights is not None and not weights.any():
             return  # rows of weight 0 decide nothing
-        if target.names is None:
+        if columns is not None and target.names is None:
             check_leak(features, columns, target.ids if target.values is None else target.values)
         inner, described = self._inner, target.without_rows()
         if self._target is not None:
@@ -407,40 +410,40 @@ class Stats:
         if target.is_open:
             return self.decide().outcomes(requests, method, inputs)
         start = time.perf_counter()
+        prepared, inner = PreparedRequests.of(requests), self._inner
         n_threads = resolve_threads(self._n_threads)
         arrays = None if inputs is None else inputs.native()
-        n_samples, n_features = self.n_samples, self.n_features
-        native = {name: options for name, options in requests.items() if spec_of(name).is_native}
         warn_of_pairs(
-            requests, lambda: Size(n_samples, n_features, len(self.classes or ())), n_threads
+            prepared,
+            lambda: Size(self.n_samples, self.n_features, len(self.classes or ())),
+            n_threads,
         )
         results: dict[str, Any] = {
-            name: spec_of(name).run(self, options, n_threads)
-            for name, options in requests.items()
-            if name not in native
+            spec.name: spec.run(self, prepared[spec.name], n_threads) for spec in prepared.in_python
         }
-        if native and method != "svd":
-            found = self._inner.compute(list(native.items()), n_threads, arrays)
-            results.update(zip(native, found, strict=True))
-        size = n_samples * n_features
-        is_small = size <= _SMALL_SVD and size * min(n_samples, n_features) <= _QUICK_SVD
-        if inputs is not None and (method == "svd" or (method == "auto" and is_small)):
-            left = {name: native[name] for name in native if _is_open(results.get(name))}
+        if prepared.native and method != "svd":
+            found = inner.compute(prepared.compiled, n_threads, arrays)
+            results.update(zip(prepared.native, found, strict=True))
+        n_samples, n_features, classes, counts = inner.summary()
+        if inputs is not None and may_take_svd(method, n_samples, n_features):
+            left = {name: prepared[name] for name in prepared.native if _is_open(results.get(name))}
             if left:
-                again = self._inner.compute(list(left.items()), n_threads, arrays, svd=True)
+                compiled = PreparedRequests(left).compiled
+                again = inner.compute(compiled, n_threads, arrays, svd=True)
                 for name, outcome in zip(left, again, strict=True):
                     results[name] = _better(results.get(name), outcome)
         if self._columns is not None:
             for outcome in results.values():
-                if not isinstance(outcome, Exception) and "coef" in outcome["details"]:
-                    outcome["details"]["feature_names"] = self._columns
+                details = {} if isinstance(outcome, Exception) else unpack_outcome(outcome)[1]
+                if "coef" in details:
+                    details["feature_names"] = self._columns
         facts = {
-            **target.facts(self.classes, self.class_counts),
+            **target.facts(classes, counts),
             "n_samples": n_samples,
             "n_features": n_features,
             "seconds": self._seconds + time.perf_counter() - start,
         }
-        return make_scores(requests, results, facts, self._warnings)
+        return make_scores(prepared, results, facts, self._warnings)
 
     def mean(self) -> NDArray[np.float64]:
         """Return the mean of the features, (n_features,).
@@ -875,16 +878,24 @@ def map_left_out(parts: Sequence[Stats], function: Callable[[int, Stats | None],
     return descend(0, len(parts), None)
 
 
+def may_take_svd(method: str, n_samples: int, n_features: int) -> bool:
+    """Return whether a metric of these features may be computed by an SVD of the samples."""
+    size = n_samples * n_features
+    is_small = size <= _SMALL_SVD and size * min(n_samples, n_features) <= _QUICK_SVD
+    return method == "svd" or (method == "auto" and is_small)
+
+
 def _better(first: Any, second: Any) -> Any:
     """Return the outcome with the smaller rounding error, and a value before an exception."""
     if first is None or (isinstance(first, Exception) and not isinstance(second, Exception)):
         return second
     if isinstance(second, Exception):
         return first
-    errors = [np.max(outcome["details"].get("rounding", 0.0)) for outcome in (first, second)]
+    both = (unpack_outcome(outcome)[1] for outcome in (first, second))
+    errors = [np.max(details.get("rounding", 0.0)) for details in both]
     return first if errors[0] < errors[1] else second
 
 
 def _is_open(outcome: Any) -> bool:
     """Return whether a metric is not computed yet, or has fewer than nine certain digits."""
-    return outcome is None or (not isinstance(outcome, Exception) and not outcome["exact"])
+    return outcome is None or (not isinstance(outcome, Exception) and not outcome.exact)

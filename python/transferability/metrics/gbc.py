@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._metric.cost import Size
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 from ..errors import DataError
 
@@ -101,7 +100,7 @@ def options(
     return found
 
 
-def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+def pairs(size: Size, options: Mapping[str, Any]) -> tuple[str, int, float]:
     """Estimate the time of comparing all pairs of classes."""
     k = min(size.n_features, options.get("n_components", size.n_features))
     of_pair = {"diagonal": 5e-9 * k, "full": 1e-10 * k**3 + 2e-9 * k**2}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._metric.cost import Size
 from .._metric.options import (
     choice,
     default_leave_out,
@@ -14,7 +13,7 @@ from .._metric.options import (
     whole_number,
 )
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 
 __all__ = ["knn"]
@@ -110,7 +109,7 @@ def options(
     }
 
 
-def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+def pairs(size: Size, options: Mapping[str, Any]) -> tuple[str, int, float]:
     """Estimate the time of comparing all pairs of rows."""
     return "rows", size.n_samples, size.n_samples**2 * (1e-11 * size.n_features + 1e-10)
 
@@ -134,5 +133,22 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    The features in float32, and the candidates of each row.
+    """
+    return 0.5 * size.n_samples * size.n_features + size.n_samples * (8 * int(options["k"]) + 110.0)
+
+
 WHEN = "Often the best predictor where time allows N² comparisons; assumes no linear head."
-SPEC = MetricSpec("knn", options, explain, WHEN, baseline=True, influence=True, pairs=pairs)
+SPEC = MetricSpec(
+    "knn",
+    options,
+    explain,
+    WHEN,
+    baseline=True,
+    influence=True,
+    memory=memory,
+    pairs=pairs,
+)

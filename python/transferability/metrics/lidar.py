@@ -9,7 +9,7 @@ import numpy as np
 
 from .._metric.options import no_options
 from .._metric.score import Score, make_outcome
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 from .._stats.stats import Stats
 from ..health._lidar import rank_of_samples
@@ -97,6 +97,14 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    Covariances within and between samples, and their factors.
+    """
+    return 7.0 * size.n_features**2
+
+
 WHEN = (
     "Whether views of one sample agree where samples differ; between checkpoints of one training."
 )
@@ -113,4 +121,5 @@ SPEC = MetricSpec(
     source="Thilak et al. 2024",
     diagnostic=True,
     compute=compute,
+    memory=memory,
 )

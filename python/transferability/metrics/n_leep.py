@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import _core
 from .._metric.options import ABOVE_ZERO, choice, number, whole_number
-from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.score import Score, make_outcome
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 from ..errors import DataError
 from ._sklearn import read_classes, record_warnings, scikit_learn
@@ -152,11 +152,12 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
                 f"covariance='spherical'"
             ) from error
     responsibilities = {"source_probs": probs, "labels": codes}
-    (leep,) = _core.compute([("leep", {})], n_threads, responsibilities, None)
+    (leep,) = _core.compute(_core.Requests([("leep", {})]), n_threads, responsibilities, None)
     if isinstance(leep, Exception):
         raise leep
     details = {"n_mixture_used": size, "n_components_used": x.shape[1]}
-    return {**leep, "details": details, "warnings": notes}
+    outcome = make_outcome(leep.value, details, notes)
+    return {**outcome, "per_target": leep.unpack()[0]}
 
 
 def explain(score: Any) -> list[str]:
@@ -168,6 +169,15 @@ def explain(score: Any) -> list[str]:
         f"Gaussians it is in, in {score.n_components_used} principal components.",
         f"A single Gaussian, which is uninformative, would get {chance:.4f}; perfect is 0.",
     ]
+
+
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    Copies of the features in the principal components, and a covariance for each Gaussian.
+    """
+    d = min(size.n_samples, size.n_features)
+    return 20.0 * size.n_samples * size.n_features + 20.0 * size.n_classes * d * d
 
 
 SPEC = MetricSpec(
@@ -183,4 +193,5 @@ SPEC = MetricSpec(
     cost="N D min(N, D) + N M d^2 an iteration, M mixture and d principal components",
     source="Li et al., CVPR 2021",
     compute=compute,
+    memory=memory,
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._metric.options import whole_number
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 
 __all__ = ["ncti"]
@@ -112,5 +112,14 @@ def explain(score: Score) -> list[str]:
     return [f"Each of its parts is scaled to [0, 1] over the models of the ranking: {parts}."]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    The principal components, and a number for each row and class.
+    """
+    n = size.n_samples
+    return 2.0 * n * min(n, size.n_features) + 1.25 * n * size.n_classes
+
+
 WHEN = "In rankings of supervised encoders; values change with the models that are compared."
-SPEC = MetricSpec("ncti", options, explain, WHEN, pool=pool)
+SPEC = MetricSpec("ncti", options, explain, WHEN, pool=pool, memory=memory)

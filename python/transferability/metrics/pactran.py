@@ -10,7 +10,7 @@ import numpy as np
 
 from .._metric.options import number
 from .._metric.score import Score, make_outcome
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 from ..errors import DataError
 from ._sklearn import read_classes, record_warnings, scikit_learn
@@ -143,6 +143,14 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    Copies of the features, and logits of each row.
+    """
+    return 5.0 * size.n_samples * size.n_features + 8.0 * size.n_samples * size.n_classes
+
+
 SPEC = MetricSpec(
     name="pactran",
     options=options,
@@ -156,4 +164,5 @@ SPEC = MetricSpec(
     cost="N D C an iteration of a logistic regression",
     source="Ding et al., ECCV 2022",
     compute=compute,
+    memory=memory,
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._metric.cost import Size
 from .._metric.options import whole_number
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 
 __all__ = ["parc"]
@@ -95,7 +94,7 @@ def options(
     }
 
 
-def pairs(options: Mapping[str, Any], size: Size) -> tuple[str, int, float]:
+def pairs(size: Size, options: Mapping[str, Any]) -> tuple[str, int, float]:
     """Estimate the time of ranking all pairs of rows."""
     n = min(size.n_samples, int(options["max_samples"]))
     return "rows", n, n**2 * (1e-11 * size.n_features + 2e-7)
@@ -109,5 +108,14 @@ def explain(score: Score) -> list[str]:
     ]
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    The rows that are compared, and all of their pairs.
+    """
+    n = min(size.n_samples, int(options["max_samples"]))
+    return 4.0 * n * size.n_features + 8.0 * n * n
+
+
 WHEN = "A quick look at few rows; noisy, so compare several seeds before small differences."
-SPEC = MetricSpec("parc", options, explain, WHEN, pairs=pairs)
+SPEC = MetricSpec("parc", options, explain, WHEN, memory=memory, pairs=pairs)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .._metric.options import (
     ABOVE_ZERO,
@@ -14,7 +15,7 @@ from .._metric.options import (
     number,
 )
 from .._metric.score import Score
-from .._metric.spec import MetricSpec
+from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
 from ..errors import DataError, DtypeError
 from ._ridge_of_stats import is_stats_by_group, score_stats_by_group
@@ -192,6 +193,14 @@ def standard_error(score: Score) -> float:
     return sum(errors) / len(errors) if errors else 0.0
 
 
+def memory(size: Size, options: Mapping[str, Any]) -> float:
+    """Return about how many numbers it holds.
+
+    A prediction for each row and class.
+    """
+    return 1.25 * size.n_samples * size.n_classes
+
+
 WHEN = "The closest to training a linear probe, by leave-one-out; the baseline others must beat."
 SPEC = MetricSpec(
     "ridge_probe",
@@ -202,4 +211,5 @@ SPEC = MetricSpec(
     recommended={},
     baseline=True,
     influence=True,
+    memory=memory,
 )

@@ -1,0 +1,122 @@
+"""What a call of ``score`` decides before it sees data: the metrics, their options, the settings.
+
+``score`` keeps the decisions of recent calls, so that repeated ones decide nothing again. Every
+check of data is made in every call.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._inputs.inputs import Inputs
+from .._metric.plan import plan
+from .._metric.prepared import PreparedRequests
+from .._metric.registry import snapshot, spec_of
+from .._metric.score import Score, Scores, collect
+from .evaluate import Settings, evaluate
+
+__all__ = ["Call", "Planned", "call_of", "finish"]
+
+Results = dict[str, Score | Exception]
+#: The requests of a call, and the metrics of "all" that do not apply, with the reason.
+Planned = tuple[PreparedRequests, dict[str, str]]
+
+#: Types of options whose values tell them apart; others, such as lists, may change between calls.
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+_REMEMBERED = 64  # calls
+
+
+class Call:
+    """The metrics and options of calls of ``score``, and what follows from them for each task."""
+
+    def __init__(
+        self,
+        metrics: str | Sequence[str],
+        precision: str,
+        method: str,
+        n_threads: int | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        self.metrics = metrics
+        self.options = options
+        self.known = snapshot()
+        self._settings = precision, method, n_threads
+        self._plans: dict[tuple[object, ...], Planned] = {}
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The settings of the computation; raises DataError or DtypeError for wrong ones."""
+        return Settings(*self._settings)
+
+    def plan(self, inputs: Inputs) -> Planned:
+        """Return the requests for the task and the arguments of these inputs, made once for each.
+
+        Raises DataError or DtypeError if a metric does not apply, or an option is wrong.
+        """
+        task = inputs.target.task
+        key = (task, *inputs.given())
+        planned = self._plans.get(key)
+        if planned is None:
+            requests, skipped = plan(self.metrics, task, self.options, inputs.provides())
+            planned = self._plans[key] = PreparedRequests(requests), skipped
+        return planned
+
+    def run(self, inputs: Inputs) -> Score | Scores:
+        """Compute the metrics on validated inputs."""
+        requests, skipped = self.plan(inputs)
+        return finish(evaluate(inputs, requests, self.settings), self.metrics, skipped)
+
+
+def call_of(
+    metrics: str | Sequence[str],
+    precision: str,
+    method: str,
+    n_threads: int | None,
+    options: Mapping[str, Any],
+) -> Call:
+    """Return the call with these arguments: a remembered one if they tell what it does."""
+    asked = metrics if isinstance(metrics, str) else _names(metrics)
+    if asked is None or not _PLAIN.issuperset(map(type, options.values())):
+        return Call(metrics, precision, method, n_threads, options)
+    try:
+        call = _remember(asked, precision, method, n_threads, **options)
+        if call.known is not snapshot():
+            _remember.cache_clear()
+            call = _remember(asked, precision, method, n_threads, **options)
+    except TypeError:  # a setting that has no hash
+        return Call(metrics, precision, method, n_threads, options)
+    return call
+
+
+def finish(
+    results: Results, metrics: str | Sequence[str], skipped: Mapping[str, str]
+) -> Score | Scores:
+    """Return the result of a call; raise if a metric that the user named failed."""
+    for name, result in results.items():
+        if spec_of(name).pool is not None and isinstance(result, Score):
+            results[name] = result.with_warning(
+                f"{name} is NaN here, with its parts as attributes: it is defined among models, "
+                f"by rank"
+            )
+    return collect(results, metrics, skipped)
+
+
+def _names(metrics: object) -> tuple[str, ...] | None:
+    """Return names of metrics as a tuple; None for anything else."""
+    if type(metrics) in (list, tuple) and all(type(name) is str for name in metrics):  # type: ignore[attr-defined]
+        return tuple(metrics)  # type: ignore[arg-type]
+    return None
+
+
+@functools.lru_cache(_REMEMBERED, typed=True)
+def _remember(
+    metrics: str | tuple[str, ...],
+    precision: str,
+    method: str,
+    n_threads: int | None,
+    /,
+    **options: Any,
+) -> Call:
+    return Call(metrics, precision, method, n_threads, options)

@@ -1,0 +1,134 @@
+"""Limits of an ``Engine`` on what a call may bring and take, checked before it is computed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._inputs.inputs import Inputs
+from .._inputs.target import Target
+from .._metric.prepared import PreparedRequests
+from .._metric.spec import Size
+from ..errors import DataError, DtypeError, LimitError
+from .evaluate import Settings
+from .footprint import estimate_bytes
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most bytes, rows, columns and classes of a call; None is no limit."""
+
+    max_bytes: int | None
+    max_samples: int | None
+    max_features: int | None
+    max_classes: int | None
+
+    @classmethod
+    def of(cls, limits: Mapping[str, object]) -> Limits | None:
+        """Validate limits by name; None if there are none."""
+        checked = {name: _check_limit(name, limit) for name, limit in limits.items()}
+        return cls(**checked) if any(limit is not None for limit in checked.values()) else None
+
+    def check_arguments(self, arguments: Mapping[str, object]) -> None:
+        """Raise LimitError if the shape of an argument exceeds a limit, before it is converted.
+
+        Arguments whose shape is not known before are checked by :meth:`check_inputs`.
+        """
+        for name, value in arguments.items():
+            shape = _shape_of(value)
+            if shape:
+                self._check("max_samples", shape[0], f"{name} has", "rows")
+            if len(shape) > 1 and name in ("features", "source_probs"):
+                self._check("max_features", shape[1], f"{name} has", "columns")
+            if self.max_bytes is not None and len(shape) > 1 and isinstance(value, (list, tuple)):
+                self._check_bytes(8 * shape[0] * shape[1], f"{name} as an array")
+
+    def check_inputs(
+        self, inputs: Inputs, requests: PreparedRequests, settings: Settings, features: object
+    ) -> None:
+        """Raise LimitError if validated inputs exceed a limit, or would take too much memory.
+
+        `features` is the argument from which the inputs were read.
+        """
+        target = inputs.target
+        self._check("max_samples", target.n_samples, "the call has", "rows")
+        columns = {"features": inputs.features, "source_probs": inputs.source_probs}
+        for name, array in columns.items():
+            if array is not None:
+                self._check("max_features", array.shape[1], f"{name} has", "columns")
+        if inputs.files is not None:
+            self._check("max_features", inputs.files.shape[1], "features has", "columns")
+        for view, array in inputs.label_embeddings:
+            name = f"label_embeddings[{view!r}]"
+            self._check("max_features", array.shape[1], f"{name} has", "columns")
+        if self.max_classes is None and self.max_bytes is None:
+            return
+        n_classes = _count_classes(target)
+        noun = "classes" if target.values is None else "columns of targets"
+        self._check("max_classes", n_classes, "labels has", noun)
+        if self.max_bytes is not None:
+            array = inputs.features
+            copied = array is not None and array is not features and array.flags.owndata
+            size = Size.of(inputs, n_classes, array.nbytes if array is not None and copied else 0)
+            needed = estimate_bytes(size, requests, settings)
+            rows, width = inputs.shape
+            self._check_bytes(
+                needed, f"the call, of {rows} rows x {width} columns and {n_classes} {noun},"
+            )
+
+    def _check_bytes(self, needed: int, subject: str) -> None:
+        if self.max_bytes is not None and needed > self.max_bytes:
+            raise LimitError(
+                f"{subject} would take about {needed:,} bytes, and max_bytes is "
+                f"{self.max_bytes:,}; give fewer rows or columns, or an engine with a larger "
+                f"max_bytes"
+            )
+
+    def _check(self, limit: str, found: int, subject: str, noun: str) -> None:
+        most = getattr(self, limit)
+        if most is not None and found > most:
+            raise LimitError(
+                f"{subject} {found} {noun}, and {limit} is {most}; give fewer, or an engine with a "
+                f"larger {limit}"
+            )
+
+
+def _check_limit(name: str, limit: Any) -> int | None:
+    """Validate a limit: a whole number of at least 1, or None."""
+    if limit is None:
+        return None
+    try:
+        number = operator.index(limit)
+    except TypeError:
+        raise DtypeError(f"{name} is {limit!r}; give a whole number, or None") from None
+    if isinstance(limit, bool) or number < 1:
+        raise DataError(f"{name} is {limit!r}; give a whole number of at least 1, or None")
+    return number
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    """Return the shape of an argument as far as it is known before it is converted."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
+        return shape
+    if isinstance(value, (list, tuple)):
+        first = value[0] if value else None
+        return (len(value), len(first)) if isinstance(first, (list, tuple)) else (len(value),)
+    return ()
+
+
+def _count_classes(target: Target) -> int:
+    """Return the number of classes that occur, or of columns of targets."""
+    if target.values is not None:
+        return int(target.values.shape[1])
+    if target.names is not None:
+        return len(target.names)
+    if target.ids is None:
+        return 0
+    return len(np.unique(target.ids))
