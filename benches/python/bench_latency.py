@@ -117,7 +117,7 @@ def measure(
     ratio = found["ours"]["ours_p99"] / found["ours"]["ours_us"]
     bare = found["product"]["product_p99"] / found["product"]["product_us"]
     row |= {"p99/median": ratio, "of_product": ratio / bare}
-    row["met"] = ratio <= MOST or ratio / bare <= MOST_OF_BARE
+    row["met"] = bool(ratio <= MOST or ratio / bare <= MOST_OF_BARE)
     if "thuml" in found:
         row["ratio"] = found["thuml"]["thuml_us"] / found["ours"]["ours_us"]
     return row | {"calls": len(seconds["ours"])}

@@ -20,10 +20,10 @@ from peers import TLLIB, load_tllib
 
 #: Shape, bar of all metrics of statistics in times LogME, bar in times as fast as tllib.
 SHAPES = [
-    (Shape(1_000, 2_048, 10), None, 100.0),
-    (Shape(10_000, 768, 100), None, 20.0),
-    (Shape(50_000, 1_024, 10), 2.0, 20.0),
-    (Shape(10_000, 2_048, 100), 2.0, 20.0),
+    (Shape(1_000, 2_048, 10), 1.2, 100.0),
+    (Shape(10_000, 768, 100), 1.2, 20.0),
+    (Shape(50_000, 1_024, 10), 1.2, 20.0),
+    (Shape(10_000, 2_048, 100), 1.2, 20.0),
 ]
 
 

@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--cold", action="store_true", help="Read from the disk, not its cache.")
     parser.add_argument("--folder", type=Path, help="Where the files are written; removed after.")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="one JSON array on standard output")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="rank-", dir=arguments.folder))
     try:
@@ -159,7 +159,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     if arguments.json:
-        print(json.dumps(row))
+        print(json.dumps([row]))
     else:
         for name in ("rank", "processes"):
             print(
@@ -168,7 +168,7 @@ def main() -> None:
                 f"{row[f'{name}_extra_mb']:5.0f} MB"
             )
         print(f"throughput of rank: {row['throughput']:.3f}, the bar is {BAR}")
-    sys.exit(row["throughput"] < BAR)
+        sys.exit(row["throughput"] < BAR)
 
 
 if __name__ == "__main__":

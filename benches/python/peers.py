@@ -11,9 +11,11 @@ A peer whose variable is not set, or that cannot be loaded, is left out with a m
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -131,6 +133,8 @@ def load_transformer_ranker(threads: int) -> Peer | None:
     command = [python, "-c", SERVER, str(threads)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     folder = Path(tempfile.mkdtemp(prefix="peers-"))
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(server.terminate)
     sent: list[np.ndarray] = []  # what the files hold
 
     def run(features: np.ndarray, labels: np.ndarray, number: int) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -236,7 +237,11 @@ def test_an_engine_pickles_as_its_arguments() -> None:
             {"source_probs": PROBS[:, [0, 1, 2, 3, 4, 0, 1]]},
             "source_probs has 7",
         ),
-        ({"max_features": 6}, {"label_embeddings": np.ones((N, 7, 1))}, r"embeddings\['0'\] has 7"),
+        ({"max_features": 6}, {"label_embeddings": np.ones((N, 7, 1))}, "label_embeddings has 7"),
+        ({"max_features": 6}, {"label_embeddings": {"a": np.ones((N, 7))}}, r"s\['a'\] has 7"),
+        ({"max_features": 6}, {"label_embeddings": Hidden(np.ones((N, 7, 1)))}, r"\['0'\] has 7"),
+        ({"max_features": 5}, {"features": list(X)}, "features has 6 columns"),
+        ({"max_bytes": 10**5}, {"labels": np.zeros((N, 200), bool)}, "labels as an array would"),
         (
             {"max_bytes": 10**6},
             {},
@@ -277,6 +282,42 @@ def test_a_limit_stops_a_call_before_the_rows_are_converted() -> None:
             tx.Engine(**limits).score(Wide(), np.arange(10) % 2)
 
 
+def needed(engine: tx.Engine, **arguments: Any) -> int:
+    """Return the bytes that an engine, of a limit that is too low, says a call would take."""
+    with pytest.raises(tx.LimitError, match="the call, of") as raised:
+        engine.score(**arguments)
+    return int(str(raised.value).split("about ")[1].split(" bytes")[0].replace(",", ""))
+
+
+def test_memory_counts_what_is_copied(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    features = RNG.normal(size=(20_000, 60))
+    labels = np.arange(20_000) % 4
+    size = features.nbytes
+    frame = pandas.DataFrame(features)
+    frame[0] = frame[0].astype(np.float32)  # columns of two dtypes are copied to one array
+    path = tmp_path / "features.npy"
+    np.save(path, features)
+    engine = tx.Engine(max_bytes=2 * 10**6)
+    usual = needed(engine, features=features, labels=labels)
+    assert needed(engine, features=features[::-1, ::-1], labels=labels) == usual
+    assert needed(engine, features=features.astype(">f8"), labels=labels) == usual + size
+    assert needed(engine, features=frame, labels=labels) == usual + size
+    text = np.array([f"{label:0100d}" for label in labels])
+    assert needed(engine, features=features, labels=text) >= usual + text.nbytes / 4 + 50 * 20_000
+    # A small file is loaded, and a metric of the samples loads any.
+    source = tx.io.open_features(path)
+    assert needed(engine, features=source, labels=labels) == usual + 2 * size
+    many = np.zeros((20_000, 700), np.float32)
+    np.save(path, many)
+    source = tx.io.open_features(path)
+    in_blocks = needed(engine, features=source, labels=labels)
+    loaded = needed(tx.Engine("knn", max_bytes=2 * 10**6), features=source, labels=labels)
+    assert source.nbytes > 50_000_000
+    assert loaded > 2 * source.nbytes
+    assert in_blocks > source.nbytes
+
+
 def test_plain_calls_remember_decisions_but_no_errors() -> None:
     calls._remember.cache_clear()
     for _ in range(3):
@@ -313,8 +354,42 @@ def test_a_metric_that_is_registered_again_is_used() -> None:
     engine = tx.Engine("constant")
     assert tx.score(X, Y, "constant") == engine.score(X, Y) == 1.0
     make(2.0)
-    assert tx.score(X, Y, "constant") == 2.0
+    assert tx.score(X, Y, "constant") == engine.score(X, Y) == 2.0
     assert "constant" in tx.score(X, Y, "all")
+
+
+def test_an_engine_of_all_metrics_has_those_that_are_registered_later() -> None:
+    engine, targets = tx.Engine("all"), X[:, 0]
+    engine.score(X, targets)
+
+    @tx.register_metric
+    def registered_later(features: Any, labels: Any) -> float:
+        return 3.0
+
+    assert facts(engine.score(X, targets)) == facts(tx.score(X, targets, "all"))
+    assert engine.score(X, targets)["registered_later"] == 3.0
+
+
+def test_options_that_are_equal_are_not_always_the_same() -> None:
+    @tx.register_metric
+    def sign_of_option(features: Any, labels: Any, *, shift: float = 0.0) -> float:
+        return float(np.copysign(1, shift))
+
+    found = [tx.score(X, Y, "sign_of_option", shift=shift) for shift in (0.0, -0.0, False)]
+    assert found == [1, -1, 1]
+
+
+@pytest.mark.parametrize("ridges", [[0.1, 1.0], np.array([0.1, 1.0])])
+def test_options_of_an_engine_stay_as_they_were_given(ridges: Any) -> None:
+    metrics = ["ridge_probe"]
+    engine = tx.Engine(metrics, ridges=ridges)
+    ridges[0] = 70.0
+    metrics.append("knn")
+    for labels in (Y, X[:, 0]):
+        found = engine.score(X, labels)
+        assert [*found] == ["ridge_probe"]
+        assert found["ridge_probe"].details["ridges"].tolist() == [0.1, 1.0]
+    assert pickle.loads(pickle.dumps(engine)).score(X, Y) == engine.score(X, Y)
 
 
 def test_details_of_one_call_are_not_those_of_another() -> None:

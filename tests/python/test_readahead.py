@@ -58,6 +58,18 @@ def test_a_missing_file_is_a_row_and_stops_nothing(tmp_path: Path) -> None:
     assert [row.name for row in ranking if row.error] == ["m01"]
 
 
+@pytest.mark.parametrize("name", ["a" * 5000 + ".npy", "b" * 300 + "/x.npy", "a\0b.npy", ""])
+def test_a_name_that_the_system_refuses_stops_no_readahead(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models, labels = write(tmp_path, 3)
+    read: list[Path] = []
+    monkeypatch.setattr(_readahead, "_is_cached", lambda descriptor, size: read.append(size) or 1)
+    ranking = tx.rank({"odd": name, **models}, labels, n_threads=2)  # a thread that dies warns
+    assert [row.name for row in ranking if row.error] == ["odd"]
+    assert len(read) == 3
+
+
 def test_files_are_read_in_order_and_not_too_far_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """What a call of ``score`` decides before it sees data: the metrics, their options, the settings.
 
-``score`` keeps the decisions of recent calls, so that repeated ones decide nothing again. Every
-check of data is made in every call.
+``score`` keeps the decisions of recent calls, so that repeated ones decide nothing again until a
+metric is registered. Every check of data is made in every call.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from .._metric.plan import plan
 from .._metric.prepared import PreparedRequests
 from .._metric.registry import snapshot, spec_of
 from .._metric.score import Score, Scores, collect
-from .evaluate import Settings, evaluate
+from .._metric.spec import MetricSpec
+from .evaluate import Settings
 
 __all__ = ["Call", "Planned", "call_of", "finish"]
 
 Results = dict[str, Score | Exception]
 #: The requests of a call, and the metrics of "all" that do not apply, with the reason.
 Planned = tuple[PreparedRequests, dict[str, str]]
+#: The metrics that were known, and what was planned with them by task and arguments.
+Plans = tuple[Mapping[str, MetricSpec], dict[tuple[object, ...], Planned]]
 
-#: Types of options whose values tell them apart; others, such as lists, may change between calls.
-_PLAIN = frozenset({str, bool, int, float, type(None)})
+#: Types of options whose values tell them apart. Others, such as lists, may change between calls;
+#: floats that are equal may differ (0.0 and -0.0).
+_PLAIN = frozenset({str, bool, int, type(None)})
 _REMEMBERED = 64  # calls
 
 
@@ -41,9 +45,8 @@ class Call:
     ) -> None:
         self.metrics = metrics
         self.options = options
-        self.known = snapshot()
         self._settings = precision, method, n_threads
-        self._plans: dict[tuple[object, ...], Planned] = {}
+        self._plans: Plans = snapshot(), {}
 
     @functools.cached_property
     def settings(self) -> Settings:
@@ -51,22 +54,23 @@ class Call:
         return Settings(*self._settings)
 
     def plan(self, inputs: Inputs) -> Planned:
-        """Return the requests for the task and the arguments of these inputs, made once for each.
+        """Return the requests for the task and the arguments of these inputs.
+
+        They are made once for each, and again when a metric has been registered.
 
         Raises DataError or DtypeError if a metric does not apply, or an option is wrong.
         """
         task = inputs.target.task
         key = (task, *inputs.given())
-        planned = self._plans.get(key)
+        known, plans = self._plans
+        if known is not snapshot():
+            plans = {}
+            self._plans = snapshot(), plans
+        planned = plans.get(key)
         if planned is None:
             requests, skipped = plan(self.metrics, task, self.options, inputs.provides())
-            planned = self._plans[key] = PreparedRequests(requests), skipped
+            planned = plans[key] = PreparedRequests(requests), skipped
         return planned
-
-    def run(self, inputs: Inputs) -> Score | Scores:
-        """Compute the metrics on validated inputs."""
-        requests, skipped = self.plan(inputs)
-        return finish(evaluate(inputs, requests, self.settings), self.metrics, skipped)
 
 
 def call_of(
@@ -81,13 +85,9 @@ def call_of(
     if asked is None or not _PLAIN.issuperset(map(type, options.values())):
         return Call(metrics, precision, method, n_threads, options)
     try:
-        call = _remember(asked, precision, method, n_threads, **options)
-        if call.known is not snapshot():
-            _remember.cache_clear()
-            call = _remember(asked, precision, method, n_threads, **options)
+        return _remember(asked, precision, method, n_threads, **options)
     except TypeError:  # a setting that has no hash
         return Call(metrics, precision, method, n_threads, options)
-    return call
 
 
 def finish(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
@@ -90,6 +93,7 @@ class Engine:
             "max_classes": max_classes,
         }
         settings = {"precision": precision, "method": method, "n_threads": n_threads}
+        options = {name: _own(value) for name, value in options.items()}
         check_choice("task", task, ("auto", *TASKS))
         names = metric_names(metrics)
         asked = metrics if isinstance(metrics, str) else tuple(names)
@@ -161,6 +165,7 @@ class Engine:
         if limits is not None:
             given = {"features": features, "source_probs": source_probs}
             given |= {"labels": labels, "source_labels": source_labels}
+            given |= {"label_embeddings": label_embeddings}
             limits.check_arguments(given)
         inputs = read_inputs(
             features,
@@ -172,7 +177,7 @@ class Engine:
         )
         requests, skipped = self._call.plan(inputs)
         if limits is not None:
-            limits.check_inputs(inputs, requests, self._settings, features)
+            limits.check_inputs(inputs, requests, self._settings, given)
         return finish(evaluate(inputs, requests, self._settings), self._call.metrics, skipped)
 
     def _as_labels(self, labels: object, targets: object) -> object:
@@ -187,6 +192,12 @@ class Engine:
                 f"make an engine with task='regression'"
             )
         return targets
+
+
+def _own(value: Any) -> Any:
+    """Return an option as one that the caller cannot change afterwards."""
+    is_changed = isinstance(value, (list, tuple, dict, set, np.ndarray))
+    return copy.deepcopy(value) if is_changed else value
 
 
 def _check_options(

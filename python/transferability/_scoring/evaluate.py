@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _core
 from .._inputs.arrays import check_choice
-from .._inputs.inputs import Inputs
+from .._inputs.inputs import Inputs, RowSource
 from .._metric.cost import warn_of_pairs
 from .._metric.prepared import PreparedRequests
 from .._metric.score import Score, make_scores
@@ -19,7 +19,7 @@ from .._util.threads import resolve_threads
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
 
-__all__ = ["Requests", "Settings", "accumulate", "evaluate"]
+__all__ = ["Requests", "Settings", "accumulate", "evaluate", "loads"]
 
 #: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
@@ -63,9 +63,7 @@ def evaluate(
     ``KeyboardInterrupt``.
     """
     prepared, method = PreparedRequests.of(requests), settings.method
-    if inputs.files is not None and (
-        inputs.files.nbytes <= _LOADED or method == "svd" or not prepared.reads_statistics_only
-    ):
+    if inputs.files is not None and loads(inputs.files, prepared, method):
         inputs = inputs.in_memory()
     results: dict[str, Score | Exception] = {}
     for source, wanted in prepared.by_source.items():
@@ -77,6 +75,11 @@ def evaluate(
         has_samples = source == "stats" and inputs.features is not None
         results |= stats.outcomes(wanted, method if has_samples else "tridiagonal", inputs)
     return results if len(prepared.by_source) == 1 else {name: results[name] for name in prepared}
+
+
+def loads(files: RowSource, requests: PreparedRequests, method: str) -> bool:
+    """Return whether features in files are read as a whole, not block by block."""
+    return files.nbytes <= _LOADED or method == "svd" or not requests.reads_statistics_only
 
 
 def accumulate(

@@ -21,17 +21,26 @@ no more than the call has used.
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
+from .._inputs.inputs import RowSource
 from .._metric.prepared import PreparedRequests
 from .._metric.registry import spec_of
 from .._metric.spec import Size
 from .._stats.stats import may_take_svd
-from .evaluate import Settings
+from .evaluate import Settings, loads
 
-__all__ = ["estimate_bytes"]
+__all__ = ["bytes_of_files", "bytes_of_text", "estimate_bytes"]
 
 _FIXED = 2 << 20  # bytes of a call of any size
 _KEPT = 32 << 20  # bytes that the native module keeps
 _NUMBER = 8  # bytes
+#: Bytes of a str of Python beside its characters, and of the places that refer to it.
+_STRING = 80
+#: Bytes of a block of a file that is read in blocks, and how many there are at once.
+_BLOCK, _BLOCKS = 24 << 20, 3
 #: Panels of rows, as in src/stats/pass.rs: numbers, and rows.
 _PANEL, _PANEL_ROWS = 5 << 17, (64, 1024)
 
@@ -51,6 +60,20 @@ def estimate_bytes(size: Size, requests: PreparedRequests, settings: Settings) -
         most = max(most, shared + max(beside))
     used = _NUMBER * (labels + most)
     return _FIXED + size.converted + int(used + min(_KEPT, used / 2))
+
+
+def bytes_of_files(files: RowSource, requests: PreparedRequests, method: str) -> int:
+    """Return the bytes of features in files that are in memory at once."""
+    if loads(files, requests, method):
+        return 2 * files.nbytes  # the blocks, and the matrix of all
+    n_rows, n_features = files.shape
+    square = files.nbytes // n_rows * n_features  # a block has as many rows as columns at least
+    return _BLOCKS * min(files.nbytes, max(_BLOCK, square))
+
+
+def bytes_of_text(array: NDArray[Any]) -> int:
+    """Return the bytes of the strings of an array as objects of Python."""
+    return array.size * (array.itemsize + _STRING)
 
 
 def _statistics(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._inputs.inputs import Inputs
 from .._inputs.target import Target
@@ -15,7 +17,7 @@ from .._metric.prepared import PreparedRequests
 from .._metric.spec import Size
 from ..errors import DataError, DtypeError, LimitError
 from .evaluate import Settings
-from .footprint import estimate_bytes
+from .footprint import bytes_of_files, bytes_of_text, estimate_bytes
 
 __all__ = ["Limits"]
 
@@ -41,20 +43,28 @@ class Limits:
         Arguments whose shape is not known before are checked by :meth:`check_inputs`.
         """
         for name, value in arguments.items():
+            if isinstance(value, Mapping):
+                self.check_arguments({f"{name}[{view!r}]": own for view, own in value.items()})
+                continue
             shape = _shape_of(value)
             if shape:
                 self._check("max_samples", shape[0], f"{name} has", "rows")
-            if len(shape) > 1 and name in ("features", "source_probs"):
+            is_labels = name in ("labels", "source_labels")
+            if len(shape) > 1 and not is_labels:
                 self._check("max_features", shape[1], f"{name} has", "columns")
-            if self.max_bytes is not None and len(shape) > 1 and isinstance(value, (list, tuple)):
-                self._check_bytes(8 * shape[0] * shape[1], f"{name} as an array")
+            if len(shape) > 1 and (is_labels or isinstance(value, (list, tuple))):
+                self._check_bytes(8 * math.prod(shape), f"{name} as an array")
 
     def check_inputs(
-        self, inputs: Inputs, requests: PreparedRequests, settings: Settings, features: object
+        self,
+        inputs: Inputs,
+        requests: PreparedRequests,
+        settings: Settings,
+        arguments: Mapping[str, Any],
     ) -> None:
         """Raise LimitError if validated inputs exceed a limit, or would take too much memory.
 
-        `features` is the argument from which the inputs were read.
+        `arguments` are those from which the inputs were read.
         """
         target = inputs.target
         self._check("max_samples", target.n_samples, "the call has", "rows")
@@ -73,9 +83,10 @@ class Limits:
         noun = "classes" if target.values is None else "columns of targets"
         self._check("max_classes", n_classes, "labels has", noun)
         if self.max_bytes is not None:
-            array = inputs.features
-            copied = array is not None and array is not features and array.flags.owndata
-            size = Size.of(inputs, n_classes, array.nbytes if array is not None and copied else 0)
+            converted = _count_converted(inputs, arguments)
+            if inputs.files is not None:
+                converted += bytes_of_files(inputs.files, requests, settings.method)
+            size = Size.of(inputs, n_classes, converted)
             needed = estimate_bytes(size, requests, settings)
             rows, width = inputs.shape
             self._check_bytes(
@@ -112,15 +123,44 @@ def _check_limit(name: str, limit: Any) -> int | None:
     return number
 
 
-def _shape_of(value: Any) -> tuple[int, ...]:
-    """Return the shape of an argument as far as it is known before it is converted."""
+def _shape_of(value: Any, most: int = 3) -> tuple[int, ...]:
+    """Return the shape of an argument as far as it is known before it is converted.
+
+    Of lists in lists, `most` levels count.
+    """
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and all(isinstance(length, int) for length in shape):
         return shape
-    if isinstance(value, (list, tuple)):
-        first = value[0] if value else None
-        return (len(value), len(first)) if isinstance(first, (list, tuple)) else (len(value),)
+    if most and isinstance(value, (list, tuple)):
+        return (len(value), *(_shape_of(value[0], most - 1) if value else ()))
     return ()
+
+
+def _count_converted(inputs: Inputs, arguments: Mapping[str, Any]) -> int:
+    """Return the bytes of the arguments that had to be copied, at most."""
+    copied = 0
+    for name in ("features", "source_probs"):
+        array = getattr(inputs, name)
+        if array is not None and not _is_view(array, arguments[name]):
+            copied += array.nbytes
+    views, given = inputs.label_embeddings, arguments["label_embeddings"]
+    if not isinstance(given, np.ndarray):
+        copied += sum(array.nbytes for _, array in views)
+    labels = arguments["labels"]
+    if isinstance(labels, (list, tuple)) and inputs.target.values is not None:
+        copied += 2 * inputs.target.values.nbytes  # a list of all entries, and their array
+    for own in (labels, arguments["source_labels"]):
+        if isinstance(own, np.ndarray) and own.dtype.kind in "UST":
+            copied += bytes_of_text(own)
+    return copied
+
+
+def _is_view(array: NDArray[Any], argument: Any) -> bool:
+    """Return whether an array certainly is in the memory of the argument that was converted."""
+    if isinstance(argument, np.ndarray):
+        return np.may_share_memory(array, argument)
+    start = getattr(argument, "data_ptr", None)  # of a tensor
+    return callable(start) and start() == array.ctypes.data
 
 
 def _count_classes(target: Target) -> int:

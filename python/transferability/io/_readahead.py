@@ -80,17 +80,22 @@ def _warm(paths: Iterable[Path], stopped: Callable[[], bool]) -> None:
     """Read the start of the files, unless the system holds it already."""
     left = _MOST
     for path in paths:
-        if not path.is_file():
-            continue
-        with suppress(OSError), path.open("rb", buffering=0) as file:
-            size = min(os.fstat(file.fileno()).st_size, left)
-            left -= size
-            if _is_cached(file.fileno(), size):
-                continue
-            piece = bytearray(_PIECE)
+        with suppress(OSError, ValueError):  # also names too long, and with a null byte
+            left -= _read_start(path, left, stopped)
+
+
+def _read_start(path: Path, most: int, stopped: Callable[[], bool]) -> int:
+    """Read at most so many bytes of a file, and return how many they are; 0 if it is none."""
+    if not path.is_file():
+        return 0
+    with path.open("rb", buffering=0) as file:
+        size = min(os.fstat(file.fileno()).st_size, most)
+        piece = bytearray(_PIECE)
+        if not _is_cached(file.fileno(), size):
             for _ in range(0, size, _PIECE):
                 if stopped() or not file.readinto(piece):
-                    return
+                    break
+    return size
 
 
 def _is_cached(descriptor: int, size: int) -> bool:
