@@ -110,4 +110,5 @@ def test_the_files_of_a_model_are_those_that_it_names(tmp_path: Path) -> None:
     assert list_files(str(paths[0])) == list_files(Source(paths[0])) == [paths[0]]
     assert list_files(f"{tmp_path / 'x.npz'}:member") == [tmp_path / "x.npz"]
     assert list_files(tx.io.open_features(paths)) == paths
+    assert list_files([paths[1], str(paths[0])]) == [paths[1], paths[0]]
     assert list_files(np.eye(2)) == list_files([(np.eye(2), labels[:2])]) == []

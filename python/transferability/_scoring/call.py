@@ -26,8 +26,7 @@ Planned = tuple[PreparedRequests, dict[str, str]]
 #: The metrics that were known, and what was planned with them by task and arguments.
 Plans = tuple[Mapping[str, MetricSpec], dict[tuple[object, ...], Planned]]
 
-#: Types of options whose values tell them apart. Others, such as lists, may change between calls;
-#: floats that are equal may differ (0.0 and -0.0).
+#: Types of options whose values tell them apart. Others, such as lists, may change between calls.
 _PLAIN = frozenset({str, bool, int, type(None)})
 _REMEMBERED = 64  # calls
 
@@ -82,7 +81,8 @@ def call_of(
 ) -> Call:
     """Return the call with these arguments: a remembered one if they tell what it does."""
     asked = metrics if isinstance(metrics, str) else _names(metrics)
-    if asked is None or not _PLAIN.issuperset(map(type, options.values())):
+    given = options.values()
+    if asked is None or not (_PLAIN.issuperset(map(type, given)) or all(map(_is_plain, given))):
         return Call(metrics, precision, method, n_threads, options)
     try:
         return _remember(asked, precision, method, n_threads, **options)
@@ -101,6 +101,12 @@ def finish(
                 f"by rank"
             )
     return collect(results, metrics, skipped)
+
+
+def _is_plain(option: object) -> bool:
+    """Return whether an equal option of the same type is the same: -0.0 and 0.0 are not."""
+    kind = type(option)
+    return kind in _PLAIN or (kind is float and str(option) != "-0.0")
 
 
 def _names(metrics: object) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from threading import Semaphore, Thread
 from typing import TypeVar
 
 from ._formats import split_key
+from ._paths import is_paths
 from ._shards import FeatureSource
 from ._sources import Source
 
@@ -73,6 +74,8 @@ def list_files(model: object) -> list[Path]:
         return [*dict.fromkeys(shard.path for shard in model.shards)]
     if isinstance(model, (str, os.PathLike)):
         return [split_key(model)[0]]
+    if isinstance(model, (list, tuple)) and is_paths(model):
+        return [*dict.fromkeys(split_key(entry)[0] for entry in model)]
     return []
 
 
