@@ -32,14 +32,19 @@ PARTS: dict[str, list[str]] = {
 Row = dict[str, Any]
 
 
-def run(parts: Sequence[str]) -> dict[str, Any]:
-    """Run each part in a process of its own; a part that fails stops the suite."""
+def run(parts: Sequence[str], results: Path | None) -> dict[str, Any]:
+    """Run each part in a process of its own, and keep the results of all so far in a file.
+
+    A part that fails stops the suite.
+    """
     found: dict[str, Any] = {"machine": describe_machine()}
     for name in parts:
         print(f"{name}: running", file=sys.stderr)
         command = [sys.executable, *PARTS[name], "--json"]
         result = subprocess.run(command, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
         found[name] = json.loads(result.stdout)
+        if results:
+            results.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return found
 
 
@@ -329,9 +334,7 @@ def main() -> None:
     if options.earlier:
         found = json.loads(options.earlier.read_text(encoding="utf-8"))
     else:
-        found = run(options.parts or list(PARTS))
-    if options.results:
-        options.results.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        found = run(options.parts or list(PARTS), options.results)
     write_page(found, options.docs)
     print((options.docs / "benchmarks.md").read_text(encoding="utf-8"))
     for line in missed(found):

@@ -45,6 +45,7 @@ def test_the_suite_writes_a_page_of_what_the_benchmarks_print(
     monkeypatch.setattr(latency, "CASES", ((shape, "logme"),))
     monkeypatch.setattr(growth, "GROWTH", {"N": ([shape, longer], -99), "C": ([shape, more], 99)})
     monkeypatch.setattr(growth, "MANY", shape)
+    monkeypatch.setattr(growth, "MANY_BAR", 1e9)
     monkeypatch.setattr(metrics, "SHAPES", [(logme.Shape(90, 40, 2), 0.0, 1.0)])
     files = ["--models", "2", "--rows", "60", "--features", "4", "--repeats", "1"]
     found = {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arrays import instance_of
 from .._inputs.inputs import Inputs
 from .._inputs.target import Target
 from .._metric.prepared import PreparedRequests
@@ -159,8 +160,8 @@ def _is_view(array: NDArray[Any], argument: Any) -> bool:
     """Return whether an array certainly is in the memory of the argument that was converted."""
     if isinstance(argument, np.ndarray):
         return np.may_share_memory(array, argument)
-    start = getattr(argument, "data_ptr", None)  # of a tensor
-    return callable(start) and start() == array.ctypes.data
+    is_tensor = instance_of(argument, "torch", "Tensor")
+    return is_tensor and argument.data_ptr() == array.ctypes.data
 
 
 def _count_classes(target: Target) -> int:
