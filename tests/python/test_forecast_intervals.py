@@ -166,7 +166,8 @@ def test_plans_of_targets_that_are_known_or_out_of_reach() -> None:
     assert f"probability that at most 320000 samples reach it: {never.probability:.2g}" in repr(
         never
     )
-    assert pilot.plan(1.5).probability == 0
+    with pytest.warns(TransferabilityWarning, match="target is 1.5, beyond 1"):
+        assert pilot.plan(1.5).probability == 0
     assert pilot.plan(0.82, up_to=3200).probability < 0.1
     chances = [pilot.plan(target).probability for target in (0.81, 0.84, 0.88, 0.93)]
     assert chances == sorted(chances, reverse=True)

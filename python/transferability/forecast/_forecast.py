@@ -174,7 +174,8 @@ class Forecast:
         -----
         TransferabilityWarning
             If every known value reaches the target, and the direction was read from the values: it
-            may be an accuracy that falls, or a loss that rises.
+            may be an accuracy that falls, or a loss that rises. If the target lies beyond the
+            limit, as 85 does for accuracies in [0, 1].
 
         Examples
         --------
@@ -345,8 +346,16 @@ class Forecast:
             )
 
     def _warn_of_reading(self, target: float) -> None:
-        """Warn if every known value reaches a target in the direction that was read from them."""
+        """Warn if the limit forbids a target, or if every known value reaches it by a guess."""
         sign = 1 if self.direction == "increasing" else -1
+        if self.limit is not None and sign * (target - self.limit) > 0:
+            issue(
+                [
+                    f"target is {target:g}, beyond {self.limit:g}, the best possible value, so no "
+                    f"size reaches it; give it in the unit of the values, which are "
+                    f"{self.values.min():g} to {self.values.max():g}, or another limit or bounds"
+                ]
+            )
         if self._guessed and (sign * (self.values - target) >= 0).all():
             falls = ("fall", "lower", "an accuracy", "increasing")
             rises = ("rise", "higher", "a loss or an error rate", "decreasing")
