@@ -79,8 +79,8 @@ class RaceReport:
         return (
             f"race of {_count(self.rounds, 'round')}, {self.stopped}: "
             f"{_count(self.finalists, 'finalist')} on {self.rounds[-1].n_samples:,} of "
-            f"{self.n_samples:,} rows; {self.passes:,} of {self.passes_without:,} forward passes ({share:.0%}); the best was dropped with an "
-            f"estimated probability of {self.risk:.1%}"
+            f"{self.n_samples:,} rows; {self.passes:,} of {self.passes_without:,} forward passes "
+            f"({share:.0%}); the best was dropped with an estimated probability of {self.risk:.1%}"
         )
 
     def __repr__(self) -> str:
