@@ -297,6 +297,13 @@ def test_no_observations_suffice_where_accuracy_falls(path: str) -> None:
     assert found.interval_for(0.2) == (math.inf, math.inf)
 
 
+def test_a_plan_of_shares_of_a_data_set_warns() -> None:
+    shares = [n / SIZES[-1] for n in SIZES]
+    with pytest.warns(TransferabilityWarning, match="sizes are at most 1, .* multiply them"):
+        of_shares = tf.plan(0.82, shares, PILOT)
+    assert of_shares.size * SIZES[-1] == pytest.approx(tf.plan(0.82, SIZES, PILOT).size)
+
+
 # --- what is not a number -------------------------------------------------------------------------
 
 

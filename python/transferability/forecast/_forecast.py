@@ -175,7 +175,7 @@ class Forecast:
         TransferabilityWarning
             If every known value reaches the target, and the direction was read from the values: it
             may be an accuracy that falls, or a loss that rises. If the target lies beyond the
-            limit, as 85 does for accuracies in [0, 1].
+            limit, as 85 does for accuracies in [0, 1]. If sizes look like shares of a data set.
 
         Examples
         --------
@@ -195,6 +195,13 @@ class Forecast:
         if not math.isfinite(target):
             raise DataError(f"target is {target}; ask for a finite one")
         self._warn_of_reading(target)
+        if known <= 1:
+            issue(
+                [
+                    f"sizes are at most {known:g}, which looks like shares of a data set; a plan "
+                    f"counts rows, so multiply them by the number of rows"
+                ]
+            )
         grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
         sign = 1 if self.direction == "increasing" else -1
         values = self._to_value(self._law.curves(grid))
