@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+import transferability as tx
 import transferability.forecast as tf
 from transferability.cli import main
 
@@ -110,6 +111,56 @@ def test_columns_are_found(tmp_path: Path, text: str, options: list[str]) -> Non
     path = tmp_path / "curve.csv"
     path.write_text(text.format(**parts))
     assert run(path, *options).stdout.rstrip() == repr(tf.fit(SIZES, PILOT))
+
+
+@pytest.mark.parametrize("name", ["train_size", "n_train", "Examples", "num_samples"])
+def test_sizes_go_by_their_name_before_other_numbers(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "curve.csv"
+    pairs = zip(SIZES, PILOT, strict=True)
+    lines = [f"{i},{n},{v}" for i, (n, v) in enumerate(pairs, start=1)]
+    path.write_text("\n".join([f"epoch,{name},accuracy", *lines]))
+    assert run(path, "--value-column", "accuracy").stdout.rstrip() == repr(tf.fit(SIZES, PILOT))
+
+
+def test_a_column_of_other_numbers_is_not_taken_for_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    pairs = zip(SIZES, PILOT, strict=True)
+    lines = [f"{i},{n},{v}" for i, (n, v) in enumerate(pairs, start=1)]
+    path.write_text("\n".join(["seed,budget,accuracy", *lines]))
+    result = run(path, "--value-column", "accuracy", code=3)
+    assert "3 columns of numbers (seed, budget, accuracy); name those of sizes" in result.stderr
+    named = run(path, "--value-column", "accuracy", "--size-column", "budget")
+    assert named.stdout.rstrip() == repr(tf.fit(SIZES, PILOT))
+
+
+def test_a_column_that_is_no_numbers_is_named_with_a_cell(tmp_path: Path) -> None:
+    path = tmp_path / "curve.csv"
+    path.write_text('size,accuracy\n"1,000",52%\n"2,000",61%\n')
+    said = run(path, code=3).stderr
+    assert "0 columns of numbers (none)" in said
+    assert "not numbers: size holds '1,000', accuracy holds '52%'" in said
+    assert "accuracy holds '52%'" in run(path, "--value-column", "accuracy", code=3).stderr
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "nan"])
+def test_lines_that_are_left_out_are_counted(curve: Path, cell: str) -> None:
+    assert run(curve).stderr == ""
+    curve.write_text(f"{curve.read_text()}\n6400,{cell}")
+    result = run(curve)
+    assert "1 of 7 lines were left out, without a 'size' or without a 'accuracy'" in result.stderr
+    assert result.stdout.rstrip() == repr(tf.fit(SIZES, PILOT))
+
+
+def test_a_target_in_another_unit_is_noted(curve: Path) -> None:
+    """85 is a percentage, and the accuracies are shares."""
+    result = run(curve, "--target-value", 85)
+    assert "target is 85, beyond 1, the best possible value" in result.stderr
+    assert "which are 0.52 to 0.8" in result.stderr
+    assert run(curve, "--target-value", 1).stderr == ""
+    errors = [1 - value for value in PILOT]
+    with pytest.warns(tx.TransferabilityWarning, match="target is -0.1, beyond 0"):
+        assert tf.plan(-0.1, SIZES, errors).probability == 0
+    assert tf.plan(1.2, SIZES, PILOT, bounds=None, limit=None).probability < 0.5
 
 
 def test_a_table_of_tabs(tmp_path: Path) -> None:

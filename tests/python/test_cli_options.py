@@ -41,6 +41,30 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+def test_a_prior_of_several_columns_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=(40, 3)) for name in ("a", "b")}
+    np.savez(tmp_path / "data.npz", labels=np.arange(40) % 2, **arrays)
+    prior = tmp_path / "prior.csv"
+    prior.write_text("model,top1,params\na,0.7,5\nb,0.8,6\nother,0.9,7\n")
+    given = ("rank", tmp_path / "data.npz", "--prior", prior)
+    result = run(*given)
+    assert result.exit_code == 3
+    assert "(top1, params); name the one with the prior by --prior-column" in result.output
+    facts = json.loads(run(*given, "--prior-column", "top1", "--json").stdout)
+    assert {row["name"]: row["scores"]["prior"] for row in facts["rows"]} == {"a": 0.7, "b": 0.8}
+    assert run(*given, "--prior-column", "top5").exit_code == 3
+    result = run("rank", tmp_path / "data.npz", "--prior-column", "top1")
+    assert (result.exit_code, "--prior-column needs --prior" in result.output) == (2, True)
+
+
+def test_an_unknown_option_of_a_race_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", labels=np.arange(40) % 2, a=np.eye(40), b=np.ones((40, 2)))
+    result = run("rank", tmp_path / "data.npz", "--race", "--race-option", "topp=3")
+    assert result.exit_code == 2
+    assert "--race-option topp does not exist; set top, confidence, level" in result.output
+
+
 @pytest.mark.parametrize("function", [tx.rank, tx.rank_models])
 def test_every_argument_has_an_option(function: Any) -> None:
     command = main.commands["rank"]

@@ -97,6 +97,31 @@ def test_wrong_columns_are_named_before_any_model_is_scored() -> None:
         tx.rank(MODELS, LABELS, prior={"x": 1}, progress=report)
 
 
+def test_tables_may_have_further_models() -> None:
+    """A name that is no model is refused only where it may be a misspelt one."""
+    own = {"m0": 1.0, "m1": 2, "m2": 3, "m3": 4}
+    more = {"other": 9.0, **own}
+    ranking = tx.rank(MODELS, LABELS, prior=more, costs={"price": more})
+    plain = tx.rank(MODELS, LABELS, prior=own, costs={"price": own})
+    assert ranking.to_dict()["metrics"] == plain.to_dict()["metrics"]
+    for row in ranking:
+        assert (row.prior, row.costs) == (plain[row.name].prior, plain[row.name].costs)
+    assert ranking.pareto(more).costs == plain.pareto(own).costs
+    misspelt = {"M3": 4.0, "m0": 1.0, "m1": 2, "m2": 3}
+    for wrong in ({"prior": misspelt}, {"costs": {"price": misspelt}}):
+        with pytest.raises(
+            DataError, match="has 'M3', which is no model here, and nothing for 'm3"
+        ):
+            tx.rank(MODELS, LABELS, **wrong)
+
+
+def test_a_shortlist_says_how_to_leave_out_an_incomplete_prior() -> None:
+    ranking = tx.rank(MODELS, LABELS, prior={"m0": 1.0, "m1": 2})
+    with pytest.raises(DataError, match=r"of 4 models.* leave prior out \(prior=False\)"):
+        ranking.shortlist()
+    assert ranking.shortlist(prior=False).prior is None
+
+
 FINITE = st.floats(-3, 3).map(lambda value: round(value, 1))
 
 

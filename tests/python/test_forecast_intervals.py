@@ -166,7 +166,8 @@ def test_plans_of_targets_that_are_known_or_out_of_reach() -> None:
     assert f"probability that at most 320000 samples reach it: {never.probability:.2g}" in repr(
         never
     )
-    assert pilot.plan(1.5).probability == 0
+    with pytest.warns(TransferabilityWarning, match="target is 1.5, beyond 1"):
+        assert pilot.plan(1.5).probability == 0
     assert pilot.plan(0.82, up_to=3200).probability < 0.1
     chances = [pilot.plan(target).probability for target in (0.81, 0.84, 0.88, 0.93)]
     assert chances == sorted(chances, reverse=True)
@@ -294,6 +295,13 @@ def test_no_observations_suffice_where_accuracy_falls(path: str) -> None:
     with pytest.warns(TransferabilityWarning, match="accuracy falls with more observations"):
         assert found.opc_for(0.2) == math.inf
     assert found.interval_for(0.2) == (math.inf, math.inf)
+
+
+def test_a_plan_of_shares_of_a_data_set_warns() -> None:
+    shares = [n / SIZES[-1] for n in SIZES]
+    with pytest.warns(TransferabilityWarning, match="sizes are at most 1, .* multiply them"):
+        of_shares = tf.plan(0.82, shares, PILOT)
+    assert of_shares.size * SIZES[-1] == pytest.approx(tf.plan(0.82, SIZES, PILOT).size)
 
 
 # --- what is not a number -------------------------------------------------------------------------

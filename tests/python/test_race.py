@@ -309,6 +309,7 @@ def test_all_rows_give_the_scores_of_no_race(
         assert ranking.race is not None
         assert ranking.race.passes_saved == 0
         assert ranking.race.stopped == "all rows read"
+        assert ranking.race.summary.startswith("race of 1 round, all rows read")
         assert ranking.digest == full.digest
 
 

@@ -109,6 +109,9 @@ def test_score_takes_names_lists_and_all(features: Any, labels: Any) -> None:
         ([], {}, DataError, "metrics is empty"),
         ({"cka": {"estimator": "biased"}}, {}, DtypeError, "metrics is a mapping.*beside it"),
         ("logme", {"intercpt": True}, DtypeError, "unknown option 'intercpt'; logme takes"),
+        ("logme", {"nonsense": 1}, DtypeError, "logme takes intercept, keep_coef, standardize$"),
+        ("logme", {"leave_out": "group"}, DtypeError, "it is an option of .*ridge_probe.*, knn"),
+        (["logme", "cka"], {"k": 5}, DtypeError, "unknown option 'k'.* it is an option of .*knn"),
     ],
 )
 def test_unknown_names_are_named(

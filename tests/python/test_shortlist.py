@@ -243,18 +243,30 @@ def test_agreement_makes_it_a_claim_about_the_truth() -> None:
     stated, held, held_by_metric = [], [], []
     from transferability._uncertainty.choose import draw_truths, read_agreement
 
-    weights = read_agreement(0.8, "logme")
+    agreement = read_agreement(0.8, "logme")
     for seed in range(60):
         case = simulate("normal", 8, 4.0, rng)
         spread = case.truth.std()
         truth = 0.8 * case.truth + 0.6 * spread * rng.normal(size=8)
         draws = draw_members([case.member], 1000, seed)[0].draws
-        chosen, probability = cover_best(draw_truths(draws, weights, rng), 0.9)
+        chosen, probability = cover_best(draw_truths(draws, agreement, rng), 0.9)
         stated.append(probability)
         held.append(truth.argmax() in chosen)
         held_by_metric.append(truth.argmax() in cover_best(draws, 0.9)[0])
     assert abs(np.mean(held) - np.mean(stated)) < 0.05 + 2 * math.sqrt(0.09 / 60)
     assert np.mean(held_by_metric) < np.mean(stated) - 0.05
+
+
+def test_full_agreement_is_the_metric_itself(ranking: tx.Ranking, found: tx.Shortlist) -> None:
+    """No correlation is rounded, however close to 1."""
+    full = ranking.shortlist(agreement=1)
+    assert (full.names, full.models) == (found.names, found.models)
+    assert full.probability == found.probability
+    assert full.regret == pytest.approx(found.regret, rel=1e-9)
+    close = [ranking.shortlist(agreement=value).regret for value in (0.99, 0.9999, 0.999999)]
+    assert close == sorted(close, reverse=True)
+    assert close[-1] == pytest.approx(found.regret, rel=0.05)
+    assert close[0] > 1.05 * found.regret
 
 
 def test_agreement_is_read(ranking: tx.Ranking, found: tx.Shortlist) -> None:

@@ -7,13 +7,13 @@ missing value (NaN, None, NA) of a series is left out, as an empty cell of a .cs
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import DataError
 from .arrays import instance_of
 
-__all__ = ["as_mapping"]
+__all__ = ["as_mapping", "select_models"]
 
 
 def as_mapping(argument: str, given: object) -> Mapping[Any, Any] | None:
@@ -31,6 +31,22 @@ def as_mapping(argument: str, given: object) -> Mapping[Any, Any] | None:
         _check_unique(argument, "columns", value.columns.tolist())
         return {name: as_mapping(f"{argument}[{name!r}]", value[name]) for name in value.columns}
     return None
+
+
+def select_models(argument: str, given: Mapping[Any, Any], models: Iterable[str]) -> dict[str, Any]:
+    """Return the entries of these models; further names are those of a larger table.
+
+    Raise DataError for a name that is no model if a model has no entry: it may be misspelt.
+    """
+    known = list(models)
+    unknown = [name for name in given if name not in known]
+    missing = [name for name in known if name not in given]
+    if unknown and missing:
+        raise DataError(
+            f"{argument} has {unknown[0]!r}, which is no model here, and nothing for "
+            f"{missing[0]!r}; there are {', '.join(known[:10])}"
+        )
+    return {name: given[name] for name in given if name in known}
 
 
 def _check_unique(argument: str, what: str, names: list[Any]) -> None:

@@ -80,9 +80,11 @@ def plan(
             ) from error
     if unknown := options.keys() - taken:
         take = "take" if len(requests) > 1 else "takes"
+        others = [own.name for own in metric_specs().values() if min(unknown) in own.option_names]
+        of_others = f"; it is an option of {', '.join(others)}" if others else ""
         raise DtypeError(
             f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} {take} "
-            f"{', '.join(sorted(taken)) or 'no options'}"
+            f"{', '.join(sorted(taken)) or 'no options'}{of_others}"
         )
     return requests, skipped
 

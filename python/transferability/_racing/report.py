@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -77,10 +77,10 @@ class RaceReport:
         """The race in one sentence."""
         share = self.passes / self.passes_without
         return (
-            f"race of {len(self.rounds)} rounds, {self.stopped}: {len(self.finalists)} finalists "
-            f"on {self.rounds[-1].n_samples:,} of {self.n_samples:,} rows; {self.passes:,} of "
-            f"{self.passes_without:,} forward passes ({share:.0%}); the best was dropped with an "
-            f"estimated probability of {self.risk:.1%}"
+            f"race of {_count(self.rounds, 'round')}, {self.stopped}: "
+            f"{_count(self.finalists, 'finalist')} on {self.rounds[-1].n_samples:,} of "
+            f"{self.n_samples:,} rows; {self.passes:,} of {self.passes_without:,} forward passes "
+            f"({share:.0%}); the best was dropped with an estimated probability of {self.risk:.1%}"
         )
 
     def __repr__(self) -> str:
@@ -88,7 +88,7 @@ class RaceReport:
         lines = [self.summary]
         for i, one in enumerate(self.rounds, start=1):
             gone = ", ".join(one.dropped) or "none"
-            models = f"{len(one.models)} models"
+            models = _count(one.models, "model")
             lines.append(f"round {i}: {one.n_samples:,} rows, {models}; dropped: {gone}")
         return "\n".join(lines)
 
@@ -101,3 +101,7 @@ class RaceReport:
             "passes_saved": self.passes_saved,
         }
         return cast("dict[str, Any]", json_ready(facts))
+
+
+def _count(found: Sized, noun: str) -> str:
+    return f"{len(found)} {noun}{'' if len(found) == 1 else 's'}"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.by_name import as_mapping
+from .._inputs.by_name import as_mapping, select_models
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.registry import is_diagnostic, metric_specs, spec_of
 from .._metric.score import Score
@@ -176,14 +176,8 @@ def read_prior(prior: object, models: Iterable[str]) -> dict[str, float]:
     numbers = as_mapping("prior", prior)
     if numbers is None:
         raise DtypeError(f"prior must be a mapping of model names to numbers, got {type(prior)}")
-    known = list(models)
-    unknown = [name for name in numbers if name not in known]
-    if unknown:
-        raise DataError(
-            f"prior has {unknown[0]!r}, which is no model here; there are {', '.join(known[:10])}"
-        )
     values: dict[str, float] = {}
-    for name, value in numbers.items():
+    for name, value in select_models("prior", numbers, models).items():
         try:
             values[name] = float(value)
         except (TypeError, ValueError):

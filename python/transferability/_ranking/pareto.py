@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from .._inputs.by_name import as_mapping
+from .._inputs.by_name import as_mapping, select_models
 from .._metric.registry import title_of
 from .._metric.score import json_ready
 from ..errors import DataError, DtypeError
@@ -111,13 +111,9 @@ def read_costs(costs: object, models: Iterable[str]) -> dict[str, dict[str, floa
                 f"costs[{name!r}] must map models to numbers, got {type(given)}; the names of "
                 f"costs come first, such as {{'parameters': {{'resnet50': 25.6e6}}}}"
             )
-        unknown = [model for model in own if model not in known]
-        if unknown:
-            raise DataError(
-                f"costs[{name!r}] has {unknown[0]!r}, which is no model here; there are "
-                f"{', '.join(known[:10])}"
-            )
-        found[name] = {model: _read_cost(f"costs[{name!r}]", model, own[model]) for model in own}
+        argument = f"costs[{name!r}]"
+        chosen = select_models(argument, own, known)
+        found[name] = {model: _read_cost(argument, model, chosen[model]) for model in chosen}
     return found
 
 

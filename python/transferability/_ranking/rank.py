@@ -110,6 +110,7 @@ def rank(
     prior : mapping of str to float, optional
         A number known for each model, higher for better, such as an accuracy on another task. It
         becomes a column, which ``consensus`` can include, and :meth:`Ranking.shortlist` uses it.
+        A table of further models may be given if it has a number for every model here.
     costs : mapping of str to mapping of str to float, optional
         Costs by name and model, such as ``{"parameters": {"resnet50": 25.6e6}}``, for
         :meth:`Ranking.pareto`. Lower is better, except for names that end in "per_second".

@@ -56,9 +56,9 @@ def make_shortlist(
     posteriors = draw_members(members, stability.n_units, seed, predictor)
     draws = combine_members([posterior.draws for posterior in posteriors], stability.voting)
     metric_draws, rng = draws, np.random.default_rng([seed, 3])
-    weights = None if agreement is None else read_agreement(agreement, stability.metric)
-    if weights is not None:
-        draws = draw_truths(draws, weights, rng)
+    told = None if agreement is None else read_agreement(agreement, stability.metric)
+    if told is not None:
+        draws = draw_truths(draws, told, rng)
     first = count_wins(draws)[0]
     if method == "hybrid":
         chosen, probability = _choose_hybrid(names, numbers, draws)
@@ -80,12 +80,12 @@ def make_shortlist(
         n_units=stability.n_units,
         unit=stability.unit,
         prior=None if predictor is None else _correlate(metric_draws, predictor.values),
-        agreement=None if weights is None else float(weights @ CORRELATIONS),
+        agreement=None if told is None else float(np.dot(*told)),
         warnings=tuple(dict.fromkeys(notes)),
     )
     if len(chosen) == 1 or not np.isfinite(draws).all():
         return found
-    forecast = weights is None and method == "posterior"
+    forecast = told is None and method == "posterior"
     return _add_outlook(found, stability, posteriors, draws, first, forecast, seed)
 
 
@@ -111,26 +111,26 @@ def _read_prior(
     return read_numbers("prior", prior, stability.names)
 
 
-def read_agreement(agreement: object, metric: str) -> Matrix:
-    """Return weights of CORRELATIONS: of one number, or learnt from past evaluations."""
+def read_agreement(agreement: object, metric: str) -> tuple[Matrix, Matrix]:
+    """Return correlations and their weights: one number, or several learnt from evaluations."""
     if isinstance(agreement, bool) or not isinstance(agreement, (int, float, np.number)):
-        return learn_agreement(agreement, metric)
+        return CORRELATIONS, learn_agreement(agreement, metric)
     if not 0 < float(agreement) <= 1:
         raise DataError(
             f"agreement is {agreement}; give a correlation above 0 and up to 1, or evaluations"
         )
-    # Split between the two nearest points of the grid, so that the mean is the number.
-    value = min(float(agreement), float(CORRELATIONS[-1]))
-    above = max(int(np.searchsorted(CORRELATIONS, value)), 1)
-    low, high = CORRELATIONS[above - 1], CORRELATIONS[above]
-    weights = np.zeros(len(CORRELATIONS))
-    weights[[above - 1, above]] = (high - value) / (high - low), (value - low) / (high - low)
-    return weights
+    return np.array([float(agreement)]), np.ones(1)
 
 
-def draw_truths(draws: Matrix, weights: Matrix, rng: np.random.Generator) -> Matrix:
-    """Draw truths that correlate with the true scores, in the unit and spread of these."""
-    rho = rng.choice(CORRELATIONS, size=(len(draws), 1), p=weights)
+def draw_truths(
+    draws: Matrix, agreement: tuple[Matrix, Matrix], rng: np.random.Generator
+) -> Matrix:
+    """Draw truths that correlate with the true scores, in the unit and spread of these.
+
+    `agreement` has correlations and their weights.
+    """
+    correlations, weights = agreement
+    rho = rng.choice(correlations, size=(len(draws), 1), p=weights)
     finite = np.isfinite(draws[0])
     own = draws[:, finite]
     middle, spread = own.mean(axis=1, keepdims=True), own.std(axis=1, keepdims=True)

@@ -60,7 +60,8 @@ def read_numbers(
         more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
         raise DataError(
             f"{argument} has no number for {', '.join(missing[:_LISTED])}{more}, of {len(models)} "
-            f"models; give one for each model that has a score"
+            f"models; give one for each model that has a score, or leave {argument} out "
+            f"({argument}=False)"
         )
     if len(known) < least:
         raise DataError(f"{argument} has {len(known)} numbers; give at least {least}")

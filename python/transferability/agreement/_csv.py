@@ -41,10 +41,12 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
     return {name: columns[name] for name in chosen}
 
 
-def read_truth(path: str, column: str | None = None, what: str = "truth") -> dict[str, float]:
+def read_truth(
+    path: str, column: str | None = None, what: str = "truth", option: str = "--column"
+) -> dict[str, float]:
     """Read a number for each model, such as its true performance; models without one are left out.
 
-    `what` names it in messages.
+    `what` names it in messages, and `option` the option that names its column.
     """
     columns = read_columns(path)
     if not columns:
@@ -53,7 +55,7 @@ def read_truth(path: str, column: str | None = None, what: str = "truth") -> dic
         if len(columns) != 1:
             raise DataError(
                 f"{path} has {len(columns)} columns of numbers ({', '.join(columns)}); name "
-                f"the one with the {what}"
+                f"the one with the {what} by {option}"
             )
         column = next(iter(columns))
     if column not in columns:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, check_exists, note
+from ._shared import add_options, check_exists, note, read_prior_file
 
 __all__ = ["CHOICE_OPTIONS", "check_shortlist", "choice_options", "choose", "load_costs"]
 
@@ -75,7 +75,8 @@ def choose(ranking: Any, chosen: Mapping[str, Any]) -> Any:
     if chosen["hybrid"]:
         options["method"] = "hybrid"
     if chosen["past"] is not None:
-        options |= {"past": _read_columns(chosen["past"]), "prior": _read_prior(chosen["prior"])}
+        # Past tasks may have other models than this ranking.
+        options |= {"past": _read_columns(chosen["past"]), "prior": read_prior_file(chosen)}
     return ranking.shortlist(chosen["confidence"], **options)
 
 
@@ -96,13 +97,6 @@ def load_costs(
     if missing:
         note(f"{path} has no cost for {', '.join(missing[:5])}")
     return found
-
-
-def _read_prior(path: str) -> dict[str, float]:
-    """Read the prior of all models in the file: past tasks may have others than this ranking."""
-    from ..agreement._csv import read_truth
-
-    return read_truth(path, what="prior")
 
 
 def _read_columns(path: str) -> dict[str, dict[str, float]]:

@@ -178,7 +178,7 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
         resume=chosen["resume"],
         isolate=chosen["isolate"],
         progress=False if chosen["quiet"] else None,
-        prior=load_prior(models, chosen["prior"]),
+        prior=load_prior(models, chosen),
         costs=load_costs(models, chosen),
         **drop_none(
             **{

@@ -40,6 +40,7 @@ __all__ = [
     "parse_options",
     "pick",
     "read_no_labels",
+    "read_prior_file",
     "refuse_with_stats",
     "say",
     "shared_options",
@@ -319,15 +320,19 @@ def load_statistics(files: tuple[str, ...]) -> dict[str, Any]:
     return {name: Stats.load(file) for name, file in zip(names, files, strict=True)}
 
 
-def load_prior(models: Iterable[str], path: str | None) -> dict[str, float] | None:
-    """Read a CSV file of known numbers, and return the numbers of these models."""
-    if path is None:
-        return None
+def read_prior_file(chosen: Mapping[str, Any]) -> dict[str, float]:
+    """Read the known numbers of all models in the CSV file of --prior."""
     from ..agreement._csv import read_truth
 
-    return pick(
-        read_truth(path, what="prior"), models, path, "number", "knows none of these models"
-    )
+    return read_truth(chosen["prior"], chosen["prior_column"], "prior", "--prior-column")
+
+
+def load_prior(models: Iterable[str], chosen: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return the known numbers of these models in the CSV file of --prior."""
+    path = chosen["prior"]
+    if path is None:
+        return None
+    return pick(read_prior_file(chosen), models, path, "number", "knows none of these models")
 
 
 def load_views(path: str | None) -> dict[str, Any] | None:

@@ -55,7 +55,9 @@ def _parse_end(text: str) -> float | str | None:
 
 @click.command()
 @click.argument("curve", callback=check_exists)
-@click.option("--size-column", help="Column of sizes. Default: named 'size' or so, or the first.")
+@click.option(
+    "--size-column", help="Column of sizes. Default: named 'size' or so, or the first of two."
+)
 @click.option("--value-column", help="Column of values. Default: the only other one of numbers.")
 @click.option(
     "--at",
@@ -120,9 +122,9 @@ def forecast(
         raise click.UsageError(f"--level is {level}; give a number between 0 and 1, such as 0.9")
     if up_to is not None and target_value is None:
         raise click.UsageError("--up-to goes with --target-value")
-    sizes, values = read_curve(curve, size_column, value_column)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TransferabilityWarning)
+        sizes, values = read_curve(curve, size_column, value_column)
         fitted = fit(sizes, values, form, direction=direction, limit=limit, bounds=bounds)
         points, text = fitted.at(at, level), fitted.describe(at, level)
         plan = None

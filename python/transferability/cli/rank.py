@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     callback=check_exists,
     help="Add a column with a known number for each model, from a .csv; higher is better.",
 )
+@click.option("--prior-column", help="Column of --prior. Default: its only column of numbers.")
 @click.option(
     "--stability",
     is_flag=True,
@@ -125,6 +127,8 @@ def rank(
     race_options: dict[str, Any],
     shortlist: bool,
     pareto: str | None,
+    prior: str | None,
+    prior_column: str | None,
     keep_features: bool,
     **_: Any,
 ) -> None:
@@ -149,6 +153,8 @@ def rank(
     check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    if prior_column is not None and prior is None:
+        raise click.UsageError("--prior-column needs --prior")
     if race_options and not race:
         raise click.UsageError("--race-option goes with --race")
     if race:
@@ -168,10 +174,13 @@ def _read_race(options: Mapping[str, Any]) -> Any:
     """Return the options of a race; one that does not exist is a usage error."""
     from .._racing.race_options import Race
 
+    names = [field.name for field in fields(Race)]
     with as_usage_errors():
+        if unknown := [name for name in options if name not in names]:
+            raise DataError(f"--race-option {unknown[0]} does not exist; set {', '.join(names)}")
         try:
             return Race(**options)
-        except TypeError as error:
+        except DtypeError as error:
             raise DtypeError(f"--race-option: {error}") from error
 
 
@@ -183,7 +192,7 @@ def _rank_statistics(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> A
     names = parse_metrics(chosen["metrics"])
     models = load_statistics(chosen["features"])
     refuse_task(chosen["task"], models)
-    prior, costs = load_prior(models, chosen["prior"]), load_costs(models, chosen)
+    prior, costs = load_prior(models, chosen), load_costs(models, chosen)
     return rank(models, None, names, task=chosen["task"], prior=prior, costs=costs, **options)
 
 
@@ -228,7 +237,7 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     common = {
         **{name: chosen[name] for name in ("task", "precision", "baselines")},
         "progress": False if chosen["quiet"] else None,
-        "prior": load_prior(models, chosen["prior"]),
+        "prior": load_prior(models, chosen),
         "costs": load_costs(models, chosen),
         **options,
     }

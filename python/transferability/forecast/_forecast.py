@@ -174,7 +174,8 @@ class Forecast:
         -----
         TransferabilityWarning
             If every known value reaches the target, and the direction was read from the values: it
-            may be an accuracy that falls, or a loss that rises.
+            may be an accuracy that falls, or a loss that rises. If the target lies beyond the
+            limit, as 85 does for accuracies in [0, 1]. If sizes look like shares of a data set.
 
         Examples
         --------
@@ -194,6 +195,13 @@ class Forecast:
         if not math.isfinite(target):
             raise DataError(f"target is {target}; ask for a finite one")
         self._warn_of_reading(target)
+        if known <= 1:
+            issue(
+                [
+                    f"sizes are at most {known:g}, which looks like shares of a data set; a plan "
+                    f"counts rows, so multiply them by the number of rows"
+                ]
+            )
         grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
         sign = 1 if self.direction == "increasing" else -1
         values = self._to_value(self._law.curves(grid))
@@ -345,8 +353,16 @@ class Forecast:
             )
 
     def _warn_of_reading(self, target: float) -> None:
-        """Warn if every known value reaches a target in the direction that was read from them."""
+        """Warn if the limit forbids a target, or if every known value reaches it by a guess."""
         sign = 1 if self.direction == "increasing" else -1
+        if self.limit is not None and sign * (target - self.limit) > 0:
+            issue(
+                [
+                    f"target is {target:g}, beyond {self.limit:g}, the best possible value, so no "
+                    f"size reaches it; give it in the unit of the values, which are "
+                    f"{self.values.min():g} to {self.values.max():g}, or another limit or bounds"
+                ]
+            )
         if self._guessed and (sign * (self.values - target) >= 0).all():
             falls = ("fall", "lower", "an accuracy", "increasing")
             rises = ("rise", "higher", "a loss or an error rate", "decreasing")
