@@ -140,11 +140,6 @@ def test_more_numbers_than_can_be_addressed(name: str) -> None:
     for dtype, shape in (("i1", (2**31, 2**31)), ("f2", (2**31, 2**30)), ("?", (2**61, 2))):
         with pytest.raises(DataError, match="than can be addressed"):
             CASES[name].run(features=np.broadcast_to(np.zeros((), dtype), shape))
-    # These can be addressed, and no memory holds their statistics.
-    for dtype in ("f4", "f8"):
-        huge = np.broadcast_to(np.zeros((), dtype), (2**29, 2**30))
-        with pytest.raises((DataError, tx.OutOfMemoryError)):
-            CASES[name].run(features=huge)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
