@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Kind {
     /// A value or a shape is wrong (`ValueError`).
     Data,
-    /// A factorisation failed (`RuntimeError`).
+    /// A factorisation failed, or sums left the range of float64 (`RuntimeError`).
     Numerical,
     /// Memory could not be reserved (`MemoryError`).
     Memory,
@@ -102,6 +102,12 @@ pub enum Error {
     /// A LAPACK routine failed.
     #[error("LAPACK's {routine} failed with info = {info} on a matrix of order {order}")]
     Lapack { routine: &'static str, info: i32, order: usize },
+    /// A result that is not a number.
+    #[error(
+        "{metric} is not a number: sums of these features and labels leave the range of float64; \
+         rescale them"
+    )]
+    Undefined { metric: &'static str },
     /// A metric that is not in the table; `known` has all names, comma-separated.
     #[error("there is no metric {name:?}; known metrics: {known}")]
     UnknownMetric { name: Box<str>, known: Box<str> },
@@ -150,7 +156,7 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Lapack { .. } => Kind::Numerical,
+            Self::Lapack { .. } | Self::Undefined { .. } => Kind::Numerical,
             Self::OutOfMemory { .. } => Kind::Memory,
             Self::Interrupted => Kind::Interrupted,
             _ => Kind::Data,

@@ -1,5 +1,7 @@
 //! Statistics as bytes and as moments.
 
+use std::sync::atomic::AtomicBool;
+
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -28,7 +30,7 @@ pub(crate) fn to_bytes<'py>(
 /// The statistics and the notes in bytes that `to_bytes` wrote.
 #[pyfunction]
 pub(crate) fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<(Stats, String)> {
-    let (core, notes) = py.detach(|| Core::from_bytes(data)).map_err(CoreError)?;
+    let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| Core::from_bytes(data))?;
     Ok((Stats::wrap(core), notes))
 }
 
@@ -60,7 +62,9 @@ pub(crate) fn moments<'py>(
 /// The statistics with these moments, in the form that `moments` returns.
 #[pyfunction]
 pub(crate) fn from_moments(moments: &Bound<'_, PyDict>) -> PyResult<Stats> {
-    Ok(Stats::wrap(Core::from_moments(from_dict(moments)?).map_err(CoreError)?))
+    let (py, moments) = (moments.py(), from_dict(moments)?);
+    let never = AtomicBool::new(false);
+    Ok(Stats::wrap(run(py, 1, 0.0, &never, |_| Core::from_moments(moments))?))
 }
 
 fn to_dict(py: Python<'_>, moments: Moments) -> PyResult<Bound<'_, PyDict>> {

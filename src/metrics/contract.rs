@@ -151,6 +151,8 @@ pub struct Outcome {
     /// Whether one-pass statistics carried enough digits. If not, a decomposition of the samples
     /// carries more.
     pub exact: bool,
+    /// Whether the details are all there is, to be made a score by the caller; the value is NaN.
+    pub of_parts: bool,
 }
 
 /// One further result; arrays have one entry, or one row, for each target or sample.
@@ -170,6 +172,12 @@ pub enum Detail {
 impl Outcome {
     /// A score with its parts, without details and warnings.
     pub(super) fn new(value: f64, per_target: Vec<f64>) -> Self {
-        Self { value, per_target, details: Vec::new(), warnings: Vec::new(), exact: true }
+        let (details, warnings) = (Vec::new(), Vec::new());
+        Self { value, per_target, details, warnings, exact: true, of_parts: false }
+    }
+
+    /// The parts of a score that the caller makes of those of several models.
+    pub(super) fn of_parts(details: Vec<(&'static str, Detail)>) -> Self {
+        Self { details, of_parts: true, ..Self::new(f64::NAN, Vec::new()) }
     }
 }

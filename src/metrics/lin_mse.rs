@@ -126,6 +126,7 @@ impl LinMse {
         }
         let digits = Digits::of(prepared, rounding, value);
         warnings.extend(digits.warning());
-        Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
+        let exact = digits.exact;
+        Ok(Outcome { details, warnings, exact, ..Outcome::new(value, per_target) })
     }
 }

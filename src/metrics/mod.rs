@@ -88,7 +88,12 @@ pub fn compute(
                 known: known.join(", ").into(),
             });
         };
-        (metric.compute)(inputs, OptionReader::new(metric.name, options), context)
+        let options = OptionReader::new(metric.name, options);
+        let outcome = (metric.compute)(inputs, options, context)?;
+        if outcome.value.is_nan() && !outcome.of_parts {
+            return Err(Error::Undefined { metric: metric.name });
+        }
+        Ok(outcome)
     };
     requests.iter().map(one).collect()
 }

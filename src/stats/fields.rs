@@ -117,7 +117,7 @@ fn write_class(class: &Label, out: &mut Writer<'_>) {
 
 pub(super) fn read(from: &mut Reader<'_>) -> Result<Stats> {
     let stats = read_one(from, false)?;
-    if let Some(problem) = stats.inconsistency() {
+    if let Some(problem) = stats.impossible()? {
         return refused(problem);
     }
     Ok(stats)

@@ -24,12 +24,14 @@
 mod by_class;
 mod bytes;
 mod check;
+mod check_held;
 mod columns;
 mod convert;
 mod distinct;
 mod fields;
 mod file;
 mod fourth;
+mod gram;
 mod joint;
 mod lanes;
 mod merge;

@@ -182,6 +182,15 @@ impl Stats {
     /// [`Error::Shape`], [`Error::Moments`] for moments that no rows have: not finite, not
     /// symmetric, or against each other by more than the rounding of float32.
     pub fn from_moments(moments: Moments) -> Result<Self> {
+        let stats = Self::of_moments(moments)?;
+        match stats.impossible()? {
+            Some(problem) => refused(problem),
+            None => Ok(stats),
+        }
+    }
+
+    /// The statistics with these moments, which have the right lengths and are finite.
+    fn of_moments(moments: Moments) -> Result<Self> {
         moments.check()?;
         let d = moments.shift.len();
         let mut scatter = zeros(d * d, "a scatter matrix")?;
@@ -209,11 +218,11 @@ impl Stats {
                 Held::Targets(Targets { shift, sum, square, rows: Vec::new(), cross, joint })
             }
         };
-        let one = |(class, moments): (Label, Moments)| Ok((class, Self::from_moments(moments)?));
+        let one = |(class, moments): (Label, Moments)| Ok((class, Self::of_moments(moments)?));
         let present = |(_, moments): &(Label, Moments)| moments.n_samples > 0;
         let by_class =
             moments.by_class.map(|classes| classes.into_iter().filter(present).map(one).collect());
-        let stats = Self {
+        Ok(Self {
             precision: moments.precision,
             n_features: d,
             n_samples: moments.n_samples,
@@ -224,15 +233,7 @@ impl Stats {
             fourth: Fourth::of_sums(moments.cubic, moments.quartic),
             held,
             by_class: by_class.transpose()?,
-        };
-        if let Some(problem) = stats.inconsistency() {
-            return refused(problem);
-        }
-        if stats.is_indefinite()? {
-            let problem = "scatter has a direction in which squares add up to less than 0";
-            return refused(problem.into());
-        }
-        Ok(stats)
+        })
     }
 }
 

@@ -14,6 +14,9 @@ use crate::threads::Context;
 
 use super::joint::Joint;
 
+/// The largest target, also about its shift; squares leave the range of float64 beyond it.
+pub(super) const LARGEST: f64 = 1e150;
+
 /// The response part of [`super::Stats`].
 #[derive(Debug, Clone)]
 pub(crate) enum Held {
@@ -228,7 +231,6 @@ impl Targets {
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        const LARGEST: f64 = 1e150;
         const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
         let n_targets = shift.len();
         let mut held = Self {
@@ -248,7 +250,8 @@ impl Targets {
                     return Err(Error::NotFinite { name: "targets", row, column, value });
                 }
                 let y = value - held.shift[column];
-                if y.abs() > LARGEST {
+                // About zero too: LogME without an intercept squares the mean.
+                if y.abs() > LARGEST || value.abs() > LARGEST {
                     let (largest, problem) = (value.abs(), "overflow");
                     return Err(Error::OutOfRange { name: "targets", largest, problem });
                 }

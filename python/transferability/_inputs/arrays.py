@@ -24,6 +24,7 @@ from .lists import refuse_kind, refuse_uneven_rows, stack_cells
 __all__ = [
     "Features",
     "as_array",
+    "as_contiguous",
     "as_features",
     "as_weights",
     "check_choice",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
+_ADDRESSABLE = 2**60  # float64 numbers whose bytes a signed 64-bit integer counts, and one more
 
 
 class Features(NamedTuple):
@@ -103,7 +105,13 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
             raise DataError(
                 f"sample_weight[{row}] is {array[row]}; weights must be at least 0 and below 2**63"
             )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return as_contiguous(array, np.int64)
+
+
+def as_contiguous(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an array of this dtype that the native module can borrow as a whole."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any]:
@@ -159,7 +167,9 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value), ()
         return np.asarray(value), ()
-    except (TypeError, ValueError, BufferError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of any class: ``__array__`` and ``__dlpack__`` are foreign code
         if isinstance(value, (list, tuple)):
             refuse_uneven_rows(value, name)
         fix = "pass a NumPy array or rows of equal length"
@@ -179,6 +189,11 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
+    if array.size >= _ADDRESSABLE:  # a broadcast array, which takes no memory and years to read
+        raise DataError(
+            f"{name} of shape {array.shape} holds more numbers than can be addressed; use fewer "
+            f"rows or columns at a time"
+        )
     if is_bfloat16(dtype):
         return array.astype(np.float32)  # exact
     if dtype.kind not in "fiub":

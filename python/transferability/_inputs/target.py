@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
+from .arrays import as_contiguous
 from .feature_frames import drop_index
 from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
@@ -349,7 +350,7 @@ def _kind_of(array: NDArray[Any]) -> str:
 
 
 def _as_values(array: NDArray[Any]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(array.reshape(len(array), -1), dtype=np.float64)
+    return as_contiguous(array.reshape(len(array), -1), np.float64)
 
 
 def _name_columns(labels: object, n_columns: int) -> tuple[int | str, ...] | None:
@@ -378,7 +379,7 @@ def _class_ids(array: NDArray[Any]) -> NDArray[np.int64]:
         int(array.max()) <= _INT64.max and int(array.min()) >= _INT64.min
     ):
         raise DataError("labels has class ids beyond 64-bit integers; use strings for them")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return as_contiguous(array, np.int64)
 
 
 def _check_one_class_per_row(array: NDArray[Any]) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_classes", "record_warnings", "scikit_learn"]
 
+_LARGEST = 1e150  # squares stay within float64, also when they are added up
+
 
 def scikit_learn(module: str, metric: str) -> Any:
     """Import a module of scikit-learn; MissingDependencyError if it is not installed."""
@@ -36,11 +38,16 @@ def read_classes(inputs: Inputs, metric: str) -> tuple[NDArray[np.float64], NDAr
     Raises
     ------
     DataError
-        If a feature is NaN or infinite, or there is a single class.
+        If a feature is NaN, infinite or so large that its square is, or there is a single class.
     """
     assert inputs.features is not None
     assert inputs.target.ids is not None
     features = finite_floats(inputs.features).astype(np.float64, copy=False)
+    if (largest := float(np.abs(features).max())) > _LARGEST:
+        raise DataError(
+            f"{metric}: features reach {largest:g} in absolute value; their squares overflow "
+            f"float64: rescale them"
+        )
     classes, codes = np.unique(inputs.target.ids, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"{metric}: labels hold a single class; give rows of two classes or more")

@@ -51,7 +51,15 @@ pub(crate) struct Cholesky {
 impl Cholesky {
     /// Factors the matrix whose row-major upper triangle is given; `None` if a pivot is not
     /// positive.
-    pub(crate) fn new(mut matrix: Vec<f64>, order: usize) -> Result<Option<Self>> {
+    pub(crate) fn new(matrix: Vec<f64>, order: usize) -> Result<Option<Self>> {
+        Ok(Self::factor(matrix, order)?.ok())
+    }
+
+    /// As [`Cholesky::new`], or the place of the first pivot that is not positive.
+    pub(crate) fn factor(
+        mut matrix: Vec<f64>,
+        order: usize,
+    ) -> Result<std::result::Result<Self, usize>> {
         assert_eq!(matrix.len(), order * order);
         check_order(order)?;
         let (n, mut info) = (int(order), 0);
@@ -66,10 +74,10 @@ impl Cholesky {
             );
         }
         if info > 0 {
-            return Ok(None);
+            return Ok(Err(info.unsigned_abs() as usize - 1));
         }
         checked("dpotrf", info, order)?;
-        Ok(Some(Self { lower: matrix, order }))
+        Ok(Ok(Self { lower: matrix, order }))
     }
 
     /// The pivots, whose product is the determinant.

@@ -164,5 +164,6 @@ pub fn h_score(
     let value = if shrinkage == Shrinkage::None { value.min(bound) } else { value };
     let digits = Digits::of(prepared, rounding, value);
     warnings.extend(digits.warning());
-    Ok(Outcome { value, per_target, details, warnings, exact: digits.exact })
+    let exact = digits.exact;
+    Ok(Outcome { details, warnings, exact, ..Outcome::new(value, per_target) })
 }

@@ -300,8 +300,8 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
              digits only (method=\"svd\" on the samples resolves more than one-pass statistics)"
         ));
     }
+    let value = per_target.iter().sum::<f64>() / per_target.len() as f64;
     let mut outcome = Outcome {
-        value: per_target.iter().sum::<f64>() / per_target.len() as f64,
         details: vec![
             ("alpha", Detail::Numbers(alpha.collect())),
             ("beta", Detail::Numbers(beta.collect())),
@@ -309,9 +309,9 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
             ("rounding", Detail::Numbers(rounding)),
             ("iterations", Detail::Counts(maxima.iter().map(|one| one.best.evaluations).collect())),
         ],
-        per_target,
         warnings,
         exact,
+        ..Outcome::new(value, per_target)
     };
     let repeating = maxima.iter().map(|one| one.target).filter(Target::repeats);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a count

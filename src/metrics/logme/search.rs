@@ -9,7 +9,7 @@
 //! Two maxima in one fine cell are taken for one. (Maxima as close as 0.7 e-folds occur, once in some
 //! ten thousand random targets; a fine cell is an eighth of an e-fold.)
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::threads::Context;
 
 use super::curves::{Curve, Sums};
@@ -75,6 +75,10 @@ pub(super) fn maximise(
     range: (f64, f64),
     context: &Context<'_>,
 ) -> Result<Vec<Optimum>> {
+    // A grid between other ends has no points, or no end.
+    if !(range.0 > 0.0 && range.0 < range.1 && range.1.is_finite()) {
+        return Err(Error::Undefined { metric: "logme" });
+    }
     let grid = Grid::new(curve, targets, range);
     let mut optima: Vec<Optimum> = targets.iter().map(Optimum::without_signal).collect();
     let limits: Vec<f64> = optima.iter().map(|best| best.evidence.value).collect();

@@ -69,7 +69,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         ("within", Detail::Number(within.ln())),
         ("shrinkage", Detail::Number(shrinkage.unwrap_or(0.0))),
     ];
-    Ok(Outcome { details, ..Outcome::new(f64::NAN, Vec::new()) })
+    Ok(Outcome::of_parts(details))
 }
 
 fn failed(problem: &str) -> Error {

@@ -1,0 +1,325 @@
+//! Consistency checks of labels, targets and the statistics of every class (`check.rs`).
+
+use std::collections::{HashMap, HashSet};
+
+use crate::input::Label;
+use crate::linalg::blas::{axpy, dot};
+
+use super::check::TOLERANCE;
+use super::joint::{Joint, Own};
+use super::response::{LARGEST, Labels, Targets};
+use super::{Held, Second, Stats};
+
+/// Whether a sum is further from another than allowed, or infinitely far.
+fn differ(a: f64, b: f64, allowed: f64) -> bool {
+    let difference = (a - b).abs();
+    difference > allowed || !difference.is_finite()
+}
+
+impl Targets {
+    /// The rounding error that moving the shift may have left in the square of a constant column.
+    pub(super) fn noise(&self, k: usize, n: f64) -> f64 {
+        1e-9 * n * (1.0 + self.shift[k] * self.shift[k])
+    }
+}
+
+impl Stats {
+    /// Compares the sums with those of the rows.
+    pub(super) fn of_row_sums(&self, values: &[f64], weights: &[f64]) -> Option<String> {
+        let n = self.n_samples as f64;
+        let mut total = vec![0.0; self.n_features];
+        for (row, weight) in values.chunks_exact(self.n_features).zip(weights) {
+            axpy(*weight, row, &mut total);
+        }
+        let allowed = self.relative_noise() * n * self.largest;
+        let differs = |(total, sum): (&f64, &f64)| differ(*total, *sum, allowed);
+        if let Some(j) = total.iter().zip(&self.sum).position(differs) {
+            return Some(format!(
+                "sum[{j}] is {:e}, and the rows add up to {:e}",
+                self.sum[j], total[j]
+            ));
+        }
+        let Held::Targets(targets) = &self.held else { return None };
+        let n_targets = targets.shift.len();
+        for k in 0..n_targets {
+            let (mut sum, mut square, mut largest) = (0.0, 0.0, 1.0 + targets.shift[k].abs());
+            for (y, weight) in targets.rows[k..].iter().step_by(n_targets).zip(weights) {
+                sum += weight * y;
+                square += weight * y * y;
+                largest = y.abs().max(largest);
+            }
+            let allowed = 1e-9 * n * largest;
+            for (name, total, held, allowed) in [
+                ("target_sum", sum, targets.sum[k], allowed),
+                ("target_square", square, targets.square[k], allowed * largest),
+            ] {
+                if differ(total, held, allowed) {
+                    return Some(format!(
+                        "{name}[{k}] is {held:e}, and the rows add up to {total:e}"
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn of_held(&self) -> Option<String> {
+        match &self.held {
+            Held::Nothing => None,
+            Held::Targets(targets) => self.of_targets(targets),
+            Held::Labels(labels) => {
+                let distinct: HashSet<&Label> = labels.classes.iter().collect();
+                let n_text = distinct.iter().filter(|c| matches!(c, Label::Text(_))).count();
+                let n = labels.classes.len();
+                if distinct.len() < n || (n_text != 0 && n_text != n) {
+                    return Some("classes repeat, or are of two kinds".into());
+                }
+                let total = labels.counts.iter().fold(0_u64, |a, b| a.saturating_add(*b));
+                if labels.counts.contains(&0) || total != self.n_samples {
+                    return Some(format!("classes of {total} for {} samples", self.n_samples));
+                }
+                let Second::Rows { weights, .. } = &self.second else {
+                    return self.of_class_sums(labels);
+                };
+                let mut counts = vec![0.0; n];
+                for (code, weight) in labels.codes.iter().zip(weights) {
+                    counts[*code as usize] += weight;
+                }
+                let differs =
+                    counts.iter().zip(&labels.counts).any(|(a, b)| (a - *b as f64).abs() > 0.5);
+                differs.then(|| "the rows of a class do not add up to its count".into())
+            }
+        }
+    }
+
+    fn of_class_sums(&self, labels: &Labels) -> Option<String> {
+        let (n, d, noise) = (self.n_samples as f64, self.n_features, self.noise());
+        let Second::Scatter(scatter) = &self.second else { return None };
+        for j in 0..d {
+            let square = (scatter[j * (d + 1)] + noise) * (1.0 + TOLERANCE);
+            let of_class = |c: usize| labels.sums[c * d + j];
+            let total: f64 = (0..labels.counts.len()).map(of_class).sum();
+            if (total - self.sum[j]).abs() > TOLERANCE * (n * square).sqrt() {
+                return Some(format!(
+                    "class_sums[:, {j}] add up to {total:e}, and sum[{j}] is {:e}",
+                    self.sum[j]
+                ));
+            }
+            let mut counts = labels.counts.iter().enumerate();
+            let beyond = |(c, count): (usize, &u64)| of_class(c).powi(2) > *count as f64 * square;
+            if let Some(c) = counts.position(beyond) {
+                let (sum, count) = (of_class(c), labels.counts[c]);
+                return Some(format!(
+                    "class_sums[{c}, {j}] is {sum:e}, too much for {count} samples"
+                ));
+            }
+        }
+        self.of_class_squares(labels)
+    }
+
+    fn of_class_squares(&self, labels: &Labels) -> Option<String> {
+        let (squares, d) = (labels.squares.as_ref()?, self.n_features);
+        let (trace, noise) = (self.square(), self.noise() * d as f64);
+        let total: f64 = squares.iter().sum();
+        if (total - trace).abs() > TOLERANCE * trace + noise {
+            return Some(format!(
+                "class_squares add up to {total:e}, and the scatter has trace {trace:e}"
+            ));
+        }
+        let sums = labels.sums.chunks_exact(d).zip(&labels.counts);
+        let least = sums.map(|(sum, count)| dot(sum, sum) / *count as f64);
+        let beyond = |(least, square): (f64, &f64)| least > square * (1.0 + TOLERANCE) + noise;
+        let c = least.zip(squares).position(beyond)?;
+        Some(format!("class_squares[{c}] is {:e}, too little for class_sums[{c}]", squares[c]))
+    }
+
+    fn of_targets(&self, targets: &Targets) -> Option<String> {
+        let (n, d, k) = (self.n_samples as f64, self.n_features, targets.shift.len());
+        if k == 0 {
+            return Some("there is no column of targets".into());
+        }
+        let within = |square: f64, bound: f64| square <= bound * (1.0 + TOLERANCE);
+        let noise = |k: usize| targets.noise(k, n);
+        for (k, (shift, square)) in targets.shift.iter().zip(&targets.square).enumerate() {
+            let largest = (square.max(0.0) / n).sqrt().max(shift.abs());
+            if largest > 4.0 * LARGEST {
+                // Merging may have moved the shift.
+                return Some(format!(
+                    "targets in column {k} reach {largest:e}, beyond {LARGEST:e}"
+                ));
+            }
+        }
+        for (k, (square, sum)) in targets.square.iter().zip(&targets.sum).enumerate() {
+            if *square < -noise(k) || !within(sum * sum, n * (square + noise(k))) {
+                return Some(format!(
+                    "target_sum[{k}] is {sum:e}, too much for {n} samples with squares of \
+                     {square:e}"
+                ));
+            }
+        }
+        let Second::Scatter(scatter) = &self.second else { return None };
+        let beyond = |i: &usize| {
+            let (j, k) = (i / k, i % k);
+            let squares = (scatter[j * (d + 1)] + self.noise()) * (targets.square[k] + noise(k));
+            !within(targets.cross[*i].powi(2), squares)
+        };
+        let Some(i) = (0..d * k).find(beyond) else { return self.of_joint(targets) };
+        let (cross, j, k) = (targets.cross[i], i / k, i % k);
+        Some(format!("cross[{j}, {k}] is {cross:e}, too much for its column and target"))
+    }
+
+    /// Of the joint moments, by the Cauchy–Schwarz inequality, where nothing left the range of float64.
+    fn of_joint(&self, targets: &Targets) -> Option<String> {
+        let joint = targets.joint.as_ref()?;
+        let Joint { quartic, own, .. } = joint;
+        let n = self.n_samples as f64;
+        let (q, r) = (self.square(), targets.square.iter().sum::<f64>());
+        let noise = TOLERANCE * (q + self.noise()) * (r + TOLERANCE);
+        if *quartic < -noise {
+            return Some(format!("joint_quartic is {quartic:e}, and must be 0 or more"));
+        }
+        if let Some(problem) = self.of_joint_sums(targets, joint) {
+            return Some(problem);
+        }
+        let Some(Own { products, fourth }) = own else { return None };
+        let diagonal = || products.iter().step_by(targets.shift.len() + 1);
+        let trace: f64 = diagonal().sum();
+        let slack = TOLERANCE * (1.0 + r.abs() + targets.shift.iter().map(|p| p * p).sum::<f64>());
+        if (trace - r).abs() > slack {
+            return Some(format!(
+                "target_products has trace {trace:e}, and target_square adds up to {r:e}"
+            ));
+        }
+        let differs = |(product, square): (&f64, &f64)| differ(*product, *square, slack);
+        if let Some(k) = diagonal().zip(&targets.square).position(differs) {
+            return Some(format!(
+                "target_products[{k}, {k}] is {:e}, and target_square[{k}] {:e}",
+                products[k * (targets.shift.len() + 1)],
+                targets.square[k]
+            ));
+        }
+        let size = r.max(0.0) + (0..targets.shift.len()).map(|k| targets.noise(k, n)).sum::<f64>();
+        if let Some(problem) = fourth.beyond(["target_quartic", "target_cubic"], size, size) {
+            return Some(problem);
+        }
+        let most = self.fourth.in_unit(1.0).sqrt() * fourth.in_unit(1.0).sqrt();
+        if most.is_finite() && *quartic > most * (1.0 + TOLERANCE) + noise {
+            return Some(format!(
+                "joint_quartic is {quartic:e}, of at most {most:e} for quartic and target_quartic"
+            ));
+        }
+        None
+    }
+
+    /// Each joint moment by the largest ‖x − s‖² and |x − s|, where the bound is within float64.
+    fn of_joint_sums(&self, targets: &Targets, joint: &Joint) -> Option<String> {
+        let (n, largest) = (self.n_samples as f64, self.largest);
+        let one = self.n_features as f64 * largest * largest;
+        let size = |k: usize| targets.square[k].max(0.0) + targets.noise(k, n);
+        let total: f64 = (0..targets.shift.len()).map(size).sum();
+        let beyond = |sum: f64, bound: f64| {
+            let bound = bound * (1.0 + TOLERANCE);
+            bound.is_finite() && (sum.abs() > bound || sum.is_nan())
+        };
+        if beyond(joint.quartic, one * total) {
+            return Some(format!(
+                "joint_quartic is {:e}, of at most {:e}",
+                joint.quartic,
+                one * total
+            ));
+        }
+        if let Some(j) = joint.features.iter().position(|sum| beyond(*sum, largest * total)) {
+            let (sum, most) = (joint.features[j], largest * total);
+            return Some(format!("joint_features[{j}] is {sum:e}, of at most {most:e}"));
+        }
+        let most = |k: usize| one * (n * size(k)).sqrt();
+        let k = (0..targets.shift.len()).find(|k| beyond(joint.targets[*k], most(*k)))?;
+        Some(format!("joint_targets[{k}] is {:e}, of at most {:e}", joint.targets[k], most(k)))
+    }
+
+    pub(super) fn of_classes(&self) -> Option<String> {
+        let classes = self.by_class.as_ref()?;
+        let Held::Labels(labels) = &self.held else {
+            return (!classes.is_empty()).then(|| "classes on their own without labels".into());
+        };
+        let mut counts: HashMap<&Label, u64> =
+            labels.classes.iter().zip(labels.counts.iter().copied()).collect();
+        for (class, stats) in classes {
+            let alike = stats.n_features == self.n_features && stats.precision == self.precision;
+            if counts.remove(class) != Some(stats.n_samples) || !alike {
+                return Some("a class on its own is not that of the labels".into());
+            }
+            if !matches!(stats.held, Held::Nothing) || stats.by_class.is_some() {
+                return Some("a class on its own holds classes or targets".into());
+            }
+        }
+        if !counts.is_empty() {
+            return Some("some classes are not on their own".into());
+        }
+        self.of_class_parts(labels, classes)
+    }
+
+    /// Compares the sums of the classes on their own with those by class, and their squares with those
+    /// of all rows.
+    fn of_class_parts(&self, labels: &Labels, classes: &[(Label, Self)]) -> Option<String> {
+        let (d, mut by_class) = (self.n_features, labels.sums.clone());
+        if let Second::Rows { values, weights } = &self.second {
+            by_class = vec![0.0; labels.classes.len() * d];
+            let rows = values.chunks_exact(d).zip(weights).zip(&labels.codes);
+            for ((row, weight), code) in rows {
+                let place = *code as usize * d;
+                axpy(*weight, row, &mut by_class[place..place + d]);
+            }
+        }
+        let places: HashMap<&Label, usize> = labels.classes.iter().zip(0..).collect();
+        let (mut squares, mut noise) = (vec![0.0; d], 0.0);
+        for (class, stats) in classes {
+            let (n, place) = (stats.n_samples as f64, places.get(class)? * d);
+            let of_class = &by_class[place..place + d];
+            let own = stats.column_squares();
+            for j in 0..d {
+                let moved = stats.shift[j] - self.shift[j];
+                let sum = stats.sum[j] + n * moved;
+                let square = own[j] + moved * (2.0 * stats.sum[j] + n * moved);
+                let size = stats.largest.max(self.largest) + moved.abs();
+                let rounding = self.relative_noise() * n * size;
+                let allowed = rounding + TOLERANCE * (n * square.max(0.0)).sqrt();
+                if differ(sum, of_class[j], allowed) {
+                    return Some(format!(
+                        "the rows of class {class} on its own add up to {sum:e} in column {j}, and \
+                         those of all classes to {:e}",
+                        of_class[j]
+                    ));
+                }
+                squares[j] += square;
+                noise = rounding.mul_add(size, noise);
+            }
+        }
+        let total = self.column_squares();
+        let differs =
+            |j: &usize| differ(squares[*j], total[*j], TOLERANCE * total[*j].abs() + noise);
+        let j = (0..d).find(differs)?;
+        Some(format!(
+            "squares in column {j} of classes on their own add up to {:e}, and those of all rows to \
+             {:e}",
+            squares[j], total[j]
+        ))
+    }
+
+    /// Σ w (x − s)² of every column.
+    fn column_squares(&self) -> Vec<f64> {
+        let d = self.n_features;
+        match &self.second {
+            Second::Scatter(scatter) => scatter.iter().step_by(d + 1).copied().collect(),
+            Second::Rows { values, weights } => {
+                let mut squares = vec![0.0; d];
+                for (row, weight) in values.chunks_exact(d).zip(weights) {
+                    for (square, x) in squares.iter_mut().zip(row) {
+                        *square += weight * x * x;
+                    }
+                }
+                squares
+            }
+        }
+    }
+}
