@@ -15,7 +15,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, scale};
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, reserved, zeros};
 use crate::stats::{Held, Labels, Precision, Second, Stats, sample_mean};
 use crate::threads::{self, Context};
 
@@ -129,7 +129,7 @@ pub fn class_covariances_of(
     context: &Context<'_>,
 ) -> Result<ClassCovariances> {
     let block = Block::new(features, labels.reborrow(), None)?;
-    let rows: Vec<usize> = (0..features.n_rows()).collect();
+    let rows = (0..features.n_rows()).gathered("the numbers of the rows")?;
     let Held::Labels(held) = Held::of_block(&block, &rows, &Held::Nothing)? else {
         return Err(Error::Missing { what: "class labels" });
     };
@@ -187,7 +187,7 @@ pub fn class_means(stats: &Stats) -> Result<Vec<f64>> {
         return Err(Error::Missing { what: "class labels" });
     };
     let n_features = stats.n_features;
-    let mut sorted = Vec::new();
+    let mut sorted = reserved(offsets.len(), "the class means")?;
     for c in labels.sorted() {
         sorted.extend_from_slice(&offsets[c * n_features..(c + 1) * n_features]);
     }
@@ -255,7 +255,7 @@ impl<'a> Residuals<'a> {
     fn new(features: &'a dyn Rows, labels: &'a Labels, context: &Context<'_>) -> Result<Self> {
         const ROWS: usize = 2048;
         let (n_rows, n_features) = (features.n_rows(), features.n_cols());
-        let rows: Vec<usize> = (0..n_rows).collect();
+        let rows = (0..n_rows).gathered("the numbers of the rows")?;
         let shift = sample_mean(features, &rows, 0)?;
         let chunks = threads::chunks(n_rows, ROWS.max(n_rows.div_ceil(64)));
         let zero = || zeros(labels.classes.len() * n_features, "class sums");

@@ -9,7 +9,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, product_into, row_gram_add};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::Context;
 
 /// Held rows, (N, D), and the offset of their mean from the shift.
@@ -42,9 +42,10 @@ impl Rows<'_> {
         let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
         let mut gram = row_products(self.values, n_cols, context)?;
         let rows = self.values.chunks_exact(n_cols);
-        let along: Vec<f64> = rows.map(|row| dot(row, self.offset)).collect();
+        let along = rows.map(|row| dot(row, self.offset)).gathered("products with the mean")?;
         let d = dot(self.offset, self.offset);
-        let root: Vec<f64> = self.weights.iter().map(|weight| weight.sqrt()).collect();
+        let root = self.weights.iter().map(|weight| weight.sqrt());
+        let root = root.gathered("the roots of the weights")?;
         for (i, row) in gram.chunks_exact_mut(n_rows).enumerate() {
             for j in i..n_rows {
                 row[j] = root[i] * root[j] * (row[j] - along[i] - along[j] + d);
@@ -60,25 +61,26 @@ impl Rows<'_> {
     }
 
     /// X v.
-    pub(super) fn product(&self, v: &[f64]) -> Vec<f64> {
+    pub(super) fn product(&self, v: &[f64]) -> Result<Vec<f64>> {
         let shared = dot(self.offset, v);
         let rows = self.values.chunks_exact(self.offset.len()).zip(self.weights);
-        rows.map(|(row, weight)| weight.sqrt() * (dot(row, v) - shared)).collect()
+        let along = rows.map(|(row, weight)| weight.sqrt() * (dot(row, v) - shared));
+        along.gathered("products with the mean")
     }
 
     /// Xᵀ v for each v (N,) of `vectors`, (`n_vectors`, D).
-    pub(super) fn transposed_product(&self, vectors: &[f64]) -> Vec<f64> {
+    pub(super) fn transposed_product(&self, vectors: &[f64]) -> Result<Vec<f64>> {
         let (n_rows, n_cols) = (self.weights.len(), self.offset.len());
         let n_vectors = vectors.len() / n_rows;
-        let mut weighted = vectors.to_vec();
+        let mut weighted = copied(vectors, "the weighted targets")?;
         for v in weighted.chunks_exact_mut(n_rows) {
             v.iter_mut().zip(self.weights).for_each(|(v, weight)| *v *= weight.sqrt());
         }
-        let mut result = vec![0.0; n_vectors * n_cols];
+        let mut result = zeros(n_vectors * n_cols, "products with the targets")?;
         product_into(&weighted, self.values, &mut result, n_vectors, n_cols);
         for (row, v) in result.chunks_exact_mut(n_cols).zip(weighted.chunks_exact(n_rows)) {
             axpy(-v.iter().sum::<f64>(), self.offset, row);
         }
-        result
+        Ok(result)
     }
 }

@@ -10,7 +10,7 @@
 use crate::error::Result;
 use crate::linalg::blas::dot;
 use crate::linalg::lapack::{PivotedCholesky, scale_to_unit_diagonal};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{reserved, zeros};
 use crate::stats::Precision;
 
 /// The factor of a centred scatter.
@@ -87,7 +87,7 @@ impl ScaledFactor {
 
     /// z with zᵀz = bᵀS⁺b for each b (D,) of `vectors`, one after the other, (rank,) each.
     pub(crate) fn scores(&self, vectors: &[f64]) -> Result<Vec<f64>> {
-        let mut scores = Vec::with_capacity(vectors.len());
+        let mut scores = reserved(vectors.len(), "the coordinates of the targets")?;
         for b in vectors.chunks_exact(self.scale.len()) {
             let scaled =
                 |j: &usize| if self.scale[*j] > 0.0 { b[*j] / self.scale[*j] } else { 0.0 };

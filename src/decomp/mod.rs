@@ -26,7 +26,7 @@ use std::sync::OnceLock;
 use crate::error::{Error, Result};
 use crate::linalg::blas::{axpy, dot};
 use crate::linalg::lapack::{TridiagonalForm, check_order};
-use crate::linalg::memory::copied;
+use crate::linalg::memory::{copied, grow};
 use crate::stats::{Norms, Precision, Second, Stats};
 use crate::threads::Context;
 
@@ -89,6 +89,7 @@ impl Decomp {
             Second::Scatter(scatter) => {
                 let matrix = centred_scatter(scatter, stats.n_samples, &offset)?;
                 let mut vectors = targets.primal(stats, &offset)?;
+                grow(&mut vectors, mean.len(), "the targets and the mean")?;
                 vectors.extend_from_slice(&mean);
                 (Side::Primal, matrix, None, vectors)
             }
@@ -96,7 +97,9 @@ impl Decomp {
                 let rows = dual::Rows { values, weights, offset: &offset };
                 check_order(weights.len())?;
                 let mut vectors = targets.dual(stats)?;
-                vectors.extend(rows.product(&mean));
+                let along = rows.product(&mean)?;
+                grow(&mut vectors, along.len(), "the targets and the mean")?;
+                vectors.extend(along);
                 let (gram, added) = rows.gram(context)?;
                 (Side::Dual, gram, Some(added), vectors)
             }
@@ -179,7 +182,7 @@ impl Decomp {
             Second::Scatter(_) => vectors,
             Second::Rows { values, weights } => {
                 let offset = stats.mean_about_shift();
-                dual::Rows { values, weights, offset: &offset }.transposed_product(&vectors)
+                dual::Rows { values, weights, offset: &offset }.transposed_product(&vectors)?
             }
         };
         for (row, f) in result.chunks_exact_mut(self.mean.len()).zip(along_mean) {

@@ -17,7 +17,7 @@ use ndarray::Array2;
 use crate::error::{Error, Result};
 use crate::linalg::blas::product_into;
 use crate::linalg::lapack::{PivotedCholesky, thin_svd};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{filled, zeros};
 use crate::stats::{Second, centred_rows};
 use crate::threads::Context;
 
@@ -52,7 +52,7 @@ impl Projection {
         let n_rows = weights.len();
         let rows = standardised_rows(values, weights, &offset)?;
         let none = vec![0.0; offset.len()];
-        let unweighted = vec![1.0; n_rows];
+        let unweighted = filled(1.0, n_rows, "the weights of the rows")?;
         let rows_of = dual::Rows { values: &rows, weights: &unweighted, offset: &none };
         let (mut gram, _) = rows_of.gram(context)?;
         context.check()?;

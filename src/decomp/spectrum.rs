@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::input::Block;
 use crate::linalg::blas::{axpy, product_into, scale};
 use crate::linalg::lapack::thin_svd;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::stats::{Held, Precision, Second, Stats, centred_rows};
 
 use super::targets::CentredTargets;
@@ -140,9 +140,9 @@ impl Spectrum {
             }
             scale(block.weight(i).sqrt(), row);
         }
-        let rows: Vec<usize> = (0..n_rows).collect();
+        let rows = (0..n_rows).gathered("the numbers of the rows")?;
         let held = Held::of_block(block, &rows, &stats.held)?;
-        let weights: Vec<f64> = rows.iter().map(|i| block.weight(*i)).collect();
+        let weights = rows.iter().map(|i| block.weight(*i)).gathered("the weights of the rows")?;
         let targets = CentredTargets::new(stats).of_rows(stats, &held, &weights)?;
         Self::of_rows(scaled.map_or(stats, |(stats, _)| stats), x, &targets)
     }

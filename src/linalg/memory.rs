@@ -43,12 +43,52 @@ pub(crate) fn zeros<T: Zero>(len: usize, what: &'static str) -> Result<Vec<T>> {
     }
 }
 
+/// Return a vector of `len` times one value.
+pub(crate) fn filled<T: Copy>(value: T, len: usize, what: &'static str) -> Result<Vec<T>> {
+    let mut vector = reserved(len, what)?;
+    vector.resize(len, value);
+    Ok(vector)
+}
+
 /// Return a copy of a vector.
-pub(crate) fn copied<T: Zero>(values: &[T], what: &'static str) -> Result<Vec<T>> {
-    let mut copy = zeros(values.len(), what)?;
-    copy.copy_from_slice(values);
+pub(crate) fn copied<T: Copy>(values: &[T], what: &'static str) -> Result<Vec<T>> {
+    let mut copy = reserved(values.len(), what)?;
+    copy.extend_from_slice(values);
     Ok(copy)
 }
+
+/// Return the parts of a vector as one vector.
+pub(crate) fn joined<T: Copy>(parts: Vec<Vec<T>>, what: &'static str) -> Result<Vec<T>> {
+    let mut whole = reserved(parts.iter().map(Vec::len).sum(), what)?;
+    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    Ok(whole)
+}
+
+/// Make room for `more` items at the end of a vector.
+pub(crate) fn grow<T>(vector: &mut Vec<T>, more: usize, what: &'static str) -> Result<()> {
+    vector.try_reserve(more).map_err(|_| {
+        let len = vector.len().saturating_add(more);
+        Error::OutOfMemory { what, bytes: len.saturating_mul(size_of::<T>()) }
+    })
+}
+
+/// Collecting that reports failure as an error.
+pub(crate) trait Gather: Iterator + Sized {
+    /// Return the items as a vector, in memory that is reserved by their greatest number.
+    fn gathered(self, what: &'static str) -> Result<Vec<Self::Item>> {
+        let (least, most) = self.size_hint();
+        let mut vector = reserved(most.unwrap_or(least), what)?;
+        for item in self {
+            if vector.len() == vector.capacity() {
+                grow(&mut vector, 1, what)?; // only where the greatest number is not known
+            }
+            vector.push(item);
+        }
+        Ok(vector)
+    }
+}
+
+impl<I: Iterator> Gather for I {}
 
 /// Ask for 2 MB pages, because a first pass over 40 MB in pages of 4 KB spends more time in the
 /// kernel than in products. A refusal changes nothing.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Response, Rows};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 use crate::stats::Stats;
 
 use super::Inputs;
@@ -28,8 +28,10 @@ impl<'a> CentredRows<'a> {
         }
         stats.check_columns(block.features.n_cols())?;
         let n_rows = block.features.n_rows();
-        let places: Vec<usize> = (0..n_rows).filter(|i| block.count(*i) > 0).collect();
-        let weights = places.iter().map(|i| block.weight(*i)).collect();
+        let occurs = |i: &usize| block.count(*i) > 0;
+        let places = (0..n_rows).filter(occurs).gathered("the numbers of the rows")?;
+        let weights = places.iter().map(|i| block.weight(*i));
+        let weights = weights.gathered("the weights of the rows")?;
         let (features, shift, offset) = (block.features, &*stats.shift, stats.mean_about_shift());
         Ok(Self { features, shift, offset, places, weights })
     }
@@ -53,7 +55,8 @@ impl<'a> CentredRows<'a> {
             .iter()
             .map(|occurs| if *occurs { next.next().unwrap_or(0) } else { 0 })
             .collect();
-        Ok(self.places.iter().map(|place| places[codes[*place] as usize]).collect())
+        let codes = self.places.iter().map(|place| places[codes[*place] as usize]);
+        codes.gathered("the classes of the rows")
     }
 }
 

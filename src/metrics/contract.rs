@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use crate::decomp::Prepared;
 use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
+use crate::linalg::memory::{Gather, copied};
 use crate::threads::Context;
 
 use super::options::OptionReader;
@@ -119,13 +120,14 @@ impl<'a> Inputs<'a> {
             return Err(Error::Missing { what: "class labels" });
         };
         let name = |id: &i64| names.and_then(|names| names.get(usize::try_from(*id).ok()?));
-        let mut classes: Vec<i64> = ids.to_vec();
+        let mut classes = copied(ids, "the labels")?;
         classes.sort_unstable();
         classes.dedup();
         classes.sort_by(|a, b| name(a).cmp(&name(b)).then(a.cmp(b)));
         let places: std::collections::HashMap<i64, u32> =
             classes.iter().copied().zip(0..).collect();
-        Ok((ids.iter().map(|id| places[id]).collect(), classes.len()))
+        let codes = ids.iter().map(|id| places[id]).gathered("the classes of the rows")?;
+        Ok((codes, classes.len()))
     }
 
     /// The targets, (N, K).

@@ -20,6 +20,7 @@
 use super::source_terms::{Classes, Normalize};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
+use crate::linalg::memory::Gather;
 use crate::threads::Context;
 
 pub(super) const METRIC: Metric = Metric {
@@ -43,8 +44,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         return Err(Error::Shape { name: "source_labels", axis: "rows", actual, expected });
     }
     context.check()?;
-    let mut pairs: Vec<(i64, u32)> =
-        source.iter().copied().zip(classes.codes.iter().copied()).collect();
+    let pairs = source.iter().copied().zip(classes.codes.iter().copied());
+    let mut pairs: Vec<(i64, u32)> = pairs.gathered("the pairs of classes")?;
     pairs.sort_unstable();
     let mut sums = vec![0.0; classes.counts.len()];
     let mut n_source = 0;
@@ -64,7 +65,10 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             let place = logs.partition_point(|(pair, _)| *pair < (*z, *y));
             logs[place].1 - outcome.value
         });
-        outcome.details.push(("influence", Detail::Numbers(influence.collect())));
+        outcome.details.push((
+            "influence",
+            Detail::Numbers(influence.gathered("the influences of the rows")?),
+        ));
     }
     Ok(outcome)
 }

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{dot, row_gram_add, scale};
 use crate::linalg::lapack::thin_svd;
-use crate::linalg::memory::{reserved, zeros};
+use crate::linalg::memory::{Gather, copied, reserved, zeros};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
@@ -50,8 +50,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     })?;
     let features = inputs.samples()?.features;
     let (codes, _) = inputs.labels()?;
-    let rows = drawn(codes.len(), max_samples, seed);
-    let codes: Vec<u32> = rows.iter().map(|row| codes[*row]).collect();
+    let rows = drawn(codes.len(), max_samples, seed)?;
+    let codes = rows.iter().map(|row| codes[*row]).gathered("the classes of the rows")?;
     check_pairs(&codes)?;
     context.check()?;
     let (mut z, flat) = components(features, &rows, n_components)?;
@@ -72,10 +72,10 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
 
 /// `count` of 0..n without repetition, ascending: the head of a Fisher–Yates shuffle by `SplitMix64`
 /// (Steele, Lea, Flood, OOPSLA 2014).
-fn drawn(n: usize, count: usize, seed: u64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..n).collect();
+fn drawn(n: usize, count: usize, seed: u64) -> Result<Vec<usize>> {
+    let mut order = (0..n).gathered("the numbers of the rows")?;
     if count >= n {
-        return order;
+        return Ok(order);
     }
     let mut state = seed;
     for i in 0..count {
@@ -89,13 +89,13 @@ fn drawn(n: usize, count: usize, seed: u64) -> Vec<usize> {
     }
     order.truncate(count);
     order.sort_unstable();
-    order
+    Ok(order)
 }
 
 /// Refuses labels of which all pairs agree, or none.
 fn check_pairs(codes: &[u32]) -> Result<()> {
     let n = codes.len();
-    let mut sorted = codes.to_vec();
+    let mut sorted = copied(codes, "the classes of the rows")?;
     sorted.sort_unstable();
     sorted.dedup();
     let problem = match sorted.len() {
@@ -201,6 +201,7 @@ mod tests {
 
     #[test]
     fn a_draw_has_distinct_rows_in_order() {
+        let drawn = |n, count, seed| drawn(n, count, seed).unwrap();
         let rows = drawn(1000, 100, 7);
         assert!(rows.len() == 100 && rows.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(rows[99] < 1000 && rows != drawn(1000, 100, 8));

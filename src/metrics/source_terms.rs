@@ -18,6 +18,7 @@
 
 use super::{Detail, Inputs, OptionReader, Outcome};
 use crate::error::{Error, Result};
+use crate::linalg::memory::filled;
 
 /// Normalisation by the entropy of the labels.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,19 +52,19 @@ impl Classes {
     }
 
     /// The rows, class by class.
-    pub(super) fn order(&self) -> Vec<usize> {
+    pub(super) fn order(&self) -> Result<Vec<usize>> {
         let mut next: Vec<usize> = self
             .counts
             .iter()
             .scan(0, |start, count| Some(std::mem::replace(start, *start + count)))
             .collect();
-        let mut order = vec![0; self.codes.len()];
+        let mut order = filled(0, self.codes.len(), "the order of the rows")?;
         for (row, code) in self.codes.iter().enumerate() {
             let place = &mut next[*code as usize];
             order[*place] = row;
             *place += 1;
         }
-        order
+        Ok(order)
     }
 
     /// The outcome from S_c; `n_source` source classes have rows or mass.

@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::input::{Block, Label};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::reserved;
+use crate::linalg::memory::{Gather, reserved};
 use crate::threads::Context;
 
 use super::pass::{self, Pass};
@@ -39,16 +39,17 @@ pub(super) fn block_stats(
 
     let of_small = rows.iter().zip(&labels.codes);
     let of_small = of_small.filter(|(_, code)| !large(&classes[**code as usize].1));
-    let small: Vec<usize> = of_small.map(|(row, _)| *row).collect();
+    let small = of_small.map(|(row, _)| *row).gathered("the numbers of the rows")?;
     let (nothing, zero) = (Held::Nothing, shift.clone());
     let mut total = None;
     if !small.is_empty() {
-        let weights: Vec<f64> = small.iter().map(|i| block.weight(*i)).collect();
+        let weights = small.iter().map(|i| block.weight(*i)).gathered("the weights of the rows")?;
         let (features, rows) = (block.features, &small[..]);
         let pass = Pass { features, rows, shift: &zero, weights: &weights, held: &nothing };
         total = Some(pass.scatter(precision, context)?);
     }
-    let (mut cross, mut squares) = (Vec::new(), Vec::new());
+    let mut cross = reserved(classes.len() * shift.len(), "the class sums")?;
+    let mut squares = Vec::new();
     for (_, stats) in &classes {
         cross.extend_from_slice(&stats.sum);
         squares.push(stats.square());
@@ -88,7 +89,10 @@ fn classes(
     precision: Precision,
     context: &Context<'_>,
 ) -> Result<Vec<(Label, Stats)>> {
-    let mut members = vec![Vec::new(); labels.classes.len()];
+    let mut sizes = vec![0; labels.classes.len()];
+    labels.codes.iter().for_each(|code| sizes[*code as usize] += 1);
+    let empty = |size: &usize| reserved(*size, "the rows of a class");
+    let mut members = sizes.iter().map(empty).collect::<Result<Vec<Vec<usize>>>>()?;
     for (row, code) in rows.iter().zip(&labels.codes) {
         members[*code as usize].push(*row);
     }
@@ -104,7 +108,7 @@ fn classes(
     let (small, large): (Vec<usize>, Vec<usize>) =
         (0..members.len()).partition(|c| members[*c].len().saturating_mul(n_cols) <= SMALL);
     let of_small = context.map(small.len(), |i| one(small[i], &Context::serial()))?;
-    let mut found: Vec<Option<Stats>> = vec![None; members.len()];
+    let mut found: Vec<Option<Stats>> = members.iter().map(|_| None).collect();
     small.iter().zip(of_small).for_each(|(c, stats)| found[*c] = Some(stats));
     for c in large {
         found[c] = Some(one(c, context)?);

@@ -1,7 +1,7 @@
 //! The same statistics of the features in another order of the columns.
 
 use crate::error::{Error, Result};
-use crate::linalg::memory::{reserved, zeros};
+use crate::linalg::memory::{copied, reserved, zeros};
 
 use super::fourth::Fourth;
 use super::{Held, Second, Stats};
@@ -24,14 +24,14 @@ impl Stats {
             let actual = seen.iter().filter(|seen| **seen).count();
             return Err(Error::Shape { name: "order", axis: "columns", actual, expected: d });
         }
-        drop(reserved::<u8>(self.n_bytes(), "a copy of the statistics")?);
         let second = match &self.second {
             Second::Rows { values, weights } => {
-                Second::Rows { values: rows_in_order(values, order)?, weights: weights.clone() }
+                let weights = copied(weights, "a copy of the weights")?;
+                Second::Rows { values: rows_in_order(values, order)?, weights }
             }
             Second::Scatter(scatter) => Second::Scatter(scatter_in_order(scatter, order)?),
         };
-        let mut held = self.held.clone();
+        let mut held = self.held.try_clone()?;
         match &mut held {
             Held::Nothing => {}
             Held::Labels(labels) => labels.sums = rows_in_order(&labels.sums, order)?,
@@ -39,7 +39,9 @@ impl Stats {
             Held::Targets(targets) => {
                 let k = targets.shift.len();
                 let row = |column: &usize| &targets.cross[column * k..(column + 1) * k];
-                targets.cross = order.iter().flat_map(row).copied().collect();
+                let mut cross = reserved(targets.cross.len(), "a copy of the statistics")?;
+                order.iter().for_each(|column| cross.extend_from_slice(row(column)));
+                targets.cross = cross;
                 if let Some(joint) = &mut targets.joint {
                     joint.features = rows_in_order(&joint.features, order)?;
                 }

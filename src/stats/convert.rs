@@ -11,7 +11,7 @@
 use crate::error::{Error, Result};
 use crate::input::Label;
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, zeros};
 
 use super::joint::Joint;
 use super::response::{Labels, Targets};
@@ -55,7 +55,8 @@ fn targets_of(labels: &Labels, n_features: usize) -> Result<Targets> {
             axpy(*d, class_sum, &mut cross);
         }
     }
-    let rows = labels.codes.iter().map(|code| differences[*code as usize]).collect();
+    let target = |code: &u32| differences[*code as usize];
+    let rows = labels.codes.iter().map(target).gathered("the targets")?;
     let joint = Joint::of_classes(&differences, labels, n_features)?;
     Ok(Targets { shift: vec![shift], sum: vec![sum], square: vec![square], rows, cross, joint })
 }

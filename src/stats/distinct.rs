@@ -11,6 +11,7 @@
 //! Rows are sorted by one projection, so that only neighbours are compared: N D plus the comparisons.
 
 use crate::error::{Error, Result};
+use crate::linalg::memory::{Gather, copied, reserved};
 
 use super::{Held, Second, Stats};
 
@@ -25,9 +26,9 @@ struct Columns {
 
 impl Columns {
     /// Of row-major values with `n_cols` columns.
-    fn new(values: &[f64], n_cols: usize) -> Self {
+    fn new(values: &[f64], n_cols: usize) -> Result<Self> {
         const MOST: usize = 10; // one column in ten may have a larger scale
-        let mut column = Vec::with_capacity(values.len() / n_cols);
+        let mut column = reserved(values.len() / n_cols, "a column of the rows")?;
         let (mut median, mut scale) = (Vec::with_capacity(n_cols), Vec::with_capacity(n_cols));
         for j in 0..n_cols {
             column.clear();
@@ -45,7 +46,7 @@ impl Columns {
         for scale in &mut scale {
             *scale = scale.max(common);
         }
-        Self { median, scale }
+        Ok(Self { median, scale })
     }
 
     /// The difference of two entries of a column, relative to their distance from its median.
@@ -101,14 +102,15 @@ impl Stats {
     pub(crate) fn distinct(&self) -> Result<Option<Self>> {
         let Second::Rows { values, weights } = &self.second else { return Ok(None) };
         let (n_cols, n_rows) = (self.n_features, weights.len());
-        let columns = Columns::new(values, n_cols);
+        let columns = Columns::new(values, n_cols)?;
         let row = |i: usize| &values[i * n_cols..(i + 1) * n_cols];
-        let answers = Answers::new(&self.held);
-        let keys: Vec<(f64, f64)> = (0..n_rows).map(|i| columns.project(row(i))).collect();
-        let mut order: Vec<usize> = (0..n_rows).collect();
-        order.sort_by(|a, b| keys[*a].0.total_cmp(&keys[*b].0).then(a.cmp(b)));
+        let answers = Answers::new(&self.held)?;
+        let keys =
+            (0..n_rows).map(|i| columns.project(row(i))).gathered("projections of the rows")?;
+        let mut order = (0..n_rows).gathered("the order of the rows")?;
+        order.sort_unstable_by(|a, b| keys[*a].0.total_cmp(&keys[*b].0).then(a.cmp(b)));
         // The first row, in this order, that each row repeats.
-        let mut first: Vec<usize> = (0..n_rows).collect();
+        let mut first = (0..n_rows).gathered("the numbers of the rows")?;
         for (place, i) in order.iter().enumerate() {
             if first[*i] != *i {
                 continue;
@@ -134,13 +136,13 @@ impl Stats {
     fn merged(&self, first: &[usize]) -> Result<Self> {
         let Second::Rows { values, weights } = &self.second else { return Err(Error::NoData) };
         let n_cols = self.n_features;
-        let kept: Vec<usize> = (0..first.len()).filter(|i| first[*i] == *i).collect();
-        let mut total = weights.clone();
+        let kept = (0..first.len()).filter(|i| first[*i] == *i).gathered("the distinct rows")?;
+        let mut total = copied(weights, "the weights of the rows")?;
         for (i, first) in first.iter().enumerate().filter(|(i, first)| i != *first) {
             total[*first] += weights[i];
         }
         let mean = |values: &[f64], n_cols: usize| {
-            let mut merged = values.to_vec();
+            let mut merged = copied(values, "the merged rows")?;
             for (i, first) in first.iter().enumerate().filter(|(i, first)| i != *first) {
                 let share = weights[i] / total[*first];
                 for j in 0..n_cols {
@@ -148,22 +150,27 @@ impl Stats {
                     merged[first * n_cols + j] += share * difference; // exact for equal rows
                 }
             }
-            kept.iter().flat_map(|i| merged[i * n_cols..(i + 1) * n_cols].to_vec()).collect()
+            let mut distinct = reserved(kept.len() * n_cols, "the distinct rows")?;
+            for i in &kept {
+                distinct.extend_from_slice(&merged[i * n_cols..(i + 1) * n_cols]);
+            }
+            Ok::<_, Error>(distinct)
         };
         let second = Second::Rows {
-            values: mean(values, n_cols),
-            weights: kept.iter().map(|i| total[*i]).collect(),
+            values: mean(values, n_cols)?,
+            weights: kept.iter().map(|i| total[*i]).gathered("the weights of the rows")?,
         };
         let held = match &self.held {
             Held::Nothing => Held::Nothing,
             Held::Labels(labels) => {
-                let mut labels = labels.clone();
-                labels.codes = kept.iter().map(|i| labels.codes[*i]).collect();
+                let mut labels = labels.try_clone()?;
+                let codes = kept.iter().map(|i| labels.codes[*i]);
+                labels.codes = codes.gathered("the classes of the rows")?;
                 Held::Labels(labels)
             }
             Held::Targets(targets) => {
-                let mut targets = targets.clone();
-                targets.rows = mean(&targets.rows, targets.shift.len());
+                let mut targets = targets.try_clone()?;
+                targets.rows = mean(&targets.rows, targets.shift.len())?;
                 Held::Targets(targets)
             }
         };
@@ -179,14 +186,14 @@ enum Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    fn new(held: &'a Held) -> Self {
-        match held {
+    fn new(held: &'a Held) -> Result<Self> {
+        Ok(match held {
             Held::Nothing => Self::Nothing,
             Held::Labels(labels) => Self::Classes(&labels.codes),
             Held::Targets(targets) => {
-                Self::Targets(&targets.rows, Columns::new(&targets.rows, targets.shift.len()))
+                Self::Targets(&targets.rows, Columns::new(&targets.rows, targets.shift.len())?)
             }
-        }
+        })
     }
 
     fn same(&self, i: usize, k: usize) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{reserved, zeros};
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;
@@ -207,7 +207,7 @@ fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
             let n = from.length("the classes", 16)?;
             let classes = (0..n).map(|_| read_class(from)).collect::<Result<Vec<_>>>()?;
             let counts = (0..n).map(|_| from.u64("a class's count")).collect::<Result<_>>()?;
-            let mut codes = Vec::with_capacity(n_rows); // fewer than the rows that were read
+            let mut codes = reserved(n_rows, "the classes of the rows")?;
             for _ in 0..n_rows {
                 match u32::try_from(from.u64("a row's class")?) {
                     Ok(code) if (code as usize) < n => codes.push(code),

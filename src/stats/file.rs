@@ -19,10 +19,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::Result;
+use crate::input::Label;
 use crate::linalg::memory::reserved;
 
 use super::bytes::{Reader, Writer, refused};
-use super::{Stats, fields};
+use super::{Held, Stats, fields};
 
 const MARK: [u8; 8] = *b"\x89TXS\r\n\x1a\n";
 const VERSION: u32 = 2;
@@ -36,7 +37,7 @@ impl Stats {
     /// # Errors
     /// [`crate::error::Error::OutOfMemory`].
     pub fn to_bytes(&self, notes: &str) -> Result<Vec<u8>> {
-        let room = self.n_bytes() + notes.len() + 4096;
+        let room = room(self) + notes.len() + 4096;
         let mut bytes = reserved::<u8>(room, "the statistics as bytes")?;
         bytes.extend_from_slice(&MARK);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -68,10 +69,30 @@ impl Stats {
     /// # Errors
     /// [`crate::error::Error::OutOfMemory`].
     pub fn digest(&self) -> Result<[u8; SEAL]> {
-        let mut bytes = reserved::<u8>(self.n_bytes() + 4096, "the statistics as bytes")?;
+        let mut bytes = reserved::<u8>(room(self) + 4096, "the statistics as bytes")?;
         fields::write(self, &mut Writer(&mut bytes));
         Ok(Sha256::digest(&bytes).into())
     }
+}
+
+/// More bytes than the statistics take in a file, so that writing them allocates nothing.
+fn room(stats: &Stats) -> usize {
+    stats.n_bytes() + beside(stats)
+}
+
+/// Bytes of a file beside the numbers that are held in memory.
+fn beside(stats: &Stats) -> usize {
+    let name = |label: &Label| match label {
+        Label::Int(_) => 16,
+        Label::Text(name) => 16 + name.len(),
+    };
+    let held = match &stats.held {
+        // The class of a row takes 4 bytes in memory, and 8 in a file.
+        Held::Labels(l) => 4 * l.codes.len() + l.classes.iter().map(name).sum::<usize>(),
+        Held::Nothing | Held::Targets(_) => 0,
+    };
+    let classes = stats.by_class.iter().flatten();
+    held + classes.map(|(class, stats)| name(class) + beside(stats) + 512).sum::<usize>()
 }
 
 /// The content between the head and the seal of a complete file.

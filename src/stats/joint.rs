@@ -14,7 +14,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add, transposed_product_add};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{copied, zeros};
 use crate::threads::Context;
 
 use super::fourth::Fourth;
@@ -56,6 +56,19 @@ impl Joint {
         };
         let (features, targets) = (vec![0.0; n_features], vec![0.0; n_targets]);
         Ok(Self { quartic: 0.0, features, targets, own })
+    }
+
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        let copy = |own: &Own| {
+            let products = copied(&own.products, "the products of the targets")?;
+            Ok(Own { products, fourth: own.fourth.clone() })
+        };
+        Ok(Self {
+            quartic: self.quartic,
+            features: self.features.clone(),
+            targets: self.targets.clone(),
+            own: self.own.as_ref().map(copy).transpose()?,
+        })
     }
 
     /// Of classes as one column of targets, t of each class; `None` where the class squares are not
@@ -192,7 +205,11 @@ impl Stats {
     /// The joint moments about both means; `None` where they are not held.
     pub(crate) fn centred_joint(&self) -> Option<CentredJoint> {
         let Held::Targets(held) = &self.held else { return None };
-        let mut joint = held.joint.clone()?;
+        let joint = held.joint.as_ref()?;
+        // Without the products of the targets, which do not change.
+        let (features, targets) = (joint.features.clone(), joint.targets.clone());
+        let own = joint.own.as_ref();
+        let mut joint = Joint { quartic: joint.quartic, features, targets, own: None };
         let n = self.n_samples as f64;
         let back = |sum: &f64| -sum / n;
         let (d, e): (Vec<f64>, Vec<f64>) =
@@ -202,7 +219,7 @@ impl Stats {
         // About the mean of the features Σ w z is 0, so that C about both means needs no z.
         joint.quartic += 2.0 * dot(&e, &joint.targets) + dot(&e, &e) * (q - n * dot(&d, &d));
         let total = r - n * dot(&e, &e);
-        let own = joint.own.as_ref().map(|own| {
+        let own = own.map(|own| {
             let fourth = own.fourth.moved(&e, &held.sum, &own.products, n).in_unit(total);
             let mut square = 0.0;
             for (k, row) in own.products.chunks_exact(e.len()).enumerate() {

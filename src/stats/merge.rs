@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::input::Label;
 use crate::linalg::blas::{axpy, dot};
+use crate::linalg::memory::{Gather, grow};
 use crate::threads::Context;
 
-use super::pass::{Pass, add_upper};
+use super::pass::{Pass, Sums, add_upper};
 use super::response::ResponseSums;
 use super::{Held, Second, Stats, as_rows};
 
@@ -53,23 +54,47 @@ impl Stats {
         Ok(())
     }
 
-    /// Brings both to the same form, rows or scatter, without changing the statistics. All steps that
-    /// can fail or be interrupted are here.
+    /// Brings both to the same form, rows or scatter, and makes room for the sums. All steps that can
+    /// fail or be interrupted are here. Where one does, `self` is as before.
     fn prepare(&mut self, other: &mut Self, context: &Context<'_>) -> Result<()> {
-        let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
-        if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
-            self.hold_scatter(context)?;
-            other.hold_scatter(context)?;
-        }
-        let theirs = other.by_class.iter_mut().flatten();
-        let mut theirs: HashMap<Label, &mut Self> =
-            theirs.map(|(class, stats)| (class.clone(), stats)).collect();
-        for (class, ours) in self.by_class.iter_mut().flatten() {
-            if let Some(theirs) = theirs.get_mut(class) {
-                ours.prepare(theirs, context)?;
+        let sums = self.sums_beside(other, context)?;
+        let mut sums_of_classes = Vec::new();
+        if let (Some(ours), Some(theirs)) = (&mut self.by_class, &mut other.by_class) {
+            grow(ours, theirs.len(), "the statistics of the classes")?;
+            let mut theirs: HashMap<&Label, &mut Self> =
+                theirs.iter_mut().map(|(class, stats)| (&*class, stats)).collect();
+            for (class, ours) in ours {
+                let theirs = theirs.get_mut(class);
+                let sums = theirs.map(|theirs| ours.sums_beside(theirs, context)).transpose()?;
+                sums_of_classes.push(sums.flatten());
             }
         }
+        sums.into_iter().for_each(|sums| self.replace_rows(sums));
+        for ((_, ours), sums) in self.by_class.iter_mut().flatten().zip(sums_of_classes) {
+            sums.into_iter().for_each(|sums| ours.replace_rows(sums));
+        }
         Ok(())
+    }
+
+    /// Makes room for `other`, and brings it to a scatter unless all rows can be held; returns what
+    /// then replaces the rows of `self`.
+    fn sums_beside(&mut self, other: &mut Self, context: &Context<'_>) -> Result<Option<Sums>> {
+        let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
+        let mut sums = None;
+        if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
+            other.hold_scatter(context)?;
+            sums = self.sums(context)?;
+        } else if let (
+            Second::Rows { values, weights },
+            Second::Rows { values: more, weights: more_weights },
+        ) = (&mut self.second, &other.second)
+        {
+            grow(values, more.len(), "the rows")?;
+            grow(weights, more_weights.len(), "the weights of the rows")?;
+        }
+        let class_sums = sums.as_mut().map(|sums| &mut sums.responses.cross);
+        self.held.make_room(&other.held, self.n_features, class_sums)?;
+        Ok(sums)
     }
 
     /// Adds statistics that were brought to the same form.
@@ -112,17 +137,27 @@ impl Stats {
 
     /// Replaces held rows by their scatter.
     pub(crate) fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
-        let Second::Rows { values, weights } = &self.second else { return Ok(()) };
-        let rows: Vec<usize> = (0..weights.len()).collect();
+        if let Some(sums) = self.sums(context)? {
+            self.replace_rows(sums);
+        }
+        Ok(())
+    }
+
+    /// The sums over the rows that are held, if any are.
+    fn sums(&self, context: &Context<'_>) -> Result<Option<Sums>> {
+        let Second::Rows { values, weights } = &self.second else { return Ok(None) };
+        let rows = (0..weights.len()).gathered("the numbers of the rows")?;
         let zero = vec![0.0; self.n_features];
         let features = as_rows(values, self.n_features);
         let (features, rows, held) = (&features, &*rows, &self.held);
         let pass = Pass { features, rows, shift: &zero, weights, held };
-        let sums = pass.scatter(self.precision, context)?;
+        pass.scatter(self.precision, context).map(Some)
+    }
+
+    fn replace_rows(&mut self, sums: Sums) {
         self.second = Second::Scatter(sums.scatter);
         self.fourth = sums.fourth;
         self.held.hold_sums(sums.responses);
-        Ok(())
     }
 
     /// Brings the statistics about another shift.

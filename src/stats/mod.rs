@@ -46,7 +46,7 @@ use ndarray::ArrayView2;
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, scale};
-use crate::linalg::memory::{copied, reserved};
+use crate::linalg::memory::{Gather, copied, reserved};
 use crate::threads::Context;
 
 pub(crate) use fourth::Norms;
@@ -165,7 +165,7 @@ impl Stats {
         range: std::ops::Range<usize>,
         context: &Context<'_>,
     ) -> Result<()> {
-        let rows: Vec<usize> = range.filter(|i| block.count(*i) > 0).collect();
+        let rows = range.filter(|i| block.count(*i) > 0).gathered("the numbers of the rows")?;
         let Some(first) = rows.first() else { return Ok(()) };
         let shift = if self.is_empty() {
             sample_mean(block.features, &rows, *first)?
@@ -190,7 +190,7 @@ impl Stats {
         let second = match &self.second {
             Second::Rows { values, weights } => Second::Rows {
                 values: copied(values, "a copy of the rows")?,
-                weights: weights.clone(),
+                weights: copied(weights, "a copy of the weights")?,
             },
             Second::Scatter(scatter) => Second::Scatter(copied(scatter, "a copy of the scatter")?),
         };
@@ -213,8 +213,12 @@ impl Stats {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn try_clone(&self) -> Result<Self> {
-        drop(reserved::<u8>(self.n_bytes(), "a copy of the statistics")?);
-        Ok(self.clone())
+        let by_class = self.by_class.as_ref().map(|classes| {
+            let one = |(class, stats): &(Label, Self)| Ok((class.clone(), stats.try_clone()?));
+            classes.iter().map(one).collect::<Result<Vec<_>>>()
+        });
+        let (held, by_class) = (self.held.try_clone()?, by_class.transpose()?);
+        Ok(Self { held, by_class, ..self.without_responses()? })
     }
 
     /// Σ w: rows, counted as often as their weight says.

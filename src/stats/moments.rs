@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::input::Label;
 use crate::linalg::lapack::check_order;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{reserved, zeros};
 use crate::threads::Context;
 
 use super::check::TOLERANCE;
@@ -144,11 +144,14 @@ impl Stats {
             Held::Nothing => Responses::Nothing,
             Held::Labels(labels) => {
                 let order = labels.sorted();
-                let sum = |c: &usize| labels.sums[c * d..(c + 1) * d].iter().copied();
+                let mut sums = reserved(labels.sums.len(), "the class sums")?;
+                for c in &order {
+                    sums.extend_from_slice(&labels.sums[c * d..(c + 1) * d]);
+                }
                 Responses::Labels {
                     classes: order.iter().map(|c| labels.classes[*c].clone()).collect(),
                     counts: order.iter().map(|c| labels.counts[*c]).collect(),
-                    sums: order.iter().flat_map(sum).collect(),
+                    sums,
                     squares: labels
                         .squares
                         .map(|squares| order.iter().map(|c| squares[*c]).collect()),
@@ -204,12 +207,13 @@ impl Stats {
             Responses::Nothing => Held::Nothing,
             Responses::Labels { classes, counts, sums, squares } => {
                 let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
-                let sum = |c: &usize| sums[c * d..(c + 1) * d].to_vec();
+                let mut held = reserved(present.len() * d, "the class sums")?;
+                present.iter().for_each(|c| held.extend_from_slice(&sums[c * d..(c + 1) * d]));
                 Held::Labels(Labels {
                     classes: present.iter().map(|c| classes[*c].clone()).collect(),
                     counts: present.iter().map(|c| counts[*c]).collect(),
                     codes: Vec::new(),
-                    sums: present.iter().flat_map(sum).collect(),
+                    sums: held,
                     squares: squares.map(|squares| present.iter().map(|c| squares[*c]).collect()),
                 })
             }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::input::{Block, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, scale, transposed_product_add};
 use crate::linalg::lapack::check_order;
-use crate::linalg::memory::{copied, zeros};
+use crate::linalg::memory::{Gather, copied, zeros};
 use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
@@ -34,7 +34,7 @@ pub(super) fn block_stats(
     precision: Precision,
     context: &Context<'_>,
 ) -> Result<Stats> {
-    let weights: Vec<f64> = rows.iter().map(|i| block.weight(*i)).collect();
+    let weights = rows.iter().map(|i| block.weight(*i)).gathered("the weights of the rows")?;
     let n_samples = rows.iter().map(|i| block.count(*i)).sum();
     let pass =
         Pass { features: block.features, rows, shift: &shift, weights: &weights, held: &held };
@@ -146,8 +146,8 @@ impl Pass<'_> {
         let len = self.rows.len().checked_mul(n_cols);
         let len = len.ok_or(Error::OutOfMemory { what: "the rows", bytes: usize::MAX })?;
         let mut values = zeros::<f64>(len, "the rows")?;
-        let mut parts: Vec<(&mut [f64], f64)> =
-            values.chunks_mut(ROWS * n_cols).map(|part| (part, 0.0)).collect();
+        let parts = values.chunks_mut(ROWS * n_cols).map(|part| (part, 0.0_f64));
+        let mut parts = parts.gathered("the parts of the rows")?;
         context.for_each_mut(&mut parts, |p, (part, largest)| {
             for (r, out) in part.chunks_exact_mut(n_cols).enumerate() {
                 *largest = largest.max(self.row(p * ROWS + r, out)?);
@@ -202,7 +202,8 @@ impl Pass<'_> {
             }
             if let Held::Targets(targets) = self.held {
                 let n_targets = targets.shift.len();
-                let mut y = targets.rows[start * n_targets..end * n_targets].to_vec();
+                let y = &targets.rows[start * n_targets..end * n_targets];
+                let mut y = copied(y, "a panel of targets")?;
                 for (y, weight) in y.chunks_exact_mut(n_targets).zip(&self.weights[start..end]) {
                     scale(weight.sqrt(), y);
                 }

@@ -1,7 +1,7 @@
 //! The statistics of the responses: classes with their counts and sums, or targets with their
 //! moments. Held by row while rows are held, as sums once the scatter is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ndarray::{ArrayView2, Axis};
@@ -9,7 +9,7 @@ use ndarray::{ArrayView2, Axis};
 use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response};
 use crate::linalg::blas::axpy;
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, copied, grow, reserved, zeros};
 use crate::threads::Context;
 
 use super::joint::Joint;
@@ -138,6 +138,41 @@ impl Held {
         }
     }
 
+    /// An independent copy.
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Nothing => Self::Nothing,
+            Self::Labels(labels) => Self::Labels(labels.try_clone()?),
+            Self::Targets(targets) => Self::Targets(targets.try_clone()?),
+        })
+    }
+
+    /// Makes room for the responses of `other`, so that adding them allocates nothing large;
+    /// `class_sums` are those that are about to be held.
+    pub(super) fn make_room(
+        &mut self,
+        other: &Self,
+        n_features: usize,
+        class_sums: Option<&mut Vec<f64>>,
+    ) -> Result<()> {
+        match (self, other) {
+            (Self::Labels(labels), Self::Labels(other)) => {
+                grow(&mut labels.codes, other.codes.len(), "the classes of the rows")?;
+                let sums = class_sums.unwrap_or(&mut labels.sums);
+                if sums.is_empty() {
+                    return Ok(());
+                }
+                let known: HashSet<&Label> = labels.classes.iter().collect();
+                let new = other.classes.iter().filter(|class| !known.contains(class)).count();
+                grow(sums, new.saturating_mul(n_features), "the class sums")
+            }
+            (Self::Targets(targets), Self::Targets(other)) => {
+                grow(&mut targets.rows, other.rows.len(), "the targets")
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn n_bytes(&self) -> usize {
         match self {
             Self::Nothing => 0,
@@ -154,13 +189,24 @@ impl Held {
 }
 
 impl Labels {
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        let squares = self.squares.as_ref().map(|squares| copied(squares, "the class squares"));
+        Ok(Self {
+            classes: self.classes.iter().cloned().gathered("the classes")?,
+            counts: copied(&self.counts, "the counts of the classes")?,
+            codes: copied(&self.codes, "the classes of the rows")?,
+            sums: copied(&self.sums, "the class sums")?,
+            squares: squares.transpose()?,
+        })
+    }
+
     fn of_ids(
         ids: &[i64],
         names: Option<&[Arc<str>]>,
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        let codes = Vec::with_capacity(rows.len());
+        let codes = reserved(rows.len(), "the classes of the rows")?;
         let mut labels =
             Self { classes: vec![], counts: vec![], codes, sums: vec![], squares: None };
         let mut seen: HashMap<i64, u32> = HashMap::new();
@@ -225,6 +271,17 @@ impl Labels {
 }
 
 impl Targets {
+    pub(super) fn try_clone(&self) -> Result<Self> {
+        Ok(Self {
+            shift: self.shift.clone(),
+            sum: self.sum.clone(),
+            square: self.square.clone(),
+            rows: copied(&self.rows, "the targets")?,
+            cross: copied(&self.cross, "the products with the targets")?,
+            joint: self.joint.as_ref().map(Joint::try_clone).transpose()?,
+        })
+    }
+
     fn of_rows(
         targets: ArrayView2<'_, f64>,
         shift: Vec<f64>,
@@ -236,7 +293,7 @@ impl Targets {
         let mut held = Self {
             sum: vec![0.0; n_targets],
             square: vec![0.0; n_targets],
-            rows: Vec::with_capacity(rows.len() * n_targets),
+            rows: reserved(rows.len().saturating_mul(n_targets), "the targets")?,
             cross: Vec::new(),
             joint: None,
             shift,

@@ -6,6 +6,7 @@
 
 use crate::error::Result;
 use crate::linalg::blas::axpy;
+use crate::linalg::memory::filled;
 
 use super::{Held, Second, Stats, centred_rows};
 
@@ -17,7 +18,7 @@ impl Stats {
         let mut stats = self.without_responses()?;
         let square: Vec<f64> = match &mut stats.second {
             Second::Rows { values, weights } => {
-                let unit = vec![1.0; weights.len()];
+                let unit = filled(1.0, weights.len(), "the weights of the rows")?;
                 *values = centred_rows(values, &unit, &offset)?;
                 let mut square = vec![0.0; order];
                 for (row, weight) in values.chunks_exact(order).zip(&*weights) {
@@ -56,7 +57,7 @@ impl Stats {
         stats.held = match &self.held {
             Held::Nothing => Held::Nothing,
             Held::Labels(labels) => {
-                let mut labels = labels.clone();
+                let mut labels = labels.try_clone()?;
                 for (sums, count) in labels.sums.chunks_exact_mut(order).zip(&labels.counts) {
                     axpy(-(*count as f64), &offset, sums);
                     sums.iter_mut().zip(&inverse).for_each(|(x, inverse)| *x *= inverse);
@@ -65,7 +66,7 @@ impl Stats {
                 Held::Labels(labels)
             }
             Held::Targets(targets) => {
-                let mut targets = targets.clone();
+                let mut targets = targets.try_clone()?;
                 let width = targets.shift.len();
                 for (j, row) in targets.cross.chunks_exact_mut(width).enumerate() {
                     for (x, sum) in row.iter_mut().zip(&targets.sum) {

@@ -33,6 +33,7 @@ mod search;
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
+use crate::linalg::memory::Gather;
 use crate::threads::Context;
 
 use super::centred::lone_samples;
@@ -76,7 +77,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     })?;
     let features = inputs.samples()?.features;
     let n_rows = features.n_rows();
-    let all: Vec<usize> = (0..n_rows).collect();
+    let all = (0..n_rows).gathered("the numbers of the rows")?;
     let groups = leave_out.groups("knn", inputs, &all)?;
     let n_others = n_rows.saturating_sub(groups.as_ref().map_or(1, RowGroups::largest));
     if k > n_others {
@@ -104,14 +105,15 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         Ok(targets) if vote => {
             let mut parts = GroupScores::new(summed, targets.ncols(), false);
             let columns = targets.columns().into_iter().enumerate().map(|(at, column)| {
-                let codes: Vec<u32> = column.iter().map(|y| u32::from(*y > 0.5)).collect();
-                let right = right(&near, &codes, k);
+                let codes = column.iter().map(|y| u32::from(*y > 0.5));
+                let codes = codes.gathered("the classes of the rows")?;
+                let right = right(&near, &codes, k)?;
                 for (row, right) in right.iter().enumerate() {
                     parts.add_vote(row, at, 1.0, *right);
                 }
-                right.iter().filter(|right| **right).count() as f64 / n_rows as f64
+                Ok(right.iter().filter(|right| **right).count() as f64 / n_rows as f64)
             });
-            (mean_of(columns.collect()), parts)
+            (mean_of(columns.collect::<Result<_>>()?), parts)
         }
         Ok(targets) => {
             let mut parts = GroupScores::new(summed, targets.ncols(), true);
@@ -119,10 +121,10 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         }
         Err(_) => {
             let (codes, n_classes) = inputs.labels()?;
-            let right = right(&near, &codes, k);
+            let right = right(&near, &codes, k)?;
             if with_influence && k < n_others {
                 let wide = search(features, (k + 1, others), &measure, context)?;
-                let moved = influence(&wide, &codes, &right, k);
+                let moved = influence(&wide, &codes, &right, k)?;
                 details.push(("influence", Detail::Numbers(moved)));
             }
             let mut counts = vec![(0.0, 0.0); n_classes];
@@ -160,11 +162,11 @@ fn mean_of(parts: Vec<f64>) -> (f64, Vec<f64>) {
 }
 
 /// Whether each row's neighbours vote for its own class.
-fn right(near: &[(f64, u32)], codes: &[u32], k: usize) -> Vec<bool> {
+fn right(near: &[(f64, u32)], codes: &[u32], k: usize) -> Result<Vec<bool>> {
     near.chunks_exact(k)
         .zip(codes)
         .map(|(near, code)| elected(near, codes) == Some(*code))
-        .collect()
+        .gathered("the votes of the rows")
 }
 
 /// The class that neighbours vote for.
@@ -187,10 +189,11 @@ fn elected(near: &[(f64, u32)], codes: &[u32]) -> Option<u32> {
 
 /// The influence of each row: its own hit less the mean, and half of the hits that it decides as a
 /// neighbour; from the k + 1 nearest of each row.
-fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Vec<f64> {
+fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Result<Vec<f64>> {
     let hit = |right: bool| f64::from(u8::from(right));
     let mean = right.iter().map(|right| hit(*right)).sum::<f64>() / right.len() as f64;
-    let mut moved: Vec<f64> = right.iter().map(|right| hit(*right) - mean).collect();
+    let moved = right.iter().map(|right| hit(*right) - mean);
+    let mut moved = moved.gathered("the influences of the rows")?;
     let mut near = Vec::with_capacity(k);
     for (i, wide) in wide.chunks_exact(k + 1).enumerate() {
         for (place, (_, left_out)) in wide[..k].iter().enumerate() {
@@ -200,7 +203,7 @@ fn influence(wide: &[(f64, u32)], codes: &[u32], right: &[bool], k: usize) -> Ve
             moved[*left_out as usize] += (hit(right[i]) - hit(still)) / 2.0;
         }
     }
-    moved
+    Ok(moved)
 }
 
 /// R² of the neighbours' mean, for each target; adds the rows to the scores of their groups.
@@ -253,7 +256,7 @@ mod tests {
         let codes = [0, 0, 1];
         let wide = [(1.0, 1), (2.0, 2), (1.0, 0), (3.0, 2), (2.0, 0), (3.0, 1)];
         let right = [true, true, false];
-        let found = influence(&wide, &codes, &right, 1);
+        let found = influence(&wide, &codes, &right, 1).unwrap();
         let mean = 2.0 / 3.0;
         let expected = [1.0 - mean + 0.5, 1.0 - mean + 0.5, -mean];
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{found:?}");

@@ -32,7 +32,7 @@ use super::source_terms::{Classes, Normalize};
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
 use crate::error::{Error, Result};
 use crate::linalg::blas::{dot, scale};
-use crate::linalg::memory::zeros;
+use crate::linalg::memory::{Gather, joined, zeros};
 use crate::threads::Context;
 use probabilities::Probabilities;
 
@@ -66,7 +66,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         return Err(Error::Empty { name: "source_probs", axis: "columns" });
     }
     let probs = Probabilities { rows, from_logits };
-    let order = classes.order();
+    let order = classes.order()?;
     let tasks = tasks(&classes, order.len());
 
     let read = |place: usize, row: &mut [f64]| {
@@ -88,7 +88,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let n_source = fitted.mass.iter().filter(|mass| **mass > 0.0).count();
     let mut outcome = classes.outcome("leep", &sums, normalize, n_source)?;
     if with_influence && normalize == Normalize::No {
-        let influence = fitted.influence(&logs.concat(), outcome.value, context)?;
+        let influence =
+            fitted.influence(&joined(logs, "the likelihoods")?, outcome.value, context)?;
         outcome.details.push(("influence", Detail::Numbers(influence)));
     }
     Ok(outcome)
@@ -118,7 +119,7 @@ impl Fitted<'_> {
                 self.probs.read(*i, &mut row);
                 dot(conditional, &row).ln()
             };
-            Ok(self.order[task.rows.clone()].iter().map(log).collect())
+            self.order[task.rows.clone()].iter().map(log).gathered("the likelihoods of the rows")
         })
     }
 
@@ -149,9 +150,9 @@ impl Fitted<'_> {
                 self.probs.read(*i, &mut row);
                 dot(&reach[task.first * width..][..width], &row)
             };
-            Ok(self.order[task.rows.clone()].iter().map(along).collect::<Vec<f64>>())
+            self.order[task.rows.clone()].iter().map(along).gathered("the influences of the rows")
         })?;
-        let mut influence = vec![0.0; self.order.len()];
+        let mut influence = zeros(self.order.len(), "the influences of the rows")?;
         for ((i, log), moved) in self.order.iter().zip(logs).zip(moved.into_iter().flatten()) {
             influence[*i] = log - value + moved;
         }

@@ -170,7 +170,7 @@ impl LogMe {
         const SAME: f64 = 1e-10; // the square of a difference within rounding
         let Second::Rows { weights, .. } = &prepared.stats.second else { return Ok(None) };
         if prepared.stats.n_samples > prepared.stats.n_features as u64 {
-            let mut stats = prepared.stats.clone();
+            let mut stats = prepared.stats.try_clone()?;
             stats.hold_scatter(context)?;
             return Ok(Some(stats));
         }
