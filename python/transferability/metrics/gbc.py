@@ -104,7 +104,7 @@ def pairs(size: Size, options: Mapping[str, Any]) -> tuple[str, int, float]:
     """Estimate the time of comparing all pairs of classes."""
     k = min(size.n_features, options.get("n_components", size.n_features))
     of_pair = {"diagonal": 5e-9 * k, "full": 1e-10 * k**3 + 2e-9 * k**2}
-    seconds = of_pair.get(options["covariance"], 1e-11 * k + 2e-9)
+    seconds = of_pair.get(options.get("covariance", "spherical"), 1e-11 * k + 2e-9)
     return "classes", size.n_classes, size.n_classes**2 * seconds
 
 

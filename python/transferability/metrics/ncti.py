@@ -115,10 +115,11 @@ def explain(score: Score) -> list[str]:
 def memory(size: Size, options: Mapping[str, Any]) -> float:
     """Return about how many numbers it holds.
 
-    The principal components, and a number for each row and class.
+    The principal components, along the discriminants too, and the posteriors of a class, which may
+    be all rows.
     """
     n = size.n_samples
-    return 2.0 * n * min(n, size.n_features) + 1.25 * n * size.n_classes
+    return 3.0 * n * min(n, size.n_features) + 1.25 * n * size.n_classes
 
 
 WHEN = "In rankings of supervised encoders; values change with the models that are compared."
