@@ -274,7 +274,9 @@ impl Pass<'_, '_> {
             open.retain(|_| stays.next().unwrap_or(false));
         }
         let mut predicted = vec![false; n];
-        open.iter().for_each(|row| predicted[row.place] = true);
+        for row in &open {
+            predicted[row.place] = true;
+        }
         Ok(predicted)
     }
 
