@@ -121,7 +121,8 @@ mod tests {
         assert_eq!(largest(&[]), f64::NEG_INFINITY);
         for n in 1..40 {
             let mut values: Vec<f64> = (0..n).map(|i| 3.0 - f64::from(i) * 0.5).collect();
-            values.rotate_left(values.len() / 2);
+            let half = values.len() / 2;
+            values.rotate_left(half);
             assert_eq!(largest(&values), 3.0);
             let expected: Vec<f64> = values.iter().map(|x| (x - 3.0).exp()).collect();
             let sum = exp_below(3.0, &mut values);

@@ -52,20 +52,24 @@ pub(super) fn add_scaled(factor: f64, x: &[f64], y: &mut [f64]) {
     }
 }
 
-/// `y = factor · x` in float32.
+/// `y = factors · x` in float32; whether no magnitude of x is above its limit.
 #[multiversion(targets("x86_64+avx2"))]
 #[allow(clippy::cast_possible_truncation)] // the point of single precision
-pub(super) fn narrow(factor: f64, x: &[f64], y: &mut [f32]) {
-    for (y, x) in y.iter_mut().zip(x) {
+pub(super) fn narrow(x: &[f64], (factors, limits): (&[f64], &[f64]), y: &mut [f32]) -> bool {
+    let mut fits = true;
+    for (((y, x), factor), limit) in y.iter_mut().zip(x).zip(factors).zip(limits) {
         *y = (factor * x) as f32;
+        fits &= x.abs() <= *limit;
     }
+    fits
 }
 
-/// `y += factor · x` for x in float32.
+/// `y += f₀ f · x` for factors f and x in float32.
 #[multiversion(targets("x86_64+avx2"))]
-pub(super) fn add_widened(factor: f64, x: &[f32], y: &mut [f64]) {
-    for (y, x) in y.iter_mut().zip(x) {
-        *y += factor * f64::from(*x);
+pub(super) fn add_widened(factors: &[f64], x: &[f32], y: &mut [f64]) {
+    let Some(first) = factors.first() else { return };
+    for ((y, x), factor) in y.iter_mut().zip(x).zip(factors) {
+        *y += first * factor * f64::from(*x);
     }
 }
 
@@ -88,8 +92,9 @@ mod tests {
             add_scaled(3.0, &x, &mut y);
             assert!(y.iter().zip(&expected).all(|(y, x)| *y == 4.0 * x));
             let mut half = vec![0.0_f32; x.len()];
-            narrow(0.5, &x, &mut half);
-            add_widened(4.0, &half, &mut y);
+            let (halves, limits) = (vec![0.5; x.len()], vec![4.0; x.len()]);
+            assert!(narrow(&x, (&halves, &limits), &mut half) == (largest <= 4.0));
+            add_widened(&vec![2.0; x.len()], &half, &mut y);
             assert!(y.iter().zip(&expected).all(|(y, x)| *y == 6.0 * x));
             for (i, bad) in (0..x.len()).zip([f64::NAN, f64::INFINITY].into_iter().cycle()) {
                 let (mut x, shift) = (expected.clone(), vec![1.0; expected.len()]);

@@ -116,10 +116,6 @@ impl Sums {
     fn hold_scatter(&mut self, context: &Context<'_>) -> Result<()> {
         if let Some(mut single) = self.single.take() {
             single.move_to(&mut self.scatter, context)?;
-            if self.scatter.is_empty() {
-                // All rows are at the shift.
-                self.scatter = zeros(self.sum.len() * self.sum.len(), "a scatter matrix")?;
-            }
         }
         Ok(())
     }
@@ -229,8 +225,7 @@ impl Pass<'_> {
     /// Reads the `i`-th row of the pass into `x`, times the root of its weight, and adds it to the
     /// sums; to the scatter only in single precision.
     fn add_row(&self, sums: &mut Sums, i: usize, x: &mut [f64]) -> Result<()> {
-        let mut largest = self.row(i, x)?;
-        sums.largest = sums.largest.max(largest);
+        sums.largest = sums.largest.max(self.row(i, x)?);
         let weight = self.weights[i];
         let square = sums.fourth.add_row(weight, x);
         if let Held::Labels(labels) = self.held {
@@ -248,10 +243,9 @@ impl Pass<'_> {
         }
         if weight > 1.0 {
             scale(weight.sqrt(), x);
-            largest *= weight.sqrt();
         }
         if let Some(single) = &mut sums.single {
-            single.add_row(x, largest, &mut sums.scatter)?;
+            single.add_row(x, &mut sums.scatter)?;
         }
         Ok(())
     }

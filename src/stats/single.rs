@@ -1,7 +1,9 @@
 //! The scatter of rows by products in float32.
 //!
-//! Rows x are scaled by a power of two, rounded to float32, and multiplied in panels of p rows. The
-//! products of up to k panels are added in float32, then to the total in float64. With u = 2⁻²⁴, no
+//! Every column is scaled by a power of two near its first number, rounded to float32, and multiplied in
+//! panels of p rows. The products of up to k panels are added in float32, then to the total in float64.
+//! A number far above the scale of its column sets a new scale; one so far below it that its products
+//! underflow does not matter beside the first. With u = 2⁻²⁴, no
 //! term of an entry is rounded more than p + k + 2 times: twice as factors, p times within its panel,
 //! in whatever order BLAS adds it up, and k times with other panels. To first order therefore
 //!
@@ -22,22 +24,26 @@ use super::pass::add_upper_by;
 const ROWS: usize = 384;
 /// Panels that are added in float32, k: those of a chunk.
 const PANELS: usize = 8;
-/// How many times larger than the unit a number may be: its square, times p k, is below 2¹²⁷.
+/// How many times larger than the unit of its column a number may be: the square, times p k, is below
+/// 2¹²⁷.
 const RANGE: f64 = (1_u64 << 40) as f64;
 
 /// Products of rows, which a scatter in float64 does not have yet.
 pub(super) struct Single {
-    n_cols: usize,
-    /// Rows that wait for their product, scaled to the unit.
+    /// Rows that wait for their product, in units of their columns.
     panel: Vec<f32>,
     /// Numbers of the panel that are in use.
     filled: usize,
     /// Panels in the sum of products.
     n_panels: usize,
-    /// The upper triangle of the sum of products, in units of unit².
+    /// The upper triangle of the sum of products, in units of both columns.
     gram: Vec<f32>,
-    /// A power of two near the first row that is not zero; 0 before it.
-    unit: f64,
+    /// A power of two near the first number of each column that is not zero; 0 before it. (D,)
+    units: Vec<f64>,
+    /// One over each unit; 0 for none. (D,)
+    inverses: Vec<f64>,
+    /// The largest magnitudes that the units allow, (D,).
+    limits: Vec<f64>,
 }
 
 impl Single {
@@ -45,36 +51,54 @@ impl Single {
     pub(super) fn new(n_rows: usize, n_cols: usize) -> Result<Self> {
         let panel_rows = n_rows.div_ceil(n_rows.div_ceil(ROWS).max(1)); // panels of equal size
         Ok(Self {
-            n_cols,
             panel: zeros(panel_rows * n_cols, "a panel of rows")?,
             filled: 0,
             n_panels: 0,
             gram: zeros(n_cols * n_cols, "a single-precision scatter matrix")?,
-            unit: 0.0,
+            units: vec![0.0; n_cols],
+            inverses: vec![0.0; n_cols],
+            limits: vec![0.0; n_cols],
         })
     }
 
-    /// Adds a row, of which `largest` is the largest magnitude. What no longer fits is moved to
-    /// `scatter`.
-    pub(super) fn add_row(
-        &mut self,
-        x: &[f64],
-        largest: f64,
-        scatter: &mut Vec<f64>,
-    ) -> Result<()> {
-        if largest > self.unit * RANGE {
-            self.move_to(scatter, &Context::serial())?;
-            self.unit = largest.log2().floor().exp2().max(f64::MIN_POSITIVE); // 1/u is finite
+    fn n_cols(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Adds a row. What no longer fits is moved to `scatter`.
+    pub(super) fn add_row(&mut self, x: &[f64], scatter: &mut Vec<f64>) -> Result<()> {
+        if !self.write(x) {
+            self.set_units(x, scatter)?;
+            self.write(x);
         }
-        if self.unit > 0.0 {
-            let end = self.filled + self.n_cols;
-            narrow(1.0 / self.unit, x, &mut self.panel[self.filled..end]);
-            self.filled = end;
-            if end == self.panel.len() {
-                self.multiply();
-            }
-            if self.n_panels == PANELS {
-                self.move_to(scatter, &Context::serial())?;
+        self.filled += x.len();
+        if self.filled == self.panel.len() {
+            self.multiply();
+        }
+        if self.n_panels == PANELS {
+            self.move_to(scatter, &Context::serial())?;
+        }
+        Ok(())
+    }
+
+    /// Writes a row behind those that wait; whether it keeps to the limits.
+    fn write(&mut self, x: &[f64]) -> bool {
+        let out = &mut self.panel[self.filled..self.filled + x.len()];
+        narrow(x, (&self.inverses, &self.limits), out)
+    }
+
+    /// Sets the units of columns whose limit a row exceeds.
+    fn set_units(&mut self, x: &[f64], scatter: &mut Vec<f64>) -> Result<()> {
+        // Columns without a unit are zero so far.
+        let is_above = |x: &f64, limit: f64| x.abs() > limit;
+        if x.iter().zip(&self.limits).any(|(x, limit)| *limit > 0.0 && is_above(x, *limit)) {
+            self.move_to(scatter, &Context::serial())?;
+        }
+        for (j, x) in x.iter().enumerate() {
+            if is_above(x, self.limits[j]) {
+                let unit = x.abs().log2().floor().exp2().max(f64::MIN_POSITIVE); // 1/unit is finite
+                (self.units[j], self.inverses[j], self.limits[j]) =
+                    (unit, 1.0 / unit, unit * RANGE);
             }
         }
         Ok(())
@@ -83,17 +107,18 @@ impl Single {
     /// Adds the products of the rows that wait.
     pub(super) fn multiply(&mut self) {
         if self.filled > 0 {
-            gram_add_single(&self.panel[..self.filled], self.n_cols, &mut self.gram);
+            let n_cols = self.n_cols();
+            gram_add_single(&self.panel[..self.filled], n_cols, &mut self.gram);
             self.filled = 0;
             self.n_panels += 1;
         }
     }
 
-    /// Adds the products to a scatter, which is empty before the first ones, and starts anew.
+    /// Adds the products to a scatter, which is empty before the first ones, and clears them.
     pub(super) fn move_to(&mut self, scatter: &mut Vec<f64>, context: &Context<'_>) -> Result<()> {
         self.multiply();
         self.add_to(scatter, context)?;
-        self.reset();
+        self.clear();
         Ok(())
     }
 
@@ -102,23 +127,32 @@ impl Single {
         if self.n_panels == 0 {
             return Ok(());
         }
+        let n_cols = self.n_cols();
         if scatter.is_empty() {
-            *scatter = zeros(self.n_cols * self.n_cols, "a scatter matrix")?;
+            *scatter = zeros(n_cols * n_cols, "a scatter matrix")?;
         }
-        let square = self.unit * self.unit;
-        add_upper_by(&self.gram, scatter, self.n_cols, context, |part, total| {
-            add_widened(square, part, total);
+        add_upper_by(&self.gram, scatter, n_cols, context, |part, total| {
+            let units = &self.units[n_cols - part.len()..];
+            add_widened(units, part, total);
         })
+    }
+
+    fn clear(&mut self) {
+        if self.n_panels > 0 {
+            let n_cols = self.n_cols();
+            for (i, row) in self.gram.chunks_exact_mut(n_cols).enumerate() {
+                row[i..].fill(0.0);
+            }
+        }
+        (self.filled, self.n_panels) = (0, 0);
     }
 
     /// Starts anew, and keeps the memory.
     pub(super) fn reset(&mut self) {
-        if self.n_panels > 0 {
-            for (i, row) in self.gram.chunks_exact_mut(self.n_cols).enumerate() {
-                row[i..].fill(0.0);
-            }
+        self.clear();
+        for numbers in [&mut self.units, &mut self.inverses, &mut self.limits] {
+            numbers.fill(0.0);
         }
-        (self.filled, self.n_panels, self.unit) = (0, 0, 0.0);
     }
 }
 
@@ -189,6 +223,20 @@ mod tests {
             (0..2000).map(|i| if i % 3 == 0 { 1 << (i % 40) } else { 1 }).collect();
         for weights in [None, Some(&*weights)] {
             let error = error(&rows, weights);
+            assert!(error > 0.0 && error < 1.0, "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_of_any_size_keep_the_bound() {
+        for step in [-40.0_f64, 40.0] {
+            let mut rows = numbers(2000, 4);
+            for (j, mut column) in rows.columns_mut().into_iter().enumerate() {
+                column *= 10.0_f64.powf(step * j as f64);
+                column[1500] *= 1e30; // one far above the others
+            }
+            rows.slice_mut(ndarray::s![..300, 2]).fill(0.5); // the first rows at the shift
+            let error = error(&rows, None);
             assert!(error > 0.0 && error < 1.0, "{error}");
         }
     }

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from reference import logme as reference
 
 import transferability as tx
 
@@ -196,6 +197,20 @@ def test_an_exact_fit_of_distinct_rows_is_unbounded_as_before() -> None:
     x = np.c_[np.eye(3)[labels], rng.normal(size=(90, 50))]
     with pytest.warns(tx.TransferabilityWarning, match="unbounded"):
         assert tx.logme(x[:, 1:], labels, intercept=True) == np.inf
+
+
+@pytest.mark.parametrize("seed", [4, 19])
+def test_a_close_fit_by_as_many_columns_as_centred_rows_repeats_no_row(seed: int) -> None:
+    """A small column has a large coefficient, beside which the residual looks like rounding."""
+    rng = np.random.default_rng(seed)
+    features, labels = rng.normal(size=(24, 23)), np.arange(24) % 3
+    features[:, -1] *= 1e-4
+    for method in METHODS:
+        with quiet():
+            found = tx.logme(features, labels, method=method)
+        assert "distinct_rows" not in found.details
+        expected = [reference.evidence(features, labels == c).value for c in range(3)]
+        np.testing.assert_allclose(found.per_target, expected, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from metric_tester import quietly
 from numpy.typing import NDArray
 
+import transferability as tx
 from transferability import Stats
 
 #: Roundings of a term at most, by src/stats/single.rs: p = 384 rows of a panel, k = 8 panels.
@@ -43,6 +45,32 @@ def test_rows_that_grow_by_250_orders_keep_the_bound(weighted: bool) -> None:
     features = rng.normal(size=(2000, 4)) * 10.0 ** np.linspace(-125, 125, 2000)[:, None]
     weights = 2 ** (np.arange(2000) % 40) if weighted else None
     assert 0 < share_of_bound(features, weights) < 1
+
+
+@pytest.mark.parametrize("step", [-40, -25, 25, 40])
+def test_columns_of_any_size_keep_the_bound(step: int) -> None:
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(2000, 4)) * 10.0 ** (step * np.arange(4))
+    features[1500] *= 1e30  # one row far above the others
+    features[:300, 2] = 0.0  # a column that begins late
+    assert 0 < share_of_bound(features) < 1
+
+
+def test_a_row_far_above_the_first_ones_hides_no_column() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(500, 4))
+    features[0, 0] = 1e25
+    assert 0 < share_of_bound(features) < 1
+
+
+@pytest.mark.parametrize("metric", ["ridge_probe", "h_score"])
+def test_metrics_without_units_see_columns_of_any_size(metric: str) -> None:
+    labels = np.arange(500) % 3
+    features = np.random.default_rng(5).normal(size=(500, 4))
+    features[:, 1] = (features[:, 1] + labels) * 1e-25
+    double = quietly(tx.score, features, labels, metric)
+    single = quietly(tx.score, features, labels, metric, precision="single")
+    assert single == pytest.approx(float(double), rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

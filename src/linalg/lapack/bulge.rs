@@ -10,6 +10,7 @@
 //! Columns beyond the matrix are zero and stay zero, so that every block is whole. Both triangles of
 //! Dₖ are kept: it is read by columns, and nothing but its last column is ever copied.
 #![allow(clippy::inline_always)] // into functions that are compiled for several machines
+#![allow(clippy::needless_range_loop)] // a column of a block and a number of a vector
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -280,7 +281,9 @@ fn reflector<const B: usize>(x: &mut [f64; B]) -> ([f64; B], f64) {
         if scale == 0.0 {
             return (*x, 0.0);
         }
-        x.iter_mut().for_each(|x| *x /= scale);
+        for x in x.iter_mut() {
+            *x /= scale;
+        }
         square = dot(x, x);
     }
     let first = x[0];
@@ -295,7 +298,9 @@ fn reflector<const B: usize>(x: &mut [f64; B]) -> ([f64; B], f64) {
         beta = -square.sqrt().copysign(first);
         tau = (beta - first) / beta;
         let inverse = 1.0 / (first - beta);
-        v.iter_mut().for_each(|v| *v *= inverse);
+        for v in &mut v {
+            *v *= inverse;
+        }
     }
     v[0] = 1.0;
     *x = [0.0; B];

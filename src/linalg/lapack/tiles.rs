@@ -5,6 +5,7 @@
 //! its numbers at a time are multiplied with 32 numbers of the panel each, and the sums are held in
 //! the 32 registers of AVX-512.
 #![allow(clippy::inline_always)] // into functions that are compiled for several machines
+#![allow(clippy::needless_range_loop)] // of rows of two matrices
 #![allow(unsafe_code)]
 
 use multiversion::multiversion;

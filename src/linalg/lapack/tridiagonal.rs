@@ -286,7 +286,11 @@ mod tests {
             one.rotate(&mut expected).unwrap();
             assert_eq!(form.diagonal, one.diagonal);
             assert_eq!(form.off_diagonal, one.off_diagonal);
-            assert_eq!(vectors, expected);
+            // The same bits where all vectors are one part; products of other sizes round otherwise.
+            let tolerance = if count <= VECTORS { 0.0 } else { 1e-14 };
+            let pairs = vectors.iter().zip(&expected);
+            let error = pairs.fold(0.0_f64, |largest, (a, b)| largest.max((a - b).abs()));
+            assert!(error <= tolerance, "{order} {count}: {error:e}");
         }
         let (form, _) = reduce(TWO_STAGES, TWO_STAGES / FEW + 1);
         assert!(matches!(form.basis, Basis::OneStage { .. }));

@@ -79,7 +79,9 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         Kind::Google => spherical(&gaussians, 1, context)?,
         Kind::Diagonal | Kind::Full => overlaps(&gaussians, context)?,
     };
-    overlaps.iter_mut().for_each(|overlap| *overlap = -*overlap);
+    for overlap in &mut overlaps {
+        *overlap = -*overlap;
+    }
     let value: f64 = overlaps.iter().sum::<f64>() + 0.0; // no negative zero
     let n_pairs = (classes.len() * (classes.len() - 1)) as f64;
     // Terms are at most 1, and sums of them round to no more than their number.

@@ -136,14 +136,18 @@ impl Spherical {
         exp_in_place(products);
         let mut exponent = self.times / 4;
         if !self.times.is_multiple_of(4) {
-            ratios.iter_mut().for_each(|ratio| *ratio = ratio.sqrt().sqrt());
+            for ratio in &mut ratios {
+                *ratio = ratio.sqrt().sqrt();
+            }
             exponent = self.times;
         }
         while exponent > 0 {
             if exponent % 2 == 1 {
                 power.iter_mut().zip(&ratios).for_each(|(power, ratio)| *power *= ratio);
             }
-            ratios.iter_mut().for_each(|ratio| *ratio *= *ratio);
+            for ratio in &mut ratios {
+                *ratio *= *ratio;
+            }
             exponent /= 2;
         }
         products.iter_mut().zip(&power).for_each(|(x, power)| *x *= power);

@@ -56,11 +56,20 @@ pub(super) fn count_distinct(
             let (dof, fit) = target.slope_parts(t, &point, &evidence, sums.dof);
             let (counted, rank, n) = (whole(dof), whole(sums.dof), target.effective());
             let is_exact = fit >= 0.5 * n; // |y − Fm|² ≤ t|m|²
-            let repeats = is_exact && counted < n && rows_repeat(prepared, rank, n)?;
+            let may_repeat = counted < n && !all_differ(target, rank);
+            let repeats = is_exact && may_repeat && rows_repeat(prepared, rank, n)?;
             counts.push(repeats.then(|| counted + f64::from(u8::from(target.intercept))));
         }
     }
     Ok(counts)
+}
+
+/// Whether there are as many directions as centred samples, so that no row repeats. Where means are zero,
+/// one direction less can fit the target, and that is no observation either.
+fn all_differ(target: &Target, rank: f64) -> bool {
+    const MEAN_NOISE: f64 = 1e-26; // a sum of squares of rounding errors
+    let of_mean = target.n_samples * target.mean * target.mean;
+    rank + 1.0 >= target.n_samples && of_mean > MEAN_NOISE * target.square
 }
 
 /// Whether distinct rows, and not columns or the labels, are what an exact fit of this rank is owed to.

@@ -6,8 +6,9 @@
 //!
 //! 1. **The ridge.** Σ_k e_ik² = (1 − 2 f_ic + |f_i|²)/ℓ_i², and
 //!    |f_i|² = |ȳ|² + 2 x_iᵀ(W_λᵀȳ) + x_iᵀ(W_λᵀW_λ)x_i. With g = Σ_j |x_ij| √(W_λᵀW_λ)_jj, no sum on the way
-//!    is above (g + |ȳ| + 1)², so that the numerator rounds by at most (C + order + 8) u times that,
-//!    u = 2⁻⁵³. Where this leaves the least total open, the errors themselves decide.
+//!    is above (g + |ȳ| + 1)², so that the numerator rounds by at most (C + 2 order + 8) u times that,
+//!    u = 2⁻⁵³: C for WᵀW, and twice the order for its products with x. Where this leaves the least
+//!    total open, the errors themselves decide.
 //! 2. **The rows whose class has the largest y − e.** For k ≠ c, y − e is f_ik/ℓ_i, and for c it is
 //!    (f_ic − h_i)/ℓ_i. f_ik is the product of (x_i, 1) and (w_k, ȳ_k), first in float32 (`../screen.rs`).
 //!    Classes within its error of f_ic − h_i are compared in float64. A row that some class beats is not
@@ -139,7 +140,7 @@ impl Pass<'_, '_> {
         let mut rows: Vec<usize> = (0..codes.len()).collect();
         rows.sort_by_key(|i| codes[*i]); // the coefficients of a class are solved for once
         let parts: Vec<&[usize]> = rows.chunks(self.together()).collect();
-        let unit = (self.mean.len() + order + 8) as f64 * (f64::EPSILON / 2.0);
+        let unit = (self.mean.len() + 2 * order + 8) as f64 * (f64::EPSILON / 2.0);
         let mean_square = dot(self.mean, self.mean);
         let mut totals = context.sum(
             parts.len(),
@@ -273,7 +274,9 @@ impl Pass<'_, '_> {
             open.retain(|_| stays.next().unwrap_or(false));
         }
         let mut predicted = vec![false; n];
-        open.iter().for_each(|row| predicted[row.place] = true);
+        for row in &open {
+            predicted[row.place] = true;
+        }
         Ok(predicted)
     }
 
