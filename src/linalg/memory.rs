@@ -60,7 +60,9 @@ pub(crate) fn copied<T: Copy>(values: &[T], what: &'static str) -> Result<Vec<T>
 /// Return the parts of a vector as one vector.
 pub(crate) fn joined<T: Copy>(parts: Vec<Vec<T>>, what: &'static str) -> Result<Vec<T>> {
     let mut whole = reserved(parts.iter().map(Vec::len).sum(), what)?;
-    parts.iter().for_each(|part| whole.extend_from_slice(part));
+    for part in &parts {
+        whole.extend_from_slice(part);
+    }
     Ok(whole)
 }
 

@@ -40,7 +40,9 @@ impl Stats {
                 let k = targets.shift.len();
                 let row = |column: &usize| &targets.cross[column * k..(column + 1) * k];
                 let mut cross = reserved(targets.cross.len(), "a copy of the statistics")?;
-                order.iter().for_each(|column| cross.extend_from_slice(row(column)));
+                for column in order {
+                    cross.extend_from_slice(row(column));
+                }
                 targets.cross = cross;
                 if let Some(joint) = &mut targets.joint {
                     joint.features = rows_in_order(&joint.features, order)?;

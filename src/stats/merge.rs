@@ -69,9 +69,13 @@ impl Stats {
                 sums_of_classes.push(sums.flatten());
             }
         }
-        sums.into_iter().for_each(|sums| self.replace_rows(sums));
+        if let Some(sums) = sums {
+            self.replace_rows(sums);
+        }
         for ((_, ours), sums) in self.by_class.iter_mut().flatten().zip(sums_of_classes) {
-            sums.into_iter().for_each(|sums| ours.replace_rows(sums));
+            if let Some(sums) = sums {
+                ours.replace_rows(sums);
+            }
         }
         Ok(())
     }

@@ -208,7 +208,9 @@ impl Stats {
             Responses::Labels { classes, counts, sums, squares } => {
                 let present: Vec<usize> = (0..counts.len()).filter(|c| counts[*c] > 0).collect();
                 let mut held = reserved(present.len() * d, "the class sums")?;
-                present.iter().for_each(|c| held.extend_from_slice(&sums[c * d..(c + 1) * d]));
+                for c in &present {
+                    held.extend_from_slice(&sums[c * d..(c + 1) * d]);
+                }
                 Held::Labels(Labels {
                     classes: present.iter().map(|c| classes[*c].clone()).collect(),
                     counts: present.iter().map(|c| counts[*c]).collect(),
