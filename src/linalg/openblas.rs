@@ -70,7 +70,7 @@ pub fn openblas() -> OpenBlas {
 }
 
 /// Pin OpenBLAS to one thread and check that it multiplies. Call once per thread that will do linear
-/// algebra, with [`reserve_buffers`] held.
+/// algebra, with [`super::reserve_buffers`] held.
 ///
 /// # Panics
 /// If OpenBLAS computes a wrong product: a broken build must not go on.
