@@ -195,13 +195,6 @@ class Forecast:
         if not math.isfinite(target):
             raise DataError(f"target is {target}; ask for a finite one")
         self._warn_of_reading(target)
-        if known <= 1:
-            issue(
-                [
-                    f"sizes are at most {known:g}, which looks like shares of a data set; a plan "
-                    f"counts rows, so multiply them by the number of rows"
-                ]
-            )
         grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
         sign = 1 if self.direction == "increasing" else -1
         values = self._to_value(self._law.curves(grid))
@@ -353,7 +346,10 @@ class Forecast:
             )
 
     def _warn_of_reading(self, target: float) -> None:
-        """Warn if the limit forbids a target, or if every known value reaches it by a guess."""
+        """Warn of shares as sizes, of a target beyond the limit, and of one that a guess reaches."""
+        if self.sizes[-1] <= 1:
+            text = f"sizes are at most {self.sizes[-1]:g}, which looks like shares of a data set; "
+            issue([text + "a plan counts rows, so multiply them by the number of rows"])
         sign = 1 if self.direction == "increasing" else -1
         if self.limit is not None and sign * (target - self.limit) > 0:
             issue(
