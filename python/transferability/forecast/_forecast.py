@@ -346,7 +346,7 @@ class Forecast:
             )
 
     def _warn_of_reading(self, target: float) -> None:
-        """Warn of shares as sizes, of a target beyond the limit, and of one that a guess reaches."""
+        """Warn of sizes that are shares, a target beyond the limit, and one that is reached."""
         if self.sizes[-1] <= 1:
             text = f"sizes are at most {self.sizes[-1]:g}, which looks like shares of a data set; "
             issue([text + "a plan counts rows, so multiply them by the number of rows"])
