@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import tiny_models as tiny
 import torch
+from one_thread import OneThread
 from torch import nn
 
 import transferability as tx
@@ -494,23 +495,6 @@ def test_what_fails_in_the_thread_is_left_to_the_caller() -> None:
 
     with contextlib.closing(prepare(plan_batches(50, BatchLimit(10)), collate)) as running:
         assert [ready for _, ready in running] == [0, None, 20, None, 40]
-
-
-class OneThread:
-    """Items that only the thread that opened them can read, as from a database."""
-
-    def __init__(self, items: Any) -> None:
-        self.items, self.thread = items, threading.get_ident()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, i: int) -> Any:
-        if threading.get_ident() != self.thread:
-            raise RuntimeError("made in another thread")
-        if self.items[i] == "broken":
-            raise RuntimeError("this item is broken")
-        return self.items[i]
 
 
 def test_items_that_are_bound_to_a_thread(bert: str, texts: list[str], labels: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import tiny_models
 import torch
 import transformers as hf
-from torch import nn
+from one_thread import OneThread
 
 import transferability as tx
 from transferability.models import open_model
@@ -182,34 +181,6 @@ def test_a_sound_has_a_limit_where_the_extractor_cuts(tmp_path: Path) -> None:
     assert not inputs.exceeds(sound)
 
 
-class OneThread:
-    """Items that only the thread that has made them may read, such as rows of a database."""
-
-    def __init__(self, items: list[Any]) -> None:
-        self.items, self.thread = items, threading.get_ident()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, i: int) -> Any:
-        if threading.get_ident() != self.thread:
-            raise RuntimeError("made in another thread")
-        return self.items[i]
-
-
-class Steps(nn.Module):
-    """A convolution over at most 12 steps (N, T, C)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Conv1d(2, 6, 3, padding=1)
-        self.head = nn.Linear(6, 2)
-
-    def forward(self, x: Any) -> Any:
-        assert x.shape[1] <= 12
-        return self.head(self.features(x.transpose(1, 2)).mean(2))
-
-
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("kind", ["texts", "series", "encoder"])
 def test_windows_of_items_that_one_thread_may_read(
@@ -218,7 +189,7 @@ def test_windows_of_items_that_one_thread_may_read(
     torch.manual_seed(0)
     models: dict[str, Any] = {
         "texts": lambda: f"hf:{tiny_models.bert(tmp_path, max_position_embeddings=24)}",
-        "series": lambda: Steps().double().eval(),
+        "series": lambda: tiny_models.Steps(12).double().eval(),
         "encoder": lambda: patchtst(tmp_path),
     }
     long = [RNG.normal(size=(n, 2)) for n in range(14, 14 + N)]

@@ -12,7 +12,6 @@ import tiny_models
 import torch
 import transformers as hf
 from numpy.typing import NDArray
-from torch import nn
 
 import transferability as tx
 from transferability import models
@@ -216,19 +215,6 @@ def _as_st(minilm: Any) -> Any:
     return f"st:{Path(minilm[0].auto_model.config._name_or_path)}"
 
 
-class Steps(nn.Module):
-    """A convolution over at most 24 steps (N, T, C)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Conv1d(2, 6, 3, padding=1)
-        self.head = nn.Linear(6, 2)
-
-    def forward(self, x: Any) -> Any:
-        assert x.shape[1] <= 24
-        return self.head(self.features(x.transpose(1, 2)).mean(2))
-
-
 @pytest.fixture(scope="module")
 def series() -> tuple[list[NDArray[np.float64]], list[int]]:
     rng = np.random.default_rng(1)
@@ -248,7 +234,7 @@ def patches(folder: Path) -> str:
 
 def test_windows_of_series_are_those_of_a_transcription(series: Any) -> None:
     torch.manual_seed(0)
-    module = Steps().double().eval()
+    module = tiny_models.Steps(24).double().eval()
     row = ranked({"steps": module}, series, window=24, stride=11, task="classification")
     rows = []
     for own in series[0]:
@@ -292,17 +278,17 @@ def test_windows_are_part_of_the_key(folders: Any, texts: Any, tmp_path: Path) -
 def test_memory_that_runs_out_counts_no_window_twice(series: Any) -> None:
     torch.manual_seed(0)
 
-    class Hungry(Steps):
+    class Hungry(tiny_models.Steps):
         def forward(self, x: Any) -> Any:
             if len(x) > 3:
                 raise MemoryError("no room")
             return super().forward(x)
 
-    module = Hungry().double().eval()
+    module = Hungry(24).double().eval()
     row = ranked(
         {"steps": module}, series, window=24, stride=11, task="classification", batch_size=16
     )
-    calm = Steps().double().eval()
+    calm = tiny_models.Steps(24).double().eval()
     calm.load_state_dict(module.state_dict())
     expected = ranked({"steps": calm}, series, window=24, stride=11, task="classification")
     assert float(row.logme) == pytest.approx(float(expected.logme), abs=1e-9)
@@ -386,7 +372,7 @@ def test_progress_after_a_second_pass_reaches_all_rows(
 )
 def test_wrong_windows(texts: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
-        tx.rank_models({"m": Steps()}, texts, isolate=False, **options)
+        tx.rank_models({"m": tiny_models.Steps(24)}, texts, isolate=False, **options)
 
 
 def test_what_has_no_windows(folders: Any, texts: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
 
 TEXTS = ["the cat sat on the mat", "a dog", "unknown words are cut to pieces, and more of them"]
 PAIRS = [("the cat", "a dog"), ("a mat", "the cat sat on the mat")]
@@ -192,3 +193,17 @@ def _save(folder: Path, tokens: Any, config: Any, model: Any, **sizes: Any) -> P
 
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+class Steps(nn.Module):
+    """A convolution over series (N, T, C) of two channels and at most `context` steps."""
+
+    def __init__(self, context: int) -> None:
+        super().__init__()
+        self.context = context
+        self.features = nn.Conv1d(2, 6, 3, padding=1)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Any) -> Any:
+        assert x.shape[1] <= self.context
+        return self.head(self.features(x.transpose(1, 2)).mean(2))
