@@ -41,12 +41,10 @@ impl Kept {
     }
 
     fn keep(&mut self, start: *mut u8, layout: Layout) {
-        while self.bytes + layout.size() > MOST || self.blocks[self.next].is_some() {
-            self.drop_next();
-            if self.bytes + layout.size() <= MOST && self.blocks[self.next].is_none() {
-                break;
-            }
+        self.drop_next();
+        while self.bytes + layout.size() > MOST {
             self.next = (self.next + 1) % BLOCKS;
+            self.drop_next();
         }
         self.blocks[self.next] = Some((start.expose_provenance(), layout));
         self.next = (self.next + 1) % BLOCKS;

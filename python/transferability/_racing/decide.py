@@ -79,7 +79,7 @@ class Odds:
 
 @dataclass(frozen=True, eq=False)
 class Noise:
-    """What pairs of halves tell of the noise of M scores."""
+    """Estimates of the noise of M scores, from pairs of halves."""
 
     correlations: Matrix  # (M, M)
     log_variances: Matrix  # (M,), of which -inf is no noise

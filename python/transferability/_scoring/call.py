@@ -1,4 +1,4 @@
-"""What a call of ``score`` decides before it sees data: the metrics, their options, the settings.
+"""Decide the metrics, options and settings of a call of ``score`` before it sees data.
 
 ``score`` keeps the decisions of recent calls, so that repeated ones decide nothing again until a
 metric is registered. Every check of data is made in every call.

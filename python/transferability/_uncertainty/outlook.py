@@ -1,4 +1,4 @@
-"""What would shrink a shortlist: more rows, or the fine-tuning of two models.
+"""Estimate how more rows, or the fine-tuning of two models, would shrink a shortlist.
 
 More rows: the noise of scores falls as 1/n. For n times the rows, new scores are drawn from the
 posterior, shortlists are made from these, and their sizes are averaged (preposterior analysis).

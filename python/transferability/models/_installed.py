@@ -1,4 +1,4 @@
-"""Tell installed code, which the versions of packages identify, from code of the user."""
+"""Separate installed code, which the versions of packages identify, from code of the user."""
 
 from __future__ import annotations
 

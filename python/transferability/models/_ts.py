@@ -36,7 +36,7 @@ _OF_TRANSFORMERS = ("patchtst", "patchtsmixer", "timesfm", "timesfm2_5")
 
 
 class Encoder:
-    """How the encoder of a library is run, and which of its tokens hold observed values."""
+    """Run the encoder of a library, and find its tokens that hold observed values."""
 
     module: Any  # runs in the forward pass
     blocks: Any  # the module that holds the blocks

@@ -42,7 +42,7 @@ class HeldRows:
             self._orders.append(order)
 
     def take(self, most: int) -> Iterator[Held]:
-        """Give back all rows in the order of their positions, at most so many at once.
+        """Iterate over all rows in the order of their positions, at most so many at once.
 
         Rows with the same position keep the order in which they came.
         """
