@@ -67,5 +67,17 @@ def main() -> None:
     """Rank pre-trained models by how well their features predict your labels."""
 
 
-for _command in (rank, score, stats, merge, evaluate, forecast, metrics, health, layers, cache, serve):
+for _command in (
+    rank,
+    score,
+    stats,
+    merge,
+    evaluate,
+    forecast,
+    metrics,
+    health,
+    layers,
+    cache,
+    serve,
+):
     main.add_command(_command)

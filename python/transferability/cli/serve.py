@@ -36,7 +36,9 @@ _LIMITS = (
 
 @click.command()
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, help="Port; 0 for a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, help="Port; 0 for a free one."
+)
 @click.option(
     "--workers", type=click.IntRange(1, 128), help="Worker processes. Default: one for each core."
 )

@@ -206,8 +206,8 @@ def _read_arrow(path: Path, known: tuple[str, ...], limits: ArrayLimits) -> dict
     if "features" in named:
         _check_names(names, known)
     table = opened.read_all()
+    table.validate(full=True)  # before anything follows an offset
     limits.check_bytes(table.nbytes)
-    table.validate(full=True)
     arrays = {name: _read_column(table.column(name), name) for name in named}
     if "features" not in named and len(named) < len(names):
         arrays["features"] = table.drop_columns(named)

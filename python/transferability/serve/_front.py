@@ -50,7 +50,9 @@ class Front:
             return
         start = time.perf_counter()
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
-        exchange = _Exchange(_request_id(headers), receive, send, b"expect" in dict(scope["headers"]))
+        exchange = _Exchange(
+            _request_id(headers), receive, send, b"expect" in dict(scope["headers"])
+        )
         scope["app"] = self  # the router raises 404 and 405 instead of answering in its own way
         is_work = scope["path"] not in _OPEN_PATHS
         self.active += is_work
@@ -62,11 +64,7 @@ class Front:
             except Problem as problem:
                 await exchange.report(problem, scope)
             except HTTPException as error:
-                names = {404: "PathError", 405: "MethodError"}
-                detail = STATUSES.get(error.status_code, error.detail)
-                name = names.get(error.status_code, "RequestError")
-                problem = Problem(error.status_code, name, detail, error.headers)
-                await exchange.report(problem, scope)
+                await exchange.report(_as_problem(error), scope)
         except Disconnected:
             exchange.status = _GONE
         except Exception:
@@ -153,6 +151,13 @@ class _Exchange:
         body = encode(problem.to_dict(self.id))
         response = Response(body, problem.status, headers, PROBLEM_TYPE)
         await response(scope, self.receive, self.send)
+
+
+def _as_problem(error: Any) -> Problem:
+    """Return the Problem for an exception of the router."""
+    status, names = error.status_code, {404: "PathError", 405: "MethodError"}
+    detail = STATUSES.get(status, error.detail)
+    return Problem(status, names.get(status, "RequestError"), detail, error.headers)
 
 
 def _request_id(headers: dict[str, bytes]) -> str:

@@ -72,7 +72,9 @@ def parse_options(text: str) -> dict[str, Any]:
         options = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         reason = str(error) or type(error).__name__
-        raise unusable(f'options is not JSON ({reason}); give an object such as {{"k": 10}}') from None
+        raise unusable(
+            f'options is not JSON ({reason}); give an object such as {{"k": 10}}'
+        ) from None
     if not isinstance(options, dict):
         raise unusable(f'options is {text[:50]!r}; give an object such as {{"k": 10}}')
     return options

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -58,7 +59,8 @@ class _Worker:
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer; raise EOFError if the process ends before."""
         stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None, "both are pipes"
+        assert stdin is not None, "it is a pipe"
+        assert stdout is not None, "it is a pipe"
         try:
             stdin.write(json.dumps(request).encode() + b"\n")
             await stdin.drain()
@@ -71,9 +73,13 @@ class _Worker:
         return answer
 
     def kill(self) -> None:
-        """End the process at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        """End the process at once.
+
+        Not by ``Process.kill``, which may take the exit status before the event loop does.
+        """
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         """Return the exit status, when the process has ended."""

@@ -126,7 +126,9 @@ def _bind(settings: Settings) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(f"cannot listen on {settings.host} port {settings.port}: {reason}") from None
+        raise DataError(
+            f"cannot listen on {settings.host} port {settings.port}: {reason}"
+        ) from None
     return listener
 
 

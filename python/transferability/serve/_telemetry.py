@@ -77,10 +77,9 @@ class _JsonFormatter(logging.Formatter):
 
 
 def log_as_json() -> None:
-    """Write the log of the service and the warnings of its server to standard error."""
+    """Write the log of the service and the warnings of its libraries to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter())
-    for name, level in (("transferability.serve", logging.INFO), ("uvicorn", logging.WARNING)):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(level)
+    logging.root.handlers = [handler]
+    logging.root.setLevel(logging.WARNING)
+    LOG.setLevel(logging.INFO)
