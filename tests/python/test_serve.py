@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -138,6 +139,15 @@ def test_a_diagnostic_needs_no_labels_and_nan_is_null(service: Service) -> None:
     assert found["scores"]["ncti"]["value"] is None
     probs = RNG.dirichlet(np.ones(3), size=len(X))
     assert service.score(npz(source_probs=probs), "?metrics=leep", NPZ).status == 422
+
+
+def test_an_answer_that_is_too_large(service: Service) -> None:
+    features = RNG.normal(size=(200, 5000)).astype(np.float16)
+    query = "?task=classification&options=%7B%22keep_coef%22:true%7D"
+    found = service.score(npy(X, Y), query).json["scores"]["logme"]
+    assert np.array_equal(found["details"]["coef"], tx.logme(X, Y, keep_coef=True).coef)
+    answer = service.score(npy(features, np.arange(200)), query)
+    assert (answer.status, "keep_coef" in answer.json["detail"]) == (413, True), answer.json
 
 
 def test_metrics_are_listed(service: Service) -> None:
@@ -434,6 +444,13 @@ def test_zip_bombs(small: Service, service: Service) -> None:
     zeros = pa.table({"features": pa.FixedSizeListArray.from_arrays(np.zeros(4_000_000), 10)})
     answer = small.score(arrow(zeros.combine_chunks(), compression="zstd"), "", STREAM)
     assert answer.status == 413, answer.json
+    x = np.zeros(1000)
+    body = arrow(pa.table({f"f{i}": x for i in range(2)}), compression="zstd")
+    lies = body.replace(struct.pack("<q", 800), struct.pack("<q", 1 << 42))  # of 100 rows
+    assert lies != body
+    answer = service.score(lies, "", STREAM)
+    assert answer.status == 413, answer.json
+    assert "more memory when unpacked" in answer.json["detail"]
 
 
 def test_arrow_bodies_that_lie_about_offsets(service: Service) -> None:
@@ -481,6 +498,13 @@ def test_slow_bodies_and_heads(small: Service) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in answer.lower()
     assert 0.4 < time.monotonic() - start < 10
+    with socket.create_connection(("127.0.0.1", small.port), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /hea")
+        answer = b""
+        while chunk := connection.recv(4096):  # one answer, and the end
+            answer += chunk
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b"HTTP/1.1") == 1
 
 
 def test_bodies_that_are_received_at_a_time(small: Service) -> None:
@@ -554,8 +578,8 @@ def test_a_killed_worker_loses_only_its_request(service: Service) -> None:
     assert sorted(answer.status for answer in answers) == [200] * 5 + [503]
     (failed,) = (answer for answer in answers if answer.status == 503)
     assert (failed.json["error"], failed.headers["retry-after"]) == ("WorkerError", "1")
+    service.wait_for("workers_lost", lost + 1)
     service.wait_for("workers", 2)
-    assert service.figure("workers_lost") == lost + 1
     assert workers[1] in service.workers()
     changed = 1 + (answers[-1].status == 200)
     assert service.request("GET", path).json["n_samples"] == changed * len(X)
@@ -724,6 +748,27 @@ def test_figures_count_requests(service: Service) -> None:
     assert 'requests_total{method="GET",path="/v1/metrics",status="200"}' in text
     assert 'request_seconds_bucket{le="0.1",path="/v1/score"}' in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_the_client_of_the_documentation(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).parents[2] / "docs" / "service.md"
+    (client,) = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    monkeypatch.setenv("TRANSFERABILITY_SERVE_TOKEN", TOKEN)
+    namespace = {"tx": tx, "models": {"lsa384": X}, "labels": Y}
+    code = client.replace("127.0.0.1:8000", f"127.0.0.1:{service.port}")
+    exec(compile(code, "docs/service.md", "exec"), namespace)
+    assert {*namespace["scores"]} == {"logme", "knn"}  # type: ignore[call-overload]
+
+
+def test_limits_of_the_documentation_are_options() -> None:
+    from transferability.cli.serve import serve
+
+    text = (Path(__file__).parents[2] / "docs" / "service.md").read_text("utf-8")
+    limits = text.partition("## Limits")[2].partition("##")[0]
+    options = {option.opts[0].removeprefix("--") for option in serve.params}
+    named = {*re.findall(r"`((?:max|session|sessions|body)-\w+)`", limits)}
+    assert named <= options
+    assert {name for name in options if name.startswith(("max-", "session"))} <= named
 
 
 def test_defaults_of_the_command_are_those_of_the_settings() -> None:

@@ -22,7 +22,7 @@ _LIMITS = (
     ("max-body", _COUNT, 256 << 20, "Bytes of a body, also when it is unpacked."),
     ("max-bytes", _COUNT, 2 << 30, "Bytes that a computation may take beside the body."),
     ("max-seconds", _SECONDS, 60.0, "Seconds of a computation, and of waiting for a worker."),
-    ("body-seconds", _SECONDS, 30.0, "Seconds in which a body must arrive."),
+    ("body-seconds", _SECONDS, 30.0, "Seconds in which a body must arrive, or a head."),
     ("max-queue", _COUNT, 64, "Requests that wait for a worker; others get status 429."),
     ("max-receiving", _COUNT, 64, "Bodies that are received at a time."),
     ("max-connections", _COUNT, 1024, "Connections."),

@@ -15,11 +15,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ._problems import Problem
-from ._settings import Settings
+from ._settings import MOST_ANSWER, TOKEN_VARIABLE, Settings
 
 __all__ = ["Pool"]
 
-_LINE = 64 << 20  # bytes of an answer, at most
 _START_SECONDS = 60.0
 _LOG = logging.getLogger("transferability.serve")
 
@@ -34,12 +33,14 @@ class _Worker:
     @classmethod
     async def start(cls, settings: Settings) -> _Worker:
         """Start a process, and wait until it can compute."""
+        env = {**os.environ, "PYTHONSAFEPATH": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+        env.pop(TOKEN_VARIABLE, None)  # a worker reads what others have sent
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "ignore", "-m", "transferability.serve._worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            limit=_LINE,
-            env={**os.environ, "PYTHONSAFEPATH": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+            limit=2 * MOST_ANSWER,
+            env=env,
             start_new_session=True,  # Ctrl-C on a terminal is for the service, which drains
         )
         worker = cls(process)

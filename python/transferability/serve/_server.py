@@ -19,19 +19,19 @@ from ._telemetry import LOG, log_as_json
 
 __all__ = ["serve"]
 
-_HEAD_SECONDS = 10.0
 _TICK = 0.05
 
 
 class _Protocol(H11Protocol):
     """HTTP on one connection, which is closed if no head of a request is complete in time."""
 
+    head_seconds: float
     _marked: object = None
 
     def connection_made(self, transport: Any) -> None:
         """Start to watch the connection."""
         super().connection_made(transport)
-        self.loop.call_later(_HEAD_SECONDS, self._check)
+        self.loop.call_later(self.head_seconds, self._check)
 
     def _check(self) -> None:
         """Close the connection if it was as idle at the last check, and since."""
@@ -43,7 +43,7 @@ class _Protocol(H11Protocol):
             self.transport.close()
             return
         self._marked = mark if idle else None
-        self.loop.call_later(_HEAD_SECONDS, self._check)
+        self.loop.call_later(self.head_seconds, self._check)
 
 
 class _Server(uvicorn.Server):
@@ -98,7 +98,7 @@ def serve(settings: Settings) -> None:
         app = Application(settings, Path(folder))
         config = uvicorn.Config(
             app.asgi,
-            http=_Protocol,
+            http=type("Protocol", (_Protocol,), {"head_seconds": settings.body_seconds}),
             ws="none",
             loop="asyncio",
             lifespan="on",

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 
 from ..errors import DataError
 
-__all__ = ["LOOPBACK_NAMES", "TOKEN_VARIABLE", "Settings", "check_address", "read_token"]
+__all__ = [
+    "LOOPBACK_NAMES",
+    "MOST_ANSWER",
+    "TOKEN_VARIABLE",
+    "Settings",
+    "check_address",
+    "read_token",
+]
 
 TOKEN_VARIABLE = "TRANSFERABILITY_SERVE_TOKEN"
 #: Names of this machine for itself, as the host of a URL.
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+#: Bytes of the answer of a computation.
+MOST_ANSWER = 16 << 20
 _LEAST_TOKEN = 16  # characters
 
 

@@ -28,7 +28,7 @@ from .._stats.stats import Stats
 from ..errors import DataError, LimitError
 from ._bodies import ArrayLimits, read_arrays
 from ._problems import describe_error
-from ._settings import Settings
+from ._settings import MOST_ANSWER, Settings
 
 __all__ = ["ARRAYS_OF_SCORE", "ARRAYS_OF_UPDATE", "Worker", "main"]
 
@@ -164,11 +164,17 @@ def _to_dict(scores: Scores) -> dict[str, Any]:
     }
 
 
-def answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a request, or the arguments of the Problem that reports its error."""
+def answer(worker: Worker, request: dict[str, Any]) -> str:
+    """Return the result of a request, or what its Problem says, as a line of JSON."""
     call: Callable[..., dict[str, Any]] = getattr(worker, request.pop("do"))
     try:
-        return {"result": call(**request)}
+        line = json.dumps({"result": call(**request)}, allow_nan=False)
+        if len(line) > MOST_ANSWER:
+            raise LimitError(
+                f"the answer has {len(line):,} bytes, and may have {MOST_ANSWER:,}; leave out "
+                f"options such as keep_coef"
+            )
+        return line
     except Exception as error:
         told = describe_error(error)
         if told["status"] == 500:  # the places in the code, without texts that may quote data
@@ -176,7 +182,7 @@ def answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
                 f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(error.__traceback__)
             ]
-        return {"problem": told}
+        return json.dumps({"problem": told})
 
 
 def _limit_memory(settings: Settings) -> None:
@@ -199,16 +205,16 @@ def main() -> None:
     Engine("logme").score(np.eye(8, 2), [0, 1] * 4)  # maps scratch memory, imports the metrics
     if sys.platform == "linux":
         _limit_memory(settings)
-    ready = {"metrics": [spec.facts() for spec in metric_specs().values()]}
-    for reply in (ready,):
-        channel.write(json.dumps(reply) + "\n")
+    reply = json.dumps({"metrics": [spec.facts() for spec in metric_specs().values()]})
+    while True:
+        channel.write(reply + "\n")
         channel.flush()
-    for line in sys.stdin:
+        line = sys.stdin.readline()
+        if not line:
+            return
         signal.setitimer(signal.ITIMER_REAL, settings.max_seconds + _GRACE)  # ends the process
         reply = answer(worker, json.loads(line))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        channel.write(json.dumps(reply, allow_nan=False) + "\n")
-        channel.flush()
 
 
 if __name__ == "__main__":
