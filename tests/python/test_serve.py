@@ -142,11 +142,11 @@ def test_a_diagnostic_needs_no_labels_and_nan_is_null(service: Service) -> None:
 
 
 def test_an_answer_that_is_too_large(service: Service) -> None:
-    features = RNG.normal(size=(200, 5000)).astype(np.float16)
+    features = RNG.normal(size=(240, 8000)).astype(np.float16)
     query = "?task=classification&options=%7B%22keep_coef%22:true%7D"
     found = service.score(npy(X, Y), query).json["scores"]["logme"]
     assert np.array_equal(found["details"]["coef"], tx.logme(X, Y, keep_coef=True).coef)
-    answer = service.score(npy(features, np.arange(200)), query)
+    answer = service.score(npy(features, np.arange(240)), query)
     assert (answer.status, "keep_coef" in answer.json["detail"]) == (413, True), answer.json
 
 
