@@ -42,6 +42,7 @@ class Service:
         if token is not None:
             variables["TRANSFERABILITY_SERVE_TOKEN"] = token
         self.token = token
+        self.folder = Path()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "transferability", "serve", "--port", "0", *options],
             stdin=subprocess.DEVNULL,

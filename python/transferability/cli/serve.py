@@ -25,6 +25,7 @@ _LIMITS = (
     ("body-seconds", _SECONDS, 30.0, "Seconds in which a body must arrive, or a head."),
     ("max-queue", _COUNT, 64, "Requests that wait for a worker; others get status 429."),
     ("max-receiving", _COUNT, 64, "Bodies that are received at a time."),
+    ("spool-bytes", _COUNT, 4 << 30, "Bytes of all bodies that are on disk at a time."),
     ("max-connections", _COUNT, 1024, "Connections."),
     ("max-sessions", _COUNT, 1000, "Sessions."),
     ("session-bytes", _COUNT, 128 << 20, "Bytes of the statistics of one session."),

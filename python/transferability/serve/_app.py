@@ -142,7 +142,7 @@ class Application:
             async with self._sessions.use(identity, change=True) as session:
                 call = {"do": operation.handler, "body": str(body), "output": str(output)}
                 holds = await self.pool.run({**call, **session.arguments()})
-                self._sessions.commit(session, _keep(output), holds)
+                self._sessions.commit(session, output, holds)
                 return _json(self._sessions.describe(session))
 
     async def _score_session(
@@ -202,11 +202,6 @@ def _media(request: Request) -> str:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(encode(value), status, headers, "application/json")
-
-
-def _keep(output: Path) -> Path:
-    """Rename a file that a worker has written, so that the end of the request leaves it."""
-    return output.rename(output.with_name(f"session-{output.name}"))
 
 
 def _state_of(session: Session) -> Path:

@@ -57,6 +57,12 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has closed its output, as it does when it is killed."""
+        stdout = self._process.stdout
+        return self._process.returncode is not None or stdout is None or stdout.at_eof()
+
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and return the answer; raise EOFError if the process ends before."""
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -125,9 +131,14 @@ class Pool:
         self._closed = True
         for place in self._waiting:
             place.cancel()
+        self.kill()
+        if self._watches:
+            await asyncio.wait(self._watches, timeout=_START_SECONDS)
+
+    def kill(self) -> None:
+        """End all workers, without waiting for it."""
         for worker in [*self._all]:
             worker.kill()
-        await asyncio.wait(self._watches, timeout=_START_SECONDS)
 
     def check_queue(self) -> None:
         """Raise Problem 429 if the queue is full."""
@@ -182,8 +193,10 @@ class Pool:
 
     async def _take(self) -> _Worker:
         """Return an idle worker, after those who asked before."""
-        if self._idle:
-            return self._idle.popleft()
+        while self._idle:
+            worker = self._idle.popleft()
+            if not worker.has_ended:  # else _watch starts another one
+                return worker
         self.check_queue()
         place: asyncio.Future[_Worker] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)

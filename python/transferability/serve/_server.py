@@ -66,7 +66,7 @@ class _Server(uvicorn.Server):
         """Stop: at once if that was asked for already, or before the service has started."""
         front = self._application.asgi
         if front.draining or not self.started or self._loop is None:
-            self.should_exit = self.force_exit = True
+            self.should_exit, self.force_exit = True, front.draining
             return
         front.draining = True
         self._loop.call_soon_threadsafe(self._start_drain)
@@ -110,7 +110,10 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=5,
         )
         server = _Server(config, app, settings)
-        asyncio.run(server.serve([listener]))
+        try:
+            asyncio.run(server.serve([listener]))
+        finally:
+            app.pool.kill()  # a second signal has left them
     LOG.info("stopped")
 
 

@@ -48,6 +48,7 @@ class Sessions:
         self._settings = settings
         self._by_id: dict[str, Session] = {}  # least recently used first
         self.n_bytes = 0
+        self.waiting = 0  # requests that wait for another change of the same session
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -73,27 +74,45 @@ class Sessions:
             if not change:
                 yield session
                 return
-            async with session.lock:
+            await self._wait_for(session)
+            try:
                 if session.removed:
                     raise _missing()
                 yield session
+            finally:
+                session.lock.release()
         finally:
             session.users -= 1
             session.readers -= not change
             session.used = time.monotonic()
             _unlink_stale(session)
 
+    async def _wait_for(self, session: Session) -> None:
+        """Acquire the lock of a session; raise Problem 429 if too many wait for such locks."""
+        if session.lock.locked() and self.waiting >= self._settings.max_queue:
+            detail = f"{self.waiting} changes wait for others of their session; try again after 1 s"
+            raise Problem(429, "BusyError", detail, {"Retry-After": "1"})
+        self.waiting += 1
+        try:
+            await session.lock.acquire()
+        finally:
+            self.waiting -= 1
+
     def commit(self, session: Session, state: Path, holds: dict[str, Any]) -> None:
-        """Make a new file the state of a session; raise Problem 429 if all would be too large."""
+        """Make a new file the state of a session; raise Problem 429 if all would be too large.
+
+        The file is renamed, so that the end of the request leaves it.
+        """
         total = self.n_bytes - session.holds["n_bytes"] + holds["n_bytes"]
         most = self._settings.sessions_bytes
         if total > most:
             raise self._full(f"all sessions would take {total:,} bytes; sessions_bytes is {most:,}")
         if session.removed:  # while it was computed
             raise _missing()
+        kept = state.rename(state.with_name(f"session-{state.name}"))
         if session.state is not None:
             session.stale.append(session.state)
-        session.state, session.holds, self.n_bytes = state, holds, total
+        session.state, session.holds, self.n_bytes = kept, holds, total
         session.version += 1
 
     def delete(self, id: str) -> None:

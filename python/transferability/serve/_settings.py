@@ -46,6 +46,7 @@ class Settings:
     #: Limits of all requests together.
     max_queue: int = 64
     max_receiving: int = 64
+    spool_bytes: int = 4 << 30
     max_connections: int = 1024
     #: Limits of sessions.
     max_sessions: int = 1000

@@ -30,6 +30,7 @@ class Spool:
         self._settings, self._folder = settings, folder
         self.receiving = 0
         self.received = 0  # bytes of all bodies
+        self._held: dict[Path, int] = {}  # bytes of bodies that are on disk
 
     @contextmanager
     def file(self, suffix: str) -> Iterator[Path]:
@@ -39,6 +40,7 @@ class Spool:
             yield path
         finally:
             path.unlink(missing_ok=True)
+            self._held.pop(path, None)
 
     async def receive(self, request: Any, path: Path, most: int | None = None) -> int:
         """Write the body of a request to a file, and return its length.
@@ -60,14 +62,14 @@ class Spool:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(handle, "wb") as file:
-                return await self._copy(request, file, most)
+                return await self._copy(request, path, file, most)
         except OSError as error:
             detail = f"the service cannot store the body: {error.strerror}"
             raise Problem(503, "StorageError", detail, {"Retry-After": "1"}) from error
         finally:
             self.receiving -= 1
 
-    async def _copy(self, request: Any, file: Any, most: int) -> int:
+    async def _copy(self, request: Any, path: Path, file: Any, most: int) -> int:
         deadline = time.monotonic() + self._settings.body_seconds
         length = 0
         while True:
@@ -89,6 +91,10 @@ class Spool:
             self.received += len(chunk)
             if length > most:
                 raise _too_large(f"more than {most:,}", most)
+            self._held[path] = length
+            if sum(self._held.values()) > self._settings.spool_bytes:
+                detail = "the bodies of all requests take spool_bytes; try again after 1 s"
+                raise Problem(429, "BusyError", detail, {"Retry-After": "1"})
             file.write(chunk)
             if not message.get("more_body", False):
                 return length

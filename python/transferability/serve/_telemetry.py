@@ -40,6 +40,7 @@ class Telemetry:
             ("workers_lost", "Workers that have ended since the start.", lambda: pool.lost),
             ("sessions", "Sessions.", lambda: len(sessions)),
             ("session_bytes", "Bytes of the statistics of sessions.", lambda: sessions.n_bytes),
+            ("waiting_changes", "Changes that wait for another.", lambda: sessions.waiting),
             ("receiving", "Bodies that are being received.", lambda: spool.receiving),
             ("received_bytes", "Bytes of bodies since the start.", lambda: spool.received),
         ):
