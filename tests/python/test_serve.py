@@ -99,7 +99,7 @@ def bodies() -> dict[str, tuple[bytes, str]]:
 @pytest.mark.parametrize("name", bodies())
 def test_scores_are_those_of_score_to_the_bit(service: Service, name: str) -> None:
     body, media = bodies()[name]
-    answer = service.score(body, "?metrics=logme,h_score,knn&options=%7B%22k%22:3%7D", media)
+    answer = service.score(body, "?metrics=logme,+h_score,knn&options=%7B%22k%22:3%7D", media)
     assert answer.status == 200, answer.json
     expected = tx.score(X, Y, ["logme", "h_score", "knn"], k=3)
     assert [*answer.json["scores"]] == [*expected]
@@ -314,7 +314,9 @@ def test_shapes_that_lie(service: Service, shape: str) -> None:
         ("?metrics=knn&options=%7B%22k%22:0%7D", "k"),
         ("?options=%7B%22max_bytes%22:1%7D", "options has 'max_bytes', which is a limit"),
         ("?options=%7B%22n_threads%22:1%7D", "options has 'n_threads'"),
-        ("?options=%7B%22task%22:%22auto%22%7D", "options has 'task'"),
+        ("?options=%7B%22task%22:%22auto%22%7D", "options has 'task', which is no option"),
+        ("?options=%7B%22self%22:1%7D", "options has 'self', which is no option"),
+        ("?metrics=,", "unknown metric ''"),
         ("?options=%5B1%5D", "give an object"),
         ("?options=%7B%22k%22:NaN%7D", "NaN is no number of JSON"),
         ("?options=" + "%5B" * 5000, "options is not JSON"),
@@ -797,6 +799,15 @@ def test_limits_of_the_documentation_are_options() -> None:
     named = {*re.findall(r"`((?:max|session|sessions|body)-\w+)`", limits)}
     assert named <= options
     assert {name for name in options if name.startswith(("max-", "session"))} <= named
+
+
+def test_the_process_that_receives_has_no_parsers() -> None:
+    code = (
+        "import sys, transferability.serve._server; "
+        "print([name for name in ('numpy', 'pyarrow', 'safetensors') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_defaults_of_the_command_are_those_of_the_settings() -> None:

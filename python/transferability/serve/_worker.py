@@ -8,6 +8,7 @@ that it outlives neither its service nor its request.
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
 import resource
@@ -37,8 +38,13 @@ ARRAYS_OF_SCORE = (
     *("features", "labels", "targets", "source_probs", "source_labels", "label_embeddings"),
 )
 ARRAYS_OF_UPDATE = ("features", "labels", "sample_weight")
-#: Arguments of an engine that a request cannot choose.
-_FIXED = ("n_threads", "max_bytes", "max_samples", "max_features", "max_classes")
+#: Names that are no options of metrics: the other arguments of what is called with them.
+_TAKEN = {
+    parameter.name
+    for function in (Engine.__init__, Stats.score)
+    for parameter in inspect.signature(function).parameters.values()
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+}
 _REMEMBERED = 64  # engines
 #: Address space beside that of computations: scratch memory of threads, arenas, libraries.
 _HEADROOM = 1 << 30
@@ -145,14 +151,16 @@ class Worker:
 
 def _split(metrics: str) -> str | list[str]:
     """Return names separated by commas; a set such as "all" stays one word."""
-    return metrics if metrics in ("all", "recommended") else metrics.split(",")
+    names = [name.strip() for name in metrics.split(",")]
+    return names[0] if names in (["all"], ["recommended"]) else names
 
 
 def _as_key(options: Mapping[str, Any] | None) -> str:
     """Return options of metrics as text; raise DataError for what a request cannot choose."""
     for name in options or ():
-        if name in _FIXED or name in ("metrics", "task", "precision", "method"):
-            where = "a limit of the service" if name in _FIXED else "a parameter of its own"
+        if name in _TAKEN:
+            limit = name.startswith("max_")
+            where = "a limit of the service" if limit else "no option of a metric"
             raise DataError(f"options has {name!r}, which is {where}; leave it out")
     return json.dumps(options or {}, sort_keys=True)
 
