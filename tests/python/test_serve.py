@@ -701,8 +701,8 @@ def test_the_time_to_finish_is_limited() -> None:
     assert not Path(f"/proc/{worker}").exists()
 
 
-def test_a_service_that_is_killed_leaves_no_workers() -> None:
-    running = Service("--workers", "2")
+def test_a_service_that_is_killed_leaves_no_workers(tmp_path: Path) -> None:
+    running = Service("--workers", "2", TMPDIR=str(tmp_path))
     workers = running.workers()
     running.kill()
     end = time.monotonic() + 10
