@@ -119,6 +119,11 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
+.PHONY: check-deep
+check-deep: install ## What takes longer than a commit should wait
+	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+	$(BIN)/python ci/check_openapi.py --examples 300
+
 # --- artefacts ----------------------------------------------------------------------------------
 
 .PHONY: wheel

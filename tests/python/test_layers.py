@@ -23,7 +23,7 @@ ROOMS = (
     *("errors", "_core", "_util", "_inputs", "_metric", "_stats", "io", "_scoring"),
     *("covariance", "health", "metrics", "compat", "sklearn", "agreement", "_ranking"),
     *("_uncertainty", "_racing", "forecast"),
-    *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "cli"),
+    *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "serve", "cli"),
 )
 #: Imports that open a room to the right, or a file that itself imports the importing one: where
 #: they stand, and what they import. An import for types alone stands at the top of its file, which
