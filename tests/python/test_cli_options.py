@@ -177,14 +177,14 @@ def warn(self: Any, *given: Any, **options: Any) -> Any:
     raise tx.DataError("enough")
 
 
-def test_warnings_are_notes_without_a_place_in_code(
+def test_warnings_are_one_line_without_a_place_in_code(
     feature_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tx.Ranking, "stability", warn)
     models = (feature_folder / "good.npy", feature_folder / "poor.npy")
     arguments = ("rank", *models, "--labels", feature_folder / "labels.npy", "--stability")
     result = run(*arguments)
-    assert result.stderr == "note: the order is not sure\nerror: enough\n"
+    assert result.stderr == "warning: the order is not sure\nerror: enough\n"
     assert run(*arguments, "--quiet").stderr == "error: enough\n"
 
 
@@ -207,7 +207,7 @@ def test_a_command_of_a_shell_shows_no_path_of_click(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "rank", str(tmp_path / "models.npz"), "--stability"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert "note: few rows\n" in done.stderr
+    assert "warning: few rows\n" in done.stderr
     assert not re.search(r"\.py|Warning", done.stderr)
 
 
@@ -260,7 +260,7 @@ def test_notes_outside_of_a_command_are_printed(capsys: pytest.CaptureFixture[st
     tell("two")
     with warnings_as_notes():
         warnings.warn("three", tx.TransferabilityWarning, stacklevel=1)
-    assert capsys.readouterr().err == "note: one\ntwo\nnote: three\n"
+    assert capsys.readouterr().err == "note: one\ntwo\nwarning: three\n"
 
 
 def test_other_warnings_are_shown_as_usual() -> None:

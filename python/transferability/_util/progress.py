@@ -5,36 +5,43 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import DtypeError
 from .memory import peak_memory
+from .notebook import is_notebook, shorten_middle
 from .optional import need
 
 __all__ = ["Progress", "ProgressFunction", "open_bar", "progress_bar", "row_progress"]
 
 #: Called with (units done, units in all, name of the unit just done).
 ProgressFunction = Callable[[int, int, str], object]
-#: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
+#: None: a bar on a terminal or in a notebook if tqdm is installed; True, False: always, never; or a
+#: function.
 Progress = bool | ProgressFunction | None
 
 _EVERY = 2.0  # seconds between two lines of text
+_NAME = 30  # characters of a name beside a bar
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
     """Open a tqdm bar on standard error with the `options` of ``tqdm``; None if it is not wanted.
 
-    With True a missing tqdm raises a ``MissingDependencyError``.
+    With True a missing tqdm raises a ``MissingDependencyError``. A notebook shows a bar of its own
+    if it has ipywidgets, and otherwise the same text as a terminal. The bar goes when it is closed.
     """
     if progress is not None and not isinstance(progress, bool):
         raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
     if progress is None:
-        progress = _is_terminal() and _has_tqdm()
+        progress = (_is_terminal() or is_notebook()) and _has_tqdm()
     if not progress:
         return None
-    tqdm = need("tqdm.auto", extra="progress", what="progress=True").tqdm
+    with warnings.catch_warnings():  # of ipywidgets, which is not needed
+        warnings.simplefilter("ignore")
+        tqdm = need("tqdm.auto", extra="progress", what="progress=True").tqdm
     return tqdm(file=sys.stderr, leave=False, **options)
 
 
@@ -51,7 +58,7 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
     with bar:
 
         def advance(done: int, total: int, name: str) -> None:
-            bar.set_postfix_str(name)
+            bar.set_postfix_str(shorten_middle(name, _NAME))
             bar.update(done - bar.n)
 
         yield advance
