@@ -188,6 +188,25 @@ def test_warnings_are_one_line_without_a_place_in_code(
     assert run(*arguments, "--quiet").stderr == "error: enough\n"
 
 
+@pytest.mark.parametrize("option", ["--stability", "--shortlist"])
+def test_a_warning_is_shown_once(feature_folder: Path, option: str) -> None:
+    """On standard error, and not below the table as well; with --quiet only there."""
+    np.save(feature_folder.parent / "groups.npy", np.arange(90) % 5)
+    models = (feature_folder / "good.npy", feature_folder / "poor.npy")
+    arguments = ("rank", *models, "--labels", feature_folder / "labels.npy", option)
+    arguments += ("--groups", feature_folder.parent / "groups.npy")
+    text = "5 groups are few for a standard error, so errors are rough"
+    result = run(*arguments)
+    assert result.stderr.splitlines().count(f"warning: {text}") == 1
+    assert result.output.count(text) == 1
+    assert not result.stdout.endswith("\n\n")
+    result = run(*arguments, "--quiet")
+    assert (result.stderr, result.stdout.count(f"Note: {text}")) == ("", 1)
+    result = run(*arguments, "--json")
+    assert result.stderr == f"warning: {text}\n"
+    assert json.loads(result.stdout)["warnings"] == [text]
+
+
 def test_a_command_of_a_shell_shows_no_path_of_click(tmp_path: Path) -> None:
     """As an installed command, where Python itself would print the file and line of a warning."""
     rng = np.random.default_rng(0)
