@@ -460,6 +460,16 @@ def test_the_first_and_its_rank_agree() -> None:
     assert np.any(ranks[1:, 0] == 1)
 
 
+def test_a_model_that_is_surely_first_has_rank_one_alone() -> None:
+    """Also where the interval of the second is too narrow for its own rank."""
+    rng = np.random.default_rng(0)
+    for gap in np.linspace(2, 4, 9):
+        draws = rng.normal(size=(2000, 6)) + np.r_[gap + 1, 1, 0, 0, -0.5, -1]
+        first = count_wins(draws)[0][0]
+        ranks, _ = draw_ranks(draws)
+        assert (ranks[0].tolist() == [1, 1]) == (first >= 0.9), (gap, first)
+
+
 def test_equal_models_share_their_ranks() -> None:
     draws = np.random.default_rng(0).normal(size=(400, 1)) + np.array([9.0, 9.0, 9.0, 0.0])
     ranks, ties = draw_ranks(draws)

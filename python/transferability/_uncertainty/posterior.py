@@ -96,7 +96,8 @@ def compute_rank_intervals(draws: Matrix, pairwise: Matrix, level: float) -> NDA
     its worst possible rank that before those that are worse. So intervals never contradict each
     other: who has rank 1 alone is better than each of the others, and none of these reaches rank 1.
     An interval that holds the rank with less than this probability is widened, by the pair that is
-    least certain, for both of its models.
+    least certain, for both of its models. A model that is the best with this probability keeps rank
+    1 alone.
 
     Source: Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91, 2024, for sets of
     ranks from pairs; theirs are confidence sets.
@@ -114,13 +115,14 @@ def compute_rank_intervals(draws: Matrix, pairwise: Matrix, level: float) -> NDA
 
     spare = math.floor(n_draws * (1 - level) + 1e-6)
     missed = np.array([miss(i) for i in range(n_models)])
+    certain = np.where(told, pairwise, np.inf)
+    certain[np.sum(worst > 1, axis=0) <= spare] = np.inf  # the pairs of the best are not undone
     while missed.sum(axis=1).max() > spare:
         i = int(missed.sum(axis=1).argmax())
-        if missed[i, 0] >= missed[i, 1]:
-            better, worse = int(np.where(told[:, i], pairwise[:, i], np.inf).argmin()), i
-        else:
-            better, worse = i, int(np.where(told[i], pairwise[i], np.inf).argmin())
-        told[better, worse] = False
+        better, worse = int(certain[:, i].argmin()), i
+        if missed[i, 0] < missed[i, 1] or certain[better, i] == np.inf:
+            better, worse = i, int(certain[i].argmin())
+        certain[better, worse] = np.inf
         ranks[better, 1] += 1
         ranks[worse, 0] -= 1
         missed[better], missed[worse] = miss(better), miss(worse)

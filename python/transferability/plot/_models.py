@@ -49,7 +49,7 @@ def ranking(
     metric : str, optional
         Default: the metric of `stability`, or the first metric of the ranking.
     ax : matplotlib Axes, optional
-        Default: the Axes of a new figure, with a height for all models.
+        Default: the Axes of a new figure, with a height for all models; a notebook shows it.
 
     Returns
     -------
