@@ -16,7 +16,7 @@ from test_public_names import THINGS
 
 import transferability as tx
 from transferability._sweep.progress import Sweep, SweepState
-from transferability._util import figures, notebook
+from transferability._util import figures, notebook, progress
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(240, 6))
@@ -261,24 +261,78 @@ def test_a_long_name_keeps_both_ends() -> None:
     ]
 
 
-def test_a_sweep_in_a_notebook_is_one_bar_that_ends(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Output:
+    """What a notebook displays: one output, which is updated."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict[str, str]] = []
+
+    def display(self, data: dict[str, str], *, raw: bool, display_id: bool) -> Output:
+        assert self.shown == []
+        self.update(data, raw=raw)
+        return self
+
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.shown.append(data)
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> Output:
+    found = Output()
     run_in_ipython(monkeypatch, object())
+    display = types.SimpleNamespace(display=found.display)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)  # type: ignore[arg-type]
+    monkeypatch.setattr(progress, "_DELAY", 0.0)
+    monkeypatch.setattr(progress, "_SOON", 0.0)
+    return found
+
+
+def test_a_sweep_in_a_notebook_is_one_bar_that_ends(output: Output) -> None:
     sweep = Sweep(None, 2)
-    bar = sweep._bar
-    assert bar is not None
     for name in ("a", LONG):
         sweep.start_model(name)
         sweep.report("extracting", 50, 100, 10.0)
         sweep.finish_model()
-    assert bar.n == bar.total == 2
+    texts = [one["text/plain"] for one in output.shown]
+    assert texts[1].startswith("model 1 of 2, a: extracting, 50 of 100 rows, 10 rows/s")
+    assert max(map(len, texts)) < 100
+    bars = [one["text/html"].partition("</progress>")[0] for one in output.shown]
+    assert bars[1] == '<progress value="0.500" max="2">'
+    assert bars[-1] == '<progress value="2.000" max="2">'
     sweep.start_round(5)
-    assert (bar.n, bar.total) == (0, 5)
+    sweep.start_model("<b>")
+    assert '<progress value="0.000" max="5"></progress>' in output.shown[-1]["text/html"]
+    assert "&lt;b&gt;" in output.shown[-1]["text/html"]
     sweep.close()
-    written = capsys.readouterr().err
-    assert "\n" not in written  # one line, rewritten
-    assert written.split("\r")[-1].strip() == ""  # and removed
+    assert output.shown[-1] == {"text/plain": "", "text/html": ""}
+
+
+def test_a_ranking_in_a_notebook_is_one_bar_that_ends(output: Output) -> None:
+    tx.rank({f"{i} {LONG}": X + i for i in range(3)}, LABELS, n_threads=1)
+    texts = [one["text/plain"] for one in output.shown]
+    expected = ["1 of 3 models", "2 of 3 models", "3 of 3 models", ""]
+    assert [text.partition(",")[0] for text in texts] == expected
+    assert all(text.endswith("v2") for text in texts[:-1])
+
+
+def fail_after_one(advance: progress.ProgressFunction) -> None:
+    advance(1, 3, "a")
+    raise tx.DataError("stop")
+
+
+def test_an_error_ends_the_bar_of_a_notebook(output: Output) -> None:
+    with pytest.raises(tx.DataError), progress.progress_bar(True, 3, "row") as advance:
+        fail_after_one(advance)
+    assert output.shown[0]["text/plain"].startswith("1 of 3 rows, ")
+    assert output.shown[0]["text/plain"].endswith(" s left, a")
+    assert [one["text/plain"] for one in output.shown[1:]] == [""]
+
+
+def test_what_takes_no_second_shows_no_bar(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_DELAY", 1.0)
+    tx.rank(MODELS, LABELS)
+    assert output.shown == []
 
 
 def test_a_bar_without_a_terminal_or_a_notebook_is_not_shown() -> None:

@@ -94,7 +94,7 @@ def rank(
     precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
-        None: a tqdm bar on a terminal or in a notebook if tqdm is installed. A callable gets
+        None: a bar in a notebook, and on a terminal where tqdm is installed. A callable gets
         (models done, number of models, name), one call at a time.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. Models run in parallel on that many

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._util.notebook import is_notebook, shorten_middle
+from .._util.notebook import shorten_middle
 from .._util.progress import open_bar
 
 __all__ = ["Sweep", "SweepProgress", "SweepState"]
@@ -65,8 +65,8 @@ class SweepState:
         return of + ", ".join(parts)
 
 
-#: None shows a line on a terminal or in a notebook if tqdm is installed, True always, False never;
-#: or a function.
+#: None shows a bar in a notebook, and a line on a terminal if tqdm is installed; True always, False
+#: never; or a function.
 SweepProgress = bool | Callable[[SweepState], object] | None
 
 
@@ -76,9 +76,8 @@ class Sweep:
     def __init__(self, progress: SweepProgress, n_models: int) -> None:
         self._progress = progress
         # A bar on a terminal would leave too little of the line for the text.
-        form = "{bar} {desc}" if is_notebook() else "{desc}"
-        shown = not callable(progress)
-        self._bar = open_bar(progress, bar_format=form, total=n_models) if shown else None
+        options = {"bar_format": "{desc}", "total": n_models}
+        self._bar = None if callable(progress) else open_bar(progress, **options)
         self._start = time.perf_counter()
         self._state = SweepState("", 0, n_models, "reading")
         self._finished: list[float] = []  # seconds of every finished model that ran

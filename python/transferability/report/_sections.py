@@ -96,9 +96,7 @@ def _say_trust(metric: str, evaluation: Evaluation | None) -> str:
             "transferability eval)"
         )
     title = title_of(metric)
-    return paragraph(
-        f"The order is that by {title}. How far {title} itself can be trusted {where}."
-    )
+    return paragraph(f"How far {title} itself can be trusted {where}.")
 
 
 def render_order(ranking: Ranking, stability: Stability | None) -> str:
