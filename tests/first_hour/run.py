@@ -1,14 +1,12 @@
-"""Walk through the first hour of new users, and keep what they see as reviewed snapshots.
+"""Walk through the first hour of users of notebooks, and keep what they see as snapshots.
 
     python tests/first_hour/run.py                    compare every walk with its snapshot
     python tests/first_hour/run.py --write            write the snapshots anew, to be reviewed
     python tests/first_hour/run.py --pictures DIR     pages at two widths, light and dark
 
-A walk is what one person types: ``walks/NAME.ipynb`` (a notebook, executed by Jupyter), ``NAME.py``
-(a script) or ``NAME.sh`` (commands of a terminal, one a line). It runs in an empty folder, where
-``data`` is the folder of examples. What appears is ``snapshots/NAME.txt``, and every page that the
-walk writes is ``snapshots/NAME.html``. A walk whose first lines say ``needs: torch`` runs where
-torch is installed.
+A walk is what one person types: ``walks/NAME.ipynb``, a notebook, which Jupyter executes in an
+empty folder, where ``data`` is the folder of examples. The cells with what appears below them are
+``snapshots/NAME.md``, and a page that the walk writes is ``snapshots/NAME.html``.
 
 Seconds are left out. Other numbers may differ by two in their last digit, and percentages by two,
 because processors round differently.
@@ -18,21 +16,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WALKS, SNAPSHOTS = HERE / "walks", HERE / "snapshots"
-LIMIT = 100  # seconds for a walk
+LIMIT = 100  # seconds for a cell
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
 
 
@@ -67,15 +64,9 @@ class Texts(HTMLParser):
         return "\n".join(" | ".join(line) for line in self.lines if line)
 
 
-def find_walks(torch: bool | None = None) -> list[Path]:
-    """Return the walks: all of them, or those that need torch, or those that do not."""
-    found = sorted(path for path in WALKS.iterdir() if path.suffix in (".ipynb", ".py", ".sh"))
-    return [path for path in found if torch is None or torch == needs_torch(path)]
-
-
-def needs_torch(walk: Path) -> bool:
-    """Return whether a walk says that it needs torch."""
-    return "needs: torch" in walk.read_text("utf-8")[:400]
+def find_walks() -> list[Path]:
+    """Return the walks."""
+    return sorted(WALKS.glob("*.ipynb"))
 
 
 def run(walk: Path) -> dict[str, str]:
@@ -83,8 +74,8 @@ def run(walk: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "data").symlink_to(ROOT / "examples" / "data")
-        shown = _RUNNERS[walk.suffix](walk, place)
-        found = {f"{walk.stem}.txt": hide_seconds(shown.replace(folder, "."))}
+        shown = describe(execute(walk, place))
+        found = {f"{walk.stem}.md": hide_seconds(shown.replace(folder, "."))}
         for page in sorted(place.glob("*.html")):
             found[f"{walk.stem}.html"] = hide_seconds_of_page(page.read_text("utf-8"))
     return found
@@ -92,75 +83,32 @@ def run(walk: Path) -> dict[str, str]:
 
 def make_environment(place: Path) -> dict[str, str]:
     """Return the environment of a walk: this Python and package, and no settings of a person."""
-    scripts = Path(sys.executable).parent
-    (place / "bin").mkdir(exist_ok=True)
-    command = place / "bin" / "transferability"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m transferability "$@"\n')
-    command.chmod(0o755)
     paths = [str(ROOT / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **{name: os.environ[name] for name in ("LANG", "LD_LIBRARY_PATH") if name in os.environ},
-        "PATH": f"{command.parent}:{scripts}:{os.environ['PATH']}",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": ":".join(paths),
         "HOME": str(place),
-        "COLUMNS": "100",
-        "NO_COLOR": "1",
         "OMP_NUM_THREADS": "2",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONUNBUFFERED": "1",
         "IPYTHONDIR": str(place / ".ipython"),
         "MPLCONFIGDIR": str(place / ".matplotlib"),
     }
 
 
-def run_terminal(walk: Path, place: Path) -> str:
-    """Run the commands of a terminal, and return its transcript with the exit codes of failures."""
-    environment, parts = make_environment(place), []
-    for line in walk.read_text("utf-8").splitlines():
-        if line.startswith("#") or not line.strip():
-            parts.append(line)
-            continue
-        done = _call(["bash", "-c", line], place, environment)
-        parts += [f"$ {line}", *filter(None, [done.stdout.rstrip("\n")])]
-        parts += [f"[exit code {done.returncode}]"] if done.returncode else []
-    return "\n".join(parts) + "\n"
-
-
-def run_script(walk: Path, place: Path) -> str:
-    """Run a script, and return what it writes."""
-    done = _call([sys.executable, str(walk)], place, make_environment(place))
-    code = f"[exit code {done.returncode}]\n" if done.returncode else ""
-    return done.stdout + code
-
-
-def _call(
-    command: list[str], place: Path, environment: dict[str, str]
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=place,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT,
-    )
-
-
-def run_notebook(walk: Path, place: Path) -> str:
-    """Execute a notebook, and return its cells with what appears below them."""
+def describe(book: Any) -> str:
+    """Return the cells of a notebook with what appears below them, in Markdown."""
     parts = []
-    for cell in execute(walk, place).cells:
+    for cell in book.cells:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
             continue
-        parts.append("\n".join(f">>> {line}" for line in cell.source.splitlines()))
-        parts += [_describe(output) for output in cell.outputs]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+        parts.append(f"```python\n{cell.source}\n```")
+        shown = [text for output in cell.outputs if (text := _describe(output).strip("\n"))]
+        parts += [f"```text\n{text}\n```" for text in shown]
+    return "\n\n".join(parts) + "\n"
 
 
-def execute(walk: Path, place: Path) -> object:
+def execute(walk: Path, place: Path) -> Any:
     """Return a notebook as Jupyter executes it; a cell that fails has its error as output."""
     import nbformat
     from nbclient import NotebookClient
@@ -172,7 +120,7 @@ def execute(walk: Path, place: Path) -> object:
     return book
 
 
-def _describe(output: dict) -> str:
+def _describe(output: Any) -> str:
     """Return an output of a cell as text: the richest form of it, as a notebook shows it."""
     data = output.get("data", {})
     if "image/png" in data:
@@ -184,9 +132,6 @@ def _describe(output: dict) -> str:
     if output["output_type"] == "error":
         return f"{output['ename']}: {output['evalue']}"
     return str(data.get("text/plain", ""))
-
-
-_RUNNERS = {".ipynb": run_notebook, ".py": run_script, ".sh": run_terminal}
 
 
 def hide_seconds(text: str) -> str:
@@ -264,15 +209,14 @@ def take_pictures(folder: Path) -> Iterator[str]:
 
     folder.mkdir(parents=True, exist_ok=True)
     pages = {path.stem: path for path in SNAPSHOTS.glob("*.html")}
-    for walk in find_walks(torch=False):
-        if walk.suffix == ".ipynb":
-            with tempfile.TemporaryDirectory() as place:
-                (Path(place) / "data").symlink_to(ROOT / "examples" / "data")
-                book = execute(walk, Path(place))
-            for theme in ("light", "dark"):
-                exporter = HTMLExporter(theme=theme)
-                pages[f"{walk.stem}-{theme}"] = folder / f"{walk.stem}-{theme}.html"
-                pages[f"{walk.stem}-{theme}"].write_text(exporter.from_notebook_node(book)[0])
+    for walk in find_walks():
+        with tempfile.TemporaryDirectory() as place:
+            (Path(place) / "data").symlink_to(ROOT / "examples" / "data")
+            book = execute(walk, Path(place))
+        for theme in ("light", "dark"):
+            exporter = HTMLExporter(theme=theme)
+            pages[f"{walk.stem}-{theme}"] = folder / f"{walk.stem}-{theme}.html"
+            pages[f"{walk.stem}-{theme}"].write_text(exporter.from_notebook_node(book)[0])
     with sync_playwright() as driver:
         program = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -307,9 +251,6 @@ def main() -> int:
     differs = False
     for walk in find_walks():
         if given.names and walk.stem not in given.names:
-            continue
-        if needs_torch(walk) and importlib.util.find_spec("torch") is None:
-            print(f"{walk.stem} needs torch, and was left out")
             continue
         for name, text in run(walk).items():
             if given.write:

@@ -16,7 +16,7 @@ from test_public_names import THINGS
 
 import transferability as tx
 from transferability._sweep.progress import Sweep, SweepState
-from transferability._util import figures, notebook, progress
+from transferability._util import figures, notebook, notebook_bar, progress
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(240, 6))
@@ -283,8 +283,8 @@ def output(monkeypatch: pytest.MonkeyPatch) -> Output:
     run_in_ipython(monkeypatch, object())
     display = types.SimpleNamespace(display=found.display)
     monkeypatch.setitem(sys.modules, "IPython.display", display)  # type: ignore[arg-type]
-    monkeypatch.setattr(progress, "_DELAY", 0.0)
-    monkeypatch.setattr(progress, "_SOON", 0.0)
+    monkeypatch.setattr(notebook_bar, "_DELAY", 0.0)
+    monkeypatch.setattr(notebook_bar, "_EVERY", 0.0)
     return found
 
 
@@ -311,8 +311,8 @@ def test_a_sweep_in_a_notebook_is_one_bar_that_ends(output: Output) -> None:
 def test_a_ranking_in_a_notebook_is_one_bar_that_ends(output: Output) -> None:
     tx.rank({f"{i} {LONG}": X + i for i in range(3)}, LABELS, n_threads=1)
     texts = [one["text/plain"] for one in output.shown]
-    expected = ["1 of 3 models", "2 of 3 models", "3 of 3 models", ""]
-    assert [text.partition(",")[0] for text in texts] == expected
+    heads = [text.partition(",")[0] for text in texts]
+    assert list(dict.fromkeys(heads)) == [*(f"{i} of 3 models" for i in range(4)), ""]
     assert all(text.endswith("v2") for text in texts[:-1])
 
 
@@ -324,13 +324,24 @@ def fail_after_one(advance: progress.ProgressFunction) -> None:
 def test_an_error_ends_the_bar_of_a_notebook(output: Output) -> None:
     with pytest.raises(tx.DataError), progress.progress_bar(True, 3, "row") as advance:
         fail_after_one(advance)
-    assert output.shown[0]["text/plain"].startswith("1 of 3 rows, ")
-    assert output.shown[0]["text/plain"].endswith(" s left, a")
-    assert [one["text/plain"] for one in output.shown[1:]] == [""]
+    texts = [one["text/plain"] for one in output.shown]
+    assert texts[0] == "0 of 3 rows, a"
+    assert texts[1].startswith("1 of 3 rows, ")
+    assert texts[1].endswith(" s left, a")
+    assert texts[2:] == [""]
+
+
+def test_work_of_an_unknown_length_moves_to_and_fro(output: Output) -> None:
+    bar = progress.open_bar(True, bar_format="{desc}")
+    assert bar is not None
+    bar.set_description_str("reading <a>")
+    bar.close()
+    expected = {"text/plain": "reading <a>", "text/html": "<progress></progress> reading &lt;a&gt;"}
+    assert output.shown[0] == expected
 
 
 def test_what_takes_no_second_shows_no_bar(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_DELAY", 1.0)
+    monkeypatch.setattr(notebook_bar, "_DELAY", 1.0)
     tx.rank(MODELS, LABELS)
     assert output.shown == []
 
