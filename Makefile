@@ -111,6 +111,11 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
+.PHONY: check-deep
+check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'

@@ -30,7 +30,9 @@ ROOMS = (
 #: is written as an empty function name.
 FACADE = {
     ("_metric/registry.py", "_built_in", "metrics"),
+    ("_metric/score.py", "Score._repr_html_", "_metric"),
     ("_metric/score.py", "Score.explain", "_metric"),
+    ("_metric/score.py", "Scores._repr_html_", "_metric"),
     ("_ranking/rank.py", "", "_racing"),
     ("_ranking/rank.py", "rank", "_racing"),
     ("_ranking/ranking.py", "", "_racing"),
