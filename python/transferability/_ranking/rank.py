@@ -18,7 +18,7 @@ from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
-from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
+from .._scoring.groups import Groups, check_groups, evaluate_groups, read_groups
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads, threads_of_each
 from .._util.progress import Progress, progress_bar
@@ -179,7 +179,7 @@ def rank(
         raise DataError(f"no metric applies to a {target.task} task")
     check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
-    check_left_out(planned[0], parts)
+    known = (*target.warnings, *check_groups(parts, target, planned[0]))
     if parts is not None:
         shared = replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
@@ -193,7 +193,7 @@ def rank(
         return _read_model(models[name], own, shared, files)
 
     def score(name: str) -> Row:
-        with RowBuilder(name, planned[0], target.warnings) as builder:
+        with RowBuilder(name, planned[0], known) as builder:
             given = read(name)
             if groups is not None and given.files is not None:
                 given.files.check_order("groups")
@@ -225,7 +225,7 @@ def rank(
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
         warnings=(
-            *target.warnings,
+            *known,
             *note_models(planned[0], len(models)),
             *(() if raced is None else (raced.summary,)),
         ),

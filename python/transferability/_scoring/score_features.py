@@ -60,7 +60,8 @@ def score(
     groups : array-like of shape (n_samples,), optional
         The group of each row, such as its video, patient or domain: integers or strings. Every
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
-        these scores; ``Score.left_out`` has the reason for each group without one. With
+        these scores; ``Score.left_out`` has the reason for each group without one, such as a single
+        class, which no metric can say anything about. With
         ``leave_out="group"``, an option of `ridge_probe` and `knn`, they predict each group from
         the others, and the score of a group is that of its predictions.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"
