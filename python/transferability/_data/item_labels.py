@@ -63,11 +63,11 @@ def read_item_labels(
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
         return LabelledData(replace(data, labels=tags), target, len(flat), texts)
     if task == "auto" and whole is not None and whole is not data:
-        of_all = read_target(_flatten_axes(whole.labels))
-        drawn = read_target(_flatten_axes(data.labels), of_all.task)
+        of_all = read_target(whole.labels)
+        drawn = read_target(data.labels, of_all.task)
         target = replace(drawn, note=of_all.note).without_constant()
     else:
-        target = read_target(_flatten_axes(data.labels), task).without_constant()
+        target = read_target(data.labels, task).without_constant()
     labels: Any = target.values
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
@@ -99,11 +99,6 @@ def _read_bag_labels(
 def _list_rows(labels: Any) -> Any:
     """Return labels so that an index selects the label or the targets of one row."""
     return labels.to_numpy() if hasattr(labels, "to_numpy") else labels
-
-
-def _flatten_axes(labels: Any) -> Any:
-    """Return labels of several axes as rows: each coordinate of keypoints or boxes is a target."""
-    return labels.reshape(len(labels), -1) if getattr(labels, "ndim", 1) > 2 else labels
 
 
 def _read_pixel_target(data: Data, ignore: Collection[float]) -> Target:

@@ -29,7 +29,7 @@ def lin_mse(
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`.
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Real values, or 0/1 columns.
+        Real values, or 0/1 columns; keypoints (n_samples, 17, 2) are 34 targets.
     ridge : float, default=0.0
         The weight of the penalty, from 0 to 1e100, in the unit of a squared feature.
     penalty : bool, default=False

@@ -38,6 +38,7 @@ def logme(
         columns are copied to float64. Others are not copied whole, except as `method` describes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
+        Structured targets, such as keypoints (n_samples, 17, 2), are a target for each coordinate.
         Rows match by position; a pandas index that has those of `features` in another order is
         refused.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
