@@ -322,7 +322,7 @@ def test_one_video_with_one_phase_does_not_decide(metric: str) -> None:
 @pytest.mark.parametrize("metric", ["h_score", "logme", "knn", "gbc"])
 def test_groups_that_all_have_a_single_class_are_refused(metric: str) -> None:
     x, _, videos = video()
-    with pytest.raises(DataError, match="no group has a score of its own; .* single class, 'a'"):
+    with pytest.raises(DataError, match=r"no group has a score of its own; .* single class, 'a'"):
         tx.score(x, np.array([*"abcde"])[videos], metric, groups=videos, aggregate="min")
     ranking = tx.rank({"x": x}, videos, metric, groups=videos, aggregate="min")
     assert "no group has a score" in str(ranking["x"].error)

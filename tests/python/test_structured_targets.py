@@ -1,4 +1,4 @@
-"""Structured targets, such as keypoints, are one target for each coordinate in every entry point."""
+"""Structured targets, such as keypoints, are a target for each coordinate in every entry point."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
+from .._inputs.types import ArrayLike, ByName, PathLike
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
@@ -49,8 +50,8 @@ __all__ = ["add_columns", "compute_digest", "note_models", "rank"]
 
 
 def rank(
-    models: Mapping[str, object],
-    labels: object = None,
+    models: Mapping[str, ArrayLike | PathLike | Stats],
+    labels: ArrayLike | PathLike | None = None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
@@ -58,10 +59,10 @@ def rank(
     method: str = "auto",
     progress: Progress = None,
     n_threads: int | None = None,
-    source_probs: Mapping[str, object] | None = None,
-    source_labels: Mapping[str, object] | None = None,
-    label_embeddings: object = None,
-    groups: object = None,
+    source_probs: Mapping[str, ArrayLike] | None = None,
+    source_labels: Mapping[str, ArrayLike] | None = None,
+    label_embeddings: ByName | None = None,
+    groups: ArrayLike | None = None,
     aggregate: str = "pooled",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
@@ -180,8 +181,7 @@ def rank(
     check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
     known = (*target.warnings, *check_groups(parts, target, planned[0]))
-    if parts is not None:
-        shared = replace(shared, groups=parts.ids)
+    shared = shared if parts is None else replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     of_each = threads_of_each(len(models), settings.threads) if chosen is None else n_threads
     run = functools.partial(evaluate_model, settings=replace(settings, n_threads=of_each))

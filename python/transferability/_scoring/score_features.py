@@ -8,6 +8,7 @@ from typing import Any
 
 from .._inputs.inputs import read_inputs
 from .._inputs.rows import check_rows
+from .._inputs.types import ArrayLike, ByName
 from .._metric.score import Score
 from .call import call_of, finish
 from .evaluate import evaluate
@@ -18,18 +19,18 @@ __all__ = ["score", "score_one"]
 
 
 def score(
-    features: object,
-    labels: object,
+    features: ArrayLike | None,
+    labels: ArrayLike | None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
     precision: str = "double",
     method: str = "auto",
     n_threads: int | None = None,
-    source_probs: object = None,
-    source_labels: object = None,
-    label_embeddings: object = None,
-    groups: object = None,
+    source_probs: ArrayLike | None = None,
+    source_labels: ArrayLike | None = None,
+    label_embeddings: ByName | None = None,
+    groups: ArrayLike | None = None,
     aggregate: str = "pooled",
     reference: int = 0,
     **options: Any,

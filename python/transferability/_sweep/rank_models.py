@@ -16,6 +16,7 @@ from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arguments import check_counts, check_switches
 from .._inputs.inputs import read_inputs
+from .._inputs.types import ArrayLike, ByName, DataLike, ModelsLike
 from .._racing.race_options import Race, read_race
 from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import check_columns, pool_rows
@@ -47,8 +48,8 @@ _NO_GROUPS = (
 
 
 def rank_models(
-    models: object,
-    data: object,
+    models: ModelsLike,
+    data: DataLike,
     label: str | Sequence[str] | None = None,
     *,
     task: str = "auto",
@@ -59,7 +60,7 @@ def rank_models(
     layers: str | Sequence[str] = "default",
     aggregate: str = "last",
     pool: str | Sequence[str] | None = None,
-    bag: object = None,
+    bag: str | ArrayLike | None = None,
     bag_pool: str = "mean",
     window: int | None = None,
     stride: int | None = None,
@@ -75,7 +76,7 @@ def rank_models(
     bio: str = "strip",
     positions: int = 64,
     ignore: Collection[int] = (),
-    label_embeddings: object = None,
+    label_embeddings: ByName | None = None,
     outputs: bool = False,
     keep_features: bool = False,
     cache: bool | str | os.PathLike[str] = True,

@@ -21,6 +21,9 @@ Where a library returns NaN or raises an exception of NumPy or torch, these modu
 
 from __future__ import annotations
 
+from .._util.public import present
 from . import emms, surgical, thuml, tllib, transformer_ranker
 
 __all__ = ["emms", "surgical", "thuml", "tllib", "transformer_ranker"]
+
+present(globals())

@@ -14,7 +14,7 @@ import numpy as np
 from .._inputs.labels import read_labels
 from .._metric.score import issue
 from .._scoring.groups import read_groups
-from .._util.public import set_modules
+from .._util.public import present
 from ..errors import DataError
 from . import thuml, tllib
 from ._reference import read_numbers
@@ -83,13 +83,14 @@ def score_videos(
         raise DataError(f"metric is {metric!r}; choose {', '.join(map(repr, _METRICS))}")
     matrix = read_numbers(features, "features", (2,), keep=(np.float32,))
     ids, _ = read_labels(labels)
-    if videos is None or ids.shape != (len(matrix),):
+    if ids.shape != (len(matrix),):
         raise DataError(
             f"labels has shape {ids.shape} for {len(matrix)} rows; give one phase and one video "
             f"for each row"
         )
     groups = read_groups(videos, len(matrix))
-    assert groups is not None, "videos are given"
+    if groups is None:
+        raise DataError("videos is None; give the video of each row")
     scores: dict[int | str, float] = {}
     failed: dict[int | str, DataError] = {}
     for name, rows in zip(groups.names, groups.rows, strict=True):
@@ -98,12 +99,12 @@ def score_videos(
         except DataError as error:
             failed[name] = error
     if failed:
-        name, error = next(iter(failed.items()))
+        name, first = next(iter(failed.items()))
         text = (
-            f"{len(failed)} of {len(groups.names)} videos have no {metric}; video {name!r}: {error}"
+            f"{len(failed)} of {len(groups.names)} videos have no {metric}; video {name!r}: {first}"
         )
         if metric != "transrate" or not scores:
-            raise DataError(text) from error
+            raise DataError(text) from first
         issue([f"{text}. They are skipped, as in the published code"])
     return scores
 
@@ -119,4 +120,4 @@ _METRICS: dict[str, Callable[[NDArray[Any], NDArray[Any]], float]] = {
     "transrate": tllib.transrate,
 }
 
-set_modules(globals())
+present(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
@@ -11,8 +12,8 @@ __all__ = ["lab_mse"]
 
 
 def lab_mse(
-    source_outputs: object,
-    targets: object,
+    source_outputs: ArrayLike,
+    targets: ArrayLike,
     *,
     ridge: float = 0.0,
     penalty: bool = False,

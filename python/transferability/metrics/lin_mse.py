@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -11,8 +12,8 @@ __all__ = ["lin_mse"]
 
 
 def lin_mse(
-    features: object,
-    targets: object,
+    features: ArrayLike,
+    targets: ArrayLike,
     *,
     ridge: float = 0.0,
     penalty: bool = False,

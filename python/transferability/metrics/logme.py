@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -14,8 +15,8 @@ __all__ = ["logme"]
 
 
 def logme(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     task: str = "auto",
     intercept: bool | str = "auto",

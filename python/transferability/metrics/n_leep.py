@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._inputs.types import ArrayLike
 from .._metric.options import ABOVE_ZERO, choice, number, whole_number
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec, Size
@@ -23,8 +24,8 @@ __all__ = ["n_leep"]
 
 
 def n_leep(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     n_components: float | None = 0.8,
     n_mixture: int | None = None,

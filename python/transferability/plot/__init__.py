@@ -6,11 +6,11 @@ Every function draws into the Axes `ax`, or into those of a new figure, and retu
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._cost import cost
 from ._models import ranking, scatter
 from ._profiles import forecast, groups, layers
 
 __all__ = ["cost", "forecast", "groups", "layers", "ranking", "scatter"]
 
-set_modules(globals())
+present(globals())
