@@ -23,6 +23,7 @@ from .._scoring.groups import Groups, check_groups, evaluate_groups, read_groups
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads, threads_of_each
 from .._util.progress import Progress, progress_bar
+from .._util.stages import stage
 from ..errors import DataError
 from ..io._open import open_features
 from ..io._pairing import is_pairs
@@ -194,10 +195,12 @@ def rank(
 
     def score(name: str) -> Row:
         with RowBuilder(name, planned[0], known) as builder:
+            stage("reading")
             given = read(name)
             if groups is not None and given.files is not None:
                 given.files.check_order("groups")
             builder.shape, builder.notes = given.shape, given.notes
+            stage("scoring")
             builder.outcomes = evaluate_available(given, planned[0], run)
         return builder.build().replace(inputs=functools.partial(read_again, name))
 
@@ -207,12 +210,9 @@ def rank(
     raced, scored = None, target
     if chosen is None:
         ahead = read_ahead(models, 2 * settings.threads)
-        with progress_bar(progress, len(models)) as advance, ahead as announced:
-
-            def report(n_done: int, name: str) -> None:
-                advance(n_done, len(models), name)
-
-            found = map_in_threads(announced(score), models, settings.threads, stop, report)
+        with progress_bar(progress, len(models)) as display, ahead as announced:
+            work = announced(display.watch(score))
+            found = map_in_threads(work, models, settings.threads, stop, display.count)
             rows = pool_rows(found, planned[0])
     else:
         scoring = ScoringPlan(planned[0], settings, None, target)

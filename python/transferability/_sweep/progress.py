@@ -95,6 +95,11 @@ class Sweep:
         elif self._bar is not None:
             self._bar.set_description_str(str(state))
 
+    def tell(self, text: str) -> None:
+        """Show what the current stage is at; functions are called with whole stages only."""
+        if self._bar is not None:
+            self._bar.set_description_str(f"{self._state}: {text}")
+
     def where(self) -> str:
         """Describe the current stage, for the error of a model whose process died."""
         state = self._state

@@ -26,6 +26,7 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._scoring.groups import check_left_out
 from .._util.cache import Cache
+from .._util.stages import listen
 from ..errors import MissingDependencyError
 from .checks import check_choices, check_device, check_fit
 from .fork_server import get_server
@@ -277,9 +278,11 @@ def rank_models(
     is_needed = not (resume and are_remembered(named.values(), extraction, root))
     if isolate:  # libraries are imported while the data are read
         get_server().prepare(list_libraries(named.values()), start=is_needed)
-    whole = read_data(
-        data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
-    )
+    with closing(Sweep(progress, len(named))) as display:
+        display.tell("opening the data")
+        whole = read_data(
+            data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
+        )
     check_fit(extraction, task, whole)
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, extraction.ignore, whole)
@@ -369,7 +372,8 @@ def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, s
             result = run_job(job, sweep.report)
         from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score(job, result)
+        with listen(sweep.tell):
+            row = score(job, result)
         if from_cache:
             row = row.replace(from_cache=True, notes=("from the cache", *row.notes))
     except (ProcessDied, TaskFailed) as error:

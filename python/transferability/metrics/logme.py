@@ -49,7 +49,8 @@ def logme(
         have at most 20 distinct values, or look like names of classes: equally frequent, numbered
         from 0 or 1 without the smooth frequencies of a count, or sparse codes. Others, such as
         ages, years, counts and prices, also as text, and strings or integers with more distinct
-        values than half the rows, raise an error: pass `task`. ``Score.task_note`` states the decision.
+        values than half the rows, raise an error: pass `task`. ``Score.task_note`` states the
+        decision.
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.
