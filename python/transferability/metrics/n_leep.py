@@ -56,7 +56,7 @@ def n_leep(
         Seed of the initialisation of expectation maximisation, below 2**32.
     task, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
-        `n_threads` applies to the LEEP step; the fit follows the settings of NumPy and scikit-learn.
+        `n_threads` applies to the LEEP step; the fit follows NumPy and scikit-learn.
 
     Returns
     -------
