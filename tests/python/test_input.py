@@ -330,7 +330,6 @@ def test_auto_decides_and_says_so(
         (lambda y: np.where(y > 4, 2**63, 0).astype("u8"), "auto", DataError, "64-bit"),
         (lambda y: np.ones((90, 2)), "multilabel", DataError, "nothing to predict"),
         (lambda y: y, "clustering", DataError, "task is 'clustering'"),
-        (lambda y: y[:, None, None], "auto", DataError, "3-D"),
         (lambda y: 3, "auto", DataError, "0-D.*give one label"),
         (lambda y: (label for label in y), "auto", DataError, "of type generator; give one label"),
         (lambda y: set(y.tolist()), "auto", DataError, "of type set; give one label"),

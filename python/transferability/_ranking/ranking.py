@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
@@ -253,7 +254,7 @@ class Ranking:
         self,
         n_boot: int = 200,
         *,
-        groups: object = None,
+        groups: ArrayLike | None = None,
         method: str = "first-order",
         metric: str | None = None,
         level: float = 0.9,
@@ -305,10 +306,10 @@ class Ranking:
         *,
         method: str = "posterior",
         prior: Mapping[str, float] | bool | None = None,
-        past: object = None,
-        agreement: object = None,
+        past: Mapping[str, Mapping[str, float]] | Sequence[Evaluation] | None = None,
+        agreement: float | Evaluation | Sequence[Evaluation] | None = None,
         metric: str | None = None,
-        groups: object = None,
+        groups: ArrayLike | None = None,
         n_boot: int = 200,
         seed: int = 0,
     ) -> Shortlist:

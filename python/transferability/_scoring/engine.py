@@ -11,6 +11,7 @@ import numpy as np
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._inputs.target import TASKS
+from .._inputs.types import ArrayLike, ByName
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import SETS
@@ -118,13 +119,13 @@ class Engine:
 
     def score(
         self,
-        features: object = None,
-        labels: object = None,
+        features: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         *,
-        targets: object = None,
-        source_probs: object = None,
-        source_labels: object = None,
-        label_embeddings: object = None,
+        targets: ArrayLike | None = None,
+        source_probs: ArrayLike | None = None,
+        source_labels: ArrayLike | None = None,
+        label_embeddings: ByName | None = None,
     ) -> Any:
         """Compute the metrics of one data set.
 

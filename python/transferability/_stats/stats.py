@@ -30,6 +30,7 @@ from .._inputs.target import (
     suggest_header,
     unlabelled,
 )
+from .._inputs.types import ArrayLike
 from .._metric.cost import warn_of_pairs
 from .._metric.plan import plan
 from .._metric.prepared import PreparedRequests
@@ -199,7 +200,10 @@ class Stats:
         )
 
     def update(
-        self, features: object, labels: object = None, sample_weight: object = None
+        self,
+        features: ArrayLike,
+        labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Stats:
         """Add a block of rows, and return the same object.
 

@@ -34,6 +34,7 @@ from .units import ResamplingUnits
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._stats.stats import Stats
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["Stability", "assess_ranking"]
 
@@ -187,8 +188,8 @@ class Stability:
         *,
         method: str = "posterior",
         prior: Mapping[str, float] | bool | None = None,
-        past: object = None,
-        agreement: object = None,
+        past: Mapping[str, Mapping[str, float]] | Sequence[Evaluation] | None = None,
+        agreement: float | Evaluation | Sequence[Evaluation] | None = None,
         seed: int = 0,
     ) -> Shortlist:
         """Return the smallest set of models that holds the best one with a given probability.

@@ -64,6 +64,7 @@ def score(
     """
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
+    from .._util.progress import show_stages
 
     check_exclusive(json=as_json, csv=as_csv, explain=explain)
     names = parse_metrics(metrics)
@@ -87,14 +88,15 @@ def score(
             drop_none(features=features, source_probs=chosen.pop("source_probs")),
             drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
         )
-        scores = score_features(
-            **{"labels": None, **arrays},
-            label_embeddings=views,
-            metrics=names,
-            n_threads=threads,
-            **chosen,
-            **options,
-        )
+        with show_stages():
+            scores = score_features(
+                **{"labels": None, **arrays},
+                label_embeddings=views,
+                metrics=names,
+                n_threads=threads,
+                **chosen,
+                **options,
+            )
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return

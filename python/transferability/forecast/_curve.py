@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.target import read_target
+from .._inputs.types import ArrayLike
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of, title_of
 from .._metric.score import SETS, issue
@@ -68,10 +69,10 @@ class Curve:
 
 
 def curve(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     metrics: str | Sequence[str] = "logme",
-    sizes: object = None,
+    sizes: ArrayLike | None = None,
     *,
     task: str = "auto",
     seed: int = 0,

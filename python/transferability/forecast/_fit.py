@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
 from ._bounds import read_numbers, resolve_limit
@@ -26,8 +27,8 @@ FORMS = ("auto", *LAWS)
 
 
 def fit(
-    sizes: object,
-    values: object,
+    sizes: ArrayLike,
+    values: ArrayLike,
     form: str = "auto",
     *,
     direction: str = "auto",
@@ -144,8 +145,8 @@ def fit(
 
 def plan(
     target: float,
-    sizes: object,
-    values: object,
+    sizes: ArrayLike,
+    values: ArrayLike,
     *,
     level: float = 0.9,
     up_to: float | None = None,

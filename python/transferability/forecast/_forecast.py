@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._metric.score import issue, json_ready
 from .._util.figures import new_axes
 from .._util.notebook import text_to_html
@@ -82,7 +83,7 @@ class Forecast:
         """Root mean square residual at the fitted sizes, in the same units as the errors."""
         return float(np.sqrt(np.mean(self._law.residuals**2)))
 
-    def predict(self, size: object) -> Any:
+    def predict(self, size: ArrayLike) -> Any:
         """Forecast the value at a size.
 
         Parameters
@@ -101,7 +102,7 @@ class Forecast:
         """
         return _match_shape(size, self._predict_values(self._check_sizes(size)))
 
-    def interval(self, size: object, level: float = 0.9) -> tuple[Any, Any]:
+    def interval(self, size: ArrayLike, level: float = 0.9) -> tuple[Any, Any]:
         """Compute a prediction interval for the value at a size.
 
         Parameters
@@ -244,7 +245,7 @@ class Forecast:
         ready: dict[str, Any] = json_ready({name: getattr(self, name) for name in names})
         return ready
 
-    def at(self, sizes: object = None, level: float = 0.9) -> list[dict[str, float]]:
+    def at(self, sizes: ArrayLike | None = None, level: float = 0.9) -> list[dict[str, float]]:
         """Return forecasts with prediction intervals as plain Python, one entry for each size.
 
         Parameters
@@ -275,7 +276,7 @@ class Forecast:
         columns = [column.tolist() for column in found.values()]
         return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def describe(self, sizes: object = None, level: float = 0.9) -> str:
+    def describe(self, sizes: ArrayLike | None = None, level: float = 0.9) -> str:
         """Return the law used, forecasts as of :meth:`at`, and held-out errors, as text."""
         unit = "of the distance to the limit" if self._law.relative else "of the range"
         towards = "" if self.limit is None else f" towards {self.limit:g}"

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._util.notebook import to_html
 from .._util.optional import need
@@ -188,9 +189,9 @@ class RFML:
 
 
 def rfml(
-    opc: object,
-    metrics: Mapping[str, object],
-    accuracy: object,
+    opc: ArrayLike,
+    metrics: Mapping[str, ArrayLike],
+    accuracy: ArrayLike,
     *,
     path: str = "chain",
     bounds: tuple[float | None, float | None] | str | None = "auto",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.types import ArrayLike
 from .._metric.options import no_options
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec, Size
@@ -19,8 +20,8 @@ __all__ = ["lidar"]
 
 
 def lidar(
-    features: object,
-    samples: object,
+    features: ArrayLike,
+    samples: ArrayLike,
     *,
     precision: str = "double",
     n_threads: int | None = None,

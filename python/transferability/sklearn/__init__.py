@@ -7,7 +7,7 @@ scikit-learn 1.6 or later is needed.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ..errors import MissingDependencyError
 
 try:
@@ -29,4 +29,4 @@ __all__ = [
     "ShrunkCovariance",
 ]
 
-set_modules(globals())
+present(globals())
