@@ -15,6 +15,7 @@ import click
 
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
+from ._words import reword
 
 __all__ = [
     "ANY_TASK",
@@ -25,13 +26,16 @@ __all__ = [
     "SOME_FAILED",
     "TASK",
     "THREADS",
+    "Commands",
     "FormatsCommand",
     "add_options",
     "as_usage_errors",
     "check_exclusive",
     "check_exists",
     "check_output",
+    "check_paths",
     "drop_none",
+    "find_own_labels",
     "load_prior",
     "load_statistics",
     "load_views",
@@ -52,6 +56,20 @@ BAD_DATA, SOME_FAILED = 3, 4
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+
+class Commands(click.Group):
+    """A group whose help has the whole first sentence of each command."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and summaries of the commands, which click would cut to one line."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(limit=10_000))
+                    for name, command in sorted(self.commands.items())
+                ]
+            )
 
 
 class FormatsCommand(click.Command):
@@ -76,15 +94,30 @@ class FormatsCommand(click.Command):
 
 def check_exists(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Validate that files exist, so that a mistyped path is a usage error."""
+    check_paths(value if isinstance(value, tuple) else (value,))
+    return value
+
+
+def check_paths(specs: Iterable[str | None]) -> None:
+    """Raise a usage error for a path, or a path with an array, that does not exist."""
     from ..io._formats import split_key
 
-    for spec in value if isinstance(value, tuple) else (value,):
-        if spec is None:
-            continue
-        path, _ = split_key(spec)
-        if not path.exists():
+    for spec in specs:
+        if spec is not None and not (path := split_key(spec)[0]).exists():
             raise click.BadParameter(f"there is no file or folder {path}")
-    return value
+
+
+def find_own_labels(features: Iterable[str]) -> str | None:
+    """Return the array "labels" of the one file of several arrays that FEATURES name, if any."""
+    from ..io._formats import array_names, name_array, split_key, suffixes_of
+
+    paths = {split_key(spec)[0] for spec in features}
+    if len(paths) != 1:
+        return None
+    (path,) = paths
+    if path.suffix.lower() not in suffixes_of("container") or not path.is_file():
+        return None
+    return name_array(path, "labels") if "labels" in array_names(path) else None
 
 
 def parse_options(
@@ -212,7 +245,7 @@ def as_usage_errors() -> Iterator[None]:
     try:
         yield
     except (DataError, DtypeError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(reword(error)) from error
 
 
 def parse_metrics(metrics: str) -> str | list[str]:
@@ -265,7 +298,7 @@ def tell(message: str) -> None:
 
 def note(message: object) -> None:
     """Write a note to standard error, unless the command has --quiet."""
-    tell(f"note: {message}")
+    tell(f"note: {reword(message)}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
-from ._shared import BAD_DATA, say
+from ._shared import BAD_DATA, Commands, say
 
 __all__ = ["cache"]
 
@@ -21,7 +21,7 @@ _FOLDER = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def cache() -> None:
     """List, remove and verify statistics cached by rank --models."""
 

@@ -23,6 +23,7 @@ from ._shared import (
     note,
     say,
 )
+from ._words import reword
 
 __all__ = ["health"]
 
@@ -72,7 +73,7 @@ def health(
         except (DataError, DtypeError) as error:
             if len(opened) == 1:
                 raise
-            failed.append(f"{name}: {error}")
+            failed.append(f"{name}: {reword(error)}")
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
     elif found:
