@@ -87,7 +87,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
         r"for a class of each pixel pass \(images, masks\) with task='segmentation', otherwise",
         "the command line reads no class of each pixel; give",
     ),
-    (r"(\bgive) (one subfolder for each class), or pass \(paths, labels\)", r"\1 \2"),
+    (r"(give one subfolder for each class), or pass \(paths, labels\)", r"\1"),
     (
         r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\], or --pair X Y",
         "give --pair X Y",
@@ -105,6 +105,15 @@ PHRASES: tuple[tuple[str, str], ...] = (
         r"pass attention_mask=, or attention_mask=\{[^}]*\} if all tokens count",
         "a model of your own takes it as an argument of its forward",
     ),
+    (
+        r"compare with permuted labels \(reference=(\d+)\)",
+        r"compare with permuted labels ('transferability score --explain --reference \1')",
+    ),
+    (
+        r"call lidar\(stats\) if they are",
+        "'transferability score --metrics lidar' takes them for samples",
+    ),
+    (r"pass \S+\.(?:dequantize|to_dense|float)\(\)", "save it as a dense tensor of float32"),
     (r"list_layers\(model, example\) shows all", "'transferability layers --all' shows all"),
     (
         r"To see how sure this order is, pass stability=ranking\.stability\(\)\.",
