@@ -11,11 +11,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import transferability as tx
 from transferability._metric.registry import metric_specs
@@ -62,7 +59,8 @@ NOT_REACHED = {
 OF_PYTHON = {
     "objects and arrays in memory, which no file holds": (
         r".* is a (polars LazyFrame|masked array|sparse matrix|lazy frame of polars)",
-        r"; rows with named values are a table", r"ignore (is|has) ", r", for example with np\.load",
+        r"; rows with named values are a table", r"ignore (is|has) ",
+        r", for example with np\.load",
         r"pass torch\.stack", r".*pool each to one vector first, for example by its mean",
         r"convert (them|each row) with ", r".*convert it with np\.asarray", r"pass list\(X\)",
         r"read the numbers from them first", r"make a table of it first", r"X X: X; pass X if the",
@@ -75,14 +73,16 @@ OF_PYTHON = {
         r"there are X ensembles", r"combine=", r"top needs", r".*call transferability\.score with",
         r"per_class needs", r"the coding rates of", r"rounding may change the covariance",
         r"these are statistics of X: the accuracy", r"forecasts must map", r"some curves increase",
-        r"X needs X, and a curve is", r"values (is None|holds)", r"X is a line in log10 of opc",
+        r"X needs X, and a curve is", r"values is None", r".*fit\(X\) of what curve",
+        r"X is a line in log10 of opc",
         r"these statistics hold no classes; update", r".*nan=\"omit\"", r"use extract in a with",
         r"features were not kept; use extract", r"target holds class", r"model must be a torch",
         r"give \{\}=TransferabilityMetric", r"average=True makes a layer",
     ),
     "authors of metrics and of models": (
         r".*raise transferability\.DataError", r"it must name a function that transferability",
-        r"the native module has no metric", r".*enable_nested_tensor=False", r"torch\.compile failed",
+        r"the native module has no metric", r".*enable_nested_tensor=False",
+        r"torch\.compile failed",
         r".*save the tensors again with torch\.save", r"; if its batch is fixed inside",
     ),
     "text files of labels, which have no such options": (
@@ -226,5 +226,6 @@ def test_arguments_become_options(command: Command, text: str, shown: str) -> No
 def test_options_of_metrics_are_those_of_all_metrics() -> None:
     names = {name for spec in metric_specs().values() for name in spec.option_names}
     own = {str(param.name) for param in main.commands["score"].params}
+    assert names - own
     for name in names - own - {"key", "label_column", "n_threads"}:
         assert translate(SCORE, f"give {name}=7") == f"give -o {name}=7"

@@ -45,10 +45,11 @@ def fit(
         (:func:`curve`) make smoother curves than independent ones. A value at size 0 is kept as
         ``Forecast.zero_shot``; laws do not hold there and are not fitted to it. What :func:`curve`
         returned has the values too.
-    values : array-like of shape (n,), or mapping of str to it
+    values : array-like of shape (n,), mapping of str to it, or str
         A loss, error, accuracy or metric at each size; values at equal sizes are averaged. A
-        mapping has one metric's values by its name, as ``Curve.values``. Metrics of a curve have
-        no limit unless it is given, as in :meth:`Curve.fit`.
+        mapping has one metric's values by its name, as ``Curve.values``; a str names the metric of
+        a Curve with several. Metrics of a curve have no limit unless it is given, as in
+        :meth:`Curve.fit`.
     form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
             "rectified"}, default="auto"
         A law from the notes, or "auto": the median of the forecasts of five laws (four without a
@@ -143,8 +144,8 @@ def fit(
     if auto and increasing and best is None and v.min() >= 0 and _LOW < v.max() < 100:
         issue(
             [
-                f"values are {v.min():g} to {v.max():g}, which look like percent; give limit=100 "
-                f"if they are, or forecasts may pass it, and limit=None if they have no limit"
+                f"values are {v.min():g} to {v.max():g}, which look like percent, and forecasts "
+                f"may pass 100; give limit=100, or limit=None if there is no limit"
             ]
         )
     base = best or 0.0
@@ -197,22 +198,30 @@ def plan(
 def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
     """Return sizes and values, and whether these are of a metric: of a Curve, or one by name."""
     of_curve = getattr(sizes, "values", None)
-    if isinstance(of_curve, Mapping) and values is None:  # a Curve
-        sizes, values = getattr(sizes, "sizes", sizes), of_curve
-    elif not isinstance(values, Mapping) and isinstance(getattr(values, "values", None), Mapping):
-        values = values.values  # type: ignore[attr-defined]  # a Curve as the second argument
+    if isinstance(of_curve, Mapping):  # of a Curve; `values` is None or the name of a metric
+        own = {name: v for name, v in of_curve.items() if values in (None, name)}
+        if isinstance(values, str) and not own:
+            known = ", ".join(map(str, of_curve))
+            raise DataError(f"there is no {values!r}; this curve has {known}")
+        if isinstance(values, str) or values is None:
+            sizes, values = getattr(sizes, "sizes", None), own
+    elif not isinstance(values, Mapping):
+        of_curve = getattr(values, "values", None)  # of a Curve as the second argument
+        values = of_curve if isinstance(of_curve, Mapping) else values
+    for argument, given in (("sizes", sizes), ("values", values)):
+        by_name = given if isinstance(given, Mapping) else getattr(given, "values", None)
+        if isinstance(by_name, Mapping) and (argument == "sizes" or len(by_name) != 1):
+            metric = repr(next(iter(by_name), "logme"))
+            raise DtypeError(
+                f"{argument} holds curves by name ({', '.join(map(str, by_name))}), and one is "
+                f"fitted at a time; call .fit({metric}) of what curve() returned, or give the "
+                f"values of {metric}"
+            )
     if values is None:
         raise DtypeError("values is None; give a value for each size, or what curve() returned")
-    if not isinstance(values, Mapping):
-        return sizes, values, False
-    if len(values) != 1:
-        metric = repr(next(iter(values), "logme"))
-        raise DtypeError(
-            f"values holds {len(values)} curves by name ({', '.join(map(str, values))}), and one "
-            f"is fitted at a time; call .fit({metric}) of what curve() returned, or give the "
-            f"values of {metric}"
-        )
-    return sizes, next(iter(values.values())), True
+    if isinstance(values, Mapping):
+        return sizes, next(iter(values.values())), True
+    return sizes, values, False
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
