@@ -265,8 +265,10 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
     chosen, ranking = ctx.params, reword_ranking(ranking)
     html = chosen["html"]
-    for name, reason in ranking.skipped.items():
-        tell(f"{name} was skipped: it {reason}")
+    for reason in dict.fromkeys(ranking.skipped.values()):
+        names = [name for name, own in ranking.skipped.items() if own == reason]
+        was = "was skipped: it" if len(names) == 1 else "were skipped: each"
+        tell(f"{', '.join(names)} {was} {reason}")
     for text in ranking.warnings:
         note(text)
     n_cached = sum(row.from_cache for row in ranking)
