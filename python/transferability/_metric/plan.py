@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import DataError, DtypeError, TransferabilityError
-from .registry import metric_names, metric_specs, spec_of
+from .registry import known_specs, metric_names, spec_of
 from .score import SETS
 from .spec import MetricSpec
 
@@ -53,7 +53,7 @@ def plan(
     remedies = _ADVICE if advice is None else {**_ADVICE, **advice}
     names, met = metric_names(metrics), frozenset(provided)
     if baselines:
-        known = [name for name, spec in metric_specs().items() if spec.baseline]
+        known = [name for name, spec in known_specs().items() if spec.baseline]
         names += [
             n for n in known if n not in names and not _why_not(spec_of(n), task, met, remedies)
         ]
@@ -86,7 +86,7 @@ def plan(
             ) from error
     if unknown := options.keys() - taken:
         take = "take" if len(requests) > 1 else "takes"
-        others = [own.name for own in metric_specs().values() if min(unknown) in own.option_names]
+        others = [own.name for own in known_specs().values() if min(unknown) in own.option_names]
         of_others = f"; it is an option of {', '.join(others)}" if others else ""
         raise DtypeError(
             f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} {take} "

@@ -208,9 +208,9 @@ def _read(value: str) -> str:
 
 def _metric_options() -> frozenset[str]:
     """Return the names of the options of all metrics, which ``-o`` sets."""
-    from .._metric.registry import metric_specs
+    from .._metric.registry import known_specs
 
-    return frozenset(name for spec in metric_specs().values() for name in spec.option_names)
+    return frozenset(name for spec in known_specs().values() for name in spec.option_names)
 
 
 def _words() -> Callable[[str], str]:
