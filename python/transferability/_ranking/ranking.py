@@ -485,6 +485,14 @@ class Ranking:
         """
         return format_csv(columns(self.rows, self.metrics, layers))
 
+    def to_text(self, width: int | None = None) -> str:
+        """Return the table as text, as it prints.
+
+        With a `width` in characters, such as that of a terminal, a wider table is split into
+        several, which repeat the models, and longer notes are wrapped.
+        """
+        return self._table().to_text(width)
+
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
         return self._table().to_markdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -26,6 +27,7 @@ __all__ = [
     "printable",
     "shorten",
     "tabulate_groups",
+    "wrap_text",
 ]
 
 _SHORT = 20  # notes of at most so many characters stand in the table, longer ones below it
@@ -41,10 +43,40 @@ class Table:
     body: list[list[str]]
     below: list[str]
 
-    def to_text(self) -> str:
-        """Return the table for a terminal, with aligned columns."""
-        rows = align_columns([self.header, *self.body], left=self._left)
-        return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
+    def to_text(self, width: int | None = None) -> str:
+        """Return the table for a terminal, with aligned columns.
+
+        With a `width`, a wider table is split into several, which repeat the models, and longer
+        lines below it are wrapped.
+        """
+        lines, below = [self.header, *self.body], self.below
+        rows = align_columns(lines, left=self._left)
+        if width is not None:
+            rows = rows if max(map(len, rows)) <= width else self._split(lines, width)
+            below = [wrap_text(line, width) for line in below]
+        return "\n".join([self.title, "", *rows, *([""] if below else []), *below])
+
+    def _split(self, lines: Sequence[Sequence[str]], width: int) -> list[str]:
+        """Return the lines of several tables, each at most `width` wide if its columns allow it."""
+        keys = range(1 + max(self._left - {len(self.header) - 1}))  # rank and names
+        blocks: list[list[int]] = []
+        rest = [*range(len(keys), len(self.header))]
+        while rest:
+            taken = len(rest)
+            while taken > 1 and self._width(lines, [*keys, *rest[:taken]]) > width:
+                taken -= 1
+            blocks.append([*keys, *rest[:taken]])
+            rest = rest[taken:]
+        found: list[str] = []
+        for places in blocks:
+            left = {i for i, place in enumerate(places) if place in self._left}
+            cut = [[line[place] for place in places] for line in lines]
+            found += [*([""] if found else []), *align_columns(cut, left)]
+        return found
+
+    @staticmethod
+    def _width(lines: Sequence[Sequence[str]], places: Sequence[int]) -> int:
+        return sum(max(len(line[place]) for line in lines) + 2 for place in places) - 2
 
     def to_markdown(self) -> str:
         """Return the table in Markdown, without the title."""
@@ -167,6 +199,13 @@ def printable(text: str) -> str:
 def shorten(text: str, most: int) -> str:
     """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def wrap_text(line: str, width: int) -> str:
+    """Break a line between words; what follows the first line is indented."""
+    return textwrap.fill(
+        line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def percent(share: float) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -283,7 +285,8 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     elif chosen["as_csv"]:
         click.echo(ranking.to_csv(layers=True), nl=False)
     else:
-        click.echo(ranking.to_markdown() if chosen["as_markdown"] else repr(ranking))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(ranking.to_markdown() if chosen["as_markdown"] else ranking.to_text(width))
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
         _write_report(ranking, html, stability, shortlist)
