@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +12,7 @@ import numpy as np
 
 from .._metric.derived import CONSENSUS, COST
 from .._metric.registry import is_diagnostic, spec_of, title_of
+from .._util.terminal import wrap_text
 from ..errors import DataError
 from .row import Row
 
@@ -27,7 +27,6 @@ __all__ = [
     "printable",
     "shorten",
     "tabulate_groups",
-    "wrap_text",
 ]
 
 _SHORT = 20  # notes of at most so many characters stand in the table, longer ones below it
@@ -199,13 +198,6 @@ def printable(text: str) -> str:
 def shorten(text: str, most: int) -> str:
     """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def wrap_text(line: str, width: int) -> str:
-    """Break a line between words; what follows the first line is indented."""
-    return textwrap.fill(
-        line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-    )
 
 
 def percent(share: float) -> str:

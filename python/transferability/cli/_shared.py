@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .._util.terminal import find_width, wrap_text
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._words import reword
@@ -48,6 +49,7 @@ __all__ = [
     "refuse_with_stats",
     "say",
     "shared_options",
+    "show",
     "tell",
     "warnings_as_notes",
 ]
@@ -285,8 +287,14 @@ def drop_none(**options: object) -> dict[str, Any]:
 
 def say(message: str, colour: str | None = None) -> None:
     """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
+    message = wrap_text(message, find_width(sys.stderr))
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
+
+
+def show(text: str) -> None:
+    """Write a text to standard output, in the words of the command."""
+    click.echo(wrap_text(reword(text), find_width(sys.stdout)))
 
 
 def tell(message: str) -> None:

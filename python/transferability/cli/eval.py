@@ -8,8 +8,7 @@ import warnings
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, note, split_names
-from ._words import reword
+from ._shared import JSON, QUIET, check_exists, note, show, split_names
 
 __all__ = ["evaluate"]
 
@@ -69,4 +68,4 @@ def evaluate(
             note(text)
         click.echo(json.dumps(evaluation.to_dict()))
     else:
-        click.echo(reword(repr(evaluation)))
+        show(repr(evaluation))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, say, split_names
+from ._shared import JSON, QUIET, check_exists, say, show, split_names
 from ._words import reword
 
 __all__ = ["forecast"]
@@ -139,6 +139,6 @@ def forecast(
             facts["plan"] = plan.to_dict()
         click.echo(json.dumps(facts))
         return
-    click.echo(reword(text))
+    show(text)
     if plan is not None:
-        click.echo(reword(repr(plan)))
+        show(repr(plan))

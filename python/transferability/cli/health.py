@@ -22,6 +22,7 @@ from ._shared import (
     load_statistics,
     note,
     say,
+    show,
 )
 from ._words import reword
 
@@ -77,7 +78,7 @@ def health(
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
     elif found:
-        click.echo(to_text(found))
+        show(to_text(found))
     for line in failed:
         say(f"error: {line}", "red")
     if failed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._choice import check_shortlist, choice_options, choose, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
@@ -38,9 +38,10 @@ from ._shared import (
     refuse_with_stats,
     say,
     shared_options,
+    show,
     tell,
 )
-from ._words import FOREIGN, reword, reword_phrases, reword_ranking
+from ._words import FOREIGN, reword_phrases, reword_ranking
 
 __all__ = ["rank"]
 
@@ -279,14 +280,17 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
-        click.echo(json.dumps(result.to_dict()) if chosen["as_json"] else reword(repr(result)))
+        if chosen["as_json"]:
+            click.echo(json.dumps(result.to_dict()))
+        else:
+            show(repr(result))
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:
         click.echo(ranking.to_csv(layers=True), nl=False)
     else:
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        click.echo(ranking.to_markdown() if chosen["as_markdown"] else ranking.to_text(width))
+        text = ranking.to_text(find_width(sys.stdout))
+        click.echo(ranking.to_markdown() if chosen["as_markdown"] else text)
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
         _write_report(ranking, html, stability, shortlist)

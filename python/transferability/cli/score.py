@@ -23,8 +23,8 @@ from ._shared import (
     refuse_task,
     refuse_with_stats,
     shared_options,
+    show,
 )
-from ._words import reword
 
 __all__ = ["score"]
 
@@ -107,7 +107,10 @@ def score(
         click.echo(format_csv(_tabulate(name, scores)), nl=False)
         return
     for name, value in scores.items():
-        click.echo(reword(value.explain()) if explain else f"{name}\t{float(value)!r}")
+        if explain:
+            show(value.explain())
+        else:
+            click.echo(f"{name}\t{float(value)!r}")
 
 
 def _load_arrays(
