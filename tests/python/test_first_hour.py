@@ -39,7 +39,7 @@ def test_a_walk_prints_what_was_reviewed(name: str) -> None:
 def test_no_walk_advises_in_python() -> None:
     for path in (FOLDER / "snapshots").glob("*.txt"):
         text = " ".join(path.read_text("utf-8").split())
-        for advice in ("task='", "pass ", "call transferability", "keep_features=", "rank_models"):
+        for advice in ("task=", "; pass ", "call transferability", "keep_features=", "rank_models"):
             assert advice not in text, path.name
 
 
