@@ -107,7 +107,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"compare with permuted labels \(reference=(\d+)\)",
-        r"compare with permuted labels ('transferability score --explain --reference \1')",
+        r"compare with permuted labels (score --reference \1)",
     ),
     (
         r"call lidar\(stats\) if they are",
