@@ -55,9 +55,13 @@ def run_walk(name: str, width: int) -> str:
 
 
 def hide_times(lines: list[str]) -> Iterator[str]:
-    """Iterate over the lines, with 0.000 in the column of seconds of a ranking's table."""
+    """Iterate over the lines, with 0.000 in the column of seconds of a ranking's table.
+
+    Numbers in full precision keep ten decimals, because processors round the last ones differently.
+    """
     end = -1
     for line in lines:
+        line = re.sub(r"(\d\.\d{10})\d+", r"\1…", line)
         found = re.match(r"rank .*\bseconds\b", line)
         end = found.end() if found else end if line.strip() else -1
         if end > 0 and re.fullmatch(r"\d+\.\d{3}", line[:end].split(" ")[-1]):

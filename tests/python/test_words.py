@@ -90,7 +90,7 @@ OF_PYTHON = {
     ),
     "mathematics, HTML and code": (
         r".*\bmin\([\w -]+, \w+\)", r".*'quantile\(q\)' with q", r"\s*<", r" class=",
-        r"import json, sys", r"the effective rank by convention",
+        r"import json, sys", r"\\b\(one", r"the effective rank by convention",
     ),
 }  # fmt: skip
 #: Of these the commands do print the texts above, so there they must be translated.
