@@ -111,6 +111,11 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
+.PHONY: check-deep
+check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -118,6 +123,11 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 .PHONY: test-wheel
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
+
+.PHONY: check-deep
+check-deep: install ## What takes longer than a commit should wait
+	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+	$(BIN)/python ci/check_openapi.py --examples 300
 
 # --- artefacts ----------------------------------------------------------------------------------
 

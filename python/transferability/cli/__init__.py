@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
-from ._shared import BAD_DATA, Commands, say, warnings_as_notes
-from ._words import reword
+from ._shared import BAD_DATA, say, warnings_as_notes
+from ._words import Commands, reword
 from .cache import cache
 from .eval import evaluate
 from .forecast import forecast
@@ -23,6 +23,7 @@ from .layers import layers
 from .metrics import metrics
 from .rank import rank
 from .score import score
+from .serve import serve
 from .stats import merge, stats
 
 __all__ = ["main"]
@@ -71,5 +72,17 @@ def main() -> None:
     """Rank pre-trained models by how well their features predict your labels."""
 
 
-for _command in (rank, score, stats, merge, evaluate, forecast, metrics, health, layers, cache):
+for _command in (
+    rank,
+    score,
+    stats,
+    merge,
+    evaluate,
+    forecast,
+    metrics,
+    health,
+    layers,
+    cache,
+    serve,
+):
     main.add_command(_command)

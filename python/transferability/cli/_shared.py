@@ -27,7 +27,6 @@ __all__ = [
     "SOME_FAILED",
     "TASK",
     "THREADS",
-    "Commands",
     "FormatsCommand",
     "add_options",
     "as_usage_errors",
@@ -36,7 +35,7 @@ __all__ = [
     "check_output",
     "check_paths",
     "drop_none",
-    "find_own_labels",
+    "drop_told",
     "load_prior",
     "load_statistics",
     "load_views",
@@ -55,23 +54,10 @@ __all__ = [
 ]
 
 BAD_DATA, SOME_FAILED = 3, 4
+_TOLD = f"{__name__}.told"  # key in the meta of a command's context
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-class Commands(click.Group):
-    """A group whose help has the whole first sentence of each command."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names and summaries of the commands, which click would cut to one line."""
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, command.get_short_help_str(limit=10_000))
-                    for name, command in sorted(self.commands.items())
-                ]
-            )
 
 
 class FormatsCommand(click.Command):
@@ -107,19 +93,6 @@ def check_paths(specs: Iterable[str | None]) -> None:
     for spec in specs:
         if spec is not None and not (path := split_key(spec)[0]).exists():
             raise click.BadParameter(f"there is no file or folder {path}")
-
-
-def find_own_labels(features: Iterable[str]) -> str | None:
-    """Return the array "labels" of the one file of several arrays that FEATURES name, if any."""
-    from ..io._formats import array_names, name_array, split_key, suffixes_of
-
-    paths = {split_key(spec)[0] for spec in features}
-    if len(paths) != 1:
-        return None
-    (path,) = paths
-    if path.suffix.lower() not in suffixes_of("container") or not path.is_file():
-        return None
-    return name_array(path, "labels") if "labels" in array_names(path) else None
 
 
 def parse_options(
@@ -293,25 +266,44 @@ def say(message: str, colour: str | None = None) -> None:
 
 
 def show(text: str) -> None:
-    """Write a text to standard output, in the words of the command."""
-    click.echo(wrap_text(reword(text), find_width(sys.stdout)))
+    """Write a text to standard output, in the words of the command, without notes it has told."""
+    click.echo(wrap_text(drop_told(reword(text)), find_width(sys.stdout)))
 
 
 def tell(message: str) -> None:
     """Write a message to standard error, unless the command has --quiet."""
-    context = click.get_current_context(silent=True)
-    if context is None or not context.params.get("quiet"):
+    if not _is_quiet():
         say(message)
 
 
-def note(message: object) -> None:
-    """Write a note to standard error, unless the command has --quiet."""
-    tell(f"note: {reword(message)}")
+def note(message: object, kind: str = "note") -> None:
+    """Write a note to standard error, unless the command has --quiet or has written it before."""
+    text, told = reword(message), _told()
+    if text not in told:
+        tell(f"{kind}: {text}")
+        told.add(text)
+
+
+def drop_told(text: str) -> str:
+    """Return the text of a result without the notes that standard error has had."""
+    known = () if _is_quiet() else {f"Note: {message}" for message in _told()}
+    return "\n".join(line for line in text.split("\n") if line not in known).rstrip("\n")
+
+
+def _is_quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("quiet"))
+
+
+def _told() -> set[str]:
+    """Return the notes and warnings that this command has written."""
+    context = click.get_current_context(silent=True)
+    return set() if context is None else context.meta.setdefault(_TOLD, set())
 
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Print warnings of this package once as notes, without the place in the code of click."""
+    """Print warnings of this package once, in one line without the place in the code of click."""
     told: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", TransferabilityWarning)
@@ -322,7 +314,7 @@ def warnings_as_notes() -> Iterator[None]:
                 show(message, category, *rest, **more)
             elif str(message) not in told:
                 told.add(str(message))
-                note(message)
+                note(message, "warning")
 
         warnings.showwarning = tell_once
         yield

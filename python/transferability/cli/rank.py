@@ -14,7 +14,7 @@ import click
 
 from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
-from ._choice import check_shortlist, choice_options, choose, load_costs
+from ._choice import check_shortlist, choice_options, choose, find_own_labels, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
@@ -25,7 +25,6 @@ from ._shared import (
     check_exists,
     check_paths,
     drop_none,
-    find_own_labels,
     load_prior,
     load_statistics,
     load_views,
@@ -273,7 +272,7 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         was = "was skipped: it" if len(names) == 1 else "were skipped: each"
         tell(f"{', '.join(names)} {was} {reason}")
     for text in ranking.warnings:
-        note(text)
+        note(text, "warning")
     n_cached = sum(row.from_cache for row in ranking)
     if n_cached:
         tell(f"{n_cached} of {len(ranking)} models came from the cache")
@@ -289,8 +288,11 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     elif chosen["as_csv"]:
         click.echo(ranking.to_csv(layers=True), nl=False)
     else:
-        text = ranking.to_text(find_width(sys.stdout))
-        click.echo(ranking.to_markdown() if chosen["as_markdown"] else text)
+        if chosen["as_markdown"]:
+            click.echo(ranking.to_markdown())
+        else:  # standard error has the warnings
+            shown = ranking if chosen["quiet"] else ranking.replace(warnings=())
+            click.echo(shown.to_text(find_width(sys.stdout)))
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
         _write_report(ranking, html, stability, shortlist)

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._choice import find_own_labels
 from ._shared import (
     FormatsCommand,
     as_usage_errors,
     check_exclusive,
     check_exists,
     drop_none,
-    find_own_labels,
     load_statistics,
     load_views,
     parse_metrics,
