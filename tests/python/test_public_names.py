@@ -27,7 +27,7 @@ def public_modules() -> Iterator[ModuleType]:
     yield tx
     for found in pkgutil.walk_packages(tx.__path__, "transferability."):
         parts = found.name.split(".")
-        if not any(part.startswith("_") for part in parts) and "cli" not in parts:
+        if not any(part.startswith("_") for part in parts) and not {"cli", "serve"} & {*parts}:
             yield importlib.import_module(found.name)
 
 

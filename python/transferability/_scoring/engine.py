@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.arguments import name_arguments
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._inputs.target import TASKS
@@ -162,7 +163,11 @@ class Engine:
         """
         task, limits = self._task, self._limits
         if targets is not None:
-            labels, task = self._as_labels(labels, targets), "regression"
+            labels, own = self._as_labels(labels, targets), object.__new__(type(self))
+            own.__dict__.update(self.__dict__, _task="regression")
+            others = {"source_probs": source_probs, "source_labels": source_labels}
+            with name_arguments(labels="targets"):
+                return own.score(features, labels, label_embeddings=label_embeddings, **others)
         if limits is not None:
             given = {"features": features, "source_probs": source_probs}
             given |= {"labels": labels, "source_labels": source_labels}

@@ -245,7 +245,7 @@ def rank_models(
     """
     raise_if_importing_script()
     if find_spec("torch") is None:  # torch is imported by the models' subprocesses only
-        raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
+        raise MissingDependencyError("models need torch: pip install 'transferability[hub]'")
     check_choices(aggregate, bio, bag, bag_pool, cache, progress)
     switches = check_switches(resume=resume, isolate=isolate)
     resume, isolate = switches["resume"], switches["isolate"]

@@ -144,7 +144,12 @@ def curve(
                 stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
-                raise DataError(f"at {size} samples: {error}") from error
+                if size == len(array):
+                    raise
+                rest = order[size:]
+                stats.push(array[rest], target.take(rest))
+                stats.score(names, **options)  # raises where no size would do, and names none
+                raise DataError(f"at {size} samples: {error}; begin with more") from error
         notes |= {f"at {size} samples: {warning.message}": None for warning in caught}
         for name in names:
             values[name].append(float(scores[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.arguments import name_arguments
 from .._inputs.types import ArrayLike
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -66,16 +67,17 @@ def lab_mse(
     True
     """
     asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
-    return score_one(
-        "lab_mse",
-        None,
-        targets,
-        asked,
-        source_probs=source_outputs,
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
-    )
+    with name_arguments(labels="targets", source_probs="source_outputs"):
+        return score_one(
+            "lab_mse",
+            None,
+            targets,
+            asked,
+            source_probs=source_outputs,
+            task=task,
+            precision=precision,
+            n_threads=n_threads,
+        )
 
 
 WHEN = "Regression, where the source model's own outputs are at hand."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.arguments import name_arguments
 from .._inputs.types import ArrayLike
 from .._metric.options import choice, flag, number
 from .._metric.score import Score
@@ -80,7 +81,8 @@ def lin_mse(
     """
     asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
     settings = {"precision": precision, "method": method, "n_threads": n_threads}
-    return score_one("lin_mse", features, targets, asked, task=task, **settings)
+    with name_arguments(labels="targets"):
+        return score_one("lin_mse", features, targets, asked, task=task, **settings)
 
 
 def options(

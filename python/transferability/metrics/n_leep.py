@@ -39,7 +39,7 @@ def n_leep(
 ) -> Score:
     r"""Compute N-LEEP: LEEP of a Gaussian mixture that is fitted to the features.
 
-    Needs scikit-learn (``pip install transferability[sklearn]``).
+    Needs scikit-learn (``pip install 'transferability[sklearn]'``).
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def pactran(
 ) -> Score:
     r"""Compute PACTran with a Gaussian prior: minus a PAC-Bayes bound on the log loss.
 
-    Needs scikit-learn (``pip install transferability[sklearn]``).
+    Needs scikit-learn (``pip install 'transferability[sklearn]'``).
 
     Parameters
     ----------

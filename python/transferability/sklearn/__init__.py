@@ -14,7 +14,7 @@ try:
     from sklearn.utils.validation import validate_data  # noqa: F401  # since 1.6
 except ImportError as error:
     raise MissingDependencyError(
-        "the estimators need scikit-learn >= 1.6: pip install transferability[sklearn]"
+        "the estimators need scikit-learn >= 1.6: pip install 'transferability[sklearn]'"
     ) from error
 
 from ._covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
