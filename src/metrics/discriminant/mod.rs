@@ -89,6 +89,7 @@ impl<'a> Problem<'a> {
         let mut within = prepared.centred_scatter()?;
         let whole = diagonal(&within, n_features);
         for (mean, n) in means.chunks_exact(n_features).zip(&classes.counts) {
+            context.check()?;
             for (i, row) in within.chunks_exact_mut(n_features).enumerate() {
                 axpy(-n * mean[i], &mean[i..], &mut row[i..]);
             }
