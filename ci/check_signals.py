@@ -103,12 +103,12 @@ def of_statistics(order: int) -> Iterator[Case]:
         return problem(order // 2, order, 20)["features"]
 
     def stats() -> tx.Stats:
-        made, given = tx.Stats(), many()
+        made, given = tx.Stats(n_threads=1), many()
         made.update(given["features"], given["labels"])
         return made
 
     def update() -> Callable[[], Any]:
-        made, given = tx.Stats(), many()
+        made, given = tx.Stats(n_threads=1), many()
         return lambda: made.update(given["features"], given["labels"])
 
     def merge() -> Callable[[], Any]:

@@ -130,6 +130,7 @@ pub(crate) fn row_coordinates(
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // exact values
 mod tests {
     use super::*;
 
