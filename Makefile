@@ -125,8 +125,7 @@ test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every
 check-deep: ## Checks beside `make test` that take long or need more tools
 check-deep: check-kernels
 check-deep: check-signals
-check-deep: check-miri
-check-deep: check-threads
+check-deep: check-valgrind
 
 .PHONY: check-kernels
 check-kernels: install ## Scores across the kernels of OpenBLAS and numbers of threads
@@ -139,6 +138,10 @@ check-signals: install ## The longest time in which Ctrl-C is not answered
 .PHONY: check-miri
 check-miri: ## Miri over modules that call no BLAS (needs Rust nightly with miri and rust-src)
 	ci/sanitize miri
+
+.PHONY: check-valgrind
+check-valgrind: ## Valgrind over tests of the core
+	ci/sanitize valgrind
 
 .PHONY: check-threads
 check-threads: ## ThreadSanitizer and AddressSanitizer over the tests of the core (Rust nightly)

@@ -33,9 +33,10 @@ THREADS = (1, 2, 3, 4, 7)
 MOST = 1e-12
 #: Rows and columns: more rows than columns, fewer, blocks for threads, two-stage reductions.
 SHAPES = ((300, 40), (60, 150), (9000, 96), (1200, 1100))
-#: Metrics of an iteration that stops where a change is small: they may differ by a step.
-#: Expectation maximisation stops at a change of 1e-3 nats, and L-BFGS at one of 2e-9.
-ITERATIVE = {"n_leep": 1e-6, "pactran": 1e-7}
+#: Metrics with a wider one, and why. Expectation maximisation stops at a change of 1e-3 nats and
+#: L-BFGS at one of 2e-9, so that kernels may differ by a step. LiDAR divides by eigenvalues of the
+#: covariance within samples plus 1e-4: here the largest is 840, and 840 / 1e-4 roundings are 1.9e-9.
+WIDER = {"n_leep": 1e-6, "pactran": 1e-7, "lidar": 1.9e-9}
 
 
 def problem(n: int, d: int, task: str) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def main() -> None:
     wrong = []
     for case, values in by_core[first].items():
         worst = max((difference(values, by_core[core][case]), core) for core in rest)
-        most = ITERATIVE.get(case.split(",")[0], MOST)
+        most = WIDER.get(case.split(",")[0], MOST)
         if worst[0] > most:
             wrong.append(case)
         if worst[0] > 1e-13:
