@@ -35,7 +35,7 @@ MOST = 1e-12
 SHAPES = ((300, 40), (60, 150), (9000, 96), (1200, 1100))
 #: Metrics with a wider one, and why. Expectation maximisation stops at a change of 1e-3 nats and
 #: L-BFGS at one of 2e-9, so that kernels may differ by a step. LiDAR divides by eigenvalues of the
-#: covariance within samples plus 1e-4: here the largest is 840, and 840 / 1e-4 roundings are 1.9e-9.
+#: covariance within samples plus 1e-4: the largest here is 840, and 8.4e6 roundings are 1.9e-9.
 WIDER = {"n_leep": 1e-6, "pactran": 1e-7, "lidar": 1.9e-9}
 
 
