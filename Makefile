@@ -111,6 +111,11 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
+.PHONY: check-deep
+check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -122,7 +127,9 @@ test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every
 # --- checks that take longer than a commit should wait -------------------------------------------
 
 .PHONY: check-deep
-check-deep: ## Checks beside `make test` that take long or need more tools
+check-deep: install ## What takes longer than a commit should wait
+	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+	$(BIN)/python ci/check_openapi.py --examples 300
 check-deep: check-kernels
 check-deep: check-signals
 check-deep: check-valgrind
