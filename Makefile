@@ -124,10 +124,36 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
+# --- checks that take longer than a commit should wait -------------------------------------------
+
 .PHONY: check-deep
 check-deep: install ## What takes longer than a commit should wait
 	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
 	$(BIN)/python ci/check_openapi.py --examples 300
+check-deep: check-kernels
+check-deep: check-signals
+check-deep: check-valgrind
+
+.PHONY: check-kernels
+check-kernels: install ## Scores across the kernels of OpenBLAS and numbers of threads
+	$(BIN)/python ci/check_kernels.py
+
+.PHONY: check-signals
+check-signals: install ## The longest time in which Ctrl-C is not answered
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python ci/check_signals.py
+
+.PHONY: check-miri
+check-miri: ## Miri over modules that call no BLAS (needs Rust nightly with miri and rust-src)
+	ci/sanitize miri
+
+.PHONY: check-valgrind
+check-valgrind: ## Valgrind over tests of the core
+	ci/sanitize valgrind
+
+.PHONY: check-threads
+check-threads: ## ThreadSanitizer and AddressSanitizer over the tests of the core (Rust nightly)
+	ci/sanitize thread
+	ci/sanitize address
 
 # --- artefacts ----------------------------------------------------------------------------------
 

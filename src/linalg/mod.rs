@@ -5,6 +5,7 @@
 pub(crate) mod blas;
 mod buffers;
 pub(crate) mod exponential;
+mod forks;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
