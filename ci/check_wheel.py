@@ -10,6 +10,7 @@ Usage: python ci/check_wheel.py dist/NAME.whl ... dist/NAME.tar.gz
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -88,13 +89,16 @@ def check_wheel(wheel: Path, folder: Path) -> None:
         sys.exit(f"{module.name} holds parts of libquadmath, whose licence is not in the wheel")
     # A shared library links with undefined symbols and fails when it is loaded. Weak ones may be
     # missing: they are newer services of the C library, asked for at run time.
-    for line in output("nm", "-D", "--undefined-only", module).splitlines():
-        kind, symbol = line.split()[-2:]
-        if kind == "U" and not ALLOWED_SYMBOL.match(symbol):
-            sys.exit(f"{module.name} needs {symbol} from elsewhere")
-    exported = [
-        line.split()[-1] for line in output("nm", "-D", "--defined-only", module).splitlines()
-    ]
+    exported = []
+    for line in output("readelf", "--wide", "--dyn-syms", module).splitlines():
+        symbol = re.match(r"\s*\d+: \S+ +\S+ +\S+ +(\w+) +\w+ +(\w+) (\S+)", line)
+        if symbol is None:
+            continue
+        binding, section, name = symbol.groups()
+        if section != "UND":
+            exported.append(name)
+        elif binding == "GLOBAL" and not ALLOWED_SYMBOL.match(name):
+            sys.exit(f"{module.name} needs {name} from elsewhere")
     if exported != ["PyInit__core"]:
         sys.exit(f"{module.name} exports {exported}: it may clash with another library's BLAS")
     needed = re.findall(r"NEEDED.*\[(.*)\]", output("readelf", "-d", module))
@@ -187,8 +191,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             check_wheel(wheel, Path(folder))
         used = []
+        is_for_here = f"_{platform.machine()}.whl" in wheel.name
         for version, python in pythons():
-            if re.match(kind_of(wheel)[1], version):
+            if is_for_here and re.match(kind_of(wheel)[1], version):
                 install_and_use(python, wheel, prefix)
                 used.append(version)
         if used:
