@@ -8,6 +8,8 @@ pub(crate) mod exponential;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
+#[cfg(openblas_of_scipy)]
+mod scipy_openblas;
 
 pub use buffers::{Buffers, reserve_buffers};
 pub use openblas::{OpenBlas, openblas, warm_up};
