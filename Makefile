@@ -113,6 +113,11 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
+.PHONY: check-deep
+check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -174,6 +179,11 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 	$(BIN_RELEASE)/python -m pip install --quiet --upgrade pip
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
+
+.PHONY: check-deep
+check-deep: install ## What takes longer than a commit should wait
+	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+	$(BIN)/python ci/check_openapi.py --examples 300
 
 # --- artefacts ----------------------------------------------------------------------------------
 
