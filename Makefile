@@ -113,11 +113,6 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
-.PHONY: check-deep
-check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
-	$(BIN)/python -m pip install --quiet --group pictures
-	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
-
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -137,6 +132,8 @@ check-deep: check-reproducible
 check-deep: check-free-threaded
 check-deep: check-aarch64
 check-deep: check-musl
+check-deep: check-pages
+check-deep: check-openapi
 
 .PHONY: check-axum
 check-axum: ## The Rust example of a service: formatting, lints, tests
@@ -174,16 +171,21 @@ check-aarch64: $(VENV_RELEASE)/.tools ## The wheel for aarch64, run by qemu (Deb
 check-musl: $(VENV_RELEASE)/.tools ## The wheel for musl: built and inspected
 	PATH="$(abspath $(BIN_RELEASE)):$$PATH" ci/wheel_of_scipy_openblas x86_64-unknown-linux-musl
 
+.PHONY: check-pages
+check-pages: install | $(LOGS) ## The first hour of a user, with pictures of the pages in chromium
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
+.PHONY: check-openapi
+check-openapi: install ## The service against its OpenAPI document, by schemathesis
+	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+	$(BIN)/python ci/check_openapi.py --examples 300
+
 $(VENV_RELEASE)/.tools: pyproject.toml
 	test -x $(BIN_RELEASE)/python || $(PYTHON) -m venv $(VENV_RELEASE)
 	$(BIN_RELEASE)/python -m pip install --quiet --upgrade pip
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
-
-.PHONY: check-deep
-check-deep: install ## What takes longer than a commit should wait
-	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
-	$(BIN)/python ci/check_openapi.py --examples 300
 
 # --- artefacts ----------------------------------------------------------------------------------
 
