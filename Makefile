@@ -168,7 +168,7 @@ check-aarch64: $(VENV_RELEASE)/.tools ## The wheel for aarch64, run by qemu (Deb
 	PATH="$(abspath $(BIN_RELEASE)):$$PATH" ci/wheel_aarch64
 
 .PHONY: check-musl
-check-musl: $(VENV_RELEASE)/.tools ## The wheel for musl: built and inspected
+check-musl: $(VENV_RELEASE)/.tools ## The wheel for musl, built alone: there is no interpreter
 	PATH="$(abspath $(BIN_RELEASE)):$$PATH" ci/wheel_of_scipy_openblas x86_64-unknown-linux-musl
 
 .PHONY: check-pages
