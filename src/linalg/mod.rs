@@ -9,6 +9,8 @@ mod forks;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
+#[cfg(openblas_of_scipy)]
+mod scipy_openblas;
 
 pub use buffers::{Buffers, reserve_buffers};
 pub use openblas::{OpenBlas, openblas, warm_up};
