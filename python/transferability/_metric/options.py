@@ -41,7 +41,7 @@ def flag(name: str, value: object, choices: str = "True or False") -> bool:
 def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
     """Return the entry of `choices` that equals `value`; DataError if there is none."""
     for known in choices:
-        if value == known:
+        if isinstance(value, type(known)) and value == known:  # no array, which has no truth
             return known
     listed = (" or " if len(choices) == 2 else ", ").join(map(repr, choices))
     raise DataError(f"{name} is {value!r}; choose {listed}")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.inputs import Inputs
-from .._inputs.labels import encode_labels, read_labels
+from .._inputs.labels import as_whole_ids, encode_labels, read_labels
 from .._inputs.target import suggest_header
 from .._metric.options import leaves_groups_out
 from .._metric.prepared import PreparedRequests
@@ -61,13 +61,7 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
             f"groups has shape {array.shape} for {n_samples} rows; give one group for each row"
             f"{suggest_header(array, n_samples)}"
         )
-    if array.dtype.kind == "f":
-        odd = np.flatnonzero(array != np.floor(array))
-        if odd.size:
-            row = odd[0]
-            raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
-        array = array.astype(np.int64)
-    names, codes = encode_labels(array)
+    names, codes = encode_labels(as_whole_ids(array, "groups", "groups"))
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     rows: list[slice | NDArray[np.intp]] = []

@@ -52,6 +52,12 @@ def to_json(facts: Facts) -> dict[str, Any]:
     return {**facts._asdict(), "target": {**described, "named": target.names is not None}}
 
 
+def _check_columns(columns: tuple[Any, ...] | None) -> None:
+    """Raise ValueError unless the targets are named by integers or strings."""
+    if columns is not None and not all(isinstance(name, (int, str)) for name in columns):
+        raise ValueError(f"targets named {columns!r:.60}")
+
+
 def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     """Read facts from JSON, and check them against the statistics that they describe."""
     target: Any
@@ -64,8 +70,11 @@ def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     if target is not None:
         columns, names = target.pop("columns"), () if target.pop("named") else None
         target["columns"] = None if columns is None else tuple(columns)
-        target["warnings"] = tuple(target["warnings"])
+        target["warnings"] = tuple(map(str, target["warnings"]))
         read = Target(names=names, **target)
+        if not isinstance(read.note, str) or type(read.rows) is not int:
+            raise ValueError(f"a note of {read.note!r:.60}, and {read.rows!r:.60} rows")
+        _check_columns(read.columns)
         classes = read.task == "classification" or read.may_be_classes
         kinds, forms = ("", "b", "i", "f", "U"), ("", "binary", "one-hot", "numbers")
         if (
