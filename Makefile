@@ -119,6 +119,14 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
+.PHONY: check-deep
+check-deep: install ## Long runs that continuous integration has no time for
+	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- file 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- metrics 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- rows 1000000 1 2
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
+
 # --- artefacts ----------------------------------------------------------------------------------
 
 .PHONY: wheel

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use half::f16;
 use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, s};
+use transferability::covariance::class_covariances_of;
 use transferability::error::{Error, Kind};
 use transferability::input::{Block, Response, Rows};
 use transferability::metrics::Inputs;
@@ -19,7 +20,7 @@ use transferability::threads::Context;
 
 use super::Outcome;
 use super::draw::Draw;
-use super::uses::{named, use_stats};
+use super::uses::{finite, named, use_stats};
 
 const ROUNDING: f64 = 200.0 * f64::EPSILON;
 /// Of products in float32, as `src/stats/check.rs` has it.
@@ -98,8 +99,8 @@ fn numbers(draw: &mut Draw<'_>, (n, k): (usize, usize)) -> Array2<f64> {
 }
 
 /// The array in one of the formats and orders that arrays have.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // other numbers are as good
 fn stored(draw: &mut Draw<'_>, values: Array2<f64>) -> Box<dyn Rows + Send> {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // other numbers are as good
     match draw.below(9) {
         0 => Box::new(values.mapv(|x| x as f32)),
         1 => Box::new(values.mapv(f16::from_f64)),
@@ -243,6 +244,10 @@ impl Rows for Part<'_> {
     }
 }
 
+fn named_view(view: &Array2<f64>) -> (Box<str>, &(dyn Rows + Send)) {
+    ("view".into(), view)
+}
+
 /// Runs one input.
 ///
 /// # Panics
@@ -259,19 +264,27 @@ pub fn run(data: &[u8]) -> Outcome {
     }
     let block = Block::new(&*given.features, given.response(0..n), given.weights.as_deref());
     let block = block.expect("it was pushed");
-    let views: Vec<(Box<str>, &(dyn Rows + Send))> =
-        given.views.iter().map(|view| ("view".into(), view as _)).collect();
+    let views: Vec<(Box<str>, &(dyn Rows + Send))> = given.views.iter().map(named_view).collect();
     let plain = given.weights.is_none(); // the other inputs of metrics have no weights
+    let source: &dyn Rows = &*given.source;
     let inputs = Inputs {
         samples: plain.then_some(&block),
         response: plain.then(|| given.response(0..n)),
-        source_probs: plain.then_some(&*given.source as _),
-        source_labels: plain.then_some(&given.source_labels),
-        embeddings: if plain { &views } else { &[] },
+        source_probs: plain.then_some(source),
+        source_labels: plain.then_some(given.source_labels.as_slice()),
+        embeddings: if plain { views.as_slice() } else { &[] },
         ..Inputs::default()
     };
     check_honest(&whole);
     use_stats(&whole, inputs, data);
+    for per_class in [false, true] {
+        let response = given.response(0..n);
+        let of_rows =
+            class_covariances_of(&*given.features, response, per_class, &Context::serial());
+        if let Some(found) = named("class covariances of rows", of_rows) {
+            finite("class covariances of rows", found.within.iter().chain(&found.between));
+        }
+    }
     if let Some(merged) = merged {
         check_honest(&merged);
         check_merge(&given, whole, merged);

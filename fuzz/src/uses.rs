@@ -83,7 +83,11 @@ pub fn named<T>(what: &str, result: Result<T>) -> Option<T> {
     }
 }
 
-fn finite<'a>(what: &str, numbers: impl IntoIterator<Item = &'a f64>) {
+/// Checks that all numbers are finite.
+///
+/// # Panics
+/// If one is not.
+pub fn finite<'a>(what: &str, numbers: impl IntoIterator<Item = &'a f64>) {
     for number in numbers {
         assert!(number.is_finite(), "{what} is {number}");
     }

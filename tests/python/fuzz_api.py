@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import copy
 import dataclasses
 import inspect
 import io
@@ -342,7 +343,7 @@ def forge_moments(context: Context) -> Any:
     for _ in range(1 + draw.below(3)):
         name = draw.pick(tuple(moments))
         old = moments[name]
-        if isinstance(old, (int, float, np.ndarray)) and draw.below(4):
+        if isinstance(old, (int, float, np.ndarray)) and _is_real(old) and draw.below(4):
             array = np.array(old, dtype="f8")
             flat = array.reshape(-1)
             how = draw.below(6)
@@ -365,6 +366,10 @@ def forge_moments(context: Context) -> Any:
         else:
             del moments[name]
     return Stats.from_moments(moments).score("all")
+
+
+def _is_real(value: Any) -> bool:
+    return np.asarray(value).dtype.kind in "fiub"
 
 
 def _honest_moments() -> tuple[dict[str, Any], ...]:
@@ -404,7 +409,7 @@ def _with_notes(draw: Draw, data: bytearray) -> bytes:
     notes = json.loads(data[28 : 28 + size])
     for _ in range(1 + draw.below(3)):
         part = notes["target"] if draw.below(2) and isinstance(notes.get("target"), dict) else notes
-        part[draw.pick((*part, "other"))] = draw.pick(NOTES)
+        part[draw.pick((*part, "other"))] = copy.deepcopy(draw.pick(NOTES))
         if draw.one_in(6):
             part.pop(draw.pick(tuple(part)))
     text = json.dumps(notes).encode() if draw.below(8) else draw.take(20)

@@ -48,6 +48,7 @@ def test_every_public_function_of_arrays_is_a_case() -> None:
 X, Y = np.arange(24.0).reshape(12, 2) % 5, np.arange(12) % 2
 TEXTS = np.array(["auto", "auto"])  # its comparison with a text is an array
 IDS = np.array([1e300, 3e300, *[0.0] * 10])  # cast to integers, they would be one group
+FAR = np.array([[0.0, 1e226], [0.0, -1e226]])  # each class has one row, so no residuals
 MOMENTS = Stats().update(X, Y).moments()
 TARGETS = Stats("regression").update(X, X).moments()
 
@@ -71,6 +72,15 @@ TARGETS = Stats("regression").update(X, X).moments()
         (lambda: tx.knn(X, Y, groups=IDS), r"groups\[0\] is 1e\+300; groups must be 64-bit"),
         (lambda: tx.score(X, Y, groups=-IDS), r"groups\[0\] is -1e\+300"),
         (lambda: tx.pool_bags(X, IDS), r"bags?\[0\] is 1e\+300; ids of bags must be 64-bit"),
+        (lambda: tx.score(X, Y, aggregate=TEXTS), "aggregate is array"),
+        (lambda: tx.score(X, Y, aggregate=["min"]), "aggregate is .'min'"),
+        (lambda: tx.ridge_probe(X, Y, ridges=np.array([1 + 1j])), "ridges is array"),
+        (lambda: fitted().predict(X[:, :1]), "f has 1 columns, and was fitted on 2"),
+        (lambda: Stats.from_bytes(noted(kind="U", named=True)), "notes do not fit"),
+        (lambda: Stats.from_bytes(noted(kind="U")), "notes do not fit"),
+        (lambda: Stats.from_bytes(noted(named=True)), "notes do not fit"),
+        (lambda: tx.covariance.class_covariances(X * 1e200, Y), "reach .*e20.* overflow"),
+        (lambda: tx.covariance.class_covariances(FAR, [0, 1]), "reach .*e22.* overflow"),
         (lambda: tx.compat.tllib.transrate(X, Y, eps=None), "eps is None"),
         (lambda: tx.compat.tllib.negative_conditional_entropy(Y, IDS), "beyond 64-bit integers"),
         (lambda: Stats.from_moments({**TARGETS, "columns": 5}), "must be the columns"),
@@ -89,6 +99,12 @@ TARGETS = Stats("regression").update(X, X).moments()
 def test_errors_are_named(call: Callable[[], object], message: str) -> None:
     with pytest.raises((DataError, DtypeError), match=message):
         call()
+
+
+def fitted() -> tx.compat.thuml.LogME:
+    model = tx.compat.thuml.LogME()
+    model.fit(X, Y)
+    return model
 
 
 def noted(**changes: object) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arrays import is_one_of
 from .._inputs.inputs import Inputs
 from .._inputs.labels import as_whole_ids, encode_labels, read_labels
 from .._inputs.target import suggest_header
@@ -50,7 +51,7 @@ class Groups:
 
 def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Groups | None:
     """Validate the arguments `groups` and `aggregate`; None without groups."""
-    if groups is None and aggregate == "pooled":
+    if groups is None and is_one_of(aggregate, ("pooled",)):
         return None
     summary(aggregate)
     if groups is None:
@@ -102,11 +103,12 @@ def _across(requests: Requests) -> dict[str, dict[str, Any]]:
     }
 
 
-def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
+def summary(aggregate: object) -> Callable[[Sequence[float]], float]:
     """Return the function that aggregates the scores of groups to one value."""
     shares = {"min": 0.0, "median": 0.5, "pooled": None, "mean": None}
-    share = shares.get(aggregate, math.nan)  # the quantile; None for the mean
-    if matched := _QUANTILE.fullmatch(str(aggregate)):
+    known = aggregate if isinstance(aggregate, str) else ""
+    share = shares.get(known, math.nan)  # the quantile; None for the mean
+    if matched := _QUANTILE.fullmatch(known):
         with suppress(ValueError):
             share = float(matched[1])
     if share is not None and not 0.0 <= share <= 1.0:
