@@ -14,13 +14,12 @@ use ndarray::{Array2, ArrayView2, Axis, ShapeBuilder, s};
 use transferability::covariance::class_covariances_of;
 use transferability::error::{Error, Kind};
 use transferability::input::{Block, Response, Rows};
-use transferability::metrics::Inputs;
 use transferability::stats::{Moments, Precision, Responses, Stats};
 use transferability::threads::Context;
 
 use super::Outcome;
 use super::draw::Draw;
-use super::uses::{finite, named, use_stats};
+use super::uses::{Beside, finite, named, use_stats};
 
 const ROUNDING: f64 = 200.0 * f64::EPSILON;
 /// Of products in float32, as `src/stats/check.rs` has it.
@@ -129,7 +128,7 @@ struct Given {
     features: Box<dyn Rows + Send>,
     answer: Answer,
     ids: Vec<i64>,
-    names: Vec<Arc<str>>,
+    names: [Arc<str>; 4],
     targets: Array2<f64>,
     weights: Option<Vec<i64>>,
     precision: Precision,
@@ -167,7 +166,7 @@ impl Given {
         let source = stored(&mut Draw::new(&[8]), probs);
         let source_labels = (0..n).map(|_| draw.pick(&[0, 1, 2, 0, 1, 2, -1, i64::MAX])).collect();
         let views = [numbers(draw, (n, 2)), numbers(draw, (n, 3))];
-        let names = ["ant", "bee", "cat", ""].map(Arc::from).to_vec();
+        let names: [Arc<str>; 4] = ["ant", "bee", "cat", ""].map(Arc::from);
         Self {
             features,
             answer,
@@ -267,16 +266,15 @@ pub fn run(data: &[u8]) -> Outcome {
     let views: Vec<(Box<str>, &(dyn Rows + Send))> = given.views.iter().map(named_view).collect();
     let plain = given.weights.is_none(); // the other inputs of metrics have no weights
     let source: &dyn Rows = &*given.source;
-    let inputs = Inputs {
+    let beside = Beside {
         samples: plain.then_some(&block),
         response: plain.then(|| given.response(0..n)),
         source_probs: plain.then_some(source),
         source_labels: plain.then_some(given.source_labels.as_slice()),
         embeddings: if plain { views.as_slice() } else { &[] },
-        ..Inputs::default()
     };
     check_honest(&whole);
-    use_stats(&whole, inputs, data);
+    use_stats(&whole, beside, data);
     for per_class in [false, true] {
         let response = given.response(0..n);
         let of_rows =

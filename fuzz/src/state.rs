@@ -2,11 +2,10 @@
 
 use sha2::{Digest, Sha256};
 use transferability::error::Error;
-use transferability::metrics::Inputs;
 use transferability::stats::Stats;
 
 use super::Outcome;
-use super::uses::use_stats;
+use super::uses::{Beside, use_stats};
 
 /// Mark, version and length.
 const HEAD: usize = 20;
@@ -60,7 +59,7 @@ pub fn load(bytes: &[u8]) -> (Outcome, Option<Stats>) {
 pub fn use_all(content: &[u8]) -> Outcome {
     let (outcome, stats) = load(&wrapped(content));
     if let Some(stats) = stats {
-        use_stats(&stats, Inputs::default(), content);
+        use_stats(&stats, Beside::default(), content);
     }
     outcome
 }

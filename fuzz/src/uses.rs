@@ -13,6 +13,7 @@ use transferability::covariance::{
 };
 use transferability::decomp::Prepared;
 use transferability::error::{Error, Kind, Result};
+use transferability::input::{Block, Response, Rows};
 use transferability::metrics::{Inputs, METRICS, OptionValue, Options, Outcome, compute};
 use transferability::stats::Stats;
 use transferability::threads::Context;
@@ -102,13 +103,28 @@ fn check_outcome(request: &Request, outcome: &Outcome) {
     }
 }
 
+/// What metrics read beside statistics.
+#[derive(Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// The rows themselves.
+    pub samples: Option<&'a Block<'a>>,
+    /// Their labels or targets.
+    pub response: Option<Response<'a>>,
+    /// The source model's probabilities.
+    pub source_probs: Option<&'a dyn Rows>,
+    /// The source model's classes.
+    pub source_labels: Option<&'a [i64]>,
+    /// Embeddings of the labels.
+    pub embeddings: &'a [(Box<str>, &'a (dyn Rows + Send))],
+}
+
 /// Does all that can be done with statistics. `entropy` chooses the options of this input.
 ///
 /// # Panics
 /// Where a promise is broken.
-pub fn use_stats(stats: &Stats, inputs: Inputs<'_>, entropy: &[u8]) {
+pub fn use_stats(stats: &Stats, beside: Beside<'_>, entropy: &[u8]) {
     let serial = Context::serial();
-    score(stats, inputs, entropy);
+    score(stats, beside, entropy);
     finite("the mean", &stats.mean());
     for centre in [Centre::Mean, Centre::Zero] {
         if let Some(values) = named("spectrum", spectrum(stats, centre, &serial)) {
@@ -147,26 +163,29 @@ pub fn use_stats(stats: &Stats, inputs: Inputs<'_>, entropy: &[u8]) {
     let order: Vec<usize> = (0..stats.n_features()).rev().collect();
     named("reordering", stats.reordered(&order));
     if let Some(targets) = named("classes as targets", stats.clone().into_targets()) {
-        score(&targets, Inputs::default(), entropy);
+        score(&targets, Beside::default(), entropy);
     }
     let mut twice = stats.clone();
     if named("merge", twice.merge(stats.clone(), &serial)).is_some() {
-        score(&twice, Inputs::default(), entropy);
+        score(&twice, Beside::default(), entropy);
     }
     if let Some(moments) = named("moments", stats.clone().into_moments(&serial)) {
         named("from moments", Stats::from_moments(moments));
     }
 }
 
-/// The inputs, for the lifetime that they share with the statistics.
-fn with_statistics<'a>(inputs: Inputs<'a>, prepared: &'a Prepared<'a>) -> Inputs<'a> {
-    Inputs { prepared: Some(prepared), ..inputs }
-}
-
-fn score(stats: &Stats, inputs: Inputs<'_>, entropy: &[u8]) {
+fn score(stats: &Stats, beside: Beside<'_>, entropy: &[u8]) {
     const WITH_OPTION: usize = 3; // of many, or few inputs a second would be left
     let Some(prepared) = named("statistics", Prepared::new(stats)) else { return };
-    let inputs = with_statistics(inputs, &prepared);
+    let inputs = Inputs {
+        prepared: Some(&prepared),
+        samples: beside.samples,
+        response: beside.response,
+        source_probs: beside.source_probs,
+        source_labels: beside.source_labels,
+        embeddings: beside.embeddings,
+        ..Inputs::default()
+    };
     let Requests { plain, with_option } = Requests::known();
     let mut hash = DefaultHasher::new();
     entropy.hash(&mut hash);
