@@ -39,7 +39,6 @@ __all__ = [
     "check_columns",
     "choose_decider",
     "choose_members",
-    "compute_ranks",
     "count_votes",
     "pool_rows",
     "read_prior",
@@ -207,14 +206,6 @@ def _derive(score: Score, metric: str, value: float, details: Mapping[str, objec
     return score.replace(
         value=value, metric=metric, targets=(), per_target=np.empty(0), warnings=(), details=details
     )
-
-
-def compute_ranks(scores: Matrix) -> Matrix:
-    """Return the rank of each model, row by row of (n, M); 1 is the best, ties share their mean."""
-    ranks = np.full(scores.shape, 0.5)
-    for other in scores.T[:, :, None]:
-        ranks += (other > scores) + 0.5 * (other == scores)
-    return ranks
 
 
 def borda_shares(scores: Matrix) -> Matrix:

@@ -94,8 +94,8 @@ def rank(
     precision, method : str, default="double" and "auto"
         As in :func:`transferability.logme`.
     progress : bool or callable, optional
-        None: a tqdm bar on a terminal where tqdm is installed. A callable gets (models done,
-        number of models, name), one call at a time.
+        None: a bar in a notebook, and on a terminal where tqdm is installed. A callable gets
+        (models done, number of models, name), one call at a time.
     n_threads : int, optional
         Default: :func:`transferability.get_num_threads`. Models run in parallel on that many
         threads in all; files are read ahead. The scores do not depend on it.

@@ -276,7 +276,8 @@ class Ranking:
         metric : str, optional
             Default: the first metric of the ranking. A consensus is resampled through its members.
         level : float, default=0.9
-            Level of the intervals, and the probability below which models count as tied.
+            Level of the intervals of scores and ranks. Models whose rank intervals overlap, in a
+            chain, are tied.
 
         Raises
         ------

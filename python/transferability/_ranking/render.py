@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from .._metric.derived import CONSENSUS, COST
 from .._metric.registry import is_diagnostic, title_of
+from .._util.notebook import printable, to_html
 from ..errors import DataError
 from .row import Row
 
@@ -57,17 +57,7 @@ class Table:
 
     def to_html(self) -> str:
         """Return the table in HTML, with every text escaped."""
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.header)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>"
-            for line in self.body
-        )
-        below = "".join(f"<li>{escape(line)}</li>" for line in self.below)
-        return (
-            f"<table><caption>{escape(self.title)}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-            + (f"<ul>{below}</ul>" if below else "")
-        )
+        return to_html(self.title, self.header, self.body, self.below, {1, len(self.header) - 1})
 
 
 def make_table(
@@ -105,13 +95,6 @@ def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]
         "notes": [" ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }
-
-
-def printable(text: str) -> str:
-    r"""Return a text with line ends, terminal codes and the like as escapes (\n, \x1b)."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def shorten(text: str, most: int) -> str:

@@ -191,8 +191,8 @@ def rank_models(
         Whether models run in subprocesses. On Linux these are forked from a process that has
         imported torch. It ends with this one, or after five minutes without a model.
     progress : bool or callable, optional
-        None: a line on a terminal if tqdm is installed. A callable gets a ``SweepState``: model
-        i of m, stage, rows per second, time left, peak memory.
+        None: a bar in a notebook, and a line on a terminal if tqdm is installed. A callable gets a
+        ``SweepState``: model i of m, stage, rows per second, time left, peak memory.
     n_threads : int, optional
         Number of threads of each model and of scoring.
     prior, costs : optional

@@ -11,30 +11,44 @@ from typing import Any
 
 from ..errors import DtypeError
 from .memory import peak_memory
+from .notebook import is_notebook, shorten_middle
+from .notebook_bar import NotebookBar
 from .optional import need
 
-__all__ = ["Progress", "ProgressFunction", "open_bar", "progress_bar", "row_progress"]
+__all__ = [
+    "NotebookBar",
+    "Progress",
+    "ProgressFunction",
+    "open_bar",
+    "progress_bar",
+    "row_progress",
+]
 
 #: Called with (units done, units in all, name of the unit just done).
 ProgressFunction = Callable[[int, int, str], object]
-#: None: a bar on a terminal if tqdm is installed; True, False: always, never; or a function.
+#: None: a bar in a notebook, and on a terminal if tqdm is installed; True, False: always, never; or
+#: a function.
 Progress = bool | ProgressFunction | None
 
 _EVERY = 2.0  # seconds between two lines of text
+_NAME = 30  # characters of a name beside a bar
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
-    """Open a tqdm bar on standard error with the `options` of ``tqdm``; None if it is not wanted.
+    """Open a bar with the `options` of ``tqdm``; None if it is not wanted.
 
-    With True a missing tqdm raises a ``MissingDependencyError``.
+    It is a tqdm bar on standard error, or that of a notebook, and it goes when it is closed. With
+    True a missing tqdm raises a ``MissingDependencyError``, except in a notebook.
     """
     if progress is not None and not isinstance(progress, bool):
         raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
+    if progress is not False and is_notebook():
+        return NotebookBar(**options)
     if progress is None:
         progress = _is_terminal() and _has_tqdm()
     if not progress:
         return None
-    tqdm = need("tqdm.auto", extra="progress", what="progress=True").tqdm
+    tqdm = need("tqdm", extra="progress", what="progress=True").tqdm
     return tqdm(file=sys.stderr, leave=False, **options)
 
 
@@ -51,7 +65,7 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
     with bar:
 
         def advance(done: int, total: int, name: str) -> None:
-            bar.set_postfix_str(name)
+            bar.set_postfix_str(shorten_middle(name, _NAME))
             bar.update(done - bar.n)
 
         yield advance

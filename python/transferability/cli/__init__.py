@@ -23,6 +23,7 @@ from .layers import layers
 from .metrics import metrics
 from .rank import rank
 from .score import score
+from .serve import serve
 from .stats import merge, stats
 
 __all__ = ["main"]
@@ -66,5 +67,17 @@ def main() -> None:
     """Rank pre-trained models by how well their features predict your labels."""
 
 
-for _command in (rank, score, stats, merge, evaluate, forecast, metrics, health, layers, cache):
+for _command in (
+    rank,
+    score,
+    stats,
+    merge,
+    evaluate,
+    forecast,
+    metrics,
+    health,
+    layers,
+    cache,
+    serve,
+):
     main.add_command(_command)

@@ -32,6 +32,7 @@ __all__ = [
     "check_exists",
     "check_output",
     "drop_none",
+    "drop_told",
     "load_prior",
     "load_statistics",
     "load_views",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 BAD_DATA, SOME_FAILED = 3, 4
+_TOLD = f"{__name__}.told"  # key in the meta of a command's context
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -258,19 +260,38 @@ def say(message: str, colour: str | None = None) -> None:
 
 def tell(message: str) -> None:
     """Write a message to standard error, unless the command has --quiet."""
-    context = click.get_current_context(silent=True)
-    if context is None or not context.params.get("quiet"):
+    if not _is_quiet():
         say(message)
 
 
-def note(message: object) -> None:
-    """Write a note to standard error, unless the command has --quiet."""
-    tell(f"note: {message}")
+def note(message: object, kind: str = "note") -> None:
+    """Write a note to standard error, unless the command has --quiet or has written it before."""
+    text, told = str(message), _told()
+    if text not in told:
+        tell(f"{kind}: {text}")
+        told.add(text)
+
+
+def drop_told(text: str) -> str:
+    """Return the text of a result without the notes that standard error has had."""
+    known = () if _is_quiet() else {f"Note: {message}" for message in _told()}
+    return "\n".join(line for line in text.split("\n") if line not in known).rstrip("\n")
+
+
+def _is_quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("quiet"))
+
+
+def _told() -> set[str]:
+    """Return the notes and warnings that this command has written."""
+    context = click.get_current_context(silent=True)
+    return set() if context is None else context.meta.setdefault(_TOLD, set())
 
 
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
-    """Print warnings of this package once as notes, without the place in the code of click."""
+    """Print warnings of this package once, in one line without the place in the code of click."""
     told: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("always", TransferabilityWarning)
@@ -281,7 +302,7 @@ def warnings_as_notes() -> Iterator[None]:
                 show(message, category, *rest, **more)
             elif str(message) not in told:
                 told.add(str(message))
-                note(message)
+                note(message, "warning")
 
         warnings.showwarning = tell_once
         yield

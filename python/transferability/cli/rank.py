@@ -22,6 +22,7 @@ from ._shared import (
     check_exclusive,
     check_exists,
     drop_none,
+    drop_told,
     load_prior,
     load_statistics,
     load_views,
@@ -266,20 +267,22 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     for name, reason in ranking.skipped.items():
         tell(f"{name} was skipped: it {reason}")
     for text in ranking.warnings:
-        note(text)
+        note(text, "warning")
     n_cached = sum(row.from_cache for row in ranking)
     if n_cached:
         tell(f"{n_cached} of {len(ranking)} models came from the cache")
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
-        click.echo(json.dumps(result.to_dict()) if chosen["as_json"] else repr(result))
+        shown = json.dumps(result.to_dict()) if chosen["as_json"] else drop_told(repr(result))
+        click.echo(shown)
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:
         click.echo(ranking.to_csv(), nl=False)
     else:
-        click.echo(ranking.to_markdown() if chosen["as_markdown"] else repr(ranking))
+        text = ranking.to_markdown() if chosen["as_markdown"] else drop_told(repr(ranking))
+        click.echo(text)
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
         _write_report(ranking, html, stability, shortlist)

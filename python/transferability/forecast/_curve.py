@@ -15,10 +15,11 @@ from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.target import read_target
 from .._metric.plan import plan
-from .._metric.registry import metric_names, spec_of
+from .._metric.registry import metric_names, spec_of, title_of
 from .._metric.score import SETS, issue
 from .._metric.spec import OF_STATISTICS
 from .._stats.stats import Stats
+from .._util.notebook import to_html
 from ..errors import DataError, TransferabilityError, TransferabilityWarning
 from ._fit import fit
 from ._forecast import Forecast
@@ -56,6 +57,14 @@ class Curve:
         if metric not in self.values:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
         return fit(self.sizes, self.values[metric], form, **{"limit": None, **options})
+
+    def _repr_html_(self) -> str:
+        """Return the metrics by size as a table for notebooks."""
+        columns = [[f"{value:.4f}" for value in values] for values in self.values.values()]
+        body = [[f"{n:g}", *cells] for n, *cells in zip(self.sizes, *columns, strict=True)]
+        header = ["samples", *map(title_of, self.values)]
+        title = f"Learning curve at {len(self.sizes)} sizes"
+        return to_html(title, header, body, [f"Note: {text}" for text in self.warnings])
 
 
 def curve(

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._metric.score import issue, json_ready
-from .._util.optional import need
+from .._util.figures import new_axes
+from .._util.notebook import text_to_html
 from ..errors import DataError
 from ._bounds import read_level, read_number, read_numbers
 from ._extrapolate import FEWEST, Extrapolation
@@ -213,7 +214,8 @@ class Forecast:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Default: the axes of a new figure. They are returned.
+            Default: the axes of a new figure, as in :func:`transferability.plot.ranking`. They are
+            returned.
         level : float, default=0.9
             Coverage of the interval, in (0, 1).
         up_to : float, optional
@@ -225,9 +227,7 @@ class Forecast:
             raise DataError(
                 f"up_to is {most:g}; give a finite size above {first:g}, the smallest known"
             )
-        if ax is None:
-            figure = need("matplotlib.figure", extra="plot", what="plotting a forecast")
-            ax = figure.Figure(layout="constrained").add_subplot()
+        ax = new_axes("plotting a forecast", layout="constrained") if ax is None else ax
         sizes = np.geomspace(first, most, 100)
         low, high = self._compute_interval(sizes, level)
         ax.fill_between(sizes, low, high, alpha=0.2, lw=0, label=f"{level:.0%} interval")
@@ -299,6 +299,10 @@ class Forecast:
         """Return the text of :meth:`describe`."""
         return self.describe()
 
+    def _repr_html_(self) -> str:
+        """Return the lines of :meth:`describe` for notebooks."""
+        return text_to_html(self.describe())
+
     def _predict_values(self, sizes: Array) -> Array:
         return self._to_value(self._law.to_gap(self._law.predict(sizes)))
 
@@ -338,12 +342,9 @@ class Forecast:
     def _warn(self, size: float) -> None:
         if size > DECADE * self.sizes[-1] * (1 + 1e-12):
             decades = math.log10(size / self.sizes[-1])
-            issue(
-                [
-                    f"{size:g} samples is {decades:.1f} decades beyond the largest size known, "
-                    f"{self.sizes[-1]:g}; beyond one decade laws that fit alike differ widely"
-                ]
-            )
+            known = f"the largest size known, {self.sizes[-1]:g}"
+            apart = "beyond one decade laws that fit alike differ widely"
+            issue([f"{size:g} samples is {decades:.1f} decades beyond {known}; {apart}"])
 
     def _warn_of_reading(self, target: float) -> None:
         """Warn of sizes that are shares, a target beyond the limit, and one that is reached."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._metric.score import json_ready
+from .._util.notebook import text_to_html
 
 __all__ = ["Plan", "find_crossings"]
 
@@ -90,6 +91,10 @@ class Plan:
             f"most {self.up_to:.7g} samples reach it: {self.probability:.2g}; {better} values are "
             f"better"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the same for notebooks."""
+        return text_to_html(repr(self))
 
     def _count_more(self, size: float) -> float:
         return max(math.ceil(size - 1e-9 * size) - self.known, 0.0) if size < math.inf else math.inf

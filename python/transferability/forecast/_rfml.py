@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
 from .._metric.score import issue
+from .._util.notebook import to_html
 from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ._bounds import read_level, read_number, read_numbers, resolve_bounds
@@ -141,6 +142,19 @@ class RFML:
         # The nearest draw, because numbers and infinity cannot be interpolated.
         low, high = np.quantile(sizes, [(1 - level) / 2, (1 + level) / 2], method="nearest")
         return float(low), float(high)
+
+    def _repr_html_(self) -> str:
+        """Return the relations and their coefficients of determination for notebooks."""
+        x, name = "log10 of observations per class", self.metric
+        lines = [("accuracy", x, self.accuracy_by_opc, self.r2_opc)]
+        if name is not None:
+            lines.append((name, x, self.metric_by_opc, self.r2_metric))
+            lines.append(("accuracy", name, self.accuracy_by_metric, self.r2_accuracy))
+        header = ["of", "by", "intercept", "slope", "r²"]
+        body = [[of, by, *(f"{v:.4g}" for v in (*line, r2))] for of, by, line, r2 in lines]
+        title = f"Accuracy by observations per class, path {self.path}"
+        below = [f"correlation of {m} with accuracy: {r:.3f}" for m, r in self.correlations.items()]
+        return to_html(title, header, body, below, {0, 1})
 
     @property
     def _line(self) -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """Plot rankings, costs, agreement with the truth, layers, groups of rows and forecasts.
 
 Every function draws into the Axes `ax`, or into those of a new figure, and returns them:
-``plot.ranking(r).figure.savefig("ranking.png")``. It needs matplotlib but does not use ``pyplot``.
+``plot.ranking(r).figure.savefig("ranking.png")``. A notebook shows a new figure below its cell. In
+a script that imports ``matplotlib.pyplot``, ``plt.show()`` and ``plt.savefig()`` find it, and a
+figure of the script stays the current one.
 """
 
 from __future__ import annotations

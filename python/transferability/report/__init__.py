@@ -50,7 +50,8 @@ def html(
     -------
     page : str
         A complete document that loads no other files; write it as UTF-8. Names and notes are
-        escaped. Equal arguments return equal text.
+        escaped. Equal arguments return equal text. A notebook shows it as the report; its style
+        reaches nothing else there.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def html(
         sections.render_notes(ranking, stability),
         sections.render_meaning(ranking, stability),
     ]
-    lead = sections.render_lead(ranking, stability)
+    lead = sections.render_lead(ranking, stability, evaluation)
     return build_page(title or sections.format_heading(ranking), lead, parts)
 
 

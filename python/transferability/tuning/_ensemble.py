@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._util.atomic_file import write_bytes
+from .._util.notebook import to_html
 from ..errors import DataError, DtypeError
 from ._head import Head, teacher_weights, validate_head
 
@@ -234,6 +235,12 @@ class TeacherEnsemble:
             f"{name} {w:.3f}" for name, w in zip(self.names, self.weights, strict=True)
         )
         return f"TeacherEnsemble({parts}; {self.n_outputs} outputs, {len(self.heads)} heads)"
+
+    def _repr_html_(self) -> str:
+        """Return the teachers with their weights as a table for notebooks."""
+        body = [[name, f"{w:.3f}"] for name, w in zip(self.names, self.weights, strict=True)]
+        title = f"Teachers: {self.n_outputs} outputs, heads of {len(self.heads)} models"
+        return to_html(title, ["teacher", "weight"], body)
 
 
 def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:
