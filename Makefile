@@ -111,11 +111,6 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
-.PHONY: check-deep
-check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
-	$(BIN)/python -m pip install --quiet --group pictures
-	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
-
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -125,7 +120,9 @@ test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
 .PHONY: check-deep
-check-deep: install ## What takes longer than a commit should wait
+check-deep: install | $(LOGS) ## What takes longer than a commit should wait, or needs more tools
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
 	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
 	$(BIN)/python ci/check_openapi.py --examples 300
 	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
