@@ -123,7 +123,6 @@ test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every
 
 # --- checks that take long or need more tools; one line each ----------------------------------------
 
-# --- checks that take longer than a commit should wait -------------------------------------------
 
 .PHONY: check-deep
 check-deep: ## Checks beside `make test` that take long or need more tools
@@ -136,6 +135,10 @@ check-deep: check-aarch64
 check-deep: check-musl
 check-deep: check-pages
 check-deep: check-openapi
+check-deep: check-kernels
+check-deep: check-signals
+check-deep: check-valgrind
+check-deep: check-fuzz
 
 .PHONY: check-axum
 check-axum: ## The Rust example of a service: formatting, lints, tests
@@ -182,9 +185,10 @@ check-pages: install | $(LOGS) ## The first hour of a user, with pictures of the
 check-openapi: install ## The service against its OpenAPI document, by schemathesis
 	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
 	$(BIN)/python ci/check_openapi.py --examples 300
-check-deep: check-kernels
-check-deep: check-signals
-check-deep: check-valgrind
+
+.PHONY: check-fuzz
+check-fuzz: install ## A million calls of the Python surface with arguments drawn from bytes
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
 
 .PHONY: check-kernels
 check-kernels: install ## Scores across the kernels of OpenBLAS and numbers of threads

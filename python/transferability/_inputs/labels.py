@@ -19,7 +19,7 @@ from ..errors import DataError, DtypeError
 from .arrays import as_array, instance_of, is_bfloat16
 from .feature_frames import drop_index
 
-__all__ = ["IGNORED", "encode_labels", "is_text", "plain_text", "read_labels"]
+__all__ = ["IGNORED", "as_whole_ids", "encode_labels", "is_text", "plain_text", "read_labels"]
 
 #: The label of tokens and pixels that are left out, as in torch's losses and in Hugging Face.
 IGNORED = -100
@@ -81,6 +81,22 @@ def encode_labels(array: NDArray[Any]) -> tuple[list[Any], NDArray[np.intp]]:
     names = sorted(set(values))
     places = {text: place for place, text in enumerate(names)}
     return names, np.fromiter(map(places.__getitem__, values), np.intp, len(values))
+
+
+def as_whole_ids(array: NDArray[Any], name: str, what: str) -> NDArray[Any]:
+    """Return ids from :func:`read_labels`, real numbers as integers; raise unless they are whole.
+
+    `what` says in messages what the ids are.
+    """
+    if array.dtype.kind != "f":
+        return array
+    within = (np.abs(array) < 2.0**63) & (array == np.floor(array))
+    if not within.all():
+        row = int(within.argmin())
+        raise DataError(
+            f"{name}[{row}] is {array[row]:g}; {what} must be 64-bit integers or strings"
+        )
+    return array.astype(np.int64)
 
 
 def plain_text(value: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import as_features, check_choice
+from .._inputs.arrays import as_features, check_choice, is_one_of
 from .._inputs.target import read_target
 from .._inputs.types import ArrayLike
 from ..errors import DataError
@@ -95,7 +95,7 @@ def rank_ensembles(
         )
     subsets = _list_subsets(list(models), sizes, most)
     if combine == "prediction":
-        if metric not in (None, "leep"):
+        if metric is not None and not is_one_of(metric, ("leep",)):
             raise DataError(f'combine="prediction" is defined for leep, not for {metric}')
         return _rank_by_prediction(models, labels, subsets, options)
     name = metric or "logme"

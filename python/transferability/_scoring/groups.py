@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arrays import is_one_of
 from .._inputs.inputs import Inputs
-from .._inputs.labels import encode_labels, read_labels
+from .._inputs.labels import as_whole_ids, encode_labels, read_labels
 from .._inputs.target import UNLABELLED, Target, suggest_header
 from .._metric.options import leaves_groups_out
 from .._metric.prepared import PreparedRequests
@@ -56,7 +57,7 @@ class Groups:
 
 def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Groups | None:
     """Validate the arguments `groups` and `aggregate`; None without groups."""
-    if groups is None and aggregate == "pooled":
+    if groups is None and is_one_of(aggregate, ("pooled",)):
         return None
     summary(aggregate)
     if groups is None:
@@ -67,13 +68,7 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
             f"groups has shape {array.shape} for {n_samples} rows; give one group for each row"
             f"{suggest_header(array, n_samples)}"
         )
-    if array.dtype.kind == "f":
-        odd = np.flatnonzero(array != np.floor(array))
-        if odd.size:
-            row = odd[0]
-            raise DataError(f"groups[{row}] is {array[row]:g}; groups must be integers or strings")
-        array = array.astype(np.int64)
-    names, codes = encode_labels(array)
+    names, codes = encode_labels(as_whole_ids(array, "groups", "groups"))
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     rows: list[slice | NDArray[np.intp]] = []
@@ -134,11 +129,12 @@ def _across(requests: Requests) -> dict[str, dict[str, Any]]:
     }
 
 
-def summary(aggregate: str) -> Callable[[Sequence[float]], float]:
+def summary(aggregate: object) -> Callable[[Sequence[float]], float]:
     """Return the function that aggregates the scores of groups to one value."""
     shares = {"min": 0.0, "median": 0.5, "pooled": None, "mean": None}
-    share = shares.get(aggregate, math.nan)  # the quantile; None for the mean
-    if matched := _QUANTILE.fullmatch(str(aggregate)):
+    known = aggregate if isinstance(aggregate, str) else ""
+    share = shares.get(known, math.nan)  # the quantile; None for the mean
+    if matched := _QUANTILE.fullmatch(known):
         with suppress(ValueError):
             share = float(matched[1])
     if share is not None and not 0.0 <= share <= 1.0:

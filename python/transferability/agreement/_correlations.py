@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
 from .._inputs.types import ArrayLike, ByName
 from .._util.optional import need
 from ..errors import DataError
@@ -169,10 +169,10 @@ def weighted_pearson(
         order = np.argsort(-y, kind="stable")
         w = (np.bincount(place[order], weights=by_rank) / np.bincount(place))[place]
     else:
-        w = np.asarray(w, dtype=np.float64)
+        w = as_floats(w, "weights")
         if not np.isfinite(w).all() or w.min() < 0 or np.count_nonzero(w) < 2:
             raise DataError("weights must be finite, at least 0, and positive for two models")
-    x, y, w = x[w > 0], y[w > 0], w[w > 0]
+    x, y, w = _within_range(x[w > 0]), _within_range(y[w > 0]), w[w > 0]
     if warn_if_constant(x, y):
         return np.nan
     x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
@@ -188,7 +188,15 @@ def _correlate(name: str, pairs: tuple[Array, Array, Any], ranks: bool = False) 
     stats = need("scipy.stats", extra="stats", what="agreement")
     if ranks:
         x, y = compute_dense_ranks(x), compute_dense_ranks(y)
+    else:
+        x, y = _within_range(x), _within_range(y)
     return float(getattr(stats, name)(x, y).statistic)
+
+
+def _within_range(values: Array) -> Array:
+    """Scale values of which sums could overflow; a linear correlation does not change."""
+    largest = np.abs(values).max()
+    return values / largest if largest > 1e300 else values
 
 
 def _compute_grouped_tau(x: Array, y: Array, groups: NDArray[Any]) -> float:

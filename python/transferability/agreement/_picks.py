@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
 from .._inputs.types import ArrayLike, ByName
 from ..errors import DataError
 from ._pairs import read_pairs, warn_if_constant
@@ -30,7 +30,8 @@ def rel_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise") -
     Returns
     -------
     rel : float
-        At most 1, and 1 if the best model is among the k. Higher is better.
+        At most 1, and 1 if the best model is among the k; -inf if the truth of all k is. Higher is
+        better.
 
     Examples
     --------
@@ -141,9 +142,9 @@ def relative_accuracy(accuracy: ArrayLike, baseline: ArrayLike, kind: str = "gai
 
     Raises
     ------
-    DataError
-        For values that are not finite, a baseline of 0 or less for "gain", or of 1 or more for
-        "headroom".
+    DataError, DtypeError
+        For values that are not finite or no numbers, a baseline of 0 or less for "gain", or of 1 or
+        more for "headroom".
 
     References
     ----------
@@ -157,7 +158,7 @@ def relative_accuracy(accuracy: ArrayLike, baseline: ArrayLike, kind: str = "gai
     (0.5, 0.75)
     """
     check_choice("kind", kind, ("gain", "headroom"))
-    a, b = np.asarray(accuracy, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    a, b = as_floats(accuracy, "accuracy"), as_floats(baseline, "baseline")
     try:
         a, b = np.broadcast_arrays(a, b)
     except ValueError:
@@ -170,7 +171,10 @@ def relative_accuracy(accuracy: ArrayLike, baseline: ArrayLike, kind: str = "gai
         raise DataError(f"the gain divides by the baseline, which is {b.min():g} for one task")
     if kind == "headroom" and b.size and b.max() >= 1:
         raise DataError(f"a baseline of {b.max():g} leaves no headroom; accuracies are in [0, 1]")
-    relative = a / b - 1 if kind == "gain" else (a - b) / (1 - b)
+    with np.errstate(over="ignore"):
+        relative = a / b - 1 if kind == "gain" else (a - b) / (1 - b)
+    if not np.isfinite(relative).all():
+        raise DataError("accuracy relative to baseline overflows float64; give both in one unit")
     return float(relative) if relative.ndim == 0 else relative
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
 from ..errors import DataError, DtypeError
 
 __all__ = [
@@ -60,13 +60,7 @@ class Bounds:
 
 def read_numbers(name: str, values: object) -> Array:
     """Convert an argument to float64; raise DtypeError if it holds anything but numbers."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "cmM":  # NumPy would drop the imaginary part, or count the seconds
-            raise TypeError(f"they are {array.dtype}")
-        return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DtypeError(f"{name} must be numbers in one dimension: {error}") from error
+    return as_floats(values, name)
 
 
 def read_number(name: str, value: object) -> float:
