@@ -149,3 +149,9 @@ def test_a_narrow_terminal_splits_the_table() -> None:
         for title in ("H-score", "GBC", "seconds"):
             assert title in shown
     assert "seconds" in ranking.to_text(10)  # narrower than any column
+
+
+def test_notes_are_separated_in_columns() -> None:
+    ranking = tx.rank({"a": np.random.default_rng(0).normal(size=(30, 4))}, np.arange(30) % 2)
+    row = ranking["a"].replace(notes=("from the cache", "a note"))
+    assert ",from the cache; a note," in ranking.replace(rows=(row,)).to_csv()

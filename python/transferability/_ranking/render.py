@@ -173,7 +173,7 @@ def columns(
         **{name: [getattr(row, name) for row in rows] for name in of_race},
         "seconds": [row.seconds for row in rows],
         **{f"{COST}{name}": [row.costs.get(name, math.nan) for row in rows] for name in costs},
-        "notes": [" ".join(row.notes) for row in rows],
+        "notes": ["; ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }
 
