@@ -156,6 +156,8 @@ class Words:
             return f"FILE:{shown or 'NAME'}"
         if name == "method":  # of a command that has only statistics
             return "an SVD"
+        if name == "class_scatters":  # of the command that computes statistics
+            return "stats --class-scatters"
         if name == "label_column":
             return f"{self._call('labels')} FILE:{shown or 'NAME'}"
         if "options" in self._params and name in _metric_options():
