@@ -116,6 +116,16 @@ def test_pages_of_other_hosts_are_refused_without_a_token(service: Service) -> N
     service.request("DELETE", answer.headers["location"])
 
 
+def test_requests_that_are_sent_before_their_answers(service: Service) -> None:
+    with connect(service) as connection:
+        one = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+        connection.sendall(one * 4 + one.replace(b"Host", b"Connection: close\r\nHost"))
+        answers = b""
+        while chunk := connection.recv(65_536):
+            answers += chunk
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b'"scores":') == 5
+
+
 # --- connections ---------------------------------------------------------------------------------
 
 

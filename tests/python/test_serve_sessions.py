@@ -151,18 +151,26 @@ def test_connections_fit_the_open_files(
 
 
 @pytest.mark.parametrize(
-    ("left", "aborted_at"), [([5, 5], 2), ([9, 5, 5], 3), ([9, 5, 2, 1], None)]
+    ("left", "drained", "ended_at"),
+    [
+        ([5, 5], [0, 0], 2),
+        ([9, 5, 5], [0, 0, 0], 3),
+        ([9, 5, 2, 1], [0] * 4, None),
+        ([5, 5, 5], [0, 1, 2], None),  # the client is fast, and takes one piece after another
+        ([5, 0, 0], [0, 0, 0], 3),
+    ],
 )
-def test_a_closed_connection_stays_while_its_client_reads(
-    left: list[int], aborted_at: int | None
+def test_a_connection_stays_while_its_client_reads(
+    left: list[int], drained: list[int], ended_at: int | None
 ) -> None:
     protocol = pytest.importorskip("transferability.serve._protocol")
-    connection, abort = mock.Mock(_marked=None), mock.Mock()
-    connection.transport.abort = abort
+    connection = mock.Mock(_marked=None)
     for check, n_bytes in enumerate(left, 1):
         connection.transport.get_write_buffer_size.return_value = n_bytes
+        connection._drained = drained[check - 1]
         protocol.Protocol._check(connection)
-        assert abort.called == (check == aborted_at)
+        assert connection.transport.abort.called == (check == ended_at and n_bytes > 0)
+        assert connection.transport.close.called == (check == ended_at and n_bytes == 0)
 
 
 # --- a worker, in this process -------------------------------------------------------------------

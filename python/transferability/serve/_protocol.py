@@ -32,8 +32,8 @@ class Protocol(H11Protocol):
     _settings: Settings
     _front: Front
     _marked: Any = None
+    _drained = 0  # how often what was sent has been taken
     _next_check: asyncio.TimerHandle | None = None
-    _stalled: asyncio.TimerHandle | None = None
 
     @staticmethod
     def of(settings: Settings, front: Front) -> type[Protocol]:
@@ -49,37 +49,30 @@ class Protocol(H11Protocol):
         self._check()
 
     def _check(self) -> None:
-        """Close the connection if it was as idle at the last check, and since.
+        """Close the connection if its client has done nothing since the last check.
 
-        One that is being closed stays until its client has taken what was sent, or takes no more.
+        What was sent and not taken yet is dropped only if the client takes nothing of it.
         """
-        is_closing = self.transport.is_closing()
+        left = self.transport.get_write_buffer_size()
         mark: Any = None
-        if is_closing:
-            mark = self.transport.get_write_buffer_size()
+        if left:
+            mark = left, self._drained
         elif self.cycle is None or self.cycle.response_complete:
             mark = self.cycle or self
         if mark is not None and mark == self._marked:
-            (self.transport.abort if is_closing else self.transport.close)()
+            (self.transport.abort if left else self.transport.close)()
         self._marked = mark
         self._next_check = self.loop.call_later(self._settings.body_seconds, self._check)
 
-    def pause_writing(self) -> None:
-        """Close the connection unless the client soon takes some of what was sent."""
-        super().pause_writing()
-        self._stalled = self.loop.call_later(self._settings.body_seconds, self.transport.abort)
-
     def resume_writing(self) -> None:
-        """Go on to send."""
+        """Go on to send, and note that the client has taken what was sent."""
+        self._drained += 1
         super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the watch of the connection."""
-        for timer in (self._next_check, self._stalled):
-            if timer is not None:
-                timer.cancel()
+        if self._next_check is not None:
+            self._next_check.cancel()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
