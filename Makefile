@@ -111,11 +111,6 @@ $(VENV_TORCH)/.tools: pyproject.toml
 	$(VENV_TORCH)/bin/python -m pip install --quiet --group test-torch numpy click
 	touch $@
 
-.PHONY: check-deep
-check-deep: install | $(LOGS) ## Longer checks, which need more tools: pages at two widths in chromium
-	$(BIN)/python -m pip install --quiet --group pictures
-	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
-
 .PHONY: test-bench
 test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 	cargo test --bench '*'
@@ -125,8 +120,9 @@ test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
 .PHONY: check-deep
-check-deep: install ## What takes longer than a commit should wait
-	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
+check-deep: install docs | $(LOGS) ## What takes longer than a commit should wait
+	$(BIN)/python -m pip install --quiet --group pictures 'schemathesis>=4'
+	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
 	$(BIN)/python ci/check_openapi.py --examples 300
 
 # --- artefacts ----------------------------------------------------------------------------------
@@ -151,6 +147,12 @@ dist/.sdist: $(VENV)/.tools $(RUST) $(PACKAGE)
 	rm -f dist/*.tar.gz
 	$(BIN)/maturin sdist --out dist
 	touch $@
+
+# Offline once the group `docs` is installed; warnings, also of broken links, are errors.
+.PHONY: docs
+docs: install ## Build the documentation, in docs/_build/html
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 .PHONY: bench
 bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md

@@ -59,23 +59,33 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
 @pytest.mark.parametrize(
     "page",
     [
+        "accuracy",
         "covariance",
         "embedding",
         "files",
+        "for_packages",
         "forecasting",
+        "from_sklearn",
+        "from_thuml",
+        "from_tllib",
+        "from_transformer_ranker",
         "groups",
         "health",
+        "own_metric",
+        "quickstart",
         "racing",
+        "reading_scores",
         "recommended",
         "reports",
         "stability",
+        "which_metric",
     ],
 )
 def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     """Run the pages that need no torch and no cluster, on encoders of the example data."""
     if page == "forecasting":
         pytest.importorskip("matplotlib")
-    if page == "covariance":
+    if page in ("covariance", "from_sklearn"):
         pytest.importorskip("sklearn", minversion="1.6")
     monkeypatch.chdir(tmp_path)
     names = ("lsa384", "charlsa256", "w2v300_deb", "minilm_l6", "tinytf_mlm")
@@ -97,6 +107,7 @@ def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
                 exec(compile(body, f"docs/{page}.md", "exec"), namespace)
         elif language == "text":
             assert_shown(printed.getvalue(), body)
+            printed = io.StringIO()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))

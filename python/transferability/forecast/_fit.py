@@ -44,9 +44,9 @@ def fit(
         ``Forecast.zero_shot``; laws do not hold there and are not fitted to it.
     values : array-like of shape (n,)
         A loss, error, accuracy or metric at each size; values at equal sizes are averaged.
-    form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
-            "rectified"}, default="auto"
-        A law from the notes, or "auto": the median of the forecasts of five laws (four without a
+    form : str, default="auto"
+        A law from the notes, "log_linear", "local_linear", "local_power", "power_law", "logistic"
+        or "rectified", or "auto": the median of the forecasts of five laws (four without a
         limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
         A single law is used instead if its held-out error is below half of the median's (the
         rectified law) or below a fifth (any other). The held-out error is an error of
