@@ -128,6 +128,13 @@ def test_headings_are_in_order_and_pictures_have_texts(page: Path) -> None:
         assert len(alt) > 10
 
 
+def test_the_rust_example_is_that_of_the_crate_whose_tests_run_it() -> None:
+    crate = (DOCS.parent / "src" / "lib.rs").read_text("utf-8")
+    tested = [line[4:] for line in crate.splitlines() if line.startswith("//! ")]
+    (shown,) = re.findall(r"```rust\n(.*?)```", (DOCS / "rust.md").read_text("utf-8"), re.S)
+    assert set(filter(None, shown.splitlines())) <= set(tested)
+
+
 @pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 def test_examples_of_the_gallery_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,7 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
         "recommended",
         "reports",
         "stability",
+        "targets",
         "which_metric",
     ],
 )
