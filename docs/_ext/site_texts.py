@@ -95,6 +95,8 @@ PROJECT = {
     "changelog": "CHANGELOG.md",
     "contributing": "CONTRIBUTING.md",
     "architecture": "ARCHITECTURE.md",
+    "security": "SECURITY.md",
+    "threats": "THREATS.md",
     "example_data": "examples/data/README.md",
 }
 
