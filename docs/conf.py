@@ -63,6 +63,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 1e6,
     "write_computation_times": False,
+    "capture_repr": (),
     "plot_gallery": "True",
     "notebook_images": False,
 }

@@ -174,7 +174,7 @@ def _name_page(name: str, thing: Any) -> str:
     elif inspect.isroutine(thing):
         body = f".. autofunction:: {short}\n"
     else:
-        body = f".. autodata:: {short}\n"
+        body = f".. autodata:: {short}\n   :no-value:\n"
     return f"{title}\n.. currentmodule:: {home}\n\n{body}"
 
 
