@@ -353,7 +353,7 @@ class Stats:
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
 
-    def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
+    def score(self, /, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
         `metrics`, `options` and the result are as in :func:`transferability.score`.
