@@ -30,7 +30,7 @@ EVERY = 0.01
 LONGEST = 60.0
 #: Cases of single calls into LAPACK and scikit-learn; docs/embedding.md states their length.
 STATED = (
-    *("n_leep", "svd", "few rows: alpha_req", "few rows: effective_rank"),
+    *("n_leep", "svd", "few rows: lidar", "few rows: alpha_req", "few rows: effective_rank"),
     *("few rows: participation_ratio", "few rows: health.check"),
 )
 
