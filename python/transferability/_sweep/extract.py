@@ -31,7 +31,7 @@ __all__ = ["ExtractedLayer", "ExtractionRun"]
 _REPORT_INTERVAL = 0.1
 #: Seconds between two returns of freed memory to the system: batches of texts of many lengths leave
 #: holes between the features that are held, so memory would grow with the data.
-_TRIM_INTERVAL = 2.0
+_TRIM_INTERVAL = 5.0
 #: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
 #: values of a small batch stay in its caches between layers.
 _ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
