@@ -1,10 +1,11 @@
 """Validate single arguments of a call: counts, switches, and labels to ignore.
 
-An error names the argument, its value and what is allowed.
+An error names the argument, its value and what is allowed, and suggests names for a misspelt one.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["check_counts", "check_switches", "name_arguments", "read_ignored"]
+__all__ = ["check_counts", "check_switches", "name_arguments", "read_ignored", "suggest"]
 
 
 @contextmanager
@@ -35,6 +36,17 @@ def name_arguments(**names: str) -> Iterator[None]:
                 text = re.sub(rf"\b(one|a|the) {usual[:-1]}\b", rf"\1 {name[:-1]}", text)
         error.args = (text,)
         raise
+
+
+def suggest(word: object, known: Iterable[object]) -> str:
+    """Return " (did you mean …?)" with the most similar known words; "" if none is similar."""
+    words = {str(name).lower(): name for name in known}
+    given = str(word).lower()
+    sure = difflib.get_close_matches(given, words, n=1, cutoff=0.85)
+    near = sure or difflib.get_close_matches(given, words, cutoff=0.5)
+    if not near:
+        return ""
+    return f" (did you mean {' or '.join(repr(words[name]) for name in near)}?)"
 
 
 def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .._inputs.arguments import suggest
 from .._inputs.by_name import as_mapping, select_models
 from .._metric.registry import title_of
 from .._metric.score import json_ready
@@ -164,8 +165,8 @@ def select_costs(
     if not found:
         known = dict.fromkeys([*(name for row in rows for name in row.costs), *_ROW_COSTS])
         raise DataError(
-            f"no model has a cost {cost!r}; there are {', '.join(known)}; give others by "
-            f"rank(..., costs=...), or cost as numbers by model"
+            f"no model has a cost {cost!r}{suggest(cost, known)}; there are {', '.join(known)}; "
+            f"give others by rank(..., costs=...), or cost as numbers by model"
         )
     return cost, found
 

@@ -16,7 +16,7 @@ import click
 from .._util.terminal import find_width, wrap_text
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
-from ._words import reword
+from ._words import name_argument, reword
 
 __all__ = [
     "ANY_TASK",
@@ -33,6 +33,7 @@ __all__ = [
     "check_exists",
     "check_output",
     "check_paths",
+    "check_request",
     "drop_none",
     "drop_told",
     "load_prior",
@@ -202,7 +203,7 @@ def as_usage_errors() -> Iterator[None]:
     try:
         yield
     except (DataError, DtypeError) as error:
-        raise click.UsageError(reword(error)) from error
+        raise click.UsageError(str(error)) from error
 
 
 def parse_metrics(metrics: str) -> str | list[str]:
@@ -218,6 +219,41 @@ def parse_metrics(metrics: str) -> str | list[str]:
 def split_names(names: str) -> list[str]:
     """Return names that are separated by commas, with or without blanks."""
     return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def check_request(options: Mapping[str, Any]) -> None:
+    """Raise usage errors for what needs no data: metrics, their options and inputs, aggregates.
+
+    `options` are those of the metrics; the others are the values of the command that runs.
+    """
+    from .._metric.spec import NEEDS
+    from .._scoring.call import check_options
+    from .._scoring.groups import check_aggregate
+
+    chosen = click.get_current_context().params
+    is_of_arrays = not chosen.get("models") and not _are_statistics(chosen["features"])
+    lacking = {
+        need
+        for need in ("source_probs", "source_labels", "label_embeddings")
+        if is_of_arrays and chosen[need] is None
+    }
+    if "source_probs" in lacking:
+        lacking.add("source_stats")
+    names, has_groups = parse_metrics(chosen["metrics"]), chosen["groups"] is not None
+    with as_usage_errors():
+        check_aggregate(chosen["aggregate"], has_groups)
+        check_options(
+            names,
+            chosen["task"],
+            options,
+            NEEDS.keys() - lacking,
+            has_groups=has_groups or not is_of_arrays,
+        )
+
+
+def _are_statistics(features: str | tuple[str, ...]) -> bool:
+    paths = (features,) if isinstance(features, str) else features
+    return bool(paths) and all(path.endswith(".stats") for path in paths)
 
 
 def read_no_labels(names: str | list[str]) -> bool:
@@ -241,8 +277,11 @@ def drop_none(**options: object) -> dict[str, Any]:
 
 
 def say(message: str, colour: str | None = None) -> None:
-    """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
-    message = wrap_text(message, find_width(sys.stderr))
+    """Write a message to standard error, in the words of the command that runs.
+
+    It is coloured on a terminal unless NO_COLOR is set.
+    """
+    message = wrap_text(reword(message), find_width(sys.stderr))
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
 
@@ -316,7 +355,7 @@ def refuse_with_stats(files: str, **arguments: object) -> None:
     for name, value in arguments.items():
         if value not in (None, False, 0, "auto", "double", "pooled"):
             raise click.UsageError(
-                f"{name.replace('_', '-')} cannot be given with {files}: statistics contain "
+                f"{name_argument(name)} cannot be given with {files}: statistics contain "
                 f"their labels, task and precision, but no samples"
             )
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import click
 
-__all__ = ["FOREIGN", "PHRASES", "Words", "reword", "reword_phrases", "reword_ranking"]
+__all__ = ["FOREIGN", "PHRASES", "Words", "name_argument", "reword"]
+__all__ += ["reword_phrases", "reword_ranking"]
 
 #: Key of ``ctx.meta`` with the options that do not go with the given arguments.
 FOREIGN = "transferability.foreign"
@@ -35,6 +36,10 @@ _VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\.\.\.|True|False|None|[-+]?\d[\w.]*(?<
 _ARGUMENT = re.compile(rf"(?<![\w?&.\-/:'\"=@])(?<!-o )([a-z][a-z_]*)=(?!=)({_VALUE})")
 _NAME = re.compile(r"(?<![\w'\"/.\-:=\[{&?@])([a-z]+(?:_[a-z]+)+)(?![\w'\"/(\[=\-]|[.:]\w)")
 _GIVEN = re.compile(r"\b(?:pass|give) ([a-z_]+)(?=[,;.)]|$| or )")
+_UNKNOWN = re.compile(r"(?<=unknown option )'([a-z_]+)'")
+_TAKEN = re.compile(r"\b(takes?) ((?:[a-z_]+, )*[a-z_]+)(?=;|$)")
+_IS = re.compile(r"(?<![\w'\".\-=])([a-z_]+)(?= is (?:['\"\d-]|None|True|False))")
+_CONSTANT = re.compile(r"(?<![\w'\"=./])(?:None|True|False)(?![\w'\"./])")
 
 #: What messages say in Python, as regular expressions, and what the command line says.
 PHRASES: tuple[tuple[str, str], ...] = (
@@ -48,8 +53,8 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "compute them by 'transferability stats --class-scatters'",
     ),
     (
-        r"statistics take it as Stats\(task=\.\.\.\), or later by stats\.replace\(task=\.\.\.\)",
-        "give it as --task",
+        r"; statistics take it as Stats\(task=\.\.\.\), or later by stats\.replace\(task=\.\.\.\)",
+        "",
     ),
     (r"make them with Stats\('(\w+)'\)", r"compute them by 'transferability stats --task \1'"),
     (
@@ -89,8 +94,13 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"(give one subfolder for each class), or pass \(paths, labels\)", r"\1"),
     (
-        r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\], or --pair X Y",
-        "give --pair X Y",
+        r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\]",
+        "give --pair X Y for each to 'transferability stats'",
+    ),
+    (r"pass the pattern or the folder itself", "give the pattern itself, in quotes, or the folder"),
+    (
+        r"give both as patterns",
+        "give both as patterns in quotes",
     ),
     (r"or source_probs\.argmax\(axis=1\) as source_labels", "or the likeliest class of each row"),
     (
@@ -108,6 +118,10 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (
         r"compare with permuted labels \(reference=(\d+)\)",
         r"compare with permuted labels (score --reference \1)",
+    ),
+    (
+        r"is NaN here, with its parts as attributes: it is defined among models, by rank",
+        "is NaN here: it is defined among models only; use 'transferability rank'",
     ),
     (
         r"call lidar\(stats\) if they are",
@@ -136,7 +150,10 @@ class Words:
         """Return a message in the words of the command."""
         text = _ARGUMENT.sub(self._write_argument, reword_phrases(text))
         text = _GIVEN.sub(self._write_given, text)
-        return _NAME.sub(self._write_name, text)
+        text = _UNKNOWN.sub(lambda found: self._call_option(found[1]), text)
+        text = _TAKEN.sub(lambda found: f"{found[1]} {self._call_options(found[2])}", text)
+        text = _NAME.sub(self._write_name, _IS.sub(self._write_name, text))
+        return _CONSTANT.sub(lambda found: found[0].lower(), text)
 
     def _find(self, name: str) -> click.Parameter | None:
         known = (self._params.get(own) for own in _OTHERWISE.get(name, (name,)))
@@ -159,7 +176,7 @@ class Words:
         if name == "class_scatters":  # of the command that computes statistics
             return "stats --class-scatters"
         if name == "label_column":
-            return f"{self._call('labels')} FILE:{shown or 'NAME'}"
+            return f"{self.name('labels')} FILE:{shown or 'NAME'}"
         if "options" in self._params and name in _metric_options():
             return f"-o {name}={shown}"
         return found[0]
@@ -172,9 +189,20 @@ class Words:
         param = self._find(found[1])
         return found[0] if param is None else _call(param)
 
-    def _call(self, name: str) -> str:
-        param = self._find(name)
-        return name if param is None else _call(param)
+    def name(self, argument: str) -> str:
+        """Return how the command calls an argument of Python; as it is if it has no such option."""
+        param = self._find(argument)
+        return argument if param is None else _call(param)
+
+    def _call_option(self, name: str) -> str:
+        """Return how an option of a metric is set: by an option of its own, or by ``-o``."""
+        return self.name(name) if self._find(name) is not None else f"-o {name}"
+
+    def _call_options(self, names: str) -> str:
+        """Return a list of options of metrics as they are set; any other list as it is."""
+        known = _metric_options()
+        listed = names.split(", ")
+        return ", ".join(map(self._call_option, listed)) if known.issuperset(listed) else names
 
 
 def _call(param: click.Parameter) -> str:
@@ -215,19 +243,27 @@ def _metric_options() -> frozenset[str]:
     return frozenset(name for spec in known_specs().values() for name in spec.option_names)
 
 
-def _words() -> Callable[[str], str]:
+def _words() -> Words | None:
+    """Return the words of the command that runs; None outside of commands."""
     context = click.get_current_context(silent=True)
     if context is None:
-        return str
+        return None
     command = context.command
     if isinstance(command, click.Group) and context.invoked_subcommand is not None:
         command = command.get_command(context, context.invoked_subcommand) or command
     return Words(command.params, context.meta.get(FOREIGN, ()))
 
 
+def name_argument(name: str) -> str:
+    """Return how the command that runs calls an argument of Python."""
+    words = _words()
+    return words.name(name) if words is not None else name
+
+
 def reword(text: object) -> str:
-    """Return a message in the words of the command that runs."""
-    return _words()(str(text))
+    """Return a message in the words of the command that runs; a message in them stays as it is."""
+    words = _words()
+    return str(text) if words is None else words(str(text))
 
 
 def reword_phrases(page: str) -> str:
@@ -239,18 +275,17 @@ def reword_phrases(page: str) -> str:
 
 def reword_ranking(ranking: Any) -> Any:
     """Return a ranking whose notes, errors and warnings are in the words of the command."""
-    words = _words()
     rows = tuple(
         row.replace(
-            notes=tuple(map(words, row.notes)),
-            error=None if row.error is None else words(row.error),
-            dropped=None if row.dropped is None else words(row.dropped),
+            notes=tuple(map(reword, row.notes)),
+            error=None if row.error is None else reword(row.error),
+            dropped=None if row.dropped is None else reword(row.dropped),
         )
         for row in ranking.rows
     )
     return ranking.replace(
         rows=rows,
-        warnings=tuple(map(words, ranking.warnings)),
-        skipped={name: words(why) for name, why in ranking.skipped.items()},
-        task_note=words(ranking.task_note),
+        warnings=tuple(map(reword, ranking.warnings)),
+        skipped={name: reword(why) for name, why in ranking.skipped.items()},
+        task_note=reword(ranking.task_note),
     )

@@ -24,6 +24,7 @@ from ._shared import (
     check_exclusive,
     check_exists,
     check_paths,
+    check_request,
     drop_none,
     load_prior,
     load_statistics,
@@ -159,6 +160,7 @@ def rank(
     check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    check_request(options)
     if prior_column is not None and prior is None:
         raise click.UsageError("--prior-column needs --prior")
     if race_options and not race:
@@ -318,7 +320,11 @@ def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any) -> No
 
 def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
     """Raise a usage error if options for FEATURES and for --models are mixed."""
-    if features == models:
+    if features and models:
+        raise click.UsageError(
+            "--models takes the place of FEATURES; give its data by --images, --audio or --text"
+        )
+    if not features and not models:
         raise click.UsageError("give FEATURES, or models to run with --models")
     foreign = _FEATURE_OPTIONS if models else MODEL_OPTIONS
     ctx.meta[FOREIGN] = foreign

@@ -15,6 +15,7 @@ from ._shared import (
     as_usage_errors,
     check_exclusive,
     check_exists,
+    check_request,
     drop_none,
     load_statistics,
     load_views,
@@ -66,6 +67,7 @@ def score(
     FEATURES may also be a file written by 'transferability stats' (FILE.stats); it contains the
     labels.
     """
+    from .._scoring.null_scores import check_reference
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
     from .._util.progress import show_stages
@@ -75,6 +77,9 @@ def score(
     if labels is None:
         labels = find_own_labels([features])
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    check_request(options)
+    with as_usage_errors():
+        check_reference(chosen["reference"])
     if features.endswith(".stats"):
         task = chosen.pop("task")
         refuse_with_stats(features, labels=labels, **chosen)

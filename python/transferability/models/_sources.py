@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .._inputs.arguments import suggest
 from ..errors import DataError, DtypeError
 from ._model import Model
 from ._own import open_own
-from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec, suggest
+from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec
 
 __all__ = ["SCHEMES", "SOURCES", "find_source"]
 
