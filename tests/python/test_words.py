@@ -68,7 +68,8 @@ OF_PYTHON = {
         r"convert (them|each row) with ", r".*convert it with np\.asarray", r"pass list\(X\)",
         r"read the numbers from them first", r"make a table of it first", r"X X: X; pass X if the",
         r"the rows of X\.index", r"race is ", r"X has no scores by X; give ranking\.evaluate",
-        r"labels (hold|have dtype) .*names=", r".*is no torch module; ask it for",
+        r"labels (hold|have dtype) .*names=", r"a Score has no attribute",
+        r"module 'X' has no attribute", r".* a dict of (columns|tensors)", r".*give bags as a tuple", r".*is no torch module; ask it for",
     ),
     "reprs": (r"Score\(", r"Stats\(", r"FeatureSource\(", r"X\('X', kind=", r", n_classes=",
               r"X -> X, tradeoff="),
@@ -92,6 +93,7 @@ OF_PYTHON = {
         r"pass quoting=", r"pass (its )?encoding=",
     ),
     "mathematics, HTML and code": (
+        r"dict\[str, Any\]", r"X has no number for .*\(X=False\)",
         r".*\bmin\([\w -]+, \w+\)", r".*'quantile\(q\)' with q", r"\s*<", r" (class|value)=",
         r"import json, sys", r"\\b\(one", r"the effective rank by convention",
     ),
@@ -104,6 +106,7 @@ ADVICE = re.compile(
     rf"(?<![\w?&.\-/:'\"=@])(?<!-o )[a-z][a-z_]*=(?!=)(?:{_VALUE})"  # an argument with its value
     r"|\b[\w.]*[a-z_]\w*\((?!s\)|es\))[^)]*\)"  # a call
     r"|\b(?:np|torch|pandas|transferability)\.[a-z_]+\b(?!-)"
+    r"|(?<![\w'\"])(?:None|True|False)(?![\w'\"])|\battributes?\b|\b(?:dict|tuple)s?\b"
 )
 
 
@@ -181,7 +184,20 @@ def test_no_message_of_a_command_gives_python_advice(room: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_translation_is_final() -> None:
+    """Messages pass through several hands, and a second translation must change nothing."""
+    for room, commands in REACHED.items():
+        for file, _, text in messages():
+            if file.partition("/")[0] == room:
+                for command in commands:
+                    shown = translate(command, text)
+                    assert translate(command, shown) == shown
+
+
 def test_the_search_finds_python_advice() -> None:
+    texts = ("give True or False", "choose None, 'row'", "as attributes", "a dict of arrays")
+    assert all(ADVICE.search(text) for text in texts)
+    assert not ADVICE.search("quoted 'None' and true or none")
     texts = ("pass task='regression' then", "call rank(models)", "with np.load", "give key=", "k=3")
     assert all(ADVICE.search(text) for text in texts)
     assert not ADVICE.search("give --task regression or ?weights=none for row(s) of -o k=10")

@@ -99,7 +99,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ),
     (r"pass the pattern or the folder itself", "give the pattern itself, in quotes, or the folder"),
     (
-        r"give both as patterns",
+        r"give both as patterns(?! in)",
         "give both as patterns in quotes",
     ),
     (r"or source_probs\.argmax\(axis=1\) as source_labels", "or the likeliest class of each row"),
@@ -126,6 +126,10 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (
         r"call lidar\(stats\) if they are",
         "'transferability score --metrics lidar' takes them for samples",
+    ),
+    (
+        r"; a single view is \w+\[:, :, None\], or a dict of views",
+        "; a file of several arrays has one of shape (n_samples, dimension) for each view",
     ),
     (r"pass \S+\.(?:dequantize|to_dense|float)\(\)", "save it as a dense tensor of float32"),
     (r"list_layers\(model, example\) shows all", "'transferability layers --all' shows all"),

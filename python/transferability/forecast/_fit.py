@@ -215,7 +215,7 @@ def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
         curve = sizes
         sizes, values = list(curve), list(curve.values())
     if _is_of_numbers(values):
-        raise DtypeError("values maps sizes to values; give it alone, as fit(values)")
+        raise DtypeError("values maps sizes to values; give it alone, without sizes")
     for argument, given in (("sizes", sizes), ("values", values)):
         by_name = given if isinstance(given, Mapping) else getattr(given, "values", None)
         if isinstance(by_name, Mapping) and (argument == "sizes" or len(by_name) != 1):
