@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from ._choice import load_costs
+from ._request import parse_metrics, split_names
 from ._shared import (
     add_options,
     as_usage_errors,
     drop_none,
     load_prior,
     load_views,
-    parse_metrics,
-    split_names,
 )
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]

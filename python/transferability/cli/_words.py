@@ -8,13 +8,14 @@ and fails for Python advice that nothing here translates, and for a phrase that 
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import click
+
+from .._util.words import ARGUMENT, CONSTANT, OF_ARRAYS, Phrases, read_literal
 
 __all__ = ["FOREIGN", "PHRASES", "Words", "name_argument", "reword"]
 __all__ += ["reword_phrases", "reword_ranking"]
@@ -32,21 +33,15 @@ _OTHERWISE = {
     "target": ("target_value",),
     "text": ("text_column",),
 }
-_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\.\.\.|True|False|None|[-+]?\d[\w.]*(?<!\.)|(?![\w({])"
-_ARGUMENT = re.compile(rf"(?<![\w?&.\-/:'\"=@])(?<!-o )([a-z][a-z_]*)=(?!=)({_VALUE})")
 _NAME = re.compile(r"(?<![\w'\"/.\-:=\[{&?@])([a-z]+(?:_[a-z]+)+)(?![\w'\"/(\[=\-]|[.:]\w)")
 _GIVEN = re.compile(r"\b(?:pass|give) ([a-z_]+)(?=[,;.)]|$| or )")
 _UNKNOWN = re.compile(r"(?<=unknown option )'([a-z_]+)'")
 _TAKEN = re.compile(r"\b(takes?) ((?:[a-z_]+, )*[a-z_]+)(?=;|$)")
 _IS = re.compile(r"(?<![\w'\".\-=])([a-z_]+)(?= is (?:['\"\d-]|None|True|False))")
-_CONSTANT = re.compile(r"(?<![\w'\"=./])(?:None|True|False)(?![\w'\"./])")
 
 #: What messages say in Python, as regular expressions, and what the command line says.
 PHRASES: tuple[tuple[str, str], ...] = (
-    (
-        r"call transferability\.\w+ with features and labels",
-        "give the features and labels themselves, not their statistics",
-    ),
+    *OF_ARRAYS,
     (r"among models only; call rank\b", "among models only; use 'transferability rank'"),
     (
         r"make them with Stats\(class_scatters=True\)",
@@ -64,30 +59,6 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "the features cannot be read again: these are statistics, or models that ran without "
         "--keep-features or without a cache",
     ),
-    (r"pass labels\.argmax\(axis=1\)", "give one class for each row, the column of its 1"),
-    (r" or convert them with labels\.astype\(float\)", ""),
-    (
-        r"one column is \S+\.reshape\(-1, 1\), one sample \S+\.reshape\(1, -1\)",
-        "save one column in the shape (n, 1), one sample in the shape (1, d)",
-    ),
-    (r"pool first, for example features\.mean\(axis=(?:\d|\([\d, ]+\))\)", "pool to 2-D first"),
-    (
-        r"pass numpy\.lib\.recfunctions\.structured_to_unstructured\([^)]*\)",
-        "save its fields as the columns of one array",
-    ),
-    (r"subtract a common offset first, for example \S+ - \S+\.min\(axis=0\)", "subtract an offset"),
-    (
-        r"decode them first, for example with np\.char\.decode\(labels, 'latin-1'\)",
-        "save them as text in UTF-8",
-    ),
-    (
-        r"decode it again, for example with os\.fsencode\(label\)\.decode\(\)",
-        "save them as text in UTF-8",
-    ),
-    (
-        r"leave it out, for example with features\.drop\(columns=\[[^\]]*\]\)",
-        "leave it out of the file",
-    ),
     (
         r"for a class of each pixel pass \(images, masks\) with task='segmentation', otherwise",
         "the command line reads no class of each pixel; give",
@@ -98,11 +69,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "give --pair X Y for each to 'transferability stats'",
     ),
     (r"pass the pattern or the folder itself", "give the pattern itself, in quotes, or the folder"),
-    (
-        r"give both as patterns(?! in)",
-        "give both as patterns in quotes",
-    ),
-    (r"or source_probs\.argmax\(axis=1\) as source_labels", "or the likeliest class of each row"),
+    (r"give both as patterns(?! in)", "give both as patterns in quotes"),
     (
         r"extract the features, and rank them by rank\(\.\.\., groups=\.\.\.\)",
         "extract the features, and rank their files with --groups",
@@ -127,18 +94,13 @@ PHRASES: tuple[tuple[str, str], ...] = (
         r"call lidar\(stats\) if they are",
         "'transferability score --metrics lidar' takes them for samples",
     ),
-    (
-        r"; a single view is \w+\[:, :, None\], or a dict of views",
-        "; a file of several arrays has one of shape (n_samples, dimension) for each view",
-    ),
-    (r"pass \S+\.(?:dequantize|to_dense|float)\(\)", "save it as a dense tensor of float32"),
     (r"list_layers\(model, example\) shows all", "'transferability layers --all' shows all"),
     (
         r"To see how sure this order is, pass stability=ranking\.stability\(\)\.",
         "How sure this order is takes features that can be read again.",
     ),
 )
-_PHRASES = tuple((re.compile(pattern), words) for pattern, words in PHRASES)
+_PHRASES = Phrases(PHRASES)
 
 
 class Words:
@@ -152,12 +114,12 @@ class Words:
 
     def __call__(self, text: str) -> str:
         """Return a message in the words of the command."""
-        text = _ARGUMENT.sub(self._write_argument, reword_phrases(text))
+        text = ARGUMENT.sub(self._write_argument, reword_phrases(text))
         text = _GIVEN.sub(self._write_given, text)
         text = _UNKNOWN.sub(lambda found: self._call_option(found[1]), text)
         text = _TAKEN.sub(lambda found: f"{found[1]} {self._call_options(found[2])}", text)
         text = _NAME.sub(self._write_name, _IS.sub(self._write_name, text))
-        return _CONSTANT.sub(lambda found: found[0].lower(), text)
+        return CONSTANT.sub(lambda found: found[0].lower(), text)
 
     def _find(self, name: str) -> click.Parameter | None:
         known = (self._params.get(own) for own in _OTHERWISE.get(name, (name,)))
@@ -227,12 +189,9 @@ def _write_option(option: click.Option, value: str) -> str:
 
 def _read(value: str) -> str:
     """Return a value in Python as a word of a command: no quotes unless a shell needs them."""
-    if value in ("", "..."):
-        return ""
-    try:
-        read: Any = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
+    read = read_literal(value)
+    if read in ("", value):  # it is not given, or no literal
+        return str(read)
     if isinstance(read, list):
         return shlex.quote(",".join(map(str, read)))
     if read is None or isinstance(read, bool):
@@ -272,9 +231,7 @@ def reword(text: object) -> str:
 
 def reword_phrases(page: str) -> str:
     """Return a document with the phrases of the command line, and arguments as they are."""
-    for pattern, words in _PHRASES:
-        page = pattern.sub(words, page)
-    return page
+    return _PHRASES(page)
 
 
 def reword_ranking(ranking: Any) -> Any:

@@ -8,7 +8,14 @@ import warnings
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, note, show, split_names
+from ._request import split_names
+from ._shared import (
+    JSON,
+    QUIET,
+    check_exists,
+    note,
+    show,
+)
 
 __all__ = ["evaluate"]
 

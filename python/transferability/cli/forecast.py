@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, say, show, split_names
+from ._request import split_names
+from ._shared import (
+    JSON,
+    QUIET,
+    check_exists,
+    say,
+    show,
+)
 from ._words import reword
 
 __all__ = ["forecast"]

@@ -18,22 +18,20 @@ from ._choice import check_shortlist, choice_options, choose, find_own_labels, l
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._help import FormatsCommand
 from ._models import MODEL_OPTIONS, model_options, run_models
+from ._request import check_request, parse_metrics, read_no_labels
 from ._shared import (
     SOME_FAILED,
     as_usage_errors,
     check_exclusive,
     check_exists,
     check_paths,
-    check_request,
     drop_none,
     load_prior,
     load_statistics,
     load_views,
     note,
-    parse_metrics,
     parse_options,
     pick,
-    read_no_labels,
     refuse_task,
     refuse_with_stats,
     say,

@@ -11,16 +11,14 @@ import click
 from ..errors import DataError
 from ._choice import find_own_labels
 from ._help import FormatsCommand
+from ._request import check_request, parse_metrics, read_no_labels
 from ._shared import (
     as_usage_errors,
     check_exclusive,
     check_exists,
-    check_request,
     drop_none,
     load_statistics,
     load_views,
-    parse_metrics,
-    read_no_labels,
     refuse_task,
     refuse_with_stats,
     shared_options,
