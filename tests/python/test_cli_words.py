@@ -360,3 +360,27 @@ def test_a_model_without_torch_is_no_traceback(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
     found = run("layers", "torchvision:resnet18?weights=none")
     assert (found.exit_code, "pip install 'transferability[hub]'" in found.stderr) == (1, True)
+
+
+def test_errors_of_failed_models_are_shown_without_the_table(archive: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "good.npz"
+    arrays = {name: np.load(archive)["features"] + i for i, name in enumerate("abc")}
+    np.savez(whole, labels=np.load(archive)["labels"], **arrays, bad=np.full((60, 2), np.nan))
+    for option in ("--stability", "--shortlist"):
+        found = run("rank", whole, option)
+        assert found.exit_code == 4, found.stderr
+        assert "bad: features[0, 0] is NaN" in found.stderr
+        assert "1 of 4 models failed" in found.stderr
+
+
+@pytest.mark.parametrize("option", ["--prior-column", "--column"])
+def test_misspelt_columns_get_a_suggestion(option: str, archive: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("model,accuracy\nfeatures,0.9\nb,0.8\nc,0.7\n")
+    if option == "--column":
+        scores = tmp_path / "scores.csv"
+        scores.write_text("model,logme\nfeatures,1\nb,2\nc,3\n")
+        found = run("eval", scores, truth, option, "acuracy")
+    else:
+        found = run("rank", f"{archive}:features", "--prior", truth, option, "acuracy")
+    assert (found.exit_code, "(did you mean 'accuracy'?)" in found.stderr) == (3, True)

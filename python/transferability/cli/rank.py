@@ -275,6 +275,9 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     n_cached = sum(row.from_cache for row in ranking)
     if n_cached:
         tell(f"{n_cached} of {len(ranking)} models came from the cache")
+    if chosen["stability"] or chosen["shortlist"] or chosen["pareto"] is not None:
+        for row in ranking.failed:  # only the table has their errors
+            say(f"{row.name}: {row.error}", "red")
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
