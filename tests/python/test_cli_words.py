@@ -291,7 +291,6 @@ def test_other_wrong_usage_has_the_exit_code_of_wrong_usage(archive: Path) -> No
     features = f"{archive}:features"
     for arguments, words in (
         (["score", features, "--reference", "-1"], "--reference is -1; give 0, or at least 2"),
-        (["rank", features, "--pareto", "n_feature"], "'n_feature' (did you mean 'n_features'?)"),
         (["layers", "resnet18"], "did you mean timm:resnet18"),
         (["rank", "--models", "bert", "--images", archive.parent], "did you mean timm:bert"),
         (["rank", features, "--models", "timm:x"], "--models takes the place of FEATURES"),
@@ -307,6 +306,7 @@ def test_bad_data_stay_bad_data(archive: Path) -> None:
     for arguments, words in (
         (["score", features, "--metrics", "knn", "-o", "k=500"], "each row has 59 other rows"),
         (["score", f"{archive}:feature"], "(did you mean 'features'?)"),
+        (["rank", features, "--pareto", "n_feature"], "'n_feature' (did you mean 'n_features'?)"),
         (["rank", features, f"{archive}:features"], "features is given twice"),
     ):
         found = run(*arguments)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ._shared import add_options, as_usage_errors, check_exists, note, read_prior_file
+from ._shared import add_options, check_exists, note, read_prior_file
 
 __all__ = [
     "CHOICE_OPTIONS",
@@ -75,8 +75,7 @@ def check_shortlist(ctx: click.Context) -> None:
 def choose(ranking: Any, chosen: Mapping[str, Any]) -> Any:
     """Return the shortlist or the Pareto front that the options ask for, or None."""
     if chosen["pareto"] is not None:
-        with as_usage_errors():
-            return ranking.pareto(chosen["pareto"])
+        return ranking.pareto(chosen["pareto"])
     if not chosen["shortlist"]:
         return None
     options: dict[str, Any] = {"agreement": chosen["agreement"]}
