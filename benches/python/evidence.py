@@ -267,12 +267,17 @@ def draw_agreement(path: Path) -> None:
         return sum(float(columns_of[t][name][heads[t][0]]) for t in tables)
 
     shown = sorted((n for n in bare if n not in (realdata.TOP, realdata.RANDOM)), key=mean_tau)
-    figure = Figure(figsize=(9, 0.29 * len(shown) + 1.4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9, 0.27 * len(shown) + 2), layout="constrained", facecolor="white")
     axes = figure.subplots(1, len(tables), sharey=True)
     for ax, (title, rows) in zip(axes, columns_of.items(), strict=True):
         probe, tuned = heads[title][0], heads[title][2]
-        low, high = map(float, rows[realdata.RANDOM][f"{probe} 95 %"].split(" to "))
-        ax.axvspan(low, high, color="0.92", label="95 % of random orders (probe)")
+        ends = [
+            map(float, rows[realdata.RANDOM][f"{h} 95 %"].split(" to ")) for h in (probe, tuned)
+        ]
+        ax.axvspan(*ends[0], color="0.92", label="95 % of random orders, probe")
+        for i, end in enumerate(ends[1]):
+            label = "95 % of random orders, fine-tuned" if i else None
+            ax.axvline(end, color="C1", linewidth=1, linestyle=":", label=label)
         ax.axvline(0, color="0.6", linewidth=0.8)
         for head, shift, color, marker in ((probe, 0.13, "C0", "o"), (tuned, -0.2, "C1", "s")):
             taus = np.array([float(rows[name][head]) for name in shown])
@@ -285,7 +290,7 @@ def draw_agreement(path: Path) -> None:
         ax.set_xlim(-1.02, 1.02)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         ax.set_xlabel("weighted Kendall tau with the true accuracies")
-        ax.legend(loc="lower left", fontsize=7.5, framealpha=0.95)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2, fontsize=8)
     axes[0].set_yticks(range(len(shown)), [name.replace("**", "") for name in shown], fontsize=9)
     for label in axes[0].get_yticklabels():
         if label.get_text() in ("recommended", realdata.WIDTH):
