@@ -31,6 +31,7 @@ from evidence_pools import (  # noqa: E402
     PROBES,
     PUBLISHED_TAUS,
     SHIPPED,
+    TITLES,
     Measured,
     Pool,
     interval,
@@ -222,6 +223,7 @@ def list_part(folder: Path, picture: Path | None) -> str:
         sets: list[str] = []
         for row in read_rows(folder / file):
             method = row["method"].replace("+Ours", " with PED")
+            method = TITLES.get(method, method)
             by_method.setdefault(method, []).append(float(row["tau_w"]))
             sets.append(row["dataset"])
         # One table says "VOC", the other "voc2007".
@@ -320,12 +322,12 @@ def draw_lists(drawn: Mapping[str, Measured], chance: Mapping[str, float], path:
     left.set_yticks(range(len(names)), names)
     left.set_xlim(-0.5, 1.02)
     left.set_xlabel("weighted Kendall tau")
-    left.set_title("The list's order: data sets, mean and 95 %", fontsize=10)
+    left.set_title("Order: data sets, mean, 95 %", fontsize=10)
     right.set_xscale("symlog", linthresh=1)
     right.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     right.set_xlim(-0.1, 110)
     right.set_xlabel("regret of the list's first model, points")
-    right.set_title("Data sets, mean (◆), median (|), random model (×)", fontsize=10)
+    right.set_title("First model: mean ◆, median |, a random model ×", fontsize=10)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
