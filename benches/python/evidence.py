@@ -304,7 +304,7 @@ def draw_lists(drawn: Mapping[str, Measured], chance: Mapping[str, float], path:
     """Draw tau and regret of the static list for every data set of each pool."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 0.5 * len(drawn) + 1.4), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(9, 0.5 * len(drawn) + 1.6), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, sharey=True)
     names = list(drawn)[::-1]
     for i, name in enumerate(names):
@@ -314,20 +314,33 @@ def draw_lists(drawn: Mapping[str, Measured], chance: Mapping[str, float], path:
         low, high = np.nanquantile(one.draws, [0.025, 0.975])
         left.hlines(i - 0.25, low, high, color="black", linewidth=1.5)
         left.plot(one.tau, i - 0.25, "D", color="black", markersize=5)
-        right.plot(regrets, [i] * len(regrets), "o", color="C0", alpha=0.35, markersize=5)
-        right.plot(one.regret, i - 0.25, "D", color="black", markersize=5)
-        right.plot(np.median(regrets), i - 0.25, "|", color="black", markersize=11, mew=2)
-        right.plot(chance[name], i + 0.25, "x", color="C3", markersize=6)
+        first = i == 0
+        points = (
+            ("a data set", regrets, i, {"marker": "o", "color": "C0", "alpha": 0.35}),
+            ("mean", one.regret, i - 0.25, {"marker": "D", "color": "black"}),
+            (
+                "median",
+                np.median(regrets),
+                i - 0.25,
+                {"marker": "|", "color": "black", "mew": 2, "markersize": 10},
+            ),
+            ("random model", chance[name], i + 0.25, {"marker": "x", "color": "C3"}),
+        )
+        for label, x, y, style in points:
+            x = np.atleast_1d(x)
+            kept = {"linestyle": "", "markersize": 5, "label": label if first else None} | style
+            right.plot(x, [y] * len(x), **kept)
     left.axvline(0, color="0.6", linewidth=0.8)
     left.set_yticks(range(len(names)), names)
     left.set_xlim(-0.5, 1.02)
     left.set_xlabel("weighted Kendall tau")
-    left.set_title("Order: data sets, mean, 95 %", fontsize=10)
+    left.set_title("Order of the list", fontsize=10)
     right.set_xscale("symlog", linthresh=1)
     right.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     right.set_xlim(-0.1, 110)
     right.set_xlabel("regret of the list's first model, points")
-    right.set_title("First model: mean ◆, median |, a random model ×", fontsize=10)
+    right.set_title("Its first model", fontsize=10)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8)
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
