@@ -340,7 +340,9 @@ def draw_lists(drawn: Mapping[str, Measured], chance: Mapping[str, float], path:
     right.set_xlim(-0.1, 110)
     right.set_xlabel("regret of the list's first model, points")
     right.set_title("Its first model", fontsize=10)
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, fontsize=8)
+    figure.legend(
+        *right.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
+    )
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 

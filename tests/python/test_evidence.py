@@ -78,8 +78,7 @@ def test_the_interval_of_a_table_is_that_of_an_evaluation(evidence: Any) -> None
     in_order = {realdata.TOP: task.probe, "LogME": scores}
     low, high = realdata.evaluate(in_order, task.probe)["LogME"].ci()
     assert row["linear probe (22) 95 %"] == f"{low:.2f} to {high:.2f}"
-    # With other resamples the ends move: by 0.01 (standard deviation over seeds), so 0.07 is five of
-    # the deviations of a difference.
+    # Over seeds the ends have a standard deviation of 0.01, so 0.07 is five of a difference.
     others = ranking.evaluate(task.probe, n_boot=realdata.N_BOOT).ci()
     assert others == pytest.approx((low, high), rel=0, abs=0.07)
 
