@@ -609,7 +609,7 @@ def test_rankings_without_labels(tmp_path: Path) -> None:
     for broken in ({"c": tmp_path / "none.npy"}, {"c": None}):
         with pytest.raises((tx.DataError, tx.DtypeError)):
             tx.rank(broken, None, "effective_rank")
-    with pytest.raises(tx.DataError, match="logme needs labels, and labels is None"):
+    with pytest.raises(tx.DataError, match="logme needs labels, and there are none"):
         tx.rank(models, None)
 
 

@@ -480,7 +480,7 @@ def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, tex
     ("arguments", "message"),
     [
         ((), "give FEATURES, or models to run with --models"),
-        (("--models", "a:b"), "--models needs --images DIR, --audio DIR or --text FILE"),
+        (("--models", "a:b"), "--models needs one of --images DIR, --audio DIR and --text FILE"),
         (("--layers", "all", "x.npy"), "there is no file or folder x.npy"),
         (("--models", "a:b", "--labels", __file__), "--labels goes with FEATURES"),
     ],
