@@ -215,7 +215,7 @@ def metric_pages() -> dict[str, str]:
     lists: dict[str, list[str]] = {"Metrics": [], "Diagnostics of features": []}
     pages = {}
     for name, spec in sorted(specs.items(), key=lambda item: item[1].title.lower()):
-        row = f"| [{spec.title}]({name}.md) | `{name}` | {', '.join(spec.tasks)} | {spec.when} |"
+        row = f"| [{spec.title}]({name}.md) | {spec.when} | `{name}` | {', '.join(spec.tasks)} |"
         lists["Diagnostics of features" if spec.diagnostic else "Metrics"].append(row)
         needs = "; ".join(NEEDS[need] for need in spec.needs)
         facts = [
@@ -251,7 +251,7 @@ def metric_pages() -> dict[str, str]:
         "and [agreement with true accuracies](../realdata.md) compares them.",
     ]
     for title, rows in lists.items():
-        index += ["", f"## {title}", "", "| | name | tasks | when |", "|---|---|---|---|", *rows]
+        index += ["", f"## {title}", "", "| | when | name | tasks |", "|---|---|---|---|", *rows]
     index += ["", "```{toctree}", ":hidden:", "", *(sorted(specs)), "```"]
     pages["metrics/index.md"] = "\n".join(index) + "\n"
     return pages
