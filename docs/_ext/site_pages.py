@@ -21,7 +21,18 @@ from typing import Any
 
 from site_texts import COMMON, EXTRAS, MOCKED, NOT_OURS, PREFIXES, PROJECT, ROOMS, STRANGERS, TRAPS
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # Sphinx and pytest bring it
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def read_toml(name: str) -> dict[str, Any]:
+    """Return the content of a TOML file of the repository."""
+    return dict(tomllib.loads((ROOT / name).read_text("utf-8")))
+
 
 # --- public names ---------------------------------------------------------------------------------
 
@@ -295,11 +306,7 @@ def _evidence_lines(title: str, tables: dict[str, list[list[str]]]) -> list[str]
 
 def extras_table() -> str:
     """Return the table of the extras of pyproject.toml."""
-    import tomllib
-
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
-        "optional-dependencies"
-    ]
+    extras = read_toml("pyproject.toml")["project"]["optional-dependencies"]
     lines = ["| extra | for | packages |", "|---|---|---|"]
     for name, packages in extras.items():
         short = ", ".join(re.sub(r"[>=<].*", "", package) for package in packages)

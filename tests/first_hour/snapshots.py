@@ -1,7 +1,7 @@
 """Snapshots of walks: what is left out of them, and how they are compared with what appears now.
 
-Seconds and the version are left out. Other numbers may differ by two in their last digit, and percentages by two,
-because processors round differently.
+Seconds and the version are left out. Other numbers may differ by two in their last digit, and
+percentages by two, because processors round differently.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
 
 
 def hide_seconds(text: str) -> str:
-    """Replace the numbers below a heading "seconds", in tables of text and of cells, and the version.
+    """Replace the numbers below a heading "seconds", in tables of text and of cells.
 
-    The version stands alone in the last line of a report.
+    Of the last line of a report, which has the version, the name is left.
     """
     text = re.sub(r"^transferability \d[\w.]*$", "transferability", text, flags=re.MULTILINE)
     lines, column = [], None
