@@ -30,7 +30,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: demo
-demo: install ## Set up everything and rank 22 real encoders
+demo: $(VENV)/.installed ## Set up what the package needs and rank 22 real encoders
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test
@@ -44,18 +44,23 @@ test: lint test-rust test-bench test-wheel test-python ## Set up everything and 
 # --- set-up -------------------------------------------------------------------------------------
 
 .PHONY: install
-install: $(VENV)/.installed ## Build the package and install it, editable, in .venv
+install: $(VENV)/.tools $(VENV)/.installed ## Build the package and install it, editable, in .venv
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.tools: pyproject.toml | $(BIN)/python
+# What the build and the demo need; the tools of the checks take a minute more.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
 	ci/machine openblas
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group base
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.tools $(RUST)
+$(VENV)/.installed: $(VENV)/.base $(RUST)
 	$(BIN)/maturin develop --release
 	touch $@
 
