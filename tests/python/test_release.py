@@ -58,8 +58,9 @@ def test_everything_agrees() -> None:
     assert problems() == []
 
 
-def test_the_package_has_the_version() -> None:
-    assert tx.__version__ == VERSION
+def test_what_is_installed_and_what_is_compiled_have_the_version() -> None:
+    assert tx.__version__ == VERSION, "install it again: make install"
+    assert tx.show_config()["version"] == VERSION, "build it again: make install"
 
 
 @pytest.mark.parametrize(
