@@ -81,6 +81,7 @@ def test_what_is_installed_and_what_is_compiled_have_the_version() -> None:
         ("README.md", "/blob/main/docs/", "/blob/main/dogs/", "does not exist"),
         ("README.md", "/blob/main/docs/", "/blob/v9/docs/", "no file of the branch main"),
         ("README.md", "## Install", "[x](docs/faq.md)\n## Install", "links to docs/faq.md"),
+        ("README.md", "## Install", "[x](#install)\n## Install", "links to #install"),
         ("README.md", "## Install", "![x](http://x.org/y.png)\n## Install", "http://x.org/y.png"),
         ("README.md", "## Install", "[x][nowhere]\n## Install", "no address for [nowhere]"),
     ],
@@ -141,7 +142,7 @@ def test_the_script_says_what_it_found(
 
 def test_badges_tell_what_the_package_says() -> None:
     project, cargo = RELEASE.project(), RELEASE.read("python/Cargo.toml")
-    badges = re.findall(r"img\.shields\.io/badge/([^)]+)\)\]", RELEASE.read("README.md"))
+    badges = re.findall(r"img\.shields\.io/badge/([^)]+)\)", RELEASE.read("README.md"))
     minimum = project["requires-python"].removeprefix(">=")
     licence = project["license"].replace(" OR ", "_or_").replace("-", "--")
     assert badges == [f"licence-{licence}-blue", f"python-{minimum}+-blue", "wheel-abi3-blue"]
