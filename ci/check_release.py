@@ -137,7 +137,7 @@ def check_readme() -> Iterator[str]:
             if not (ROOT / path.partition("#")[0]).exists():
                 yield f"README.md links to {target}, and {path} does not exist"
         elif not target.startswith(HOSTS):
-            yield f"README.md links to {target}; PyPI needs an address such as {address()}/blob/main/…"
+            yield f"README.md links to {target}; PyPI needs an address: {address()}/blob/main/…"
         elif target.startswith(f"{address()}/"):
             yield f"README.md links to {target}, which is no file of the branch main"
     for name in re.findall(r"\]\[([^]]+)\]", text):
