@@ -60,8 +60,9 @@ $(VENV)/.tools: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
+# Without --group maturin would install the group dev.
 $(VENV)/.installed: $(VENV)/.base $(RUST)
-	$(BIN)/maturin develop --release
+	$(BIN)/maturin develop --release --group base
 	touch $@
 
 $(LOGS):
