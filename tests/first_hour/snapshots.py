@@ -1,7 +1,7 @@
 """Snapshots of walks: what is left out of them, and how they are compared with what appears now.
 
-Seconds are left out. Other numbers may differ by two in their last digit, and percentages by two,
-because processors round differently.
+Seconds and the version are left out. Other numbers may differ by two in their last digit, and
+percentages by two, because processors round differently.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
 
 
 def hide_seconds(text: str) -> str:
-    """Replace the numbers below a heading "seconds", in tables of text and of cells."""
+    """Replace the numbers below a heading "seconds", in tables of text and of cells.
+
+    Of the last line of a report, which has the version, the name is left.
+    """
+    text = re.sub(r"^transferability \d[\w.]*$", "transferability", text, flags=re.MULTILINE)
     lines, column = [], None
     for line in text.splitlines():
         cells = line.split(" | ")
