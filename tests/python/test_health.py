@@ -659,7 +659,7 @@ def test_command(tmp_path: Path) -> None:
     tx.Stats().update(x, np.arange(100) % 2).save(tmp_path / "four.stats")
     shown = run("health", tmp_path / "one.npy")
     assert shown.exit_code == 0
-    assert shown.stdout.splitlines()[0].split() == ["one", "random"]
+    assert shown.stdout.splitlines()[0].split() == ["one", "(random)"]
     assert f"{health.effective_rank(x):.4g}" in shown.stdout
     assert "No evidence" in shown.stdout
     paths = [tmp_path / name for name in ("one.npy", "more.npz", "four.stats")]
@@ -669,7 +669,7 @@ def test_command(tmp_path: Path) -> None:
     assert found["four"]["rankme"] == pytest.approx(found["one"]["rankme"], rel=1e-12)
     assert found["three"]["n_samples"] == 50
     table = run("health", *paths).stdout
-    names = [word for name in found for word in (name, "random")]
+    names = [word for name in found for word in (name, "(random)")]
     assert table.splitlines()[0].split() == names
     assert "three: " in table
     views = run("health", tmp_path / "one.npy", "--samples", tmp_path / "samples.npy", "--json")

@@ -20,8 +20,8 @@ from typing import Any, cast
 
 from .._metric.registry import title_of
 from .._metric.score import json_ready
-from .._ranking.render import align_columns, percent
-from .._util.notebook import to_html
+from .._ranking.render import percent
+from .._util.table import Table, Tabular
 
 __all__ = ["Shortlist"]
 
@@ -30,7 +30,7 @@ _NAMED = 5  # models by name in a sentence; further lines of models that are lef
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shortlist:
+class Shortlist(Tabular):
     """The smallest set of models that holds the best one, and what would make it smaller.
 
     Attributes
@@ -127,26 +127,17 @@ class Shortlist:
         """Return the number of models in the set."""
         return len(self.names)
 
-    def __repr__(self) -> str:
-        """Return the set, its regret, and what would shrink it."""
-        table = align_columns(self._cells(), {0, 2})
-        return "\n".join([self.summary, "", *table, "", *self.sentences()])
-
-    def _repr_html_(self) -> str:
-        """Return the same for notebooks."""
-        header, *body = self._cells()
-        return to_html(self.summary, header, body, self.sentences(), {0, 2})
-
-    def _cells(self) -> list[list[str]]:
-        """Return the cells of the table, header first: the set, then the models left out."""
-        lines = [["model", title_of(self.metric), "best"]]
+    def _table(self) -> Table:
+        """Return the set, then the models left out, its regret, and what would shrink it."""
         shown = [name for name, chance in self.models.items() if chance >= _SHOWN]
         rest = sorted(set(shown) - set(self.names), key=lambda name: -self.models[name])
+        body = []
         for name in [*self.names, *rest[:_NAMED]]:
             mark = "" if name in self.names else "  (left out)"
             chance = f"{percent(self.models[name])}{mark}"
-            lines.append([name, f"{self.scores[name]:.4f}", chance])
-        return lines
+            body.append([name, f"{self.scores[name]:.4f}", chance])
+        header = ["model", title_of(self.metric), "best"]
+        return Table(self.summary, header, body, self.sentences(), left={0, 2})
 
     def sentences(self) -> list[str]:
         """Return what the numbers mean for the choice, one sentence each."""
