@@ -138,3 +138,37 @@ def test_without_tqdm_stages_are_lines(
     with progress.show_stages(False):
         stage("third")
     assert capsys.readouterr().err == ""
+
+
+def test_one_slow_metric_says_what_it_is_at(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    tx.n_leep(X, LABELS)
+    assert bar.texts == []  # neither a notebook nor a terminal
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    tx.n_leep(X, LABELS)
+    assert bar.texts == []  # it took no second
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, ["logme", "n_leep"])
+    assert bar.texts[1] == "n_leep: principal components"
+    assert bar.texts[-1] == "closed"
+
+
+def test_a_single_score_is_silent_where_that_is_asked(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, "n_leep", progress=False)
+    tx.score(X, LABELS, "logme")
+    other = threading.Thread(target=tx.n_leep, args=(X, LABELS))
+    other.start()
+    other.join()
+    assert bar.texts == []
+    heard: list[str] = []
+    with listen(heard.append):  # a display around it goes on
+        tx.n_leep(X, LABELS)
+    assert heard[0] == "n_leep"
+    assert bar.texts == []
+    with pytest.raises(tx.DtypeError, match="progress is 3"):
+        tx.score(X, LABELS, "n_leep", progress=3)

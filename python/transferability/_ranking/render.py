@@ -10,7 +10,6 @@ import numpy as np
 
 from .._metric.derived import CONSENSUS, COST
 from .._metric.registry import is_diagnostic, spec_of, title_of
-from .._util.notebook import printable
 from .._util.table import Table
 from ..errors import DataError
 from .row import Row
@@ -21,8 +20,6 @@ __all__ = [
     "expand_layers",
     "make_table",
     "percent",
-    "printable",
-    "shorten",
     "tabulate_groups",
 ]
 
@@ -106,11 +103,6 @@ def columns(
         "notes": ["; ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }
-
-
-def shorten(text: str, most: int) -> str:
-    """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def percent(share: float) -> str:

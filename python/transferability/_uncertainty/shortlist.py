@@ -26,6 +26,7 @@ from .._util.table import Table, Tabular
 __all__ = ["Shortlist"]
 
 _SHOWN = 0.01  # models left out with a smaller probability have no line in the table
+_SHARED = 1e-6  # probability that is no rounding of a sum
 _NAMED = 5  # models by name in a sentence; further lines of models that are left out
 
 
@@ -112,12 +113,17 @@ class Shortlist(Tabular):
         size = len(self.names)
         listed = ", ".join(self.names[:_NAMED]) + (", …" if size > _NAMED else "")
         count = f" ({size} models)" if size > _NAMED else ""
-        verb = "is" if size == 1 else "hold"
+        verb = "hold" if size > 1 else "is one of" if self._has_ties else "is"
         best = "best" if self.agreement is None else "truly best"
         return (
             f"{listed}{count} {verb} the {best} of {len(self.models)} models by "
             f"{title_of(self.metric)} with a probability of {percent(self.probability)}"
         )
+
+    @property
+    def _has_ties(self) -> bool:
+        """Whether models outside the set may be as good as its best: they share a probability."""
+        return self.probability - sum(self.models[name] for name in self.names) > _SHARED
 
     def __contains__(self, name: object) -> bool:
         """Return whether a model is in the set."""
@@ -144,6 +150,8 @@ class Shortlist(Tabular):
         regret = "The regret is not known, because the best score is infinite."
         known = not math.isnan(self.regret)
         found = [self._say_regret() if known else regret, *self._say_what_shrinks()]
+        if self._has_ties:
+            found.append("Models of equal scores share the probability of being the best.")
         if self.prior is not None:
             mean, low, high = self.prior
             span = f"{mean:.2f} ({low:.2f} to {high:.2f})"

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar, cast
 
 from ..errors import DtypeError
 from .memory import peak_memory
 from .notebook import is_notebook, shorten_middle
 from .notebook_bar import NotebookBar
 from .optional import need
-from .stages import listen
+from .stages import Listener, is_heard, listen
 
 __all__ = [
     "Display",
     "NotebookBar",
     "Progress",
     "ProgressFunction",
+    "check_progress",
     "open_bar",
     "progress_bar",
     "row_progress",
+    "show_slow_stages",
     "show_stages",
 ]
 
@@ -36,8 +39,15 @@ Progress = bool | ProgressFunction | None
 T = TypeVar("T")
 
 _EVERY = 2.0  # seconds between two lines of text
+_SLOW = 1.0  # seconds before a line appears by itself
 _NAME = 30  # characters of a name beside a bar
 _OFTEN = 0.1  # seconds between two stages on a bar
+
+
+def check_progress(progress: object) -> None:
+    """Raise DtypeError unless `progress` is True, False or None."""
+    if progress is not None and not isinstance(progress, bool):
+        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
@@ -46,8 +56,7 @@ def open_bar(progress: object, **options: Any) -> Any | None:
     It is a tqdm bar on standard error, or that of a notebook, and it goes when it is closed. With
     True a missing tqdm raises a ``MissingDependencyError``, except in a notebook.
     """
-    if progress is not None and not isinstance(progress, bool):
-        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
+    check_progress(progress)
     if progress is not False and is_notebook():
         return NotebookBar(**options)
     if progress is None:
@@ -116,15 +125,45 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
 @contextmanager
 def show_stages(progress: bool | None = None) -> Iterator[None]:
     """Show the stages of a single computation as a line; without tqdm, as lines on a terminal."""
+    with ExitStack() as stack:
+        if (shown := _open_line(progress, stack)) is not None:
+            stack.enter_context(listen(shown))
+        yield
+
+
+@contextmanager
+def show_slow_stages(progress: bool | None = None) -> Iterator[None]:
+    """Show stages as :func:`show_stages` does, of a computation that takes more than a second.
+
+    A display around it goes on alone. Other threads than the main one show nothing unless asked.
+    """
+    check_progress(progress)
+    wanted = is_notebook() or _is_terminal() if progress is None else progress
+    is_main = threading.current_thread() is threading.main_thread()
+    if not wanted or is_heard() or (progress is None and not is_main):
+        yield
+        return
+    start, shown = time.monotonic(), None
+    with ExitStack() as stack:
+
+        def tell(text: str) -> None:
+            nonlocal shown
+            if shown is None and time.monotonic() - start >= _SLOW:
+                shown = _open_line(progress, stack)
+            if shown is not None:
+                shown(text)
+
+        with listen(tell):
+            yield
+
+
+def _open_line(progress: bool | None, stack: ExitStack) -> Listener | None:
+    """Open a line for stages, which `stack` closes; None if it is not wanted."""
     bar = open_bar(progress, bar_format="{desc} ({elapsed})")
     if bar is not None:
-        with bar, listen(bar.set_description_str):
-            yield
-    elif progress is None and _is_terminal():
-        with listen(StageLines()):
-            yield
-    else:
-        yield
+        stack.enter_context(bar)
+        return cast("Listener", bar.set_description_str)
+    return StageLines() if progress is None and _is_terminal() else None
 
 
 class StageLines:
