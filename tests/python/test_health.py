@@ -17,6 +17,7 @@ import transferability as tx
 from transferability import health
 from transferability._metric.registry import metric_specs
 from transferability.cli import main
+from transferability.health._health import tabulate
 from transferability.health._null import draw_eigenvalues, null_lidar, null_values
 from transferability.health._spectrum import uncentred_spectrum
 
@@ -672,6 +673,11 @@ def test_command(tmp_path: Path) -> None:
     names = [word for name in found for word in (name, "(random)")]
     assert table.splitlines()[0].split() == names
     assert "three: " in table
+    checks = {f"model {name}": health.check(x) for name in "abcd"}
+    blocks = tabulate(checks).to_text(80).split("\n\n")
+    heads = [block.splitlines()[0].split() for block in blocks[:2]]
+    assert heads[0] == ["model", "a", "(random)", "model", "b", "(random)"]
+    assert heads[1] == ["model", "c", "(random)", "model", "d", "(random)"]
     views = run("health", tmp_path / "one.npy", "--samples", tmp_path / "samples.npy", "--json")
     expected = health.lidar(x, np.arange(25).repeat(4))
     assert json.loads(views.stdout)["one"]["lidar"] == pytest.approx(expected, rel=1e-12)

@@ -133,17 +133,21 @@ def show_stages(progress: bool | None = None) -> Iterator[None]:
 
 @contextmanager
 def show_slow_stages(progress: bool | None = None) -> Iterator[None]:
-    """Show stages as :func:`show_stages` does, of a computation that takes more than a second.
+    """Show stages as :func:`show_stages` does; by default of a computation of more than a second.
 
     A display around it goes on alone. Other threads than the main one show nothing unless asked.
     """
     check_progress(progress)
-    wanted = is_notebook() or _is_terminal() if progress is None else progress
+    if progress is not None:
+        with show_stages(progress):
+            yield
+        return
     is_main = threading.current_thread() is threading.main_thread()
-    if not wanted or is_heard() or (progress is None and not is_main):
+    if not is_main or is_heard() or not (is_notebook() or _is_terminal()):
         yield
         return
-    start, shown = time.monotonic(), None
+    start = time.monotonic()
+    shown: Listener | None = None
     with ExitStack() as stack:
 
         def tell(text: str) -> None:

@@ -30,6 +30,8 @@ class Table:
         rank, say which line it is.
     keys : int
         The number of columns that say so: those up to `name`, and any after it, such as a layer.
+    together : int
+        So many of the other columns are one thing, and stay side by side, such as a pair.
     """
 
     title: str
@@ -39,6 +41,7 @@ class Table:
     left: Collection[int] = (0,)
     name: int = 0
     keys: int = 1
+    together: int = 1
 
     def to_text(self, width: int | None = None) -> str:
         """Return the table with aligned columns.
@@ -90,8 +93,10 @@ class Table:
         rest = [*range(self.keys, len(self.header))]
         while rest:
             taken = len(rest)
-            while taken > 1 and indent + _width(lines, [*keys, *rest[:taken]]) > width:
-                taken -= 1
+            while taken > self.together and (
+                indent + _width(lines, [*keys, *rest[:taken]]) > width
+            ):
+                taken -= self.together
             blocks.append([*keys, *rest[:taken]])
             rest = rest[taken:]
         found: list[str] = []

@@ -120,7 +120,7 @@ def tabulate(found: Mapping[str, Health]) -> Table:
         for health in found.values():
             row += [_format(value_of(health)), _format(health.null.get(key))]
         rows.append(row)
-    return Table("", header, rows, _below(found))
+    return Table("", header, rows, _below(found), together=2)
 
 
 def _below(found: Mapping[str, Health]) -> list[str]:
