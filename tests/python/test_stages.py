@@ -159,7 +159,6 @@ def test_a_single_score_is_silent_where_that_is_asked(
     pytest.importorskip("sklearn")
     monkeypatch.setattr(progress, "_is_terminal", lambda: True)
     monkeypatch.setattr(progress, "_SLOW", 0.0)
-    tx.score(X, LABELS, "n_leep", progress=False)
     tx.score(X, LABELS, "logme")
     other = threading.Thread(target=tx.n_leep, args=(X, LABELS))
     other.start()
@@ -172,3 +171,16 @@ def test_a_single_score_is_silent_where_that_is_asked(
     assert bar.texts == []
     with pytest.raises(tx.DtypeError, match="progress is 3"):
         tx.score(X, LABELS, "n_leep", progress=3)
+
+
+def test_progress_decides_for_a_single_score(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, "n_leep", progress=False)
+    assert capsys.readouterr().err == ""
+    tx.score(X, LABELS, "n_leep", progress=True)
+    assert "n_leep: principal components" in capsys.readouterr().err
