@@ -248,3 +248,14 @@ def test_the_summary_of_a_race_is_no_warning(tmp_path: Path) -> None:
     assert "warning" not in run("rank", *files, "--race").stderr
     saved = run("stats", files[0], *files[2:], "-o", tmp_path / "a.stats")
     assert "60 rows x 4 features of 1 file," in saved.stderr
+
+
+@pytest.mark.parametrize("names", ["hf:a,hf:b", "timm:resnet18, st:b", "resnet18,resnet50"])
+def test_several_names_of_models_are_no_name(names: str) -> None:
+    with pytest.raises(tx.DataError, match="holds several names of models; give each by itself"):
+        find_source(names)
+
+
+@pytest.mark.parametrize("name", ["features:a,b", "onnx:a,b.onnx", "timm:vit?layers=a,b"])
+def test_commas_stay_part_of_paths_and_options(name: str) -> None:
+    assert find_source(name)[0].scheme == name.partition(":")[0]
