@@ -184,3 +184,12 @@ def test_progress_decides_for_a_single_score(
     assert capsys.readouterr().err == ""
     tx.score(X, LABELS, "n_leep", progress=True)
     assert "n_leep: principal components" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("width", "room"), [(None, 30), (60, 12), (80, 12), (90, 20), (200, 30)])
+def test_a_long_name_leaves_room_for_a_stage(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch, width: int | None, room: int
+) -> None:
+    monkeypatch.setattr(progress, "find_width", lambda stream: width)
+    tx.rank({"a/very/long/path/to/" + "x" * 50: X}, LABELS, "knn", progress=True)
+    assert {len(text.partition(": ")[0]) for text in bar.texts if ": " in text} == {room}

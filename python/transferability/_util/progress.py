@@ -16,6 +16,7 @@ from .notebook import is_notebook, shorten_middle
 from .notebook_bar import NotebookBar
 from .optional import need
 from .stages import Listener, is_heard, listen
+from .terminal import find_width
 
 __all__ = [
     "Display",
@@ -41,6 +42,7 @@ T = TypeVar("T")
 _EVERY = 2.0  # seconds between two lines of text
 _SLOW = 1.0  # seconds before a line appears by itself
 _NAME = 30  # characters of a name beside a bar
+_SHORTEST, _BESIDE = 12, 70  # of a name beside a stage; columns of a bar's numbers and a stage
 _OFTEN = 0.1  # seconds between two stages on a bar
 
 
@@ -91,7 +93,8 @@ class Display:
             return function
 
         def run(name: str) -> T:
-            with listen(lambda text: self._tell(f"{shorten_middle(name, _NAME)}: {text}")):
+            shown = shorten_middle(name, _find_room())
+            with listen(lambda text: self._tell(f"{shown}: {text}")):
                 return function(name)
 
         return run
@@ -216,6 +219,12 @@ class LineProgress:
             speed = (done - self._first) / max(now - self._start, 1e-9)
             line += f", {speed:,.0f} rows/s, {(total - done) / speed:,.0f} s left"
         print(f"{line}, {_peak()}", file=sys.stderr, flush=True)
+
+
+def _find_room() -> int:
+    """Return the characters of a name that leave room for numbers and a stage beside it."""
+    width = find_width(sys.stderr)
+    return _NAME if width is None else min(_NAME, max(_SHORTEST, width - _BESIDE))
 
 
 def _peak() -> str:
