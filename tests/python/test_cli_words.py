@@ -384,3 +384,14 @@ def test_misspelt_columns_get_a_suggestion(option: str, archive: Path, tmp_path:
     else:
         found = run("rank", f"{archive}:features", "--prior", truth, option, "acuracy")
     assert (found.exit_code, "(did you mean 'accuracy'?)" in found.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("names", ["hf:a,hf:b", "timm:resnet18, st:b", "resnet18,resnet50"])
+def test_several_names_of_models_are_no_name(names: str) -> None:
+    with pytest.raises(tx.DataError, match="holds several names of models; give each by itself"):
+        find_source(names)
+
+
+@pytest.mark.parametrize("name", ["features:a,b", "onnx:a,b.onnx", "timm:vit?layers=a,b"])
+def test_commas_stay_part_of_paths_and_options(name: str) -> None:
+    assert find_source(name)[0].scheme == name.partition(":")[0]

@@ -17,7 +17,14 @@ import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["check_counts", "check_switches", "name_arguments", "read_ignored", "suggest"]
+__all__ = [
+    "check_counts",
+    "check_result",
+    "check_switches",
+    "name_arguments",
+    "read_ignored",
+    "suggest",
+]
 
 
 @contextmanager
@@ -60,6 +67,13 @@ def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:
         if isinstance(value, Integral) and value < least:
             raise DataError(f"{name} must be at least {least}, got {value}")
     return found
+
+
+def check_result(name: str, value: object, kind: type, *, optional: bool = False) -> None:
+    """Raise DtypeError unless a value is a result of this kind, or None if that is `optional`."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        found = type(value).__name__
+        raise DtypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, got {found}")
 
 
 def check_switches(**switches: object) -> dict[str, bool]:

@@ -182,8 +182,8 @@ def metric_names(metrics: object) -> list[str]:
     """
     if isinstance(metrics, Mapping):  # the names alone would lose the options
         raise DtypeError(
-            f"metrics is a mapping, {metrics!r}; give a list of names, and options by name beside "
-            f"it, for example metrics=['cka'], estimator='biased'"
+            f"metrics is a mapping of {', '.join(map(repr, metrics))}; give a list of names, and "
+            f"options by name beside it, for example metrics=['cka'], estimator='biased'"
         )
     several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
     asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .._util.table import Table
 from .._util.terminal import find_width, wrap_text
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
@@ -46,6 +47,7 @@ __all__ = [
     "say",
     "shared_options",
     "show",
+    "show_table",
     "tell",
     "tell_skipped",
     "warnings_as_notes",
@@ -228,6 +230,12 @@ def say(message: str, colour: str | None = None) -> None:
 def show(text: str) -> None:
     """Write a text to standard output, in the words of the command, without notes it has told."""
     click.echo(wrap_text(drop_told(reword(text)), find_width(sys.stdout)))
+
+
+def show_table(table: Table) -> None:
+    """Write a table to standard output as :func:`show` does, to the width of the terminal."""
+    fitted = table.reword(lambda line: drop_told(reword(line)))
+    click.echo(fitted.to_text(find_width(sys.stdout)))
 
 
 def tell(message: str) -> None:

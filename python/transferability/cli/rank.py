@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from .._util.table import table_of
 from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._choice import check_shortlist, choice_options, choose, find_own_labels, load_costs
@@ -36,7 +37,7 @@ from ._shared import (
     refuse_with_stats,
     say,
     shared_options,
-    show,
+    show_table,
     tell,
     tell_skipped,
 )
@@ -284,7 +285,7 @@ def _show(ctx: click.Context, ranking: Any) -> None:
         if chosen["as_json"]:
             click.echo(json.dumps(result.to_dict()))
         else:
-            show(repr(result))
+            show_table(table_of(result))
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:
