@@ -11,6 +11,7 @@ changelog and CITATION.cff have the date
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from collections.abc import Iterator
@@ -31,11 +32,12 @@ VERSIONS = (
     ("CITATION.cff", r"^version: "),
     ("conda/recipe.yaml", r'^  version: "'),
 )
-#: Where the address is repeated.
+#: Where the address is repeated: a file, a pattern, and what the address lacks there.
 ADDRESSES = (
-    ("Cargo.toml", r'^repository = "(.*)"$'),
-    ("CITATION.cff", r"^repository-code: (.*)$"),
-    ("conda/recipe.yaml", r"^  homepage: (.*)$"),
+    ("Cargo.toml", r'^repository = "(.*)"$', ""),
+    ("CITATION.cff", r"^repository-code: (.*)$", ""),
+    ("conda/recipe.yaml", r"^  homepage: (.*)$", ""),
+    ("SECURITY.md", r"--repo ([^\s`]+)", "https://github.com/"),
 )
 #: Hosts to which the README may link beside the project's own address.
 HOSTS = ("https://github.com/", "https://img.shields.io/badge/")
@@ -77,9 +79,9 @@ def check_addresses() -> Iterator[str]:
     for label, url in project()["urls"].items():
         if url != expected and not url.startswith(f"{expected}/"):
             yield f"[project.urls] {label} is {url}, not below {expected}"
-    for name, pattern in ADDRESSES:
+    for name, pattern, lacking in ADDRESSES:
         found = re.search(pattern, read(name), re.MULTILINE)
-        if found is None or found[1] != expected:
+        if found is None or lacking + found[1] != expected:
             yield f"{name} has {found and found[1]}; [project.urls] Source is {expected}"
 
 
@@ -182,7 +184,9 @@ def check_classifiers() -> Iterator[str]:
 
 def main() -> None:
     """Print every problem, and fail if there is one."""
-    tag = sys.argv[2] if sys.argv[1:2] == ["--tag"] else None
+    parser = argparse.ArgumentParser(description="Check what must agree before a release.")
+    parser.add_argument("--tag", help="the tag of a release, such as v1.2.3")
+    tag = parser.parse_args().tag
     problems = [
         *check_versions(),
         *check_addresses(),
