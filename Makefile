@@ -16,8 +16,9 @@ LOGS := target/logs
 # What `make wheel` builds: dist/ may hold wheels for other systems too.
 WHEEL := dist/*-abi3-manylinux*_$(shell uname -m).whl
 RUST := Cargo.toml Cargo.lock build.rs python/Cargo.toml $(shell find src python/src -name '*.rs')
-PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
-	$(shell find python/transferability -name '*.py' -o -name '*.pyi' -o -name py.typed)
+PACKAGE := pyproject.toml .cargo/config.toml README.md CHANGELOG.md SECURITY.md THREATS.md CITATION.cff \
+	$(wildcard LICENSE* LICENSES/*) \
+	$(shell find python/transferability -type f -not -name '*.so' -not -name '*.pyc')
 
 # One interpreter for every build of the binding crate, or each would rebuild the others' work.
 export PYO3_PYTHON := $(abspath $(BIN)/python)

@@ -95,7 +95,8 @@ def check_changelog(tag: str | None) -> Iterator[str]:
         yield f"the first section of CHANGELOG.md is {first and first[1]}, not {expected}"
         return
     _, date, text = first.groups()
-    if not re.search(r"^### Numerics$", text, re.MULTILINE):
+    numerics = re.search(r"^### Numerics$(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL)
+    if numerics is None:
         yield f"section {expected} of CHANGELOG.md has no part ### Numerics"
     is_dated = re.fullmatch(r"\d{4}-\d\d-\d\d", date)
     if not is_dated and date != "unreleased":
@@ -106,6 +107,8 @@ def check_changelog(tag: str | None) -> Iterator[str]:
         yield f"the tag is {tag}; the workspace in Cargo.toml has {expected}"
     if not is_dated:
         yield f"section {expected} of CHANGELOG.md has no date"
+    if numerics and not numerics[1].strip():
+        yield f"### Numerics of {expected} in CHANGELOG.md is empty; if no value changes, say so"
     released = re.search(r"^date-released: [\"']?([\d-]+)", read("CITATION.cff"), re.MULTILINE)
     if released is None or released[1] != date:
         yield f"date-released of CITATION.cff is {released and released[1]}, not {date}"

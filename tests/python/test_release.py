@@ -103,7 +103,7 @@ def dated(date: str, released: str) -> dict[str, tuple[str, str]]:
     section = re.search(rf"^## {re.escape(VERSION)} \(.*\)$", RELEASE.read("CHANGELOG.md"), re.M)
     assert section is not None
     return {
-        "CHANGELOG.md": (section[0], f"## {VERSION} ({date})"),
+        "CHANGELOG.md": (section[0], f"## {VERSION} ({date})\n\n### Numerics\n\n- None.\n"),
         "CITATION.cff": (f"version: {VERSION}", f"version: {VERSION}\n{released}"),
     }
 
@@ -115,6 +115,18 @@ def test_a_tag_needs_the_version_and_dates(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.startswith("the tag is v9.9.9")
     (found,) = problems(VERSION)
     assert found.startswith(f"the tag is {VERSION};")
+
+
+@pytest.mark.parametrize("after", ["", "\n\n### Added\n\n- A metric."])
+def test_a_tag_needs_a_word_on_numerics(monkeypatch: pytest.MonkeyPatch, after: str) -> None:
+    changes = dated("2027-01-31", "date-released: 2027-01-31")
+    heading, new = changes["CHANGELOG.md"]
+    changes["CHANGELOG.md"] = (heading, new.replace("\n- None.\n", f"{after}\n\n## 0.0.1 (x)"))
+    plant(monkeypatch, changes)
+    assert problems() == []
+    (found,) = problems(f"v{VERSION}")
+    assert "Numerics of" in found
+    assert "is empty" in found
 
 
 @pytest.mark.parametrize(
