@@ -119,6 +119,14 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
 	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
 
+.PHONY: check-deep
+check-deep: ## Checks beside `make test` that take long or need more tools
+check-deep: check-memory
+
+.PHONY: check-memory
+check-memory: install ## Calls of every kind under a ladder of limits of address space
+	$(BIN)/python tests/python/memory_ladder.py
+
 # --- artefacts ----------------------------------------------------------------------------------
 
 .PHONY: wheel

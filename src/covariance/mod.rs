@@ -52,6 +52,9 @@ pub(crate) use rate::Rate;
 pub(crate) use recentred::Recentred;
 
 use crate::error::{Error, Result};
+use crate::linalg::blas::scale;
+use crate::linalg::lapack::{check_order, check_svd_order};
+use crate::linalg::memory::copied;
 use crate::stats::Stats;
 
 /// The point that second moments are taken about.
@@ -66,10 +69,14 @@ pub enum Centre {
 
 impl Centre {
     /// s − centre, (D,), for the shift s of the statistics.
-    fn to_shift(self, stats: &Stats) -> Vec<f64> {
+    fn to_shift(self, stats: &Stats) -> Result<Vec<f64>> {
         match self {
-            Self::Mean => stats.mean_about_shift().iter().map(|offset| -offset).collect(),
-            Self::Zero => stats.shift.clone(),
+            Self::Mean => {
+                let mut offset = stats.mean_about_shift()?;
+                scale(-1.0, &mut offset);
+                Ok(offset)
+            }
+            Self::Zero => copied(&stats.shift, "the centre of the features"),
         }
     }
 }
@@ -92,4 +99,20 @@ fn check(stats: &Stats, centre: Centre) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::OutOfRange { name: "features", largest, problem })
+}
+
+/// Check that LAPACK can decompose features of this shape, before a row of them is read.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub fn check_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    check_order(n_rows.min(n_cols))
+}
+
+/// Check as [`check_shape`] for a spectrum, for which fewer rows than columns are decomposed as they are.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub fn check_spectrum_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    if n_rows <= n_cols { check_svd_order(n_rows) } else { check_order(n_cols) }
 }

@@ -17,7 +17,7 @@ impl Stats {
     /// What no rows can have: the one place that decides it, for statistics from a file and for
     /// moments. Lengths must be right, and numbers finite but for fourth moments.
     pub(super) fn impossible(&self) -> Result<Option<String>> {
-        if let Some(problem) = self.inconsistency() {
+        if let Some(problem) = self.inconsistency()? {
             return Ok(Some(problem));
         }
         if let Some(problem) = self.negative_squares()? {
@@ -32,40 +32,45 @@ impl Stats {
     }
 
     /// The first contradiction between counts, or between sums by the Cauchy–Schwarz inequality.
-    fn inconsistency(&self) -> Option<String> {
+    fn inconsistency(&self) -> Result<Option<String>> {
         if self.is_empty() {
-            return None;
+            return Ok(None);
         }
         let n = self.n_samples;
         if n == 0 || n > 1 << 53 || i32::try_from(self.n_features).is_err() {
-            return Some(format!("{n} samples of {} features cannot be", self.n_features));
+            return Ok(Some(format!("{n} samples of {} features cannot be", self.n_features)));
         }
         if self.largest < 0.0 {
-            return Some(format!("the largest magnitude is {}", self.largest));
+            return Ok(Some(format!("the largest magnitude is {}", self.largest)));
         }
-        self.of_second().or_else(|| self.of_held()).or_else(|| self.of_classes())
+        for check in [Self::of_second, Self::of_held, Self::of_classes] {
+            if let Some(problem) = check(self)? {
+                return Ok(Some(problem));
+            }
+        }
+        Ok(None)
     }
 
-    fn of_second(&self) -> Option<String> {
+    fn of_second(&self) -> Result<Option<String>> {
         match &self.second {
             Second::Rows { values, weights } => {
                 let n_rows = weights.len();
                 if n_rows == 0 || n_rows > self.n_features {
-                    return Some(format!("{n_rows} rows of {} features", self.n_features));
+                    return Ok(Some(format!("{n_rows} rows of {} features", self.n_features)));
                 }
                 if let Some(weight) = weights.iter().find(|w| **w < 1.0 || w.fract() != 0.0) {
-                    return Some(format!("a row has weight {weight}"));
+                    return Ok(Some(format!("a row has weight {weight}")));
                 }
                 let total: f64 = weights.iter().sum(); // of counts, exact below 2^53
                 if (total - self.n_samples as f64).abs() > 0.5 {
-                    return Some(format!("weights of {total} for {} samples", self.n_samples));
+                    return Ok(Some(format!("weights of {total} for {} samples", self.n_samples)));
                 }
                 if let Some(value) = values.iter().find(|value| value.abs() > self.largest) {
-                    return Some(format!("a value of {value} beyond {}", self.largest));
+                    return Ok(Some(format!("a value of {value} beyond {}", self.largest)));
                 }
                 self.of_row_sums(values, weights)
             }
-            Second::Scatter(scatter) => self.of_scatter(scatter),
+            Second::Scatter(scatter) => Ok(self.of_scatter(scatter)),
         }
     }
 

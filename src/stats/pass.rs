@@ -19,6 +19,7 @@ use super::{Held, Precision, Second, Stats};
 
 /// The largest |x − s|: its square, times any N, stays below 1e308.
 const LARGEST: f64 = 1e150;
+const SUMS: &str = "the sums of the columns";
 /// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
 const PANEL: usize = 5 << 17;
 /// Numbers of the rows that are converted before they are rounded to float32: 128 KB.
@@ -90,7 +91,7 @@ impl Sums {
     /// The sums of statistics that hold this scatter, without responses.
     pub(super) fn of(stats: &Stats, scatter: &[f64]) -> Result<Self> {
         let scatter = copied(scatter, "a scatter matrix")?;
-        let (sum, fourth) = (stats.sum.clone(), stats.fourth.clone());
+        let (sum, fourth) = (copied(&stats.sum, SUMS)?, stats.fourth.try_clone()?);
         let (responses, largest) = (ResponseSums::new(0, &Held::Nothing)?, stats.largest);
         Ok(Self { scatter, single: None, responses, sum, fourth, largest, panel: Vec::new() })
     }
@@ -105,8 +106,8 @@ impl Sums {
             scatter,
             single,
             responses: ResponseSums::new(n_cols, held)?,
-            sum: vec![0.0; n_cols],
-            fourth: Fourth::new(n_cols),
+            sum: zeros(n_cols, SUMS)?,
+            fourth: Fourth::new(n_cols)?,
             largest: 0.0,
             panel: Vec::new(),
         })
@@ -151,7 +152,7 @@ impl Pass<'_> {
             Ok(())
         })?;
         let largest = parts.iter().fold(0.0_f64, |a, (_, b)| a.max(*b));
-        let mut sum = vec![0.0; n_cols];
+        let mut sum = zeros(n_cols, SUMS)?;
         for (row, weight) in values.chunks_exact(n_cols).zip(self.weights) {
             axpy(*weight, row, &mut sum);
         }
@@ -162,7 +163,7 @@ impl Pass<'_> {
     pub(super) fn scatter(&self, precision: Precision, context: &Context<'_>) -> Result<Sums> {
         let n_cols = self.shift.len();
         check_order(n_cols)?;
-        let chunks = chunks(self.rows.len(), n_cols);
+        let chunks = chunks(self.rows.len(), n_cols)?;
         let longest = chunks.first().map_or(0, std::ops::Range::len);
         let mut sums = context.sum(
             chunks.len(),
@@ -271,9 +272,8 @@ pub(super) fn add_upper_by<T: Sync>(
 ) -> Result<()> {
     const RUN: usize = 1 << 17;
     let rows = (RUN / order).max(1);
-    let mut runs: Vec<(&mut [f64], &[T])> =
-        total.chunks_mut(rows * order).zip(part.chunks(rows * order)).collect();
-    context.for_each_mut(&mut runs, |run, (total, part)| {
+    context.for_each_chunk(total, rows * order, |run, total| {
+        let part = &part[run * rows * order..][..total.len()];
         let pairs = total.chunks_exact_mut(order).zip(part.chunks_exact(order));
         for (i, (total, part)) in (run * rows..).zip(pairs) {
             add(&part[i..], &mut total[i..]);
@@ -312,7 +312,7 @@ impl PartialSum for Sums {
 
 /// Cuts n rows into chunks by the shape alone: one where the product is small, else an even number
 /// of about 2,500 rows each, at least two.
-fn chunks(n_rows: usize, n_cols: usize) -> Vec<std::ops::Range<usize>> {
+fn chunks(n_rows: usize, n_cols: usize) -> Result<Vec<std::ops::Range<usize>>> {
     const SMALL: usize = 50_000_000; // multiplications: about a millisecond
     const ROWS: usize = 2500;
     let count = if n_rows.saturating_mul(n_cols).saturating_mul(n_cols) < SMALL {

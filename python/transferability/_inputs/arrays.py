@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._util.memory import no_memory
 from ..errors import DataError, DtypeError
 from .columns import Names
 from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
@@ -110,8 +111,11 @@ def as_weights(sample_weight: object, n_samples: int) -> NDArray[np.int64]:
 
 def as_contiguous(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     """Return an array of this dtype that the native module can borrow as a whole."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    try:
+        array = np.ascontiguousarray(array, dtype=dtype)
+        return array if array.flags.aligned else array.copy()
+    except MemoryError as error:
+        raise no_memory("a copy of an array", array.size * np.dtype(dtype).itemsize) from error
 
 
 def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any]:
@@ -119,7 +123,7 @@ def finite_floats(features: NDArray[Any], name: str = "features") -> NDArray[Any
 
     For metrics in Python; the native module checks values by itself. `name` is for messages.
     """
-    array = np.asarray(features, dtype=None if features.dtype == np.float32 else np.float64)
+    array = _converted(features, None if features.dtype == np.float32 else np.float64, name)
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = "NaN" if np.isnan(array[row, column]) else array[row, column]
@@ -195,7 +199,7 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
             f"rows or columns at a time"
         )
     if is_bfloat16(dtype):
-        return array.astype(np.float32)  # exact
+        return _converted(array, np.float32, name)  # exact
     if dtype.kind not in "fiub":
         if dtype.kind in "USTO":
             refuse_kind(array, name)
@@ -213,10 +217,19 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
             )
     if dtype.itemsize > 8:
         with np.errstate(over="ignore"):  # overflow gives infinity, which the native pass reports
-            return array.astype(np.float64)
+            return _converted(array, np.float64, name)
     if not dtype.isnative or not array.flags.aligned:
-        return array.astype(dtype.newbyteorder("="), copy=True)
+        return _converted(array, dtype.newbyteorder("="), name, copy=True)
     return array
+
+
+def _converted(array: NDArray[Any], dtype: Any, name: str, copy: bool = False) -> NDArray[Any]:
+    """Convert an array; raise an error with the size if memory does not suffice."""
+    try:
+        return array.astype(array.dtype if dtype is None else dtype, copy=copy)
+    except MemoryError as error:
+        size = (array.dtype if dtype is None else np.dtype(dtype)).itemsize
+        raise no_memory(f"a copy of {name}", array.size * size) from error
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:

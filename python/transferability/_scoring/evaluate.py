@@ -23,6 +23,8 @@ __all__ = ["Requests", "Settings", "accumulate", "evaluate", "loads"]
 
 #: Features in files up to this size, in bytes, are loaded, because an SVD may need them.
 _LOADED = 64 << 20
+#: Every decomposition of features with fewer rows or columns can be addressed.
+_SMALL = 20_000
 _METHODS = ("auto", "tridiagonal", "svd")
 
 #: Kernel options by metric.
@@ -98,6 +100,8 @@ def accumulate(
     )
     rows = inputs.features if source == "stats" else inputs.source_probs
     if rows is not None:
+        if min(rows.shape) > _SMALL and not (prepared := PreparedRequests.of(requests)).in_python:
+            prepared.compiled.check_shape(*rows.shape)
         columns = inputs.columns if source == "stats" else None
         stats.push(rows, inputs.target, notes=inputs.notes, columns=columns)
     else:

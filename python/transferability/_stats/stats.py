@@ -37,6 +37,7 @@ from .._metric.registry import metric_specs
 from .._metric.score import Score, collect, make_scores, unpack_outcome
 from .._metric.spec import Size
 from .._util.atomic_file import write_bytes
+from .._util.memory import no_memory
 from .._util.threads import resolve_threads
 from ..errors import DataError, DtypeError
 from . import covariance as covariances
@@ -715,7 +716,10 @@ class Stats:
         DtypeError
             If `data` is not bytes.
         """
-        inner, facts = from_bytes(data)
+        return cls._of_serialized(*from_bytes(data))
+
+    @classmethod
+    def _of_serialized(cls, inner: _core.Stats, facts: Facts) -> Stats:
         stats = cls(facts.asked)
         stats._inner = inner
         stats._target, stats._warnings, stats._seconds, stats._columns = facts[1:]
@@ -754,14 +758,22 @@ class Stats:
         DataError, OSError
             As :meth:`from_bytes`, or if the file cannot be read.
         """
-        data = Path(path).read_bytes()
+        try:
+            data = Path(path).read_bytes()
+        except MemoryError as error:
+            raise no_memory(f"the file {os.fspath(path)}", os.path.getsize(path)) from error
         try:
             return cls.from_bytes(data)
         except DataError as error:
             raise DataError(f"{os.fspath(path)}: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).from_bytes, (self.to_bytes(),)
+        return type(self)._unpickle, (self.to_bytes(),)
+
+    @classmethod
+    def _unpickle(cls, data: bytes) -> Stats:
+        """Read a pickle, with the trust that pickles have: whoever forges one can run code."""
+        return cls._of_serialized(*from_bytes(data, trusted=True))
 
     def _facts(self) -> Facts:
         return Facts(self._asked, self._target, self._warnings, self._seconds, self._columns)

@@ -6,7 +6,15 @@ import gc
 import sys
 from typing import Any
 
-__all__ = ["free_memory", "is_out_of_memory", "peak_memory", "peak_memory_with_device"]
+from ..errors import OutOfMemoryError
+
+__all__ = [
+    "free_memory",
+    "is_out_of_memory",
+    "no_memory",
+    "peak_memory",
+    "peak_memory_with_device",
+]
 
 #: Texts by which torch reports, as a RuntimeError, an allocation that failed.
 _MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
@@ -37,6 +45,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _MESSAGES)
+
+
+def no_memory(what: str, n_bytes: int) -> OutOfMemoryError:
+    """Return the error for memory of this size that Python or NumPy could not allocate."""
+    return OutOfMemoryError(
+        f"{what} needs {n_bytes} bytes, which could not be reserved; use fewer rows or columns "
+        f"at a time"
+    )
 
 
 def free_memory() -> None:

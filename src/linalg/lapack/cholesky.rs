@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use crate::error::{Error, Result};
 
-use super::super::memory::zeros;
+use super::super::memory::{Gather, filled, zeros};
 use super::{check_order, checked, int};
 
 /// Replaces every vector b (one after the other in `vectors`) by A⁻¹b for a positive definite A whose
@@ -106,7 +106,7 @@ impl PivotedCholesky {
     pub(crate) fn new(mut matrix: Vec<f64>, order: usize, tolerance: f64) -> Result<Self> {
         assert_eq!(matrix.len(), order * order);
         check_order(order)?;
-        let mut places = vec![0; order];
+        let mut places = filled(0, order, "the pivots of a factorisation")?;
         let mut work = zeros::<f64>(2 * order, "the workspace of a factorisation")?;
         let (n, mut rank, mut info) = (int(order), 0, 0);
         // SAFETY: matrix is order × order, places holds order and work 2 · order numbers; a
@@ -128,7 +128,8 @@ impl PivotedCholesky {
             return Err(Error::Lapack { routine: "dpstrf", info, order });
         }
         let places = places.into_iter().map(|place: i32| place.unsigned_abs() as usize - 1);
-        Ok(Self { lower: matrix, places: places.collect(), rank: rank.unsigned_abs() as usize })
+        let places = places.gathered("the pivots of a factorisation")?;
+        Ok(Self { lower: matrix, places, rank: rank.unsigned_abs() as usize })
     }
 
     /// The places in A of the rows that the rank counts.
@@ -193,13 +194,14 @@ fn solve_triangular(
 
 /// Divides row and column j of a row-major upper triangle by the root eⱼ of its diagonal entry, and
 /// returns e (order,). Rows and columns of eⱼ = 0 become zero, their diagonal included.
-pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Vec<f64> {
-    let scale: Vec<f64> = matrix.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt()).collect();
+pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Result<Vec<f64>> {
+    let scale = matrix.iter().step_by(order + 1).map(|s| s.max(0.0).sqrt());
+    let scale = scale.gathered("the scales of the columns")?;
     for (i, row) in matrix.chunks_exact_mut(order).enumerate() {
         for j in i..order {
             let scales = scale[i] * scale[j];
             row[j] = if scales > 0.0 { row[j] / scale[i] / scale[j] } else { 0.0 };
         }
     }
-    scale
+    Ok(scale)
 }
