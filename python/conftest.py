@@ -9,6 +9,8 @@ collect_ignore = ["transferability/__init__.py", "transferability/torch/__init__
 collect_ignore_glob = (
     [] if find_spec("torch") else ["transferability/torch/*", "transferability/models/*"]
 )
+if not (find_spec("starlette") and find_spec("uvicorn") and find_spec("prometheus_client")):
+    collect_ignore_glob.append("transferability/serve/*")
 
 
 @pytest.fixture(autouse=True)

@@ -33,19 +33,27 @@ class Peer(NamedTuple):
     run: Callable[[np.ndarray, np.ndarray, int], tuple[float, float]]
     #: Largest relative difference of its score from ours, by what its source does.
     tolerance: float
+    #: Whether it takes the determinant over all D directions where N < D, as thuml/LogME does; its
+    #: score is then another number, that of our compat.thuml.
+    full_determinant: bool = False
 
 
 def load_peers(threads: int) -> list[Peer]:
     """Load every peer that can be found."""
     found = [
-        in_process("thuml/LogME", load_thuml(), 1e-2),
+        in_process("thuml/LogME", load_thuml(), 1e-2, full_determinant=True),
         in_process("tllib", load_tllib().get("logme"), 0.05),  # stops after 11 iterations
         load_transformer_ranker(threads),
     ]
     return [peer for peer in found if peer is not None]
 
 
-def in_process(name: str, score: Callable[..., float] | None, tolerance: float) -> Peer | None:
+def in_process(
+    name: str,
+    score: Callable[..., float] | None,
+    tolerance: float,
+    full_determinant: bool = False,
+) -> Peer | None:
     if score is None:
         return None
 
@@ -55,7 +63,7 @@ def in_process(name: str, score: Callable[..., float] | None, tolerance: float) 
             value = score(features, labels)
         return (time.perf_counter() - start) / number, float(value)
 
-    return Peer(name, run, tolerance)
+    return Peer(name, run, tolerance, full_determinant)
 
 
 def load_module(variable: str, file: str, source: str) -> Any | None:
@@ -156,4 +164,5 @@ def load_transformer_ranker(threads: int) -> Peer | None:
         seconds, value = json.loads(answer)
         return float(seconds), float(value)
 
-    return Peer("transformer-ranker", run, 0.05)  # 11 iterations, with 1e-5 added to sums
+    # 11 iterations, with 1e-5 added to sums
+    return Peer("transformer-ranker", run, 0.05, full_determinant=True)

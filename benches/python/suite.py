@@ -141,6 +141,8 @@ def write_logme(rows: list[Row], folder: Path) -> list[str]:
         'float32 features in memory, one call. "Times as fast" is against the fastest peer;',
         '"single" the same with `precision="single"`. The limit is one float64 Gram product of the',
         "smaller side and its tridiagonal form. The BLAS peak is that of a square float64 product.",
+        "Where N < D, thuml/LogME and transformer-ranker take the determinant over all D",
+        "directions, and return another number than ours; there `compat.thuml` is compared.",
         "",
         *markdown(columns(table), table),
         "![Peers in times LogME's seconds, and the share of the BLAS peak](benchmarks_logme.png)",

@@ -157,7 +157,6 @@ mod reserve {
     use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire};
 
     use libc::c_void;
-    use transferability::error::{Error, Result};
 
     /// Several times the least that the system's allocator asks the kernel for.
     const RESERVE: usize = 8 << 20;
@@ -171,25 +170,22 @@ mod reserve {
         !start.is_null() && unsafe { libc::munmap(start, RESERVE) } == 0
     }
 
-    /// Hold the reserve.
-    pub(crate) fn hold() -> Result<()> {
+    /// Hold the reserve, where the system has room for it. Where it has none, a call that needs little
+    /// passes all the same.
+    pub(crate) fn hold() {
         if !START.load(Acquire).is_null() {
-            return Ok(());
+            return;
         }
         let kind = libc::MAP_PRIVATE | libc::MAP_ANON;
         // SAFETY: a new private mapping at an address of the system's choice, of no access.
         let start = unsafe { libc::mmap(null_mut(), RESERVE, libc::PROT_NONE, kind, -1, 0) };
         if start == libc::MAP_FAILED {
-            return Err(Error::OutOfMemory {
-                what: "a reserve for small requests",
-                bytes: RESERVE,
-            });
+            return;
         }
         if START.compare_exchange(null_mut(), start, AcqRel, Acquire).is_err() {
             // SAFETY: the mapping of above, which another thread's has made superfluous.
             unsafe { libc::munmap(start, RESERVE) };
         }
-        Ok(())
     }
 }
 
@@ -199,10 +195,7 @@ mod reserve {
         false
     }
 
-    #[allow(clippy::unnecessary_wraps)] // the signature of the other module
-    pub(crate) fn hold() -> transferability::error::Result<()> {
-        Ok(())
-    }
+    pub(crate) fn hold() {}
 }
 
 pub(crate) use reserve::hold as hold_reserve;

@@ -21,7 +21,7 @@ use crate::stats::{Held, Labels, Precision, Second, Stats, sample_mean};
 use crate::threads::{self, Context};
 
 use super::estimate::{into_covariance, mirror, stats_of};
-use super::{Centre, Shrinkage, check, covariance};
+use super::{Centre, LARGEST, Shrinkage, check, covariance};
 
 /// Covariances within and between classes, each (D, D), row-major and symmetric.
 #[derive(Debug, Clone)]
@@ -277,6 +277,11 @@ impl<'a> Residuals<'a> {
         })?;
         for (offset, count) in offsets.chunks_exact_mut(n_features).zip(&labels.counts) {
             scale(1.0 / *count as f64, offset);
+        }
+        // The rows of a class may be far from those of others, and near one another.
+        if let Some(offset) = offsets.iter().find(|x| x.is_nan() || x.abs() > LARGEST) {
+            let largest = if offset.is_nan() { f64::INFINITY } else { offset.abs() };
+            return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
         }
         Ok(Self { features, codes: &labels.codes, shift, offsets })
     }

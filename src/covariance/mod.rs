@@ -81,10 +81,12 @@ impl Centre {
     }
 }
 
+/// The largest distance from the shift: its square, times any N, stays below 1e308.
+const LARGEST: f64 = 1e150;
+
 /// Refuses statistics of no rows, and magnitudes whose squares leave the range of float64.
 fn check(stats: &Stats, centre: Centre) -> Result<()> {
     const SMALLEST: f64 = 1e-150;
-    const LARGEST: f64 = 1e150;
     if stats.is_empty() {
         return Err(Error::NoData);
     }

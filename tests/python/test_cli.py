@@ -127,7 +127,7 @@ def test_what_a_folder_holds_besides_is_said(feature_folder: Path) -> None:
 def test_warnings_of_a_ranking_go_to_stderr(feature_folder: Path, features: Any) -> None:
     np.save(feature_folder / "two.npy", np.column_stack([features[:, 0] > 0, np.ones(90)]))
     arguments = ("rank", feature_folder / "good.npy", "--labels", feature_folder / "two.npy")
-    assert "note: 1 of 2 label columns are all 0" in run(*arguments, "--csv").stderr
+    assert "warning: 1 of 2 label columns are all 0" in run(*arguments, "--csv").stderr
     assert run(*arguments, "--csv", "--quiet").stderr == ""
 
 
@@ -172,7 +172,7 @@ def test_score_of_source_predictions(source_files: Path, labels: Any) -> None:
     assert float(lines["nce"]) == tx.nce(probs.argmax(axis=1), labels)
     result = run("score", *arguments[:4])
     assert result.exit_code == 3
-    assert "leep needs the source model's probabilities; pass source_probs" in result.stderr
+    assert "leep needs the source model's probabilities; give --source-probs" in result.stderr
 
 
 def test_rank_by_source_predictions(source_files: Path, labels: Any) -> None:

@@ -156,7 +156,7 @@ def test_label_embeddings_of_files(feature_folder: Path, labels: Any) -> None:
     assert json.loads(scored.stdout)["emms"]["value"] == float(expected["good"].emms)
     missing = run("score", good, feature_folder / "labels.npy", *labelled[2:])
     assert missing.exit_code == 3
-    assert "label_embeddings" in missing.stderr
+    assert "give --label-embeddings" in missing.stderr
 
 
 def test_agreement_reaches_the_shortlist(feature_folder: Path) -> None:
@@ -177,15 +177,34 @@ def warn(self: Any, *given: Any, **options: Any) -> Any:
     raise tx.DataError("enough")
 
 
-def test_warnings_are_notes_without_a_place_in_code(
+def test_warnings_are_one_line_without_a_place_in_code(
     feature_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tx.Ranking, "stability", warn)
     models = (feature_folder / "good.npy", feature_folder / "poor.npy")
     arguments = ("rank", *models, "--labels", feature_folder / "labels.npy", "--stability")
     result = run(*arguments)
-    assert result.stderr == "note: the order is not sure\nerror: enough\n"
+    assert result.stderr == "warning: the order is not sure\nerror: enough\n"
     assert run(*arguments, "--quiet").stderr == "error: enough\n"
+
+
+@pytest.mark.parametrize("option", ["--stability", "--shortlist"])
+def test_a_warning_is_shown_once(feature_folder: Path, option: str) -> None:
+    """On standard error, and not below the table as well; with --quiet only there."""
+    np.save(feature_folder.parent / "groups.npy", np.arange(90) % 5)
+    models = (feature_folder / "good.npy", feature_folder / "poor.npy")
+    arguments = ("rank", *models, "--labels", feature_folder / "labels.npy", option)
+    arguments += ("--groups", feature_folder.parent / "groups.npy")
+    text = "5 groups are few for a standard error, so errors are rough"
+    result = run(*arguments)
+    assert result.stderr.splitlines().count(f"warning: {text}") == 1
+    assert result.output.count(text) == 1
+    assert not result.stdout.endswith("\n\n")
+    result = run(*arguments, "--quiet")
+    assert (result.stderr, result.stdout.count(f"Note: {text}")) == ("", 1)
+    result = run(*arguments, "--json")
+    assert result.stderr == f"warning: {text}\n"
+    assert json.loads(result.stdout)["warnings"] == [text]
 
 
 def test_a_command_of_a_shell_shows_no_path_of_click(tmp_path: Path) -> None:
@@ -207,7 +226,7 @@ def test_a_command_of_a_shell_shows_no_path_of_click(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, "rank", str(tmp_path / "models.npz"), "--stability"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert "note: few rows\n" in done.stderr
+    assert "warning: few rows\n" in done.stderr
     assert not re.search(r"\.py|Warning", done.stderr)
 
 
@@ -260,7 +279,7 @@ def test_notes_outside_of_a_command_are_printed(capsys: pytest.CaptureFixture[st
     tell("two")
     with warnings_as_notes():
         warnings.warn("three", tx.TransferabilityWarning, stacklevel=1)
-    assert capsys.readouterr().err == "note: one\ntwo\nnote: three\n"
+    assert capsys.readouterr().err == "note: one\ntwo\nwarning: three\n"
 
 
 def test_other_warnings_are_shown_as_usual() -> None:

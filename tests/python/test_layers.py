@@ -23,14 +23,16 @@ ROOMS = (
     *("errors", "_core", "_util", "_inputs", "_metric", "_stats", "io", "_scoring"),
     *("covariance", "health", "metrics", "compat", "sklearn", "agreement", "_ranking"),
     *("_uncertainty", "_racing", "forecast"),
-    *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "cli"),
+    *("tuning", "_data", "torch", "models", "_sweep", "dask", "report", "plot", "serve", "cli"),
 )
 #: Imports that open a room to the right, or a file that itself imports the importing one: where
 #: they stand, and what they import. An import for types alone stands at the top of its file, which
 #: is written as an empty function name.
 FACADE = {
     ("_metric/registry.py", "_built_in", "metrics"),
+    ("_metric/score.py", "Score._repr_html_", "_metric"),
     ("_metric/score.py", "Score.explain", "_metric"),
+    ("_metric/score.py", "Scores._repr_html_", "_metric"),
     ("_ranking/rank.py", "", "_racing"),
     ("_ranking/rank.py", "rank", "_racing"),
     ("_ranking/ranking.py", "", "_racing"),

@@ -17,6 +17,7 @@ import transferability as tx
 from transferability import report
 from transferability._metric.score import Score
 from transferability._ranking.ranking import Ranking
+from transferability._ranking.render import percent
 from transferability._ranking.row import Row
 from transferability.cli import main
 from transferability.report._svg import Axis
@@ -110,7 +111,10 @@ def test_everything_is_on_the_page(ranking, sure):
     assert f"{evaluation.weighted_tau:.3f}" in page.texts
     assert str(evaluation.compare("logme", "knn")) in page.text
     assert ranking.best.logme.explain().splitlines()[1] in page.texts
-    assert "m3 scores highest" in page.text
+    chance = percent(sure.first["m3"])
+    assert f"Of 4 models, m3 has the highest LogME with a probability of {chance}." in page.text
+    assert "How far LogME itself can be trusted is shown below" in page.text
+    assert "Agreement with the truth" in page.texts
 
 
 @pytest.mark.parametrize("metric", ["logme", "knn"])
@@ -131,12 +135,42 @@ def test_nothing_is_asked_of_the_network(ranking, sure):
     text = report.html(ranking, stability=sure)
     page = Page(text)
     links = [value for _, name, value in page.attributes if name in ("href", "src", "action")]
-    assert links == ["data:,"]
+    assert links == []
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
     policy = next(v for _, n, v in page.attributes if n == "content" and "default-src" in v)
     assert "default-src 'none'" in policy
     assert "@import" not in text
     assert "url(" not in text
+
+
+def selectors_of(css):
+    """Return the selectors of a style sheet, those within media and container queries too."""
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    found = re.findall(r"([^{}]+)\{", css)
+    return [one.strip() for part in found if "@" not in part for one in part.split(",")]
+
+
+def test_the_style_of_a_report_stays_within_it(ranking):
+    """A notebook puts the elements of a page among its own, where the style sheet applies."""
+    text = report.html(ranking)
+    selectors = selectors_of(text.partition("<style>")[2].partition("</style>")[0])
+    assert len(selectors) > 50
+    # Of the whole document only where a report is all that it has.
+    page = {"html:has(> body > .tx-report)", "body:has(> .tx-report)"}
+    assert {one for one in selectors if not re.match(r"\.tx-report\b", one)} == page
+    assert selectors_of("p { a: b } @media (x) { .c, d { e: f } }") == ["p", ".c", "d"]
+    names = {value for _, name, value in Page(text).attributes if name == "name"}
+    assert names == {"viewport"}  # a color-scheme among these would be that of the whole notebook
+
+
+def test_a_notebook_shows_a_report_without_its_document(ranking, sure):
+    page = report.html(ranking, stability=sure)
+    shown = page._repr_html_()
+    assert shown.startswith("<style>")
+    assert not re.search(r"<(html|head|body|title|meta)\b", shown)
+    assert Page(shown).texts[-2:] == Page(page).texts[-3:-1]
+    assert shown in page.replace("</head>\n<body>", "")
+    assert pickle.loads(pickle.dumps(page)) == str(page)
 
 
 def test_it_reads_on_a_phone_in_light_and_dark(ranking):
@@ -164,7 +198,9 @@ def test_ties_are_joined_and_said():
     sure = ranking.stability()
     page = Page(report.html(ranking, stability=sure))
     other = sure.ties[0][1]
-    assert f"{ranking.best.name} scores highest. It is not told apart from {other}" in page.text
+    words = f"Of 3 models, {ranking.best.name} has the highest LogME with a probability of "
+    words += f"{percent(sure.first[ranking.best.name])}; {other} may have it as well."
+    assert words in page.text
     kinds = [v for tag, name, v in page.attributes if (tag, name) == ("li", "class")]
     assert kinds == ["tied", "tied", "cut", "ticks"]
 
@@ -172,7 +208,9 @@ def test_ties_are_joined_and_said():
 def test_without_stability_the_page_says_how_to_have_it(ranking):
     page = Page(report.html(ranking))
     assert "stability=ranking.stability()" in page.text
-    assert "truly" not in page.text
+    assert "Of 4 models, m3 has the highest LogME." in page.texts
+    assert "probability" not in page.text.partition("What the numbers mean")[0]
+    assert "How far LogME itself can be trusted is not shown here" in page.text
 
 
 def test_another_metric_may_be_resampled(ranking):
@@ -180,7 +218,7 @@ def test_another_metric_may_be_resampled(ranking):
     page = Page(report.html(ranking, stability=sure))
     places = [page.texts.index(f"{score:.4f}") for score in sure.scores]
     assert places == sorted(places)
-    assert "truly the first with" not in page.text  # the heading is about LogME
+    assert "Of 4 models, m3 has the highest LogME." in page.texts  # the heading is about LogME
 
 
 def test_stability_and_evaluation_of_another_ranking_are_refused(ranking, sure):
@@ -322,7 +360,7 @@ def test_the_command_line_writes_a_report_beside_the_table(files):
     assert result.exit_code == 0, result.output
     assert "LogME" in result.stdout
     page = Page(target.read_text(encoding="utf-8"))
-    assert "m3 scores highest. It is truly the first" in page.text
+    assert "Of 2 models, m3 has the highest LogME with a probability of >99%." in page.text
     assert re.search(r'class="range"', target.read_text(encoding="utf-8"))
 
 
@@ -337,7 +375,8 @@ def test_a_report_of_statistics_goes_without_intervals(files):
     result = runner.invoke(main, ["rank", *states, "--html", str(target)])
     assert result.exit_code == 0, result.output
     assert "the report has no intervals" in result.stderr
-    assert "m3 scores highest" in Page(target.read_text(encoding="utf-8")).text
+    page = Page(target.read_text(encoding="utf-8"))
+    assert "Of 2 models, m3 has the highest LogME." in page.texts
     quiet = runner.invoke(main, ["rank", *states, "--html", str(target), "-q"])
     assert quiet.stderr == ""
 

@@ -14,10 +14,14 @@ import pytest
 
 import transferability as tx
 from transferability import DataError, DtypeError
-from transferability._ranking.extra_columns import compute_ranks
+from transferability._uncertainty.bootstrap import GapCheck, resample_scores
 from transferability._uncertainty.gibbs import sample_mixture
 from transferability._uncertainty.influence import score_left_out_stats
-from transferability._uncertainty.posterior import count_wins
+from transferability._uncertainty.posterior import (
+    compute_rank_intervals,
+    count_wins,
+    group_ties,
+)
 from transferability._uncertainty.units import ResamplingUnits, make_blocks
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
@@ -154,7 +158,6 @@ def test_plain_resampling_would_be_too_sure() -> None:
 
 def test_ranks_and_chances_count_ties() -> None:
     draws = np.array([[3.0, 3.0, 1.0], [1.0, 2.0, 3.0]])
-    assert compute_ranks(draws).tolist() == [[1.5, 1.5, 3.0], [3.0, 2.0, 1.0]]
     first, pairwise = count_wins(draws)
     assert first.tolist() == [0.25, 0.25, 0.5]
     assert pairwise.tolist() == [[0.5, 0.25, 0.5], [0.75, 0.5, 0.5], [0.5, 0.5, 0.5]]
@@ -328,16 +331,150 @@ def test_an_unbounded_score_stays_first() -> None:
     assert found.ranks[0].tolist() == [1, 1]
 
 
-def test_few_rows_for_the_features_are_said_to_be_too_few() -> None:
-    models, labels = task([1.5, 1.4], 0, n=80, d=60)
-    with pytest.warns(tx.TransferabilityWarning, match="take probabilities and errors as rough"):
-        tx.rank(models, labels).stability()
+def test_few_groups_are_said_to_be_few() -> None:
     with pytest.warns(tx.TransferabilityWarning, match="5 groups are few"):
         tx.rank(*task([1.5, 1.4], 0)).stability(groups=np.arange(300) % 5)
-    # Repeated rows of a resample count once, so that its exact score is finite.
+
+
+def test_repeated_rows_of_an_exact_resample_count_once() -> None:
+    """So that a score of as many rows as features is finite."""
     models, labels = task([1.5, 1.4], 0, n=60, d=45)
     found = tx.rank(models, labels).stability(method="exact", n_boot=20)
     assert np.isfinite(found.replicates).all()
+
+
+@pytest.mark.parametrize(
+    ("gap", "off", "warns"),
+    [
+        (0.5, 3.0, False),  # a tie by both
+        (1.2, 9.0, False),  # a tie to first order, at 90 %: 1.28 standard errors
+        (1.3, 0.4, False),  # apart, and the resamples agree
+        (1.3, 0.6, True),  # apart by the first order alone
+        (2.0, 1.5, True),
+        (9.0, 1.5, False),  # so far apart that the deviation does not matter
+        (9.0, 9.0, True),
+        (9.0, np.inf, True),  # a resample without a score
+        (np.inf, 1.5, False),
+    ],
+)
+def test_the_first_order_warns_only_where_it_alone_tells_models_apart(
+    gap: float, off: float, warns: bool
+) -> None:
+    for scale in (1e-6, 1.0, 1e6):  # a rule in standard errors, whatever the unit of the metric
+        check = GapCheck(("a", "b"), gap * scale, scale, off * scale)
+        text = check.judge(0.9)
+        assert (text is not None) == warns
+        assert text is None or "between a and b" in text
+
+
+def test_a_gap_without_any_error_is_judged() -> None:
+    assert GapCheck(("a", "b"), 0.0, 0.0, 0.0).judge(0.9) is None
+    assert GapCheck(("a", "b"), 0.0, 0.0, 1.0).judge(0.9) is None
+    assert GapCheck(("a", "b"), 1.0, 0.0, 1.0).judge(0.9) is not None
+
+
+@pytest.mark.parametrize("sizes", [[1.5, 1.45], [1.6, 0.4]])
+def test_few_rows_for_the_features_alone_are_no_reason_to_warn(sizes: list[float]) -> None:
+    """Neither of a tie nor of models far apart, although first order and exact differ."""
+    models, labels = task(sizes, 0, n=80, d=40)
+    ranking = tx.rank(models, labels)
+    plan = (ranking.plan, ranking.rows, "logme", 200, None, "first-order", 0)
+    (check,) = resample_scores(*plan).checks
+    assert check.off > 0.5 * check.error
+    found = ranking.stability()  # a warning would be an error
+    assert len(found.ties) == (1 if sizes[1] > 1 else 2)
+
+
+def test_a_pair_told_apart_by_the_first_order_alone_is_named(monkeypatch: Any) -> None:
+    models, labels = task([1.6, 0.4], 0, n=80, d=60)
+    ranking = tx.rank(models, labels)
+
+    def judge(self: GapCheck, level: float) -> str:
+        return f"{' and '.join(self.names)} at {level}"
+
+    monkeypatch.setattr(GapCheck, "judge", judge)
+    with pytest.warns(tx.TransferabilityWarning, match="m0 and m1 at 0.9"):
+        assert "m0 and m1 at 0.9" in ranking.stability().warnings
+    models["copy"] = models["m0"].copy()
+    assert tx.rank(models, labels).stability().warnings == ()  # a tie in the table already
+
+
+def draw_ranks(draws: Any, level: float = 0.9) -> tuple[Any, Any]:
+    """Return the rank intervals of draws, and the groups of ties."""
+    order = np.argsort(-draws.mean(axis=0), kind="stable")
+    ordered = draws[:, order]
+    ranks = compute_rank_intervals(ordered, count_wins(ordered)[1], level)
+    return ranks, group_ties([f"m{i}" for i in range(len(order))], ranks)
+
+
+@pytest.mark.parametrize(
+    ("share", "ranks"), [(0.89, [[1, 2], [1, 2]]), (0.9, [[1, 1], [2, 2]]), (1, [[1, 1], [2, 2]])]
+)
+def test_two_models_are_apart_from_the_level_on(share: float, ranks: list[list[int]]) -> None:
+    first = np.arange(1000) < 1000 * share
+    draws = np.where(first, 1.0, -1.0)[:, None] * [1.0, -1.0]
+    found, ties = draw_ranks(draws)
+    assert found.tolist() == ranks
+    assert len(ties) == (1 if share < 0.9 else 2)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9, 0.99])
+def test_ranks_and_ties_never_contradict_each_other(level: float) -> None:
+    rng = np.random.default_rng(0)
+    for n_models in (2, 3, 5, 12, 40):
+        for spread in (0.2, 1.0, 3.0, 10.0):
+            truth = spread * rng.normal(size=n_models)
+            draws = truth + rng.normal(size=(500, n_models)) * rng.uniform(0.2, 2, n_models)
+            draws = np.round(draws, 1)  # with equal models
+            ranks, ties = draw_ranks(draws, level)
+            low, high = ranks.T
+            assert np.all((low >= 1) & (low <= high) & (high <= n_models))
+            # A group has the ranks of its places, and no other.
+            start = 0
+            for tie in ties:
+                own = ranks[start : start + len(tie)]
+                assert own.min() == start + 1
+                assert own.max() == start + len(tie)
+                start += len(tie)
+            # Each interval holds the rank with the probability that it states.
+            draws = draws[:, np.argsort(-draws.mean(axis=0), kind="stable")]
+            best = np.array([(draws > own).sum(axis=1) + 1 for own in draws.T[:, :, None]])
+            worst = np.array([(draws >= own).sum(axis=1) for own in draws.T[:, :, None]])
+            inside = (best >= low[:, None]) & (worst <= high[:, None])
+            assert inside.mean(axis=1).min() >= level - 1e-9
+            # Who has a rank alone leaves it to nobody else.
+            for i in np.flatnonzero(low == high):
+                others = np.delete(ranks, i, axis=0)
+                assert not np.any((others[:, 0] <= low[i]) & (others[:, 1] >= low[i]))
+
+
+def test_the_first_and_its_rank_agree() -> None:
+    """A model that is first in less than the level does not have rank 1 alone."""
+    rng = np.random.default_rng(1)
+    draws = rng.normal(size=(4000, 12)) + np.r_[2.2, np.zeros(11)]
+    ranks, _ = draw_ranks(draws)
+    first, pairwise = count_wins(draws)
+    assert pairwise[0, 1:].min() >= 0.9  # apart from each of the others
+    assert first[0] < 0.9
+    assert ranks[0, 0] == 1 < ranks[0, 1]
+    assert np.any(ranks[1:, 0] == 1)
+
+
+def test_a_model_that_is_surely_first_has_rank_one_alone() -> None:
+    """Also where the interval of the second is too narrow for its own rank."""
+    rng = np.random.default_rng(0)
+    for gap in np.linspace(2, 4, 9):
+        draws = rng.normal(size=(2000, 6)) + np.r_[gap + 1, 1, 0, 0, -0.5, -1]
+        first = count_wins(draws)[0][0]
+        ranks, _ = draw_ranks(draws)
+        assert (ranks[0].tolist() == [1, 1]) == (first >= 0.9), (gap, first)
+
+
+def test_equal_models_share_their_ranks() -> None:
+    draws = np.random.default_rng(0).normal(size=(400, 1)) + np.array([9.0, 9.0, 9.0, 0.0])
+    ranks, ties = draw_ranks(draws)
+    assert ranks.tolist() == [[1, 3]] * 3 + [[4, 4]]
+    assert ties == (("m0", "m1", "m2"), ("m3",))
 
 
 def test_the_same_each_time_whatever_the_threads() -> None:

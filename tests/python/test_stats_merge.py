@@ -363,7 +363,7 @@ def test_moments_that_were_summed_in_parts() -> None:
         ({"shfit": 0}, "unknown keys: shfit"),
         ({"scatter": np.arange(49.0).reshape(7, 7)}, "scatter"),
         ({"scatter": -np.eye(7)}, r"scatter\[0, 0\] is -1"),
-        ({"cubic": "many"}, "real numbers"),
+        ({"cubic": "many"}, "must be numbers"),
     ],
 )
 def test_moments_that_cannot_be(changes: dict[str, Any], message: str) -> None:

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, check_choice, finite_floats
-from .._inputs.labels import read_labels
+from .._inputs.labels import as_whole_ids, read_labels
+from .._inputs.types import ArrayLike
 from ..errors import DataError
 
 __all__ = [
@@ -73,7 +74,10 @@ class PooledBags(NamedTuple):
 
 
 def pool_bags(
-    features: object, bags: object, pool: str = "mean", labels: object = None
+    features: ArrayLike,
+    bags: ArrayLike,
+    pool: str = "mean",
+    labels: ArrayLike | None = None,
 ) -> PooledBags:
     """Pool the rows of each bag to one row.
 
@@ -144,14 +148,7 @@ def read_bag_ids(bags: object, n_rows: int, name: str = "bag") -> list[Any]:
         raise DataError(
             f"{name} has shape {array.shape} for {n_rows} rows; give the id of each row's bag"
         )
-    if array.dtype.kind == "f":
-        odd = np.flatnonzero(array != np.floor(array))
-        if odd.size:
-            raise DataError(
-                f"{name}[{odd[0]}] is {array[odd[0]]:g}; ids of bags must be integers or strings"
-            )
-        array = array.astype(np.int64)
-    ids: list[Any] = array.tolist()
+    ids: list[Any] = as_whole_ids(array, name, "ids of bags").tolist()
     if (empty := next((i for i, own in enumerate(ids) if own == "" and own is not False), -1)) >= 0:
         raise DataError(f"{name}[{empty}] is empty; give each row the id of its bag")
     return ids

@@ -27,11 +27,13 @@ __all__ = [
     "as_array",
     "as_contiguous",
     "as_features",
+    "as_floats",
     "as_weights",
     "check_choice",
     "finite_floats",
     "instance_of",
     "is_bfloat16",
+    "is_one_of",
     "read_features",
 ]
 
@@ -75,8 +77,11 @@ def read_features(features: object, name: str = "features") -> Features:
         columns = _other_names(features, array)
     array = _to_native_dtype(array, name)
     if array.ndim != 2:
-        pool = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}.get(array.ndim)
-        fix = f"pool first, for example {pool}" if pool else "give one row per sample"
+        pool = {
+            3: "pool first, for example features.mean(axis=1)",
+            4: "pool first, for example features.mean(axis=(2, 3))",
+        }
+        fix = pool.get(array.ndim, "give one row per sample")
         if array.ndim == 1:
             fix = f"one column is {name}.reshape(-1, 1), one sample {name}.reshape(1, -1)"
         raise DataError(
@@ -184,10 +189,33 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         ) from error
 
 
+def as_floats(value: Any, name: str) -> NDArray[np.float64]:
+    """Return an array-like of real numbers as float64, of any shape; it may hold NaN.
+
+    It reads scores, accuracies and moments; features and labels have readers of their own.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "cmM":
+            with np.errstate(over="ignore"):  # of long doubles, to infinity
+                return array.astype(np.float64, copy=False)
+        reason = f"they are {array.dtype}"
+    except MemoryError:
+        raise
+    except Exception as error:  # of any class: ``__array__`` is foreign code
+        reason = str(error) or type(error).__name__
+    raise DtypeError(f"{name} must be numbers: {reason}") from None
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise unless the value is one of the choices."""
-    if not isinstance(value, str) or value not in choices:
+    if not is_one_of(value, choices):
         raise DataError(f"{name} is {value!r}; choose from {', '.join(map(repr, choices))}")
+
+
+def is_one_of(value: object, choices: Iterable[str]) -> bool:
+    """Return whether a value is one of these texts; an array or a list is none."""
+    return isinstance(value, str) and value in choices
 
 
 def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
-from .arrays import as_contiguous
+from .arrays import as_contiguous, is_one_of
 from .feature_frames import drop_index
 from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
@@ -214,7 +214,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
     """
     if isinstance(labels, Target):
         return labels
-    if task not in ("auto", *TASKS):
+    if not is_one_of(task, ("auto", *TASKS)):
         raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
     if task == "auto":
         return read_open(labels).decide()

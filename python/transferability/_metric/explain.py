@@ -1,19 +1,24 @@
-"""Interpretation of a score in sentences: the metric, groups, null baselines, data, caveats."""
+"""Interpretation of a score in sentences: the metric, groups, null baselines, data, caveats.
+
+The table of scores for notebooks is here too.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._util.notebook import to_html
 from .registry import spec_of, title_of
 from .spec import DIAGNOSTIC
 
 if TYPE_CHECKING:
     from .score import Score
 
-__all__ = ["explain"]
+__all__ = ["explain", "tabulate_scores"]
 
 #: With fewer rows per feature, a linear fit to the labels is optimistic.
 _ENOUGH_ROWS = 10
@@ -45,6 +50,27 @@ def explain(score: Score) -> list[str]:
         "the same rows and labels.",
         *(f"Note: {text}" for text in score.warnings),
     ]
+
+
+def tabulate_scores(scores: Mapping[str, Score], skipped: Mapping[str, str]) -> str:
+    """Return scores as a table in HTML: a line a metric, then warnings, then skipped metrics."""
+    header = ["metric", "score", "task", "rows", "features", "classes"]
+    body = []
+    for name, score in scores.items():
+        known = (score.n_samples, score.n_features, score.n_classes)
+        sizes = [f"{size:,}" if size else "" for size in known]
+        body.append([title_of(name), f"{float(score):.4f}", score.task, *sizes])
+    found = [(title_of(name), text) for name, score in scores.items() for text in score.warnings]
+    below = []
+    for text in dict.fromkeys(text for _, text in found):
+        named = [name for name, own in found if own == text]
+        of = "" if len(named) == len(scores) else f"{', '.join(dict.fromkeys(named))}: "
+        below.append(f"Note: {of}{text}")
+    below += [f"{title_of(name)} was skipped: it {reason}" for name, reason in skipped.items()]
+    title = f"{len(scores)} scores" if len(scores) != 1 else f"{body[0][0]} {body[0][1]}"
+    if not any(spec_of(name).diagnostic for name in scores):
+        title += "; higher is better"
+    return to_html(title, header, body, below, {0, 2})
 
 
 def _groups(score: Score) -> list[str]:

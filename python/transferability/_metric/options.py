@@ -26,6 +26,9 @@ ABOVE_ZERO = math.ulp(0.0)
 _MOST_WHOLE = 2**53
 
 
+_NO_NUMBERS = (bool, np.bool_, str, bytes, np.complexfloating)
+
+
 def no_options(task: str) -> dict[str, object]:
     """Return the kernel options of a metric that takes none."""
     return {}
@@ -41,7 +44,7 @@ def flag(name: str, value: object, choices: str = "True or False") -> bool:
 def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
     """Return the entry of `choices` that equals `value`; DataError if there is none."""
     for known in choices:
-        if value == known:
+        if isinstance(value, type(known)) and value == known:  # no array, which has no truth
             return known
     listed = (" or " if len(choices) == 2 else ", ").join(map(repr, choices))
     raise DataError(f"{name} is {value!r}; choose {listed}")
@@ -88,7 +91,8 @@ def number(
     texts have the `advice`.
     """
     try:
-        if isinstance(value, (bool, np.bool_, str, bytes)) or np.ndim(value):  # type: ignore[arg-type]
+        # NumPy would drop the imaginary part.
+        if isinstance(value, _NO_NUMBERS) or np.ndim(value):  # type: ignore[arg-type]
             raise TypeError
         found = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

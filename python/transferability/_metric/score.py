@@ -168,6 +168,12 @@ class Score(float):
 
     __str__ = float.__repr__
 
+    def _repr_html_(self) -> str:
+        """Return value, task and shape as a table for notebooks, with the warnings below."""
+        from .explain import tabulate_scores
+
+        return tabulate_scores({self.metric: self}, {})
+
     def replace(self, **changes: Any) -> Score:
         """Return a copy with some attributes changed.
 
@@ -227,6 +233,12 @@ class Scores(dict[str, Score]):
     def __init__(self, scores: Mapping[str, Score], skipped: Mapping[str, str]) -> None:
         super().__init__(scores)
         self.skipped = dict(skipped)
+
+    def _repr_html_(self) -> str:
+        """Return the scores as a table for notebooks; warnings and skipped metrics stand below."""
+        from .explain import tabulate_scores
+
+        return tabulate_scores(self, self.skipped)
 
 
 def json_ready(value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from .._metric.score import json_ready
+from .._util.notebook import to_html
 from .race_options import Race
 
 __all__ = ["RaceReport", "RaceRound"]
@@ -91,6 +92,14 @@ class RaceReport:
             models = _count(one.models, "model")
             lines.append(f"round {i}: {one.n_samples:,} rows, {models}; dropped: {gone}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the rounds as a table for notebooks."""
+        body = [
+            [f"{i}", f"{one.n_samples:,}", f"{len(one.models)}", ", ".join(one.dropped) or "none"]
+            for i, one in enumerate(self.rounds, start=1)
+        ]
+        return to_html(self.summary, ["round", "rows", "models", "dropped"], body, left={3})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain Python, ready for JSON."""

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import as_features, check_choice
+from .._inputs.arrays import as_features, check_choice, is_one_of
 from .._inputs.target import read_target
+from .._inputs.types import ArrayLike
 from ..errors import DataError
 from .rank import rank
 from .ranking import Ranking
@@ -32,8 +33,8 @@ COMBINE = ("concatenate", "mean", "prediction")
 
 
 def rank_ensembles(
-    models: Mapping[str, object],
-    labels: object,
+    models: Mapping[str, ArrayLike],
+    labels: ArrayLike,
     metric: str | None = None,
     *,
     sizes: int | Sequence[int] = 2,
@@ -94,7 +95,7 @@ def rank_ensembles(
         )
     subsets = _list_subsets(list(models), sizes, most)
     if combine == "prediction":
-        if metric not in (None, "leep"):
+        if metric is not None and not is_one_of(metric, ("leep",)):
             raise DataError(f'combine="prediction" is defined for leep, not for {metric}')
         return _rank_by_prediction(models, labels, subsets, options)
     name = metric or "logme"

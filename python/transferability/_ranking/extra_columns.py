@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from .._inputs.by_name import as_mapping, select_models
 from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import is_diagnostic, metric_specs, spec_of
+from .._metric.registry import is_diagnostic, known_specs, spec_of
 from .._metric.score import Score
 from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
@@ -39,7 +39,6 @@ __all__ = [
     "check_columns",
     "choose_decider",
     "choose_members",
-    "compute_ranks",
     "count_votes",
     "pool_rows",
     "read_prior",
@@ -209,14 +208,6 @@ def _derive(score: Score, metric: str, value: float, details: Mapping[str, objec
     )
 
 
-def compute_ranks(scores: Matrix) -> Matrix:
-    """Return the rank of each model, row by row of (n, M); 1 is the best, ties share their mean."""
-    ranks = np.full(scores.shape, 0.5)
-    for other in scores.T[:, :, None]:
-        ranks += (other > scores) + 0.5 * (other == scores)
-    return ranks
-
-
 def borda_shares(scores: Matrix) -> Matrix:
     """Return the share of the other models that each model beats, row by row of (n, M).
 
@@ -275,7 +266,7 @@ def standard_errors(rows: Sequence[Row], member: str) -> Matrix:
     if standard_error is None:
         raise DataError(
             f"decider is {member!r}, which has no standard error; choose "
-            f"{', '.join(m for m, spec in metric_specs().items() if spec.standard_error)}"
+            f"{', '.join(m for m, spec in known_specs().items() if spec.standard_error)}"
         )
     scores = [row.scores.get(member) for row in rows]
     return np.array([0.0 if score is None else standard_error(score) for score in scores])

@@ -14,8 +14,9 @@ from typing import Any, cast
 from .._inputs.by_name import as_mapping, select_models
 from .._metric.registry import title_of
 from .._metric.score import json_ready
+from .._util.notebook import printable, to_html
 from ..errors import DataError, DtypeError
-from .render import align_columns, printable
+from .render import align_columns
 from .row import Row
 
 __all__ = ["ParetoFront", "add_costs", "find_front", "is_gain", "is_wide", "read_costs"]
@@ -65,6 +66,16 @@ class ParetoFront:
 
     def __repr__(self) -> str:
         """Return a table of all models, with the better one beside those that are beaten."""
+        title, cells, below = self._table()
+        return "\n".join([title, "", *align_columns(cells, {0, 3}), *below])
+
+    def _repr_html_(self) -> str:
+        """Return the same for notebooks."""
+        title, (header, *body), below = self._table()
+        return to_html(title, header, body, below, {0, 3})
+
+    def _table(self) -> tuple[str, list[list[str]], list[str]]:
+        """Return the title, the cells with their header, and the lines below them."""
         lines = [["model", title_of(self.metric), self.cost, ""]]
         for name, score in self.scores.items():
             other = self.beaten_by.get(name)
@@ -76,7 +87,7 @@ class ParetoFront:
             f"{title_of(self.metric)} and {self.cost} ({better} is better)"
         )
         below = [f"Left out: {', '.join(self.left_out)}"] if self.left_out else []
-        return "\n".join([title, "", *align_columns(lines, {0, 3}), *below])
+        return title, lines, below
 
     def to_dict(self) -> dict[str, Any]:
         """Return the front as plain Python, ready for JSON."""

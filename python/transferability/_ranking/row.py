@@ -17,11 +17,12 @@ from typing import Any
 
 from .._inputs.inputs import Inputs
 from .._inputs.target import Target
-from .._metric.registry import spec_of
+from .._metric.registry import spec_of, title_of
 from .._metric.score import Score
 from .._scoring.evaluate import Requests, Settings, evaluate
 from .._scoring.groups import Groups
 from .._stats.stats import Stats
+from .._util.notebook import to_html
 from ..errors import DataError, DtypeError, TransferabilityError
 
 __all__ = [
@@ -44,8 +45,8 @@ class Row:
 
     Attributes
     ----------
-    name, rank : str, int
-        Name of the model, and its position in the ranking, from 1.
+    name, rank : str, int or None
+        Name of the model, and its position in the ranking, from 1; None without a score.
     scores : dict of str to Score
         Scores by metric, without the metrics that failed.
     n_samples, n_features : int or None
@@ -79,7 +80,7 @@ class Row:
     seconds: float
     notes: tuple[str, ...] = ()
     error: str | None = None
-    rank: int = 0
+    rank: int | None = None
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     from_cache: bool = False
@@ -109,6 +110,15 @@ class Row:
     def value(self, metric: str) -> float:
         """Return a score as a plain float, NaN where the metric failed."""
         return float(self.scores.get(metric, math.nan))
+
+    def _repr_html_(self) -> str:
+        """Return scores, shape and notes of the model for notebooks."""
+        title = self.name if self.error else f"{self.rank}. {self.name}"
+        shape = [f"{n:,}" if n else "" for n in (self.n_samples, self.n_features)]
+        header = [*map(title_of, self.scores), "rows", "features", "seconds"]
+        body = [[*(f"{float(s):.4f}" for s in self.scores.values()), *shape, f"{self.seconds:.3f}"]]
+        below = [*([f"failed: {self.error}"] if self.error else []), *self.notes]
+        return to_html(title, header, body, below, ())
 
     def to_dict(self, metrics: Iterable[str]) -> dict[str, Any]:
         """Return the row as a dictionary, with the values of `metrics` and of the layers."""

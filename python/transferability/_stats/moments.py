@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._inputs.arrays import as_floats, is_one_of
 from .._inputs.columns import Names
 from .._inputs.target import TASKS, UNLABELLED, Target
 from ..errors import DataError, DtypeError
@@ -80,14 +81,14 @@ def _check_moments(moments: object, of_class: bool = False) -> dict[str, Any]:
     if unknown := sorted(map(str, set(moments) - _KNOWN)):
         raise DataError(f"moments have unknown keys: {', '.join(unknown)}")
     task = UNLABELLED if of_class else moments.get("task")
-    if task not in (*TASKS, UNLABELLED):
+    if not is_one_of(task, (*TASKS, UNLABELLED)):
         choices = ", ".join(map(repr, (*TASKS, UNLABELLED)))
         raise DataError(f"moments['task'] is {task!r}; choose {choices}")
     kind = moments.get("open")
-    if kind is not None and (kind not in _KINDS or task == UNLABELLED):
+    if kind is not None and (not is_one_of(kind, _KINDS) or task == UNLABELLED):
         raise DataError(f"moments['open'] is {kind!r}; choose {', '.join(map(repr, _KINDS))}")
     precision = moments.get("precision", "double")
-    if precision not in ("double", "single"):
+    if not is_one_of(precision, ("double", "single")):
         raise DataError(f"moments['precision'] is {precision!r}; choose 'double', 'single'")
     d = _array(moments, "shift").size
     checked: dict[str, Any] = {
@@ -125,7 +126,7 @@ def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Targ
     if kind:
         task, note = "auto", ""
     if "classes" in checked:
-        classes = list(moments["classes"])
+        classes = checked["classes"]
         named = bool(classes) and isinstance(classes[0], str)
         if kind and named != (kind == "U"):
             raise DataError(f"moments['open'] is {moments['open']!r}, which these classes are not")
@@ -134,7 +135,7 @@ def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Targ
     if task == UNLABELLED:
         return Target(task, note)
     n_targets = len(checked["target_shift"])
-    columns = tuple(moments.get("columns", range(n_targets)))
+    columns = _listed(moments, "columns") or tuple(range(n_targets))
     if len(columns) != n_targets:
         raise DataError(f"moments['columns'] names {len(columns)} targets, of {n_targets}")
     form = {"multilabel": "binary", "regression": "numbers"}[moments["task"]] if kind else ""
@@ -142,10 +143,9 @@ def _read_target(moments: Mapping[str, Any], checked: Mapping[str, Any]) -> Targ
 
 
 def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
-    classes = moments.get("classes")
-    if classes is None or isinstance(classes, str):
-        raise DataError("moments['classes'] must be the classes, integers or strings")
-    classes = [c.item() if isinstance(c, np.generic) else c for c in classes]
+    if moments.get("classes") is None:
+        raise DataError("moments have no 'classes'")
+    classes = [c.item() if isinstance(c, np.generic) else c for c in _listed(moments, "classes")]
     integers = all(isinstance(c, int) and -(2**63) <= c < 2**63 for c in classes)
     if not integers and not all(isinstance(c, str) for c in classes):
         raise DataError("moments['classes'] must be all 64-bit integers or all strings")
@@ -163,6 +163,20 @@ def _check_classes(moments: Mapping[str, Any], d: int) -> dict[str, Any]:
     return {**checked, "by_class": {c: _check_moments(m, True) for c, m in by_class.items()}}
 
 
+def _listed(moments: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    """Return an entry that is several names; () where it is missing."""
+    entry = moments.get(name)
+    if entry is None:
+        return ()
+    try:
+        if isinstance(entry, (str, bytes, Mapping)):
+            raise TypeError
+        return tuple(entry)
+    except TypeError:
+        problem = f"must be the {name}, integers or strings, not {entry!r:.60}"
+        raise DataError(f"moments[{name!r}] {problem}") from None
+
+
 def _all_or_none(
     moments: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:
@@ -177,10 +191,7 @@ def _array(moments: Mapping[str, Any], name: str, shape: tuple[int, ...] | None 
     """Return an entry as float64; with `shape`, check it and return a contiguous array."""
     if moments.get(name) is None:
         raise DataError(f"moments have no {name!r}")
-    try:
-        array = np.asarray(moments[name], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"moments[{name!r}] does not hold real numbers: {error}") from error
+    array = as_floats(moments[name], f"moments[{name!r}]")
     if shape is not None and array.shape != shape:
         raise DataError(f"moments[{name!r}] has shape {array.shape}; {shape} is needed")
     return np.ascontiguousarray(array) if shape else array

@@ -61,6 +61,15 @@ def to_json(facts: Facts) -> dict[str, Any]:
     return {**facts._asdict(), "target": {**described, "named": target.names is not None}}
 
 
+def _check_described(target: dict[str, Any]) -> None:
+    """Raise ValueError if a field of the labels' description is of another type."""
+    note, rows, columns = target["note"], target["rows"], target["columns"]
+    if not isinstance(note, str) or type(rows) is not int:
+        raise ValueError(f"a note of {note!r:.60}, and {rows!r:.60} rows")
+    if not all(isinstance(name, (int, str)) for name in columns or ()):
+        raise ValueError(f"targets named {columns!r:.60}")
+
+
 def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     """Read facts from JSON, and check them against the statistics that they describe."""
     target: Any
@@ -73,15 +82,19 @@ def _from_json(inner: _core.Stats, notes: dict[str, Any]) -> Facts:
     if target is not None:
         columns, names = target.pop("columns"), () if target.pop("named") else None
         target["columns"] = None if columns is None else tuple(columns)
-        target["warnings"] = tuple(target["warnings"])
+        target["warnings"] = tuple(map(str, target["warnings"]))
+        _check_described(target)
         read = Target(names=names, **target)
         classes = read.task == "classification" or read.may_be_classes
+        named = isinstance(next(iter(inner.classes or ()), None), str)
         kinds, forms = ("", "b", "i", "f", "U"), ("", "binary", "one-hot", "numbers")
         if (
             read.task not in ("auto", *TASKS, UNLABELLED)
             or classes != (inner.classes is not None)
             or read.kind not in kinds[read.is_open :]
             or read.form not in forms
+            or (classes and named != (read.names is not None))
+            or (classes and read.is_open and named != (read.kind == "U"))
         ):
             raise ValueError(f"a task of {read.task} with labels of kind {read.kind!r}")
     known = read_names(feature_names, inner.n_features)

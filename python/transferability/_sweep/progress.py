@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
+from .._util.notebook import shorten_middle
 from .._util.progress import open_bar
 
 __all__ = ["Sweep", "SweepProgress", "SweepState"]
+
+_SHORTEST = 20  # characters of a longer name that are worth the full line
+_WIDTH = 100  # characters of a line where the width is not known, as in a notebook
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,36 @@ class SweepState:
 
     def __str__(self) -> str:
         """Return the state as one line."""
-        parts = [self.stage]
+        return self._describe(self.model, brief=False)
+
+    def fit(self, width: int) -> str:
+        """Return the state as a line of at most `width` characters, with rate and time in it.
+
+        The name is cut in its middle first; then the line is put more briefly.
+        """
+        for brief, shortest in ((False, _SHORTEST), (True, 1)):
+            spare = width - len(self._describe("", brief))
+            if spare >= min(len(self.model), shortest):
+                return self._describe(shorten_middle(self.model, max(spare, 1)), brief)
+        return self._describe("", brief=True)[:width]
+
+    def _describe(self, name: str, brief: bool) -> str:
+        parts = [] if brief and self.stage == "extracting" else [self.stage]
         if self.stage == "extracting":
-            parts.append(f"{self.done:,} of {self.total:,} rows")
+            parts.append(f"{self.done:,}{'/' if brief else ' of '}{self.total:,} rows")
             parts.append(f"{self.rows_per_second:,.0f} rows/s")
         if self.seconds_left is not None:
             parts.append(f"{_clock(self.seconds_left)} left")
-        if self.peak_bytes:
+        if self.peak_bytes and not brief:
             parts.append(f"peak {self.peak_bytes / 2**30:.1f} GiB")
-        of = f"model {self.index} of {self.n_models}, {self.model}: " if self.model else ""
+        of = "" if not self.model else f"model {self.index} of {self.n_models}, {name}: "
+        if brief and of:
+            of = f"{self.index}/{self.n_models} {name}: "
         return of + ", ".join(parts)
 
 
-#: None shows a line on a terminal if tqdm is installed, True always, False never; or a function.
+#: None shows a bar in a notebook, and a line on a terminal if tqdm is installed; True always, False
+#: never; or a function.
 SweepProgress = bool | Callable[[SweepState], object] | None
 
 
@@ -53,7 +75,9 @@ class Sweep:
 
     def __init__(self, progress: SweepProgress, n_models: int) -> None:
         self._progress = progress
-        self._bar = None if callable(progress) else open_bar(progress, bar_format="{desc}")
+        # A bar on a terminal would leave too little of the line for the text.
+        options = {"bar_format": "{desc}", "total": n_models}
+        self._bar = None if callable(progress) else open_bar(progress, **options)
         self._start = time.perf_counter()
         self._state = SweepState("", 0, n_models, "reading")
         self._finished: list[float] = []  # seconds of every finished model that ran
@@ -68,6 +92,8 @@ class Sweep:
         """Start to count the models of a round of a race."""
         self._state = replace(self._state, index=0, n_models=n_models)
         self._finished.clear()
+        if self._bar is not None:
+            self._bar.reset(n_models)
 
     def start_model(self, name: str) -> None:
         """Report that a model is being loaded."""
@@ -93,7 +119,13 @@ class Sweep:
         if callable(self._progress):
             self._progress(state)
         elif self._bar is not None:
-            self._bar.set_description_str(str(state))
+            self._bar.n = max(index - 1, 0) + (done / total if total else float(stage == "done"))
+            self._bar.set_description_str(state.fit(_width_of(self._bar)))
+
+    def tell(self, text: str) -> None:
+        """Show what the current stage is at; functions are called with whole stages only."""
+        if self._bar is not None:
+            self._bar.set_description_str(f"{self._state}: {text}")
 
     def where(self) -> str:
         """Describe the current stage, for the error of a model whose process died."""
@@ -118,6 +150,12 @@ class Sweep:
         if self._is_between:
             now = 0.0
         return now + each * (self._state.n_models - self._state.index)
+
+
+def _width_of(bar: Any) -> int:
+    """Return the number of characters that a tqdm line has; its last column stays free."""
+    width = bar.ncols if isinstance(bar.ncols, int) else _WIDTH
+    return max(width - 1, 1)
 
 
 def _clock(seconds: float) -> str:

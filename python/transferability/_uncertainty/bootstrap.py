@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -32,17 +33,46 @@ from .influence import (
 )
 from .units import ResamplingUnits, make_blocks
 
-__all__ = ["METHODS", "BootstrapResult", "resample_linearly", "resample_scores"]
+__all__ = ["METHODS", "BootstrapResult", "GapCheck", "resample_linearly", "resample_scores"]
 
 Matrix = NDArray[np.float64]
 METHODS = ("first-order", "exact", "jackknife")
 _N_CHECKS = 4  # exact resamples of the two best models, to check the first-order ones
 _FAR = 0.5  # tolerated error of the first-order gaps on these, in standard errors of the gap
 _MANY = 20  # rows per feature from which the first order needs no check
-_ROUGH = (
-    "on a few exact resamples the gap between the two best models differs from its first-order "
-    "estimate, as it does with few rows per feature: take probabilities and errors as rough"
-)
+
+
+@dataclass(frozen=True)
+class GapCheck:
+    """The first-order gap between the two best models, checked on a few exact resamples."""
+
+    names: tuple[str, str]
+    gap: float  # difference of the scores, at least 0
+    error: float  # its standard error to first order
+    off: float  # standard deviation of exact minus first-order gaps; inf if a score is not finite
+
+    def judge(self, level: float) -> str | None:
+        """Return a warning if the two models are told apart at `level` to first order alone.
+
+        That is where the deviation of the exact resamples would make them a tie. Where they are a
+        tie anyway, or far apart, it changes nothing that anybody reads from the ranking.
+        """
+        if self.off <= _FAR * self.error:
+            return None
+        needed = NormalDist().inv_cdf(level)
+        first, exact = (
+            _divide(self.gap, e) for e in (self.error, math.hypot(self.error, self.off))
+        )
+        if not exact < needed <= first:
+            return None
+        best, second = self.names
+        with_exact = f"and {exact:.1f} with the deviation of a few exact resamples from it"
+        if math.isinf(self.off):
+            with_exact = "but some exact resamples, tried as a check, have no finite score"
+        return (
+            f"the gap between {best} and {second} is {first:.1f} standard errors to first order, "
+            f"{with_exact}, as it happens with few rows per feature: take the two as tied"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +86,7 @@ class BootstrapResult:
     method: str  # one of METHODS, or "groups" for scores aggregated over groups
     units: ResamplingUnits
     notes: tuple[str, ...] = ()  # warnings, in whole sentences
+    checks: tuple[GapCheck, ...] = ()  # of the first order; one for each member of a consensus
 
     @property
     def n_units(self) -> int:
@@ -167,11 +198,11 @@ class _Resampler:
         widest = max(row.n_features or 1 for row in self.rows[:2])
         if "samples" in spec_of(self.metric).needs or n_samples >= _MANY * widest:
             return result
-        check = (_N_CHECKS, self.seed + 1)
-        exact = self._map(lambda row, given: self._rescore(given, *check), self.rows[:2])
-        counts = np.stack([*self.units.draw_counts(*check)])
-        notes = _compare_gaps(exact, (counts - 1) @ influences[:, :2], result.covariance)
-        return replace(result, notes=notes)
+        request = (_N_CHECKS, self.seed + 1)
+        exact = self._map(lambda row, given: self._rescore(given, *request), self.rows[:2])
+        counts = np.stack([*self.units.draw_counts(*request)])
+        check = self._check_gap(exact, (counts - 1) @ influences[:, :2], result.covariance)
+        return replace(result, checks=(check,))
 
     def resample_by_jackknife(self) -> BootstrapResult:
         """Resample by influences from the jackknife; single rows are merged into blocks."""
@@ -214,6 +245,21 @@ class _Resampler:
             return function(row, row.inputs())
 
         return map_in_threads(call, rows, self.plan.settings.threads, self.stop)
+
+    def _check_gap(
+        self, exact: Sequence[Sequence[Score | Exception]], linear: Matrix, covariance: Matrix
+    ) -> GapCheck:
+        """Compare the gap of the two best models between exact and first-order resamples.
+
+        `linear` (n_resamples, 2) are the first-order changes of their scores.
+        """
+        best, second = self.rows[:2]
+        variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+        gap, off = float(self.scores[0] - self.scores[1]), math.inf
+        values = [[float(s) if isinstance(s, Score) else math.nan for s in own] for own in exact]
+        if np.isfinite(values).all():
+            off = float((np.diff(values, axis=0)[0] - np.diff(linear.T, axis=0)[0]).std(ddof=1))
+        return GapCheck((best.name, second.name), gap, math.sqrt(max(float(variance), 0.0)), off)
 
     def _rescore(self, given: Inputs, n_boot: int, seed: int) -> list[Score | Exception]:
         """Return the score on each resample, with its rows repeated."""
@@ -258,21 +304,9 @@ def _centre(
     return BootstrapResult(scores, noise, covariance, bias, method, units, notes)
 
 
-def _compare_gaps(
-    exact: Sequence[Sequence[Score | Exception]], linear: Matrix, covariance: Matrix
-) -> tuple[str, ...]:
-    """Return a warning if the gap of two models differs between exact and first-order resamples.
-
-    `linear` (n_resamples, 2) are the first-order changes of their scores.
-    """
-    if not all(isinstance(score, Score) for own in exact for score in own):
-        return ("some exact resamples that were tried as a check have no score",)
-    values = np.array([[float(score) for score in own] for own in exact])  # type: ignore[arg-type]
-    if not np.isfinite(values).all():
-        return (_ROUGH,)
-    off = np.diff(values, axis=0)[0] - np.diff(linear.T, axis=0)[0]
-    spread = math.sqrt(max(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), 0.0))
-    return () if off.std(ddof=1) <= _FAR * spread else (_ROUGH,)
+def _divide(gap: float, error: float) -> float:
+    """Return a gap in units of its error; without an error it is infinite, or 0 without a gap."""
+    return gap / error if error > 0 else math.inf if gap > 0 else 0.0
 
 
 def _inflation(units: ResamplingUnits) -> float:

@@ -134,19 +134,19 @@ def find_pair(draws: Matrix, names: Sequence[str], first: Matrix) -> Pair | None
     likely = [int(i) for i in np.argsort(-first, kind="stable")[:_MOST_IN_PAIRS] if first[i] > 0]
     if len(likely) < 2:
         return None
-    best = draws.max(axis=1)
+    regrets = draws.max(axis=1, keepdims=True) - draws  # exactly 0 for the best
     is_best = np.zeros(draws.shape)
     is_best[np.arange(len(draws)), draws.argmax(axis=1)] = 1.0
     now = _entropy(is_best.mean(axis=0))
     pairs = []
     for i, j in itertools.combinations(likely, 2):
         above = (draws[:, i] >= draws[:, j]).astype(np.float64)
-        regret, after = float(best.mean()), 0.0
+        regret, after = 0.0, 0.0
         for part in (above, 1 - above):
-            regret -= float((part @ draws).max()) / len(draws)
+            regret += float((part @ regrets).min()) / len(draws)
             share = float(part.mean())
             after += share * _entropy(part @ is_best / max(part.sum(), 1.0))
-        pairs.append(Pair((names[i], names[j]), max(regret, 0.0), max(now - after, 0.0)))
+        pairs.append(Pair((names[i], names[j]), regret, max(now - after, 0.0)))
     return min(pairs, key=lambda pair: (pair.regret, -pair.bits))
 
 

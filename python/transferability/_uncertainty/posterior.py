@@ -10,6 +10,7 @@ Source: Efron and Morris, J. American Statistical Association 68, 1973, for the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._ranking.extra_columns import compute_ranks, count_votes
+from .._ranking.extra_columns import count_votes
 from .gibbs import sample_mixture
 from .mixture import Posterior, Predictor
 from .noise import allow_for_estimation
@@ -88,21 +89,63 @@ def _round(draws: Matrix) -> Matrix:
     return rounded
 
 
-def compute_rank_intervals(draws: Matrix, tails: tuple[float, float]) -> NDArray[np.int64]:
-    """Return the credible interval of each model's rank, (M, 2), between two probabilities."""
-    low, high = np.quantile(compute_ranks(draws), tails, axis=0, method="inverted_cdf")
-    return np.stack([np.floor(low), np.ceil(high)], axis=1).astype(np.int64)
+def compute_rank_intervals(draws: Matrix, pairwise: Matrix, level: float) -> NDArray[np.int64]:
+    """Return the credible interval of each model's rank, (M, 2), at a level, from pairs told apart.
+
+    The best possible rank of a model is that after the models that are better at this level, and
+    its worst possible rank that before those that are worse. So intervals never contradict each
+    other: who has rank 1 alone is better than each of the others, and none of these reaches rank 1.
+    An interval that holds the rank with less than this probability is widened, by the pair that is
+    least certain, for both of its models. A model that is the best with this probability keeps rank
+    1 alone.
+
+    Source: Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91, 2024, for sets of
+    ranks from pairs; theirs are confidence sets.
+    """
+    n_draws, n_models = draws.shape
+    told = (pairwise >= level) & (pairwise > 0.5)  # the model of the row is the better one
+    ranks = np.stack([1 + told.sum(axis=0), n_models - told.sum(axis=1)], axis=1).astype(np.int64)
+    best, worst = (np.sort(spans, axis=0) for spans in _span_ranks(draws))
+
+    def miss(i: int) -> tuple[int, int]:
+        """Return the numbers of draws with a better and a worse rank than the interval has."""
+        low, high = ranks[i]
+        above = np.searchsorted(best[:, i], low)
+        return int(above), n_draws - int(np.searchsorted(worst[:, i], high, side="right"))
+
+    spare = math.floor(n_draws * (1 - level) + 1e-6)
+    missed = np.array([miss(i) for i in range(n_models)])
+    certain = np.where(told, pairwise, np.inf)
+    certain[np.sum(worst > 1, axis=0) <= spare] = np.inf  # the pairs of the best are not undone
+    while missed.sum(axis=1).max() > spare:
+        i = int(missed.sum(axis=1).argmax())
+        better, worse = int(certain[:, i].argmin()), i
+        if missed[i, 0] < missed[i, 1] or certain[better, i] == np.inf:
+            better, worse = i, int(certain[i].argmin())
+        certain[better, worse] = np.inf
+        ranks[better, 1] += 1
+        ranks[worse, 0] -= 1
+        missed[better], missed[worse] = miss(better), miss(worse)
+    return ranks
 
 
-def group_ties(names: Sequence[str], pairwise: Matrix, level: float) -> tuple[tuple[str, ...], ...]:
-    """Group models, given best first: the first of a group beats no other one at this level."""
-    groups: list[list[int]] = []
-    for i in range(len(names)):
-        if groups and pairwise[groups[-1][0], i] < level:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return tuple(tuple(names[i] for i in group) for group in groups)
+def _span_ranks(draws: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the best and the worst rank of each model in each draw: equal models share ranks."""
+    better = np.stack([(draws > own).sum(axis=1) for own in draws.T[:, :, None]], axis=1)
+    equal = np.stack([(draws == own).sum(axis=1) for own in draws.T[:, :, None]], axis=1)
+    return better + 1, better + equal
+
+
+def group_ties(names: Sequence[str], ranks: NDArray[np.int64]) -> tuple[tuple[str, ...], ...]:
+    """Group models, given best first, so that no rank interval reaches into another group."""
+    groups: list[list[str]] = [[]]
+    reached = np.maximum.accumulate(ranks[:, 1])  # by the models up to each one
+    reaching = np.minimum.accumulate(ranks[::-1, 0])[::-1]  # of the models from each one on
+    for i, name in enumerate(names):
+        if groups[-1] and reached[i - 1] <= i < reaching[i]:
+            groups.append([])
+        groups[-1].append(name)
+    return tuple(map(tuple, groups))
 
 
 def count_wins(draws: Matrix) -> tuple[Matrix, Matrix]:

@@ -21,6 +21,7 @@ from typing import Any, cast
 from .._metric.registry import title_of
 from .._metric.score import json_ready
 from .._ranking.render import align_columns, percent
+from .._util.notebook import to_html
 
 __all__ = ["Shortlist"]
 
@@ -128,6 +129,16 @@ class Shortlist:
 
     def __repr__(self) -> str:
         """Return the set, its regret, and what would shrink it."""
+        table = align_columns(self._cells(), {0, 2})
+        return "\n".join([self.summary, "", *table, "", *self.sentences()])
+
+    def _repr_html_(self) -> str:
+        """Return the same for notebooks."""
+        header, *body = self._cells()
+        return to_html(self.summary, header, body, self.sentences(), {0, 2})
+
+    def _cells(self) -> list[list[str]]:
+        """Return the cells of the table, header first: the set, then the models left out."""
         lines = [["model", title_of(self.metric), "best"]]
         shown = [name for name, chance in self.models.items() if chance >= _SHOWN]
         rest = sorted(set(shown) - set(self.names), key=lambda name: -self.models[name])
@@ -135,8 +146,7 @@ class Shortlist:
             mark = "" if name in self.names else "  (left out)"
             chance = f"{percent(self.models[name])}{mark}"
             lines.append([name, f"{self.scores[name]:.4f}", chance])
-        table = align_columns(lines, {0, 2})
-        return "\n".join([self.summary, "", *table, "", *self.sentences()])
+        return lines
 
     def sentences(self) -> list[str]:
         """Return what the numbers mean for the choice, one sentence each."""

@@ -16,7 +16,8 @@ from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
 from .._ranking.extra_columns import standard_errors
-from .._ranking.render import align_columns
+from .._ranking.render import align_columns, percent
+from .._util.notebook import to_html
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
@@ -33,6 +34,7 @@ from .units import ResamplingUnits
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._stats.stats import Stats
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["Stability", "assess_ranking"]
 
@@ -55,14 +57,15 @@ class Stability:
     intervals : ndarray of shape (n_models, 2)
         Bootstrap percentile intervals of the scores, at `level`.
     ranks : ndarray of shape (n_models, 2), int
-        Credible interval of each rank, at `level`.
+        Credible interval of each rank, at `level`: from behind the models that are better to before
+        those that are worse, each with this probability or more.
     first : dict of str to float
         Posterior probability that each model is the best of these.
     pairwise : ndarray of shape (n_models, n_models)
         Posterior probability that the model of the row is better than the model of the column.
     ties : tuple of tuple of str
-        The models in order, in groups. The first model of a group is better than any other model of
-        the group with a probability below `level`.
+        The models in order, in groups: the smallest ones whose models have no rank interval that
+        reaches into the ranks of another group.
     replicates : ndarray of shape (n_boot, n_models)
         Resampled scores, centred at the scores.
     bias : ndarray of shape (n_models,)
@@ -185,8 +188,8 @@ class Stability:
         *,
         method: str = "posterior",
         prior: Mapping[str, float] | bool | None = None,
-        past: object = None,
-        agreement: object = None,
+        past: Mapping[str, Mapping[str, float]] | Sequence[Evaluation] | None = None,
+        agreement: float | Evaluation | Sequence[Evaluation] | None = None,
         seed: int = 0,
     ) -> Shortlist:
         """Return the smallest set of models that holds the best one with a given probability.
@@ -211,19 +214,31 @@ class Stability:
 
     def __repr__(self) -> str:
         """Return the table as text."""
-        lines = [["model", title_of(self.metric), "± s.e.", "rank", "first"]]
+        title, cells, below = self._table()
+        return "\n".join([title, "", *align_columns(cells, {0}), "", *below])
+
+    def _repr_html_(self) -> str:
+        """Return the table for notebooks."""
+        title, (header, *body), below = self._table()
+        return to_html(title, header, body, below)
+
+    def _table(self) -> tuple[str, list[list[str]], list[str]]:
+        """Return the title, the cells with their header, and the lines below them."""
+        cells = [["model", title_of(self.metric), "± s.e.", "rank", "first"]]
         for i, name in enumerate(self.names):
-            low, high = self.ranks[i]
             score, error = f"{self.scores[i]:.4f}", f"{self.standard_errors[i]:.4f}"
-            ranks = f"{low}" if low == high else f"{low}-{high}"
-            lines.append([name, score, error, ranks, f"{self.first[name]:.0%}"])
+            cells.append([name, score, error, self.format_rank(name), percent(self.first[name])])
         title = (
             f"{len(self.names)} models by {title_of(self.metric)}, {len(self.replicates)} "
             f"resamples of {self.n_units} {self.unit} ({self.method}); ranks at {self.level:.0%}"
         )
         order = "Order: " + " > ".join(" ≈ ".join(tie) for tie in self.ties)
-        notes = [f"Note: {text}" for text in self.warnings]
-        return "\n".join([title, "", *align_columns(lines, {0}), "", order, *notes])
+        return title, cells, [order, *(f"Note: {text}" for text in self.warnings)]
+
+    def format_rank(self, name: str, dash: str = "-") -> str:
+        """Return the rank interval of a model as text, such as "2-4", or "2" for a single rank."""
+        low, high = self.ranks[self.names.index(name)]
+        return f"{low}" if low == high else f"{low}{dash}{high}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the resamples as plain Python, ready for JSON."""
@@ -294,6 +309,7 @@ def _combine_members(
     notes = tuple(dict.fromkeys(text for result in results for text in result.notes))
     if n_dropped:
         notes += (f"{n_dropped} models lack a member and were left out",)
+    checks = tuple(check for result in results for check in result.checks)
     return BootstrapResult(
         scores,
         votes - votes.mean(axis=0),
@@ -302,6 +318,7 @@ def _combine_members(
         ", ".join(dict.fromkeys(result.method for result in results)),
         results[0].units,
         notes,
+        checks,
     )
 
 
@@ -336,8 +353,11 @@ def _build(
     drawn = draw_members(members, result.units.n_units, seed)
     draws = combine_members([posterior.draws for posterior in drawn], voting or {})
     first, pairwise = count_wins(draws)
+    ranks = compute_rank_intervals(draws, pairwise, level)
+    ties = group_ties(names, ranks)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    notes = list(result.notes)
+    apart = [c for c in result.checks if not any({*c.names} <= {*tie} for tie in ties)]
+    notes = [*result.notes, *(text for check in apart if (text := check.judge(level)))]
     n_units, unit = result.units.n_units, result.units.kind
     if n_units < _FEW_UNITS:
         notes.append(f"{n_units} {unit} are few for a standard error, so errors are rough")
@@ -348,10 +368,10 @@ def _build(
         scores=result.scores,
         standard_errors=np.sqrt(np.diag(result.covariance)),
         intervals=result.scores[:, None] + np.quantile(result.noise, tails, axis=0).T,
-        ranks=compute_rank_intervals(draws, tails),
+        ranks=ranks,
         first=dict(zip(names, first.tolist(), strict=True)),
         pairwise=pairwise,
-        ties=group_ties(names, pairwise, level),
+        ties=ties,
         replicates=result.scores + result.noise,
         bias=result.bias,
         method=result.method,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
+from .._inputs.types import ArrayLike, ByName
 from .._util.optional import need
 from ..errors import DataError
 from ._pairs import compute_dense_ranks, read_pairs, warn_if_constant
@@ -18,11 +19,11 @@ Array = NDArray[np.float64]
 
 
 def weighted_tau(
-    scores: object,
-    truth: object,
+    scores: ByName,
+    truth: ByName,
     rank: bool | str = True,
     *,
-    groups: object = None,
+    groups: ArrayLike | None = None,
     nan: str = "raise",
 ) -> float:
     r"""Compute the weighted Kendall tau, in which errors among the best models weigh most.
@@ -93,7 +94,7 @@ def weighted_tau(
     return float(result.statistic)
 
 
-def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
+def kendall_tau(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Kendall's tau-b: the share of concordant minus discordant pairs, tie-corrected.
 
     Parameters, range and NaN are as in :func:`weighted_tau`.
@@ -107,7 +108,7 @@ def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
     return _correlate("kendalltau", read_pairs(scores, truth, nan), ranks=True)
 
 
-def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
+def spearman(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Spearman's rho: the Pearson correlation of ranks, with mean ranks for ties.
 
     Parameters, range and NaN are as in :func:`weighted_tau`.
@@ -121,7 +122,7 @@ def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
     return _correlate("spearmanr", read_pairs(scores, truth, nan), ranks=True)
 
 
-def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
+def pearson(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Pearson's linear correlation of scores and truth.
 
     Parameters, range and NaN are as in :func:`weighted_tau`, but values must be finite and NaN
@@ -137,7 +138,7 @@ def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
 
 
 def weighted_pearson(
-    scores: object, truth: object, weights: object = None, *, nan: str = "raise"
+    scores: ByName, truth: ByName, weights: ArrayLike | None = None, *, nan: str = "raise"
 ) -> float:
     """Compute Pearson's correlation with weights, by default highest for the best models.
 
@@ -168,10 +169,10 @@ def weighted_pearson(
         order = np.argsort(-y, kind="stable")
         w = (np.bincount(place[order], weights=by_rank) / np.bincount(place))[place]
     else:
-        w = np.asarray(w, dtype=np.float64)
+        w = as_floats(w, "weights")
         if not np.isfinite(w).all() or w.min() < 0 or np.count_nonzero(w) < 2:
             raise DataError("weights must be finite, at least 0, and positive for two models")
-    x, y, w = x[w > 0], y[w > 0], w[w > 0]
+    x, y, w = _within_range(x[w > 0]), _within_range(y[w > 0]), w[w > 0]
     if warn_if_constant(x, y):
         return np.nan
     x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
@@ -187,7 +188,15 @@ def _correlate(name: str, pairs: tuple[Array, Array, Any], ranks: bool = False) 
     stats = need("scipy.stats", extra="stats", what="agreement")
     if ranks:
         x, y = compute_dense_ranks(x), compute_dense_ranks(y)
+    else:
+        x, y = _within_range(x), _within_range(y)
     return float(getattr(stats, name)(x, y).statistic)
+
+
+def _within_range(values: Array) -> Array:
+    """Scale values of which sums could overflow; a linear correlation does not change."""
+    largest = np.abs(values).max()
+    return values / largest if largest > 1e300 else values
 
 
 def _compute_grouped_tau(x: Array, y: Array, groups: NDArray[Any]) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .. import agreement
 from .._inputs.by_name import as_mapping
 from .._metric.score import issue, json_ready
+from .._util.notebook import text_to_html, to_html
 from ..errors import DataError, TransferabilityWarning
 
 __all__ = ["MEASURES", "Comparison", "Evaluation", "evaluate_scores"]
@@ -81,6 +82,10 @@ class Comparison:
             return f"{first} and {second} cannot be compared: {self.measure} is not defined"
         verdict = "agree with the truth differently" if self.supported else "are not told apart"
         return f"{first} and {second} {verdict}: {numbers}"
+
+    def _repr_html_(self) -> str:
+        """Return the sentence for notebooks."""
+        return text_to_html(str(self))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -202,6 +207,21 @@ class Evaluation:
 
     def __repr__(self) -> str:
         """Return a table of the metrics, with comparisons and notes below."""
+        title, rows, below = self._table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([metric.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
+            for metric, *cells in rows
+        ]
+        return "\n".join([title, "", *lines, *([""] if below else []), *below])
+
+    def _repr_html_(self) -> str:
+        """Return the same for notebooks."""
+        title, (header, *body), below = self._table()
+        return to_html(title, header, body, below)
+
+    def _table(self) -> tuple[str, list[list[str]], list[str]]:
+        """Return the title, the cells with their header, and the lines below them."""
         shown = ("kendall_tau", "pearson", "rel_at_1", "regret")
         names = [name for name in shown if name in self._defined]
         rows = [["metric", "weighted tau", "95 %", "without one model", *names]]
@@ -218,14 +238,9 @@ class Evaluation:
                     *(f"{getattr(one, name):.3f}" for name in names),
                 ]
             )
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([metric.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
-            for metric, *cells in rows
-        ]
         below = [*map(str, self._compare_first(0.95)), *(f"Note: {text}" for text in self.notes)]
         title = f"Agreement with the truth of {len(self.models)} models, higher is better"
-        return "\n".join([title, "", *lines, *([""] if below else []), *below])
+        return title, rows, below
 
     def _compare_first(self, level: float) -> list[Comparison]:
         """Compare the first metric with each of the others."""

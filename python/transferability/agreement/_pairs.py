@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_array, as_floats, check_choice
 from .._inputs.rows import check_rows
 from .._metric.score import issue
 from ..errors import DataError, DtypeError
@@ -48,7 +48,7 @@ def read_pairs(
     x, y = _read_numbers("scores", scores), _read_numbers("truth", truth)
     if len(x) != len(y):
         raise DataError(f"scores has {len(x)} models but truth has {len(y)}; give both for each")
-    others = None if extra is None else np.asarray(extra)
+    others = None if extra is None else as_array(extra, "groups or weights")[0]
     if others is not None and others.shape != x.shape:
         raise DataError(f"there are {len(x)} models, but an array of shape {others.shape} for them")
     missing = np.isnan(x) | np.isnan(y)
@@ -71,10 +71,7 @@ def read_pairs(
 
 def _read_numbers(name: str, values: object) -> Array:
     """Return values as a 1-D float64 array."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DtypeError(f"{name} must be numbers, one a model") from None
+    array = as_floats(values, name)
     if array.ndim != 1:
         raise DataError(f"{name} must have one number a model, got shape {array.shape}")
     return array

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
+from .._inputs.types import ArrayLike, ByName
 from ..errors import DataError
 from ._pairs import read_pairs, warn_if_constant
 
@@ -16,7 +17,7 @@ __all__ = ["recall_at_k", "regret", "rel_acc", "rel_at_k", "relative_accuracy"]
 Array = NDArray[np.float64]
 
 
-def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
+def rel_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise") -> float:
     """Compute Rel@k: the best truth among the k highest scores, relative to the best of all.
 
     Parameters
@@ -29,7 +30,8 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     Returns
     -------
     rel : float
-        At most 1, and 1 if the best model is among the k. Higher is better.
+        At most 1, and 1 if the best model is among the k; -inf if the truth of all k is. Higher is
+        better.
 
     Examples
     --------
@@ -44,7 +46,7 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     return float(y[_pick_top(x, y, k)].max() / best)
 
 
-def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
+def recall_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise") -> float:
     """Compute recall@k: the share of the k highest scores that are among the k best truths.
 
     Parameters
@@ -68,7 +70,7 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
     return float(np.mean(y[chosen] >= np.sort(y)[-k]))
 
 
-def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
+def regret(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute the regret of choosing by score: the best truth minus the chosen model's truth.
 
     It is at least 0, in the units of truth; lower is better. Parameters as in :func:`weighted_tau`.
@@ -83,7 +85,7 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
     return float(y.max() - y[_pick_top(x, y, 1)[0]])
 
 
-def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
+def rel_acc(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute RelAcc: the chosen model's truth, scaled from the worst (0) to the best truth (1).
 
     This measure comes from language model selection. It is not the relative accuracy of
@@ -116,7 +118,7 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
     return float((y[_pick_top(x, y, 1)[0]] - worst) / (best - worst))
 
 
-def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") -> Any:
+def relative_accuracy(accuracy: ArrayLike, baseline: ArrayLike, kind: str = "gain") -> Any:
     """Compute accuracies of target tasks relative to a baseline without transfer.
 
     Tasks differ in difficulty, so the scores of several target tasks are judged by the benefit of
@@ -140,9 +142,9 @@ def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") ->
 
     Raises
     ------
-    DataError
-        For values that are not finite, a baseline of 0 or less for "gain", or of 1 or more for
-        "headroom".
+    DataError, DtypeError
+        For values that are not finite or no numbers, a baseline of 0 or less for "gain", or of 1 or
+        more for "headroom".
 
     References
     ----------
@@ -156,7 +158,7 @@ def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") ->
     (0.5, 0.75)
     """
     check_choice("kind", kind, ("gain", "headroom"))
-    a, b = np.asarray(accuracy, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    a, b = as_floats(accuracy, "accuracy"), as_floats(baseline, "baseline")
     try:
         a, b = np.broadcast_arrays(a, b)
     except ValueError:
@@ -169,7 +171,10 @@ def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") ->
         raise DataError(f"the gain divides by the baseline, which is {b.min():g} for one task")
     if kind == "headroom" and b.size and b.max() >= 1:
         raise DataError(f"a baseline of {b.max():g} leaves no headroom; accuracies are in [0, 1]")
-    relative = a / b - 1 if kind == "gain" else (a - b) / (1 - b)
+    with np.errstate(over="ignore"):
+        relative = a / b - 1 if kind == "gain" else (a - b) / (1 - b)
+    if not np.isfinite(relative).all():
+        raise DataError("accuracy relative to baseline overflows float64; give both in one unit")
     return float(relative) if relative.ndim == 0 else relative
 
 

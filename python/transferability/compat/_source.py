@@ -95,6 +95,13 @@ def _read_class_ids(labels: ArrayLike, name: str, *, truncate: bool = False) -> 
         raise DataError(f"{name} is empty")
     if not np.isfinite(source).all():
         raise DataError(f"{name}[{np.flatnonzero(~np.isfinite(source))[0]}] is not finite")
+    sizes = np.abs(source.astype(np.float64))
+    if sizes.max() >= 2.0**62:
+        place = int(sizes.argmax())
+        raise DataError(
+            f"{name}[{place}] is {source[place]}, beyond 64-bit integers; give class ids 0 … C-1, "
+            "for example np.unique(labels, return_inverse=True)[1]"
+        )
     return source.astype(np.int64)
 
 

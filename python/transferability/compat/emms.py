@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._inputs.arrays import as_array, as_features
+from .._inputs.arrays import as_array, as_features, as_floats
+from .._util.public import present
 from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
@@ -98,9 +99,13 @@ def sparsemax(z: ArrayLike) -> NDArray[np.float64]:
     >>> sparsemax([0.5, 0.3, -1.0])
     array([0.6, 0.4, 0. ])
     """
-    values = np.asarray(z, dtype=np.float64)
+    values = as_floats(z, "z")
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise DataError(f"z must hold finite numbers in one dimension, got {values!r}")
+    if np.abs(values).max() > 1e300:
+        raise DataError(
+            f"z reaches {np.abs(values).max():g}, of which sums overflow; scale it down"
+        )
     descending = np.sort(values)[::-1]
     # Thresholds if the largest 1, 2, … numbers stay positive.
     thresholds = (np.cumsum(descending) - 1) / np.arange(1, len(values) + 1)
@@ -131,3 +136,6 @@ def _standardise(values: NDArray[Any], name: str) -> NDArray[Any]:
         values = values.astype(np.float32)
     values = np.ascontiguousarray(values)  # sums must not depend on the caller's memory layout
     return (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-8)  # type: ignore[no-any-return]
+
+
+present(globals())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._metric.score import issue
-from ..errors import TransferabilityError
+from .._util.public import present
+from ..errors import DataError, TransferabilityError
 from ._reference import Recipe, check_same_rows, maximise_evidence, one_hot, read_numbers
 from ._source import conditional_entropy, expected_prediction
 
@@ -129,9 +130,15 @@ class LogME:
 
     def predict(self, f: ArrayLike) -> NDArray[np.float64] | NDArray[np.intp]:
         """Return class ids of shape (n_samples,), or targets of shape (n_samples, n_targets)."""
-        if not self.fitted:
+        if not self.fitted or not len(self.ms):
             raise NotFittedError("not fitted; call fit(f, y) first")
-        logits = read_numbers(f, "f", (2,)) @ np.asarray(self.ms).T
+        features, coef = read_numbers(f, "f", (2,)), np.asarray(self.ms)
+        if features.shape[1] != coef.shape[1]:
+            raise DataError(
+                f"f has {features.shape[1]} columns, and was fitted on {coef.shape[1]}; give the "
+                f"features of the same model"
+            )
+        logits = features @ coef.T
         return logits if self.regression else np.argmax(logits, axis=-1)
 
     def _fit_fixed_point(self, f: ArrayLike, y: ArrayLike) -> float:
@@ -236,3 +243,6 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     """
     names = "source_label", "target_label"
     return conditional_entropy(source_label, target_label, names, "thuml/LogME")
+
+
+present(globals())

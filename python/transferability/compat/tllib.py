@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from .._util.public import set_modules
+from .._metric.options import number
+from .._util.public import present
 from ..errors import DataError
 from ._hscore import h_score, regularized_h_score
 from ._reference import check_same_rows, maximise_evidence, one_hot, read_numbers
@@ -196,7 +197,7 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
     matrix = read_numbers(features, "features", (2,), keep=(np.float32,))
     ids = read_numbers(labels, "labels", (1, 2)).reshape(-1)
     check_same_rows(ids, "labels", matrix, "features")
-    if not eps > 0:
+    if not number("eps", eps, "a positive number") > 0:
         raise DataError(f"eps must be positive, got {eps}")
     members = one_hot(ids)
     for c, n_rows in enumerate(members.sum(axis=0)):
@@ -207,9 +208,10 @@ def transrate(features: ArrayLike, labels: ArrayLike, eps: float = 1e-4) -> floa
             )
     if not np.isfinite(matrix).all():
         raise DataError("features hold NaN or infinity; tllib returns nan. Drop or fill such rows")
-    centred = matrix - matrix.mean(axis=0, keepdims=True)
-    within = sum(_coding_rate(centred[rows > 0], eps) for rows in members.T)
-    score: float = _coding_rate(centred, eps) - within / members.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):  # which the result says
+        centred = matrix - matrix.mean(axis=0, keepdims=True)
+        within = sum(_coding_rate(centred[rows > 0], eps) for rows in members.T)
+        score: float = _coding_rate(centred, eps) - within / members.shape[1]
     if not np.isfinite(score):
         raise DataError("the products of the features overflow; tllib returns nan. Scale them down")
     return score
@@ -221,4 +223,4 @@ def _coding_rate(rows: NDArray[Any], eps: float) -> float:
     return 0.5 * float(np.linalg.slogdet(np.eye(rows.shape[1]) + scaled)[1])
 
 
-set_modules(globals())
+present(globals())

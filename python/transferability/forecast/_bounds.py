@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import check_choice
+from .._inputs.arrays import as_floats, check_choice
 from ..errors import DataError, DtypeError
 
 __all__ = [
     "Bounds",
+    "describe_other_unit",
     "read_level",
     "read_number",
     "read_numbers",
@@ -59,13 +60,7 @@ class Bounds:
 
 def read_numbers(name: str, values: object) -> Array:
     """Convert an argument to float64; raise DtypeError if it holds anything but numbers."""
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "cmM":  # NumPy would drop the imaginary part, or count the seconds
-            raise TypeError(f"they are {array.dtype}")
-        return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DtypeError(f"{name} must be numbers in one dimension: {error}") from error
+    return as_floats(values, name)
 
 
 def read_number(name: str, value: object) -> float:
@@ -77,6 +72,19 @@ def read_number(name: str, value: object) -> float:
         return float(given)
     except (TypeError, ValueError, OverflowError) as error:
         raise DtypeError(f"{name} must be one number: {error}") from error
+
+
+def describe_other_unit(name: str, value: float, known: Array, direction: str) -> str | None:
+    """Return a warning of a share, such as 0.9, among known values in percent; None elsewhere.
+
+    Losses may fall from above 1 to below, so only increasing values are compared.
+    """
+    if direction != "increasing" or not (0 < value <= 1 < known.min() and known.max() <= 100):
+        return None
+    return (
+        f"{name} is {value:g}, and the known values are {known.min():g} to {known.max():g}; if "
+        f"these are percent, give {100 * value:g}"
+    )
 
 
 def read_level(level: object) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._util.notebook import text_to_html
 from ..errors import DataError, DtypeError
 from ._bounds import read_number
 from ._forecast import Forecast
@@ -66,6 +67,10 @@ class Quality:
                 f"{self.samples_needed[name]:.4g} samples for the same{note}"
             )
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the same lines for notebooks."""
+        return text_to_html(repr(self))
 
 
 def compare(

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.target import read_target
+from .._inputs.types import ArrayLike
 from .._metric.plan import plan
-from .._metric.registry import metric_names, spec_of
+from .._metric.registry import metric_names, spec_of, title_of
 from .._metric.score import SETS, issue
 from .._metric.spec import OF_STATISTICS
 from .._stats.stats import Stats
+from .._util.notebook import to_html
 from ..errors import DataError, TransferabilityError, TransferabilityWarning
 from ._fit import fit
 from ._forecast import Forecast
@@ -57,12 +59,20 @@ class Curve:
             raise DataError(f"there is no {metric!r}; this curve has {', '.join(self.values)}")
         return fit(self.sizes, self.values[metric], form, **{"limit": None, **options})
 
+    def _repr_html_(self) -> str:
+        """Return the metrics by size as a table for notebooks."""
+        columns = [[f"{value:.4f}" for value in values] for values in self.values.values()]
+        body = [[f"{n:g}", *cells] for n, *cells in zip(self.sizes, *columns, strict=True)]
+        header = ["samples", *map(title_of, self.values)]
+        title = f"Learning curve at {len(self.sizes)} sizes"
+        return to_html(title, header, body, [f"Note: {text}" for text in self.warnings])
+
 
 def curve(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     metrics: str | Sequence[str] = "logme",
-    sizes: object = None,
+    sizes: ArrayLike | None = None,
     *,
     task: str = "auto",
     seed: int = 0,
@@ -134,7 +144,12 @@ def curve(
                 stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
-                raise DataError(f"at {size} samples: {error}") from error
+                if size == len(array):
+                    raise
+                rest = order[size:]
+                stats.push(array[rest], target.take(rest))
+                stats.score(names, **options)  # raises where no size would do, and names none
+                raise DataError(f"at {size} samples: {error}; begin with more") from error
         notes |= {f"at {size} samples: {warning.message}": None for warning in caught}
         for name in names:
             values[name].append(float(scores[name]))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from html import escape
 from typing import Any
 
 from .._metric.score import json_ready
+from .._util.notebook import to_html
 from ._units import Norms
 
-__all__ = ["Health", "tabulate", "to_html", "to_text"]
+__all__ = ["Health", "tabulate", "to_text"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +81,9 @@ class Health:
 
     def _repr_html_(self) -> str:
         """Return the table for notebooks."""
-        return to_html({"value": self})
+        found = {"value": self}
+        header, *body = tabulate(found)
+        return to_html("", header, body, _below(found))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes as plain Python, ready for ``json.dumps``."""
@@ -136,17 +138,6 @@ def to_text(found: Mapping[str, Health]) -> str:
         for row in cells
     ]
     return "\n".join([*lines, "", *_below(found)])
-
-
-def to_html(found: Mapping[str, Health]) -> str:
-    """Return the table in HTML, with every text escaped."""
-    head, *body = tabulate(found)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in body
-    )
-    below = "".join(f"<li>{escape(line)}</li>" for line in _below(found))
-    titles = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table><ul>{below}</ul>"
 
 
 def _below(found: Mapping[str, Health]) -> list[str]:

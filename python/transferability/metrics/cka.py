@@ -6,10 +6,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .._inputs.arrays import as_features, finite_floats
+from .._inputs.arrays import as_features, finite_floats, is_one_of
 from .._inputs.inputs import RowSource
 from .._inputs.rows import check_rows
 from .._inputs.target import Target
+from .._inputs.types import ArrayLike
 from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -20,10 +21,10 @@ __all__ = ["cka"]
 
 
 def cka(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
-    other_features: object = None,
+    other_features: ArrayLike | None = None,
     estimator: str = "unbiased",
     task: str = "auto",
     precision: str = "double",
@@ -121,7 +122,7 @@ def _read_two(features: object, labels: object, other: object, task: str) -> tup
     """Validate two sets of features; return one of them and the other as real targets."""
     if labels is not None:
         raise DataError("cka compares features with labels or with other_features; give one")
-    if task not in ("auto", "regression"):
+    if not is_one_of(task, ("auto", "regression")):
         raise DataError(f"task is {task!r}; with other_features leave it out")
     check_rows(None, features=features, other_features=other)
     for source in (features, other):

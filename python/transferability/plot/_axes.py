@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._ranking.ranking import Ranking
-from .._ranking.render import check_scores, printable
-from .._util.optional import need
+from .._ranking.render import check_scores
+from .._util.figures import new_axes
+from .._util.notebook import printable, shorten_middle
 from ..errors import DataError
 
 if TYPE_CHECKING:
@@ -18,12 +19,11 @@ __all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
 
 
 def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[str] = ()) -> Any:
-    """Return `ax`, or the Axes of a new figure outside pyplot, wider for long labels."""
-    figure = need("matplotlib.figure", extra="plot", what="plotting")
+    """Return `ax`, or the Axes of a new figure, wider for long labels."""
     if ax is not None:
         return ax
     width += 0.08 * max(0, max(map(len, labels), default=0) - 16)
-    return figure.Figure(figsize=(width, height), layout="constrained").add_subplot()
+    return new_axes("plotting", figsize=(width, height), layout="constrained")
 
 
 def resolve_metric(ranking: Ranking, metric: str | None, stability: Stability | None = None) -> str:
@@ -52,7 +52,4 @@ def select_finite(values: Mapping[str, float], metric: str, more: str = "") -> d
 
 def format_name(name: object, most: int = 40) -> str:
     """Return a name for matplotlib: shortened in the middle, without formulas and line ends."""
-    text = printable(str(name))
-    if len(text) > most:
-        text = f"{text[: most // 3]}…{text[len(text) - (most - most // 3 - 1) :]}"
-    return text.replace("$", r"\$")
+    return shorten_middle(printable(str(name)), most).replace("$", r"\$")

@@ -49,7 +49,7 @@ def ranking(
     metric : str, optional
         Default: the metric of `stability`, or the first metric of the ranking.
     ax : matplotlib Axes, optional
-        Default: the Axes of a new figure, with a height for all models.
+        Default: the Axes of a new figure, with a height for all models; a notebook shows it.
 
     Returns
     -------
@@ -89,9 +89,9 @@ def ranking(
             if len(inside) > 1:
                 ax.axhspan(min(inside) - 0.45, max(inside) + 0.45, color="C0", alpha=0.07, lw=0)
         for place in known:
-            low, high = stability.ranks[numbers[ordered[place]]]
-            ranks = f"{low}" if low == high else f"{low}–{high}"
-            _annotate_row(ax, place, ranks, percent(stability.first[ordered[place]]))
+            name = ordered[place]
+            ranks = stability.format_rank(name, "–")
+            _annotate_row(ax, place, ranks, percent(stability.first[name]))
         _annotate_row(ax, -0.9, "rank", "first")
     n_compared = sum(row.dropped is None for row in rows)
     for own, style in ((places[:n_compared], {}), (places[n_compared:], {"mfc": "none"})):

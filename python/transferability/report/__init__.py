@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._ranking.render import check_scores
+from .._util.public import present
 from . import _sections as sections
 from ._choice import render_costs, render_shortlist
 from ._page import build_page
@@ -50,7 +51,8 @@ def html(
     -------
     page : str
         A complete document that loads no other files; write it as UTF-8. Names and notes are
-        escaped. Equal arguments return equal text.
+        escaped. Equal arguments return equal text. A notebook shows it as the report; its style
+        reaches nothing else there.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def html(
         sections.render_notes(ranking, stability),
         sections.render_meaning(ranking, stability),
     ]
-    lead = sections.render_lead(ranking, stability)
+    lead = sections.render_lead(ranking, stability, evaluation)
     return build_page(title or sections.format_heading(ranking), lead, parts)
 
 
@@ -98,3 +100,6 @@ def _make_shortlist(stability: Stability) -> Shortlist:
     """Return the shortlist with the prior of the ranking, or without one that lacks models."""
     known = all(name in stability.prior for name in stability.names)
     return stability.shortlist(prior=None if known else False)
+
+
+present(globals())

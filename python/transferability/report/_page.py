@@ -10,6 +10,7 @@ from .. import _core
 from .._ranking.render import printable
 
 __all__ = [
+    "Page",
     "build_page",
     "bullets",
     "chart_item",
@@ -20,23 +21,33 @@ __all__ = [
     "text",
 ]
 
-#: The content security policy forbids all loading; the empty icon avoids a request.
+#: The content security policy forbids all loading, that of an icon included.
 _HEAD = (
     '<meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<meta name="color-scheme" content="light dark">'
     '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    "style-src 'unsafe-inline'; img-src data:\">"
-    '<link rel="icon" href="data:,">'
+    "style-src 'unsafe-inline'\">"
 )
 
 
-def build_page(title: str, lead: str, sections: Iterable[str]) -> str:
+class Page(str):
+    """The text of a report, which a notebook shows as the report."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """Return the style and the content, without the document around them."""
+        style = self[self.index("<style>") : self.index("</head>")]
+        return style + self[self.index("<main") : self.index("</body>")]
+
+
+def build_page(title: str, lead: str, sections: Iterable[str]) -> Page:
     """Return the document: a title, a first paragraph and the sections that are not empty."""
     style = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return (
+    return Page(
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{_HEAD}<title>{text(title)}</title>\n'
-        f"<style>\n{style}</style></head>\n<body><main>\n<h1>{text(title)}</h1>\n{lead}\n"
+        f"<style>\n{style}</style></head>\n<body><main class=tx-report>\n"
+        f"<h1>{text(title)}</h1>\n{lead}\n"
         + "\n".join(part for part in sections if part)
         + f"\n<footer>transferability {text(_core.__version__)}</footer>\n</main></body>\n</html>\n"
     )

@@ -53,27 +53,26 @@ def format_heading(ranking: Ranking) -> str:
     return f"{count} by {title_of(ranking.metrics[0])}"
 
 
-def render_lead(ranking: Ranking, stability: Stability | None) -> str:
-    """Render the lead: the best model, the probability that it is the best, and the data."""
+def render_lead(
+    ranking: Ranking, stability: Stability | None, evaluation: Evaluation | None = None
+) -> str:
+    """Render the lead: who has the highest score, how surely, what that tells, and the data."""
     scored = [row for row in ranking.rows if row.error is None]
     if not scored:
         return paragraph("None of them could be scored; the reasons are below.", "lead")
-    best = scored[0]
-    words = f"{best.name} scores highest."
-    same = stability is not None and stability.metric == ranking.metrics[0]
+    best, metric = scored[0], ranking.metrics[0]
+    words = f"{best.name} has the highest {title_of(metric)}"
+    count = len(ranking.compared) - len(ranking.failed if ranking.race is None else ())
+    same = stability is not None and stability.metric == metric
     if stability is not None and same and best.name in stability.first:
-        tie = next(tie for tie in stability.ties if best.name in tie)
-        others = [name for name in tie if name != best.name]
-        chance = percent(stability.first[best.name])
+        count = len(stability.names)
+        words += f" with a probability of {percent(stability.first[best.name])}"
+        pairs = zip(stability.names, stability.ranks[:, 0], strict=True)
+        others = [name for name, rank in pairs if rank == 1 and name != best.name]
         if others:
             more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-            listed = ", ".join(others[:_NAMED]) + more
-            words += (
-                f" It is not told apart from {listed}: it is truly the first of these "
-                f"{len(stability.names)} with a probability of {chance}."
-            )
-        else:
-            words += f" It is truly the first with a probability of {chance}."
+            words += f"; {', '.join(others[:_NAMED])}{more} may have it as well"
+    words = f"Of {count} {ranking.unit}s, {words}." if count > 1 else f"{words}."
     if ranking.unit != "model":  # such as tasks, which differ in rows
         return paragraph(words, "lead")
     first = next(iter(best.scores.values()))
@@ -82,7 +81,22 @@ def render_lead(ranking: Ranking, stability: Stability | None) -> str:
         facts.append(f"{first.n_classes} classes")
     note = ranking.task_note
     task = note if note.startswith(ranking.task) else f"{ranking.task}, {note}"
-    return paragraph(words, "lead") + paragraph(f"{', '.join(facts)}; {task}.", "soft")
+    said = [paragraph(words, "lead"), _say_trust(metric, evaluation)]
+    return "\n".join([*said, paragraph(f"{', '.join(facts)}; {task}.", "soft")])
+
+
+def _say_trust(metric: str, evaluation: Evaluation | None) -> str:
+    """Return what the order by a metric does not tell: whether fine-tuning agrees with it."""
+    if is_diagnostic(metric):
+        return paragraph(DIAGNOSTIC)
+    where = "is shown below, under “Agreement with the truth”"
+    if evaluation is None:
+        where = (
+            "is not shown here: that takes true accuracies of some models (ranking.evaluate, or "
+            "transferability eval)"
+        )
+    title = title_of(metric)
+    return paragraph(f"How far {title} itself can be trusted {where}.")
 
 
 def render_order(ranking: Ranking, stability: Stability | None) -> str:
@@ -106,9 +120,8 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
         interval, sure = (), None if stability is None else ""
         if stability is not None and i is not None:
             interval = stability.intervals[i]
-            low, high = stability.ranks[i]
-            ranks = f"rank {low}" if low == high else f"rank {low}–{high}"
-            sure = f"{ranks}, first {percent(stability.first[row.name])}"
+            chance = percent(stability.first[row.name])
+            sure = f"rank {stability.format_rank(row.name, '–')}, first {chance}"
         kinds = [name for name, models in (("tied", tied), ("cut", cut)) if row.name in models]
         items += chart_item(
             row.name,
@@ -126,8 +139,8 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
         below = (
             f"Bars are {percent(stability.level)} intervals from {len(stability.replicates)} "
             f"resamples of {stability.n_units:,} {stability.unit}. All models share the resamples, "
-            f"so bars may overlap although the order is certain; a line at the left joins models "
-            f"that are tied at {percent(stability.level)}."
+            f"so bars may overlap although the order is certain. A line at the left joins ties: "
+            f"models whose ranks, at {percent(stability.level)}, overlap in a chain."
         )
     return section("Order", chart, paragraph(below, "soft"))
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._util.atomic_file import write_bytes
+from .._util.notebook import to_html
 from ..errors import DataError, DtypeError
 from ._head import Head, teacher_weights, validate_head
 
@@ -147,7 +149,7 @@ class TeacherEnsemble:
             )
         return self.heads[name]
 
-    def predictive(self, features: Mapping[str, object]) -> NDArray[np.float64]:
+    def predictive(self, features: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Compute the mixed posterior predictive of the teachers.
 
         Parameters
@@ -234,6 +236,12 @@ class TeacherEnsemble:
             f"{name} {w:.3f}" for name, w in zip(self.names, self.weights, strict=True)
         )
         return f"TeacherEnsemble({parts}; {self.n_outputs} outputs, {len(self.heads)} heads)"
+
+    def _repr_html_(self) -> str:
+        """Return the teachers with their weights as a table for notebooks."""
+        body = [[name, f"{w:.3f}"] for name, w in zip(self.names, self.weights, strict=True)]
+        title = f"Teachers: {self.n_outputs} outputs, heads of {len(self.heads)} models"
+        return to_html(title, ["teacher", "weight"], body)
 
 
 def build_teachers(ranking: Ranking, k: int, temperature: float) -> TeacherEnsemble:

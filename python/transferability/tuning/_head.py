@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._inputs.arrays import read_features
+from .._inputs.arrays import as_floats, read_features
 from .._inputs.columns import match_columns
+from .._inputs.types import ByName
 from ..errors import DataError, DtypeError
 
 __all__ = ["Head", "teacher_weights", "validate_head"]
 
 
-def teacher_weights(scores: object, temperature: float = 0.1) -> NDArray[np.float64]:
+def teacher_weights(scores: ByName, temperature: float = 0.1) -> NDArray[np.float64]:
     """Compute the weights of teachers from their scores: softmax(scores / temperature).
 
     Parameters
@@ -44,11 +45,11 @@ def teacher_weights(scores: object, temperature: float = 0.1) -> NDArray[np.floa
     >>> teacher_weights([-0.41, -0.24]).round(3).tolist()
     [0.154, 0.846]
     """
+    values = as_floats(scores, "scores")
     try:
-        values = np.asarray(scores, dtype=np.float64)
         divisor = float(temperature)
     except (TypeError, ValueError) as error:
-        raise DtypeError(f"scores and temperature must be numbers: {error}") from None
+        raise DtypeError(f"temperature must be a number: {error}") from None
     if values.ndim != 1 or not len(values):
         raise DataError(f"scores must be 1-D with one score a model, got shape {values.shape}")
     if not np.isfinite(values).all():

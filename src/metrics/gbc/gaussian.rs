@@ -7,6 +7,7 @@ use crate::linalg::blas::{
 use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
 use crate::linalg::memory::{Gather, copied, zeros};
 use crate::stats::{Second, Stats};
+use crate::threads::Context;
 
 use super::Axes;
 use super::pairs::log_ratio;
@@ -51,7 +52,12 @@ enum Spread {
 
 impl Gaussian {
     /// Of a class among all rows, along axes.
-    pub(super) fn of_class(class: &Stats, all: &Stats, axes: &Axes, kind: Kind) -> Result<Self> {
+    pub(super) fn of_class(
+        class: &Stats,
+        all: &Stats,
+        (axes, kind): (&Axes, Kind),
+        context: &Context<'_>,
+    ) -> Result<Self> {
         let k = axes.k;
         let n = class.n_samples() as f64;
         let full = kind == Kind::Full;
@@ -74,7 +80,7 @@ impl Gaussian {
         let mut mean = axes.along(&moved)?;
         axpy(1.0, &mean_about_shift, &mut mean);
         let spread = if full {
-            Spread::floored(second, k, n)?
+            Spread::floored(second, k, n, context)?
         } else {
             let variances = second.iter().map(|sum| (sum / n).max(FLOOR)).gathered(GAUSSIAN)?;
             if kind == Kind::Diagonal {
@@ -96,7 +102,7 @@ impl Gaussian {
     }
 
     /// `D_B` ≥ 0 of diagonal or full covariances.
-    pub(super) fn distance(&self, other: &Self) -> Result<f64> {
+    pub(super) fn distance(&self, other: &Self, context: &Context<'_>) -> Result<f64> {
         let apart = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b);
         let mut apart = apart.gathered(GAUSSIAN)?;
         let (square, log) = match (&self.spread, &other.spread) {
@@ -111,7 +117,7 @@ impl Gaussian {
                     a.iter().zip(b).map(|(a, b)| f64::midpoint(*a, *b)).gathered(GAUSSIAN)?;
                 let order = apart.len();
                 let failed = Error::Lapack { routine: "dpotrf", info: 1, order };
-                let factor = Cholesky::new(mean, order)?.ok_or(failed)?;
+                let factor = Cholesky::new(mean, order, context)?.ok_or(failed)?;
                 factor.solve_lower(&mut apart)?;
                 let log: f64 = factor.pivots().map(f64::ln).sum();
                 (dot(&apart, &apart), log - f64::midpoint(*log_a, *log_b))
@@ -215,12 +221,12 @@ fn of_scatter(
 
 impl Spread {
     /// W max(Λ, floor) Wᵀ from sums about the mean (k, k), upper triangle.
-    fn floored(mut sums: Vec<f64>, k: usize, n: f64) -> Result<Self> {
+    fn floored(mut sums: Vec<f64>, k: usize, n: f64, context: &Context<'_>) -> Result<Self> {
         if k == 0 {
             return Ok(Self::Full(Vec::new(), 0.0));
         }
         scale(1.0 / n, &mut sums);
-        let (values, vectors) = TridiagonalForm::reduce(sums, k)?.largest(k)?;
+        let (values, vectors) = TridiagonalForm::reduce(sums, k, context)?.largest(k, context)?;
         let mut covariance = zeros(k * k, "the covariance of a class")?;
         let mut scaled = vectors;
         let mut log_determinant = 0.0;

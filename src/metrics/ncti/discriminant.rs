@@ -14,6 +14,7 @@ use crate::linalg::blas::{matrix_product, product_into, scale};
 use crate::linalg::exponential::{exp_below, largest};
 use crate::linalg::lapack::{TridiagonalForm, thin_svd};
 use crate::linalg::memory::{Gather, copied_matrix, zero_matrix, zeros};
+use crate::threads::Context;
 
 /// scikit-learn's tolerance of singular values.
 const RANK: f64 = 1e-4;
@@ -38,6 +39,7 @@ impl Discriminant {
         codes: &[u32],
         n_classes: usize,
         shrinkage: Option<f64>,
+        context: &Context<'_>,
     ) -> Result<Self> {
         let (n, q) = z.dim();
         let mut means = zero_matrix((n_classes, q), WHAT)?;
@@ -54,7 +56,7 @@ impl Discriminant {
         let log_share = counts.iter().map(|count| (count / n as f64).ln()).gathered(WHAT)?;
         let most = (n_classes - 1).min(q);
         match shrinkage {
-            Some(s) => Self::shrunk(z, &within, &means, &log_share, s, most),
+            Some(s) => Self::shrunk(z, &within, (&means, &log_share), (s, most), context),
             None => Self::whitened(within, &means, &counts, &log_share),
         }
     }
@@ -62,10 +64,9 @@ impl Discriminant {
     fn shrunk(
         z: &Array2<f64>,
         within: &Array2<f64>,
-        means: &Array2<f64>,
-        log_share: &[f64],
-        shrinkage: f64,
-        most: usize,
+        (means, log_share): (&Array2<f64>, &[f64]),
+        (shrinkage, most): (f64, usize),
+        context: &Context<'_>,
     ) -> Result<Self> {
         let q = z.ncols();
         let shrink = |rows: &Array2<f64>| {
@@ -77,13 +78,14 @@ impl Discriminant {
             Ok::<_, Error>(cov)
         };
         let (own, all) = (shrink(within)?, shrink(z)?);
-        let (variances, mut root) = symmetric(&own)?;
+        let (variances, mut root) = symmetric(&own, context)?;
         if variances.iter().any(|v| *v <= 0.0) {
             return Err(super::failed(ALIKE));
         }
         root *= &variances.mapv_into(|v| 1.0 / v.sqrt()); // own⁻¹ = root rootᵀ
         let between = matrix_product(root.t(), (all - own).view(), WHAT)?;
-        let (_, turn) = symmetric(&matrix_product(between.view(), root.view(), WHAT)?)?;
+        let turned = matrix_product(between.view(), root.view(), WHAT)?;
+        let (_, turn) = symmetric(&turned, context)?;
         let directions = matrix_product(root.view(), turn.slice(s![.., ..most]), WHAT)?;
         let white = matrix_product(means.view(), root.view(), WHAT)?;
         let weights = matrix_product(white.view(), root.t(), WHAT)?;
@@ -152,10 +154,10 @@ impl Discriminant {
 }
 
 /// Eigenvalues, descending, and eigenvectors in columns.
-fn symmetric(a: &Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+fn symmetric(a: &Array2<f64>, context: &Context<'_>) -> Result<(Array1<f64>, Array2<f64>)> {
     let order = a.nrows();
-    let form = TridiagonalForm::reduce(a.iter().copied().gathered(WHAT)?, order)?;
-    let (values, vectors) = form.largest(order)?;
+    let form = TridiagonalForm::reduce(a.iter().copied().gathered(WHAT)?, order, context)?;
+    let (values, vectors) = form.largest(order, context)?;
     let vectors = Array2::from_shape_vec((order, order), vectors).map_err(|_| Error::NoData)?;
     Ok((Array1::from(values), vectors.reversed_axes()))
 }

@@ -1,0 +1,141 @@
+"""The server: binds the address, times out slow heads, and finishes requests before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ..errors import DataError
+from ._app import Application
+from ._settings import Settings
+from ._telemetry import LOG, log_as_json
+
+__all__ = ["serve"]
+
+_TICK = 0.05
+
+
+class _Protocol(H11Protocol):
+    """HTTP on one connection, which is closed if no head of a request is complete in time."""
+
+    head_seconds: float
+    _marked: object = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Start to watch the connection."""
+        super().connection_made(transport)
+        self.loop.call_later(self.head_seconds, self._check)
+
+    def _check(self) -> None:
+        """Close the connection if it was as idle at the last check, and since."""
+        if self.transport.is_closing():
+            return
+        idle = self.cycle is None or self.cycle.response_complete
+        mark = self.cycle or self
+        if idle and self._marked is mark:
+            self.transport.close()
+            return
+        self._marked = mark if idle else None
+        self.loop.call_later(self.head_seconds, self._check)
+
+
+class _Server(uvicorn.Server):
+    """A server that, at the first signal, answers what it has and refuses what comes."""
+
+    def __init__(self, config: Any, app: Application, settings: Settings) -> None:
+        super().__init__(config)
+        self._application, self._settings = app, settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Start the workers, then listen."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            LOG.info("listening", extra={"address": _address(sockets[0])})
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Stop: at once if that was asked for already, or before the service has started."""
+        front = self._application.asgi
+        if front.draining or not self.started or self._loop is None:
+            self.should_exit, self.force_exit = True, front.draining
+            return
+        front.draining = True
+        self._loop.call_soon_threadsafe(self._start_drain)
+
+    def _start_drain(self) -> None:
+        self._drain = asyncio.get_running_loop().create_task(self._finish())
+
+    async def _finish(self) -> None:
+        """Wait until no request is active, or the time is over; then let the server end."""
+        front = self._application.asgi
+        LOG.info("stopping", extra={"active": front.active})
+        end = time.monotonic() + self._settings.drain_seconds
+        while front.active and time.monotonic() < end:
+            await asyncio.sleep(_TICK)
+        if front.active:
+            LOG.warning("requests are given up", extra={"active": front.active})
+            await self._application.pool.close()  # they are answered: their worker has ended
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal comes: SIGTERM or SIGINT; a second one ends at once.
+
+    Raises DataError if the address cannot be bound.
+    """
+    listener = _bind(settings)
+    log_as_json()
+    with tempfile.TemporaryDirectory(prefix="transferability-serve-") as folder:
+        app = Application(settings, Path(folder))
+        config = uvicorn.Config(
+            app.asgi,
+            http=type("Protocol", (_Protocol,), {"head_seconds": settings.body_seconds}),
+            ws="none",
+            loop="asyncio",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_graceful_shutdown=5,
+        )
+        server = _Server(config, app, settings)
+        try:
+            asyncio.run(server.serve([listener]))
+        finally:
+            app.pool.kill()  # a second signal has left them
+    LOG.info("stopped")
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Return a socket that is bound to the address of the service."""
+    try:
+        found = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(
+            f"cannot listen on {settings.host} port {settings.port}: {reason}"
+        ) from None
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
