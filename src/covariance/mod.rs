@@ -52,6 +52,7 @@ pub(crate) use rate::Rate;
 pub(crate) use recentred::Recentred;
 
 use crate::error::{Error, Result};
+use crate::input::check_addressable;
 use crate::linalg::blas::scale;
 use crate::linalg::lapack::{check_order, check_svd_order};
 use crate::linalg::memory::copied;
@@ -106,15 +107,17 @@ fn check(stats: &Stats, centre: Centre) -> Result<()> {
 /// Check that LAPACK can decompose features of this shape, before a row of them is read.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
 pub fn check_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    check_addressable((n_rows, n_cols))?;
     check_order(n_rows.min(n_cols))
 }
 
 /// Check as [`check_shape`] for a spectrum, for which fewer rows than columns are decomposed as they are.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
 pub fn check_spectrum_shape((n_rows, n_cols): (usize, usize)) -> Result<()> {
+    check_addressable((n_rows, n_cols))?;
     if n_rows <= n_cols { check_svd_order(n_rows) } else { check_order(n_cols) }
 }

@@ -79,7 +79,7 @@ impl Projection {
             Array2::from_shape_vec((n_rows, offset.len()), rows).map_err(|_| Error::NoData)?;
         let (u, s, _) = thin_svd(rows)?;
         let rank = s.iter().take_while(|s| **s * **s > cut).count();
-        let share = s.mapv(|s| s / (s * s + penalty).sqrt());
+        let share = s.mapv_into(|s| s / (s * s + penalty).sqrt());
         let mut basis = zeros(n_rows * rank, "a basis of the features")?;
         for (out, u) in basis.chunks_exact_mut(rank.max(1)).zip(u.rows()) {
             for ((out, u), share) in out.iter_mut().zip(u).zip(&share) {

@@ -35,6 +35,7 @@ pub use contract::{Detail, Inputs, Metric, Needs, Outcome};
 pub use options::{OptionReader, OptionValue, Options};
 
 use crate::error::{Error, Result};
+use crate::input::check_addressable;
 use crate::linalg::lapack::check_order;
 use crate::threads::Context;
 
@@ -103,7 +104,7 @@ pub fn compute(
 /// before a row of them is read.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
+/// [`Error::Unaddressable`], [`Error::TooLarge`].
 pub fn check_shape(
     requests: &[(Box<str>, Options)],
     (n_rows, n_cols): (usize, usize),
@@ -111,6 +112,7 @@ pub fn check_shape(
     let decomposes = |(name, _): &(Box<str>, Options)| {
         METRICS.iter().any(|metric| metric.name == &**name && metric.decomposes)
     };
+    check_addressable((n_rows, n_cols))?;
     if !requests.is_empty() && requests.iter().all(decomposes) {
         check_order(n_rows.min(n_cols))
     } else {

@@ -20,13 +20,13 @@
 //!
 //! Cost: n²D + n² ln n for n rows; n² numbers.
 
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, s};
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
 use crate::linalg::blas::{dot, row_gram_add, scale};
 use crate::linalg::lapack::thin_svd;
-use crate::linalg::memory::{Gather, copied, copied_matrix, reserved, zeros};
+use crate::linalg::memory::{Gather, copied, copied_matrix, reserved, zero_matrix, zeros};
 use crate::threads::Context;
 
 use super::{Detail, Inputs, Metric, Needs, OptionReader, Outcome};
@@ -126,7 +126,9 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
     let mut x = Array2::from_shape_vec((n, n_cols), x).map_err(|_| Error::NoData)?;
     let first = copied_matrix(x.slice(s![..1, ..]), "a row of features")?;
     x -= &first; // a constant column is exactly zero
-    let mean = x.mean_axis(Axis(0)).ok_or(Error::NoData)?;
+    let mut mean = zero_matrix((1, n_cols), "a row of features")?;
+    x.rows().into_iter().for_each(|row| mean += &row);
+    mean /= n as f64;
     x -= &mean;
     let (u, s, vt) = thin_svd(x)?;
     let tolerance = n.max(n_cols) as f64 * f64::EPSILON * s.first().copied().unwrap_or(0.0);

@@ -109,7 +109,7 @@ NAMED = ("ImportError", "MemoryError", "OSError", "OutOfMemoryError")
 
 @pytest.mark.parametrize("kind", sorted(CALLS))
 def test_calls_of_every_kind_end_under_a_limit(kind: str) -> None:
-    """Room for the package and for some calls: one step of ``memory_ladder.py``, which takes all."""
+    """Take one step of ``memory_ladder.py``: room for the package and for some calls."""
     end = run_ladder(kind, 200, seconds=60.0)
     assert end in ("passed", *NAMED), end
 

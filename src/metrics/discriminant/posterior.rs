@@ -117,7 +117,8 @@ impl Problem<'_> {
                 let x = &panel[k * order..(k + 1) * order];
                 constant[c] + dot(x, &solved[c * order..(c + 1) * order])
             };
-            let mut softmaxes: Vec<Softmax> = codes.iter().map(|_| Softmax::new(read)).collect();
+            let softmaxes = codes.iter().map(|_| Softmax::new(read));
+            let mut softmaxes = softmaxes.gathered("a panel of rows")?;
             if screen.is_some() {
                 let own = softmaxes.iter_mut().zip(codes).enumerate();
                 own.for_each(|(k, (softmax, code))| softmax.own = log(k, *code as usize));

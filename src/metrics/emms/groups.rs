@@ -105,8 +105,9 @@ fn find(
     context: &Context<'_>,
 ) -> Result<Option<(Vec<usize>, Vec<usize>)>> {
     let mut of_row = reserved(n_rows, "the groups of equal labels")?;
-    let mut representatives = Vec::new();
-    let mut by_hash = table::<u64, Vec<usize>>(0, "the groups of equal labels")?; // few: MOST
+    let few = MOST + 1;
+    let mut representatives = reserved(few, "the groups of equal labels")?;
+    let mut by_hash = table::<u64, Vec<usize>>(few, "the groups of equal labels")?;
     let n_cols = views[0].n_cols();
     let mut row = zeros::<f64>(n_cols, "a label embedding")?;
     let mut other = zeros::<f64>(n_cols, "a label embedding")?;

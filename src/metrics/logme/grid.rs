@@ -75,12 +75,17 @@ impl Task<'_> {
 
 impl<'a> Grid<'a> {
     /// Cover lo ≤ t ≤ hi.
-    pub(super) fn new(curve: &'a dyn Curve, targets: &'a [Target], (lo, hi): (f64, f64)) -> Self {
-        let mut points = vec![lo];
+    pub(super) fn new(
+        curve: &'a dyn Curve,
+        targets: &'a [Target],
+        (lo, hi): (f64, f64),
+    ) -> Result<Self> {
+        let mut points = filled(lo, 1, SEARCH)?;
         while points[points.len() - 1] < hi || points.len() % PARTS != 1 {
-            points.push(lo * (STEP * points.len() as f64 / PARTS as f64).exp());
+            let next = lo * (STEP * points.len() as f64 / PARTS as f64).exp();
+            append(&mut points, next, SEARCH)?;
         }
-        Self { curve, targets, points }
+        Ok(Self { curve, targets, points })
     }
 
     /// Evaluate the coarse points; `limits` are the values at t = ∞.
@@ -203,7 +208,7 @@ mod tests {
         let (spectrum, target) = one_direction(3.0, 4.0, 5.0, 20);
         let targets = [target];
         for hi in [1.0, 7.0, 1e9] {
-            let grid = Grid::new(&spectrum, &targets, (0.5, hi));
+            let grid = Grid::new(&spectrum, &targets, (0.5, hi)).unwrap();
             assert_eq!(grid.points.len() % PARTS, 1);
             assert!(grid.points.last().is_some_and(|last| *last >= hi));
             let ratios = grid.points.windows(2).map(|pair| (pair[1] / pair[0]).ln());
@@ -226,7 +231,7 @@ mod tests {
     fn the_fine_cell_of_a_known_maximum_is_found() {
         let (spectrum, target) = two_directions();
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-9, 1e9));
+        let grid = Grid::new(&spectrum, &targets, (1e-9, 1e9)).unwrap();
         let context = Context::serial();
         let coarse = grid.coarse(&[target.value(target.whole(), 0.0)], &context).unwrap();
         let cells = grid.fine(&coarse.cells, &context).unwrap();

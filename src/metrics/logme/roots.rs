@@ -182,7 +182,7 @@ mod tests {
         let (lambda, x, outside, n_samples) = (3.0, 4.0, 5.0, 20);
         let (spectrum, target) = one_direction(lambda, x, outside, n_samples);
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6));
+        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6)).unwrap();
         let ends = sample(&grid, &[(0, 1e-6), (0, 1e6)]).unwrap();
         let mut brackets = [Bracket::new(0, ends[0], ends[1]).unwrap()];
         refine(&grid, &mut brackets).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     fn slopes_are_derivatives_of_the_evidence() {
         let (spectrum, target) = one_direction(3.0, 4.0, 5.0, 20);
         let targets = [target];
-        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6));
+        let grid = Grid::new(&spectrum, &targets, (1e-6, 1e6)).unwrap();
         let h = 1e-5;
         for x in [-3.0, 0.0, 2.0_f64] {
             let at = [x - h, x, x + h].map(|x| (0, x.exp()));

@@ -80,7 +80,7 @@ pub(super) fn maximise(
     if !(range.0 > 0.0 && range.0 < range.1 && range.1.is_finite()) {
         return Err(Error::Undefined { metric: "logme" });
     }
-    let grid = Grid::new(curve, targets, range);
+    let grid = Grid::new(curve, targets, range)?;
     let mut optima = targets.iter().map(Optimum::without_signal).gathered(SEARCH)?;
     let limits = optima.iter().map(|best| best.evidence.value).gathered(SEARCH)?;
 
