@@ -105,9 +105,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Computes `total += part`, in parallel.
+    /// Computes `total += part`, in parallel. An empty part adds nothing.
     pub(crate) fn add(&self, part: &[f64], total: &mut [f64]) -> Result<()> {
         const RUN: usize = 1 << 18;
+        if part.is_empty() {
+            return Ok(());
+        }
         self.for_each_chunk(total, RUN, |run, total| {
             total.iter_mut().zip(&part[run * RUN..]).for_each(|(total, part)| *total += part);
             Ok(())

@@ -262,7 +262,8 @@ pub(super) fn add_upper(
     add_upper_by(part, total, order, context, |part, total| add_scaled(1.0, part, total))
 }
 
-/// Calls `add(part, total)` on pieces of the upper triangles of matrices of `order`.
+/// Calls `add(part, total)` on pieces of the upper triangles of matrices of `order`. An empty part adds
+/// nothing.
 pub(super) fn add_upper_by<T: Sync>(
     part: &[T],
     total: &mut [f64],
@@ -271,6 +272,9 @@ pub(super) fn add_upper_by<T: Sync>(
     add: impl Fn(&[T], &mut [f64]) + Sync,
 ) -> Result<()> {
     const RUN: usize = 1 << 17;
+    if part.is_empty() {
+        return Ok(());
+    }
     let rows = (RUN / order).max(1);
     context.for_each_chunk(total, rows * order, |run, total| {
         let part = &part[run * rows * order..][..total.len()];
