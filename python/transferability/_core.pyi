@@ -22,6 +22,7 @@ __all__ = [
     "covariance",
     "covariance_of",
     "digest",
+    "discriminant",
     "fixed_point",
     "from_bytes",
     "from_moments",
@@ -172,6 +173,13 @@ def coding_rate(
 def coding_rate_reduction(
     stats: Stats, eps: float, convention: str, n_threads: int
 ) -> tuple[float, NDArray[np.float64], float, float]: ...
+def discriminant(
+    within: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+    ridge: float,
+    smallest: bool,
+    n_threads: int,
+) -> tuple[NDArray[np.float64], float | None]: ...
 def spectrum(stats: Stats, assume_centered: bool, n_threads: int) -> NDArray[np.float64]: ...
 def span(ids: NDArray[np.int64]) -> tuple[int, int]: ...
 def to_bytes(stats: Stats, notes: str) -> bytes: ...

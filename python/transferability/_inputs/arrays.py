@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._util.memory import no_memory
+from .._util.memory import no_memory, no_memory_for
 from ..errors import DataError, DtypeError
 from .columns import Names
 from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
@@ -30,6 +30,7 @@ __all__ = [
     "as_floats",
     "as_weights",
     "check_choice",
+    "check_room",
     "finite_floats",
     "instance_of",
     "is_bfloat16",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _EXACT = 2**53  # float64 holds every integer up to here
+_MANY = 2**24  # numbers whose copy takes 128 MB
 _ADDRESSABLE = 2**60  # float64 numbers whose bytes a signed 64-bit integer counts, and one more
 
 
@@ -176,8 +178,8 @@ def as_array(value: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
             return np.from_dlpack(value), ()
         return np.asarray(value), ()
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise no_memory_for(value, name, error) from error
     except Exception as error:  # of any class: ``__array__`` and ``__dlpack__`` are foreign code
         if isinstance(value, (list, tuple)):
             refuse_uneven_rows(value, name)
@@ -200,11 +202,24 @@ def as_floats(value: Any, name: str) -> NDArray[np.float64]:
             with np.errstate(over="ignore"):  # of long doubles, to infinity
                 return array.astype(np.float64, copy=False)
         reason = f"they are {array.dtype}"
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise no_memory_for(value, name, error) from error
     except Exception as error:  # of any class: ``__array__`` is foreign code
         reason = str(error) or type(error).__name__
     raise DtypeError(f"{name} must be numbers: {reason}") from None
+
+
+def check_room(array: NDArray[Any], name: str) -> None:
+    """Raise unless a broadcast array, which takes no memory, can be copied with 8 bytes a number.
+
+    Reading one takes years before memory is first asked for, if at all.
+    """
+    if array.size > _MANY and 0 in array.strides:
+        _check_addressable(array, name)
+        try:
+            np.empty(array.size)  # no page of it is written
+        except MemoryError as error:
+            raise no_memory_for(array, name, error) from error
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -221,11 +236,7 @@ def is_one_of(value: object, choices: Iterable[str]) -> bool:
 def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     """Refuse dtypes that are not real numbers; copy those that the native module cannot read."""
     dtype = array.dtype
-    if array.size >= _ADDRESSABLE:  # a broadcast array, which takes no memory and years to read
-        raise DataError(
-            f"{name} of shape {array.shape} holds more numbers than can be addressed; use fewer "
-            f"rows or columns at a time"
-        )
+    _check_addressable(array, name)
     if is_bfloat16(dtype):
         return _converted(array, np.float32, name)  # exact
     if dtype.kind not in "fiub":
@@ -249,6 +260,14 @@ def _to_native_dtype(array: NDArray[Any], name: str) -> NDArray[Any]:
     if not dtype.isnative or not array.flags.aligned:
         return _converted(array, dtype.newbyteorder("="), name, copy=True)
     return array
+
+
+def _check_addressable(array: NDArray[Any], name: str) -> None:
+    if array.size >= _ADDRESSABLE:  # a broadcast array, which takes no memory and years to read
+        raise DataError(
+            f"{name} of shape {array.shape} holds more numbers than can be addressed; use fewer "
+            f"rows or columns at a time"
+        )
 
 
 def _converted(array: NDArray[Any], dtype: Any, name: str, copy: bool = False) -> NDArray[Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import sys
+from collections.abc import Callable, Sized
 from typing import Any
 
 from ..errors import OutOfMemoryError
@@ -12,8 +15,10 @@ __all__ = [
     "free_memory",
     "is_out_of_memory",
     "no_memory",
+    "no_memory_for",
     "peak_memory",
     "peak_memory_with_device",
+    "return_unused_memory",
 ]
 
 #: Texts by which torch reports, as a RuntimeError, an allocation that failed.
@@ -55,11 +60,39 @@ def no_memory(what: str, n_bytes: int) -> OutOfMemoryError:
     )
 
 
+def no_memory_for(value: object, name: str, error: MemoryError) -> OutOfMemoryError:
+    """Return the error for an argument that could not be converted: `error`, if it has a name.
+
+    Numbers and references to text take 8 bytes each.
+    """
+    if isinstance(error, OutOfMemoryError):
+        return error
+    size = getattr(value, "size", None)
+    if not isinstance(size, int):  # a list; torch's size is a method
+        size = len(value) if isinstance(value, Sized) else 1
+    return no_memory(f"a copy of {name}", 8 * size)
+
+
 def free_memory() -> None:
     """Collect garbage and return torch's cached device memory to the device."""
     gc.collect()
     if (cuda := _cuda()) is not None:
         cuda.empty_cache()
+
+
+def return_unused_memory() -> None:
+    """Return freed memory to the system, where the C library has ``malloc_trim``.
+
+    Blocks of many sizes leave holes between the few that stay, and glibc keeps the holes.
+    """
+    trim = _find_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _find_trim() -> Callable[[int], int] | None:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _cuda() -> Any:

@@ -101,7 +101,7 @@ impl Discriminant {
         log_share: &[f64],
     ) -> Result<Self> {
         let (n, n_classes) = (within.nrows(), counts.len());
-        let scale = within.std_axis(Axis(0), 0.0).mapv(|std| if std == 0.0 { 1.0 } else { std });
+        let scale = Array1::from(deviations(&within)?);
         within /= &scale;
         within /= (n as f64).sqrt();
         let (_, sizes, axes) = thin_svd(within)?;
@@ -151,6 +151,24 @@ impl Discriminant {
             scale(1.0 / sum, row);
         }
     }
+}
+
+/// The standard deviation of each column, and 1 where it is 0, by Welford's updates.
+fn deviations(rows: &Array2<f64>) -> Result<Vec<f64>> {
+    let mut mean = zeros::<f64>(rows.ncols(), WHAT)?;
+    let mut squares = zeros::<f64>(rows.ncols(), WHAT)?;
+    for (i, row) in rows.rows().into_iter().enumerate() {
+        for ((x, mean), square) in row.iter().zip(&mut mean).zip(&mut squares) {
+            let apart = x - *mean;
+            *mean += apart / (i + 1) as f64;
+            *square = (x - *mean).mul_add(apart, *square);
+        }
+    }
+    for square in &mut squares {
+        let deviation = (*square / rows.nrows() as f64).sqrt();
+        *square = if deviation == 0.0 { 1.0 } else { deviation };
+    }
+    Ok(squares)
 }
 
 /// Eigenvalues, descending, and eigenvectors in columns.
