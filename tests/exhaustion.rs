@@ -266,10 +266,11 @@ fn metrics_of_targets_report_every_failure() {
 #[test]
 fn decompositions_of_samples_report_every_failure() {
     let _guard = watch();
+    let mut refused = 0;
     for (shape, data) in shapes() {
         let stats = stats_of(&data.features, data.labels(), false).unwrap();
         let block = Block::new(&data.features, data.labels(), None).unwrap();
-        exhaust(&format!("logme by SVD, {shape}"), || {
+        refused += exhaust(&format!("logme by SVD, {shape}"), || {
             let prepared = Prepared::from_samples(&stats, &block)?;
             let inputs = Inputs { prepared: Some(&prepared), ..Inputs::default() };
             let request = [("logme".into(), Options(Vec::new()))];
@@ -277,6 +278,7 @@ fn decompositions_of_samples_report_every_failure() {
             Ok(text_of(&found))
         });
     }
+    assert!(refused > 60, "{refused}");
 }
 
 /// On two threads the order of requests differs from run to run, and the rule is the same.
@@ -291,7 +293,7 @@ fn threads_report_every_failure() {
     let context = Context::new(Some(&pool), &|| false);
     let data = data(1100, 24, 24);
     for name in ["logme", "h_score", "lda", "knn"] {
-        exhaust(&format!("{name} on two threads"), || {
+        let refused = exhaust(&format!("{name} on two threads"), || {
             let mut stats = Stats::empty(Precision::Double);
             let block = Block::new(&data.features, data.labels(), None)?;
             stats.push(&block, &context)?;
@@ -305,6 +307,7 @@ fn threads_report_every_failure() {
             let request = [(name.into(), Options(Vec::new()))];
             Ok(text_of(&compute(&inputs, &request, &context).pop().unwrap()?))
         });
+        assert!(refused > 4, "{refused}");
     }
 }
 
@@ -321,6 +324,7 @@ fn changed(stats: &mut Stats, change: impl FnOnce(&mut Stats) -> Result<()>) -> 
 fn statistics_report_every_failure_and_do_not_change() {
     let _guard = watch();
     let serial = Context::serial();
+    let mut refused = 0;
     for (shape, data) in shapes() {
         let moved = data.features.map(|x| x + 0.5);
         for (kind, response) in
@@ -334,20 +338,22 @@ fn statistics_report_every_failure_and_do_not_change() {
                 let stats = stats_of(&data.features, response, by_class).unwrap();
                 let other = stats_of(&moved, response, by_class).unwrap();
                 let bytes = stats.to_bytes("").unwrap();
-                exhaust(&name("push"), || stats_of(&data.features, response, by_class)?.digest());
-                exhaust(&name("write"), || stats.to_bytes(""));
-                exhaust(&name("read"), || Stats::from_bytes(&bytes)?.0.digest());
-                exhaust(&name("copy"), || stats.try_clone()?.digest());
-                exhaust(&name("moments"), || {
+                refused += exhaust(&name("push"), || {
+                    stats_of(&data.features, response, by_class)?.digest()
+                });
+                refused += exhaust(&name("write"), || stats.to_bytes(""));
+                refused += exhaust(&name("read"), || Stats::from_bytes(&bytes)?.0.digest());
+                refused += exhaust(&name("copy"), || stats.try_clone()?.digest());
+                refused += exhaust(&name("moments"), || {
                     let moments = stats.try_clone()?.into_moments(&serial)?;
                     Stats::from_moments(moments)?.digest()
                 });
-                exhaust(&name("merge"), || {
+                refused += exhaust(&name("merge"), || {
                     let mut kept = without_refusals(|| stats.try_clone())?;
                     let other = without_refusals(|| other.try_clone())?;
                     changed(&mut kept, |kept| kept.merge(other, &serial))
                 });
-                exhaust(&name("another block"), || {
+                refused += exhaust(&name("another block"), || {
                     let mut kept = without_refusals(|| stats.try_clone())?;
                     let block = Block::new(&data.features, response, None)?;
                     changed(&mut kept, |kept| kept.push(&block, &serial))
@@ -355,28 +361,31 @@ fn statistics_report_every_failure_and_do_not_change() {
             }
         }
     }
+    assert!(refused > 300, "{refused}");
 }
 
 #[test]
 fn covariances_report_every_failure() {
     let _guard = watch();
     let (serial, by) = (Context::serial(), Shrinkage::LedoitWolf);
+    let mut refused = 0;
     for (shape, data) in shapes() {
         let name = |what: &str| format!("{what}, {shape}");
         let stats = stats_of(&data.features, data.labels(), true).unwrap();
-        exhaust(&name("spectrum"), || {
+        refused += exhaust(&name("spectrum"), || {
             covariance::spectrum(&stats, Centre::Mean, &serial).map(|found| text_of(&found))
         });
-        exhaust(&name("covariance"), || {
+        refused += exhaust(&name("covariance"), || {
             covariance::covariance(&stats, Centre::Zero, by, &serial).map(|found| text_of(&found))
         });
-        exhaust(&name("covariance of rows"), || {
+        refused += exhaust(&name("covariance of rows"), || {
             let found = covariance::covariance_of(&data.features, Centre::Mean, by, &serial);
             found.map(|found| text_of(&found))
         });
-        exhaust(&name("class means"), || covariance::class_means(&stats).map(|m| text_of(&m)));
+        refused +=
+            exhaust(&name("class means"), || covariance::class_means(&stats).map(|m| text_of(&m)));
         if shape != "wide" {
-            exhaust(&name("class covariances"), || {
+            refused += exhaust(&name("class covariances"), || {
                 let found = covariance::class_covariances_of(
                     &data.features,
                     data.labels(),
@@ -387,22 +396,55 @@ fn covariances_report_every_failure() {
             });
         }
         for convention in [RateConvention::TransRate, RateConvention::Mcr2] {
-            exhaust(&name("coding rate reduction"), || {
+            refused += exhaust(&name("coding rate reduction"), || {
                 let found = covariance::coding_rate_reduction(&stats, 1e-4, convention, &serial);
                 found.map(|found| text_of(&found))
             });
         }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+/// From 1,024 columns on, factorisations and reductions take other ways.
+#[test]
+fn large_orders_report_every_failure() {
+    let _guard = watch();
+    let (data, serial) = (data(1100, 1024, 4), Context::serial());
+    let stats = stats_of(&data.features, data.labels(), false).unwrap();
+    let refused = exhaust("spectrum of 1,024 columns", || {
+        covariance::spectrum(&stats, Centre::Mean, &serial).map(|found| text_of(&found))
+    });
+    assert!(refused > 4, "{refused}");
+}
+
+#[test]
+fn discriminants_report_every_failure() {
+    let _guard = watch();
+    let serial = Context::serial();
+    // Many columns, many means, and a covariance that rounding has left indefinite.
+    for (means, d, least) in [(8, 520, 1.0), (700, 24, 1.0), (8, 520, -0.5)] {
+        let mut within = Array2::<f64>::eye(d);
+        within[[0, 0]] = least;
+        let (within, offsets) = (within.into_raw_vec_and_offset().0, data(means, d, 2).features);
+        let refused = exhaust(&format!("{means} means, {d} columns, {least}"), || {
+            let offsets = offsets.as_slice().unwrap();
+            covariance::discriminant(&within, offsets, 0.1, true, &serial).map(|f| text_of(&f))
+        });
+        assert!(refused > 4, "{refused}");
     }
 }
 
 #[test]
 fn fixed_points_report_every_failure() {
     let _guard = watch();
-    let (data, serial) = (data(600, 24, 8), Context::serial());
-    for recipe in [Recipe::ThumlFixedPoint, Recipe::TransformerRanker] {
-        exhaust(&format!("{recipe:?}"), || {
-            let (x, y) = (data.features.view(), data.targets.view());
-            fixed_point(x, y, recipe, Start::default(), &serial).map(|found| text_of(&found))
-        });
+    for (shape, data) in shapes() {
+        for recipe in [Recipe::ThumlFixedPoint, Recipe::TransformerRanker] {
+            let refused = exhaust(&format!("{recipe:?} of {shape} features"), || {
+                let (x, y) = (data.features.view(), data.targets.view());
+                let found = fixed_point(x, y, recipe, Start::default(), &Context::serial());
+                found.map(|found| text_of(&found))
+            });
+            assert!(refused > 2, "{refused}");
+        }
     }
 }

@@ -141,7 +141,9 @@ def plain_text(value: Any) -> Any:
 
 def _to_array(labels: Any, name: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Convert the container; refuse missing values of frames, which the conversion would hide."""
-    if isinstance(labels, np.ndarray):
+    if type(labels) is np.ndarray:
+        return labels, ()
+    if isinstance(labels, np.ndarray):  # of a subclass
         return as_array(labels, name)
     labels = drop_index(labels)
     if any(instance_of(labels, "pandas", kind) for kind in ("Series", "DataFrame", "Index")):
