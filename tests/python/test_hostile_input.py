@@ -18,8 +18,8 @@ from odd_arrays import OTHER, SAME
 
 import transferability as tx
 from transferability import DataError, DtypeError, InternalError, NumericalError, Stats
-from transferability.errors import OutOfMemoryError
 from transferability._metric.registry import metric_specs
+from transferability.errors import OutOfMemoryError
 
 pytestmark = pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 
