@@ -125,6 +125,10 @@ check-deep: install | $(LOGS) ## What takes longer than a commit should wait, or
 	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
 	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
 	$(BIN)/python ci/check_openapi.py --examples 300
+	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- file 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- metrics 1000000 1 2
+	cargo run --release --manifest-path fuzz/Cargo.toml -- rows 1000000 1 2
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
 
 # --- artefacts ----------------------------------------------------------------------------------
