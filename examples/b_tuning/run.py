@@ -20,9 +20,10 @@ import math
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +68,16 @@ def zoos(pool: Executor, steps: int, scale: int, device: str) -> dict[str, dict[
         }
         for kind, shapes in (("same", same), ("mixed", SHAPES))
     }
+    report([job for of in jobs.values() for job in of.values()], "networks")
     return {kind: {task: job.result() for task, job in of.items()} for kind, of in jobs.items()}
+
+
+def report(jobs: Collection[Future[Any]], what: str) -> None:
+    """Wait for the jobs, and say on standard error how many are done, after each."""
+    start = time.perf_counter()
+    for n_done, _ in enumerate(as_completed(jobs), start=1):
+        spent = time.perf_counter() - start
+        print(f"{n_done} of {len(jobs)} {what} after {spent:.0f} s", file=sys.stderr, flush=True)
 
 
 class Target:
@@ -202,8 +212,7 @@ def main() -> None:
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.workers, spawn, torch.set_num_threads, (1,)) as pool:
         networks = zoos(pool, pre, options.scale, device)
-        print(f"12 networks after {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        print(rank(networks["mixed"], Target(shots[-1], 0)))
+        print(rank(networks["mixed"], Target(shots[-1], 0)), flush=True)
         for count in shots:
             for kind, student in (("same", None), ("mixed", "digits")):
                 of_seed = [
@@ -211,11 +220,11 @@ def main() -> None:
                     for seed in range(seeds)
                 ]
                 jobs[f"{kind}, {count} a class"] = of_seed
+        report([job for of_seed in jobs.values() for job in of_seed], "draws of five methods")
         results: dict[str, dict[str, list[float]]] = {}
         for setting, of_seed in jobs.items():
             found = [job.result() for job in of_seed]
             results[setting] = {method: [one[method] for one in found] for method in METHODS}
-            print(f"{setting} after {time.perf_counter() - start:.0f} s", file=sys.stderr)
     print()
     print(table(results))
     print(f"\n{time.perf_counter() - start:.0f} s in all")

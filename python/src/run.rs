@@ -52,8 +52,9 @@ pub(crate) fn run<T: Send>(
     stop: &AtomicBool,
     job: impl FnOnce(&Context<'_>) -> Result<T> + Send,
 ) -> PyResult<T> {
+    // With the interpreter attached, so that no fork of Python finds the lock of the pools taken.
+    let pool = if work < SMALL || n_threads <= 1 { None } else { pool(py, n_threads)? };
     let result = py.detach(|| {
-        let pool = if work < SMALL || n_threads <= 1 { None } else { pool(n_threads)? };
         if let Some(pool) = pool {
             return on_pool(pool, stop, job);
         }
@@ -152,7 +153,7 @@ type Pools = Vec<(usize, Option<&'static ThreadPool>)>;
 /// or less address space to give, the pool is smaller, or there is none, with a warning. A forked
 /// child does not inherit threads, so it builds new pools; those of its parent are leaked in the
 /// child.
-fn pool(n_threads: usize) -> PyResult<Option<&'static ThreadPool>> {
+fn pool(py: Python<'_>, n_threads: usize) -> PyResult<Option<&'static ThreadPool>> {
     static POOLS: Mutex<(u32, Pools)> = Mutex::new((0, Vec::new()));
     let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
     if pools.0 != std::process::id() {
@@ -173,7 +174,7 @@ fn pool(n_threads: usize) -> PyResult<Option<&'static ThreadPool>> {
     drop(pools);
     let found = pool.map_or(1, ThreadPool::current_num_threads);
     if found < n_threads {
-        warn_of_fewer(n_threads, found)?;
+        warn_of_fewer(py, n_threads, found)?;
     }
     Ok(pool)
 }
@@ -191,14 +192,12 @@ fn build(n_threads: usize) -> std::result::Result<&'static ThreadPool, String> {
     Ok(Box::leak(Box::new(pool)))
 }
 
-fn warn_of_fewer(asked: usize, found: usize) -> PyResult<()> {
+fn warn_of_fewer(py: Python<'_>, asked: usize, found: usize) -> PyResult<()> {
     let message = format!(
         "the system let this process start {found} of {asked} threads (a limit of threads or of \
          address space); results are the same, slower; pass n_threads={found} to say so"
     );
     let message = CString::new(message).unwrap_or_default();
-    Python::attach(|py| {
-        let errors = py.import("transferability.errors")?;
-        PyErr::warn(py, &errors.getattr("TransferabilityWarning")?, &message, 2)
-    })
+    let errors = py.import("transferability.errors")?;
+    PyErr::warn(py, &errors.getattr("TransferabilityWarning")?, &message, 2)
 }

@@ -1,10 +1,52 @@
 """Rank pre-trained models by how well they will do on your data.
 
-Transferability metrics score a model's features against labels without training, and models are
-ranked by these scores. Start with :func:`rank`, or with :func:`logme` for a single model; see
-:class:`Stats` for features that come in blocks.
+Transferability metrics score a model's features against labels, without training. Models are ranked
+by these scores::
 
-Names are imported lazily, at their first use: ``import transferability`` does not import NumPy.
+    import transferability as tx
+    tx.logme(features, labels)                      # one model, one metric
+    tx.rank({"resnet": a, "vit": b}, labels)        # models by their features
+    tx.rank_models(["timm:resnet50", "hf:google/vit-base-patch16-224"], data)
+
+Score and rank
+    score                one metric or several of one model
+    rank                 models, by features for the same rows
+    rank_models          models by name or in memory, which are run on your data
+    rank_ensembles       pairs and triples of models
+    compare_tasks        target tasks, for one model
+    Race                 options of a race, which drops models that cannot win
+    Engine               many data sets by the same metrics, as in a service
+    Stats                statistics of features that come in blocks: update, merge, save, score
+    pool_bags            one row of features for several rows, such as those of a document
+    label_embeddings     embeddings of labels, for `emms`
+
+Metrics
+    logme, h_score, leep, ridge_probe, knn and others have a function each, of that name.
+    `metrics.__all__` lists them; `register_metric` adds yours.
+
+Results
+    Score, Scores                        of `score` and the metrics
+    Ranking, Row                         of `rank` and `rank_models`
+    RaceReport, RaceRound, TaskRanking   of races and of `compare_tasks`
+    Stability, Shortlist                 how sure a ranking is, and which models to fine-tune
+    Evaluation, Comparison               agreement with measured accuracies
+    ParetoFront                          scores against costs
+
+Modules
+    io             features in files               models        models by name
+    torch          features of layers, training    sklearn       estimators for scikit-learn
+    agreement      correlations with the truth     forecast      learning curves
+    health         features without labels         covariance    shrinkage, coding rates
+    tuning         B-Tuning without torch          dask          rankings on a cluster
+    plot, report   pictures, and one HTML page     compat        numbers of other libraries
+    metrics        all metrics                     errors        what may be raised
+
+Settings
+    set_num_threads, get_num_threads, show_config
+    LogMEClassifier and LogMERegressor are also here, beside `sklearn`.
+
+``help(transferability.rank)`` documents one name, with examples. Names are imported lazily, at
+their first use: ``import transferability`` does not import NumPy.
 """
 
 from __future__ import annotations
@@ -13,7 +55,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors
-from ._util.public import set_module
+from ._util.public import is_help, set_module
 from .errors import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -119,7 +161,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, whether they are imported yet or not."""
+    """List the public names, whether they are imported yet or not; none for ``help()``."""
+    if is_help():  # the docstring says what there is
+        return []
     return sorted({*errors.__all__, *_HOME, *_metrics(), *_SUBMODULES, "errors", "__version__"})
 
 

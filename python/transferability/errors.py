@@ -20,6 +20,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__]
+
+
 class TransferabilityError(Exception):
     """Base class of all errors that this package raises on purpose."""
 

@@ -105,7 +105,7 @@ pub fn coding_rate(
     context.check()?;
     let scale = convention.scale(eps, stats.n_features)?;
     let recentred = Recentred { stats, to_shift: convention.centre().to_shift(stats) };
-    let Rate { value, rounding } = recentred.rate(scale)?;
+    let Rate { value, rounding } = recentred.rate(scale, context)?;
     Ok(CodingRate { value, rounding })
 }
 
@@ -184,7 +184,7 @@ impl ClassRates {
             // s_c − point = (s_c − s) + (s − point), which keeps the digits of a large offset.
             let moved = of.shift.iter().zip(&stats.shift).map(|(own, shift)| own - shift);
             let to_shift = moved.zip(to_shift).map(|(moved, e)| moved + e).collect();
-            Recentred { stats: of, to_shift }.rate(scale)
+            Recentred { stats: of, to_shift }.rate(scale, context)
         })?;
         let total = if classes.len() == 1 { rates[0] } else { rates.remove(0) };
         Ok(Self { total, classes: rates })

@@ -25,6 +25,7 @@ use crate::linalg::blas::{dot, scale};
 use crate::linalg::lapack::{Cholesky, singular_values};
 use crate::linalg::memory::zeros;
 use crate::stats::Second;
+use crate::threads::Context;
 
 use super::Recentred;
 
@@ -48,11 +49,11 @@ fn ln_1p_square(r: f64) -> f64 {
 
 impl Recentred<'_> {
     /// R at t = n eps τ.
-    pub(crate) fn rate(&self, eps_tau: f64) -> Result<Rate> {
+    pub(crate) fn rate(&self, eps_tau: f64, context: &Context<'_>) -> Result<Rate> {
         let t = self.n() * eps_tau;
         let (mut matrix, order, held, mut from_point) = match &self.stats.second {
             Second::Rows { .. } => {
-                let (products, order) = self.products()?;
+                let (products, order) = self.products(context)?;
                 let held = products.iter().step_by(order + 1).copied().collect();
                 (products, order, held, None)
             }
@@ -65,7 +66,7 @@ impl Recentred<'_> {
             scale(1.0 / t, &mut row[i..]);
             row[i] += 1.0;
         }
-        if let Some(factor) = Cholesky::new(matrix, order)? {
+        if let Some(factor) = Cholesky::new(matrix, order, context)? {
             let mut value = factor.pivots().map(f64::ln).sum::<f64>() / 2.0;
             let mut terms = 1.0;
             if let Some(offset) = &mut from_point {
@@ -83,15 +84,15 @@ impl Recentred<'_> {
                 return Ok(Rate { value, rounding });
             }
         }
-        self.rate_by_singular_values(t)
+        self.rate_by_singular_values(t, context)
     }
 
-    fn rate_by_singular_values(&self, t: f64) -> Result<Rate> {
+    fn rate_by_singular_values(&self, t: f64, context: &Context<'_>) -> Result<Rate> {
         let n_features = self.to_shift.len();
         let (root, shape, unknown) = match &self.stats.second {
             Second::Rows { weights, .. } => (self.rows()?, (weights.len(), n_features), 0.0),
             Second::Scatter(_) => {
-                let (root, unknown) = self.root(t)?;
+                let (root, unknown) = self.root(t, context)?;
                 let n_columns = root.len() / n_features;
                 (root, (n_features, n_columns), unknown)
             }
@@ -108,11 +109,11 @@ impl Recentred<'_> {
     }
 
     /// G with GGᵀ = K of a scatter, (D, ·), and how much of the rate the scatter does not determine.
-    fn root(&self, t: f64) -> Result<(Vec<f64>, f64)> {
+    fn root(&self, t: f64, context: &Context<'_>) -> Result<(Vec<f64>, f64)> {
         let n_features = self.to_shift.len();
         let (scatter, held) = self.scatter_about_mean()?;
         let squares: Vec<f64> = scatter.iter().step_by(n_features + 1).copied().collect();
-        let factor = ScaledFactor::new(scatter, self.stats.precision)?;
+        let factor = ScaledFactor::new(scatter, self.stats.precision, context)?;
         let rank = factor.rank();
         // Of independent columns, from the rounding of the products that are held.
         let pivots = factor.columns().iter().zip(factor.pivots());
@@ -179,10 +180,10 @@ mod tests {
             let stats = stats(features);
             let recentred = Recentred { stats: &stats, to_shift: stats.shift.clone() }; // about zero
             let t = 0.3 * features.nrows() as f64;
-            let rate = recentred.rate(0.3).unwrap();
+            let rate = recentred.rate(0.3, &Context::serial()).unwrap();
             assert!((rate.value - expected(features, t)).abs() < 1e-14);
             assert!(rate.rounding < 1e-14);
-            let again = recentred.rate_by_singular_values(t).unwrap();
+            let again = recentred.rate_by_singular_values(t, &Context::serial()).unwrap();
             assert!((again.value - rate.value).abs() < 1e-14);
         }
     }
@@ -193,7 +194,7 @@ mod tests {
         let stats = stats(rows.view());
         let far = 2.0_f64.powi(20);
         let to_shift = stats.shift.iter().map(|s| s + far).collect();
-        let rate = Recentred { stats: &stats, to_shift }.rate(0.3).unwrap();
+        let rate = Recentred { stats: &stats, to_shift }.rate(0.3, &Context::serial()).unwrap();
         // det(I + ZᵀZ/t) of Z = rows + far, whose terms are exact.
         let z = &rows + far;
         let k = z.t().dot(&z);
@@ -226,7 +227,9 @@ mod tests {
             stats.push(&block, &Context::serial()).unwrap();
             assert!(!stats.holds_rows());
             let to_shift = stats.mean_about_shift().iter().map(|d| -d).collect();
-            Recentred { stats: &stats, to_shift }.rate_by_singular_values(64.0 * 1e-4).unwrap()
+            Recentred { stats: &stats, to_shift }
+                .rate_by_singular_values(64.0 * 1e-4, &Context::serial())
+                .unwrap()
         };
         let (double, single) = (rate(Precision::Double), rate(Precision::Single));
         let error = (double.value - single.value).abs();

@@ -5,6 +5,7 @@ use crate::linalg::blas::{axpy, dot, row_gram_add, scale};
 use crate::linalg::lapack::check_order;
 use crate::linalg::memory::{copied, zeros};
 use crate::stats::{Precision, Second, Stats};
+use crate::threads::Context;
 
 /// The rows of statistics about a point `centre` = s − `to_shift`, for the shift s.
 pub(crate) struct Recentred<'a> {
@@ -31,14 +32,14 @@ impl Recentred<'_> {
     }
 
     /// K, upper triangle, and its order.
-    pub(crate) fn products(&self) -> Result<(Vec<f64>, usize)> {
+    pub(crate) fn products(&self, context: &Context<'_>) -> Result<(Vec<f64>, usize)> {
         let n_features = self.to_shift.len();
         match &self.stats.second {
             Second::Rows { weights, .. } => {
                 let order = weights.len();
                 check_order(order)?;
                 let mut products = zeros(order * order, "the products of the rows of a class")?;
-                row_gram_add(&self.rows()?, n_features, 0..n_features, &mut products);
+                row_gram_add(&self.rows()?, n_features, 0..n_features, &mut products, context)?;
                 Ok((products, order))
             }
             Second::Scatter(_) => Ok((self.scatter()?, n_features)),

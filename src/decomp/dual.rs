@@ -29,10 +29,7 @@ pub(crate) fn row_products(rows: &[f64], n_cols: usize, context: &Context<'_>) -
     context.sum(
         count,
         || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
-        |i, gram| {
-            row_gram_add(rows, n_cols, i * width..n_cols.min((i + 1) * width), gram);
-            Ok(())
-        },
+        |i, gram| row_gram_add(rows, n_cols, i * width..n_cols.min((i + 1) * width), gram, context),
     )
 }
 

@@ -12,6 +12,7 @@ use crate::linalg::blas::dot;
 use crate::linalg::lapack::{PivotedCholesky, scale_to_unit_diagonal};
 use crate::linalg::memory::{reserved, zeros};
 use crate::stats::Precision;
+use crate::threads::Context;
 
 /// The factor of a centred scatter.
 pub(crate) struct ScaledFactor {
@@ -23,8 +24,12 @@ pub(crate) struct ScaledFactor {
 
 impl ScaledFactor {
     /// From the upper triangle of a centred scatter (D, D) of products at this precision.
-    pub(crate) fn new(scatter: Vec<f64>, precision: Precision) -> Result<Self> {
-        Self::with_ridge(scatter, precision, 0.0)
+    pub(crate) fn new(
+        scatter: Vec<f64>,
+        precision: Precision,
+        context: &Context<'_>,
+    ) -> Result<Self> {
+        Self::with_ridge(scatter, precision, 0.0, context)
     }
 
     /// Of Ŝ + ridge I in place of Ŝ, over the columns that are not constant.
@@ -32,6 +37,7 @@ impl ScaledFactor {
         mut scatter: Vec<f64>,
         precision: Precision,
         ridge: f64,
+        context: &Context<'_>,
     ) -> Result<Self> {
         let order = scatter.len().isqrt();
         let scale = scale_to_unit_diagonal(&mut scatter, order);
@@ -44,7 +50,7 @@ impl ScaledFactor {
             Precision::Double => 8.0 * order as f64 * f64::EPSILON,
             Precision::Single => 8.0 * (order as f64).sqrt() * f64::from(f32::EPSILON),
         };
-        let cholesky = PivotedCholesky::new(scatter, order, tolerance)?;
+        let cholesky = PivotedCholesky::new(scatter, order, tolerance, context)?;
         Ok(Self { scale, cholesky, tolerance })
     }
 

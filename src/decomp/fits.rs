@@ -80,12 +80,12 @@ impl Prepared<'_> {
 
     fn route(&self, targets: &CentredTargets, context: &Context<'_>) -> Result<Route<'_>> {
         let Second::Rows { values, weights } = &self.stats.second else {
-            let factor = self.factor()?;
+            let factor = self.factor(context)?;
             let rank = factor.rank();
             return Ok(if rank as u64 + 1 >= self.stats.n_samples {
                 Route::Saturated(rank)
-            } else if self.from_samples && self.spectrum()?.values.len() == rank {
-                Route::Spectrum(Cow::Borrowed(self.spectrum()?))
+            } else if self.from_samples && self.spectrum(context)?.values.len() == rank {
+                Route::Spectrum(Cow::Borrowed(self.spectrum(context)?))
             } else {
                 Route::Factor(factor)
             });
@@ -145,7 +145,7 @@ impl Prepared<'_> {
             by_form
         } else {
             let noise = rounding_noise(self.stats, self.stats.n_features);
-            let by_spectrum = fit_spectrum(self.spectrum()?, square, t, noise);
+            let by_spectrum = fit_spectrum(self.spectrum(context)?, square, t, noise);
             let total = |fits: &[Fit]| fits.iter().map(|fit| fit.rounding).sum::<f64>();
             if by_form.is_empty() || total(&by_spectrum) <= total(&by_form) {
                 by_spectrum
@@ -269,7 +269,8 @@ mod tests {
         let stats = stats(&features, &targets);
         let prepared = Prepared::new(&stats).unwrap();
         let square = &CentredTargets::new(&stats).square;
-        let of_factor = fit_spectrum(prepared.spectrum().unwrap(), square, t, 0.0);
+        let of_factor =
+            fit_spectrum(prepared.spectrum(&Context::serial()).unwrap(), square, t, 0.0);
         let of_form = prepared.ridge(t, &Context::serial()).unwrap().targets;
         let view = features.view();
         let block = Block::new(&view, Response::Targets(targets.view()), None).unwrap();

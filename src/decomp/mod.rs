@@ -176,8 +176,9 @@ impl Decomp {
         stats: &Stats,
         mut vectors: Vec<f64>,
         along_mean: &[f64],
+        context: &Context<'_>,
     ) -> Result<Vec<f64>> {
-        self.form.rotate_back(&mut vectors)?;
+        self.form.rotate_back(&mut vectors, context)?;
         let mut result = match &stats.second {
             Second::Scatter(_) => vectors,
             Second::Rows { values, weights } => {
@@ -268,15 +269,15 @@ impl<'a> Prepared<'a> {
     }
 
     /// The factor of the scatter; of nothing where rows are held.
-    pub(crate) fn factor(&self) -> Result<&ScaledFactor> {
-        let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision);
+    pub(crate) fn factor(&self, context: &Context<'_>) -> Result<&ScaledFactor> {
+        let make = || ScaledFactor::new(self.centred_scatter()?, self.stats.precision, context);
         self.factor.get_or_init(make).as_ref().map_err(Clone::clone)
     }
 
     /// Whether the features of distinct rows fit anything: rows and not columns limit the rank. They
     /// then fit the squares of the rows' norms too, whose moments the scatter brings. None where norms
     /// are linear in the features for another reason: rows of one norm, or of zeros and ones.
-    pub(crate) fn fits_all(&self) -> Result<Option<bool>> {
+    pub(crate) fn fits_all(&self, context: &Context<'_>) -> Result<Option<bool>> {
         const NEAR: f64 = 1e-10; // the square of a difference within rounding of float32
         const FAR: f64 = 1e-3; // what features of rows that are not limited leave at least
         let prepared = self.unscaled.unwrap_or(self);
@@ -293,16 +294,16 @@ impl<'a> Prepared<'a> {
         if is_linear(0.0) || is_linear(1.0) {
             return Ok(None);
         }
-        let (residual, noise) = prepared.factor()?.residual(square, &b)?;
+        let (residual, noise) = prepared.factor(context)?.residual(square, &b)?;
         let is_single = stats.precision == Precision::Single;
         let near = if is_single { FAR } else { (noise / square).clamp(NEAR, FAR) };
         Ok(Some(residual <= near * square))
     }
 
     /// The spectrum, from the statistics unless it was made from the samples.
-    pub(crate) fn spectrum(&self) -> Result<&Spectrum> {
+    pub(crate) fn spectrum(&self, context: &Context<'_>) -> Result<&Spectrum> {
         let make = || {
-            let factor = if self.stats.holds_rows() { None } else { Some(self.factor()?) };
+            let factor = if self.stats.holds_rows() { None } else { Some(self.factor(context)?) };
             Spectrum::of_stats(self.stats, factor)
         };
         self.spectrum.get_or_init(make).as_ref().map_err(Clone::clone)

@@ -43,7 +43,7 @@ impl Projection {
         let (values, weights) = match &stats.second {
             Second::Scatter(scatter) => {
                 let scatter = centred_scatter(scatter, stats.n_samples, &offset)?;
-                let factor = ScaledFactor::with_ridge(scatter, stats.precision, ridge)?;
+                let factor = ScaledFactor::with_ridge(scatter, stats.precision, ridge, context)?;
                 let all = ridge == 0.0 && factor.rank() as u64 + 1 >= stats.n_samples;
                 return Ok(if all { Self::Everything } else { Self::Products(factor) });
             }
@@ -61,7 +61,7 @@ impl Projection {
         // Where rows are dependent, a smaller penalty has fewer than nine digits above rounding.
         if penalty > 0.0 && penalty >= 1e-5 * largest {
             gram.iter_mut().step_by(n_rows + 1).for_each(|square| *square += penalty);
-            let factor = PivotedCholesky::new(gram, n_rows, 0.0)?;
+            let factor = PivotedCholesky::new(gram, n_rows, 0.0, context)?;
             if factor.pivots().len() < n_rows {
                 return Err(Error::Lapack { routine: "dpstrf", info: 1, order: n_rows });
             }
@@ -69,7 +69,10 @@ impl Projection {
         }
         let cut = 8.0 * n_rows as f64 * f64::EPSILON * largest; // smaller squares are rounding
         // K̂ has an eigenvalue added along the ones, so that full rank is N.
-        if penalty == 0.0 && PivotedCholesky::new(gram, n_rows, cut)?.pivots().len() == n_rows {
+        let is_full = |gram| -> Result<bool> {
+            Ok(PivotedCholesky::new(gram, n_rows, cut, context)?.pivots().len() == n_rows)
+        };
+        if penalty == 0.0 && is_full(gram)? {
             return Ok(Self::Everything);
         }
         let rows =

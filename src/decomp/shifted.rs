@@ -118,10 +118,12 @@ impl Shifted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::threads::Context;
 
     /// T of order 3 with T + 0.7 I = [[2.7, …]]; its solves are checked by multiplying back.
     fn form() -> TridiagonalForm {
-        TridiagonalForm::reduce(vec![2.0, 0.5, 0.3, 0.0, 1.0, 0.2, 0.0, 0.0, 3.0], 3).unwrap()
+        let matrix = vec![2.0, 0.5, 0.3, 0.0, 1.0, 0.2, 0.0, 0.0, 3.0];
+        TridiagonalForm::reduce(matrix, 3, &Context::serial()).unwrap()
     }
 
     #[test]
@@ -163,7 +165,8 @@ mod tests {
     #[test]
     fn shifts_below_the_noise_or_the_spectrum_have_no_factors() {
         assert!(Shifted::new(&form(), 1e-20, 1e-14).is_none());
-        let indefinite = TridiagonalForm::reduce(vec![1.0, 2.0, 0.0, 1.0], 2).unwrap(); // −1 and 3
+        let matrix = vec![1.0, 2.0, 0.0, 1.0]; // eigenvalues −1 and 3
+        let indefinite = TridiagonalForm::reduce(matrix, 2, &Context::serial()).unwrap();
         assert!(Shifted::new(&indefinite, 0.9, 0.0).is_none());
         assert!(Shifted::new(&indefinite, 1.1, 0.0).is_some());
     }

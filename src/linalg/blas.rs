@@ -2,6 +2,8 @@
 //! only the upper triangle (row-major) is written and read, which LAPACK calls the lower one.
 #![allow(unsafe_code)]
 
+use std::ops::Range;
+
 use cblas_sys::{
     CBLAS_DIAG::CblasNonUnit,
     CBLAS_LAYOUT::CblasRowMajor,
@@ -9,6 +11,9 @@ use cblas_sys::{
     CBLAS_TRANSPOSE::{self, CblasNoTrans, CblasTrans},
     CBLAS_UPLO::CblasUpper,
 };
+
+use crate::error::Result;
+use crate::threads::Context;
 
 /// Lengths are below 2³¹ because every matrix order is checked against
 /// [`super::lapack::MAX_ORDER`] and every panel is cut to fit.
@@ -50,25 +55,29 @@ pub(crate) fn gram_add(panel: &[f64], cols: usize, gram: &mut [f64]) {
     rank_k_add(CblasTrans, panel, cols, gram, (cols, panel.len() / cols));
 }
 
-/// `gram += R[:, columns] R[:, columns]ᵀ` for row-major R with `cols` columns: (rows, rows).
+/// `gram += R[:, columns] R[:, columns]ᵀ` for row-major R with `cols` columns: (rows, rows). Large ones
+/// are summed in pieces of about a tenth of a second, between which the caller may stop.
 pub(crate) fn row_gram_add(
     rows: &[f64],
     cols: usize,
-    columns: std::ops::Range<usize>,
+    columns: Range<usize>,
     gram: &mut [f64],
-) {
+    context: &Context<'_>,
+) -> Result<()> {
+    const PIECE: usize = 4_000_000_000; // multiplications, of which symmetry saves half
     let n = rows.len() / cols;
     assert!(columns.end <= cols);
-    rank_k_add(CblasNoTrans, &rows[columns.start..], cols, gram, (n, columns.len()));
+    let width = (PIECE / (n * n).max(1)).next_multiple_of(64);
+    columns.clone().step_by(width).try_for_each(|start| {
+        context.check()?;
+        let width = width.min(columns.end - start);
+        rank_k_add(CblasNoTrans, &rows[start..], cols, gram, (n, width));
+        Ok(())
+    })
 }
 
 /// `gram += P[:, columns]ᵀ P[:, columns]` for a row-major panel P with `cols` columns.
-pub(crate) fn column_gram_add(
-    panel: &[f64],
-    cols: usize,
-    columns: std::ops::Range<usize>,
-    gram: &mut [f64],
-) {
+pub(crate) fn column_gram_add(panel: &[f64], cols: usize, columns: Range<usize>, gram: &mut [f64]) {
     assert!(columns.end <= cols);
     let sizes = (columns.len(), panel.len() / cols);
     rank_k_add(CblasTrans, &panel[columns.start..], cols, gram, sizes);

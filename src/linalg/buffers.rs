@@ -40,6 +40,7 @@ mod mapped {
     use std::ptr::null_mut;
     use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 
+    use super::super::forks::prepare;
     use crate::error::{Error, Result};
 
     /// `BUFFER_SIZE` of OpenBLAS on x86-64, the largest of any platform.
@@ -72,8 +73,8 @@ mod mapped {
         let mut held = Held(Vec::with_capacity(wanted));
         while COUNT.load(SeqCst) < wanted {
             try_to_map()?;
-            // SAFETY: the argument is not used. The buffer is freed below.
-            let buffer = unsafe { blas_memory_alloc(0) };
+            prepare(|| drop(Held(vec![allocate()])));
+            let buffer = allocate();
             if buffer.is_null() {
                 return Err(out_of_memory());
             }
@@ -88,12 +89,17 @@ mod mapped {
         Ok(())
     }
 
+    fn allocate() -> *mut c_void {
+        // SAFETY: the argument is not used. The buffer is freed by `Held`.
+        unsafe { blas_memory_alloc(0) }
+    }
+
     /// Buffers that are given back to OpenBLAS when dropped. It keeps them mapped.
     struct Held(Vec<*mut c_void>);
 
     impl Drop for Held {
         fn drop(&mut self) {
-            for buffer in &self.0 {
+            for buffer in self.0.iter().filter(|buffer| !buffer.is_null()) {
                 // SAFETY: allocated above, freed once.
                 unsafe { blas_memory_free(*buffer) };
             }

@@ -5,9 +5,12 @@
 pub(crate) mod blas;
 mod buffers;
 pub(crate) mod exponential;
+mod forks;
 pub(crate) mod lapack;
 pub(crate) mod memory;
 mod openblas;
+#[cfg(openblas_of_scipy)]
+mod scipy_openblas;
 
 pub use buffers::{Buffers, reserve_buffers};
 pub use openblas::{OpenBlas, openblas, warm_up};

@@ -1,14 +1,14 @@
 //! OpenBLAS itself: pinned to one thread, warmed up, described.
 //!
-//! In the static build, hidden symbols replace OpenBLAS's reading of environment variables, so that
-//! it starts with one thread whatever `OPENBLAS_NUM_THREADS` says, and starts none of its own.
+//! In the static build on Linux, hidden symbols replace OpenBLAS's reading of environment variables,
+//! so that it starts with one thread whatever `OPENBLAS_NUM_THREADS` says, and starts none of its own.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int};
 
 /// Defines hidden functions that return a constant: hidden, so that they replace OpenBLAS's own
 /// in this library and are seen by nobody outside it.
-#[cfg(openblas_static)]
+#[cfg(all(openblas_static, target_os = "linux"))]
 macro_rules! answer {
     ($($name:literal => $value:literal),* $(,)?) => {$(
         #[cfg(target_arch = "x86_64")]
@@ -23,7 +23,7 @@ macro_rules! answer {
         );
     )*};
 }
-#[cfg(openblas_static)]
+#[cfg(all(openblas_static, target_os = "linux"))]
 answer! {
     "openblas_num_threads_env" => "1",
     "openblas_omp_num_threads_env" => "0",
@@ -34,7 +34,7 @@ answer! {
     "openblas_omp_adaptive_env" => "0",
     "openblas_read_env" => "0",
 }
-#[cfg(openblas_static)]
+#[cfg(all(openblas_static, target_os = "linux"))]
 unsafe extern "C" {
     fn openblas_num_threads_env() -> c_int;
 }
@@ -76,7 +76,7 @@ pub fn openblas() -> OpenBlas {
 /// If OpenBLAS computes a wrong product: a broken build must not go on.
 pub fn warm_up() {
     // Named here so that the linker takes the functions above, not OpenBLAS's own.
-    #[cfg(openblas_static)]
+    #[cfg(all(openblas_static, target_os = "linux"))]
     // SAFETY: one of the constant functions defined above.
     assert_eq!(unsafe { openblas_num_threads_env() }, 1);
     // SAFETY: sets a counter inside OpenBLAS.

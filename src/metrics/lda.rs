@@ -41,7 +41,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let shrinkage =
         options.read(|given| given.number("shrinkage", (Excluded(0.0), Included(1.0))))?;
     let mut problem = Problem::new("lda", inputs, context)?;
-    let shrinkage = shrinkage.map_or_else(|| problem.adaptive_shrinkage(), Ok)?;
+    let shrinkage = shrinkage.map_or_else(|| problem.adaptive_shrinkage(context), Ok)?;
     let (own, collapsed) = problem.each(shrinkage, Read::Own, context)?;
     Ok(outcome(&problem, &own, shrinkage, collapsed))
 }

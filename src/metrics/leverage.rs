@@ -27,7 +27,7 @@ pub(super) fn weighted_inverse(
             for (j, row) in rows.chunks_exact_mut(order).enumerate() {
                 each(part * ROWS + j, row);
             }
-            form.rotate_back(rows)
+            form.rotate_back(rows, context)
         })
     };
     // Left of its diagonal x, row j of an inverse is x, −ℓx, ℓ²x, … ; half of x belongs to each side.
@@ -77,13 +77,13 @@ mod tests {
     #[test]
     fn one_matrix_serves_all_shifts() {
         let (order, scatter) = (3, vec![2.0, 0.5, 0.3, 0.0, 1.0, 0.2, 0.0, 0.0, 3.0]);
-        let form = TridiagonalForm::reduce(scatter, order).unwrap();
+        let form = TridiagonalForm::reduce(scatter, order, &Context::serial()).unwrap();
         let shifted = [0.7, 5.0, 1e200].map(|t| Shifted::new(&form, t, 1e-14).unwrap());
         let terms: Vec<(&Shifted, f64)> = shifted.iter().zip([2.0, 0.5, 3.0]).collect();
         let found = weighted_inverse(&form, &terms, &Context::serial()).unwrap();
         let z = [1.0, -2.0, 0.5];
         let mut rotated = z;
-        form.rotate(&mut rotated).unwrap();
+        form.rotate(&mut rotated, &Context::serial()).unwrap();
         let (mut forward, mut out, mut expected) = ([0.0], [0.0], 0.0);
         for (one, weight) in &terms {
             one.squares(&rotated, &mut forward, &mut out);

@@ -58,7 +58,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let (n, r) = z.dim();
     let z = z.as_slice_mut().ok_or(Error::NoData)?;
     let mut correlations = zeros::<f64>(n * n, "the correlations of rows")?;
-    row_gram_add(z, r, 0..r, &mut correlations);
+    row_gram_add(z, r, 0..r, &mut correlations, context)?;
     context.check()?;
     let value = 100.0 * spearman(&correlations, &codes)?;
     let warnings = if flat == 0 {

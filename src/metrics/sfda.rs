@@ -40,7 +40,7 @@ pub(super) const METRIC: Metric = Metric {
 fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) -> Result<Outcome> {
     options.none()?;
     let mut problem = Problem::new("sfda", inputs, context)?;
-    let shrinkage = problem.adaptive_shrinkage()?;
+    let shrinkage = problem.adaptive_shrinkage(context)?;
     let (sure, _) = problem.each(shrinkage, Read::Softened, context)?;
     let certainty = problem.classes.sums(&sure).iter().sum::<f64>() / problem.classes.n_samples();
 

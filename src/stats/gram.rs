@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, gram_add};
 use crate::linalg::lapack::Cholesky;
 use crate::linalg::memory::zeros;
+use crate::threads::Context;
 
 use super::check::TOLERANCE;
 use super::fourth::Fourth;
@@ -211,7 +212,7 @@ impl Stats {
             }
         }
         drop(between);
-        match Cholesky::factor(within, order)? {
+        match Cholesky::factor(within, order, &Context::serial())? {
             Ok(factor) => self.beyond_its_square(&factor, &gram, &sums, &scales),
             Err(place) if place < self.n_features => {
                 let about = match self.held {

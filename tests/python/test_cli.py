@@ -172,7 +172,7 @@ def test_score_of_source_predictions(source_files: Path, labels: Any) -> None:
     assert float(lines["nce"]) == tx.nce(probs.argmax(axis=1), labels)
     result = run("score", *arguments[:4])
     assert result.exit_code == 3
-    assert "leep needs the source model's probabilities; pass source_probs" in result.stderr
+    assert "leep needs the source model's probabilities; give --source-probs" in result.stderr
 
 
 def test_rank_by_source_predictions(source_files: Path, labels: Any) -> None:

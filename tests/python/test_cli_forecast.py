@@ -81,7 +81,7 @@ def test_a_falling_accuracy_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
     path.write_text("size,accuracy\n100,0.8\n200,0.79\n400,0.77\n800,0.76\n")
     result = run(path, "--target-value", 0.85)
-    assert "for an accuracy give direction='increasing'" in result.stderr
+    assert "for an accuracy give --direction increasing" in result.stderr
     assert "lower values are better" in result.stdout
     result = run(path, "--target-value", 0.85, "--direction", "increasing")
     assert "0.85 is not reached" in result.stdout

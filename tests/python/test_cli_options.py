@@ -156,7 +156,7 @@ def test_label_embeddings_of_files(feature_folder: Path, labels: Any) -> None:
     assert json.loads(scored.stdout)["emms"]["value"] == float(expected["good"].emms)
     missing = run("score", good, feature_folder / "labels.npy", *labelled[2:])
     assert missing.exit_code == 3
-    assert "label_embeddings" in missing.stderr
+    assert "give --label-embeddings" in missing.stderr
 
 
 def test_agreement_reaches_the_shortlist(feature_folder: Path) -> None:

@@ -98,7 +98,10 @@ def test_a_top_that_is_reached_is_the_limit() -> None:
         tf.fit(SIZES, values, limit=None)
         tf.fit(SIZES, values, bounds=None)
         tf.fit(SIZES, values, direction="decreasing")
-    tf.fit(SIZES, 99 * ACCURACIES)
+    with pytest.warns(TransferabilityWarning, match=r"79.2 to 99, .*percent, .*; give limit=100"):
+        tf.fit(SIZES, 99 * ACCURACIES)
+    tf.fit(SIZES, 99 * ACCURACIES, limit=100)
+    tf.fit(SIZES, 9 * ACCURACIES)  # of no usual unit
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import sys
 import warnings
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 import transferability.forecast as tf
-from transferability import DataError, DtypeError, TransferabilityWarning
+from transferability import DataError, DtypeError, MissingDependencyError, TransferabilityWarning
 
 SIZES = [100, 200, 400, 800, 1600, 3200]
 PILOT = [0.52, 0.61, 0.68, 0.735, 0.77, 0.80]
@@ -41,8 +43,11 @@ def test_a_target_that_falling_values_have_is_asked_about(target: float) -> None
 @pytest.mark.parametrize("unit", [1.0, 100.0, 0.01])
 def test_so_is_one_that_rising_values_have(unit: float) -> None:
     values = unit * np.array(PILOT)
-    with pytest.warns(TransferabilityWarning, match=r"rise .*a loss or an error.*'decreasing'"):
+    with pytest.warns(TransferabilityWarning) as caught:
         found = tf.plan(0.4 * unit, SIZES, values)
+    texts = [str(warning.message) for warning in caught]
+    assert re.search(r"rise .*a loss or an error.*'decreasing'", texts[-1])
+    assert ["look like percent" in text for text in texts[:-1]] == [True] * (unit == 100)
     assert "higher values are better" in repr(found)
 
 
@@ -68,7 +73,7 @@ def test_curves_by_metric_name_the_right_call(curve: tf.Curve) -> None:
             lambda: tf.plan(0.3, curve.sizes, curve.values),
             lambda: tf.fit(curve.sizes, curve),
         ],
-        "sizes": [lambda: tf.fit(curve, "logme"), lambda: tf.plan(0.3, curve, curve)],
+        "sizes": [lambda: tf.fit(curve.values, SIZES), lambda: tf.plan(0.3, curve, curve)],
     }
     for name, every in calls.items():
         for call in every:
@@ -116,3 +121,85 @@ def test_a_metric_of_samples_names_itself() -> None:
     with pytest.raises(DataError, match="ridge_probe") as caught:
         tf.curve(x, y, "ridge_probe")
     assert "at 15 samples" not in str(caught.value)
+
+
+def test_a_curve_of_one_metric_is_fitted_as_it_is() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(800, 6))
+    labels = features[:, 0] + rng.normal(size=800) > 0
+    curve = tf.curve(features, labels, "h_score", SIZES[:4])
+    expected = curve.fit("h_score")
+    calls: list[Any] = [
+        lambda: tf.fit(curve.sizes, curve.values),
+        lambda: tf.fit(curve),
+        lambda: tf.fit(curve, "h_score"),
+        lambda: tf.fit(curve.sizes, curve),
+    ]
+    for call in calls:
+        found = call()
+        assert (found.limit, found.predict(3200)) == (None, expected.predict(3200))
+    assert tf.plan(0.3, curve).to_dict() == expected.plan(0.3).to_dict()
+    assert tf.fit(curve.sizes, curve.values, limit=0).limit == 0
+    with pytest.raises(DataError, match="there is no 'logme'; this curve has h_score"):
+        tf.fit(curve, "logme")
+    with pytest.raises(DtypeError, match="values is None"):
+        tf.fit(curve.sizes)
+
+
+def test_the_metric_of_several_is_named(curve: tf.Curve) -> None:
+    assert tf.fit(curve, "h_score").predict(800) == curve.fit("h_score").predict(800)
+
+
+def test_a_curve_blames_no_size_where_none_would_do() -> None:
+    features = np.random.default_rng(0).normal(size=(80, 4))
+    with pytest.raises(DataError, match=r"^ridge_probe needs samples"):
+        tf.curve(features, features[:, 0] > 0, "ridge_probe")
+    targets = np.zeros(80)
+    with pytest.raises(DataError, match="constant") as every:
+        tf.curve(features, targets, "logme", [10, 80], task="regression")
+    assert "at 10 samples" not in str(every.value)
+    rows = np.random.default_rng(0).permutation(80)
+    targets[rows[20:]] = np.arange(60)  # those of the first 20 rows are constant
+    with pytest.raises(DataError, match=r"^at 10 samples: .*constant.*; begin with more$"):
+        tf.curve(features, targets, "logme", [10, 80], task="regression")
+
+
+def test_a_share_among_percents_is_noted() -> None:
+    message = r"0\.9, and the known values are 50 to 80; if these are percent, give 90"
+    percents = [50, 60, 68, 74, 78, 80]
+    found = tf.fit(SIZES, percents, limit=100)
+    with pytest.warns(TransferabilityWarning, match=message):
+        found.plan(0.9)
+    with pytest.warns(TransferabilityWarning, match=message):
+        found.size_for(0.9)
+    relation = tf.rfml(SIZES, {}, percents, path="direct")
+    with pytest.warns(TransferabilityWarning, match=message):
+        relation.opc_for(0.9)
+    with pytest.warns(TransferabilityWarning, match=message):
+        relation.interval_for(0.9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found.plan(90)
+        relation.opc_for(70)
+        tf.fit(SIZES, [9, 7, 5.5, 4.5, 3.9, 3.5]).plan(0.9)  # a loss may fall so far
+
+
+def test_a_plan_says_that_the_target_was_measured() -> None:
+    values = [0.60, 0.66, 0.80, 0.745, 0.775, 0.795]
+    found = tf.fit(SIZES, values).plan(0.8)
+    assert found.measured == SIZES[2]
+    assert repr(found).startswith(
+        f"0.8 was reached at {SIZES[2]:g} samples, perhaps by chance: the curve reaches it with "
+        f"{found.rows:.7g} more rows"
+    )
+    within = tf.fit(SIZES, values).plan(0.7)
+    assert within.measured == SIZES[2]
+    assert repr(within).startswith("0.7 is reached with the")
+    assert tf.fit(SIZES, values).plan(0.85).measured is None
+
+
+def test_fit_itself_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    for form in ("auto", "log_linear"):
+        with pytest.raises(MissingDependencyError, match=r"'transferability\[stats\]'"):
+            tf.fit(SIZES, PILOT, form)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import transferability as tx
 from transferability import DataError
+from transferability._metric.registry import metric_specs
 from transferability._scoring.groups import summary
 from transferability.cli import main
 
@@ -103,14 +104,6 @@ def test_groups_without_a_score_are_left_out_and_counted() -> None:
     target = np.where(videos == 3, 1.0, x[:, 0])
     score = tx.score(x, target, "logme", groups=videos, aggregate="min")
     assert "constant" in score.left_out[3]
-
-
-def test_a_single_class_has_the_score_that_the_metric_defines() -> None:
-    x, phases, videos = video()
-    phases[videos == 1] = 0
-    with pytest.warns(tx.TransferabilityWarning, match="1 of 5 groups .* single class"):
-        score = tx.score(x, phases, "h_score", groups=videos, aggregate="min")
-    assert float(score.per_group[1]) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -267,3 +260,138 @@ def test_rows_without_labels_have_groups_too() -> None:
     score = tx.score(x, None, "energy", groups=videos, aggregate="min")
     alone = [float(tx.energy(x[videos == v])) for v in range(5)]
     assert float(score) == pytest.approx(min(alone))
+
+
+#: Every metric of classes that reads labels.
+READERS = [
+    name
+    for name, spec in metric_specs().items()
+    if spec.reads_labels and "classification" in spec.tasks
+]
+
+
+@pytest.mark.parametrize("aggregate", ["min", "mean", "pooled"])
+def test_groups_of_a_single_class_are_left_out_of_every_metric(aggregate: str) -> None:
+    models, phases, videos, _, sources = surgery()
+    phases[videos == 1] = 3
+    told = r"1 of 6 groups have no score .* \(1: its rows have a single class, 3\)"
+    with pytest.warns(tx.TransferabilityWarning, match=told):
+        ranking = tx.rank(models, phases, READERS, groups=videos, aggregate=aggregate, **sources)
+    rest = videos != 1
+    parts = {
+        key: {name: own[rest] for name, own in value.items()}
+        if isinstance(value, dict)
+        else value[rest]
+        for key, value in sources.items()
+    }
+    others = tx.rank(
+        {name: x[rest] for name, x in models.items()},
+        phases[rest],
+        READERS,
+        groups=videos[rest],
+        aggregate=aggregate,
+        **parts,
+    )
+    for row in ranking:
+        for metric in READERS:
+            assert list(row.per_group[metric]) == [0, 2, 3, 4, 5], metric
+            assert "single class" in row.scores[metric].left_out[1], metric
+            if aggregate != "pooled":
+                assert row.value(metric) == pytest.approx(others[row.name].value(metric)), metric
+        assert not any("single class" in note for note in row.notes)  # said once for all models
+    assert any("single class" in text for text in ranking.warnings)
+    assert "Note: 1 of 6 groups have no score" in str(ranking)
+    if aggregate != "pooled":
+        assert ranking.names == others.names
+
+
+@pytest.mark.parametrize("metric", ["h_score", "transrate", "gbc", "knn", "logme", "nce"])
+def test_one_video_with_one_phase_does_not_decide(metric: str) -> None:
+    x, phases, videos = video()
+    sources = {"source_labels": phases} if metric == "nce" else {}
+    phases[videos == 1] = 0
+    rest = videos != 1
+    with pytest.warns(tx.TransferabilityWarning, match="left out of the min of the groups"):
+        score = tx.score(x, phases, metric, groups=videos, aggregate="min", **sources)
+    parts = {name: own[rest] for name, own in sources.items()}
+    alone = tx.score(x[rest], phases[rest], metric, groups=videos[rest], aggregate="min", **parts)
+    assert float(score) == pytest.approx(float(alone), rel=1e-12)
+    assert (list(score.per_group), list(score.left_out)) == ([0, 2, 3, 4], [1])
+
+
+@pytest.mark.parametrize("metric", ["h_score", "logme", "knn", "gbc"])
+def test_groups_that_all_have_a_single_class_are_refused(metric: str) -> None:
+    x, _, videos = video()
+    with pytest.raises(DataError, match=r"no group has a score of its own; .* single class, 'a'"):
+        tx.score(x, np.array([*"abcde"])[videos], metric, groups=videos, aggregate="min")
+    ranking = tx.rank({"x": x}, videos, metric, groups=videos, aggregate="min")
+    assert "no group has a score" in str(ranking["x"].error)
+
+
+def test_booleans_and_columns_that_do_not_vary_are_named() -> None:
+    x, phases, videos = video()
+    score = tx.score(x, (phases > 1) & (videos != 2), "logme", groups=videos, aggregate="min")
+    assert score.left_out == {2: "its rows have a single class, False"}
+    tags = np.eye(4, dtype=int)[phases] * (videos != 2)[:, None]
+    for targets in (tags, tags + 0.5):
+        score = tx.score(x, targets, "logme", groups=videos, aggregate="min")
+        assert "constant" in score.left_out[2]
+
+
+def test_metrics_that_read_no_labels_score_groups_of_a_single_class() -> None:
+    x, phases, videos = video()
+    phases[videos == 1] = 0
+    scores = tx.score(
+        x, phases, ["effective_rank", "energy", "h_score"], groups=videos, aggregate="min"
+    )
+    for name in ("effective_rank", "energy"):
+        alone = tx.score(x, None, name, groups=videos, aggregate="min")
+        assert float(scores[name]) == pytest.approx(float(alone), rel=1e-9)
+        assert scores[name].left_out == {}
+    assert list(scores["h_score"].left_out) == [1]
+
+
+def test_a_left_out_group_is_predicted_though_it_has_a_single_class() -> None:
+    x, phases, videos = video()
+    phases[videos == 1] = 0
+    score = tx.score(x, phases, "knn", groups=videos, leave_out="group", aggregate="min")
+    assert list(score.per_group) == [0, 1, 2, 3, 4]
+    ranking = tx.rank({"x": x}, phases, "knn", groups=videos, leave_out="group", aggregate="min")
+    assert not any("single class" in text for text in ranking.warnings)
+
+
+def test_warnings_of_groups_name_metric_groups_and_reason() -> None:
+    x, phases, videos = video()
+    wide = np.c_[x, np.random.default_rng(0).normal(size=(240, 80))]
+    score = tx.score(wide, phases, "h_score", groups=videos, aggregate="min")
+    (text,) = (text for text in score.warnings if "groups" in text)
+    assert text.startswith("h_score in 5 of 5 groups (0, 1, 2 and 2 more): the features have a dir")
+    assert "use shrinkage" in text
+
+
+def test_the_published_scores_of_videos() -> None:
+    from transferability.compat import surgical, thuml, tllib
+
+    x, phases, videos = video()  # video 2 lacks phase 3, the last
+    phases[(videos == 4) & (phases == 1)] = 0
+    names = np.array([f"video{v}" for v in range(5)])[videos]
+    found = surgical.score_videos(x, phases, names)
+    for v in range(5):
+        own = videos == v
+        assert found[f"video{v}"] == thuml.LogME().fit(x[own], phases[own])
+    ours = tx.score(x, phases, "logme", groups=names, aggregate="min").per_group
+    # An absent phase adds about 6.8 to the sum over the four phases.
+    assert found["video4"] - float(ours["video4"]) == pytest.approx(6.8 / 4, abs=0.4)
+    assert abs(found["video0"] - float(ours["video0"])) < 0.1
+    with pytest.warns(tx.TransferabilityWarning, match="1 of 5 videos have no transrate.*'video4'"):
+        rates = surgical.score_videos(x, phases, names, "transrate")
+    assert [*rates] == ["video0", "video1", "video2", "video3"]
+    assert rates["video0"] == tllib.transrate(x[videos == 0], phases[videos == 0])
+    phases[videos == 3] = 0
+    scores = surgical.score_videos(x, phases, names, "h_score")
+    assert min(scores, key=scores.__getitem__) == "video3"
+    assert scores["video3"] == pytest.approx(0.0, abs=1e-12)  # rounding of a mean
+    with pytest.raises(DataError, match="metric is 'gbc'"):
+        surgical.score_videos(x, phases, names, "gbc")
+    with pytest.raises(DataError, match=r"labels has shape \(239,\) for 240 rows"):
+        surgical.score_videos(x, phases[1:], names)

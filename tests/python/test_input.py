@@ -330,7 +330,6 @@ def test_auto_decides_and_says_so(
         (lambda y: np.where(y > 4, 2**63, 0).astype("u8"), "auto", DataError, "64-bit"),
         (lambda y: np.ones((90, 2)), "multilabel", DataError, "nothing to predict"),
         (lambda y: y, "clustering", DataError, "task is 'clustering'"),
-        (lambda y: y[:, None, None], "auto", DataError, "3-D"),
         (lambda y: 3, "auto", DataError, "0-D.*give one label"),
         (lambda y: (label for label in y), "auto", DataError, "of type generator; give one label"),
         (lambda y: set(y.tolist()), "auto", DataError, "of type set; give one label"),
@@ -416,3 +415,26 @@ def test_integers_that_float64_would_round_are_refused() -> None:
         tx.logme((2**60 + x[:, None]).astype(np.int64), x > 2, intercept=True)
     offset = tx.logme((2**40 + x[:, None]).astype(np.int64), x > 2, intercept=True)
     assert offset == pytest.approx(tx.logme(x[:, None], x > 2, intercept=True), abs=1e-12)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_errors_call_arguments_as_the_function_does(missing: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    short: Any = None if missing else [1.5, 2.0, 3.0]
+    calls: dict[str, list[Any]] = {
+        "targets": [
+            lambda: tx.lin_mse(x, short),
+            lambda: tx.lab_mse(abs(x) / abs(x).sum(1, keepdims=True), short),
+            *(() if missing else (lambda: tx.Engine().score(x, targets=short),)),
+        ],
+        "samples": [lambda: tx.lidar(x, None if missing else [0, 0, 1])],
+        "labels": [lambda: tx.logme(x, short), lambda: tx.Engine().score(x, short)],
+    }
+    for name, own in calls.items():
+        for call in own:
+            with pytest.raises(DataError, match=f"\\b{name}\\b") as error:
+                call()
+            others = {"labels", "targets", "samples"} - {name}
+            assert not others & set(str(error.value).replace("n_samples", "").split())
+    with pytest.raises(DataError, match=r"^source_outputs must be 2-D"):
+        tx.lab_mse(x[0], [1.5, 2.0, 3.0])

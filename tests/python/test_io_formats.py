@@ -229,7 +229,7 @@ def test_a_missing_reader_is_one_line_of_advice(tmp_path: Path, monkeypatch: Any
             open_features(tmp_path / name)
 
 
-def test_every_list_of_suffixes_is_that_of_the_formats() -> None:
+def test_every_list_of_suffixes_is_that_of_the_formats(tmp_path: Path) -> None:
     from transferability._data.tables import TABLES
     from transferability.io._formats import FORMATS, SUFFIXES
 
@@ -241,5 +241,6 @@ def test_every_list_of_suffixes_is_that_of_the_formats() -> None:
     assert {suffix for suffix in SUFFIXES if suffix not in (open_features.__doc__ or "")} == set()
     assert "{" not in (open_features.__doc__ or "").partition("Parameters")[0]
     assert {suffix for suffix in TABLES if suffix not in (tx.rank_models.__doc__ or "")} == set()
+    (tmp_path / "x.unknown").touch()
     with pytest.raises(DataError, match=", ".join(SUFFIXES[1:]).replace(".", r"\.")):
-        open_features("x.unknown")
+        open_features(tmp_path / "x.unknown")

@@ -7,11 +7,12 @@ import importlib
 import inspect
 import pickle
 import pkgutil
+import pydoc
 import re
 import warnings
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def public_modules() -> Iterator[ModuleType]:
     yield tx
     for found in pkgutil.walk_packages(tx.__path__, "transferability."):
         parts = found.name.split(".")
-        if not any(part.startswith("_") for part in parts) and "cli" not in parts:
+        if not any(part.startswith("_") for part in parts) and not {"cli", "serve"} & {*parts}:
             yield importlib.import_module(found.name)
 
 
@@ -131,3 +132,61 @@ def test_pickles_name_no_private_room() -> None:
         data = pickle.dumps(result)
         assert not PRIVATE.search(data), (name, PRIVATE.search(data))
         assert type(pickle.loads(data)) is type(result)
+
+
+#: Modules whose public names are those of the module, and no imports.
+SHOWN = [m for m in public_modules() if not m.__name__.startswith("transferability.metrics.")]
+
+
+@pytest.mark.parametrize("module", SHOWN, ids=lambda module: module.__name__)
+def test_dir_lists_public_names_alone(module: ModuleType) -> None:
+    listed = {name for name in dir(module) if not name.startswith("__")}
+    modules = {*tx._SUBMODULES, "errors"} if module is tx else set()
+    assert listed == {*module.__all__} | modules
+    assert "__doc__" in dir(module) or module in (tx, tx.errors)
+
+
+def test_help_is_a_summary_of_all_names() -> None:
+    text = pydoc.render_doc(tx, renderer=pydoc.plaintext)
+    assert len(text.splitlines()) < 150
+    summary = text.partition("PACKAGE CONTENTS")[0]
+    assert summary.index("Rank pre-trained models") < 200
+    for name in {*tx._HOME, *tx._SUBMODULES, "errors"}:
+        assert re.search(rf"\b{name}\b", summary), name
+    assert "rank" in dir(tx)  # for everybody but help()
+
+
+def test_help_of_one_name_is_its_documentation() -> None:
+    text = pydoc.render_doc(tx.logme, renderer=pydoc.plaintext)
+    assert "features: 'ArrayLike'" in text
+    assert "Compute LogME" in text
+    assert len(pydoc.render_doc(tx.forecast, renderer=pydoc.plaintext).splitlines()) > 100
+
+
+def signatures(thing: Any) -> Iterator[tuple[str, inspect.Signature]]:
+    """Iterate over the signatures of a function, or of the public methods of a class."""
+    if not inspect.isclass(thing):
+        yield thing.__qualname__, inspect.signature(thing)
+        return
+    for name, method in vars(thing).items():
+        if inspect.isfunction(method) and (not name.startswith("_") or name == "__init__"):
+            yield method.__qualname__, inspect.signature(method)
+
+
+@pytest.mark.parametrize("name", [name for name in THINGS if "compat" not in name])
+def test_signatures_say_what_is_taken(name: str) -> None:
+    for qualified, signature in signatures(THINGS[name]):
+        for parameter in signature.parameters.values():
+            assert not re.search(r"\bobject\b", str(parameter.annotation)), (qualified, parameter)
+
+
+def test_types_of_arguments_can_be_evaluated() -> None:
+    for function in (
+        tx.logme,
+        tx.score,
+        tx.knn,
+        tx.Stats.update,
+        tx.health.norms,
+        tx.agreement.regret,
+    ):
+        assert get_type_hints(function)

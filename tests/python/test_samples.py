@@ -142,7 +142,7 @@ def test_n_leep_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         tx.n_leep(features, labels, n_components=1.5)
     with pytest.raises(DataError, match="all rows of the features are equal"):
         tx.n_leep(np.ones((80, 3)), labels)
-    monkeypatch.setitem(sys.modules, "sklearn.mixture", None)
+    monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
     with pytest.raises(MissingDependencyError, match=r"pip install transferability\[sklearn\]"):
         tx.n_leep(features, labels)
 
@@ -152,6 +152,32 @@ def test_n_leep_says_that_it_has_not_converged() -> None:
     features = np.repeat(features[:4], 20, axis=0)  # four places for 20 Gaussians
     with pytest.warns(TransferabilityWarning, match="from scikit-learn"):
         tx.n_leep(features, np.tile([0, 1], 40), n_mixture=20, n_components=None)
+
+
+def test_n_leep_of_many_features_is_that_of_scikit_learn() -> None:
+    """There nearly all responsibilities are exactly zero, and left out of the sums."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
+    features, labels = problem(400, 60, 4)
+    reduced = PCA(0.8, svd_solver="full").fit_transform(features)
+    model = GaussianMixture(20, random_state=0).fit(reduced)
+    probs = model.predict_proba(reduced)
+    assert (probs == 0).mean() > 0.5
+    assert float(tx.n_leep(features, labels)) == pytest.approx(
+        reference.leep(probs, labels), rel=1e-9, abs=1e-12
+    )
+
+
+def test_n_leep_that_cannot_be_fitted_or_does_not_converge_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labels = problem(200, 6, 3)
+    with pytest.raises(DataError, match=r"n_leep: the mixture could not be .* not positive def"):
+        tx.n_leep(1e140 * features, labels)
+    monkeypatch.setattr("transferability.metrics._mixture._MAX_ITERATIONS", 2)
+    with pytest.warns(TransferabilityWarning, match="not converged in 2 iterations"):
+        tx.n_leep(features, labels, n_mixture=6)
 
 
 @pytest.mark.parametrize(("prior", "variance"), [(1.0, 100.0), (10.0, 1000.0), (0.1, 10.0)])

@@ -6,18 +6,22 @@ kinds below, so a fixed set of seeds that passes is no luck.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import transferability as tx
 from transferability import DataError
 from transferability._data.data import Data
 from transferability._data.item_labels import read_item_labels
+from transferability._data.read import read_data
 from transferability._inputs.target import read_target
 from transferability._inputs.task import count_values, decide_task
+from transferability.cli import main
 
 SEEDS = range(20)
 SIZES = (300, 1000, 3000, 10_000)
@@ -296,3 +300,166 @@ def test_labels_of_words_do_not_depend_on_their_order() -> None:
         words = [["a", "b"][: len(of_text)] for of_text in tags]
         target = read_item_labels(Data("text", words, tags), "token", "keep", ()).target
         assert target.task == "regression"
+
+
+#: Measures whose numbers lie far apart: as text they may be codes, and a note speaks of targets.
+SPARSE = ("waiting times", "views", "prices, most of them round", "prices in steps of 10")
+
+
+@pytest.mark.parametrize("n", [300, 3000])
+@pytest.mark.parametrize("measure", [name for name in MEASURES if name not in SPARSE])
+def test_measures_that_were_read_as_text_ask_for_the_task(measure: str, n: int) -> None:
+    for seed in range(5):
+        numbers = MEASURES[measure](np.random.default_rng(seed), n).astype(int)
+        labels = numbers.astype(str)
+        distinct = np.unique(numbers)
+        if len(distinct) > n / 2:
+            continue  # asked before, as more distinct than half the rows
+        with pytest.raises(DataError, match="classes or counts") as caught:
+            read_target(labels)
+        for part in (
+            f"{len(distinct)} distinct strings in {n} rows",
+            f"from {distinct[0]} to {distinct[-1]}",
+            "read as text; choose task='classification' or task='regression'",
+        ):
+            assert part in str(caught.value)
+        assert read_target(labels, "classification").task == "classification"
+        np.testing.assert_array_equal(read_target(labels, "regression").values[:, 0], numbers)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_ids_as_text_are_classes(kind: str) -> None:
+    for seed in range(5):
+        labels = CLASSES[kind](np.random.default_rng(seed)).astype(str)
+        found = read_target(labels)
+        assert (found.task, found.note.partition(";")[0]) == (
+            "classification",
+            "classification, because the labels are strings",
+        )
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_measure"),
+    [
+        ([f"{v / 4:.2f}" for v in range(40)] * 5, True),  # prices
+        ([f"{v}.0" for v in range(18, 60)] * 5, False),  # equally frequent
+        ([f"{v}.0" for v in range(18, 91) for _ in range(1 + min(v, 91 - v) // 2)], True),
+        ([f"{v}e200" for v in range(1, 40)] * 5, True),  # no class ids
+        ([f"{v:03}" for v in range(18, 91) for _ in range(1 + v % 7)], False),  # codes
+        ([f"v{v}" for v in range(18, 91)] * 5, False),
+        ([f"{v / 4:.2f}" for v in range(20)] * 5, False),  # few
+        (["nan", *map(str, range(18, 91))] * 5, False),  # words beside numbers
+    ],
+)
+def test_numbers_as_text(labels: list[str], is_measure: bool) -> None:
+    if not is_measure:
+        assert read_target(labels).task == "classification"
+        return
+    with pytest.raises(DataError, match=r"distinct strings .* measure that was read as text"):
+        read_target(labels)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["metric", "score", "rank", "race", "engine", "stats", "merged", "csv", "compare", "command"],
+)
+@pytest.mark.parametrize("as_text", [False, True])
+def test_ages_ask_in_every_entry_point(entry: str, as_text: bool, tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, ages = rng.normal(size=(400, 3)), rng.integers(18, 91, 400)
+    labels: Any = ages.astype(str) if as_text else ages
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", labels)
+    (tmp_path / "y.csv").write_text("\n".join(map(str, ages)))
+
+    def merged(task: str) -> Any:
+        first, second = (tx.Stats(task).update(x[part], labels[part]) for part in HALVES)
+        return (first + second).logme()
+
+    def command(task: str) -> Any:
+        names = [str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), "--task", task]
+        done = CliRunner().invoke(main, ["score", *names])
+        if done.exit_code:
+            raise DataError(done.stderr)
+
+    def compare(task: str) -> Any:
+        (row,) = tx.compare_tasks({"t": (x, labels)}, "logme", task=task)
+        if row.error:
+            raise DataError(row.error)
+
+    acts: dict[str, Callable[[str], Any]] = {
+        "metric": lambda task: tx.knn(x, labels, task=task),
+        "score": lambda task: tx.score(x, labels, "all", task=task),
+        "rank": lambda task: tx.rank({"a": x}, labels, task=task),
+        "race": lambda task: tx.rank({"a": x, "b": x}, labels, task=task, race=True),
+        "engine": lambda task: tx.Engine("logme", task=task).score(x, labels),
+        "stats": lambda task: tx.Stats(task).update(x, labels).logme(),
+        "merged": merged,
+        "csv": lambda task: tx.rank({"a": x}, tmp_path / "y.csv", task=task),
+        "compare": compare,
+        "command": command,
+    }
+    with pytest.raises(DataError, match="classes or counts; they look like"):
+        acts[entry]("auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        acts[entry]("regression")
+
+
+HALVES = (slice(0, 200), slice(200, 400))
+
+
+def test_columns_of_tables_and_folders_have_the_same_rule(tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    ages = np.clip(rng.normal(45, 15, 600), 18, 90).astype(int)
+    lines = ["text,label", *(f"a text,{age}" for age in ages)]
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    for data in (
+        read_data(tmp_path / "table.csv"),
+        read_data((["a text"] * 600, ages)),
+        read_data((["a text"] * 600, [*map(str, ages)])),
+    ):
+        with pytest.raises(DataError, match="classes or counts; they look like"):
+            read_item_labels(data, "auto", "keep", ())
+        for task in ("classification", "regression"):
+            assert read_item_labels(data, task, "keep", ()).target.task == task
+
+
+def test_integers_of_words_have_the_same_rule() -> None:
+    rng = np.random.default_rng(0)
+    words = [["a"] * 20 for _ in range(50)]
+    times = np.round(rng.lognormal(4, 0.3, (50, 20))).astype(int).tolist()
+    with pytest.raises(
+        DataError, match=r"look like counts.*task='token' for classes, or give real"
+    ):
+        read_item_labels(Data("text", words, times), "auto", "keep", ())
+    assert read_item_labels(Data("text", words, times), "token", "keep", ()).target.task == (
+        "classification"
+    )
+    real = [[float(time) for time in of_text] for of_text in times]
+    assert read_item_labels(Data("text", words, real), "auto", "keep", ()).target.task == (
+        "regression"
+    )
+    for tags in (rng.integers(0, 17, (50, 20)), rng.integers(0, 300, (50, 20)) % 297):
+        labels = tags.tolist()
+        target = read_item_labels(Data("text", words, labels), "auto", "keep", ()).target
+        assert target.task == "classification"
+    few = [["a", "b"], ["c"]]
+    assert read_item_labels(Data("text", few, [[5, 7], [9]]), "auto", "keep", ()).target.task == (
+        "classification"
+    )
+
+
+@pytest.mark.parametrize("kind", ["drawn", "unequal", "folders", "wordnet"])
+def test_data_of_a_thousand_classes_is_neither_refused_nor_warned_of(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    classes: Any = rng.integers(0, 1000, 10_000)
+    if kind == "unequal":
+        classes = rng.choice(1000, 10_000, p=rng.dirichlet(np.ones(1000)))
+    elif kind == "folders":  # ImageNet's training set: most classes have 1,300 rows, some fewer
+        counts = np.where(rng.random(1000) < 0.9, 1300, rng.integers(732, 1300, 1000)) // 40
+        classes = np.repeat([str(i) for i in range(1000)], counts)
+    elif kind == "wordnet":
+        classes = [f"n{i:08}" for i in rng.integers(0, 1000, 10_000)]
+    found = read_target(classes)
+    assert (found.task, found.warnings) == ("classification", ())

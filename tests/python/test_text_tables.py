@@ -413,13 +413,15 @@ def test_other_columns_without_a_name(tmp_path: Path) -> None:
     assert items(read_data(path, text="Unnamed: 0")) == ["a", "b"]
 
 
-def test_the_suffixes_of_labels_include_text() -> None:
+def test_the_suffixes_of_labels_include_text(tmp_path: Path) -> None:
     from transferability.io._sources import load_labels, parse_source
 
+    path = tmp_path / "y.xlsx"
+    path.touch()
     with pytest.raises(DataError, match=r"neither an \.npy file nor one of \.npz, .*\.csv, \.txt;"):
-        load_labels("y.xlsx")
+        load_labels(path)
     with pytest.raises(DataError, match=r"neither an \.npy file nor one of \.npz, .*\.pth;"):
-        parse_source("x.xlsx")  # features are not text
+        parse_source(path)  # features are not text
 
 
 @pytest.mark.parametrize(

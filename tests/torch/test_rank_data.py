@@ -454,7 +454,7 @@ def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, tex
                  "--cache", tmp_path / "cache", "--json")  # fmt: skip
     result = run(*arguments)
     assert result.exit_code == 3
-    assert "pass encoding='cp1252'" in result.stderr
+    assert "pass --encoding cp1252" in result.stderr
     result = run(*arguments, "--encoding", "cp1252")
     assert result.exit_code == 3
     assert "line 6: a quote begins a cell" in result.stderr

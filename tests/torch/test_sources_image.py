@@ -189,7 +189,7 @@ def test_options_and_names() -> None:
         "torchvision:resnet81": r"torchvision has no model 'resnet81' \(did you mean",
         "torchvision:resnet18?weights=BEST": "no weights 'BEST'; choose from DEFAULT, none",
         "timm:resnet18?pretrained=maybe": "pretrained is 'maybe'; give true or false",
-        "timm:nothing_*": "matches no model; timm.list_models",
+        "timm:nothing_*": "matches no model; timm lists their names",
     }.items():
         with pytest.raises(DataError, match=message):
             models.open_model(models.expand(spec)[0])

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, check_choice, finite_floats
 from .._inputs.labels import as_whole_ids, read_labels
+from .._inputs.types import ArrayLike
 from ..errors import DataError
 
 __all__ = [
@@ -73,7 +74,10 @@ class PooledBags(NamedTuple):
 
 
 def pool_bags(
-    features: object, bags: object, pool: str = "mean", labels: object = None
+    features: ArrayLike,
+    bags: ArrayLike,
+    pool: str = "mean",
+    labels: ArrayLike | None = None,
 ) -> PooledBags:
     """Pool the rows of each bag to one row.
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._inputs.chunks import explain_kept, find_scheme
-from .._inputs.labels import IGNORED, plain_text
+from .._inputs.labels import IGNORED, plain_text, read_labels
 from .._inputs.target import Target, read_target
+from .._inputs.task import FEW, count_values, decide_task
 from .._scoring.groups import Groups, read_groups
 from ..errors import DataError
 from .bags import check_bag_labels
@@ -55,23 +56,38 @@ def read_item_labels(
         all_tags = _list_tags((data if whole is None else whole).labels)
         tags, scheme = read_word_labels(words, data.labels, bio, all_tags)
         flat = flatten_labels(tags)
-        is_real = any(isinstance(tag, float) for of_text in all_tags for tag in of_text)
-        decided = "regression" if is_real else "classification"
+        decided = _decide_words_task(flatten_labels(all_tags), task)
         note = f"{decided} of words, by the labels of {len(flat):,} words{scheme}"
         target = replace(read_target(flat, decided), note=note)
         counts = [sum(tag is not None for tag in of_text) for of_text in tags]
         texts = read_groups(np.repeat(np.arange(len(tags)), counts), len(flat))
         return LabelledData(replace(data, labels=tags), target, len(flat), texts)
     if task == "auto" and whole is not None and whole is not data:
-        of_all = read_target(_flatten_axes(whole.labels))
-        drawn = read_target(_flatten_axes(data.labels), of_all.task)
+        of_all = read_target(whole.labels)
+        drawn = read_target(data.labels, of_all.task)
         target = replace(drawn, note=of_all.note).without_constant()
     else:
-        target = read_target(_flatten_axes(data.labels), task).without_constant()
+        target = read_target(data.labels, task).without_constant()
     labels: Any = target.values
     if target.ids is not None:
         labels = target.ids if target.names is None else [target.names[i] for i in target.ids]
     return LabelledData(replace(data, labels=labels), target, target.n_samples)
+
+
+def _decide_words_task(tags: Sequence[Any], task: str) -> str:
+    """Return the task of the labels of words: regression if some are real numbers.
+
+    Raise DataError for many integers that look like a measure, such as reading times, unless the
+    `task` "token" says that they are classes.
+    """
+    if any(isinstance(tag, float) for tag in tags):
+        return "regression"
+    if task == "auto" and not any(isinstance(tag, str) for tag in tags):
+        values, counts = count_values(read_labels(tags)[0].astype(np.int64))
+        if len(values) > FEW:
+            remedy = "choose task='token' for classes, or give real numbers for regression"
+            decide_task("i", values, counts, remedy)
+    return "classification"
 
 
 def _read_bag_labels(
@@ -99,11 +115,6 @@ def _read_bag_labels(
 def _list_rows(labels: Any) -> Any:
     """Return labels so that an index selects the label or the targets of one row."""
     return labels.to_numpy() if hasattr(labels, "to_numpy") else labels
-
-
-def _flatten_axes(labels: Any) -> Any:
-    """Return labels of several axes as rows: each coordinate of keypoints or boxes is a target."""
-    return labels.reshape(len(labels), -1) if getattr(labels, "ndim", 1) > 2 else labels
 
 
 def _read_pixel_target(data: Data, ignore: Collection[float]) -> Target:

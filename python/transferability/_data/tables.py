@@ -175,6 +175,7 @@ def _select_columns(
     """Return the requested columns, or by default the first with a usual name, or the only one."""
     there = list(columns)
     wanted = [asked] if isinstance(asked, str) else list(asked or ())
+    wanted = [part for name in wanted for part in ([name] if name in there else _split(name))]
     missing = [column for column in wanted if column not in there]
     if missing:
         raise DataError(f"{name} has no column {missing[0]!r}; it has {', '.join(there)}")
@@ -188,6 +189,11 @@ def _select_columns(
             f"{name} has columns {', '.join(there) or '(none)'}; say which with {argument}="
         )
     return meant
+
+
+def _split(name: Any) -> list[Any]:
+    """Return the names in a list with commas, as command lines have; a column may have one too."""
+    return [part.strip() for part in name.split(",")] if isinstance(name, str) else [name]
 
 
 def _read_cell(value: Any) -> Any:

@@ -6,15 +6,35 @@ An error names the argument, its value and what is allowed.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, DtypeError
+from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["check_counts", "check_switches", "read_ignored"]
+__all__ = ["check_counts", "check_switches", "name_arguments", "read_ignored"]
+
+
+@contextmanager
+def name_arguments(**names: str) -> Iterator[None]:
+    """Call arguments in the errors of the enclosed block as the called function does.
+
+    `names` are by the usual names, as in ``name_arguments(labels="targets")``.
+    """
+    try:
+        yield
+    except TransferabilityError as error:
+        text = str(error)
+        for usual, name in names.items():
+            text = re.sub(rf"(?<![\w.]){usual}\b", name, text)
+            if usual.endswith("s") and name.endswith("s"):
+                text = re.sub(rf"\b(one|a|the) {usual[:-1]}\b", rf"\1 {name[:-1]}", text)
+        error.args = (text,)
+        raise
 
 
 def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:

@@ -76,8 +76,11 @@ def read_features(features: object, name: str = "features") -> Features:
         columns = _other_names(features, array)
     array = _to_native_dtype(array, name)
     if array.ndim != 2:
-        pool = {3: "features.mean(axis=1)", 4: "features.mean(axis=(2, 3))"}.get(array.ndim)
-        fix = f"pool first, for example {pool}" if pool else "give one row per sample"
+        pool = {
+            3: "pool first, for example features.mean(axis=1)",
+            4: "pool first, for example features.mean(axis=(2, 3))",
+        }
+        fix = pool.get(array.ndim, "give one row per sample")
         if array.ndim == 1:
             fix = f"one column is {name}.reshape(-1, 1), one sample {name}.reshape(1, -1)"
         raise DataError(

@@ -30,25 +30,28 @@ def read_labels(labels: Any, name: str = "labels") -> tuple[NDArray[Any], tuple[
 
     `labels` has shape (n_samples,) or (n_samples, n_targets), in a pandas or polars series or any
     container that :func:`as_array` accepts; `name` is for messages. One column, (n_samples, 1), is
-    returned as (n_samples,). Subclasses of str and int become the text or number that they hold,
-    members of another Enum their names. Missing and infinite values raise a ``DataError``, other
-    types than numbers and strings a ``DtypeError``.
+    returned as (n_samples,). Structured targets, such as keypoints (n_samples, 17, 2) or boxes, are
+    returned as one row each: every coordinate is a target. Subclasses of str and int become the
+    text or number that they hold, members of another Enum their names. Missing and infinite values
+    raise a ``DataError``, other types than numbers and strings a ``DtypeError``.
     """
     array, notes = _to_array(labels, name)
-    if array.dtype.kind in "OTS" and array.ndim in (1, 2):
+    if array.dtype.kind in "OTS" and array.ndim:
         array = _from_objects(name, array.astype(object))
     if array.ndim == 0 and array.dtype == object:
         raise DataError(
             f"{name} is of type {type(labels).__name__}; give one label for each row, in a list or "
             f"an array"
         )
-    if array.ndim not in (1, 2):
+    if array.ndim == 0:
         raise DataError(
-            f"{name} must be 1-D or 2-D, got {array.ndim}-D of shape {array.shape}; give one "
-            f"label, or one row of targets, for each row of features"
+            f"{name} must be at least 1-D, got 0-D of dtype {array.dtype}; give one label, or one "
+            f"row of targets, for each row of features"
         )
     if array.size == 0:
         raise DataError(f"{name} is empty: shape {array.shape}")
+    if array.ndim > 2:
+        array = array.reshape(len(array), -1)
     if is_bfloat16(array.dtype) or (array.dtype.kind == "f" and array.dtype.itemsize != 8):
         with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
             array = array.astype(np.float64)
@@ -166,7 +169,8 @@ def _from_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
             for value in values
         ]
         _refuse(name, np.reshape(missing, array.shape))
-    if array.ndim == 1 and all(issubclass(kind, (list, tuple, np.ndarray)) for kind in kinds):
+    in_cells = array.shape[1:] in ((), (1,))  # of one column
+    if in_cells and all(issubclass(kind, (list, tuple, np.ndarray)) for kind in kinds):
         rows, _ = _from_list([row if isinstance(row, list) else list(row) for row in values], name)
         return _from_objects(name, rows) if rows.dtype.kind in "OTS" else rows
     for base, convert in _CONVERSIONS:

@@ -5,7 +5,9 @@ can be made for an array or for the classes that statistics have counted, and no
 of the rows changes it. The rules:
 
 - *Strings* and *Booleans* are classes. If strings have more distinct values than half the rows, or
-  look like texts, ``task`` must say what they are.
+  look like texts, ``task`` must say what they are. So it must if there are more than 20, all are
+  numbers and none is a code (``parse_labels``), and they are not whole, or would come to 6 below
+  without being sparse: ages that were read from a file as text.
 - *Real numbers* are targets, unless all are whole, with at most 50 distinct values and at least 5
   rows for each on average. Such numbers follow the rules for integers.
 - *Integers*. The first of these that applies decides:
@@ -40,15 +42,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._util.delimited import parse_labels
 from ..errors import DataError
 from .texts import describe_strings
 
-__all__ = ["MAX_WHOLE", "count_values", "decide_rows_task", "decide_task"]
+__all__ = ["FEW", "MAX_WHOLE", "count_values", "decide_rows_task", "decide_task"]
 __all__ += ["find_short_span", "promote"]
 
 MAX_WHOLE = 50  # whole floats with more distinct values are targets,
 _MIN_ROWS = 5  # and so are whole floats with fewer rows for each
-_FEW = 20  # this many distinct integers are classes, whatever they look like
+FEW = 20  # this many distinct integers are classes, whatever they look like
 _FILLED = 0.5  # the share of the numbers in a range that separates ids from codes
 #: Correlations of the frequencies of neighbours, and on average up to a tenth of the range, from
 #: which on they vary smoothly: counts and ages have larger ones, and ids about 0.
@@ -61,7 +64,12 @@ _ORDER = "bif"  # the kind of several blocks is the last of their kinds
 Values = NDArray[Any] | Sequence[Any]
 
 
-def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
+def decide_task(
+    kind: str,
+    values: Values,
+    counts: Values,
+    remedy: str = "choose task='classification' or task='regression'",
+) -> tuple[str, str]:
     """Decide the task of one label a row, and return it with the reason.
 
     Parameters
@@ -70,6 +78,8 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
         Booleans, integers, whole real numbers or strings.
     values, counts : array-like of shape (n_distinct,)
         The distinct labels, sorted, and the number of rows of each.
+    remedy : str
+        What the user can do if the labels leave the task open, for the message.
 
     Raises
     ------
@@ -82,16 +92,19 @@ def decide_task(kind: str, values: Values, counts: Values) -> tuple[str, str]:
     if kind == "b":
         return "classification", "classification, because the labels are booleans"
     if kind == "U":
-        return "classification", describe_strings([*map(str, values)], n_rows)
+        names = [*map(str, values)]
+        note = describe_strings(names, n_rows)
+        _refuse_written_measure(names, np.asarray(counts), remedy)
+        return "classification", note
     if kind == "f" and (n_distinct > MAX_WHOLE or n_rows < _MIN_ROWS * n_distinct):
         return "regression", "regression, because the labels are real numbers"
-    reason = "" if n_distinct <= _FEW else _name_classes(np.asarray(values), np.asarray(counts))
+    reason = "" if n_distinct <= FEW else _name_classes(np.asarray(values), np.asarray(counts))
     if many or reason is None:
         looks = "" if many else "; they look like counts, ages or another measure"
         raise DataError(
             f"labels has {n_distinct} distinct {'whole numbers' if kind == 'f' else 'integers'} in "
             f"{n_rows} rows, from {values[0]} to {values[-1]}, which may be classes or counts"
-            f"{looks}; choose task='classification' or task='regression'"
+            f"{looks}; {remedy}"
         )
     if kind == "f":
         return "classification", (
@@ -150,8 +163,26 @@ def find_short_span(array: NDArray[np.int64]) -> range | None:
     It saves counting the values.
     """
     low, high = _core.span(array)
-    is_short = high - low < min(_FEW, array.size // 2)
+    is_short = high - low < min(FEW, array.size // 2)
     return range(low, high + 1) if is_short else None
+
+
+def _refuse_written_measure(names: Sequence[str], counts: NDArray[Any], remedy: str) -> None:
+    """Raise DataError if many strings are numbers that look like a measure, not like names."""
+    parsed = parse_labels(names) if len(names) > FEW else names
+    if isinstance(parsed[0], str):
+        return  # words, codes, or few
+    values = np.array(parsed)
+    order = np.argsort(values)
+    values, counts = values[order], counts[order]
+    is_whole = bool((values == np.floor(values)).all()) and bool((np.abs(values) < 2.0**63).all())
+    if is_whole and (_name_classes(values, counts) or _is_sparse(*_place(values, counts))):
+        return
+    raise DataError(
+        f"labels has {len(names)} distinct strings in {counts.sum()} rows, which are numbers from "
+        f"{values[0]} to {values[-1]} and may be classes or counts; they look like counts, ages or "
+        f"another measure that was read as text; {remedy}"
+    )
 
 
 def _name_classes(values: NDArray[Any], counts: NDArray[Any]) -> str | None:
@@ -159,21 +190,33 @@ def _name_classes(values: NDArray[Any], counts: NDArray[Any]) -> str | None:
     n_distinct, n_rows = len(values), int(counts.sum())
     if _are_even(counts):
         return ", equally frequent"
-    # Unsigned differences are right for any 64-bit integers.
-    places = values.astype(np.int64).view(np.uint64)
-    places = places - places[0]
+    places, inner = _place(values, counts)
     n_numbers = int(places[-1]) + 1
-    cumulated = np.cumsum(counts)
-    low, high = np.searchsorted(cumulated, [0.1 * n_rows, 0.9 * n_rows])
-    inner = places[low : high + 1]  # what 80 % of the rows have
     gaps = np.diff(inner)
     widest = int(gaps.max()) - 1 if gaps.size else 0
     if n_distinct >= _FILLED * n_numbers and -1 <= values[0] <= 1 + widest:
         return _name_ids(int(values[0]), places.astype(np.intp), counts)
-    is_sparse = len(inner) < _FILLED * (int(inner[-1] - inner[0]) + 1)
+    is_common = n_rows >= _MIN_ROWS * n_distinct
+    return ", like codes" if is_common and _is_sparse(places, inner) else None
+
+
+def _place(
+    values: NDArray[Any], counts: NDArray[Any]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return distances from the least integer: of all, and of those that 80 % of the rows have."""
+    # Unsigned differences are right for any 64-bit integers.
+    places = values.astype(np.int64).view(np.uint64)
+    places = places - places[0]
+    cumulated = np.cumsum(counts)
+    low, high = np.searchsorted(cumulated, [0.1 * cumulated[-1], 0.9 * cumulated[-1]])
+    return places, places[low : high + 1]
+
+
+def _is_sparse(places: NDArray[np.uint64], inner: NDArray[np.uint64]) -> bool:
+    """Return whether most numbers between the common ones, `inner`, do not occur."""
     step = np.gcd.reduce(np.diff(places))  # prices in steps of 10 are not sparse
-    is_sparse &= len(inner) < _FILLED * (int((inner[-1] - inner[0]) // step) + 1)
-    return ", like codes" if is_sparse and n_rows >= _MIN_ROWS * n_distinct else None
+    span = inner[-1] - inner[0]
+    return all(len(inner) < _FILLED * (int(span // unit) + 1) for unit in (np.uint64(1), step))
 
 
 def _name_ids(first: int, places: NDArray[np.intp], counts: NDArray[Any]) -> str | None:

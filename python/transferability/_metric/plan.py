@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import DataError, DtypeError, TransferabilityError
-from .registry import metric_names, metric_specs, spec_of
+from .registry import known_specs, metric_names, spec_of
 from .score import SETS
 from .spec import MetricSpec
 
@@ -34,12 +34,15 @@ def plan(
     options: Mapping[str, object],
     provided: Collection[str],
     baselines: bool = False,
+    advice: Mapping[str, str] | None = None,
 ) -> Plan:
     """Validate metrics and options, and return the options of every kernel to run.
 
     `metrics` is a name, several names, "all" for every metric that applies to `task`, or
     "recommended" for the members of the consensus that apply; `baselines` adds the baseline metrics
-    that apply. `provided` are the needs that can be met. At least one metric must take each option.
+    that apply. `provided` are the needs that can be met, and `advice` says how the caller's user
+    meets others, where this is not as in a call of `score`. At least one metric must take each
+    option.
 
     Raises
     ------
@@ -47,14 +50,17 @@ def plan(
         If a metric named by the user does not apply, or a metric or an option is wrong.
     """
     everything = isinstance(metrics, str) and metrics in SETS
+    remedies = _ADVICE if advice is None else {**_ADVICE, **advice}
     names, met = metric_names(metrics), frozenset(provided)
     if baselines:
-        known = [name for name, spec in metric_specs().items() if spec.baseline]
-        names += [n for n in known if n not in names and not _why_not(spec_of(n), task, met)]
+        known = [name for name, spec in known_specs().items() if spec.baseline]
+        names += [
+            n for n in known if n not in names and not _why_not(spec_of(n), task, met, remedies)
+        ]
     specs = {name: spec_of(name) for name in names}
     skipped: dict[str, str] = {}
     for name, spec in specs.items():
-        reason = _why_not(spec, task, met)
+        reason = _why_not(spec, task, met, remedies)
         if everything and reason is None:  # the metric itself raises if the user named it
             reason = _why_no_value(spec, met)
         if reason is not None:
@@ -80,7 +86,7 @@ def plan(
             ) from error
     if unknown := options.keys() - taken:
         take = "take" if len(requests) > 1 else "takes"
-        others = [own.name for own in metric_specs().values() if min(unknown) in own.option_names]
+        others = [own.name for own in known_specs().values() if min(unknown) in own.option_names]
         of_others = f"; it is an option of {', '.join(others)}" if others else ""
         raise DtypeError(
             f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} {take} "
@@ -89,7 +95,9 @@ def plan(
     return requests, skipped
 
 
-def _why_not(spec: MetricSpec, task: str, provided: frozenset[str]) -> str | None:
+def _why_not(
+    spec: MetricSpec, task: str, provided: frozenset[str], advice: Mapping[str, str]
+) -> str | None:
     """Return the reason why a metric does not apply, None if it does."""
     if task not in spec.tasks:
         if task == "unlabelled":
@@ -97,7 +105,7 @@ def _why_not(spec: MetricSpec, task: str, provided: frozenset[str]) -> str | Non
         tasks = [known for known in spec.tasks if known != "unlabelled"]
         return f"is for {' and '.join(tasks)}, and this task is {task}"
     for need in spec.unmet(provided):
-        return f"needs {_ADVICE[need].format(name='score' if spec.origin else spec.name)}"
+        return f"needs {advice[need].format(name='score' if spec.origin else spec.name)}"
     return None
 
 
@@ -106,5 +114,5 @@ def _why_no_value(spec: MetricSpec, provided: frozenset[str]) -> str | None:
     if spec.pool is not None and "pool" not in provided:
         return "is defined among models only; call rank"
     if spec.requires is not None and importlib.util.find_spec(spec.requires) is None:
-        return f"needs {spec.requires}: pip install transferability[{spec.requires}]"
+        return f"needs {spec.requires}: pip install 'transferability[{spec.requires}]'"
     return None

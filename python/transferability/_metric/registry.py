@@ -26,6 +26,7 @@ __all__ = [
     "ENTRY_POINTS",
     "add_spec",
     "is_diagnostic",
+    "known_specs",
     "metric_names",
     "metric_specs",
     "snapshot",
@@ -67,7 +68,7 @@ def _built_in() -> Mapping[str, MetricSpec]:
 def _load_entry_points() -> Mapping[str, str]:
     """Register the metrics of installed packages, once a process.
 
-    Returns the errors by name: a metric that cannot be loaded is left out, with a warning.
+    Returns the errors by name: a metric that cannot be loaded is left out.
     """
     from importlib.metadata import entry_points  # takes longer than a call
 
@@ -76,12 +77,18 @@ def _load_entry_points() -> Mapping[str, str]:
         try:
             _load_entry_point(point)
         except Exception as error:
+            of = "" if point.dist is None else f" of the package {point.dist.name}"
             broken[point.name] = (
-                f"the metric {point.name!r} of the entry point {point.value!r} could not be "
-                f"loaded: {type(error).__name__}: {error}"
+                f"the metric {point.name!r}{of} (entry point {point.value!r}) could not be loaded: "
+                f"{type(error).__name__}: {error}"
             )
-    issue(broken.values())
     return broken
+
+
+@functools.cache
+def _warn_of_broken() -> None:
+    """Warn, once a process, of metrics of installed packages that cannot be loaded."""
+    issue(_load_entry_points().values())
 
 
 def _load_entry_point(point: EntryPoint) -> None:
@@ -120,7 +127,20 @@ def snapshot() -> Mapping[str, MetricSpec]:
 
 
 def metric_specs() -> Mapping[str, MetricSpec]:
-    """Return every metric by name: built-in ones first, then in the order of registration."""
+    """Return every metric by name: built-in ones first, then in the order of registration.
+
+    Warn of metrics of installed packages that are left out.
+    """
+    _load_entry_points()
+    _warn_of_broken()
+    return known_specs()
+
+
+def known_specs() -> Mapping[str, MetricSpec]:
+    """Return every metric by name as :func:`metric_specs`, without a warning.
+
+    Whoever looks one up by its name need not know of others that cannot be loaded.
+    """
     _built_in()
     _load_entry_points()
     return {name: spec for name, spec in [*_specs.items()] if name not in DERIVED}
@@ -128,7 +148,7 @@ def metric_specs() -> Mapping[str, MetricSpec]:
 
 def spec_of(name: str) -> MetricSpec:
     """Return a metric, or a derived column of a ranking, by name; DataError for other names."""
-    spec = _specs.get(name) or metric_specs().get(name)
+    spec = _specs.get(name) or known_specs().get(name)
     if spec is None:
         raise DataError(
             f"there is no metric {name!r} in this process, only where register_metric was called; "
@@ -140,13 +160,13 @@ def spec_of(name: str) -> MetricSpec:
 
 def title_of(name: str) -> str:
     """Return the title of a metric, as papers print it; the name of an unknown metric."""
-    spec = _specs.get(name) or metric_specs().get(name)
+    spec = _specs.get(name) or known_specs().get(name)
     return name if spec is None else spec.title
 
 
 def is_diagnostic(name: str) -> bool:
     """Return whether a metric describes features without a claim on transfer."""
-    spec = _specs.get(name) or metric_specs().get(name)  # unknown in a process that only reads
+    spec = _specs.get(name) or known_specs().get(name)  # unknown in a process that only reads
     return spec is not None and spec.diagnostic
 
 
@@ -169,7 +189,7 @@ def metric_names(metrics: object) -> list[str]:
     asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]
     if asked and all(isinstance(name, str) and name in _built_in() for name in asked):
         return list(dict.fromkeys(asked))  # entry points are loaded for other names only
-    known = metric_specs()
+    known = metric_specs() if not several and metrics in SETS else known_specs()
     if not several and metrics == "all":
         asked = [name for name, spec in known.items() if not spec.diagnostic]
     elif not several and metrics == "recommended":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._inputs.inputs import Inputs
+from .._inputs.target import UNLABELLED
 from ..errors import DataError, TransferabilityError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ DIAGNOSTIC = (
     "No evidence supports ranking models of different architectures by diagnostics of features; "
     "compare checkpoints of one training."
 )
-TASKS_OF_METRICS = ("classification", "regression", "multilabel", "unlabelled")
+TASKS_OF_METRICS = ("classification", "regression", "multilabel", UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,11 @@ class MetricSpec:
     def option_names(self) -> frozenset[str]:
         """Names of the options that users may set."""
         return frozenset(inspect.signature(self.options).parameters) - {"task"}
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the score depends on labels, so that it needs some that vary."""
+        return UNLABELLED not in self.tasks
 
     @property
     def reads_statistics_only(self) -> bool:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features, check_choice, is_one_of
 from .._inputs.target import read_target
+from .._inputs.types import ArrayLike
 from ..errors import DataError
 from .rank import rank
 from .ranking import Ranking
@@ -32,8 +33,8 @@ COMBINE = ("concatenate", "mean", "prediction")
 
 
 def rank_ensembles(
-    models: Mapping[str, object],
-    labels: object,
+    models: Mapping[str, ArrayLike],
+    labels: ArrayLike,
     metric: str | None = None,
     *,
     sizes: int | Sequence[int] = 2,

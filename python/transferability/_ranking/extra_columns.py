@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from .._inputs.by_name import as_mapping, select_models
 from .._metric.derived import CONSENSUS, PRIOR
-from .._metric.registry import is_diagnostic, metric_specs, spec_of
+from .._metric.registry import is_diagnostic, known_specs, spec_of
 from .._metric.score import Score
 from .._scoring.groups import pool_groups
 from ..errors import DataError, DtypeError
@@ -266,7 +266,7 @@ def standard_errors(rows: Sequence[Row], member: str) -> Matrix:
     if standard_error is None:
         raise DataError(
             f"decider is {member!r}, which has no standard error; choose "
-            f"{', '.join(m for m, spec in metric_specs().items() if spec.standard_error)}"
+            f"{', '.join(m for m, spec in known_specs().items() if spec.standard_error)}"
         )
     scores = [row.scores.get(member) for row in rows]
     return np.array([0.0 if score is None else standard_error(score) for score in scores])

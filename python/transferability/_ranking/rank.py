@@ -14,14 +14,16 @@ from .._inputs.arrays import as_features
 from .._inputs.inputs import Inputs, RowSource, read_inputs
 from .._inputs.rows import check_rows
 from .._inputs.target import Target, unlabelled
+from .._inputs.types import ArrayLike, ByName, PathLike
 from .._metric.derived import CONSENSUS, PRIOR
 from .._metric.plan import Plan, plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
-from .._scoring.groups import Groups, check_left_out, evaluate_groups, read_groups
+from .._scoring.groups import Groups, check_groups, evaluate_groups, read_groups
 from .._stats.stats import Stats
 from .._util.parallel import map_in_threads, threads_of_each
 from .._util.progress import Progress, progress_bar
+from .._util.stages import stage
 from ..errors import DataError
 from ..io._open import open_features
 from ..io._pairing import is_pairs
@@ -49,8 +51,8 @@ __all__ = ["add_columns", "compute_digest", "note_models", "rank"]
 
 
 def rank(
-    models: Mapping[str, object],
-    labels: object = None,
+    models: Mapping[str, ArrayLike | PathLike | Stats],
+    labels: ArrayLike | PathLike | None = None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
@@ -58,10 +60,10 @@ def rank(
     method: str = "auto",
     progress: Progress = None,
     n_threads: int | None = None,
-    source_probs: Mapping[str, object] | None = None,
-    source_labels: Mapping[str, object] | None = None,
-    label_embeddings: object = None,
-    groups: object = None,
+    source_probs: Mapping[str, ArrayLike] | None = None,
+    source_labels: Mapping[str, ArrayLike] | None = None,
+    label_embeddings: ByName | None = None,
+    groups: ArrayLike | None = None,
     aggregate: str = "pooled",
     baselines: bool = False,
     prior: Mapping[str, float] | None = None,
@@ -179,9 +181,8 @@ def rank(
         raise DataError(f"no metric applies to a {target.task} task")
     check_rows(shared.index, groups=groups)
     parts = read_groups(groups, target.n_samples, aggregate)
-    check_left_out(planned[0], parts)
-    if parts is not None:
-        shared = replace(shared, groups=parts.ids)
+    known = (*target.warnings, *check_groups(parts, target, planned[0]))
+    shared = shared if parts is None else replace(shared, groups=parts.ids)
     evaluate_model = evaluate if parts is None else functools.partial(evaluate_groups, parts)
     of_each = threads_of_each(len(models), settings.threads) if chosen is None else n_threads
     run = functools.partial(evaluate_model, settings=replace(settings, n_threads=of_each))
@@ -193,11 +194,13 @@ def rank(
         return _read_model(models[name], own, shared, files)
 
     def score(name: str) -> Row:
-        with RowBuilder(name, planned[0], target.warnings) as builder:
+        with RowBuilder(name, planned[0], known) as builder:
+            stage("reading")
             given = read(name)
             if groups is not None and given.files is not None:
                 given.files.check_order("groups")
             builder.shape, builder.notes = given.shape, given.notes
+            stage("scoring")
             builder.outcomes = evaluate_available(given, planned[0], run)
         return builder.build().replace(inputs=functools.partial(read_again, name))
 
@@ -207,12 +210,9 @@ def rank(
     raced, scored = None, target
     if chosen is None:
         ahead = read_ahead(models, 2 * settings.threads)
-        with progress_bar(progress, len(models)) as advance, ahead as announced:
-
-            def report(n_done: int, name: str) -> None:
-                advance(n_done, len(models), name)
-
-            found = map_in_threads(announced(score), models, settings.threads, stop, report)
+        with progress_bar(progress, len(models)) as display, ahead as announced:
+            work = announced(display.watch(score))
+            found = map_in_threads(work, models, settings.threads, stop, display.count)
             rows = pool_rows(found, planned[0])
     else:
         scoring = ScoringPlan(planned[0], settings, None, target)
@@ -225,7 +225,7 @@ def rank(
         task_note=target.note,
         digest=compute_digest(target, planned, precision, parts),
         warnings=(
-            *target.warnings,
+            *known,
             *note_models(planned[0], len(models)),
             *(() if raced is None else (raced.summary,)),
         ),

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import json
 import math
+import operator
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from ..tuning import TeacherEnsemble
 
 __all__ = ["Ranking"]
+
+_first = operator.itemgetter(0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -72,15 +77,20 @@ class Ranking:
     unit = "model"  # the noun for one row in the tables
 
     def __post_init__(self) -> None:
-        """Sort and number the rows."""
+        """Sort and number the rows; one without a score has no rank."""
 
-        def order(row: Row) -> tuple[bool, bool, int, float, str]:
-            failed = row.error is not None
-            value = 0.0 if failed else -row.value(self.metrics[0])
-            return (failed, row.dropped is not None, -row.round, value, row.name)
+        def order(row: Row) -> tuple[bool, bool, bool, int, float, str]:
+            value = -row.value(self.metrics[0])
+            failed, undefined = row.error is not None, math.isnan(value)
+            place = 0.0 if failed or undefined else value
+            return (failed, undefined, row.dropped is not None, -row.round, place, row.name)
 
-        ranked = enumerate(sorted(self.rows, key=order), start=1)
-        object.__setattr__(self, "rows", tuple(row.replace(rank=i) for i, row in ranked))
+        ranks = itertools.count(1)
+        rows = tuple(
+            row.replace(rank=None if key[0] or key[1] else next(ranks))
+            for key, row in sorted(((order(row), row) for row in self.rows), key=_first)
+        )
+        object.__setattr__(self, "rows", rows)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -253,7 +263,7 @@ class Ranking:
         self,
         n_boot: int = 200,
         *,
-        groups: object = None,
+        groups: ArrayLike | None = None,
         method: str = "first-order",
         metric: str | None = None,
         level: float = 0.9,
@@ -305,10 +315,10 @@ class Ranking:
         *,
         method: str = "posterior",
         prior: Mapping[str, float] | bool | None = None,
-        past: object = None,
-        agreement: object = None,
+        past: Mapping[str, Mapping[str, float]] | Sequence[Evaluation] | None = None,
+        agreement: float | Evaluation | Sequence[Evaluation] | None = None,
         metric: str | None = None,
-        groups: object = None,
+        groups: ArrayLike | None = None,
         n_boot: int = 200,
         seed: int = 0,
     ) -> Shortlist:
@@ -469,9 +479,21 @@ class Ranking:
         """Return :meth:`to_dict` as JSON, on one line by default."""
         return json.dumps(self.to_dict(), indent=indent)
 
-    def to_csv(self) -> str:
-        """Return the table as comma-separated values, in full precision."""
-        return format_csv(columns(self.rows, self.metrics))
+    def to_csv(self, *, layers: bool = False) -> str:
+        """Return the table as comma-separated values, in full precision.
+
+        With `layers`, a model of which several layers were scored has a line for each; the first
+        has the rank, and the others none.
+        """
+        return format_csv(columns(self.rows, self.metrics, layers))
+
+    def to_text(self, width: int | None = None) -> str:
+        """Return the table as text, as it prints.
+
+        With a `width` in characters, such as that of a terminal, a wider table is split into
+        several, which repeat the models, and longer notes are wrapped.
+        """
+        return self._table().to_text(width)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
@@ -506,21 +528,21 @@ class Ranking:
         page = html(self, evaluation, stability, shortlist=shortlist, title=title)
         write_bytes(path, page.encode())
 
-    def to_pandas(self) -> Any:
-        """Return the table as a pandas DataFrame."""
-        return self._frame("pandas")
+    def to_pandas(self, *, layers: bool = False) -> Any:
+        """Return the table as a pandas DataFrame; `layers` as in :meth:`to_csv`."""
+        return self._frame("pandas", layers)
 
-    def to_polars(self) -> Any:
-        """Return the table as a polars DataFrame."""
-        return self._frame("polars")
+    def to_polars(self, *, layers: bool = False) -> Any:
+        """Return the table as a polars DataFrame; `layers` as in :meth:`to_csv`."""
+        return self._frame("polars", layers)
 
-    def _frame(self, package: str) -> Any:
+    def _frame(self, package: str, layers: bool) -> Any:
         try:
             module = importlib.import_module(package)
         except ImportError as error:
             advice = f"to_{package} needs {package}: pip install {package}"
             raise MissingDependencyError(advice) from error
-        return module.DataFrame(columns(self.rows, self.metrics))
+        return module.DataFrame(columns(self.rows, self.metrics, layers))
 
     def _table(self) -> Table:
         return make_table(self.rows, self.metrics, self.task, self.warnings, self.unit)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._metric.derived import CONSENSUS, COST
-from .._metric.registry import is_diagnostic, title_of
+from .._metric.registry import is_diagnostic, spec_of, title_of
 from .._util.notebook import printable, to_html
+from .._util.terminal import wrap_text
 from ..errors import DataError
 from .row import Row
 
@@ -20,6 +21,7 @@ __all__ = [
     "align_columns",
     "check_scores",
     "columns",
+    "expand_layers",
     "make_table",
     "percent",
     "printable",
@@ -27,7 +29,8 @@ __all__ = [
     "tabulate_groups",
 ]
 
-_NOTE_WIDTH = 60  # the text table cuts longer notes
+_SHORT = 20  # notes of at most so many characters stand in the table, longer ones below it
+_NAMED = 4  # a note below the table names so many models; its number is beside all of them
 
 
 @dataclass(frozen=True)
@@ -39,15 +42,44 @@ class Table:
     body: list[list[str]]
     below: list[str]
 
-    def to_text(self) -> str:
-        """Return the table for a terminal, with aligned columns."""
-        lines = [[*line[:-1], shorten(line[-1], _NOTE_WIDTH)] for line in (self.header, *self.body)]
-        rows = align_columns(lines, left={1, len(self.header) - 1})  # model and notes
-        return "\n".join([self.title, "", *rows, *([""] if self.below else []), *self.below])
+    def to_text(self, width: int | None = None) -> str:
+        """Return the table for a terminal, with aligned columns.
+
+        With a `width`, a wider table is split into several, which repeat the models, and longer
+        lines below it are wrapped.
+        """
+        lines, below = [self.header, *self.body], self.below
+        rows = align_columns(lines, left=self._left)
+        if width is not None:
+            rows = rows if max(map(len, rows)) <= width else self._split(lines, width)
+            below = [wrap_text(line, width) for line in below]
+        return "\n".join([self.title, "", *rows, *([""] if below else []), *below])
+
+    def _split(self, lines: Sequence[Sequence[str]], width: int) -> list[str]:
+        """Return the lines of several tables, each at most `width` wide if its columns allow it."""
+        keys = range(1 + max(self._left - {len(self.header) - 1}))  # rank and names
+        blocks: list[list[int]] = []
+        rest = [*range(len(keys), len(self.header))]
+        while rest:
+            taken = len(rest)
+            while taken > 1 and self._width(lines, [*keys, *rest[:taken]]) > width:
+                taken -= 1
+            blocks.append([*keys, *rest[:taken]])
+            rest = rest[taken:]
+        found: list[str] = []
+        for places in blocks:
+            left = {i for i, place in enumerate(places) if place in self._left}
+            cut = [[line[place] for place in places] for line in lines]
+            found += [*([""] if found else []), *align_columns(cut, left)]
+        return found
+
+    @staticmethod
+    def _width(lines: Sequence[Sequence[str]], places: Sequence[int]) -> int:
+        return sum(max(len(line[place]) for line in lines) + 2 for place in places) - 2
 
     def to_markdown(self) -> str:
         """Return the table in Markdown, without the title."""
-        rule = ["---" if name in ("model", "notes") else "--:" for name in self.header]
+        rule = ["---" if place in self._left else "--:" for place in range(len(self.header))]
         lines = [
             [cell.replace("|", "\\|") for cell in line] for line in (self.header, rule, *self.body)
         ]
@@ -57,7 +89,14 @@ class Table:
 
     def to_html(self) -> str:
         """Return the table in HTML, with every text escaped."""
-        return to_html(self.title, self.header, self.body, self.below, {1, len(self.header) - 1})
+        return to_html(self.title, self.header, self.body, self.below, self._left)
+
+    @property
+    def _left(self) -> set[int]:
+        """The columns of text: model, layer and notes."""
+        return {place for place, name in enumerate(self.header) if name in ("model", "layer")} | {
+            len(self.header) - 1
+        }
 
 
 def make_table(
@@ -65,27 +104,69 @@ def make_table(
 ) -> Table:
     """Build the table of some rows; `unit` names one row, such as "model".
 
-    The reasons of failed rows stand below the table in full, followed by the warnings.
+    Models of which several layers were scored have a line for each. Nothing is cut: the reasons of
+    failed rows stand below the table, followed by the notes, each once with its number and its
+    models, and by the warnings.
     """
+    lines = expand_layers(rows)
+    layers = len(lines) > len(rows)
+    notes = _number_notes(rows)
     failed = [f"{row.name}: {row.error}" for row in rows if row.error is not None]
     count = f"1 {unit}" if len(rows) == 1 else f"{len(rows)} {unit}s"
     n_failed = f", {len(failed)} failed" if failed else ""
     order = "highest first" if is_diagnostic(metrics[0]) else "higher is better"
     return Table(
         title=f"{count} by {title_of(metrics[0])}, {order} ({task}{n_failed})",
-        header=["rank", "model", *map(title_of, metrics), "D", "seconds", "notes"],
-        body=[_cells(row, metrics) for row in rows],
-        below=[printable(line) for line in (*failed, *(f"Note: {text}" for text in warnings))],
+        header=[
+            *("rank", "model", *(("layer",) if layers else ())),
+            *(*map(title_of, metrics), "D", "seconds", "notes"),
+        ],
+        body=[_cells(line, metrics, notes, layers) for line in lines],
+        below=[
+            printable(line)
+            for line in (
+                *failed,
+                *_describe_notes(rows, notes, unit),
+                *(f"Note: {text}" for text in warnings),
+            )
+        ],
     )
 
 
-def columns(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the table by column, for data frames; a missing score or cost is NaN."""
+def expand_layers(rows: Iterable[Row]) -> list[Row]:
+    """Return a row for each layer: below that of a model, those of its other layers.
+
+    These have no rank and no notes, and no columns that compare models, such as a consensus.
+    """
+    lines: list[Row] = []
+    for row in rows:
+        lines.append(row)
+        for layer, scores in row.layers.items() if len(row.layers) > 1 else ():
+            if layer == row.layer:
+                continue
+            own = {metric: score for metric, score in scores.items() if not spec_of(metric).pool}
+            width = next((score.n_features for score in scores.values()), None)
+            facts: dict[str, Any] = {"rank": None, "notes": (), "error": None, "layers": {}}
+            lines.append(row.replace(scores=own, layer=layer, n_features=width, **facts))
+    return lines
+
+
+def columns(
+    rows: Sequence[Row], metrics: Sequence[str], layers: bool = False
+) -> dict[str, list[Any]]:
+    """Return the table by column, for data frames; a missing score or cost is NaN.
+
+    With `layers`, a model has a line for each layer that was scored.
+    """
+    if layers:
+        rows = expand_layers(rows)
+    of_models = ("layer",) if any(row.layer is not None for row in rows) else ()
     costs = dict.fromkeys(name for row in rows for name in row.costs)
     of_race = ("round", "dropped") if any(row.round for row in rows) else ()
     return {
         "rank": [row.rank for row in rows],
         "model": [row.name for row in rows],
+        **{name: [getattr(row, name) for row in rows] for name in of_models},
         **{metric: [row.value(metric) for row in rows] for metric in metrics},
         "n_features": [row.n_features for row in rows],
         "n_samples": [row.n_samples for row in rows],
@@ -160,12 +241,43 @@ def align_columns(lines: Sequence[Sequence[str]], left: Container[int]) -> list[
     ]
 
 
-def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
+def _number_notes(rows: Iterable[Row]) -> dict[str, int]:
+    """Return the numbers of the notes that stand below the table, in the order of the rows."""
+    texts = dict.fromkeys(note for row in rows for note in row.notes if len(note) > _SHORT)
+    return {text: number for number, text in enumerate(texts, start=1)}
+
+
+def _describe_notes(rows: Sequence[Row], notes: Mapping[str, int], unit: str) -> list[str]:
+    """Return each numbered note, with the models that it concerns."""
+    lines = []
+    for text, number in notes.items():
+        names = [row.name for row in rows if text in row.notes]
+        shown = ", ".join(names[:_NAMED])
+        if len(names) == len(rows) > 1:
+            shown = f"all {len(rows)} {unit}s"
+        elif len(names) > _NAMED:
+            shown += f" and {len(names) - _NAMED} more"
+        lines.append(f"[{number}] {shown}: {text}")
+    return lines
+
+
+def _cells(
+    row: Row, metrics: Sequence[str], notes: Mapping[str, int], has_layers: bool
+) -> list[str]:
+    is_first = row.rank is not None or row.error is not None or bool(row.layers) or not has_layers
+    layer = (printable(row.layer or ""),) if has_layers else ()
+    marks = [f"[{notes[note]}]" if note in notes else printable(note) for note in row.notes]
     return [
-        str(row.rank),
-        printable(row.name),
-        *(f"{row.value(metric):.4f}" for metric in metrics),
+        "" if row.rank is None else str(row.rank),
+        printable(row.name) if is_first else "",
+        *layer,
+        *(_format(row, metric, is_first) for metric in metrics),
         "" if row.n_features is None else str(row.n_features),
-        f"{row.seconds:.3f}",
-        printable("; ".join(("failed", *row.notes)) if row.error else "; ".join(row.notes)),
+        f"{row.seconds:.3f}" if is_first else "",
+        " ".join(["failed", *marks] if row.error else marks),
     ]
+
+
+def _format(row: Row, metric: str, is_first: bool) -> str:
+    """Return a score as text; layers have none in the columns that compare models."""
+    return f"{row.value(metric):.4f}" if is_first or metric in row.scores else ""

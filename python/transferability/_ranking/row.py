@@ -45,8 +45,8 @@ class Row:
 
     Attributes
     ----------
-    name, rank : str, int
-        Name of the model, and its position in the ranking, from 1.
+    name, rank : str, int or None
+        Name of the model, and its position in the ranking, from 1; None without a score.
     scores : dict of str to Score
         Scores by metric, without the metrics that failed.
     n_samples, n_features : int or None
@@ -80,7 +80,7 @@ class Row:
     seconds: float
     notes: tuple[str, ...] = ()
     error: str | None = None
-    rank: int = 0
+    rank: int | None = None
     layer: str | None = None
     layers: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     from_cache: bool = False

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.inputs import read_inputs
+from .._inputs.types import ArrayLike
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
 from .._scoring.evaluate import Settings, evaluate
@@ -64,7 +65,7 @@ class TaskRanking(Ranking):
 
 
 def compare_tasks(
-    tasks: Mapping[str, Mapping[str, object] | tuple[object, object]],
+    tasks: Mapping[str, Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]],
     metrics: str | Sequence[str] = "leep",
     *,
     task: str = "auto",

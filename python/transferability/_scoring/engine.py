@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.arguments import name_arguments
 from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._inputs.target import TASKS
+from .._inputs.types import ArrayLike, ByName
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of
 from .._metric.score import SETS
@@ -118,13 +120,13 @@ class Engine:
 
     def score(
         self,
-        features: object = None,
-        labels: object = None,
+        features: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
         *,
-        targets: object = None,
-        source_probs: object = None,
-        source_labels: object = None,
-        label_embeddings: object = None,
+        targets: ArrayLike | None = None,
+        source_probs: ArrayLike | None = None,
+        source_labels: ArrayLike | None = None,
+        label_embeddings: ByName | None = None,
     ) -> Any:
         """Compute the metrics of one data set.
 
@@ -161,7 +163,11 @@ class Engine:
         """
         task, limits = self._task, self._limits
         if targets is not None:
-            labels, task = self._as_labels(labels, targets), "regression"
+            labels, own = self._as_labels(labels, targets), object.__new__(type(self))
+            own.__dict__.update(self.__dict__, _task="regression")
+            others = {"source_probs": source_probs, "source_labels": source_labels}
+            with name_arguments(labels="targets"):
+                return own.score(features, labels, label_embeddings=label_embeddings, **others)
         if limits is not None:
             given = {"features": features, "source_probs": source_probs}
             given |= {"labels": labels, "source_labels": source_labels}

@@ -15,6 +15,7 @@ from .._metric.prepared import PreparedRequests
 from .._metric.score import Score, make_scores
 from .._metric.spec import Size
 from .._stats.stats import PRECISIONS, Stats
+from .._util.stages import stage, within
 from .._util.threads import resolve_threads
 from ..io._shards import FeatureSource
 from ..io._stream import add_rows
@@ -115,10 +116,12 @@ def _evaluate_directly(
     warn_of_pairs(
         requests, lambda: Size.of(inputs, len(inputs.target.counts()[0] or ())), n_threads
     )
-    outcomes: dict[str, Any] = {
-        spec.name: spec.run(inputs, requests[spec.name], n_threads) for spec in requests.in_python
-    }
+    outcomes: dict[str, Any] = {}
+    for spec in requests.in_python:
+        with within(spec.name):
+            outcomes[spec.name] = spec.run(inputs, requests[spec.name], n_threads)
     if requests.native:
+        stage(", ".join(requests.native))
         found = _core.compute(requests.compiled, n_threads, inputs.native(), settings.stop)
         outcomes.update(zip(requests.native, found, strict=True))
     target = inputs.target

@@ -1,6 +1,10 @@
 """Score groups of rows (videos, patients, domains), and aggregate their scores.
 
 The statistics of each group are computed once, and merged to those of all rows.
+
+Groups whose labels do not vary say nothing about features: one row, a single class, constant
+targets. They are left out and counted, for every metric that reads labels, so that all metrics and
+models of a call are aggregated over the same groups.
 """
 
 from __future__ import annotations
@@ -19,19 +23,21 @@ from numpy.typing import NDArray
 from .._inputs.arrays import is_one_of
 from .._inputs.inputs import Inputs
 from .._inputs.labels import as_whole_ids, encode_labels, read_labels
-from .._inputs.target import suggest_header
+from .._inputs.target import UNLABELLED, Target, suggest_header
 from .._metric.options import leaves_groups_out
 from .._metric.prepared import PreparedRequests
 from .._metric.registry import spec_of
-from .._metric.score import Score
+from .._metric.score import Score, issue
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
 from .evaluate import Requests, Settings, accumulate, evaluate
 
-__all__ = ["Groups", "check_left_out", "evaluate_groups", "pool_groups", "read_groups", "summary"]
+__all__ = ["Groups", "check_groups", "check_left_out", "evaluate_groups", "pool_groups"]
+__all__ += ["read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
-_SHOWN = 3  # a warning names so many groups
+_SHOWN = 3  # a warning names so many groups, and as many kinds of warnings of groups
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +76,26 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
         first, last = int(part[0]), int(part[-1])
         rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
     return Groups(tuple(names), tuple(rows), codes, aggregate)
+
+
+def check_groups(groups: Groups | None, target: Target, requests: Requests) -> tuple[str, ...]:
+    """Check the groups of a call on several models, and warn of silent ones once for all models.
+
+    Return the warning, which the scores of all models have. Raise as :func:`check_left_out`.
+    """
+    check_left_out(requests, groups)
+    across = _across(requests)
+    if groups is None or not any(spec_of(m).reads_labels for m in requests if m not in across):
+        return ()
+    reasons = (_find_silence(target.take(rows)) for rows in groups.rows)
+    silent = {
+        name: reason
+        for name, reason in zip(groups.names, reasons, strict=True)
+        if reason is not None
+    }
+    warnings = _note_left_out(silent, len(groups.names), groups.aggregate)
+    issue(warnings)
+    return warnings
 
 
 def check_left_out(
@@ -171,6 +197,7 @@ def _evaluate_within(
     total: dict[str, Stats] = {}
     for group, rows in zip(groups.names, groups.rows, strict=True):
         part = inputs.take(rows)
+        states: dict[str, Stats] | None
         try:
             states = {key: accumulate(part, own, settings, key) for key, own in by_source.items()}
         except TransferabilityError as error:
@@ -178,14 +205,20 @@ def _evaluate_within(
         if pooling:
             for source, stats in states.items():
                 total[source] = total[source] + stats if source in total else stats
-        results: Mapping[str, Score | Exception]
-        try:
+        results: dict[str, Score | Exception]
+        if reason := _find_silence(part.target):
+            said = {name: own for name, own in requests.items() if not spec_of(name).reads_labels}
+            results = dict.fromkeys(requests, DataError(reason))
+            wanted = PreparedRequests(said)
+        else:
+            results, wanted = {}, requests
             target = part.target.without_constant()  # of the columns that vary in this group
-            varied = target is part.target  # else the statistics are of other targets
+            states = states if target is part.target else None
             part = replace(part, target=target)
-            results = evaluate(part, requests, settings, states=states if varied else None)
+        try:
+            results |= evaluate(part, wanted, settings, states=states) if wanted else {}
         except TransferabilityError as error:
-            results = dict.fromkeys(requests, error)
+            results |= dict.fromkeys(wanted, error)
         for name, result in results.items():
             by_group[name][group] = result
     overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
@@ -193,6 +226,21 @@ def _evaluate_within(
         name: _combine(overall.get(name), by_group[name], inputs, groups.aggregate, options)
         for name, options in requests.items()
     }, total
+
+
+def _find_silence(target: Target) -> str | None:
+    """Return why the labels of some rows say nothing about features; None if they vary."""
+    if target.task == UNLABELLED:
+        return None
+    if target.n_samples < 2:
+        return "it has 1 row, and a score needs at least 2"
+    if bool((target.data != target.data[:1]).any()):
+        return None
+    if target.ids is None:
+        return "its targets are constant, the same in all of its rows"
+    classes, counts = target.counts()
+    (name,) = target.facts(classes, counts)["classes"]
+    return f"its rows have a single class, {name!r}"
 
 
 def _score_predictions(
@@ -258,7 +306,7 @@ def _combine(
     details = {"aggregate": aggregate, "per_group": found, "left_out": left_out}
     target = inputs.target
     general = (*target.warnings, *inputs.notes) if overall is None else overall.warnings
-    warnings = _warnings(found, left_out, {*general})
+    warnings = _warnings(found, left_out, {*general}, aggregate)
     if pooled and overall is not None:
         return overall.replace(
             details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
@@ -278,23 +326,48 @@ def _combine(
 
 
 def _warnings(
-    found: Mapping[int | str, Score], left_out: Mapping[int | str, str], general: set[str]
+    found: Mapping[int | str, Score],
+    left_out: Mapping[int | str, str],
+    general: set[str],
+    aggregate: str,
 ) -> list[str]:
-    """Warn of groups without a score, and of groups with warnings of their own."""
-    n_groups, warnings = len(found) + len(left_out), []
-    if left_out:
-        shown = [f"{group!r} ({reason})" for group, reason in left_out.items()][:_SHOWN]
-        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        warnings.append(
-            f"{len(left_out)} of {n_groups} groups have no score of their own and were left out "
-            f"of per_group: {'; '.join(shown)}{more}"
-        )
-    if warned := sum(1 for score in found.values() if {*score.warnings} - general):
-        warnings.append(
-            f"{warned} of {n_groups} groups have scores with warnings of their own, such as of a "
-            f"single class; see per_group"
-        )
+    """Warn of groups without a score, and of groups with warnings of their own.
+
+    Warnings that differ in their numbers alone are stated once, with those of the first group.
+    """
+    n_groups = len(found) + len(left_out)
+    warnings = [*_note_left_out(left_out, n_groups, aggregate)]
+    kinds: dict[str, list[tuple[int | str, str]]] = {}
+    for group, score in found.items():
+        for text in dict.fromkeys(score.warnings):
+            if text not in general:
+                kinds.setdefault(_NUMBER.sub("#", text), []).append((group, text))
+    metric = next(iter(found.values())).metric if found else ""
+    for cases in [*kinds.values()][:_SHOWN]:
+        names = _list_groups([repr(group) for group, _ in cases])
+        warnings.append(f"{metric} in {len(cases)} of {n_groups} groups ({names}): {cases[0][1]}")
+    if len(kinds) > _SHOWN:
+        warnings.append(f"{len(kinds) - _SHOWN} more warnings of {metric} are in per_group")
     return warnings
+
+
+def _note_left_out(
+    left_out: Mapping[int | str, str], n_groups: int, aggregate: str
+) -> tuple[str, ...]:
+    """Return a warning that counts the groups without a score, with the reasons; empty if none."""
+    if not left_out:
+        return ()
+    shown = _list_groups([f"{group!r}: {reason}" for group, reason in left_out.items()], "; ")
+    out_of = "per_group" if aggregate == "pooled" else f"the {aggregate} of the groups"
+    return (
+        f"{len(left_out)} of {n_groups} groups have no score of their own and were left out of "
+        f"{out_of} ({shown})",
+    )
+
+
+def _list_groups(texts: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return between.join(texts[:_SHOWN]) + more
 
 
 def pool_groups(

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._inputs.inputs import read_inputs
 from .._inputs.rows import check_rows
+from .._inputs.types import ArrayLike, ByName
 from .._metric.score import Score
 from .call import call_of, finish
 from .evaluate import evaluate
@@ -18,18 +19,18 @@ __all__ = ["score", "score_one"]
 
 
 def score(
-    features: object,
-    labels: object,
+    features: ArrayLike | None,
+    labels: ArrayLike | None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
     precision: str = "double",
     method: str = "auto",
     n_threads: int | None = None,
-    source_probs: object = None,
-    source_labels: object = None,
-    label_embeddings: object = None,
-    groups: object = None,
+    source_probs: ArrayLike | None = None,
+    source_labels: ArrayLike | None = None,
+    label_embeddings: ByName | None = None,
+    groups: ArrayLike | None = None,
     aggregate: str = "pooled",
     reference: int = 0,
     **options: Any,
@@ -60,7 +61,8 @@ def score(
     groups : array-like of shape (n_samples,), optional
         The group of each row, such as its video, patient or domain: integers or strings. Every
         group is also scored separately, from the classes that occur in it. ``Score.per_group`` has
-        these scores; ``Score.left_out`` has the reason for each group without one. With
+        these scores; ``Score.left_out`` has the reason for each group without one, such as a single
+        class, which no metric can say anything about. With
         ``leave_out="group"``, an option of `ridge_probe` and `knn`, they predict each group from
         the others, and the score of a group is that of its predictions.
     aggregate : {"pooled", "min", "mean", "median", "quantile(q)"}, default="pooled"

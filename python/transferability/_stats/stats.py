@@ -30,10 +30,11 @@ from .._inputs.target import (
     suggest_header,
     unlabelled,
 )
+from .._inputs.types import ArrayLike
 from .._metric.cost import warn_of_pairs
 from .._metric.plan import plan
 from .._metric.prepared import PreparedRequests
-from .._metric.registry import metric_specs
+from .._metric.registry import known_specs
 from .._metric.score import Score, collect, make_scores, unpack_outcome
 from .._metric.spec import Size
 from .._util.atomic_file import write_bytes
@@ -199,7 +200,10 @@ class Stats:
         )
 
     def update(
-        self, features: object, labels: object = None, sample_weight: object = None
+        self,
+        features: ArrayLike,
+        labels: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Stats:
         """Add a block of rows, and return the same object.
 
@@ -385,12 +389,12 @@ class Stats:
 
     def __getattr__(self, name: str) -> Any:
         """Resolve metrics as methods: ``stats.logme()`` is ``stats.score("logme")``."""
-        if not name.startswith("_") and name in metric_specs():
+        if not name.startswith("_") and name in known_specs():
             return functools.partial(self.score, name)
         raise AttributeError(f"Stats has no {name!r}")
 
     def __dir__(self) -> list[str]:
-        served = {name for name, spec in metric_specs().items() if spec.reads_statistics_only}
+        served = {name for name, spec in known_specs().items() if spec.reads_statistics_only}
         return sorted({*super().__dir__(), *served})
 
     def outcomes(

@@ -16,6 +16,17 @@ __all__ = ["expand_models", "plan_sweep"]
 
 #: Inputs of metrics that are computed from the outputs of a model's own head.
 _OF_HEADS = frozenset({"source_probs", "source_stats", "source_labels"})
+_OUTPUTS = "the outputs of each model's own head; pass outputs=True"
+#: How a sweep meets needs.
+_ADVICE = {
+    "samples": "the samples themselves; pass keep_features=True",
+    **dict.fromkeys(_OF_HEADS, _OUTPUTS),
+}
+#: Why a sweep of words or pixels cannot meet them: every model may have other rows.
+_NOT_OF_PARTS = {
+    "samples": "the samples themselves, which are not the same words or pixels for every model",
+    **dict.fromkeys(_OF_HEADS, "the outputs of each model's own head, for whole items"),
+}
 
 
 def expand_models(models: object) -> dict[str, Any]:
@@ -59,7 +70,9 @@ def plan_sweep(
         provided.add("samples")
     if has_rows and (extraction.outputs or requested & _OF_HEADS):
         provided |= _OF_HEADS
-    planned = plan(metrics, task, metric_options, provided)
+    planned = plan(
+        metrics, task, metric_options, provided, advice=_ADVICE if has_rows else _NOT_OF_PARTS
+    )
     if not planned[0]:
         raise DataError(f"no metric applies to a {task} task")
     needs = {need for name in planned[0] for need in spec_of(name).needs}

@@ -122,6 +122,11 @@ class Sweep:
             self._bar.n = max(index - 1, 0) + (done / total if total else float(stage == "done"))
             self._bar.set_description_str(state.fit(_width_of(self._bar)))
 
+    def tell(self, text: str) -> None:
+        """Show what the current stage is at; functions are called with whole stages only."""
+        if self._bar is not None:
+            self._bar.set_description_str(f"{self._state}: {text}")
+
     def where(self) -> str:
         """Describe the current stage, for the error of a model whose process died."""
         state = self._state

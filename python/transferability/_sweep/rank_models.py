@@ -16,6 +16,7 @@ from .._data.item_labels import SEGMENTATION, read_item_labels
 from .._data.read import read_data
 from .._inputs.arguments import check_counts, check_switches
 from .._inputs.inputs import read_inputs
+from .._inputs.types import ArrayLike, ByName, DataLike, ModelsLike
 from .._racing.race_options import Race, read_race
 from .._racing.rounds import choose_deciders
 from .._ranking.extra_columns import check_columns, pool_rows
@@ -25,6 +26,7 @@ from .._ranking.row import Row, ScoringPlan, build_failed_row, describe_error
 from .._scoring.evaluate import Settings
 from .._scoring.groups import check_left_out
 from .._util.cache import Cache
+from .._util.stages import listen
 from ..errors import MissingDependencyError
 from .checks import check_choices, check_device, check_fit
 from .fork_server import get_server
@@ -47,8 +49,8 @@ _NO_GROUPS = (
 
 
 def rank_models(
-    models: object,
-    data: object,
+    models: ModelsLike,
+    data: DataLike,
     label: str | Sequence[str] | None = None,
     *,
     task: str = "auto",
@@ -59,7 +61,7 @@ def rank_models(
     layers: str | Sequence[str] = "default",
     aggregate: str = "last",
     pool: str | Sequence[str] | None = None,
-    bag: object = None,
+    bag: str | ArrayLike | None = None,
     bag_pool: str = "mean",
     window: int | None = None,
     stride: int | None = None,
@@ -75,7 +77,7 @@ def rank_models(
     bio: str = "strip",
     positions: int = 64,
     ignore: Collection[int] = (),
-    label_embeddings: object = None,
+    label_embeddings: ByName | None = None,
     outputs: bool = False,
     keep_features: bool = False,
     cache: bool | str | os.PathLike[str] = True,
@@ -243,7 +245,7 @@ def rank_models(
     """
     raise_if_importing_script()
     if find_spec("torch") is None:  # torch is imported by the models' subprocesses only
-        raise MissingDependencyError("rank_models needs torch: pip install 'transferability[hub]'")
+        raise MissingDependencyError("models need torch: pip install 'transferability[hub]'")
     check_choices(aggregate, bio, bag, bag_pool, cache, progress)
     switches = check_switches(resume=resume, isolate=isolate)
     resume, isolate = switches["resume"], switches["isolate"]
@@ -276,9 +278,11 @@ def rank_models(
     is_needed = not (resume and are_remembered(named.values(), extraction, root))
     if isolate:  # libraries are imported while the data are read
         get_server().prepare(list_libraries(named.values()), start=is_needed)
-    whole = read_data(
-        data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
-    )
+    with closing(Sweep(progress, len(named))) as display:
+        display.tell("opening the data")
+        whole = read_data(
+            data, label, text, task, split=split, encoding=encoding, quoting=quoting, bag=bag
+        )
     check_fit(extraction, task, whole)
     drawn = whole.sample(max_samples, seed)
     labelled = read_item_labels(drawn, task, bio, extraction.ignore, whole)
@@ -368,7 +372,8 @@ def _rank_one(job: Job, score: Callable[[Job, JobResult], Row], isolate: bool, s
             result = run_job(job, sweep.report)
         from_cache = result.from_cache
         sweep.report("scoring", len(job.data), len(job.data))
-        row = score(job, result)
+        with listen(sweep.tell):
+            row = score(job, result)
         if from_cache:
             row = row.replace(from_cache=True, notes=("from the cache", *row.notes))
     except (ProcessDied, TaskFailed) as error:

@@ -34,6 +34,7 @@ from .units import ResamplingUnits
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
     from .._stats.stats import Stats
+    from ..agreement._evaluation import Evaluation
 
 __all__ = ["Stability", "assess_ranking"]
 
@@ -187,8 +188,8 @@ class Stability:
         *,
         method: str = "posterior",
         prior: Mapping[str, float] | bool | None = None,
-        past: object = None,
-        agreement: object = None,
+        past: Mapping[str, Mapping[str, float]] | Sequence[Evaluation] | None = None,
+        agreement: float | Evaluation | Sequence[Evaluation] | None = None,
         seed: int = 0,
     ) -> Shortlist:
         """Return the smallest set of models that holds the best one with a given probability.
@@ -355,7 +356,7 @@ def _build(
     ranks = compute_rank_intervals(draws, pairwise, level)
     ties = group_ties(names, ranks)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    apart = [check for check in result.checks if not _are_tied(check.names, ties)]
+    apart = [c for c in result.checks if not any({*c.names} <= {*tie} for tie in ties)]
     notes = [*result.notes, *(text for check in apart if (text := check.judge(level)))]
     n_units, unit = result.units.n_units, result.units.kind
     if n_units < _FEW_UNITS:
@@ -382,10 +383,6 @@ def _build(
         prior=prior or {},
         voting=voting or {},
     )
-
-
-def _are_tied(pair: tuple[str, str], ties: Sequence[Sequence[str]]) -> bool:
-    return any(set(pair) <= {*tie} for tie in ties)
 
 
 def _check(n_boot: object, level: object, seed: object) -> None:

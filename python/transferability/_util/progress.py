@@ -7,21 +7,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import DtypeError
 from .memory import peak_memory
 from .notebook import is_notebook, shorten_middle
 from .notebook_bar import NotebookBar
 from .optional import need
+from .stages import listen
 
 __all__ = [
+    "Display",
     "NotebookBar",
     "Progress",
     "ProgressFunction",
     "open_bar",
     "progress_bar",
     "row_progress",
+    "show_stages",
 ]
 
 #: Called with (units done, units in all, name of the unit just done).
@@ -30,8 +33,11 @@ ProgressFunction = Callable[[int, int, str], object]
 #: a function.
 Progress = bool | ProgressFunction | None
 
+T = TypeVar("T")
+
 _EVERY = 2.0  # seconds between two lines of text
 _NAME = 30  # characters of a name beside a bar
+_OFTEN = 0.1  # seconds between two stages on a bar
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
@@ -52,15 +58,51 @@ def open_bar(progress: object, **options: Any) -> Any | None:
     return tqdm(file=sys.stderr, leave=False, **options)
 
 
+class Display:
+    """A display of units of work: those that are done, and what the others are at.
+
+    It is a function to call after each unit, with (units done, units in all, name).
+    """
+
+    def __init__(self, advance: ProgressFunction, total: int, bar: Any | None = None) -> None:
+        self._advance, self._total, self._bar = advance, total, bar
+        self._shown = 0.0
+
+    def __call__(self, done: int, total: int, name: str) -> None:
+        """Report a unit that is done."""
+        self._advance(done, total, name)
+
+    def count(self, done: int, name: str) -> None:
+        """Report a unit that is done, by the number of them so far."""
+        self._advance(done, self._total, name)
+
+    def watch(self, function: Callable[[str], T]) -> Callable[[str], T]:
+        """Return a function of a unit's name that shows the stages of `function` on the bar."""
+        if self._bar is None:
+            return function
+
+        def run(name: str) -> T:
+            with listen(lambda text: self._tell(f"{name}: {text}")):
+                return function(name)
+
+        return run
+
+    def _tell(self, text: str) -> None:
+        now = time.monotonic()
+        if self._bar is not None and now - self._shown >= _OFTEN:
+            self._shown = now
+            self._bar.set_postfix_str(text)
+
+
 @contextmanager
-def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterator[ProgressFunction]:
-    """Open a display, and yield the function to call after each unit of work."""
+def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterator[Display]:
+    """Open a display of units of work; with a function only units that are done are reported."""
     if callable(progress):
-        yield progress
+        yield Display(progress, total)
         return
     bar = open_bar(progress, total=total, unit=unit, unit_scale=total > 9999)
     if bar is None:
-        yield lambda done, total, name: None
+        yield Display(lambda done, total, name: None, total)
         return
     with bar:
 
@@ -68,7 +110,35 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
             bar.set_postfix_str(shorten_middle(name, _NAME))
             bar.update(done - bar.n)
 
-        yield advance
+        yield Display(advance, total, bar)
+
+
+@contextmanager
+def show_stages(progress: bool | None = None) -> Iterator[None]:
+    """Show the stages of a single computation as a line; without tqdm, as lines on a terminal."""
+    bar = open_bar(progress, bar_format="{desc} ({elapsed})")
+    if bar is not None:
+        with bar, listen(bar.set_description_str):
+            yield
+    elif progress is None and _is_terminal():
+        with listen(StageLines()):
+            yield
+    else:
+        yield
+
+
+class StageLines:
+    """Stages as lines of text on standard error, at most one every other second."""
+
+    def __init__(self) -> None:
+        self._start = self._shown = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Write a line, if the last one is old enough."""
+        now = time.monotonic()
+        if now - self._shown >= _EVERY:
+            self._shown = now
+            print(f"{text}, after {now - self._start:.0f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,23 +1,28 @@
-"""Set ``__module__`` of public classes and functions to the module that users import them from.
+"""Present the public names of a module as its own: in ``__module__``, ``dir()`` and ``help()``.
 
 Pickles, reprs and documentation then name no private module, and private modules may move.
+``dir()`` and the completion of editors offer no imports.
 
-- A class in a private room sets it in its body: ``__module__ = "transferability"``.
-- A public package that imports its names calls :func:`set_modules` at the end of its ``__init__``.
-- A package that imports its names lazily calls :func:`set_module` when it does.
+- A class in a private room sets its module in its body: ``__module__ = "transferability"``.
+- A public module that imports its names calls :func:`present` at its end.
+- A package that imports its names lazily calls :func:`set_module` when it does, and returns
+  :func:`list_names` from its ``__dir__``.
 
 ``tests/python/test_public_names.py`` walks all public names, and pickles the public results.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
 from types import FunctionType
 from typing import Any
 
-__all__ = ["set_module", "set_modules"]
+__all__ = ["is_help", "list_names", "present", "set_module"]
 
 _PACKAGE = __name__.partition(".")[0] + "."
+_DEPTH = 4  # frames between a module's __dir__ and pydoc: those of inspect.getmembers
 
 
 def set_module(thing: object, module: str) -> None:
@@ -32,10 +37,36 @@ def set_module(thing: object, module: str) -> None:
             thing.__module__ = module
 
 
-def set_modules(namespace: Mapping[str, Any]) -> None:
-    """Call :func:`set_module` for every public name of a module.
+def list_names(namespace: Mapping[str, Any], names: Iterable[str] = ()) -> list[str]:
+    """Return what ``dir()`` lists of a module: its public `names`, and those of Python's own.
+
+    `namespace` is the ``globals()`` of that module. By default `names` is its ``__all__``.
+    """
+    own = (name for name in namespace if name.startswith("__") and name.endswith("__"))
+    return sorted({*own, *(names or namespace["__all__"])})
+
+
+def present(namespace: MutableMapping[str, Any]) -> None:
+    """Call :func:`set_module` for every public name of a module, and list only these in ``dir()``.
 
     `namespace` is the ``globals()`` of that module, with ``__all__`` and ``__name__``.
     """
     for name in namespace["__all__"]:
         set_module(namespace[name], namespace["__name__"])
+    namespace["__dir__"] = functools.partial(list_names, namespace)
+
+
+def is_help() -> bool:
+    """Return whether the caller of a module's ``__dir__`` is ``help()``.
+
+    It documents everything that is listed in full, which is thousands of lines for the whole
+    package.
+    """
+    frame = sys._getframe(1)
+    for _ in range(_DEPTH):
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") == "pydoc":
+            return True
+    return False

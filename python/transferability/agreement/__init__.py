@@ -15,7 +15,7 @@ All functions share these rules:
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._correlations import kendall_tau, pearson, spearman, weighted_pearson, weighted_tau
 from ._picks import recall_at_k, regret, rel_acc, rel_at_k, relative_accuracy
 
@@ -32,4 +32,4 @@ __all__ = [
     "weighted_tau",
 ]
 
-set_modules(globals())
+present(globals())

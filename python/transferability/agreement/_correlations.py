@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_floats, check_choice
+from .._inputs.types import ArrayLike, ByName
 from .._util.optional import need
 from ..errors import DataError
 from ._pairs import compute_dense_ranks, read_pairs, warn_if_constant
@@ -18,11 +19,11 @@ Array = NDArray[np.float64]
 
 
 def weighted_tau(
-    scores: object,
-    truth: object,
+    scores: ByName,
+    truth: ByName,
     rank: bool | str = True,
     *,
-    groups: object = None,
+    groups: ArrayLike | None = None,
     nan: str = "raise",
 ) -> float:
     r"""Compute the weighted Kendall tau, in which errors among the best models weigh most.
@@ -93,7 +94,7 @@ def weighted_tau(
     return float(result.statistic)
 
 
-def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
+def kendall_tau(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Kendall's tau-b: the share of concordant minus discordant pairs, tie-corrected.
 
     Parameters, range and NaN are as in :func:`weighted_tau`.
@@ -107,7 +108,7 @@ def kendall_tau(scores: object, truth: object, *, nan: str = "raise") -> float:
     return _correlate("kendalltau", read_pairs(scores, truth, nan), ranks=True)
 
 
-def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
+def spearman(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Spearman's rho: the Pearson correlation of ranks, with mean ranks for ties.
 
     Parameters, range and NaN are as in :func:`weighted_tau`.
@@ -121,7 +122,7 @@ def spearman(scores: object, truth: object, *, nan: str = "raise") -> float:
     return _correlate("spearmanr", read_pairs(scores, truth, nan), ranks=True)
 
 
-def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
+def pearson(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Pearson's linear correlation of scores and truth.
 
     Parameters, range and NaN are as in :func:`weighted_tau`, but values must be finite and NaN
@@ -137,7 +138,7 @@ def pearson(scores: object, truth: object, *, nan: str = "raise") -> float:
 
 
 def weighted_pearson(
-    scores: object, truth: object, weights: object = None, *, nan: str = "raise"
+    scores: ByName, truth: ByName, weights: ArrayLike | None = None, *, nan: str = "raise"
 ) -> float:
     """Compute Pearson's correlation with weights, by default highest for the best models.
 

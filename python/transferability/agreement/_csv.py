@@ -15,7 +15,10 @@ __all__ = ["read_columns", "read_ranking", "read_truth"]
 
 _MODEL = ("model", "name")
 #: Columns that `Ranking.to_csv` writes besides model names and scores.
-_FACTS = ("rank", "n_features", "n_samples", "seconds", "notes", "error")
+_FACTS = (
+    *("rank", "layer", "n_features", "n_samples", "round", "dropped"),
+    *("seconds", "notes", "error"),
+)
 _MISSING = {text.lower() for text in MISSING}
 
 Columns = dict[str, dict[str, float]]  # by column and model
@@ -71,6 +74,7 @@ def read_columns(path: str) -> Columns:
     key = next((name for name in _MODEL if name in header), None)
     if key is None:
         raise DataError(f"{path} needs a first line with a column 'model' or 'name', got {header}")
+    rows = _drop_layers(header, rows, header.index(key))
     models = [row[header.index(key)].strip() for row in rows]
     twice = [model for model, count in Counter(models).items() if count > 1]
     if twice:
@@ -89,6 +93,18 @@ def read_columns(path: str) -> Columns:
             advice = "leave the cell empty where there is none"
             issue([f"{path}: column {name!r} was left out, because {cell} is no number; {advice}"])
     return columns
+
+
+def _drop_layers(header: list[str], rows: list[list[str]], key: int) -> list[list[str]]:
+    """Return the rows but those of further layers, which have no rank and follow their model."""
+    if not {"rank", "layer"} <= {*header}:
+        return rows
+    rank, seen, kept = header.index("rank"), set(), []
+    for row in rows:
+        if row[key] not in seen or row[rank].strip():
+            kept.append(row)
+        seen.add(row[key])
+    return kept
 
 
 def _parse_number(text: str) -> float | None:

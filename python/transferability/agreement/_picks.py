@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import as_floats, check_choice
+from .._inputs.types import ArrayLike, ByName
 from ..errors import DataError
 from ._pairs import read_pairs, warn_if_constant
 
@@ -16,7 +17,7 @@ __all__ = ["recall_at_k", "regret", "rel_acc", "rel_at_k", "relative_accuracy"]
 Array = NDArray[np.float64]
 
 
-def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
+def rel_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise") -> float:
     """Compute Rel@k: the best truth among the k highest scores, relative to the best of all.
 
     Parameters
@@ -45,7 +46,7 @@ def rel_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -
     return float(y[_pick_top(x, y, k)].max() / best)
 
 
-def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise") -> float:
+def recall_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise") -> float:
     """Compute recall@k: the share of the k highest scores that are among the k best truths.
 
     Parameters
@@ -69,7 +70,7 @@ def recall_at_k(scores: object, truth: object, k: int = 1, *, nan: str = "raise"
     return float(np.mean(y[chosen] >= np.sort(y)[-k]))
 
 
-def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
+def regret(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute the regret of choosing by score: the best truth minus the chosen model's truth.
 
     It is at least 0, in the units of truth; lower is better. Parameters as in :func:`weighted_tau`.
@@ -84,7 +85,7 @@ def regret(scores: object, truth: object, *, nan: str = "raise") -> float:
     return float(y.max() - y[_pick_top(x, y, 1)[0]])
 
 
-def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
+def rel_acc(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute RelAcc: the chosen model's truth, scaled from the worst (0) to the best truth (1).
 
     This measure comes from language model selection. It is not the relative accuracy of
@@ -117,7 +118,7 @@ def rel_acc(scores: object, truth: object, *, nan: str = "raise") -> float:
     return float((y[_pick_top(x, y, 1)[0]] - worst) / (best - worst))
 
 
-def relative_accuracy(accuracy: object, baseline: object, kind: str = "gain") -> Any:
+def relative_accuracy(accuracy: ArrayLike, baseline: ArrayLike, kind: str = "gain") -> Any:
     """Compute accuracies of target tasks relative to a baseline without transfer.
 
     Tasks differ in difficulty, so the scores of several target tasks are judged by the benefit of

@@ -1,7 +1,6 @@
 """Command line: results on standard output, messages on standard error.
 
-Commands import NumPy and the native module only when they run, so that ``--help`` is fast. Exit
-codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.
+Commands import NumPy and the native module only when they run, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import click
 
 from ..errors import DataError, DtypeError, TransferabilityError
 from ._shared import BAD_DATA, say, warnings_as_notes
+from ._words import Commands, reword
 from .cache import cache
 from .eval import evaluate
 from .forecast import forecast
@@ -28,8 +28,13 @@ from .stats import merge, stats
 
 __all__ = ["main"]
 
+_EXIT_CODES = (
+    "Exit codes: 0 ok; 1 another error, such as a missing package or a full disk; 2 wrong usage; "
+    "3 bad data; 4 some models failed."
+)
 
-class _Group(click.Group):
+
+class _Group(Commands):
     """Command group that turns exceptions of this package and the system into exit codes."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -49,7 +54,7 @@ class _Group(click.Group):
             with warnings_as_notes():
                 return super().invoke(ctx)
         except TransferabilityError as error:
-            say(f"error: {error}", "red")
+            say(f"error: {reword(error)}", "red")
             ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)
 
 
@@ -60,7 +65,7 @@ class _Group(click.Group):
         "max_content_width": 100,
         "show_default": True,
     },
-    epilog="Exit codes: 0 ok, 2 wrong usage, 3 bad data, 4 some models failed.",
+    epilog=_EXIT_CODES,
 )
 @click.version_option(package_name="transferability")
 def main() -> None:

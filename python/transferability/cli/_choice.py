@@ -10,7 +10,14 @@ import click
 
 from ._shared import add_options, check_exists, note, read_prior_file
 
-__all__ = ["CHOICE_OPTIONS", "check_shortlist", "choice_options", "choose", "load_costs"]
+__all__ = [
+    "CHOICE_OPTIONS",
+    "check_shortlist",
+    "choice_options",
+    "choose",
+    "find_own_labels",
+    "load_costs",
+]
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "shortlist": {
@@ -107,3 +114,16 @@ def _read_columns(path: str) -> dict[str, dict[str, float]]:
         column: {model: value for model, value in own.items() if not math.isnan(value)}
         for column, own in read_columns(path).items()
     }
+
+
+def find_own_labels(features: Iterable[str]) -> str | None:
+    """Return the array "labels" of the one file of several arrays that FEATURES name, if any."""
+    from ..io._formats import array_names, name_array, split_key, suffixes_of
+
+    paths = {split_key(spec)[0] for spec in features}
+    if len(paths) != 1:
+        return None
+    (path,) = paths
+    if path.suffix.lower() not in suffixes_of("container") or not path.is_file():
+        return None
+    return name_array(path, "labels") if "labels" in array_names(path) else None

@@ -33,9 +33,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "label_column": {
         "multiple": True,
-        "help": "Label column of --text; repeat for several targets.",
+        "help": "Label column of --text; several targets with commas, or repeat.",
     },
-    "text_column": {"multiple": True, "help": "Text column of --text; repeat for pairs of texts."},
+    "text_column": {
+        "multiple": True,
+        "help": "Text column of --text; two, with a comma, for pairs of texts.",
+    },
     "split": {
         "help": "Split of --images or --audio, such as train or val, or all. Default: the "
         "training split if there are splits.",

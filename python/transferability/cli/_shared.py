@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 import click
 
+from .._util.terminal import find_width, wrap_text
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
+from ._words import reword
 
 __all__ = [
     "ANY_TASK",
@@ -31,6 +33,7 @@ __all__ = [
     "check_exclusive",
     "check_exists",
     "check_output",
+    "check_paths",
     "drop_none",
     "drop_told",
     "load_prior",
@@ -45,6 +48,7 @@ __all__ = [
     "refuse_with_stats",
     "say",
     "shared_options",
+    "show",
     "tell",
     "warnings_as_notes",
 ]
@@ -78,15 +82,17 @@ class FormatsCommand(click.Command):
 
 def check_exists(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Validate that files exist, so that a mistyped path is a usage error."""
+    check_paths(value if isinstance(value, tuple) else (value,))
+    return value
+
+
+def check_paths(specs: Iterable[str | None]) -> None:
+    """Raise a usage error for a path, or a path with an array, that does not exist."""
     from ..io._formats import split_key
 
-    for spec in value if isinstance(value, tuple) else (value,):
-        if spec is None:
-            continue
-        path, _ = split_key(spec)
-        if not path.exists():
+    for spec in specs:
+        if spec is not None and not (path := split_key(spec)[0]).exists():
             raise click.BadParameter(f"there is no file or folder {path}")
-    return value
 
 
 def parse_options(
@@ -214,7 +220,7 @@ def as_usage_errors() -> Iterator[None]:
     try:
         yield
     except (DataError, DtypeError) as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(reword(error)) from error
 
 
 def parse_metrics(metrics: str) -> str | list[str]:
@@ -254,8 +260,14 @@ def drop_none(**options: object) -> dict[str, Any]:
 
 def say(message: str, colour: str | None = None) -> None:
     """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
+    message = wrap_text(message, find_width(sys.stderr))
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
+
+
+def show(text: str) -> None:
+    """Write a text to standard output, in the words of the command, without notes it has told."""
+    click.echo(wrap_text(drop_told(reword(text)), find_width(sys.stdout)))
 
 
 def tell(message: str) -> None:
@@ -266,7 +278,7 @@ def tell(message: str) -> None:
 
 def note(message: object, kind: str = "note") -> None:
     """Write a note to standard error, unless the command has --quiet or has written it before."""
-    text, told = str(message), _told()
+    text, told = reword(message), _told()
     if text not in told:
         tell(f"{kind}: {text}")
         told.add(text)

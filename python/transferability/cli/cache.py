@@ -10,6 +10,7 @@ import click
 
 from ..errors import DataError
 from ._shared import BAD_DATA, say
+from ._words import Commands
 
 __all__ = ["cache"]
 
@@ -21,7 +22,7 @@ _FOLDER = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Commands)
 def cache() -> None:
     """List, remove and verify statistics cached by rank --models."""
 

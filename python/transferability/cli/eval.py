@@ -8,7 +8,7 @@ import warnings
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, note
+from ._shared import JSON, QUIET, check_exists, note, show, split_names
 
 __all__ = ["evaluate"]
 
@@ -55,7 +55,7 @@ def evaluate(
     from ..agreement._csv import read_ranking, read_truth
     from ..agreement._evaluation import evaluate_scores
 
-    scores = read_ranking(ranking, None if metrics is None else metrics.split(","))
+    scores = read_ranking(ranking, None if metrics is None else split_names(metrics))
     known = read_truth(truth, column)
     if lower_is_better:
         known = {model: -value for model, value in known.items()}
@@ -68,4 +68,4 @@ def evaluate(
             note(text)
         click.echo(json.dumps(evaluation.to_dict()))
     else:
-        click.echo(repr(evaluation))
+        show(repr(evaluation))

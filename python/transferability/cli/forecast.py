@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, say, split_names
+from ._shared import JSON, QUIET, check_exists, say, show, split_names
+from ._words import reword
 
 __all__ = ["forecast"]
 
@@ -131,13 +132,13 @@ def forecast(
         if target_value is not None:
             plan = fitted.plan(target_value, level=level, up_to=up_to)
     for note in () if quiet else dict.fromkeys(str(warning.message) for warning in caught):
-        say(f"note: {note}")
+        say(f"note: {reword(note)}")
     if as_json:
         facts = {**fitted.to_dict(), "forecasts": json_ready(points)}
         if plan is not None:
             facts["plan"] = plan.to_dict()
         click.echo(json.dumps(facts))
         return
-    click.echo(text)
+    show(text)
     if plan is not None:
-        click.echo(repr(plan))
+        show(repr(plan))

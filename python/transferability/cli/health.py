@@ -22,7 +22,9 @@ from ._shared import (
     load_statistics,
     note,
     say,
+    show,
 )
+from ._words import reword
 
 __all__ = ["health"]
 
@@ -72,11 +74,11 @@ def health(
         except (DataError, DtypeError) as error:
             if len(opened) == 1:
                 raise
-            failed.append(f"{name}: {error}")
+            failed.append(f"{name}: {reword(error)}")
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
     elif found:
-        click.echo(to_text(found))
+        show(to_text(found))
     for line in failed:
         say(f"error: {line}", "red")
     if failed:

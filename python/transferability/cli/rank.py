@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -11,8 +12,9 @@ from typing import Any
 
 import click
 
+from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
-from ._choice import check_shortlist, choice_options, choose, load_costs
+from ._choice import check_shortlist, choice_options, choose, find_own_labels, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
@@ -21,8 +23,8 @@ from ._shared import (
     as_usage_errors,
     check_exclusive,
     check_exists,
+    check_paths,
     drop_none,
-    drop_told,
     load_prior,
     load_statistics,
     load_views,
@@ -35,8 +37,10 @@ from ._shared import (
     refuse_with_stats,
     say,
     shared_options,
+    show,
     tell,
 )
+from ._words import FOREIGN, reword_phrases, reword_ranking
 
 __all__ = ["rank"]
 
@@ -65,7 +69,7 @@ def _check_exists_here(ctx: click.Context, parameter: click.Parameter, value: An
     "--labels",
     callback=_check_exists_here,
     help="A file like FEATURES, or text with one label per line ({text}). Default: the array "
-    "'labels' of a single .npz; none for metrics that read none.",
+    "'labels' of a single file of several arrays; none for metrics that read none.",
 )
 @shared_options
 @click.option("--baselines", is_flag=True, help="Add the baseline metrics that others should beat.")
@@ -202,7 +206,6 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     from .._ranking.rank import rank
     from ..io._formats import suffixes_of
     from ..io._sources import (
-        find_arrays,
         find_models,
         load_labels,
         parse_label_source,
@@ -212,9 +215,8 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     features, labels, dask = chosen["features"], chosen["labels"], chosen["dask"]
     names = parse_metrics(chosen["metrics"])
     optional = dask is None and read_no_labels(names)
-    single = len(features) == 1 and features[0].endswith(".npz")
-    if labels is None and single and not (optional and "labels" not in find_arrays(features[0])):
-        labels = f"{features[0]}:labels"
+    if labels is None:
+        labels = find_own_labels(features)
     if labels is None and not optional:
         raise click.UsageError(
             "give the labels with --labels; only some metrics, such as effective_rank, read none"
@@ -223,6 +225,7 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
     if dask is not None:
         refuse_with_dask(**{name: chosen[name] or None for name in _NOT_WITH_DASK})
         models, features = split_shards(features)
+        check_paths(features)  # the client reads these
     with as_usage_errors():
         source = None if labels is None or dask is not None else parse_label_source(labels)
         for path in features:
@@ -262,10 +265,12 @@ def _rank_features(chosen: Mapping[str, Any], options: Mapping[str, Any]) -> Any
 
 def _show(ctx: click.Context, ranking: Any) -> None:
     """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
-    chosen = ctx.params
+    chosen, ranking = ctx.params, reword_ranking(ranking)
     html = chosen["html"]
-    for name, reason in ranking.skipped.items():
-        tell(f"{name} was skipped: it {reason}")
+    for reason in dict.fromkeys(ranking.skipped.values()):
+        names = [name for name, own in ranking.skipped.items() if own == reason]
+        was = "was skipped: it" if len(names) == 1 else "were skipped: each"
+        tell(f"{', '.join(names)} {was} {reason}")
     for text in ranking.warnings:
         note(text, "warning")
     n_cached = sum(row.from_cache for row in ranking)
@@ -274,15 +279,20 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
-        shown = json.dumps(result.to_dict()) if chosen["as_json"] else drop_told(repr(result))
-        click.echo(shown)
+        if chosen["as_json"]:
+            click.echo(json.dumps(result.to_dict()))
+        else:
+            show(repr(result))
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:
-        click.echo(ranking.to_csv(), nl=False)
+        click.echo(ranking.to_csv(layers=True), nl=False)
     else:
-        text = ranking.to_markdown() if chosen["as_markdown"] else drop_told(repr(ranking))
-        click.echo(text)
+        if chosen["as_markdown"]:
+            click.echo(ranking.to_markdown())
+        else:  # standard error has the warnings
+            shown = ranking if chosen["quiet"] else ranking.replace(warnings=())
+            click.echo(shown.to_text(find_width(sys.stdout)))
     if html is not None:  # after the table, which is printed even if the disk is full
         shortlist = result if chosen["shortlist"] else None
         _write_report(ranking, html, stability, shortlist)
@@ -293,6 +303,9 @@ def _show(ctx: click.Context, ranking: Any) -> None:
 
 def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any) -> None:
     """Write the HTML report; if stability cannot be computed, print a note and leave it out."""
+    from .._util.atomic_file import write_bytes
+    from ..report import html
+
     if stability is None:
         try:
             with warnings.catch_warnings():  # the report has them
@@ -300,7 +313,8 @@ def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any) -> No
                 stability = ranking.stability()
         except DataError as error:
             note(f"the report has no intervals: {error}")
-    ranking.to_html(path, stability=stability, shortlist=shortlist)
+    page = html(ranking, None, stability, shortlist=shortlist)
+    write_bytes(path, reword_phrases(page).encode())
 
 
 def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
@@ -308,6 +322,7 @@ def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
     if features == models:
         raise click.UsageError("give FEATURES, or models to run with --models")
     foreign = _FEATURE_OPTIONS if models else MODEL_OPTIONS
+    ctx.meta[FOREIGN] = foreign
     for name in foreign:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"

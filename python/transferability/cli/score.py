@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ..errors import DataError
+from ._choice import find_own_labels
 from ._shared import (
     FormatsCommand,
     as_usage_errors,
@@ -21,6 +23,7 @@ from ._shared import (
     refuse_task,
     refuse_with_stats,
     shared_options,
+    show,
 )
 
 __all__ = ["score"]
@@ -55,18 +58,21 @@ def score(
     """Score one model by its features and labels in files.
 
     FEATURES is an array or a table ({any}); FILE:NAME selects one of several arrays. LABELS is a
-    file like FEATURES, or text with one label per line ({text}); leave it out for metrics that read
-    none. --source-probs takes a file like FEATURES, --source-labels and --groups take a file like
-    LABELS.
+    file like FEATURES, or text with one label per line ({text}). Leave it out for metrics that read
+    none, or if the file of FEATURES has an array 'labels' too. --source-probs takes a file like
+    FEATURES, --source-labels and --groups take a file like LABELS.
 
     FEATURES may also be a file written by 'transferability stats' (FILE.stats); it contains the
     labels.
     """
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
+    from .._util.progress import show_stages
 
     check_exclusive(json=as_json, csv=as_csv, explain=explain)
     names = parse_metrics(metrics)
+    if labels is None:
+        labels = find_own_labels([features])
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
     if features.endswith(".stats"):
         task = chosen.pop("task")
@@ -78,8 +84,8 @@ def score(
         scores = decided.score(names, **options)
     elif labels is None and not read_no_labels(names):
         raise click.UsageError(
-            "give LABELS: only a FILE.stats has its own, and only some metrics, such as "
-            "--metrics effective_rank, read none"
+            "give LABELS: only a FILE.stats or a file with an array 'labels' has its own, and only "
+            "some metrics, such as --metrics effective_rank, read none"
         )
     else:
         views = load_views(chosen.pop("label_embeddings"))
@@ -87,14 +93,15 @@ def score(
             drop_none(features=features, source_probs=chosen.pop("source_probs")),
             drop_none(labels=labels, **{o: chosen.pop(o) for o in ("source_labels", "groups")}),
         )
-        scores = score_features(
-            **{"labels": None, **arrays},
-            label_embeddings=views,
-            metrics=names,
-            n_threads=threads,
-            **chosen,
-            **options,
-        )
+        with show_stages():
+            scores = score_features(
+                **{"labels": None, **arrays},
+                label_embeddings=views,
+                metrics=names,
+                n_threads=threads,
+                **chosen,
+                **options,
+            )
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return
@@ -102,7 +109,10 @@ def score(
         click.echo(format_csv(_tabulate(name, scores)), nl=False)
         return
     for name, value in scores.items():
-        click.echo(value.explain() if explain else f"{name}\t{float(value)!r}")
+        if explain:
+            show(value.explain())
+        else:
+            click.echo(f"{name}\t{float(value)!r}")
 
 
 def _load_arrays(
@@ -112,12 +122,29 @@ def _load_arrays(
     from ..io._sources import load_labels, parse_label_source, parse_source
 
     with as_usage_errors():
-        sources = {name: parse_source(path) for name, path in arrays.items()}
+        sources = {
+            name: _find_only_array(path) or parse_source(path) for name, path in arrays.items()
+        }
         for path in labels.values():
             parse_label_source(path)
     loaded = {name: source.load() for name, source in sources.items()}
     loaded |= {name: load_labels(path) for name, path in labels.items()}
     return sources["features"].name, loaded
+
+
+def _find_only_array(path: str) -> Any:
+    """Return the only array of a file of several that may be features; None for others."""
+    from ..io._formats import split_key, suffixes_of
+    from ..io._sources import find_models
+
+    file, key = split_key(path)
+    if key is not None or not file.name.endswith(suffixes_of("container")) or not file.is_file():
+        return None
+    try:
+        found, _ = find_models([path])
+    except DataError:  # of which the reader says more
+        return None
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _tabulate(name: str, scores: dict[str, Any]) -> dict[str, list[Any]]:

@@ -9,6 +9,8 @@ package's metrics:
 `tllib`                ``tllib.ranking`` of
                        github.com/thuml/Transfer-Learning-Library
 `emms`                 ``EMMS`` of github.com/OpenGVLab/Multitask-Model-Selector
+`surgical`             ``score_videos``, the scores by video of github.com/prabhant/
+                       surgical_phase_transferability_estimation
 `transformer_ranker`   ``estimators`` of github.com/flairNLP/transformer-ranker, and
                        ``install``, which plugs this package's metrics into a ranker
 ====================== =======================================================
@@ -19,6 +21,9 @@ Where a library returns NaN or raises an exception of NumPy or torch, these modu
 
 from __future__ import annotations
 
-from . import emms, thuml, tllib, transformer_ranker
+from .._util.public import present
+from . import emms, surgical, thuml, tllib, transformer_ranker
 
-__all__ = ["emms", "thuml", "tllib", "transformer_ranker"]
+__all__ = ["emms", "surgical", "thuml", "tllib", "transformer_ranker"]
+
+present(globals())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._inputs.arrays import as_array, as_features, as_floats
+from .._util.public import present
 from ..errors import DataError, DtypeError
 
 if TYPE_CHECKING:
@@ -135,3 +136,6 @@ def _standardise(values: NDArray[Any], name: str) -> NDArray[Any]:
         values = values.astype(np.float32)
     values = np.ascontiguousarray(values)  # sums must not depend on the caller's memory layout
     return (values - values.mean(axis=0)) / (values.std(axis=0) + 1e-8)  # type: ignore[no-any-return]
+
+
+present(globals())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._metric.score import issue
+from .._util.public import present
 from ..errors import DataError, TransferabilityError
 from ._reference import Recipe, check_same_rows, maximise_evidence, one_hot, read_numbers
 from ._source import conditional_entropy, expected_prediction
@@ -242,3 +243,6 @@ def NCE(source_label: ArrayLike, target_label: ArrayLike) -> float:
     """
     names = "source_label", "target_label"
     return conditional_entropy(source_label, target_label, names, "thuml/LogME")
+
+
+present(globals())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from .._metric.options import number
-from .._util.public import set_modules
+from .._util.public import present
 from ..errors import DataError
 from ._hscore import h_score, regularized_h_score
 from ._reference import check_same_rows, maximise_evidence, one_hot, read_numbers
@@ -223,4 +223,4 @@ def _coding_rate(rows: NDArray[Any], eps: float) -> float:
     return 0.5 * float(np.linalg.slogdet(np.eye(rows.shape[1]) + scaled)[1])
 
 
-set_modules(globals())
+present(globals())

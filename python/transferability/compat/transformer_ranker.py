@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._util.public import set_modules
+from .._util.public import present
 from ..errors import DataError
 from ._hscore import HScore
 from ._plug import install
@@ -114,4 +114,4 @@ class LogME:
         return self.score
 
 
-set_modules(globals())
+present(globals())

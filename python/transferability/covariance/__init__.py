@@ -9,7 +9,7 @@ methods, for features that come in blocks or on several machines.
 from __future__ import annotations
 
 from .._stats.covariance import ClassCovariances, CodingRateReduction
-from .._util.public import set_modules
+from .._util.public import present
 from ._classes import class_covariances
 from ._coding_rate import coding_rate, coding_rate_reduction
 from ._estimates import (
@@ -33,4 +33,4 @@ __all__ = [
     "shrunk_covariance",
 ]
 
-set_modules(globals())
+present(globals())

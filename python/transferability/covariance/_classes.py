@@ -6,6 +6,7 @@ from .. import _core
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.target import Target, read_target
+from .._inputs.types import ArrayLike
 from .._metric.options import flag
 from .._metric.score import issue
 from .._stats.covariance import ClassCovariances, make_class_covariances
@@ -16,8 +17,8 @@ __all__ = ["class_covariances", "read_classes"]
 
 
 def class_covariances(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     per_class: bool = False,
     n_threads: int | None = None,

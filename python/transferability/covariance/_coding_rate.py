@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
+from .._inputs.types import ArrayLike
 from .._stats.covariance import CodingRateReduction
 from .._stats.stats import Stats
 from ._classes import read_classes
@@ -12,7 +13,7 @@ __all__ = ["coding_rate", "coding_rate_reduction"]
 
 
 def coding_rate(
-    features: object,
+    features: ArrayLike,
     *,
     eps: float | None = None,
     convention: str = "transrate",
@@ -69,8 +70,8 @@ def coding_rate(
 
 
 def coding_rate_reduction(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     eps: float | None = None,
     convention: str = "transrate",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._inputs.arrays import as_array, as_features
+from .._inputs.types import ArrayLike
 from .._metric.options import flag
 from .._metric.score import issue
 from .._stats.covariance import read_number, read_shrinkage, warn_of_one_row
@@ -29,7 +30,7 @@ _ASYMMETRY = 1e-3
 
 
 def empirical_covariance(
-    features: object, *, assume_centered: bool = False, n_threads: int | None = None
+    features: ArrayLike, *, assume_centered: bool = False, n_threads: int | None = None
 ) -> NDArray[np.float64]:
     """Compute the covariance matrix, divided by the number of samples.
 
@@ -73,7 +74,7 @@ def empirical_covariance(
 
 
 def ledoit_wolf(
-    features: object,
+    features: ArrayLike,
     *,
     assume_centered: bool = False,
     block_size: int = 1000,
@@ -122,7 +123,7 @@ def ledoit_wolf(
 
 
 def ledoit_wolf_shrinkage(
-    features: object,
+    features: ArrayLike,
     assume_centered: bool = False,
     block_size: int = 1000,
     *,
@@ -158,7 +159,7 @@ def ledoit_wolf_shrinkage(
 
 
 def oas(
-    features: object, *, assume_centered: bool = False, n_threads: int | None = None
+    features: ArrayLike, *, assume_centered: bool = False, n_threads: int | None = None
 ) -> tuple[NDArray[np.float64], float]:
     """Compute the covariance shrunk by the oracle approximating estimate.
 
@@ -199,10 +200,10 @@ def oas(
 
 
 def shrunk_covariance(
-    emp_cov: object = None,
+    emp_cov: ArrayLike | None = None,
     shrinkage: float = 0.1,
     *,
-    features: object = None,
+    features: ArrayLike | None = None,
     assume_centered: bool = False,
     n_threads: int | None = None,
 ) -> NDArray[Any]:
@@ -262,7 +263,7 @@ def shrunk_covariance(
 
 
 def _covariance(
-    features: object, shrinkage: object, assume_centered: bool, n_threads: int | None
+    features: ArrayLike, shrinkage: object, assume_centered: bool, n_threads: int | None
 ) -> tuple[NDArray[np.float64], float]:
     """Compute the covariance and its shrinkage in one pass over the features."""
     about_zero = flag("assume_centered", assume_centered)

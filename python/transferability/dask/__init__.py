@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike, PathLike
 from .._metric.plan import plan
 from .._metric.registry import spec_of
 from .._ranking.extra_columns import pool_rows
@@ -21,6 +22,7 @@ from .._ranking.ranking import Ranking
 from .._ranking.row import Row, build_failed_row, check_models
 from .._stats.stats import PRECISIONS, Stats
 from .._util.progress import Progress, progress_bar
+from .._util.public import present
 from ..errors import DataError
 from . import _tasks as tasks
 from ._job import Job
@@ -34,7 +36,7 @@ Features: TypeAlias = Any
 def stats(
     client: Any,
     features: Features,
-    labels: object = None,
+    labels: ArrayLike | PathLike | None = None,
     *,
     task: str = "auto",
     class_scatters: bool = False,
@@ -101,7 +103,7 @@ def stats(
 def rank(
     client: Any,
     models: Mapping[str, Features],
-    labels: object = None,
+    labels: ArrayLike | PathLike | None = None,
     metrics: str | Sequence[str] = "logme",
     *,
     task: str = "auto",
@@ -199,3 +201,6 @@ def _rows(job: Job, requests: Mapping[str, dict[str, Any]], precision: str) -> I
             yield job.result(future)
         except Exception as error:
             yield build_failed_row(running[future], error)
+
+
+present(globals())

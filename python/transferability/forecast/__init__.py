@@ -8,7 +8,7 @@ metric. :func:`compare` compares data sets at equal size.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._compare import Quality, compare
 from ._curve import Curve, curve
 from ._extrapolate import Extrapolation as Extrapolation  # a part of pickled forecasts
@@ -32,4 +32,4 @@ __all__ = [
     "rfml",
 ]
 
-set_modules(globals())
+present(globals())

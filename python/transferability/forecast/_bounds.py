@@ -14,6 +14,7 @@ from ..errors import DataError, DtypeError
 
 __all__ = [
     "Bounds",
+    "describe_other_unit",
     "read_level",
     "read_number",
     "read_numbers",
@@ -71,6 +72,19 @@ def read_number(name: str, value: object) -> float:
         return float(given)
     except (TypeError, ValueError, OverflowError) as error:
         raise DtypeError(f"{name} must be one number: {error}") from error
+
+
+def describe_other_unit(name: str, value: float, known: Array, direction: str) -> str | None:
+    """Return a warning of a share, such as 0.9, among known values in percent; None elsewhere.
+
+    Losses may fall from above 1 to below, so only increasing values are compared.
+    """
+    if direction != "increasing" or not (0 < value <= 1 < known.min() and known.max() <= 100):
+        return None
+    return (
+        f"{name} is {value:g}, and the known values are {known.min():g} to {known.max():g}; if "
+        f"these are percent, give {100 * value:g}"
+    )
 
 
 def read_level(level: object) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .._inputs.arrays import as_features
 from .._inputs.rows import check_rows
 from .._inputs.target import read_target
+from .._inputs.types import ArrayLike
 from .._metric.plan import plan
 from .._metric.registry import metric_names, spec_of, title_of
 from .._metric.score import SETS, issue
@@ -68,10 +69,10 @@ class Curve:
 
 
 def curve(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     metrics: str | Sequence[str] = "logme",
-    sizes: object = None,
+    sizes: ArrayLike | None = None,
     *,
     task: str = "auto",
     seed: int = 0,
@@ -143,7 +144,12 @@ def curve(
                 stats.push(array[block], target.take(block))
                 scores = stats.score(names, **options)
             except TransferabilityError as error:
-                raise DataError(f"at {size} samples: {error}") from error
+                if size == len(array):
+                    raise
+                rest = order[size:]
+                stats.push(array[rest], target.take(rest))
+                stats.score(names, **options)  # raises where no size would do, and names none
+                raise DataError(f"at {size} samples: {error}; begin with more") from error
         notes |= {f"at {size} samples: {warning.message}": None for warning in caught}
         for name in names:
             values[name].append(float(scores[name]))

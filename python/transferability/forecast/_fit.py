@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
+from .._util.optional import need
 from ..errors import DataError, DtypeError
 from ._bounds import read_numbers, resolve_limit
 from ._extrapolate import FEWEST, Extrapolation
@@ -21,13 +23,14 @@ __all__ = ["FORMS", "fit", "plan"]
 
 Array = NDArray[np.float64]
 
+_LOW = 10.0  # values in percent exceed it, and most metrics do not
 #: The forms that `fit` takes.
 FORMS = ("auto", *LAWS)
 
 
 def fit(
-    sizes: object,
-    values: object,
+    sizes: ArrayLike,
+    values: ArrayLike | str | None = None,
     form: str = "auto",
     *,
     direction: str = "auto",
@@ -38,12 +41,16 @@ def fit(
 
     Parameters
     ----------
-    sizes : array-like of shape (n,)
+    sizes : array-like of shape (n,) or Curve
         Numbers of samples, in any order; at least three different positive ones. Nested samples
         (:func:`curve`) make smoother curves than independent ones. A value at size 0 is kept as
-        ``Forecast.zero_shot``; laws do not hold there and are not fitted to it.
-    values : array-like of shape (n,)
-        A loss, error, accuracy or metric at each size; values at equal sizes are averaged.
+        ``Forecast.zero_shot``; laws do not hold there and are not fitted to it. What :func:`curve`
+        returned has the values too.
+    values : array-like of shape (n,), mapping of str to it, or str
+        A loss, error, accuracy or metric at each size; values at equal sizes are averaged. A
+        mapping has one metric's values by its name, as ``Curve.values``; a str names the metric of
+        a Curve with several. Metrics of a curve have no limit unless it is given, as in
+        :meth:`Curve.fit`.
     form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
             "rectified"}, default="auto"
         A law from the notes, or "auto": the median of the forecasts of five laws (four without a
@@ -74,12 +81,14 @@ def fit(
     ------
     DataError, DtypeError, MissingDependencyError
         For fewer than three positive sizes, or fewer than the law has parameters; for values that
-        are not finite, all equal, or beyond the limit or the bounds; without SciPy.
+        are not finite, all equal, or beyond the limit or the bounds; for curves of several
+        metrics; without SciPy, whatever the law.
 
     Warns
     -----
     TransferabilityWarning
-        If the limit is the largest of increasing values, exactly 0, 1 or 100.
+        If the limit is the largest of increasing values, exactly 0, 1 or 100; if increasing values
+        look like accuracies in percent, which have no limit unless it is given.
 
     Notes
     -----
@@ -115,6 +124,10 @@ def fit(
     """
     check_choice("form", form, FORMS)
     check_choice("direction", direction, ("auto", "increasing", "decreasing"))
+    need("scipy", extra="stats", what="forecasting")  # here, and not in the first forecast
+    sizes, values, is_metric = _unpack_curve(sizes, values)
+    if is_metric and limit == "auto" and bounds == "auto":
+        limit = None
     n, v, zero_shot = _read_curve(sizes, values)
     guessed = direction == "auto"
     if guessed:
@@ -127,6 +140,13 @@ def fit(
             [
                 f"the largest value is exactly {best:g} and was taken for the limit; give "
                 f"limit={best:g} if none can be larger, or limit=None"
+            ]
+        )
+    if auto and increasing and best is None and v.min() >= 0 and _LOW < v.max() < 100:
+        issue(
+            [
+                f"values are {v.min():g} to {v.max():g}, which look like percent, and forecasts "
+                f"may pass 100; give limit=100, or limit=None if there is no limit"
             ]
         )
     base = best or 0.0
@@ -144,8 +164,8 @@ def fit(
 
 def plan(
     target: float,
-    sizes: object,
-    values: object,
+    sizes: ArrayLike,
+    values: ArrayLike | str | None = None,
     *,
     level: float = 0.9,
     up_to: float | None = None,
@@ -176,22 +196,37 @@ def plan(
     return fit(sizes, values, form, **options).plan(target, level=level, up_to=up_to)
 
 
-def _refuse_curves(sizes: object, values: object) -> None:
-    """Raise DtypeError for what curve() returned, or its values by metric; name the right call."""
+def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
+    """Return sizes and values, and whether these are of a metric: of a Curve, or one by name."""
+    of_curve = getattr(sizes, "values", None)
+    if isinstance(of_curve, Mapping):  # of a Curve; `values` is None or the name of a metric
+        own = {name: v for name, v in of_curve.items() if values in (None, name)}
+        if isinstance(values, str) and not own:
+            known = ", ".join(map(str, of_curve))
+            raise DataError(f"there is no {values!r}; this curve has {known}")
+        if isinstance(values, str) or values is None:
+            sizes, values = getattr(sizes, "sizes", None), own
+    elif not isinstance(values, Mapping):
+        of_curve = getattr(values, "values", None)  # of a Curve as the second argument
+        values = of_curve if isinstance(of_curve, Mapping) else values
     for argument, given in (("sizes", sizes), ("values", values)):
         by_name = given if isinstance(given, Mapping) else getattr(given, "values", None)
-        if isinstance(by_name, Mapping):  # of a Curve, `values` is one
+        if isinstance(by_name, Mapping) and (argument == "sizes" or len(by_name) != 1):
             metric = repr(next(iter(by_name), "logme"))
             raise DtypeError(
                 f"{argument} holds curves by name ({', '.join(map(str, by_name))}), and one is "
                 f"fitted at a time; call .fit({metric}) of what curve() returned, or give the "
                 f"values of {metric}"
             )
+    if values is None:
+        raise DtypeError("values is None; give a value for each size, or what curve() returned")
+    if isinstance(values, Mapping):
+        return sizes, next(iter(values.values())), True
+    return sizes, values, False
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:
     """Return increasing positive sizes, the mean value at each, and the value at size 0."""
-    _refuse_curves(sizes, values)
     n, v = read_numbers("sizes", sizes), read_numbers("values", values)
     if n.ndim != 1 or n.shape != v.shape:
         raise DataError(f"sizes and values must be as many, got shapes {n.shape} and {v.shape}")

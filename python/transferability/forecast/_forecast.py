@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._metric.score import issue, json_ready
 from .._util.figures import new_axes
 from .._util.notebook import text_to_html
 from ..errors import DataError
-from ._bounds import read_level, read_number, read_numbers
+from ._bounds import describe_other_unit, read_level, read_number, read_numbers
 from ._extrapolate import FEWEST, Extrapolation
 from ._laws import PARAMETERS
-from ._plan import Plan, find_crossings
+from ._plan import Plan, find_crossings, warn_of_target
 
 __all__ = ["Forecast"]
 
@@ -82,7 +83,7 @@ class Forecast:
         """Root mean square residual at the fitted sizes, in the same units as the errors."""
         return float(np.sqrt(np.mean(self._law.residuals**2)))
 
-    def predict(self, size: object) -> Any:
+    def predict(self, size: ArrayLike) -> Any:
         """Forecast the value at a size.
 
         Parameters
@@ -101,7 +102,7 @@ class Forecast:
         """
         return _match_shape(size, self._predict_values(self._check_sizes(size)))
 
-    def interval(self, size: object, level: float = 0.9) -> tuple[Any, Any]:
+    def interval(self, size: ArrayLike, level: float = 0.9) -> tuple[Any, Any]:
         """Compute a prediction interval for the value at a size.
 
         Parameters
@@ -195,9 +196,11 @@ class Forecast:
             )
         if not math.isfinite(target):
             raise DataError(f"target is {target}; ask for a finite one")
-        self._warn_of_reading(target)
-        grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
+        known_curve = (self.sizes, self.values, self.limit, self.direction)
+        warn_of_target(target, *known_curve, guessed=self._guessed)
         sign = 1 if self.direction == "increasing" else -1
+        measured = self.sizes[sign * (self.values - target) >= 0]
+        grid = np.geomspace(self.sizes[0], max(most, 1.001 * known), _GRID)
         values = self._to_value(self._law.curves(grid))
         reached = find_crossings(grid, sign * (values - target))
         reached = np.where(reached <= most, reached, np.inf)
@@ -206,7 +209,8 @@ class Forecast:
         low, size, high = (float(n) for n in np.quantile(reached, shares, method="nearest"))
         probability = float(np.mean(reached < np.inf))
         found = (target, known, size, (low, high), level, probability, most)
-        return Plan(*found, direction=self.direction)
+        first = float(measured[0]) if len(measured) else None
+        return Plan(*found, direction=self.direction, measured=first)
 
     def plot(self, ax: Any = None, *, level: float = 0.9, up_to: float | None = None) -> Any:
         """Plot the curve, its forecast and the prediction interval on a logarithmic size axis.
@@ -244,7 +248,7 @@ class Forecast:
         ready: dict[str, Any] = json_ready({name: getattr(self, name) for name in names})
         return ready
 
-    def at(self, sizes: object = None, level: float = 0.9) -> list[dict[str, float]]:
+    def at(self, sizes: ArrayLike | None = None, level: float = 0.9) -> list[dict[str, float]]:
         """Return forecasts with prediction intervals as plain Python, one entry for each size.
 
         Parameters
@@ -275,8 +279,8 @@ class Forecast:
         columns = [column.tolist() for column in found.values()]
         return [dict(zip(found, row, strict=True)) for row in zip(*columns, strict=True)]
 
-    def describe(self, sizes: object = None, level: float = 0.9) -> str:
-        """Return the law used, forecasts as of :meth:`at`, and held-out errors, as text."""
+    def describe(self, sizes: ArrayLike | None = None, level: float = 0.9) -> str:
+        """Return the law used, forecasts as of :meth:`at`, and its held-out error, as text."""
         unit = "of the distance to the limit" if self._law.relative else "of the range"
         towards = "" if self.limit is None else f" towards {self.limit:g}"
         if self.limit is not None and not self._law.relative:
@@ -290,10 +294,13 @@ class Forecast:
             if "low" in entry:
                 text += f" ({level:.0%} interval {entry['low']:.4g} to {entry['high']:.4g})"
             lines.append(text)
-        for name, error in sorted(self.errors.items(), key=lambda item: item[1]):
-            text = "unknown" if math.isnan(error) else f"{error:.2%} {unit}"
-            lines.append(f"  {name:<15} held-out error {text}")
-        return "\n".join(lines)
+        known = {name: error for name, error in self.errors.items() if not math.isnan(error)}
+        own = f"{known[self.form]:.2%} {unit}" if self.form in known else "unknown"
+        others = [error for name, error in known.items() if name != self.form]
+        text = f"  held-out error of {self.form}: {own}"
+        if others:
+            text += f"; of the other laws {min(others):.2%} to {max(others):.2%}"
+        return "\n".join([*lines, text])
 
     def __repr__(self) -> str:
         """Return the text of :meth:`describe`."""
@@ -346,37 +353,14 @@ class Forecast:
             apart = "beyond one decade laws that fit alike differ widely"
             issue([f"{size:g} samples is {decades:.1f} decades beyond {known}; {apart}"])
 
-    def _warn_of_reading(self, target: float) -> None:
-        """Warn of sizes that are shares, a target beyond the limit, and one that is reached."""
-        if self.sizes[-1] <= 1:
-            text = f"sizes are at most {self.sizes[-1]:g}, which looks like shares of a data set; "
-            issue([text + "a plan counts rows, so multiply them by the number of rows"])
-        sign = 1 if self.direction == "increasing" else -1
-        if self.limit is not None and sign * (target - self.limit) > 0:
-            issue(
-                [
-                    f"target is {target:g}, beyond {self.limit:g}, the best possible value, so no "
-                    f"size reaches it; give it in the unit of the values, which are "
-                    f"{self.values.min():g} to {self.values.max():g}, or another limit or bounds"
-                ]
-            )
-        if self._guessed and (sign * (self.values - target) >= 0).all():
-            falls = ("fall", "lower", "an accuracy", "increasing")
-            rises = ("rise", "higher", "a loss or an error rate", "decreasing")
-            trend, better, other, way = falls if sign < 0 else rises
-            issue(
-                [
-                    f"values {trend} with more samples, so {better} ones were taken for better, "
-                    f"and every known value reaches {target:g}; for {other} give direction='{way}'"
-                ]
-            )
-
     def _solve_size(self, value: float, curve: Callable[[Array], Array]) -> float:
         """Find the smallest size at which a curve reaches a value, by ever finer grids.
 
         A curve may be flat at a bound from some size on, where no root changes sign.
         """
         value = read_number("value", value)
+        if text := describe_other_unit("value", value, self.values, self.direction):
+            issue([text])
         if not math.isfinite(value):
             raise DataError(f"value is {value}; ask for a finite one")
         sign = 1 if self.direction == "increasing" else -1

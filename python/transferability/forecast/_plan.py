@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._metric.score import json_ready
+from .._metric.score import issue, json_ready
 from .._util.notebook import text_to_html
+from ._bounds import describe_other_unit
 
-__all__ = ["Plan", "find_crossings"]
+__all__ = ["Plan", "find_crossings", "warn_of_target"]
 
 Array = NDArray[np.float64]
 
@@ -41,6 +42,9 @@ class Plan:
         The largest size considered.
     direction : {"increasing", "decreasing"}
         Direction of better values: "increasing" if higher ones are.
+    measured : float or None
+        The smallest size of the pilot whose value reached the target; None if none did. The plan
+        concerns the curve, which a value may pass by chance.
     """
 
     target: float
@@ -51,6 +55,7 @@ class Plan:
     probability: float
     up_to: float
     direction: str = "increasing"
+    measured: float | None = None
 
     @property
     def rows(self) -> float:
@@ -85,6 +90,12 @@ class Plan:
             )
         else:
             text = f"{self.target:g} is not reached"
+        if self.measured is not None and self.size > self.known:
+            text = (
+                f"{self.target:g} was reached at {self.measured:.7g} samples, perhaps by chance: "
+                f"the curve {'reaches' if self.reached else 'does not reach'} it"
+                f"{f' with {self.rows:.7g} more rows' if self.reached else ''}"
+            )
         better = "higher" if self.direction == "increasing" else "lower"
         return (
             f"{text} ({self.level:.0%} interval of the rows {low} to {high}); probability that at "
@@ -98,6 +109,44 @@ class Plan:
 
     def _count_more(self, size: float) -> float:
         return max(math.ceil(size - 1e-9 * size) - self.known, 0.0) if size < math.inf else math.inf
+
+
+def warn_of_target(
+    target: float,
+    sizes: Array,
+    values: Array,
+    limit: float | None,
+    direction: str,
+    guessed: bool,
+) -> None:
+    """Warn of sizes that are shares, and of a target of another unit, that is reached or beyond.
+
+    `guessed` says whether the direction was read from the values.
+    """
+    if sizes[-1] <= 1:
+        text = f"sizes are at most {sizes[-1]:g}, which looks like shares of a data set; "
+        issue([text + "a plan counts rows, so multiply them by the number of rows"])
+    sign = 1 if direction == "increasing" else -1
+    if limit is not None and sign * (target - limit) > 0:
+        issue(
+            [
+                f"target is {target:g}, beyond {limit:g}, the best possible value, so no size "
+                f"reaches it; give it in the unit of the values, which are {values.min():g} to "
+                f"{values.max():g}, or another limit or bounds"
+            ]
+        )
+    if text := describe_other_unit("target", target, values, direction) or "":
+        issue([text])
+    elif guessed and (sign * (values - target) >= 0).all():
+        falls = ("fall", "lower", "an accuracy", "increasing")
+        rises = ("rise", "higher", "a loss or an error rate", "decreasing")
+        trend, better, other, way = falls if sign < 0 else rises
+        issue(
+            [
+                f"values {trend} with more samples, so {better} ones were taken for better, and "
+                f"every known value reaches {target:g}; for {other} give direction='{way}'"
+            ]
+        )
 
 
 def find_crossings(sizes: Array, better: Array) -> Array:

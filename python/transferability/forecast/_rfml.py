@@ -23,11 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._util.notebook import to_html
 from .._util.optional import need
 from ..errors import DataError, DtypeError
-from ._bounds import read_level, read_number, read_numbers, resolve_bounds
+from ._bounds import (
+    describe_other_unit,
+    read_level,
+    read_number,
+    read_numbers,
+    resolve_bounds,
+)
 
 __all__ = ["RFML", "rfml"]
 
@@ -67,6 +74,8 @@ class RFML:
         "joint".
     r2_both : float
         Coefficient of determination of that plane; NaN on other paths.
+    accuracy : ndarray of shape (n,)
+        The fitted accuracies.
     """
 
     metric: str | None
@@ -84,6 +93,7 @@ class RFML:
     r2_opc: float = math.nan
     accuracy_by_both: tuple[float, float, float] | None = None
     r2_both: float = math.nan
+    accuracy: Array = field(default_factory=lambda: np.empty(0))
 
     def predict(self, opc: float, metric: float | None = None) -> float:
         """Forecast the accuracy at a number of observations per class.
@@ -120,6 +130,7 @@ class RFML:
         if slope <= 0:
             issue(["accuracy falls with more observations per class, so none reach an accuracy"])
             return math.inf
+        self._warn_of_unit(accuracy)
         exponent = (accuracy - intercept) / slope
         opc = 10**exponent if exponent < 300 else math.inf
         self._warn(opc)
@@ -135,6 +146,7 @@ class RFML:
         level, accuracy = read_level(level), read_number("accuracy", accuracy)
         if self._is_beyond(accuracy):
             return math.inf, math.inf
+        self._warn_of_unit(accuracy)
         intercept, slope = self._draws.T
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             sizes = 10 ** ((accuracy - intercept) / slope)
@@ -181,6 +193,12 @@ class RFML:
         high = self.bounds[1]
         return high is not None and accuracy > high
 
+    def _warn_of_unit(self, accuracy: float) -> None:
+        if len(self.accuracy) and (
+            text := describe_other_unit("accuracy", accuracy, self.accuracy, "increasing")
+        ):
+            issue([text])
+
     def _warn(self, opc: float) -> None:
         if opc > 10 * self.opc.max():
             known = f"{self.opc.max():g}: lines need not hold there"
@@ -188,9 +206,9 @@ class RFML:
 
 
 def rfml(
-    opc: object,
-    metrics: Mapping[str, object],
-    accuracy: object,
+    opc: ArrayLike,
+    metrics: Mapping[str, ArrayLike],
+    accuracy: ArrayLike,
     *,
     path: str = "chain",
     bounds: tuple[float | None, float | None] | str | None = "auto",
@@ -295,6 +313,7 @@ def rfml(
         r2_opc=r2_opc,
         accuracy_by_both=both,
         r2_both=r2_both,
+        accuracy=a,
     )
 
 

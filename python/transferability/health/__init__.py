@@ -11,7 +11,7 @@ checkpoints of one training, and find features that have collapsed.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._check import check
 from ._health import Health
 from ._lidar import lidar
@@ -31,4 +31,4 @@ __all__ = [
     "participation_ratio",
 ]
 
-set_modules(globals())
+present(globals())

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._metric.spec import DIAGNOSTIC
 from .._stats.stats import Stats
@@ -25,7 +26,9 @@ _COLLAPSED, _NARROW = 0.1, 0.5
 _OFFSET = 0.01
 
 
-def check(features: object, samples: object = None, *, n_threads: int | None = None) -> Health:
+def check(
+    features: ArrayLike | Stats, samples: ArrayLike | None = None, *, n_threads: int | None = None
+) -> Health:
     """Compute all numbers on the health of features in one pass, with null values and a verdict.
 
     Parameters

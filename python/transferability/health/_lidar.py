@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._stats.stats import Stats
 from ..errors import DataError
@@ -28,7 +29,9 @@ class Lidar(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def lidar(features: object, samples: object = None, *, n_threads: int | None = None) -> float:
+def lidar(
+    features: ArrayLike | Stats, samples: ArrayLike | None = None, *, n_threads: int | None = None
+) -> float:
     r"""Compute LiDAR: the effective rank of the differences between samples, beside their views.
 
     Parameters

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.types import ArrayLike
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._features import check_rows, read_stats
@@ -65,7 +66,7 @@ class PowerLaw(NamedTuple):
 
 
 def effective_rank(
-    features: object, *, convention: str = "rankme", n_threads: int | None = None
+    features: ArrayLike | Stats, *, convention: str = "rankme", n_threads: int | None = None
 ) -> float:
     r"""Compute the effective rank of features: the exponential of the entropy of their spectrum.
 
@@ -120,7 +121,7 @@ def effective_rank(
     return effective_rank_of(read_stats(features, n_threads), convention)
 
 
-def participation_ratio(features: object, *, n_threads: int | None = None) -> float:
+def participation_ratio(features: ArrayLike | Stats, *, n_threads: int | None = None) -> float:
     r"""Compute the participation ratio of the eigenvalues of the covariance.
 
     Parameters
@@ -154,7 +155,7 @@ def participation_ratio(features: object, *, n_threads: int | None = None) -> fl
     return participation_ratio_of_stats(read_stats(features, n_threads))
 
 
-def alpha_req(features: object, *, n_threads: int | None = None) -> float:
+def alpha_req(features: ArrayLike | Stats, *, n_threads: int | None = None) -> float:
     r"""Compute the exponent of the decay of the eigenvalues of the covariance, as α-ReQ.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._stats.stats import Stats
 from ..errors import DataError
 from ._features import check_rows, read_stats
@@ -47,7 +48,7 @@ class Norms:
     variation: float
 
 
-def dead_units(features: object, *, n_threads: int | None = None) -> NDArray[np.intp]:
+def dead_units(features: ArrayLike | Stats, *, n_threads: int | None = None) -> NDArray[np.intp]:
     """Find the features that are the same in every row.
 
     Parameters
@@ -81,7 +82,7 @@ def dead_units(features: object, *, n_threads: int | None = None) -> NDArray[np.
 
 
 def duplicate_units(
-    features: object, *, n_threads: int | None = None
+    features: ArrayLike | Stats, *, n_threads: int | None = None
 ) -> tuple[tuple[int, ...], ...]:
     """Find groups of features that are copies of each other, up to scale, sign and offset.
 
@@ -114,7 +115,7 @@ def duplicate_units(
     return duplicates_of(stats.covariance(), tolerance_of(stats.feature_moments()))
 
 
-def norms(features: object, *, n_threads: int | None = None) -> Norms:
+def norms(features: ArrayLike | Stats, *, n_threads: int | None = None) -> Norms:
     """Compute the root mean square of the norms of rows, and how much their squares vary.
 
     Parameters

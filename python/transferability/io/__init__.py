@@ -7,11 +7,11 @@ others.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._open import open_features
 from ._shards import Block, FeatureSource, Rows, Shard
 from ._stream import stats_of
 
 __all__ = ["Block", "FeatureSource", "Rows", "Shard", "open_features", "stats_of"]
 
-set_modules(globals())
+present(globals())

@@ -66,6 +66,8 @@ def format_of(path: Path, is_labels: bool = False) -> FormatSpec:
     spec = _BY_SUFFIX.get(path.suffix.lower())
     if spec is None:
         known = LABEL_SUFFIXES if is_labels else SUFFIXES
+        if not path.exists():
+            raise DataError(f"there is no file or folder {path}")
         raise DataError(
             f"{path} is neither an .npy file nor one of {', '.join(known[1:])}; the suffix "
             f"decides how it is read"

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._inputs.columns import join_names, match_columns
 from .._inputs.labels import read_labels
+from .._inputs.types import ArrayLike, PathLike
 from ..errors import DataError, DtypeError
 from ._formats import LABEL_SUFFIXES, list_suffixes, name_array, open_array
 from ._labels import check_length, read_label_array
@@ -27,7 +28,7 @@ PathsOrPairs: TypeAlias = Paths | Iterable[Pair]
 
 def open_features(
     paths: PathsOrPairs,
-    labels: object = None,
+    labels: ArrayLike | PathLike | None = None,
     *,
     key: str | None = None,
     label_column: str | None = None,

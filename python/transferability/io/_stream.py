@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .._inputs.arrays import as_features
 from .._inputs.target import UNLABELLED, Target, has_labels, read_block, unlabelled
+from .._inputs.types import ArrayLike, PathLike
 from .._stats.stats import Stats
 from .._util.progress import Progress, row_progress
 from ..errors import DataError, TransferabilityError
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 def stats_of(
     source: FeatureSource | PathsOrPairs,
-    labels: object = None,
+    labels: ArrayLike | PathLike | None = None,
     *,
     task: str = "auto",
     class_scatters: bool = False,

@@ -5,6 +5,7 @@ Written by ``make derive``. A new module is a new metric.
 
 from __future__ import annotations
 
+from .._util.public import present
 from .alpha_req import alpha_req
 from .cka import cka
 from .effective_rank import effective_rank
@@ -58,3 +59,5 @@ __all__ = [
     "sfda",
     "transrate",
 ]
+
+present(globals())

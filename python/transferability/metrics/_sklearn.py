@@ -28,7 +28,7 @@ def scikit_learn(module: str, metric: str) -> Any:
         return importlib.import_module(f"sklearn.{module}")
     except ImportError as error:
         raise MissingDependencyError(
-            f"{metric} needs scikit-learn >= 1.6: pip install transferability[sklearn]"
+            f"{metric} needs scikit-learn >= 1.6: pip install 'transferability[sklearn]'"
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import no_options
 from .._metric.score import Score, make_outcome
 from .._metric.spec import TASKS_OF_METRICS, MetricSpec
@@ -17,8 +18,8 @@ __all__ = ["alpha_req"]
 
 
 def alpha_req(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     task: str = "auto",
     precision: str = "double",

@@ -10,6 +10,7 @@ from .._inputs.arrays import as_features, finite_floats, is_one_of
 from .._inputs.inputs import RowSource
 from .._inputs.rows import check_rows
 from .._inputs.target import Target
+from .._inputs.types import ArrayLike
 from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -20,10 +21,10 @@ __all__ = ["cka"]
 
 
 def cka(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
-    other_features: object = None,
+    other_features: ArrayLike | None = None,
     estimator: str = "unbiased",
     task: str = "auto",
     precision: str = "double",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice
 from .._metric.score import Score, make_outcome
 from .._metric.spec import TASKS_OF_METRICS, MetricSpec
@@ -17,8 +18,8 @@ __all__ = ["effective_rank"]
 
 
 def effective_rank(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     convention: str = "rankme",
     task: str = "auto",

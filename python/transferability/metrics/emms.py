@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike, ByName
 from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -12,8 +13,8 @@ __all__ = ["emms"]
 
 
 def emms(
-    features: object,
-    label_embeddings: object,
+    features: ArrayLike,
+    label_embeddings: ByName,
     *,
     ridge: float = 0.0,
     n_threads: int | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.options import ABOVE_ZERO, choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -11,8 +12,8 @@ __all__ = ["energy"]
 
 
 def energy(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     share: float = 0.005,
     tail: str = "low",

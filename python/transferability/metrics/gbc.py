@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice, whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec, Size
@@ -15,8 +16,8 @@ __all__ = ["gbc"]
 
 
 def gbc(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     covariance: str = "spherical",
     n_components: int | None = 64,

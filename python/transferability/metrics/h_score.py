@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -13,8 +14,8 @@ __all__ = ["h_score"]
 
 
 def h_score(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     shrinkage: float | str | None = None,
     task: str = "auto",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import (
     choice,
     default_leave_out,
@@ -20,12 +21,12 @@ __all__ = ["knn"]
 
 
 def knn(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     k: int = 5,
     metric: str = "l2",
-    groups: object = None,
+    groups: ArrayLike | None = None,
     leave_out: str | None = None,
     task: str = "auto",
     n_threads: int | None = None,

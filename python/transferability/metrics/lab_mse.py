@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._inputs.arguments import name_arguments
+from .._inputs.types import ArrayLike
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
 from .._scoring.score_features import score_one
@@ -11,8 +13,8 @@ __all__ = ["lab_mse"]
 
 
 def lab_mse(
-    source_outputs: object,
-    targets: object,
+    source_outputs: ArrayLike,
+    targets: ArrayLike,
     *,
     ridge: float = 0.0,
     penalty: bool = False,
@@ -32,7 +34,7 @@ def lab_mse(
         Outputs of the source model's own head, real numbers of any kind. Pass source classes as
         0/1 columns, one for each class: ids are names, not quantities.
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Real values, or 0/1 columns.
+        Real values, or 0/1 columns; keypoints (n_samples, 17, 2) are 34 targets.
     ridge, penalty, outputs, task, precision, n_threads
         As in :func:`transferability.lin_mse`; `ridge` has the unit of a squared output.
 
@@ -65,16 +67,17 @@ def lab_mse(
     True
     """
     asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
-    return score_one(
-        "lab_mse",
-        None,
-        targets,
-        asked,
-        source_probs=source_outputs,
-        task=task,
-        precision=precision,
-        n_threads=n_threads,
-    )
+    with name_arguments(labels="targets", source_probs="source_outputs"):
+        return score_one(
+            "lab_mse",
+            None,
+            targets,
+            asked,
+            source_probs=source_outputs,
+            task=task,
+            precision=precision,
+            n_threads=n_threads,
+        )
 
 
 WHEN = "Regression, where the source model's own outputs are at hand."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import ABOVE_ZERO, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -14,8 +15,8 @@ __all__ = ["lda"]
 
 
 def lda(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     shrinkage: float | None = None,
     task: str = "auto",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice, flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -12,8 +13,8 @@ __all__ = ["explain", "leep", "options"]
 
 
 def leep(
-    source_probs: object,
-    labels: object,
+    source_probs: ArrayLike,
+    labels: ArrayLike,
     *,
     from_logits: bool = False,
     normalize: str | None = None,

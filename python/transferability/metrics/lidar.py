@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.arguments import name_arguments
+from .._inputs.types import ArrayLike
 from .._metric.options import no_options
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec, Size
@@ -19,8 +21,8 @@ __all__ = ["lidar"]
 
 
 def lidar(
-    features: object,
-    samples: object,
+    features: ArrayLike,
+    samples: ArrayLike,
     *,
     precision: str = "double",
     n_threads: int | None = None,
@@ -65,15 +67,16 @@ def lidar(
     >>> print(f"{tx.lidar(images[samples] + 0.01 * rng.normal(size=(2000, 32)), samples):.0f}")
     8
     """
-    return score_one(
-        "lidar",
-        features,
-        samples,
-        {},
-        task="classification",
-        precision=precision,
-        n_threads=n_threads,
-    )
+    with name_arguments(labels="samples"):
+        return score_one(
+            "lidar",
+            features,
+            samples,
+            {},
+            task="classification",
+            precision=precision,
+            n_threads=n_threads,
+        )
 
 
 def compute(stats: Stats, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .._inputs.arguments import name_arguments
+from .._inputs.types import ArrayLike
 from .._metric.options import choice, flag, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -11,8 +13,8 @@ __all__ = ["lin_mse"]
 
 
 def lin_mse(
-    features: object,
-    targets: object,
+    features: ArrayLike,
+    targets: ArrayLike,
     *,
     ridge: float = 0.0,
     penalty: bool = False,
@@ -29,7 +31,7 @@ def lin_mse(
     features : array-like of shape (n_samples, n_features)
         As in :func:`transferability.logme`.
     targets : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Real values, or 0/1 columns.
+        Real values, or 0/1 columns; keypoints (n_samples, 17, 2) are 34 targets.
     ridge : float, default=0.0
         The weight of the penalty, from 0 to 1e100, in the unit of a squared feature.
     penalty : bool, default=False
@@ -79,7 +81,8 @@ def lin_mse(
     """
     asked = {"ridge": ridge, "penalty": penalty, "outputs": outputs}
     settings = {"precision": precision, "method": method, "n_threads": n_threads}
-    return score_one("lin_mse", features, targets, asked, task=task, **settings)
+    with name_arguments(labels="targets"):
+        return score_one("lin_mse", features, targets, asked, task=task, **settings)
 
 
 def options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import flag
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -14,8 +15,8 @@ __all__ = ["logme"]
 
 
 def logme(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     task: str = "auto",
     intercept: bool | str = "auto",
@@ -38,6 +39,7 @@ def logme(
         columns are copied to float64. Others are not copied whole, except as `method` describes.
     labels : array-like of shape (n_samples,) or (n_samples, n_targets)
         Classes (integers, strings, booleans), real-valued targets, or 0/1 columns (multilabel).
+        Structured targets, such as keypoints (n_samples, 17, 2), are a target for each coordinate.
         Rows match by position; a pandas index that has those of `features` in another order is
         refused.
     task : {"auto", "classification", "regression", "multilabel"}, default="auto"
@@ -46,8 +48,9 @@ def logme(
         columns of 0 and 1 are multilabel. Integers, and such whole numbers, are classes if they
         have at most 20 distinct values, or look like names of classes: equally frequent, numbered
         from 0 or 1 without the smooth frequencies of a count, or sparse codes. Others, such as
-        ages, years, counts and prices, and strings or integers with more distinct values than
-        half the rows, raise an error: pass `task`. ``Score.task_note`` states the decision.
+        ages, years, counts and prices, also as text, and strings or integers with more distinct
+        values than half the rows, raise an error: pass `task`. ``Score.task_note`` states the
+        decision.
     intercept : bool or "auto", default="auto"
         Whether the linear model has a free constant term (flat prior). "auto": only for
         regression; classification goes without one, as in the paper.

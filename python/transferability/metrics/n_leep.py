@@ -1,6 +1,7 @@
 """N-LEEP: LEEP with the components of a Gaussian mixture as source classes.
 
-scikit-learn fits the mixture; the kernel of LEEP scores its responsibilities.
+scikit-learn reduces the features and finds clusters, ``_mixture.py`` fits the mixture from these,
+and the kernel of LEEP scores its responsibilities.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from typing import Any
 import numpy as np
 
 from .. import _core
+from .._inputs.types import ArrayLike
 from .._metric.options import ABOVE_ZERO, choice, number, whole_number
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec, Size
 from .._scoring.score_features import score_one
+from .._util.stages import stage
 from ..errors import DataError
+from ._mixture import fit_mixture
 from ._sklearn import read_classes, record_warnings, scikit_learn
 
 __all__ = ["n_leep"]
 
 
 def n_leep(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     n_components: float | None = 0.8,
     n_mixture: int | None = None,
@@ -35,7 +39,7 @@ def n_leep(
 ) -> Score:
     r"""Compute N-LEEP: LEEP of a Gaussian mixture that is fitted to the features.
 
-    Needs scikit-learn (``pip install transferability[sklearn]``).
+    Needs scikit-learn (``pip install 'transferability[sklearn]'``).
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def n_leep(
         Seed of the initialisation of expectation maximisation, below 2**32.
     task, n_threads
         As in :func:`transferability.logme`; `task` is "auto" or "classification".
-        `n_threads` applies to the LEEP step; the fit follows the settings of scikit-learn.
+        `n_threads` applies to the LEEP step; the fit follows NumPy and scikit-learn.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def n_leep(
         Mean log of the expected empirical prediction, in nats per sample, at most 0; higher is
         better. `per_target` has the mean of each class; the value is their mean weighted by
         `class_counts`. `n_mixture_used` and `n_components_used` are the sizes of the fit. A
-        warning states if the mixture has not converged after scikit-learn's 100 iterations.
+        warning states if the mixture has not converged after 100 iterations.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def options(
 def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
     """Fit the mixture, and compute LEEP with its responsibilities as source probabilities."""
     decomposition = scikit_learn("decomposition", "n_leep")
-    mixture = scikit_learn("mixture", "n_leep")
+    cluster = scikit_learn("cluster", "n_leep")
     x, codes = read_classes(given, "n_leep")
     n_samples, size, asked = len(x), options["n_mixture"], options["n_components"]
     if size is None:
@@ -140,18 +144,20 @@ def compute(given: Any, options: Mapping[str, Any], n_threads: int) -> dict[str,
     with record_warnings("n_leep") as notes:
         try:
             if asked is not None:
+                stage("principal components")
                 fitted = asked if asked < 1 else min(asked, *x.shape)
                 x = decomposition.PCA(fitted, svd_solver="full").fit_transform(x)
-            model = mixture.GaussianMixture(
-                size, covariance_type=options["covariance"], random_state=options["seed"]
-            )
-            probs = model.fit(x).predict_proba(x)
+            stage(f"k-means with {size} clusters")
+            means = cluster.KMeans(size, n_init=1, random_state=options["seed"])
+            mixture = fit_mixture(x, means.fit(x).labels_, size, options["covariance"])
         except (ValueError, np.linalg.LinAlgError) as error:
             raise DataError(
                 f"n_leep: the mixture could not be fitted ({error}); use fewer Gaussians, or "
                 f"covariance='spherical'"
             ) from error
-    responsibilities = {"source_probs": probs, "labels": codes}
+    if not mixture.converged:
+        notes.append(f"n_leep: the mixture has not converged in {mixture.n_iterations} iterations")
+    responsibilities = {"source_probs": mixture.responsibilities, "labels": codes}
     (leep,) = _core.compute(_core.Requests([("leep", {})]), n_threads, responsibilities, None)
     if isinstance(leep, Exception):
         raise leep

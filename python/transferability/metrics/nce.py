@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -13,8 +14,8 @@ NORMALIZE = (None, "entropy_sum", "entropy_ratio")
 
 
 def nce(
-    source_labels: object,
-    labels: object,
+    source_labels: ArrayLike,
+    labels: ArrayLike,
     *,
     normalize: str | None = None,
     task: str = "classification",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec, Size
@@ -15,8 +16,8 @@ __all__ = ["ncti"]
 
 
 def ncti(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     n_components: int = 64,
     task: str = "auto",

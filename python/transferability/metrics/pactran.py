@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.types import ArrayLike
 from .._metric.options import number
 from .._metric.score import Score, make_outcome
 from .._metric.spec import MetricSpec, Size
@@ -19,8 +20,8 @@ __all__ = ["pactran"]
 
 
 def pactran(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     prior: float = 1.0,
     variance: float = 100.0,
@@ -29,7 +30,7 @@ def pactran(
 ) -> Score:
     r"""Compute PACTran with a Gaussian prior: minus a PAC-Bayes bound on the log loss.
 
-    Needs scikit-learn (``pip install transferability[sklearn]``).
+    Needs scikit-learn (``pip install 'transferability[sklearn]'``).
 
     Parameters
     ----------

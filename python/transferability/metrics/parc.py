@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import whole_number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec, Size
@@ -14,8 +15,8 @@ __all__ = ["parc"]
 
 
 def parc(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     n_components: int = 32,
     max_samples: int = 500,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._inputs.types import ArrayLike
 from .._metric.options import no_options
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -12,8 +13,8 @@ __all__ = ["regularized_h_score"]
 
 
 def regularized_h_score(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     task: str = "auto",
     precision: str = "double",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._inputs.types import ArrayLike
 from .._metric.options import (
     ABOVE_ZERO,
     default_leave_out,
@@ -24,11 +25,11 @@ __all__ = ["ridge_probe"]
 
 
 def ridge_probe(
-    features: object,
-    labels: object = None,
+    features: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     ridges: Sequence[float] | None = None,
-    groups: object = None,
+    groups: ArrayLike | None = None,
     leave_out: str | None = None,
     task: str = "auto",
     precision: str = "double",

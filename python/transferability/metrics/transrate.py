@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .._inputs.types import ArrayLike
 from .._metric.options import choice, number
 from .._metric.score import Score
 from .._metric.spec import MetricSpec
@@ -14,8 +15,8 @@ __all__ = ["transrate"]
 
 
 def transrate(
-    features: object,
-    labels: object,
+    features: ArrayLike,
+    labels: ArrayLike,
     *,
     variant: str = "paper",
     eps: float = 1e-4,

@@ -13,7 +13,8 @@ import os
 from dataclasses import replace
 
 from .._inputs.arguments import check_counts
-from .._util.public import set_modules
+from .._inputs.types import DeviceLike, ModelsLike
+from .._util.public import present
 from ..errors import DataError, DtypeError
 from ..torch._names import check_dtype
 from ._model import Model, choose_device
@@ -66,9 +67,9 @@ def expand(spec: str) -> list[str]:
 
 
 def open_model(
-    spec: object,
+    spec: ModelsLike,
     *,
-    device: object = None,
+    device: DeviceLike = None,
     dtype: str | None = None,
     max_length: int | None = None,
 ) -> Model:
@@ -134,4 +135,4 @@ def open_model(
     return model
 
 
-set_modules(globals())
+present(globals())

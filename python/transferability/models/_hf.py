@@ -159,7 +159,7 @@ def _select_parts(spec: ModelSpec, config: Any, whole: Any) -> tuple[str, Any, A
         part = getattr(whole, f"{tower}_model")
         return _TOWERS[tower][0], part, part
     if tower is not None:
-        raise DataError(f"{spec} has no towers; leave tower={tower!r} out")
+        raise DataError(f"{spec} has no towers; leave ?tower= out")
     backbone = getattr(whole, "base_model", whole) if spec.flag("head", False) else whole
     if config.is_encoder_decoder:
         if backbone is not whole:

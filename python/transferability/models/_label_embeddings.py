@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .._inputs.arguments import check_counts
 from .._inputs.arrays import as_array
 from .._inputs.labels import plain_text
+from .._inputs.types import ArrayLike, DeviceLike, PathLike
 from .._util.cache import Cache, compute_key
 from ..errors import DataError, DtypeError
 from . import open_model
@@ -25,15 +26,15 @@ _SEED = 20230810
 
 
 def label_embeddings(
-    labels: object,
-    encoders: Sequence[object] | Mapping[str, object],
+    labels: ArrayLike,
+    encoders: Sequence[Any] | Mapping[str, Any],
     *,
     names: Sequence[str] | Mapping[Any, str] | None = None,
     template: str = "{}",
     size: int | None = None,
     batch_size: int = 32,
-    device: object = None,
-    cache: object = None,
+    device: DeviceLike = None,
+    cache: bool | PathLike | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Embed labels by several encoders, for :func:`transferability.emms`.
 

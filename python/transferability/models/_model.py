@@ -54,7 +54,7 @@ class Model:
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",
-        facts: Mapping[str, object] | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec = spec
         self.name = spec.partition("?")[0]
@@ -159,7 +159,7 @@ class TorchModel(Model):
         layers: Sequence[str],
         default_layer: str,
         default_pool: str = "mean",
-        facts: Mapping[str, object] | None = None,
+        facts: Mapping[str, Any] | None = None,
         *,
         packed: bool = False,
         taps: Any = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import DataError, DtypeError
@@ -35,15 +36,44 @@ def find_source(text: str) -> tuple[ModelSpec, SourceSpec]:
         claims = (key for key, source in SCHEMES.items() if spec.name.endswith(source.suffixes))
         spec = ModelSpec(next(claims, "features"), spec.name, None, spec.options)
     if spec.scheme:
-        return spec, SCHEMES[spec.scheme]
+        source = SCHEMES[spec.scheme]
+        return _name_random_weights(spec, source), source
     module, colon, function = spec.name.partition(":")
     if colon and all(part.isidentifier() for part in (*module.split("."), function)):
         return spec, _FUNCTION
-    near = suggest(module, SCHEMES) if colon else ""
+    near = suggest(module, SCHEMES) if colon else _suggest_sources(spec)
     raise DataError(
         f"{str(spec)!r} names no source of models that is known{near}; write scheme:name with a "
         f"scheme among {', '.join(SCHEMES)}, or module:function for a function of your own"
     )
+
+
+def _suggest_sources(spec: ModelSpec) -> str:
+    """Return " (did you mean …?)" with the sources of models that have such names.
+
+    Names on the hub have hyphens or an owner; those of libraries of pictures have none.
+    """
+    on_hub = "/" in spec.name or "-" in spec.name
+    schemes = ("hf", "st") if on_hub else ("timm", "torchvision")
+    return f" (did you mean {' or '.join(str(replace(spec, scheme=s)) for s in schemes)}?)"
+
+
+def _name_random_weights(spec: ModelSpec, source: SourceSpec) -> ModelSpec:
+    """Return a name with the option of its own source for random weights.
+
+    ``?weights=none`` and ``?pretrained=false`` are one thing, and each library knows one of them.
+    """
+    known, options = source.options or (), dict(spec.options)
+    weights = options.get("weights", "").lower()
+    if "pretrained" in known and weights in ("none", "default"):
+        del options["weights"]
+        options.setdefault("pretrained", str(weights == "default").lower())
+    elif "weights" in known and "pretrained" in options:
+        is_pretrained = spec.flag("pretrained", True)
+        del options["pretrained"]
+        if not is_pretrained:
+            options.setdefault("weights", "none")
+    return replace(spec, options=options)
 
 
 def _refuse_wildcard(spec: ModelSpec) -> list[str]:

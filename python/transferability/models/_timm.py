@@ -89,5 +89,5 @@ SOURCE = SourceSpec(
         spec.name, pretrained=spec.flag("pretrained", True)
     ),
     options=("pretrained", "checkpoint", "image_size"),
-    hint="; timm.list_models() has their names, with weights only if pretrained is not false",
+    hint="; timm lists their names, with weights only if pretrained is not false",
 )

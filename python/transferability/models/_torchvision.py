@@ -90,5 +90,5 @@ SOURCE = SourceSpec(
     open=_open,
     list_names=lambda spec: _models().list_models(module=_models(), include=spec.name),
     options=("weights", "checkpoint", "num_classes"),
-    hint="; torchvision.models.list_models() has their names",
+    hint="; the documentation of torchvision.models has their names",
 )

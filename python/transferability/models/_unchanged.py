@@ -190,7 +190,7 @@ def _named_paths(spec: ModelSpec) -> list[str]:
 
 def _has_random_weights(spec: ModelSpec) -> bool:
     """Return whether a model is read from no file, but drawn with a fixed seed."""
-    return spec.text("pretrained") == "false" or spec.text("weights") == "none"
+    return not spec.flag("pretrained", True) or (spec.text("weights") or "").lower() == "none"
 
 
 def _select_paths(spec: ModelSpec, opened: Iterable[str]) -> tuple[list[str], list[str], list[str]]:

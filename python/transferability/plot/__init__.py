@@ -8,11 +8,11 @@ figure of the script stays the current one.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._cost import cost
 from ._models import ranking, scatter
 from ._profiles import forecast, groups, layers
 
 __all__ = ["cost", "forecast", "groups", "layers", "ranking", "scatter"]
 
-set_modules(globals())
+present(globals())

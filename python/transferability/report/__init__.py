@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._ranking.render import check_scores
+from .._util.public import present
 from . import _sections as sections
 from ._choice import render_costs, render_shortlist
 from ._page import build_page
@@ -99,3 +100,6 @@ def _make_shortlist(stability: Stability) -> Shortlist:
     """Return the shortlist with the prior of the ranking, or without one that lacks models."""
     known = all(name in stability.prior for name in stability.names)
     return stability.shortlist(prior=None if known else False)
+
+
+present(globals())

@@ -7,14 +7,14 @@ scikit-learn 1.6 or later is needed.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ..errors import MissingDependencyError
 
 try:
     from sklearn.utils.validation import validate_data  # noqa: F401  # since 1.6
 except ImportError as error:
     raise MissingDependencyError(
-        "the estimators need scikit-learn >= 1.6: pip install transferability[sklearn]"
+        "the estimators need scikit-learn >= 1.6: pip install 'transferability[sklearn]'"
     ) from error
 
 from ._covariance import OAS, EmpiricalCovariance, LedoitWolf, ShrunkCovariance
@@ -29,4 +29,4 @@ __all__ = [
     "ShrunkCovariance",
 ]
 
-set_modules(globals())
+present(globals())

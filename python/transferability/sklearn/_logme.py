@@ -150,6 +150,12 @@ class LogMERegressor(MultiOutputMixin, RegressorMixin, _LogMEEstimator):  # type
 
     def fit(self, X: Any, y: Any) -> LogMERegressor:
         """Fit the weights of maximum evidence to features X and targets y."""
+        shape = getattr(y, "shape", ())
+        if isinstance(shape, tuple) and len(shape) > 2:
+            raise DataError(
+                f"y has shape {shape}, and scikit-learn takes one row of targets for each "
+                f"sample; pass y.reshape(len(y), -1), one target for each coordinate"
+            )
         X, y = validate_data(self, X, y, ensure_min_samples=2, multi_output=True, y_numeric=True)
         values = np.ascontiguousarray(y.reshape(len(y), -1), dtype=np.float64)
         columns = tuple(range(values.shape[1]))

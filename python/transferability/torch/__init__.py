@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .._util.optional import need
-from .._util.public import set_module
+from .._util.public import list_names, set_module
 
 if TYPE_CHECKING:
     from ._extract import extract as extract
@@ -51,4 +51,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
-    return sorted({*globals(), *_HOME})
+    return list_names(globals(), _HOME)

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .._inputs.arrays import as_array
 from .._inputs.labels import read_labels
 from ..errors import DataError
 from ._bags import Levels, read_levels
@@ -222,11 +221,7 @@ class Batch:
 
     @cached_property
     def _sample_labels(self) -> NDArray[Any] | None:
-        labels = self._labels
-        if getattr(labels, "ndim", 1) > 2:  # keypoints (N, K, 2) are 2·K targets
-            labels = as_array(labels, "labels")[0]
-            labels = labels.reshape(len(labels), -1)
-        return None if labels is None else read_labels(labels)[0]
+        return None if self._labels is None else read_labels(self._labels)[0]
 
     def _select(self, key: tuple[Any, ...], select: Callable[[], Selection]) -> Selection:
         """Select rows once for all layers with the same key."""

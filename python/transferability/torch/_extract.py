@@ -12,6 +12,7 @@ from .._data.bags import BAG_POOLS
 from .._inputs.arguments import check_counts, check_switches, read_ignored
 from .._inputs.arrays import check_choice
 from .._inputs.target import TASKS
+from .._inputs.types import DeviceLike
 from .._util.threads import resolve_threads
 from ..errors import DataError
 from ._batch import AVERAGE, RowOptions
@@ -32,7 +33,7 @@ def extract(
     layers: str | Iterable[str] = "",
     pool: Pools | Mapping[str, Pools] = "mean",
     *,
-    device: object = None,
+    device: DeviceLike = None,
     dtype: str | None = None,
     amp: str | None = None,
     task: str = "auto",

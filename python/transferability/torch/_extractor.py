@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from .._inputs.types import DeviceLike
 from .._metric.score import Score, Scores, issue
 from .._stats.stats import Stats
 from ..errors import DataError
@@ -51,7 +52,7 @@ class Extractor:
         wanted: Sequence[LayerRequest],
         sums: AccumulationOptions,
         row_options: RowOptions,
-        device: object,
+        device: DeviceLike,
         amp: str | None,
         average: bool,
     ) -> None:

@@ -79,7 +79,7 @@ class Layers(list[Layer]):
         return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}".rstrip() for a, b, c in rows)
 
 
-def list_layers(model: nn.Module, example: object) -> Layers:
+def list_layers(model: nn.Module, example: Any) -> Layers:
     """List the layers of a model with their types and output shapes.
 
     Parameters

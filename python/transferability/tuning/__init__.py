@@ -21,10 +21,10 @@ for Exploiting Model Hubs", JMLR 23, 2022, section 5.
 
 from __future__ import annotations
 
-from .._util.public import set_modules
+from .._util.public import present
 from ._ensemble import TeacherEnsemble
 from ._head import Head, teacher_weights
 
 __all__ = ["Head", "TeacherEnsemble", "teacher_weights"]
 
-set_modules(globals())
+present(globals())

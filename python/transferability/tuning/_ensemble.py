@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.types import ArrayLike
 from .._util.atomic_file import write_bytes
 from .._util.notebook import to_html
 from ..errors import DataError, DtypeError
@@ -148,7 +149,7 @@ class TeacherEnsemble:
             )
         return self.heads[name]
 
-    def predictive(self, features: Mapping[str, object]) -> NDArray[np.float64]:
+    def predictive(self, features: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         """Compute the mixed posterior predictive of the teachers.
 
         Parameters

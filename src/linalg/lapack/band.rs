@@ -173,20 +173,18 @@ pub(super) fn rotate(
     order: usize,
     vectors: &mut [f64],
     back: bool,
+    context: &Context<'_>,
 ) -> Result<()> {
     let columns = vectors.len() / order;
     let mut work = zeros::<f64>(columns * B, "the workspace of a basis change")?;
-    let mut apply = |step: usize, t: &[f64]| {
+    let mut apply = |(step, t): (usize, &[f64])| {
+        context.check()?;
         let start = (step + 1) * B;
         let v = Block { values: &matrix[step * B * order + start..], stride: order };
         let shape = (order - start, columns, B.min(order - start));
         reflect(!back, v, (t, B), (&mut vectors[start..], order), shape, &mut work);
+        Ok(())
     };
-    let steps = factors.chunks_exact(B * B).enumerate();
-    if back {
-        steps.rev().for_each(|(step, t)| apply(step, t));
-    } else {
-        steps.for_each(|(step, t)| apply(step, t));
-    }
-    Ok(())
+    let mut steps = factors.chunks_exact(B * B).enumerate();
+    if back { steps.rev().try_for_each(&mut apply) } else { steps.try_for_each(&mut apply) }
 }

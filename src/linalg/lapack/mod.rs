@@ -10,6 +10,7 @@ mod blocks;
 mod bulge;
 mod cholesky;
 mod lanes;
+mod one_stage;
 mod orthogonal;
 mod sweeps;
 mod tiles;

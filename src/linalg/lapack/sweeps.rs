@@ -10,6 +10,7 @@
 use multiversion::multiversion;
 
 use crate::error::Result;
+use crate::threads::Context;
 
 use super::super::memory::zeros;
 use super::lanes::{add_scaled, is_fused, opaque};
@@ -25,13 +26,14 @@ pub(super) fn rotate(
     (order, b): (usize, usize),
     vectors: &mut [f64],
     back: bool,
+    context: &Context<'_>,
 ) -> Result<()> {
     match vectors.len() / order {
-        ..=8 => rotate_tiles::<8>(matrix, (order, b), vectors, back),
+        ..=8 => rotate_tiles::<8>(matrix, (order, b), vectors, back, context),
         count if count % 32 > 0 && count % 32 <= 16 => {
-            rotate_tiles::<16>(matrix, (order, b), vectors, back)
+            rotate_tiles::<16>(matrix, (order, b), vectors, back, context)
         }
-        _ => rotate_tiles::<32>(matrix, (order, b), vectors, back),
+        _ => rotate_tiles::<32>(matrix, (order, b), vectors, back, context),
     }
 }
 
@@ -41,6 +43,7 @@ fn rotate_tiles<const W: usize>(
     sizes: (usize, usize),
     vectors: &mut [f64],
     back: bool,
+    context: &Context<'_>,
 ) -> Result<()> {
     let order = sizes.0;
     let n_tiles = (vectors.len() / order).div_ceil(W);
@@ -54,7 +57,12 @@ fn rotate_tiles<const W: usize>(
             }
         }
     }
-    apply::<W>(matrix, sizes, tiles, back);
+    let n_groups = order.saturating_sub(2).div_ceil(TOGETHER);
+    for group in 0..n_groups {
+        context.check()?;
+        let group = if back { n_groups - 1 - group } else { group };
+        apply::<W>(matrix, sizes, tiles, (group, back));
+    }
     for (tile, vectors) in tiles.chunks_exact(order).zip(vectors.chunks_mut(W * order)) {
         for (first, rows) in tile.chunks(W).enumerate() {
             for (column, vector) in vectors.chunks_exact_mut(order).enumerate() {
@@ -66,17 +74,18 @@ fn rotate_tiles<const W: usize>(
     Ok(())
 }
 
+/// Applies the reflectors of one group of sweeps.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
 fn apply<const W: usize>(
     matrix: &[f64],
     sizes: (usize, usize),
     tiles: &mut [[f64; W]],
-    back: bool,
+    (group, back): (usize, bool),
 ) {
     if is_fused!() {
-        apply_with::<W, true>(matrix, sizes, tiles, back);
+        apply_with::<W, true>(matrix, sizes, tiles, (group, back));
     } else {
-        apply_with::<W, false>(matrix, sizes, tiles, back);
+        apply_with::<W, false>(matrix, sizes, tiles, (group, back));
     }
 }
 
@@ -85,26 +94,22 @@ fn apply_with<const W: usize, const FUSED: bool>(
     matrix: &[f64],
     (n, b): (usize, usize),
     tiles: &mut [[f64; W]],
-    back: bool,
+    (group, back): (usize, bool),
 ) {
     let n_sweeps = n.saturating_sub(2);
-    let n_groups = n_sweeps.div_ceil(TOGETHER);
-    for group in 0..n_groups {
-        let group = if back { n_groups - 1 - group } else { group };
-        let (first, end) = (group * TOGETHER, n_sweeps.min((group + 1) * TOGETHER));
-        let n_blocks = (n - 1 - first).div_ceil(b);
-        for block in 0..n_blocks {
-            let block = if back { block } else { n_blocks - 1 - block };
-            for rows in tiles.chunks_exact_mut(n) {
-                for sweep in first..end {
-                    let sweep = if back { end - 1 - (sweep - first) } else { sweep };
-                    let len = n - 1 - sweep;
-                    if block * b < len {
-                        let kept = &matrix[len * n..len * n + len];
-                        let v = &kept[block * b..len.min((block + 1) * b)];
-                        let at = sweep + 1 + block * b;
-                        reflect::<W, FUSED>(v, &mut rows[at..at + v.len()]);
-                    }
+    let (first, end) = (group * TOGETHER, n_sweeps.min((group + 1) * TOGETHER));
+    let n_blocks = (n - 1 - first).div_ceil(b);
+    for block in 0..n_blocks {
+        let block = if back { block } else { n_blocks - 1 - block };
+        for rows in tiles.chunks_exact_mut(n) {
+            for sweep in first..end {
+                let sweep = if back { end - 1 - (sweep - first) } else { sweep };
+                let len = n - 1 - sweep;
+                if block * b < len {
+                    let kept = &matrix[len * n..len * n + len];
+                    let v = &kept[block * b..len.min((block + 1) * b)];
+                    let at = sweep + 1 + block * b;
+                    reflect::<W, FUSED>(v, &mut rows[at..at + v.len()]);
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::threads::Context;
 
 use super::super::memory::zeros;
+use super::one_stage::{self, OneStage};
 use super::two_stage::{TwoStage, has_registers};
 use super::{check_order, checked, int};
 
@@ -15,6 +16,8 @@ const TWO_STAGES: usize = 1024;
 const FEW: usize = 16;
 /// The most vectors that one task takes to T's basis.
 const VECTORS: usize = 64;
+/// Multiplications of one call on vectors, about a tenth of a second.
+const CALL: usize = 1_000_000_000;
 
 /// The tridiagonal form T = QᵀAQ of a symmetric matrix, with Q kept as reflectors.
 pub(crate) struct TridiagonalForm {
@@ -32,35 +35,17 @@ enum Basis {
 }
 
 impl TridiagonalForm {
-    /// Reduces the symmetric matrix of this order whose row-major upper triangle is given (`?sytrd`).
-    pub(crate) fn reduce(mut matrix: Vec<f64>, order: usize) -> Result<Self> {
+    /// Reduces the symmetric matrix of this order whose row-major upper triangle is given, in one stage.
+    pub(crate) fn reduce(
+        mut matrix: Vec<f64>,
+        order: usize,
+        context: &Context<'_>,
+    ) -> Result<Self> {
         assert_eq!(matrix.len(), order * order);
         check_order(order)?;
-        let mut diagonal = vec![0.0; order];
-        let mut off_diagonal = vec![0.0; order.saturating_sub(1).max(1)];
-        let mut tau = off_diagonal.clone();
-        let lwork = 64 * order.max(1);
-        let mut work = zeros::<f64>(lwork, "the workspace of a tridiagonal reduction")?;
-        let (n, mut info) = (int(order), 0);
-        // SAFETY: matrix is order × order with leading dimension order; the outputs hold order and
-        // order - 1 numbers, the workspace lwork; a row-major upper triangle is a column-major
-        // lower one.
-        unsafe {
-            lapack_sys::dsytrd_(
-                c"L".as_ptr(),
-                &raw const n,
-                matrix.as_mut_ptr(),
-                &raw const n,
-                diagonal.as_mut_ptr(),
-                off_diagonal.as_mut_ptr(),
-                tau.as_mut_ptr(),
-                work.as_mut_ptr(),
-                &int(lwork),
-                &raw mut info,
-            );
-        }
-        checked("dsytrd", info, order)?;
-        off_diagonal.truncate(order.saturating_sub(1));
+        // A row-major upper triangle is a column-major lower one.
+        let OneStage { diagonal, off_diagonal, tau } =
+            one_stage::reduce(&mut matrix, order, context)?;
         Ok(Self { diagonal, off_diagonal, basis: Basis::OneStage { reflectors: matrix, tau } })
     }
 
@@ -77,14 +62,14 @@ impl TridiagonalForm {
         let form = if is_large && has_registers() {
             Self::reduce_in_two_stages(matrix, order, context)?
         } else {
-            Self::reduce(matrix, order)?
+            Self::reduce(matrix, order, context)?
         };
         context.check()?;
         // Parts of one size, cut by the number of vectors alone.
         let n_vectors = vectors.len() / order.max(1);
         let size = n_vectors.div_ceil(n_vectors.div_ceil(VECTORS).max(1)).max(1) * order.max(1);
         let mut parts: Vec<&mut [f64]> = vectors.chunks_mut(size).collect();
-        context.for_each_mut(&mut parts, |_, part| form.rotate(part))?;
+        context.for_each_mut(&mut parts, |_, part| form.rotate(part, context))?;
         Ok(form)
     }
 
@@ -105,30 +90,40 @@ impl TridiagonalForm {
     }
 
     /// Replaces every vector v (one after the other in `vectors`) by Qᵀv.
-    pub(crate) fn rotate(&self, vectors: &mut [f64]) -> Result<()> {
-        self.apply(vectors, false)
+    pub(crate) fn rotate(&self, vectors: &mut [f64], context: &Context<'_>) -> Result<()> {
+        self.apply(vectors, false, context)
     }
 
     /// Replaces every vector v by Qv.
-    pub(crate) fn rotate_back(&self, vectors: &mut [f64]) -> Result<()> {
-        self.apply(vectors, true)
+    pub(crate) fn rotate_back(&self, vectors: &mut [f64], context: &Context<'_>) -> Result<()> {
+        self.apply(vectors, true, context)
     }
 
-    fn apply(&self, vectors: &mut [f64], back: bool) -> Result<()> {
+    fn apply(&self, vectors: &mut [f64], back: bool, context: &Context<'_>) -> Result<()> {
         let order = self.order();
         if vectors.is_empty() || order == 0 {
             return Ok(());
         }
         assert_eq!(vectors.len() % order, 0);
         match &self.basis {
-            Basis::OneStage { reflectors, tau } => apply_reflectors(reflectors, tau, vectors, back),
-            Basis::TwoStage(basis) => basis.rotate(vectors, back),
+            Basis::OneStage { reflectors, tau } => {
+                let width = (CALL / (order * order)).max(1);
+                vectors.chunks_mut(width.saturating_mul(order)).try_for_each(|part| {
+                    context.check()?;
+                    apply_reflectors(reflectors, tau, part, back)
+                })
+            }
+            Basis::TwoStage(basis) => basis.rotate(vectors, back, context),
         }
     }
 
     /// The `count` largest eigenvalues, descending, and their vectors one after the other
     /// (`?stevr`), in the basis of the matrix that was reduced. Cost of a vector: order².
-    pub(crate) fn largest(&self, count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    pub(crate) fn largest(
+        &self,
+        count: usize,
+        context: &Context<'_>,
+    ) -> Result<(Vec<f64>, Vec<f64>)> {
         let order = self.order();
         assert!(count <= order);
         if count == 0 {
@@ -175,7 +170,7 @@ impl TridiagonalForm {
         values.reverse();
         let ascending = vectors.chunks_exact(order);
         let mut descending: Vec<f64> = ascending.rev().flatten().copied().collect();
-        self.rotate_back(&mut descending)?;
+        self.rotate_back(&mut descending, context)?;
         Ok((values, descending))
     }
 
@@ -282,8 +277,8 @@ mod tests {
         for (order, count) in [(1, 1), (100, 3), (100, 200)] {
             let (form, vectors) = reduce(order, count);
             let (matrix, mut expected) = problem(order, count);
-            let one = TridiagonalForm::reduce(matrix, order).unwrap();
-            one.rotate(&mut expected).unwrap();
+            let one = TridiagonalForm::reduce(matrix, order, &Context::serial()).unwrap();
+            one.rotate(&mut expected, &Context::serial()).unwrap();
             assert_eq!(form.diagonal, one.diagonal);
             assert_eq!(form.off_diagonal, one.off_diagonal);
             // The same bits where all vectors are one part; products of other sizes round otherwise.

@@ -37,17 +37,22 @@ impl TwoStage {
     }
 
     /// Replaces every vector v by Qᵀv, or by Qv where `back`.
-    pub(super) fn rotate(&self, vectors: &mut [f64], back: bool) -> Result<()> {
+    pub(super) fn rotate(
+        &self,
+        vectors: &mut [f64],
+        back: bool,
+        context: &Context<'_>,
+    ) -> Result<()> {
         let sizes = (self.order, WIDTH);
         let first = |vectors: &mut [f64]| {
-            band::rotate((&self.reflectors, &self.factors), self.order, vectors, back)
+            band::rotate((&self.reflectors, &self.factors), self.order, vectors, back, context)
         };
         if back {
-            sweeps::rotate(&self.reflectors, sizes, vectors, back)?;
+            sweeps::rotate(&self.reflectors, sizes, vectors, back, context)?;
             first(vectors)
         } else {
             first(vectors)?;
-            sweeps::rotate(&self.reflectors, sizes, vectors, back)
+            sweeps::rotate(&self.reflectors, sizes, vectors, back, context)
         }
     }
 }
@@ -132,7 +137,7 @@ mod tests {
     fn basis(form: &TridiagonalForm, n: usize) -> Vec<f64> {
         let mut columns = vec![0.0; n * n];
         columns.iter_mut().step_by(n + 1).for_each(|one| *one = 1.0);
-        form.rotate_back(&mut columns).unwrap();
+        form.rotate_back(&mut columns, &Context::serial()).unwrap();
         columns
     }
 
@@ -157,7 +162,7 @@ mod tests {
             assert!(error <= tolerance, "{name}, {n}: |QᵀQ − I| = {error:e}");
 
             let mut back = columns.clone();
-            form.rotate(&mut back).unwrap();
+            form.rotate(&mut back, &Context::serial()).unwrap();
             back.iter_mut().step_by(n + 1).for_each(|one| *one -= 1.0);
             let error = largest(back);
             assert!(error <= tolerance, "{name}, {n}: |QᵀQ − I| by reflectors = {error:e}");
@@ -185,7 +190,7 @@ mod tests {
     fn eigenvalues_are_those_of_one_stage() {
         for n in [65, 300] {
             for (name, matrix) in matrices(n) {
-                let one = TridiagonalForm::reduce(matrix.clone(), n).unwrap();
+                let one = TridiagonalForm::reduce(matrix.clone(), n, &Context::serial()).unwrap();
                 let two = reduce(&matrix, n, &Context::serial());
                 let (one, two) = (one.eigenvalues().unwrap(), two.eigenvalues().unwrap());
                 let size = largest(one.iter().copied());
@@ -208,17 +213,17 @@ mod tests {
             assert_eq!(form.off_diagonal, other.off_diagonal);
             let mut vectors = numbers(101 * n);
             let mut same = vectors.clone();
-            form.rotate(&mut vectors).unwrap();
-            other.rotate(&mut same).unwrap();
+            form.rotate(&mut vectors, &Context::serial()).unwrap();
+            other.rotate(&mut same, &Context::serial()).unwrap();
             assert_eq!(vectors, same);
         }
         for count in [1, 8, 9, 16, 17, 32, 33, 101] {
             let vectors = numbers(count * n);
             let mut together = vectors.clone();
-            form.rotate(&mut together).unwrap();
+            form.rotate(&mut together, &Context::serial()).unwrap();
             for (vector, together) in vectors.chunks_exact(n).zip(together.chunks_exact(n)) {
                 let mut alone = vector.to_vec();
-                form.rotate(&mut alone).unwrap();
+                form.rotate(&mut alone, &Context::serial()).unwrap();
                 let error = largest(alone.iter().zip(together).map(|(a, b)| a - b));
                 assert!(error <= 1e-13, "{count}: {error:e}");
             }
@@ -229,7 +234,8 @@ mod tests {
     fn the_largest_eigenvectors_are_in_the_basis_of_the_matrix() {
         let n = 200;
         let matrix = scatter(2 * n, n, |j| (j + 1) as f64);
-        let (values, vectors) = reduce(&matrix, n, &Context::serial()).largest(3).unwrap();
+        let form = reduce(&matrix, n, &Context::serial());
+        let (values, vectors) = form.largest(3, &Context::serial()).unwrap();
         for (value, vector) in values.iter().zip(vectors.chunks_exact(n)) {
             let mut product = vec![0.0; n];
             product_into(&matrix, vector, &mut product, n, 1);

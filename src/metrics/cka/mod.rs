@@ -75,7 +75,7 @@ fn biased(
     let norm = match prepared.stats.class_counts() {
         Some(counts) => norm_of_indicators(&counts),
         None if centred.len() == 1 => total,
-        None => total * TargetMoments::new(inputs, prepared.stats, centred)?.norm,
+        None => total * TargetMoments::new(inputs, prepared.stats, centred, context)?.norm,
     };
     let products = prepared.products(context)?;
     if products.norm <= 0.0 {
@@ -114,7 +114,12 @@ struct TargetMoments {
 
 impl TargetMoments {
     /// From the statistics, or else from the targets themselves.
-    fn new(inputs: &Inputs<'_>, stats: &Stats, centred: &CentredTargets) -> Result<Self> {
+    fn new(
+        inputs: &Inputs<'_>,
+        stats: &Stats,
+        centred: &CentredTargets,
+        context: &Context<'_>,
+    ) -> Result<Self> {
         let total: f64 = centred.square.iter().sum();
         if let Some((norm, fourth)) = stats.centred_joint().and_then(|joint| joint.own) {
             return Ok(Self { norm, fourth });
@@ -122,7 +127,8 @@ impl TargetMoments {
         if let (Held::Targets(held), Second::Rows { weights, .. }) = (&stats.held, &stats.second) {
             let n = stats.n_samples as f64;
             let mean: Vec<f64> = held.sum.iter().map(|sum| sum / n).collect();
-            return Self::of_rows(as_rows(&held.rows, mean.len()), Some(weights), &mean, total);
+            let rows = as_rows(&held.rows, mean.len());
+            return Self::of_rows(rows, Some(weights), (&mean, total), context);
         }
         let Ok(targets) = inputs.targets() else {
             let problem = if centred.len() > stats.n_features {
@@ -139,15 +145,15 @@ impl TargetMoments {
         if actual != expected {
             return Err(Error::OtherSamples { actual, expected });
         }
-        Self::of_rows(targets, None, &centred.mean, total)
+        Self::of_rows(targets, None, (&centred.mean, total), context)
     }
 
     /// From rows of targets, the products from the smaller side.
     fn of_rows(
         targets: ArrayView2<'_, f64>,
         weights: Option<&[f64]>,
-        mean: &[f64],
-        total: f64,
+        (mean, total): (&[f64], f64),
+        context: &Context<'_>,
     ) -> Result<Self> {
         let (n_rows, n_targets) = targets.dim();
         let order = n_rows.min(n_targets);
@@ -172,7 +178,7 @@ impl TargetMoments {
                 gram_add(&read(i * PANEL, rows)?, n_targets, &mut gram);
             }
         } else {
-            row_gram_add(&read(0, targets)?, n_targets, 0..n_targets, &mut gram);
+            row_gram_add(&read(0, targets)?, n_targets, 0..n_targets, &mut gram, context)?;
         }
         let (mut on, mut off) = (0.0, 0.0);
         for (i, row) in gram.chunks_exact(order).enumerate() {

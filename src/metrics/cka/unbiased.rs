@@ -191,7 +191,7 @@ impl Hsic {
                                set estimator to \"biased\"";
                 return Err(Error::NotInStatistics { metric: "cka", problem });
             };
-            (joint.quartic, TargetMoments::new(inputs, stats, centred)?)
+            (joint.quartic, TargetMoments::new(inputs, stats, centred, context)?)
         };
         let precision = stats.precision();
         let of_products = match precision {

@@ -89,6 +89,7 @@ impl<'a> Problem<'a> {
         let mut within = prepared.centred_scatter()?;
         let whole = diagonal(&within, n_features);
         for (mean, n) in means.chunks_exact(n_features).zip(&classes.counts) {
+            context.check()?;
             for (i, row) in within.chunks_exact_mut(n_features).enumerate() {
                 axpy(-n * mean[i], &mean[i..], &mut row[i..]);
             }
@@ -123,7 +124,7 @@ impl<'a> Problem<'a> {
         let row_sums: Vec<f64> =
             values.chunks_exact(n_features).map(|row| row.iter().sum()).collect();
         context.check()?;
-        let values = row_coordinates(values, n_features)?;
+        let values = row_coordinates(values, n_features, context)?;
         let values = Array2::from_shape_vec((n_rows, n_rows), values).map_err(|_| Error::NoData)?;
         let table = Table { rows: Box::new(values), mix: None };
         let mut problem = Self {
@@ -229,8 +230,8 @@ impl<'a> Problem<'a> {
     }
 
     /// The shrinkage of SFDA, max(exp(−5 σ), 1e-10), σ being the spread of W/n.
-    pub(super) fn adaptive_shrinkage(&self) -> Result<f64> {
-        let spread = spread::spread(&self.within, &self.start)? / self.classes.n_samples();
+    pub(super) fn adaptive_shrinkage(&self, context: &Context<'_>) -> Result<f64> {
+        let spread = spread::spread(&self.within, &self.start, context)? / self.classes.n_samples();
         Ok((-5.0 * spread).exp().max(1e-10))
     }
 }

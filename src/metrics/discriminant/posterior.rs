@@ -32,10 +32,11 @@ impl Problem<'_> {
             let values = self.classes.codes.iter().map(|c| of_class[*c as usize]).collect();
             return Ok((values, true));
         }
-        let mut solved = self.solve(shrinkage, trace)?;
+        let mut solved = self.solve(shrinkage, trace, context)?;
         if solved.is_none() && self.difference {
             self.sum_within(context)?;
-            solved = self.solve(shrinkage, diagonal(&self.within, order).iter().sum())?;
+            let trace = diagonal(&self.within, order).iter().sum();
+            solved = self.solve(shrinkage, trace, context)?;
         }
         let solved = solved.ok_or_else(|| {
             let problem = "the covariance within classes is singular in float64 at a shrinkage of";
@@ -48,14 +49,14 @@ impl Problem<'_> {
     }
 
     /// Σ⁻¹ δ_c, (C, r); none where Σ is not positive definite in float64.
-    fn solve(&self, shrinkage: f64, trace: f64) -> Result<Option<Vec<f64>>> {
+    fn solve(&self, shrinkage: f64, trace: f64, context: &Context<'_>) -> Result<Option<Vec<f64>>> {
         let (order, n) = (self.order(), self.classes.n_samples());
         let mut matrix = zeros::<f64>(order * order, "the covariance within classes")?;
         axpy((1.0 - shrinkage) / n, &self.within, &mut matrix);
         let added = shrinkage * trace / (n * self.n_features as f64);
         matrix.iter_mut().step_by(order + 1).for_each(|entry| *entry += added);
         let mut solved = copied(&self.means, "the class directions")?;
-        Ok(solve_positive(matrix, order, &mut solved)?.then_some(solved))
+        Ok(solve_positive(matrix, order, &mut solved, context)?.then_some(solved))
     }
 
     /// Of the limit of p(c|δ_c) as Σ → 0, (C,): classes with the same mean, in proportion to their

@@ -9,20 +9,21 @@ use crate::error::Result;
 use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::TridiagonalForm;
 use crate::linalg::memory::copied;
+use crate::threads::Context;
 
 const STEPS: usize = 3;
 /// |A1| below this fraction of |A| is rounding.
 const NOISE: f64 = 1e-12;
 
 /// The spread of A, upper triangle, from `start` = A1.
-pub(super) fn spread(matrix: &[f64], start: &[f64]) -> Result<f64> {
+pub(super) fn spread(matrix: &[f64], start: &[f64], context: &Context<'_>) -> Result<f64> {
     let order = start.len();
     let mut square = 0.0;
     for (i, row) in matrix.chunks_exact(order.max(1)).enumerate() {
         square += 2.0 * dot(&row[i..], &row[i..]) - row[i] * row[i];
     }
     if dot(start, start).sqrt() <= NOISE * square.sqrt() {
-        return largest_eigenvalue(matrix, order);
+        return largest_eigenvalue(matrix, order, context);
     }
     let unit = |mut v: Vec<f64>| {
         let length = dot(&v, &v).sqrt();
@@ -49,8 +50,8 @@ pub(super) fn product(matrix: &[f64], v: &[f64]) -> Vec<f64> {
 }
 
 /// The largest eigenvalue, by bisection with Sturm counts.
-fn largest_eigenvalue(matrix: &[f64], order: usize) -> Result<f64> {
-    let form = TridiagonalForm::reduce(copied(matrix, "a copy of a scatter")?, order)?;
+fn largest_eigenvalue(matrix: &[f64], order: usize, context: &Context<'_>) -> Result<f64> {
+    let form = TridiagonalForm::reduce(copied(matrix, "a copy of a scatter")?, order, context)?;
     let (mut low, mut high) = (0.0, form.largest_row());
     for _ in 0..60 {
         let middle = f64::midpoint(low, high);
@@ -62,17 +63,18 @@ fn largest_eigenvalue(matrix: &[f64], order: usize) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::{product, spread};
+    use crate::threads::Context;
 
     #[test]
     fn the_spread_of_a_multiple_of_one_is_that_multiple() {
         let matrix = [3.0, 0.0, 0.0, 3.0];
         assert_eq!(product(&matrix, &[1.0, 2.0]), [3.0, 6.0]);
-        assert!((spread(&matrix, &[3.0, 3.0]).unwrap() - 3.0).abs() < 1e-15);
+        assert!((spread(&matrix, &[3.0, 3.0], &Context::serial()).unwrap() - 3.0).abs() < 1e-15);
     }
 
     #[test]
     fn rows_that_sum_to_zero_give_the_largest_eigenvalue() {
         let matrix = [2.0, -2.0, 0.0, 2.0]; // eigenvalues 0 and 4
-        assert!((spread(&matrix, &[0.0, 0.0]).unwrap() - 4.0).abs() < 1e-14);
+        assert!((spread(&matrix, &[0.0, 0.0], &Context::serial()).unwrap() - 4.0).abs() < 1e-14);
     }
 }

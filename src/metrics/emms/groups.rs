@@ -43,7 +43,8 @@ pub(super) fn left_over(
     let z = projection.coordinates(&sums, features.n_rows())?;
     let mut q = vec![0.0; n_groups * n_groups];
     if !z.is_empty() {
-        row_gram_add(&z, z.len() / n_groups, 0..z.len() / n_groups, &mut q);
+        let length = z.len() / n_groups;
+        row_gram_add(&z, length, 0..length, &mut q, context)?;
     }
     for i in 0..n_groups {
         for j in i..n_groups {

@@ -52,13 +52,14 @@ pub(super) fn left_over(
             sums.products
         } else {
             let vectors = columns_of(views, columns, n_samples, context)?;
-            row_gram_add(&vectors, vectors.len() / n_views, 0..vectors.len() / n_views, &mut gram);
+            let length = vectors.len() / n_views;
+            row_gram_add(&vectors, length, 0..length, &mut gram, context)?;
             vectors
         };
         let coordinates = coordinates(projection, &vectors, order, n_samples, context)?;
         let length = coordinates.len() / n_views;
         if length > 0 {
-            row_gram_add(&coordinates, length, 0..length, &mut along);
+            row_gram_add(&coordinates, length, 0..length, &mut along, context)?;
         }
     }
     let off = matches!(projection, Projection::Off(..));
@@ -192,7 +193,8 @@ impl Panel<'_> {
                 let products = &mut sums.products[k * width * n_features..][..width * n_features];
                 transposed_product_add(e, x, products, width, n_features);
             }
-            row_gram_add(e, (end - start) * width, 0..(end - start) * width, &mut sums.gram);
+            let length = (end - start) * width;
+            row_gram_add(e, length, 0..length, &mut sums.gram, context)?;
         }
         Ok(())
     }

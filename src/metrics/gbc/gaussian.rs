@@ -7,6 +7,7 @@ use crate::linalg::blas::{
 use crate::linalg::lapack::{Cholesky, TridiagonalForm, check_order};
 use crate::linalg::memory::{copied, zeros};
 use crate::stats::{Second, Stats};
+use crate::threads::Context;
 
 use super::Axes;
 use super::pairs::log_ratio;
@@ -49,7 +50,12 @@ enum Spread {
 
 impl Gaussian {
     /// Of a class among all rows, along axes.
-    pub(super) fn of_class(class: &Stats, all: &Stats, axes: &Axes, kind: Kind) -> Result<Self> {
+    pub(super) fn of_class(
+        class: &Stats,
+        all: &Stats,
+        (axes, kind): (&Axes, Kind),
+        context: &Context<'_>,
+    ) -> Result<Self> {
         let k = axes.k;
         let n = class.n_samples() as f64;
         let full = kind == Kind::Full;
@@ -72,7 +78,7 @@ impl Gaussian {
         let mut mean = axes.along(&moved);
         axpy(1.0, &mean_about_shift, &mut mean);
         let spread = if full {
-            Spread::floored(second, k, n)?
+            Spread::floored(second, k, n, context)?
         } else {
             let variances: Vec<f64> = second.iter().map(|sum| (sum / n).max(FLOOR)).collect();
             if kind == Kind::Diagonal {
@@ -94,7 +100,7 @@ impl Gaussian {
     }
 
     /// `D_B` ≥ 0 of diagonal or full covariances.
-    pub(super) fn distance(&self, other: &Self) -> Result<f64> {
+    pub(super) fn distance(&self, other: &Self, context: &Context<'_>) -> Result<f64> {
         let mut apart: Vec<f64> = self.mean.iter().zip(&other.mean).map(|(a, b)| a - b).collect();
         let (square, log) = match (&self.spread, &other.spread) {
             (Spread::Diagonal(a), Spread::Diagonal(b)) => {
@@ -107,7 +113,7 @@ impl Gaussian {
                 let mean = a.iter().zip(b).map(|(a, b)| f64::midpoint(*a, *b)).collect();
                 let order = apart.len();
                 let failed = Error::Lapack { routine: "dpotrf", info: 1, order };
-                let factor = Cholesky::new(mean, order)?.ok_or(failed)?;
+                let factor = Cholesky::new(mean, order, context)?.ok_or(failed)?;
                 factor.solve_lower(&mut apart)?;
                 let log: f64 = factor.pivots().map(f64::ln).sum();
                 (dot(&apart, &apart), log - f64::midpoint(*log_a, *log_b))
@@ -211,12 +217,12 @@ fn of_scatter(
 
 impl Spread {
     /// W max(Λ, floor) Wᵀ from sums about the mean (k, k), upper triangle.
-    fn floored(mut sums: Vec<f64>, k: usize, n: f64) -> Result<Self> {
+    fn floored(mut sums: Vec<f64>, k: usize, n: f64, context: &Context<'_>) -> Result<Self> {
         if k == 0 {
             return Ok(Self::Full(Vec::new(), 0.0));
         }
         scale(1.0 / n, &mut sums);
-        let (values, vectors) = TridiagonalForm::reduce(sums, k)?.largest(k)?;
+        let (values, vectors) = TridiagonalForm::reduce(sums, k, context)?.largest(k, context)?;
         let mut covariance = zeros(k * k, "the covariance of a class")?;
         let mut scaled = vectors;
         let mut log_determinant = 0.0;

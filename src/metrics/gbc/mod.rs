@@ -72,8 +72,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
         Some(n_components) => principal(prepared, n_components, context)?,
         None => Axes { basis: None, k: stats.n_features() },
     };
-    let gaussians =
-        context.map(classes.len(), |c| Gaussian::of_class(classes[c], stats, &axes, kind))?;
+    let gaussians = context
+        .map(classes.len(), |c| Gaussian::of_class(classes[c], stats, (&axes, kind), context))?;
     let mut overlaps = match kind {
         Kind::Spherical => spherical(&gaussians, axes.k, context)?,
         Kind::Google => spherical(&gaussians, 1, context)?,
@@ -119,7 +119,7 @@ fn overlaps(gaussians: &[Gaussian], context: &Context<'_>) -> Result<Vec<f64>> {
         for (j, other) in gaussians.iter().enumerate() {
             if j != i {
                 context.check()?;
-                overlap += (-gaussians[i].distance(other)?).exp();
+                overlap += (-gaussians[i].distance(other, context)?).exp();
             }
         }
         Ok(overlap)
@@ -149,7 +149,7 @@ fn principal(prepared: &Prepared<'_>, count: usize, context: &Context<'_>) -> Re
     match &stats.second {
         Second::Scatter(_) => {
             let form = &prepared.decomp(context)?.form;
-            let (values, vectors) = form.largest(count.min(form.order()))?;
+            let (values, vectors) = form.largest(count.min(form.order()), context)?;
             let k = kept(&values);
             let mut basis = zeros(n_features * k, "the principal components")?;
             for (j, vector) in vectors.chunks_exact(n_features).take(k).enumerate() {
@@ -161,10 +161,10 @@ fn principal(prepared: &Prepared<'_>, count: usize, context: &Context<'_>) -> Re
             let x = centred_rows(rows, weights, &stats.mean_about_shift())?;
             let n_rows = weights.len();
             let mut gram = zeros(n_rows * n_rows, "the products of the rows")?;
-            row_gram_add(&x, n_features, 0..n_features, &mut gram);
+            row_gram_add(&x, n_features, 0..n_features, &mut gram, context)?;
             context.check()?;
-            let form = TridiagonalForm::reduce(gram, n_rows)?;
-            let (values, vectors) = form.largest(count.min(n_rows))?;
+            let form = TridiagonalForm::reduce(gram, n_rows, context)?;
+            let (values, vectors) = form.largest(count.min(n_rows), context)?;
             let k = kept(&values);
             // V = Xᵀ U / √λ.
             let mut scaled = zeros(n_rows * k, "the principal components")?;

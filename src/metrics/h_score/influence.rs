@@ -28,11 +28,11 @@ const LEAST_PIVOT: f64 = 1e-12;
 pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Option<Vec<f64>>> {
     let prepared = inputs.prepared()?;
     let stats = prepared.stats;
-    if stats.holds_rows() || !prepared.factor()?.is_regular(LEAST_PIVOT) {
+    if stats.holds_rows() || !prepared.factor(context)?.is_regular(LEAST_PIVOT) {
         return Ok(None);
     }
     let Some(counts) = stats.class_counts() else { return Ok(None) };
-    let (solved, own) = solved_means(prepared, &counts)?;
+    let (solved, own) = solved_means(prepared, &counts, context)?;
     let rows = CentredRows::new(inputs)?;
     let codes = rows.codes(inputs)?;
     let (n_samples, n_classes) = (stats.n_samples as f64, counts.len());
@@ -53,12 +53,16 @@ pub(super) fn influence(inputs: &Inputs<'_>, context: &Context<'_>) -> Result<Op
 }
 
 /// The v_k as columns, (D, C), and δ_kᵀv_k, (C,).
-fn solved_means(prepared: &Prepared<'_>, counts: &[f64]) -> Result<(Vec<f64>, Vec<f64>)> {
+fn solved_means(
+    prepared: &Prepared<'_>,
+    counts: &[f64],
+    context: &Context<'_>,
+) -> Result<(Vec<f64>, Vec<f64>)> {
     let (stats, n_features) = (prepared.stats, prepared.stats.n_features);
     let targets = CentredTargets::new(stats);
     let mut means = targets.primal(stats, &stats.mean_about_shift())?;
     means.chunks_exact_mut(n_features).zip(counts).for_each(|(b, n)| scale(1.0 / n, b));
-    let solved = prepared.factor()?.solve(&means)?;
+    let solved = prepared.factor(context)?.solve(&means)?;
     let rows = means.chunks_exact(n_features).zip(solved.chunks_exact(n_features));
     let own = rows.map(|(mean, v)| dot(mean, v)).collect();
     Ok((transposed(&solved, n_features)?, own))

@@ -25,6 +25,7 @@
 use crate::decomp::{Prepared, Side};
 use crate::error::Result;
 use crate::stats::Precision;
+use crate::threads::Context;
 
 use super::curves::{Curve, Tridiagonal};
 use super::evidence::Target;
@@ -61,9 +62,9 @@ fn form_decides(
 pub(super) fn decided(
     prepared: &Prepared<'_>,
     curve: &Tridiagonal<'_>,
-    targets: &[Target],
-    optima: &[Optimum],
+    (targets, optima): (&[Target], &[Optimum]),
     lo: f64,
+    context: &Context<'_>,
 ) -> Result<Vec<bool>> {
     const SMALL: usize = 512; // orders of which a spectrum takes little time and memory
     let (side, stats) = (curve.decomp.side, prepared.stats);
@@ -83,7 +84,7 @@ pub(super) fn decided(
     let one = |(target, best): (&Target, &Optimum)| {
         form_decides(side, !best.within(), hides, is_large, || {
             let b = &b[target.column * stats.n_features..][..stats.n_features];
-            let (residual, noise) = prepared.factor()?.residual(target.square, b)?;
+            let (residual, noise) = prepared.factor(context)?.residual(target.square, b)?;
             let bound = target.value(residual - noise, determinant);
             Ok(Residual { is_rounding: residual <= noise, bounds: bound <= best.evidence.value })
         })

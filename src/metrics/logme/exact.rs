@@ -25,6 +25,7 @@
 
 use crate::decomp::{Prepared, rounding_noise};
 use crate::error::Result;
+use crate::threads::Context;
 
 use super::curves::{Curve, Pairs};
 use super::evidence::Target;
@@ -41,8 +42,8 @@ pub(super) fn least_shift(prepared: &Prepared<'_>, curve: &dyn Curve) -> f64 {
 pub(super) fn count_distinct(
     prepared: &Prepared<'_>,
     curve: &dyn Curve,
-    targets: &[Target],
-    t: f64,
+    (targets, t): (&[Target], f64),
+    context: &Context<'_>,
 ) -> Result<Vec<Option<f64>>> {
     let mut counts = Vec::with_capacity(targets.len());
     if prepared.stats.holds_rows() {
@@ -57,7 +58,7 @@ pub(super) fn count_distinct(
             let (counted, rank, n) = (whole(dof), whole(sums.dof), target.effective());
             let is_exact = fit >= 0.5 * n; // |y − Fm|² ≤ t|m|²
             let may_repeat = counted < n && !all_differ(target, rank);
-            let repeats = is_exact && may_repeat && rows_repeat(prepared, rank, n)?;
+            let repeats = is_exact && may_repeat && rows_repeat(prepared, rank, n, context)?;
             counts.push(repeats.then(|| counted + f64::from(u8::from(target.intercept))));
         }
     }
@@ -73,9 +74,9 @@ fn all_differ(target: &Target, rank: f64) -> bool {
 }
 
 /// Whether distinct rows, and not columns or the labels, are what an exact fit of this rank is owed to.
-fn rows_repeat(prepared: &Prepared<'_>, rank: f64, n: f64) -> Result<bool> {
+fn rows_repeat(prepared: &Prepared<'_>, rank: f64, n: f64, context: &Context<'_>) -> Result<bool> {
     const MOST: f64 = 8.0; // copies of a row, on average
-    let factor = prepared.factor()?;
+    let factor = prepared.factor(context)?;
     if (factor.rank() as f64 - rank).abs() >= 0.5 || MOST * (rank + 1.0) < n {
         return Ok(false);
     }
@@ -83,7 +84,7 @@ fn rows_repeat(prepared: &Prepared<'_>, rank: f64, n: f64) -> Result<bool> {
     if !is_half && !is_short {
         return Ok(false);
     }
-    Ok(prepared.fits_all()?.unwrap_or(is_half && is_short))
+    Ok(prepared.fits_all(context)?.unwrap_or(is_half && is_short))
 }
 
 /// A number of directions, of which the last may be partly below t: then it is not counted.

@@ -61,7 +61,7 @@ impl LogMe {
         let mut dropped = false;
         if !open.is_empty() {
             context.check()?;
-            let curve = prepared.spectrum()?;
+            let curve = prepared.spectrum(context)?;
             dropped = curve.dropped;
             by_spectrum = self.search_spectrum(prepared, curve, &mut open, context)?.into_iter();
         }
@@ -103,7 +103,7 @@ impl LogMe {
         let mut optima = maximise(&curve, targets, range, context)?;
         let rising = optima.iter().any(|best| best.location == Location::Rising);
         if rising && curve.decomp.side == Side::Primal {
-            let counts = exact::count_distinct(prepared, &curve, targets, range.0)?;
+            let counts = exact::count_distinct(prepared, &curve, (targets, range.0), context)?;
             let again = count_again(targets, &counts);
             if !again.is_empty() {
                 let found = maximise(&curve, &again, range, context)?;
@@ -111,7 +111,7 @@ impl LogMe {
                 places.zip(found).for_each(|((place, _), found)| optima[place] = found);
             }
         }
-        let decided = decided(prepared, &curve, targets, &optima, range.0)?;
+        let decided = decided(prepared, &curve, (targets, &optima), range.0, context)?;
         let shown = |(best, decided)| {
             if decided { Shown::Maximum(best) } else { Shown::Candidate(best) }
         };
@@ -129,7 +129,7 @@ impl LogMe {
         let range = self.range(prepared, curve);
         let mut all: Vec<Target> = targets.iter().map(|target| **target).collect();
         let lo = exact::least_shift(prepared, curve);
-        let counts = exact::count_distinct(prepared, curve, &all, lo)?;
+        let counts = exact::count_distinct(prepared, curve, (&all, lo), context)?;
         let exact = count_again(&mut all, &counts);
         if exact.is_empty() {
             return maximise(curve, &all, range, context);

@@ -190,7 +190,7 @@ fn of_form(
         }
         terms.push(own);
     }
-    decomp.form.rotate_back(&mut solved)?;
+    decomp.form.rotate_back(&mut solved, context)?;
     let scales = if standard.is_some() {
         // Σ w t (S + tI)⁻¹ over the targets with signal, and Σ w α m².
         let signal = maxima.iter().filter(|one| one.best.location != Location::NoSignal);
@@ -246,7 +246,7 @@ fn of_spectrum(
     context.check()?;
     let own;
     let spectrum = if prepared.from_samples || prepared.stats.holds_rows() {
-        prepared.spectrum()?
+        prepared.spectrum(context)?
     } else {
         let scaled = standard.map(|standard| (standard.prepared.stats, standard.inverse));
         own = Spectrum::of_scaled_samples(original.stats, inputs.samples()?, scaled)?;

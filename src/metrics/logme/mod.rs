@@ -239,10 +239,10 @@ fn coefficients(
             Source::Form => {
                 let decomp = prepared.decomp(context)?;
                 let (along, along_mean) = posteriors(&Tridiagonal::new(decomp));
-                decomp.to_features(prepared.stats, along, &along_mean)?
+                decomp.to_features(prepared.stats, along, &along_mean, context)?
             }
             Source::Spectrum => {
-                let spectrum = prepared.spectrum()?;
+                let spectrum = prepared.spectrum(context)?;
                 let (along, along_mean) = posteriors(spectrum);
                 spectrum.to_features(prepared, &along, &along_mean)?
             }

@@ -56,7 +56,7 @@ pub(super) fn rounding(
     let one = |Maximum { target, best, source }: &Maximum| {
         let error = match (&curve, source) {
             (Some(curve), Source::Form) => of_form(curve, target, best),
-            _ => of_spectrum(prepared.spectrum()?, target, best),
+            _ => of_spectrum(prepared.spectrum(context)?, target, best),
         };
         Ok(error / (2.0 * target.effective()))
     };

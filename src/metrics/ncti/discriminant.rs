@@ -14,6 +14,7 @@ use crate::linalg::blas::{product_into, scale};
 use crate::linalg::exponential::{exp_below, largest};
 use crate::linalg::lapack::{TridiagonalForm, thin_svd};
 use crate::linalg::memory::zeros;
+use crate::threads::Context;
 
 /// scikit-learn's tolerance of singular values.
 const RANK: f64 = 1e-4;
@@ -36,6 +37,7 @@ impl Discriminant {
         codes: &[u32],
         n_classes: usize,
         shrinkage: Option<f64>,
+        context: &Context<'_>,
     ) -> Result<Self> {
         let (n, q) = z.dim();
         let mut means = Array2::<f64>::zeros((n_classes, q));
@@ -52,7 +54,7 @@ impl Discriminant {
         let log_share = (&counts / n as f64).mapv(f64::ln);
         let most = (n_classes - 1).min(q);
         match shrinkage {
-            Some(s) => Self::shrunk(z, &within, &means, &log_share, s, most),
+            Some(s) => Self::shrunk(z, &within, (&means, &log_share), (s, most), context),
             None => Self::whitened(within, &means, &counts, &log_share),
         }
     }
@@ -60,10 +62,9 @@ impl Discriminant {
     fn shrunk(
         z: &Array2<f64>,
         within: &Array2<f64>,
-        means: &Array2<f64>,
-        log_share: &Array1<f64>,
-        shrinkage: f64,
-        most: usize,
+        (means, log_share): (&Array2<f64>, &Array1<f64>),
+        (shrinkage, most): (f64, usize),
+        context: &Context<'_>,
     ) -> Result<Self> {
         let q = z.ncols();
         let shrink = |rows: &Array2<f64>| {
@@ -74,12 +75,12 @@ impl Discriminant {
             cov
         };
         let (own, all) = (shrink(within), shrink(z));
-        let (variances, axes) = symmetric(&own)?;
+        let (variances, axes) = symmetric(&own, context)?;
         if variances.iter().any(|v| *v <= 0.0) {
             return Err(super::failed(ALIKE));
         }
         let root = &axes * &variances.mapv(|v| 1.0 / v.sqrt()); // own⁻¹ = root rootᵀ
-        let (_, turn) = symmetric(&root.t().dot(&(all - own)).dot(&root))?;
+        let (_, turn) = symmetric(&root.t().dot(&(all - own)).dot(&root), context)?;
         let directions = root.dot(&turn.slice(s![.., ..most]));
         let weights = means.dot(&root).dot(&root.t());
         let squares = (&weights * means).sum_axis(Axis(1));
@@ -141,10 +142,10 @@ impl Discriminant {
 }
 
 /// Eigenvalues, descending, and eigenvectors in columns.
-fn symmetric(a: &Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+fn symmetric(a: &Array2<f64>, context: &Context<'_>) -> Result<(Array1<f64>, Array2<f64>)> {
     let order = a.nrows();
-    let form = TridiagonalForm::reduce(a.iter().copied().collect(), order)?;
-    let (values, vectors) = form.largest(order)?;
+    let form = TridiagonalForm::reduce(a.iter().copied().collect(), order, context)?;
+    let (values, vectors) = form.largest(order, context)?;
     let vectors = Array2::from_shape_vec((order, order), vectors).map_err(|_| Error::NoData)?;
     Ok((Array1::from(values), vectors.reversed_axes()))
 }

@@ -59,7 +59,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     let n = z.nrows();
     let variance = values.iter().take(SHRINKING).sum::<f64>() / (n - 1) as f64;
     let shrinkage = Some((-variance).exp()).filter(|s| *s > LEAST);
-    let lda = Discriminant::new(&z, &codes, n_classes, shrinkage)?;
+    let lda = Discriminant::new(&z, &codes, n_classes, shrinkage, context)?;
     context.check()?;
     let spread = nuclear_norm(z.dot(&lda.directions))?;
     let (right, within) = of_classes(&z, &codes, n_classes, &lda, context)?;
@@ -105,7 +105,7 @@ fn of_classes(
             let own = p.split_off(p.len() - rows.len() * n_classes); // all at once for a single class
             let class = codes[rows[0]] as usize;
             right += own.iter().skip(class).step_by(n_classes).sum::<f64>();
-            norm += nuclear_norm_of_rows(own, n_classes)?;
+            norm += nuclear_norm_of_rows(own, n_classes, context)?;
         }
         Ok((right, norm))
     })?;
@@ -128,13 +128,16 @@ fn runs_of(classes: &[&[usize]]) -> Vec<std::ops::Range<usize>> {
 
 /// ‖P‖_* of row-major rows: that of their coordinates along a basis, where they are fewer than the
 /// columns.
-fn nuclear_norm_of_rows(rows: Vec<f64>, n_cols: usize) -> Result<f64> {
+fn nuclear_norm_of_rows(rows: Vec<f64>, n_cols: usize, context: &Context<'_>) -> Result<f64> {
     let n_rows = rows.len() / n_cols;
     if n_rows == 1 {
         return Ok(dot(&rows, &rows).sqrt());
     }
-    let (rows, width) =
-        if n_rows < n_cols { (row_coordinates(rows, n_cols)?, n_rows) } else { (rows, n_cols) };
+    let (rows, width) = if n_rows < n_cols {
+        (row_coordinates(rows, n_cols, context)?, n_rows)
+    } else {
+        (rows, n_cols)
+    };
     nuclear_norm(Array2::from_shape_vec((n_rows, width), rows).map_err(|_| Error::NoData)?)
 }
 
@@ -158,8 +161,9 @@ fn components(
             axpy(-1.0, &offset, row);
         }
         let mut gram = zeros::<f64>(n * n, "the products of rows")?;
-        row_gram_add(&x, d, 0..d, &mut gram);
-        let (values, vectors) = TridiagonalForm::reduce(gram, n)?.largest(most.min(n))?;
+        row_gram_add(&x, d, 0..d, &mut gram, context)?;
+        let (values, vectors) =
+            TridiagonalForm::reduce(gram, n, context)?.largest(most.min(n), context)?;
         let noise = n as f64 * f64::EPSILON * values.first().copied().unwrap_or(0.0);
         let values = above(values, noise)?;
         let root = |i: usize, k: usize| vectors[k * n + i] * values[k].sqrt();
@@ -171,7 +175,7 @@ fn components(
         if decomp.side != Side::Primal {
             return Err(Error::NoData);
         }
-        let (values, vectors) = decomp.form.largest(most.min(d))?;
+        let (values, vectors) = decomp.form.largest(most.min(d), context)?;
         let values = above(values, decomp.noise)?;
         let q = values.len();
         let directions: Vec<f64> =

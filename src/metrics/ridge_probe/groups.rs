@@ -57,7 +57,7 @@ impl Pass<'_, '_> {
         let (large, small): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_large);
         let batches = self.batches(&small, groups);
         let mut parts = context.map(batches.len(), |batch| {
-            self.errors_by_block(&small[batches[batch].clone()], groups)
+            self.errors_by_block(&small[batches[batch].clone()], groups, context)
         })?;
         for group in large {
             parts.push(self.errors_by_rest(group, groups, context)?);
@@ -121,11 +121,16 @@ impl Pass<'_, '_> {
     }
 
     /// The errors of groups by systems of their own orders.
-    fn errors_by_block(&self, groups: &[usize], partition: &RowGroups) -> Result<Part> {
+    fn errors_by_block(
+        &self,
+        groups: &[usize],
+        partition: &RowGroups,
+        context: &Context<'_>,
+    ) -> Result<Part> {
         let (order, n_targets) = (self.side.form.order(), self.mean.len());
         let mut part = self.part(groups, partition)?;
         let n = part.rows.len();
-        let panel = self.vectors(part.rows.iter().copied())?;
+        let panel = self.vectors(part.rows.iter().copied(), context)?;
         let across = transposed(&panel, order)?;
         let is_one = |rows: &[usize]| rows.len() == 1 && self.rows.weights[rows[0]] <= 1.0;
         let is_one_by_one = groups.iter().all(|group| is_one(&partition.rows[*group]));
@@ -154,7 +159,7 @@ impl Pass<'_, '_> {
                 if is_one(rows) {
                     self.answers.read(&self.rows, rows[0], &mut y);
                     self.residuals(rows[0], self.n * self.ridges[l], reach[first], &y, errors);
-                } else if !self.solve_block(l, rows, &white, first, errors)? {
+                } else if !self.solve_block(l, rows, &white, (first, errors), context)? {
                     self.drop_ridge(&mut part, l);
                     continue;
                 }
@@ -174,8 +179,8 @@ impl Pass<'_, '_> {
         ridge: usize,
         rows: &[usize],
         white: &[f64],
-        first: usize,
-        found: &mut [f64],
+        (first, found): (usize, &mut [f64]),
+        context: &Context<'_>,
     ) -> Result<bool> {
         let (size, n_targets) = (rows.len(), self.mean.len());
         let columns = white.len() / self.side.form.order();
@@ -207,7 +212,7 @@ impl Pass<'_, '_> {
                 }
             }
         }
-        if !solve_positive(system, size, &mut right)? {
+        if !solve_positive(system, size, &mut right, context)? {
             return Ok(false);
         }
         for (a, own) in found.chunks_exact_mut(n_targets).enumerate() {

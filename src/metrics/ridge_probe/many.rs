@@ -146,7 +146,7 @@ impl Pass<'_, '_> {
             parts.len(),
             || Ok(vec![0.0; 2 * n_ridges]),
             |part, sums| {
-                let panel = self.vectors(parts[part].iter().copied())?;
+                let panel = self.vectors(parts[part].iter().copied(), context)?;
                 let across = transposed(&panel, order)?;
                 let (mut forward, mut reach) =
                     (vec![0.0; parts[part].len()], vec![0.0; parts[part].len()]);
@@ -197,7 +197,7 @@ impl Pass<'_, '_> {
             || Ok(vec![0.0]),
             |chunk, sum| {
                 let models = [(ridge, &*weights)];
-                self.visit(chunks[chunk].clone(), &models, |_, i, _, errors| {
+                self.visit(chunks[chunk].clone(), &models, context, |_, i, _, errors| {
                     sum[0] += self.rows.weights[i] * dot(errors, errors);
                 })
             },
@@ -244,7 +244,7 @@ impl Pass<'_, '_> {
         context: &Context<'_>,
     ) -> Result<Vec<bool>> {
         let (order, n, screen) = (self.side.form.order(), range.len(), &coefficients.screen);
-        let panel = self.vectors(range.clone())?;
+        let panel = self.vectors(range.clone(), context)?;
         let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
         shifted.squares(&transposed(&panel, order)?, &mut forward, &mut reach);
         let (mut single, lengths) = screen.rows(&panel)?;

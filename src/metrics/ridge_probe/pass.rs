@@ -153,14 +153,20 @@ impl Pass<'_, '_> {
         let best = super::least(&squares);
         let right = right[best * n_classes..(best + 1) * n_classes].to_vec();
         let chunks = if with_hits { self.chunks() } else { Vec::new() };
-        let hits = context.map(chunks.len(), |chunk| self.hits(chunks[chunk].clone(), best))?;
+        let hits =
+            context.map(chunks.len(), |chunk| self.hits(chunks[chunk].clone(), best, context))?;
         Ok(Found { squares, best, right, hits: hits.concat() })
     }
 
     /// Whether the class of each row is predicted at a ridge.
-    fn hits(&self, range: std::ops::Range<usize>, ridge: usize) -> Result<Vec<bool>> {
+    fn hits(
+        &self,
+        range: std::ops::Range<usize>,
+        ridge: usize,
+        context: &Context<'_>,
+    ) -> Result<Vec<bool>> {
         let mut hits = Vec::with_capacity(range.len());
-        self.visit(range, &[(ridge, &*self.weights[ridge])], |_, i, y, errors| {
+        self.visit(range, &[(ridge, &*self.weights[ridge])], context, |_, i, y, errors| {
             hits.push(self.is_found(i, y, errors).is_some());
         })?;
         Ok(hits)
@@ -181,10 +187,7 @@ impl Pass<'_, '_> {
         let mut squares = context.sum(
             chunks.len(),
             || Ok(vec![0.0; 2 * len]),
-            |chunk, sums| {
-                let (squares, right) = sums.split_at_mut(len);
-                self.add(chunks[chunk].clone(), squares, right)
-            },
+            |chunk, sums| self.add(chunks[chunk].clone(), sums.split_at_mut(len), context),
         )?;
         let right = squares.split_off(len);
         Ok((squares, right))
@@ -193,8 +196,8 @@ impl Pass<'_, '_> {
     fn add(
         &self,
         range: std::ops::Range<usize>,
-        squares: &mut [f64],
-        right: &mut [f64],
+        (squares, right): (&mut [f64], &mut [f64]),
+        context: &Context<'_>,
     ) -> Result<()> {
         let n_targets = self.mean.len();
         for (l, shifted) in self.shifted.iter().enumerate() {
@@ -202,7 +205,7 @@ impl Pass<'_, '_> {
                 squares[l * n_targets..(l + 1) * n_targets].fill(f64::INFINITY);
             }
         }
-        self.visit(range, &self.models(), |l, i, y, errors| {
+        self.visit(range, &self.models(), context, |l, i, y, errors| {
             let sums = l * n_targets..(l + 1) * n_targets;
             let weight = self.rows.weights[i];
             for (sum, e) in squares[sums.clone()].iter_mut().zip(errors) {
@@ -220,10 +223,11 @@ impl Pass<'_, '_> {
         &self,
         range: std::ops::Range<usize>,
         models: &[(usize, &[f64])],
+        context: &Context<'_>,
         mut each: impl FnMut(usize, usize, &[f64], &[f64]),
     ) -> Result<()> {
         let (order, n_targets, n) = (self.side.form.order(), self.mean.len(), range.len());
-        let panel = self.vectors(range.clone())?;
+        let panel = self.vectors(range.clone(), context)?;
         let across = transposed(&panel, order)?;
         let (mut forward, mut reach) = (vec![0.0; n], vec![0.0; n]);
         let mut found = zeros::<f64>(n * n_targets, "a panel of predictions")?;
@@ -244,14 +248,18 @@ impl Pass<'_, '_> {
     }
 
     /// Rows in T's basis, (n, order).
-    pub(super) fn vectors(&self, rows: impl ExactSizeIterator<Item = usize>) -> Result<Vec<f64>> {
+    pub(super) fn vectors(
+        &self,
+        rows: impl ExactSizeIterator<Item = usize>,
+        context: &Context<'_>,
+    ) -> Result<Vec<f64>> {
         let (order, n) = (self.side.form.order(), rows.len());
         let mut panel = zeros::<f64>(n * order, "a panel of rows")?;
         if self.side.added.is_some() {
             for (i, row) in rows.zip(panel.chunks_exact_mut(order)) {
                 row[i] = 1.0;
             }
-            self.side.form.rotate(&mut panel)?;
+            self.side.form.rotate(&mut panel, context)?;
             return Ok(panel);
         }
         let rows = self.rows.panel(rows)?;

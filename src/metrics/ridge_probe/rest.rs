@@ -47,12 +47,12 @@ impl Rest {
     }
 
     /// The ridge model; `None` if the scatter plus λ'I is not positive definite in floating point.
-    fn fit(&self, shift: f64) -> Result<Option<Fit>> {
+    fn fit(&self, shift: f64, context: &Context<'_>) -> Result<Option<Fit>> {
         let order = self.mean.len();
         let mut matrix = copied(&self.scatter, "the scatter of the other groups")?;
         matrix.iter_mut().step_by(order + 1).for_each(|entry| *entry += shift);
         let mut solved = copied(&self.cross, "the coefficients of a ridge")?;
-        if !solve_positive(matrix, order, &mut solved)? {
+        if !solve_positive(matrix, order, &mut solved, context)? {
             return Ok(None);
         }
         let constants = solved.chunks_exact(order).zip(&self.target_mean);
@@ -75,7 +75,7 @@ impl Pass<'_, '_> {
         let rest = self.rest(group, partition, context)?;
         let solved = context.map(n_ridges, |l| {
             let Some(_) = &self.shifted[l] else { return Ok(None) };
-            rest.fit(self.n * self.ridges[l])
+            rest.fit(self.n * self.ridges[l], context)
         })?;
         // The coefficients of all ridges side by side, (order, ridges · targets).
         let width = n_ridges * n_targets;
@@ -94,7 +94,7 @@ impl Pass<'_, '_> {
         }
         let panels: Vec<&[usize]> = part.rows.chunks(self.together()).collect();
         let predicted = context.map(panels.len(), |p| {
-            let panel = self.vectors(panels[p].iter().copied())?;
+            let panel = self.vectors(panels[p].iter().copied(), context)?;
             let mut found = zeros::<f64>(panels[p].len() * width, "a panel of predictions")?;
             product_into(&panel, &weights, &mut found, panels[p].len(), width);
             Ok(found)
@@ -131,7 +131,9 @@ impl Pass<'_, '_> {
             parts.len(),
             || zeros::<f64>(len, "the sums over a group"),
             |part, sums| {
-                parts[part].chunks(self.together()).try_for_each(|rows| self.add_rows(rows, sums))
+                parts[part]
+                    .chunks(self.together())
+                    .try_for_each(|rows| self.add_rows(rows, sums, context))
             },
         )?;
         if !is_few {
@@ -151,9 +153,9 @@ impl Pass<'_, '_> {
     }
 
     /// Adds Σ w zzᵀ (order, order), Σ w z (order,), Σ w ỹ zᵀ (targets, order), Σ w ỹ (targets,) and Σ w.
-    fn add_rows(&self, rows: &[usize], sums: &mut [f64]) -> Result<()> {
+    fn add_rows(&self, rows: &[usize], sums: &mut [f64], context: &Context<'_>) -> Result<()> {
         let (order, n_targets) = (self.side.form.order(), self.mean.len());
-        let mut panel = self.vectors(rows.iter().copied())?;
+        let mut panel = self.vectors(rows.iter().copied(), context)?;
         let (scatter, sums) = sums.split_at_mut(order * order);
         let (sum, sums) = sums.split_at_mut(order);
         let (cross, sums) = sums.split_at_mut(n_targets * order);

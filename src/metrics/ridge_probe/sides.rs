@@ -41,14 +41,14 @@ impl Side {
                 *entry *= inverse_scale[i] * inverse;
             }
         }
-        let form = TridiagonalForm::reduce(matrix, order)?;
+        let form = TridiagonalForm::reduce(matrix, order, context)?;
         let mut basis = zeros::<f64>(order * order, "the basis of a tridiagonal form")?;
         let mut parts: Vec<&mut [f64]> = basis.chunks_mut(ROWS * order).collect();
         context.for_each_mut(&mut parts, |part, rows| {
             for (i, row) in rows.chunks_exact_mut(order).enumerate() {
                 row[part * ROWS + i] = inverse_scale[part * ROWS + i];
             }
-            form.rotate(rows)
+            form.rotate(rows, context)
         })?;
         // b is made of rows, and goes to the basis as they do.
         let mut targets = zeros::<f64>(b.len(), "the products with the targets")?;
@@ -88,10 +88,7 @@ impl Side {
         let mut gram = context.sum(
             parts.len(),
             || zeros::<f64>(n_rows * n_rows, "the products of the rows"),
-            |part, gram| {
-                row_gram_add(&x, n_cols, parts[part].clone(), gram);
-                Ok(())
-            },
+            |part, gram| row_gram_add(&x, n_cols, parts[part].clone(), gram, context),
         )?;
         drop(x);
         let added = gram.iter().step_by(n_rows + 1).sum::<f64>() / n_rows as f64;
@@ -108,8 +105,8 @@ impl Side {
             }
         }
         context.check()?;
-        let form = TridiagonalForm::reduce(gram, n_rows)?;
-        form.rotate(&mut targets)?;
+        let form = TridiagonalForm::reduce(gram, n_rows, context)?;
+        form.rotate(&mut targets, context)?;
         Ok(Self { form, targets, basis: vec![], added: Some(added) })
     }
 

@@ -87,7 +87,8 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             let stats = official::unit_rows(inputs, stats, context)?;
             let to_shift = stats.shift.clone(); // about zero
             let terms = Terms { stats: &stats, to_shift, plain_mean: false, eps_tau: eps };
-            let rank = official::rank(&Recentred { stats: &stats, to_shift: stats.shift.clone() })?;
+            let about_zero = Recentred { stats: &stats, to_shift: stats.shift.clone() };
+            let rank = official::rank(&about_zero, context)?;
             let mut outcome = terms.outcome(rank.max(1), context)?;
             outcome.details.push(("rank", Detail::Number(rank as f64)));
             Ok(outcome)

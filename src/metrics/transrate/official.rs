@@ -71,10 +71,10 @@ pub(super) fn unit_rows(
 }
 
 /// Return the numerical rank: the number of eigenvalues above D roundings of the largest.
-pub(super) fn rank(recentred: &Recentred<'_>) -> Result<usize> {
-    let (products, order) = recentred.products()?;
-    let form = TridiagonalForm::reduce(products, order)?;
-    let largest = form.largest(1)?.0[0];
+pub(super) fn rank(recentred: &Recentred<'_>, context: &Context<'_>) -> Result<usize> {
+    let (products, order) = recentred.products(context)?;
+    let form = TridiagonalForm::reduce(products, order, context)?;
+    let largest = form.largest(1, context)?.0[0];
     if largest <= 0.0 {
         return Ok(0);
     }

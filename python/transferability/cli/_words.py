@@ -1,0 +1,268 @@
+"""Messages in the words of the command line: options in place of arguments and calls of Python.
+
+The package advises in Python, as in ``task='regression'``, "leave_out" or "call rank". Arguments
+become options of the command that runs, so this table cannot lag behind the options. ``PHRASES``
+has advice that is no argument. ``tests/python/test_words.py`` reads every message of the package
+and fails for Python advice that nothing here translates, and for a phrase that no message has.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import click
+
+__all__ = ["FOREIGN", "PHRASES", "Commands", "Words", "reword", "reword_phrases", "reword_ranking"]
+
+#: Key of ``ctx.meta`` with the options that do not go with the given arguments.
+FOREIGN = "transferability.foreign"
+
+#: Options by the argument that Python calls otherwise; the first that the command has is taken.
+_OTHERWISE = {
+    "aggregate": ("aggregate", "layer_choice"),
+    "cost": ("pareto",),
+    "label": ("label_column",),
+    "n_threads": ("threads",),
+    "samples": ("samples",),
+    "target": ("target_value",),
+    "text": ("text_column",),
+}
+_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\.\.\.|True|False|None|[-+]?\d[\w.]*(?<!\.)|(?![\w({])"
+_ARGUMENT = re.compile(rf"(?<![\w?&.\-/:'\"=@])(?<!-o )([a-z][a-z_]*)=(?!=)({_VALUE})")
+_NAME = re.compile(r"(?<![\w'\"/.\-:=\[{&?@])([a-z]+(?:_[a-z]+)+)(?![\w'\"/(\[=\-]|[.:]\w)")
+_GIVEN = re.compile(r"\b(?:pass|give) ([a-z_]+)(?=[,;.)]|$| or )")
+
+#: What messages say in Python, as regular expressions, and what the command line says.
+PHRASES: tuple[tuple[str, str], ...] = (
+    (
+        r"call transferability\.\w+ with features and labels",
+        "give the features and labels themselves, not their statistics",
+    ),
+    (r"among models only; call rank\b", "among models only; use 'transferability rank'"),
+    (
+        r"make them with Stats\(class_scatters=True\)",
+        "compute them by 'transferability stats --class-scatters'",
+    ),
+    (
+        r"statistics take it as Stats\(task=\.\.\.\), or later by stats\.replace\(task=\.\.\.\)",
+        "give it as --task",
+    ),
+    (r"make them with Stats\('(\w+)'\)", r"compute them by 'transferability stats --task \1'"),
+    (
+        r"this ranking does not know its features \(it was unpickled, or made of Stats, or by "
+        r"rank_models without keep_features=True and a cache\); rank features in this process, or "
+        r"use Stability\.from_shards",
+        "the features cannot be read again: these are statistics, or models that ran without "
+        "--keep-features or without a cache",
+    ),
+    (r"pass labels\.argmax\(axis=1\)", "give one class for each row, the column of its 1"),
+    (r" or convert them with labels\.astype\(float\)", ""),
+    (
+        r"one column is \S+\.reshape\(-1, 1\), one sample \S+\.reshape\(1, -1\)",
+        "save one column in the shape (n, 1), one sample in the shape (1, d)",
+    ),
+    (r"pool first, for example features\.mean\(axis=(?:\d|\([\d, ]+\))\)", "pool to 2-D first"),
+    (
+        r"pass numpy\.lib\.recfunctions\.structured_to_unstructured\([^)]*\)",
+        "save its fields as the columns of one array",
+    ),
+    (r"subtract a common offset first, for example \S+ - \S+\.min\(axis=0\)", "subtract an offset"),
+    (
+        r"decode them first, for example with np\.char\.decode\(labels, 'latin-1'\)",
+        "save them as text in UTF-8",
+    ),
+    (
+        r"decode it again, for example with os\.fsencode\(label\)\.decode\(\)",
+        "save them as text in UTF-8",
+    ),
+    (
+        r"leave it out, for example with features\.drop\(columns=\[[^\]]*\]\)",
+        "leave it out of the file",
+    ),
+    (
+        r"for a class of each pixel pass \(images, masks\) with task='segmentation', otherwise",
+        "the command line reads no class of each pixel; give",
+    ),
+    (r"(give one subfolder for each class), or pass \(paths, labels\)", r"\1"),
+    (
+        r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\], or --pair X Y",
+        "give --pair X Y",
+    ),
+    (r"or source_probs\.argmax\(axis=1\) as source_labels", "or the likeliest class of each row"),
+    (
+        r"extract the features, and rank them by rank\(\.\.\., groups=\.\.\.\)",
+        "extract the features, and rank their files with --groups",
+    ),
+    (
+        r"give others by rank\(\.\.\., costs=\.\.\.\), or cost as numbers by model",
+        "give others by --costs",
+    ),
+    (
+        r"pass attention_mask=, or attention_mask=\{[^}]*\} if all tokens count",
+        "a model of your own takes it as an argument of its forward",
+    ),
+    (
+        r"compare with permuted labels \(reference=(\d+)\)",
+        r"compare with permuted labels (score --reference \1)",
+    ),
+    (
+        r"call lidar\(stats\) if they are",
+        "'transferability score --metrics lidar' takes them for samples",
+    ),
+    (r"pass \S+\.(?:dequantize|to_dense|float)\(\)", "save it as a dense tensor of float32"),
+    (r"list_layers\(model, example\) shows all", "'transferability layers --all' shows all"),
+    (
+        r"To see how sure this order is, pass stability=ranking\.stability\(\)\.",
+        "How sure this order is takes features that can be read again.",
+    ),
+)
+_PHRASES = tuple((re.compile(pattern), words) for pattern, words in PHRASES)
+
+
+class Commands(click.Group):
+    """A group whose help has the whole first sentence of each command."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and summaries of the commands, which click would cut to one line."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(limit=10_000))
+                    for name, command in sorted(self.commands.items())
+                ]
+            )
+
+
+class Words:
+    """Translate messages to the options of one command.
+
+    `params` are the command's; those in `foreign` do not go with the given arguments.
+    """
+
+    def __init__(self, params: Iterable[click.Parameter], foreign: Collection[str] = ()) -> None:
+        self._params = {p.name: p for p in params if p.name and p.name not in foreign}
+
+    def __call__(self, text: str) -> str:
+        """Return a message in the words of the command."""
+        text = _ARGUMENT.sub(self._write_argument, reword_phrases(text))
+        text = _GIVEN.sub(self._write_given, text)
+        return _NAME.sub(self._write_name, text)
+
+    def _find(self, name: str) -> click.Parameter | None:
+        known = (self._params.get(own) for own in _OTHERWISE.get(name, (name,)))
+        return next((param for param in known if param is not None), None)
+
+    def _write_argument(self, found: re.Match[str]) -> str:
+        name, value = found[1], found[2]
+        param = self._find(name)
+        if value == "False" and f"no_{name}" in self._params:
+            return f"--no-{name.replace('_', '-')}"
+        if isinstance(param, click.Argument):
+            return _call(param)
+        if isinstance(param, click.Option):
+            return _write_option(param, value)
+        shown = _read(value)
+        if name == "key":  # arrays and columns are named beside their file
+            return f"FILE:{shown or 'NAME'}"
+        if name == "method":  # of a command that has only statistics
+            return "an SVD"
+        if name == "label_column":
+            return f"{self._call('labels')} FILE:{shown or 'NAME'}"
+        if "options" in self._params and name in _metric_options():
+            return f"-o {name}={shown}"
+        return found[0]
+
+    def _write_given(self, found: re.Match[str]) -> str:
+        param = self._find(found[1])
+        return found[0] if param is None else f"give {_call(param)}"
+
+    def _write_name(self, found: re.Match[str]) -> str:
+        param = self._find(found[1])
+        return found[0] if param is None else _call(param)
+
+    def _call(self, name: str) -> str:
+        param = self._find(name)
+        return name if param is None else _call(param)
+
+
+def _call(param: click.Parameter) -> str:
+    """Return how the command's help calls a parameter."""
+    return param.opts[0] if isinstance(param, click.Option) else str(param.name).upper()
+
+
+def _write_option(option: click.Option, value: str) -> str:
+    """Return an option with a value that is written in Python."""
+    if value == "False" and option.secondary_opts:
+        return option.secondary_opts[0]
+    if value == "False":
+        return f"no {_call(option)}"
+    if option.is_flag:
+        return _call(option)
+    return f"{_call(option)} {_read(value)}".rstrip()
+
+
+def _read(value: str) -> str:
+    """Return a value in Python as a word of a command: no quotes unless a shell needs them."""
+    if value in ("", "..."):
+        return ""
+    try:
+        read: Any = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return value
+    if isinstance(read, list):
+        return shlex.quote(",".join(map(str, read)))
+    if read is None or isinstance(read, bool):
+        return str(read).lower()
+    return shlex.quote(str(read))
+
+
+def _metric_options() -> frozenset[str]:
+    """Return the names of the options of all metrics, which ``-o`` sets."""
+    from .._metric.registry import known_specs
+
+    return frozenset(name for spec in known_specs().values() for name in spec.option_names)
+
+
+def _words() -> Callable[[str], str]:
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return str
+    command = context.command
+    if isinstance(command, click.Group) and context.invoked_subcommand is not None:
+        command = command.get_command(context, context.invoked_subcommand) or command
+    return Words(command.params, context.meta.get(FOREIGN, ()))
+
+
+def reword(text: object) -> str:
+    """Return a message in the words of the command that runs."""
+    return _words()(str(text))
+
+
+def reword_phrases(page: str) -> str:
+    """Return a document with the phrases of the command line, and arguments as they are."""
+    for pattern, words in _PHRASES:
+        page = pattern.sub(words, page)
+    return page
+
+
+def reword_ranking(ranking: Any) -> Any:
+    """Return a ranking whose notes, errors and warnings are in the words of the command."""
+    words = _words()
+    rows = tuple(
+        row.replace(
+            notes=tuple(map(words, row.notes)),
+            error=None if row.error is None else words(row.error),
+            dropped=None if row.dropped is None else words(row.dropped),
+        )
+        for row in ranking.rows
+    )
+    return ranking.replace(
+        rows=rows,
+        warnings=tuple(map(words, ranking.warnings)),
+        skipped={name: words(why) for name, why in ranking.skipped.items()},
+        task_note=words(ranking.task_note),
+    )

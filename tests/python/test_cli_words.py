@@ -1,0 +1,187 @@
+"""What the command line says to a newcomer: help, exit codes, paths, and names of models."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import transferability as tx
+from transferability import DataError
+from transferability.cli import main
+from transferability.models import SCHEMES, find_source
+
+PACKAGE = Path(tx.__file__).parent
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A file with features and labels."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "all.npz"
+    np.savez(path, features=rng.normal(size=(60, 4)), labels=np.arange(60) % 3)
+    return path
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_help_has_whole_descriptions_and_all_exit_codes(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = " ".join(CliRunner().invoke(main, ["--help"], terminal_width=width).stdout.split())
+    assert "..." not in text.replace("[ARGS]...", "")
+    for name, command in main.commands.items():
+        first = re.split(r"\.(?:\s|$)", (command.help or "").strip())[0]
+        assert f"{name} {' '.join(first.split())}." in text
+    codes = re.findall(r"\b(\d) (?:ok|another error|wrong usage|bad data|some models)", text)
+    assert codes == ["0", "1", "2", "3", "4"]
+
+
+def test_the_help_of_a_group_of_commands_is_whole() -> None:
+    assert "..." not in run("cache", "--help").stdout.replace("[ARGS]...", "")
+
+
+def test_score_finds_features_and_labels_in_one_file(archive: Path) -> None:
+    expected = run("score", f"{archive}:features", f"{archive}:labels", "--json").stdout
+    value = json.loads(expected)["logme"]["value"]
+    for arguments in ([archive], [f"{archive}:features"], [archive, archive]):
+        found = run("score", *arguments, "--json")
+        assert json.loads(found.stdout)["logme"]["value"] == value, found.stderr
+    assert json.loads(run("rank", f"{archive}:features", "--json").stdout)["rows"][0]["rank"] == 1
+
+
+def test_score_names_what_it_cannot_choose(tmp_path: Path) -> None:
+    x = np.zeros((4, 2))
+    np.savez(tmp_path / "two.npz", a=x, b=x, labels=np.arange(4) % 2)
+    np.savez(tmp_path / "bare.npz", a=x)
+    two, bare = run("score", tmp_path / "two.npz"), run("score", tmp_path / "bare.npz")
+    assert (two.exit_code, bare.exit_code) == (2, 2)
+    assert "holds several arrays; name one as" in two.stderr
+    assert "give LABELS" in bare.stderr
+
+
+@pytest.mark.parametrize("name", ["nope", "nope.txt", "nope.npy", "gone/x.json"])
+def test_a_path_that_does_not_exist_is_called_so(name: str, archive: Path) -> None:
+    labels = f"{archive}:labels"
+    for arguments in (
+        ("rank", name, "--labels", labels),
+        ("rank", name, "--labels", labels, "--dask", "tcp://127.0.0.1:1"),
+        ("rank", f"{archive}:features", "--labels", name),
+        ("score", name, labels),
+        ("score", f"{archive}:features", name),
+        ("stats", name, "--labels", labels, "-o", "x.stats"),
+        ("health", name),
+    ):
+        found = run(*arguments)
+        assert (found.exit_code, "there is no file" in found.stderr) == (2, True), found.stderr
+        assert "neither" not in found.stderr
+    with pytest.raises(DataError, match="there is no file"):
+        tx.rank({"model": name}, [0, 1, 0, 1]).best  # noqa: B018
+
+
+def test_metrics_of_all_that_lack_inputs_are_listed_by_reason(archive: Path) -> None:
+    found = run("rank", archive, "--metrics", "all")
+    lines = [line for line in found.stderr.splitlines() if " skipped: " in line]
+    assert "lin_mse, lab_mse were skipped: each is for regression" in "\n".join(lines)
+    assert (
+        "leep was skipped: it needs the source model's probabilities; give --source-probs" in lines
+    )
+    assert len(lines) == len({line.partition(": ")[2] for line in lines})
+
+
+def test_extras_are_quoted_for_every_shell() -> None:
+    """Brackets are patterns in zsh, so a bare ``transferability[hub]`` matches no file there."""
+    root = PACKAGE.parent.parent
+    files = [*PACKAGE.rglob("*.py"), root / "README.md", *(root / "docs").glob("*.md")]
+    for path in files:
+        for found in re.finditer(
+            r"pip install (\S)transferability\[|pip install (t)", path.read_text()
+        ):
+            if found[1] is None:
+                continue
+            assert found[1] == "'", f"{path}: {found[0]}"
+        assert "pip install transferability[" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("timm:resnet18?weights=none", "timm:resnet18?pretrained=false"),
+        (
+            "timm:resnet18?weights=None&image_size=64",
+            "timm:resnet18?image_size=64&pretrained=false",
+        ),
+        ("timm:resnet18?weights=DEFAULT", "timm:resnet18?pretrained=true"),
+        ("torchvision:resnet18?pretrained=false", "torchvision:resnet18?weights=none"),
+        ("torchvision:resnet18?pretrained=true", "torchvision:resnet18"),
+        (
+            "torchvision:resnet18?weights=IMAGENET1K_V1",
+            "torchvision:resnet18?weights=IMAGENET1K_V1",
+        ),
+    ],
+)
+def test_random_weights_have_one_option_in_every_source(name: str, same: str) -> None:
+    assert str(find_source(name)[0]) == same
+    assert find_source(same) == find_source(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("bert-base-uncased", "hf:bert-base-uncased or st:bert-base-uncased"),
+        ("google/vit-base-patch16-224", "hf:google/vit-base-patch16-224 or st:"),
+        ("resnet18", "timm:resnet18 or torchvision:resnet18"),
+        ("vit_tiny_patch16_224?pretrained=false", "timm:vit_tiny_patch16_224?pretrained=false or"),
+    ],
+)
+def test_a_name_without_a_source_gets_one(name: str, suggested: str) -> None:
+    with pytest.raises(DataError, match=re.escape(f"(did you mean {suggested}")):
+        find_source(name)
+    assert set(re.findall(r"(\w+):", suggested)) <= set(SCHEMES)
+
+
+def test_columns_are_separated_by_commas() -> None:
+    from transferability._data.tables import read_columns
+
+    table: dict[str, Any] = {
+        "text": ["a", "b"],
+        "x": [1.5, 2.0],
+        "y": [0.0, 1.0],
+        "p,q": [3.0, 4.0],
+    }
+    several = read_columns(table, "x, y", "text", "data")
+    assert np.asarray(several.labels).tolist() == [[1.5, 0.0], [2.0, 1.0]]
+    assert list(read_columns(table, "p,q", "text", "data").labels) == [3.0, 4.0]
+    with pytest.raises(DataError, match="no column 'z'; it has text, x, y, p,q"):
+        read_columns(table, ["x,z"], "text", "data")
+
+
+def test_eval_takes_metrics_with_blanks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    models = {name: x + i * rng.normal(size=x.shape) for i, name in enumerate("abcd")}
+    ranking = tx.rank(models, x[:, 0] > 0, ["logme", "h_score"])
+    (tmp_path / "r.csv").write_text(ranking.to_csv())
+    (tmp_path / "t.csv").write_text("model,accuracy\na,0.9\nb,0.8\nc,0.7\nd,0.6\n")
+    found = run("eval", tmp_path / "r.csv", tmp_path / "t.csv", "--metrics", "h_score, logme")
+    assert found.exit_code == 0, found.stderr
+
+
+def test_reports_of_the_command_line_speak_of_its_options(archive: Path, tmp_path: Path) -> None:
+    stats, page = tmp_path / "x.stats", tmp_path / "page.html"
+    made = run("stats", f"{archive}:features", "--labels", f"{archive}:labels", "-o", stats)
+    assert made.exit_code == 0, made.stderr
+    other = tmp_path / "y.stats"
+    other.write_bytes(stats.read_bytes())
+    found = run("rank", stats, other, "--html", page)
+    assert "the report has no intervals: the features cannot be read again" in found.stderr
+    assert "stability=" not in page.read_text()
