@@ -177,10 +177,16 @@ pub fn use_stats(stats: &Stats, beside: Beside<'_>, entropy: &[u8]) {
 fn score(stats: &Stats, beside: Beside<'_>, entropy: &[u8]) {
     const WITH_OPTION: usize = 3; // of many, or few inputs a second would be left
     let Some(prepared) = named("statistics", Prepared::new(stats)) else { return };
+    // Views do not shorten their lifetimes by themselves.
+    let samples = beside.samples.map(|block| Block {
+        features: block.features,
+        response: block.response.reborrow(),
+        weights: block.weights,
+    });
     let inputs = Inputs {
         prepared: Some(&prepared),
-        samples: beside.samples,
-        response: beside.response,
+        samples: samples.as_ref(),
+        response: beside.response.as_ref().map(Response::reborrow),
         source_probs: beside.source_probs,
         source_labels: beside.source_labels,
         embeddings: beside.embeddings,
