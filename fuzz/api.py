@@ -1,7 +1,7 @@
 """Feed ``tests/python/fuzz_api.py`` from atheris, guided by the coverage of the Python code.
 
-``pip install atheris``, then ``python fuzz/api.py -runs=1000000 fuzz/corpus/api``. The options are
-libFuzzer's.
+``pip install atheris``, then ``python fuzz/api.py -runs=1000000 -max_len=900 -len_control=0``. The
+options are libFuzzer's; a folder as the last argument keeps what reaches new code.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 //! Entry points of fuzzing. Each takes any bytes, and panics where the core breaks a promise.
 //!
-//! Three engines share them: `tests/fuzz/` in `cargo test` (stable Rust, seeded, seconds), the
-//! program `campaign` (stable Rust, seeded, any number of inputs), and libFuzzer (nightly Rust,
-//! guided by coverage). `README.md` has the commands.
+//! Two engines share them: `tests/fuzz/` in `cargo test` (seeded, seconds), and the program `campaign`
+//! (seeded, any number of inputs). `README.md` has the commands.
 
 pub mod campaign;
 pub mod draw;

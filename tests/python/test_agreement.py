@@ -337,7 +337,7 @@ def test_rankings_evaluate_with_failed_and_unmatched_models(features: Any, label
 
 
 def test_close_values_keep_their_digits() -> None:
-    """Differences of 2^-30 about 2^20 are exact, so their correlation is that without the offset."""
+    """Differences of 2^-30 about 2^20 are exact: the correlation is that without the offset."""
     x, y = np.array([14.0, 13.0, 13.0, 12.0, 15.0]), np.array([14.25, 13.125, 12.5, 14.25, 13.125])
     for offset, unit in ((2.0**20, 2.0**-30), (-(2.0**40), 2.0**-12), (0.0, 1e-200)):
         for scores, truth in ((offset + unit * x, y), (y, offset + unit * x)):
