@@ -89,8 +89,7 @@ pub fn class_covariances(
 
 /// W and the covariance of each class, from the statistics of every class.
 fn stack(stats: &Stats, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-    let missing = Error::Missing { what: "statistics of every class" };
-    let classes = stats.by_class().ok_or(missing)?;
+    let classes = stats.needed_by_class()?;
     let square = stats.n_features * stats.n_features;
     let mut within = zeros(square, "the covariance within classes")?;
     let mut stack = zeros(classes.len() * square, "the covariances of the classes")?;

@@ -127,15 +127,27 @@ impl Stats {
             ));
         }
         let d = self.n_features as f64;
-        let (one, total) = (d * self.largest * self.largest, trace.max(0.0) + d * noise);
-        self.fourth.beyond(["quartic", "cubic"], one, total)
+        let (one, noise) = (d * self.largest * self.largest, d * noise);
+        self.fourth.beyond(["quartic", "cubic"], one, [trace.max(0.0), noise])
     }
 }
 
 impl Fourth {
-    /// The first sum that is too large for ‖x − s‖² of at most `one`, which add up to `total`. Bounds
-    /// are in the unit of the sums; one that overflows is no bound.
-    pub(super) fn beyond(&self, names: [&str; 2], one: f64, total: f64) -> Option<String> {
+    /// (Σ w q²)^½, in the range of float64 also where Σ w q² is not.
+    pub(super) fn root(&self) -> f64 {
+        self.unit * self.quartic.max(0.0).sqrt()
+    }
+
+    /// The first sum that is too large for ‖x − s‖² of at most `one`, which add up to `total` within
+    /// `noise`; that much Σ w q² may be below zero where the shift was moved. Bounds are in the unit
+    /// of the sums; one that overflows is no bound.
+    pub(super) fn beyond(
+        &self,
+        names: [&str; 2],
+        one: f64,
+        [total, noise]: [f64; 2],
+    ) -> Option<String> {
+        let total = total + noise;
         let ([quartic, cubic], unit) = (names, self.unit);
         if unit < 0.0 || (unit == 0.0 && self.quartic != 0.0) {
             return Some(format!("{quartic} has the unit {unit}"));
@@ -145,7 +157,8 @@ impl Fourth {
         if !most.is_finite() {
             return None;
         }
-        if !(0.0..=most).contains(&self.quartic) {
+        let least = -(one / unit) * (noise / unit);
+        if !(least..=most).contains(&self.quartic) {
             let most = most * unit * unit;
             return Some(format!("{quartic} is {:e}, of at most {most:e}", self.in_unit(1.0)));
         }

@@ -23,8 +23,8 @@ impl Stats {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],
-    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfMemory`],
-    /// [`Error::Interrupted`].
+    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfRange`],
+    /// [`Error::OutOfMemory`], [`Error::Interrupted`].
     pub fn merge(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
         if self.precision != other.precision {
             return Err(Error::MixedPrecision);
@@ -33,6 +33,7 @@ impl Stats {
             return Ok(());
         }
         if self.is_empty() {
+            other.check_squares(&other)?;
             *self = other;
             return Ok(());
         }
@@ -40,6 +41,7 @@ impl Stats {
         if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
             return Err(Error::TooManySamples);
         }
+        self.check_squares(&other)?;
         self.prepare(&mut other, context)?;
         self.absorb(other, &context.uninterrupted())
     }
@@ -50,6 +52,40 @@ impl Stats {
         self.held.check_same_kind(&other.held)?;
         if self.by_class.is_some() != other.by_class.is_some() {
             return Err(Error::MixedClassScatters);
+        }
+        Ok(())
+    }
+
+    /// Checks that sums of squares stay in the range of float64 when `other` is added: n L² of the
+    /// features, with L as [`Self::move_shift`] leaves it, and each target's own. Products of two
+    /// columns are no larger. With `other` itself it checks its sums alone.
+    fn check_squares(&self, other: &Self) -> Result<()> {
+        let alone = std::ptr::eq(self, other);
+        let apart = |a: &[f64], b: &[f64]| {
+            a.iter().zip(b).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()))
+        };
+        let before = if alone { 0 } else { self.n_samples };
+        let n = (before + other.n_samples) as f64;
+        let largest = self.largest.max(other.largest + apart(&other.shift, &self.shift));
+        let overflow =
+            |name, largest| Err(Error::OutOfRange { name, largest, problem: "overflow" });
+        if !(n * largest * largest).is_finite() {
+            return overflow("features", largest);
+        }
+        let (Held::Targets(ours), Held::Targets(theirs)) = (&self.held, &other.held) else {
+            return Ok(());
+        };
+        for (k, square) in theirs.square.iter().enumerate() {
+            // ‖t + δ‖ ≤ ‖t‖ + √n |δ|
+            let moved = (theirs.shift[k] - ours.shift[k]).abs();
+            let moved = square.max(0.0).sqrt() + (other.n_samples as f64).sqrt() * moved;
+            let before = if alone { 0.0 } else { ours.square[k] };
+            if !(before + moved * moved).is_finite() {
+                return overflow(
+                    "targets",
+                    ours.shift[k].abs().max(theirs.shift[k].abs()).max(moved / n.sqrt()),
+                );
+            }
         }
         Ok(())
     }

@@ -132,6 +132,15 @@ impl Stats {
         Some(classes.into_iter().map(|(_, stats)| stats).collect())
     }
 
+    /// The same for what needs them.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where they were not asked for, or the statistics have no classes.
+    pub(crate) fn needed_by_class(&self) -> Result<Vec<&Self>> {
+        let classes = self.by_class().filter(|classes| !classes.is_empty());
+        classes.ok_or(Error::Missing { what: "statistics of every class" })
+    }
+
     /// Adds a block of rows. On an error nothing has changed.
     ///
     /// # Errors
