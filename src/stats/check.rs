@@ -116,26 +116,26 @@ impl Stats {
     /// Of the fourth moments of a scatter with this trace.
     fn of_fourth(&self, trace: f64) -> Option<String> {
         let (n, noise) = (self.n_samples as f64, self.noise());
+        let d = self.n_features as f64;
+        let (one, rounding) = (d * self.largest * self.largest, d * noise);
         let quartic = self.fourth.in_unit(1.0); // beyond float64 where nothing else may be
         if quartic.is_finite()
             && trace > 0.0
-            && trace * trace > n * (quartic + noise * noise) * (1.0 + TOLERANCE)
+            && trace * trace > n * (quartic + one * rounding) * (1.0 + TOLERANCE)
         {
             let least = trace * trace / n;
             return Some(format!(
                 "quartic is {quartic:e}, of {least:e} or more for a scatter of trace {trace:e}"
             ));
         }
-        let d = self.n_features as f64;
-        let (one, noise) = (d * self.largest * self.largest, d * noise);
-        self.fourth.beyond(["quartic", "cubic"], one, [trace.max(0.0), noise])
+        self.fourth.beyond(["quartic", "cubic"], one, [trace.max(0.0), rounding])
     }
 }
 
 impl Fourth {
-    /// (Σ w q²)^½, in the range of float64 also where Σ w q² is not.
+    /// At least (Σ w q²)^½, also where Σ w q² was too small for float64.
     pub(super) fn root(&self) -> f64 {
-        self.unit * self.quartic.max(0.0).sqrt()
+        self.unit.mul_add(self.quartic.max(0.0).sqrt(), f64::MIN_POSITIVE.sqrt())
     }
 
     /// The first sum that is too large for ‖x − s‖² of at most `one`, which add up to `total` within

@@ -56,7 +56,7 @@ impl Stats {
         Ok(())
     }
 
-    /// Checks that sums of squares stay in the range of float64 when `other` is added: n L² of the
+    /// Checks that sums of squares stay in the range of float64 when `other` is added: n D L² of the
     /// features, with L as [`Self::move_shift`] leaves it, and each target's own. Products of two
     /// columns are no larger. With `other` itself it checks its sums alone.
     fn check_squares(&self, other: &Self) -> Result<()> {
@@ -69,7 +69,7 @@ impl Stats {
         let largest = self.largest.max(other.largest + apart(&other.shift, &self.shift));
         let overflow =
             |name, largest| Err(Error::OutOfRange { name, largest, problem: "overflow" });
-        if !(n * largest * largest).is_finite() {
+        if !(n * self.n_features as f64 * largest * largest).is_finite() {
             return overflow("features", largest);
         }
         let (Held::Targets(ours), Held::Targets(theirs)) = (&self.held, &other.held) else {
