@@ -134,6 +134,7 @@ check-deep: check-free-threaded
 check-deep: check-aarch64
 check-deep: check-musl
 check-deep: check-pages
+check-deep: docs
 check-deep: check-openapi
 check-deep: check-kernels
 check-deep: check-signals
@@ -256,6 +257,12 @@ dist/.sdist: $(VENV)/.tools $(RUST) $(PACKAGE)
 	rm -f dist/*.tar.gz
 	$(BIN)/maturin sdist --out dist
 	touch $@
+
+# Offline once the group `docs` is installed; warnings, also of broken links, are errors.
+.PHONY: docs
+docs: install ## Build the documentation, in docs/_build/html
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q -b html -d docs/_build/doctrees docs docs/_build/html
 
 .PHONY: bench
 bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md

@@ -273,7 +273,7 @@ fn files_say_what_is_wrong_with_them() {
         bytes
     };
     assert!(problem(&[]).contains("empty"));
-    assert!(problem(b"hello").contains("does not begin as one"));
+    assert!(problem(b"hello").contains("does not begin as those"));
     assert!(problem(&with(8, 1)).contains("version 1"));
     assert!(problem(&with(8, 3)).contains("version 3"));
     assert!(problem(&bytes[..10]).contains("within its head"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use numpy::ndarray::{Array2, Array3};
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use transferability::covariance::{
@@ -159,6 +159,26 @@ pub(crate) fn class_covariances_of<'py>(
         covariance::class_covariances_of(&*rows, response, per_class, context)
     })?;
     classes_to_python(py, found)
+}
+
+/// The min(C, D) eigenvalues of Σ⁻¹OᵀO, descending, for offsets O (C, D) and Σ = max(within, 0) + ridge I,
+/// and the smallest of Σ if it is asked for.
+#[pyfunction]
+pub(crate) fn discriminant<'py>(
+    py: Python<'py>,
+    within: PyReadonlyArray2<'py, f64>,
+    offsets: PyReadonlyArray2<'py, f64>,
+    ridge: f64,
+    smallest: bool,
+    n_threads: usize,
+) -> PyResult<(Bound<'py, PyArray1<f64>>, Option<f64>)> {
+    let (within, offsets) = (within.as_slice()?, offsets.as_slice()?);
+    let d = within.len().isqrt() as f64;
+    let work = d * (within.len() + offsets.len()) as f64;
+    let found = run(py, n_threads, work, &AtomicBool::default(), |context| {
+        covariance::discriminant(within, offsets, ridge, smallest, context)
+    })?;
+    Ok((found.eigenvalues.into_pyarray(py), found.smallest))
 }
 
 fn convention(name: &str) -> PyResult<RateConvention> {

@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::covariance::{
         class_covariances, class_covariances_of, class_means, coding_rate, coding_rate_reduction,
-        covariance_of, of as covariance, spectrum,
+        covariance_of, discriminant, of as covariance, spectrum,
     };
     #[pymodule_export]
     use super::kept::release_memory;

@@ -144,7 +144,11 @@ _SUBMODULES = (
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name == "__version__":
-        value: Any = importlib.import_module("importlib.metadata").version(__name__)
+        metadata = importlib.import_module("importlib.metadata")
+        try:
+            value: Any = metadata.version(__name__)
+        except metadata.PackageNotFoundError:
+            raise AttributeError("transferability is not installed, so has no version") from None
     elif name in _HOME:
         value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     elif name in _SUBMODULES:

@@ -33,6 +33,7 @@
 
 mod classes;
 mod coding_rate;
+mod discriminant;
 mod estimate;
 mod rate;
 mod recentred;
@@ -43,6 +44,7 @@ pub use classes::{ClassCovariances, class_covariances, class_covariances_of, cla
 pub use coding_rate::{
     CodingRate, CodingRateReduction, RateConvention, coding_rate, coding_rate_reduction,
 };
+pub use discriminant::{Discriminant, discriminant};
 pub use estimate::{Covariance, covariance, covariance_of, shrinkage};
 pub use shrinkage::Shrinkage;
 pub use spectrum::spectrum;

@@ -4,7 +4,9 @@
 //! a fork, the child inherits a lock that nobody will release, and its first product hangs: one fork in a
 //! hundred under load. So the lock is taken before a fork, as handlers of `pthread_atfork` are meant to,
 //! and released on both sides. It is a private variable of OpenBLAS. A hidden function in the place of
-//! `pthread_mutex_lock`, which OpenBLAS alone calls in this library, sees its address on the first call.
+//! `pthread_mutex_lock` sees its address on the first call. In this library OpenBLAS alone calls that
+//! function (Rust's locks are futexes; libgfortran locks only for input and output, and gets a lock that
+//! works). OpenBLAS's own fork handler ends its threads, of which there are none, and leaves this lock.
 #![allow(unsafe_code)]
 
 #[cfg(all(
@@ -42,7 +44,8 @@ mod guarded {
         sym take,
     );
 
-    /// Take a lock as `pthread_mutex_lock` does, which cannot be called by that name here.
+    /// Take a lock as `pthread_mutex_lock` does, which cannot be called by that name here. The C library
+    /// waits no longer than to the year 2242, the last that every kernel counts in nanoseconds.
     ///
     /// # Safety
     /// As for `pthread_mutex_lock`.
@@ -50,9 +53,15 @@ mod guarded {
         if IS_NEXT.load(SeqCst) && IS_NEXT.swap(false, SeqCst) {
             OF_BUFFERS.store(lock, SeqCst);
         }
-        let never = libc::timespec { tv_sec: libc::time_t::MAX, tv_nsec: 0 };
-        // SAFETY: the caller's promise on the lock.
-        unsafe { libc::pthread_mutex_timedlock(lock, &raw const never) }
+        let never = libc::timespec { tv_sec: 1 << 33, tv_nsec: 0 };
+        loop {
+            // SAFETY: the caller's promise on the lock.
+            let result = unsafe { libc::pthread_mutex_timedlock(lock, &raw const never) };
+            // OpenBLAS goes on whatever is returned, so only with the lock.
+            if result != libc::ETIMEDOUT {
+                return result;
+            }
+        }
     }
 
     extern "C" fn before() {

@@ -1,4 +1,4 @@
-//! The OpenBLAS of the Python package scipy-openblas32, under the names by which BLAS and LAPACK are
+//! The OpenBLAS of the package scipy-openblas32, under the names by which BLAS and LAPACK are
 //! called.
 //!
 //! NumPy and SciPy use this build on macOS, Windows and musl. Its symbols begin with `scipy_`, so

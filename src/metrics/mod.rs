@@ -69,8 +69,8 @@ const SINGLE_CLASS: &str = "labels hold a single class: the score is defined, bu
                             about separating classes";
 
 /// The warning for targets that were left out because they do not vary.
-fn left_out(n_targets: usize) -> String {
-    format!("{n_targets} target(s) are the same in all rows and were left out")
+fn left_out(n_left_out: usize, n_targets: usize) -> String {
+    format!("{n_left_out} of {n_targets} targets were left out: the same in all rows")
 }
 
 /// Computes several metrics, which share their decompositions; each has its own result or error.

@@ -102,7 +102,7 @@ fn unsealed(bytes: &[u8]) -> Result<&[u8]> {
         return refused("it is empty".into());
     }
     if bytes[..n.min(MARK.len())] != MARK[..n.min(MARK.len())] {
-        return refused("it does not begin as one; Stats.save writes them".into());
+        return refused("it does not begin as those that this package saves".into());
     }
     let Some((head, rest)) = bytes.split_at_checked(HEAD) else {
         return refused(format!("it is cut short after {n} bytes, within its head"));

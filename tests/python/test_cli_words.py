@@ -185,3 +185,66 @@ def test_reports_of_the_command_line_speak_of_its_options(archive: Path, tmp_pat
     found = run("rank", stats, other, "--html", page)
     assert "the report has no intervals: the features cannot be read again" in found.stderr
     assert "stability=" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score", "--metrics", "logmee", "x.npy"),
+        ("score", "--precision", "half", "x.npy"),
+        ("rank", "--n-threads", "2"),
+        ("nope",),
+        ("cache", "nope"),
+    ],
+)
+def test_usage_errors_break_between_words(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The words are those without a terminal; help that click shows as an error stays help."""
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.eye(4))
+    whole = run(*arguments)
+    monkeypatch.setattr("transferability.cli.find_width", lambda stream: 50)
+    broken = run(*arguments)
+    assert (whole.exit_code, broken.exit_code) == (2, 2)
+    assert "Error: " in broken.stderr
+    assert broken.stderr.split() == whole.stderr.split()
+    lines = broken.stderr.partition("Error: ")[2].splitlines()
+    assert max(map(len, lines)) <= 50
+    assert run("cache").stderr.split() == run("cache", "--help").stdout.split()
+
+
+@pytest.mark.parametrize("spec", ["labels.npy:y", "labels.csv:stars"])
+def test_a_name_in_a_file_without_parts_is_explained(
+    spec: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.eye(4))
+    np.save("labels.npy", np.arange(4) % 2)
+    Path("labels.csv").write_text("0\n1\n0\n1\n")
+    found = run("score", "x.npy", spec)
+    file = spec.partition(":")[0]
+    assert found.exit_code == 2
+    assert f"there is no file or folder {spec}; {file} has no parts with names" in found.stderr
+    assert "parts" not in run("score", "x.npy", "gone.npy").stderr
+
+
+def test_score_and_rank_tell_which_metrics_were_skipped(archive: Path) -> None:
+    line = "leep was skipped: it needs the source model's probabilities; give --source-probs"
+    features = f"{archive}:features"
+    for command in (["score", features], ["rank", features]):
+        assert line in run(*command, "--metrics", "all").stderr
+        assert "skipped" not in run(*command, "--metrics", "all", "--quiet").stderr
+        assert "skipped" not in run(*command, "--metrics", "lda").stderr
+
+
+def test_the_summary_of_a_race_is_no_warning(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(60, 4)))
+    np.save(tmp_path / "labels.npy", np.arange(60) % 3)
+    files = [tmp_path / "a.npy", tmp_path / "b.npy", "--labels", tmp_path / "labels.npy"]
+    assert "note: race of 1 round" in run("rank", *files, "--race").stderr
+    assert "warning" not in run("rank", *files, "--race").stderr
+    saved = run("stats", files[0], *files[2:], "-o", tmp_path / "a.stats")
+    assert "60 rows x 4 features of 1 file," in saved.stderr

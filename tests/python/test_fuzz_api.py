@@ -79,7 +79,7 @@ TARGETS = Stats("regression").update(X, X).moments()
         (lambda: Stats.from_bytes(noted(kind="U", named=True)), "notes do not fit"),
         (lambda: Stats.from_bytes(noted(kind="U")), "notes do not fit"),
         (lambda: Stats.from_bytes(noted(named=True)), "notes do not fit"),
-        (lambda: tx.covariance.class_covariances(X * 1e200, Y), "reach .*e20.* overflow"),
+        (lambda: tx.covariance.class_covariances(X * 1e200, Y), "reach .* overflow"),
         (lambda: tx.covariance.class_covariances(FAR, [0, 1]), "reach .*e22.* overflow"),
         (lambda: tx.compat.tllib.transrate(X, Y, eps=None), "eps is None"),
         (lambda: tx.compat.tllib.negative_conditional_entropy(Y, IDS), "beyond 64-bit integers"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,7 @@ READERS = [
 def test_groups_of_a_single_class_are_left_out_of_every_metric(aggregate: str) -> None:
     models, phases, videos, _, sources = surgery()
     phases[videos == 1] = 3
-    told = r"1 of 6 groups have no score .* \(1: its rows have a single class, 3\)"
+    told = r"1 of 6 groups has no score of its own.* \(1: its rows have a single class, 3\)"
     with pytest.warns(tx.TransferabilityWarning, match=told):
         ranking = tx.rank(models, phases, READERS, groups=videos, aggregate=aggregate, **sources)
     rest = videos != 1
@@ -300,7 +301,7 @@ def test_groups_of_a_single_class_are_left_out_of_every_metric(aggregate: str) -
                 assert row.value(metric) == pytest.approx(others[row.name].value(metric)), metric
         assert not any("single class" in note for note in row.notes)  # said once for all models
     assert any("single class" in text for text in ranking.warnings)
-    assert "Note: 1 of 6 groups have no score" in str(ranking)
+    assert "Note: 1 of 6 groups has no score" in str(ranking)
     if aggregate != "pooled":
         assert ranking.names == others.names
 
@@ -326,6 +327,46 @@ def test_groups_that_all_have_a_single_class_are_refused(metric: str) -> None:
         tx.score(x, np.array([*"abcde"])[videos], metric, groups=videos, aggregate="min")
     ranking = tx.rank({"x": x}, videos, metric, groups=videos, aggregate="min")
     assert "no group has a score" in str(ranking["x"].error)
+    assert ranking.warnings == ()  # the error says it
+
+
+@pytest.mark.parametrize("metric", ["logme", "lin_mse", "ridge_probe", "knn"])
+@pytest.mark.parametrize("aggregate", ["min", "pooled"])
+def test_a_target_that_is_constant_in_a_group_is_left_out_there(
+    metric: str, aggregate: str
+) -> None:
+    """A keypoint that does not move in one video; every metric has the same groups and targets."""
+    x, _, videos = video()
+    targets = np.random.default_rng(1).normal(size=(len(x), 3))
+    targets[videos == 2, 1] = 0.5
+    told = rf"^{metric} in 1 of 5 groups \(2\): 1 of 3 targets are constant and were left out: 1$"
+    with pytest.warns(tx.TransferabilityWarning, match=told):
+        score = tx.score(x, targets, metric, groups=videos, aggregate=aggregate)
+    assert list(score.per_group) == [0, 1, 2, 3, 4]
+    assert score.left_out == {}
+    here = videos == 2
+    alone = tx.score(x[here], targets[here][:, [0, 2]], metric)
+    assert float(score.per_group[2]) == pytest.approx(float(alone), rel=1e-9)
+    assert tuple(score.per_group[2].targets) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "effect"),
+    [
+        ("mean", "own and was left out of the mean of the groups"),
+        ("pooled", "own; the pooled score counts its rows all the same"),
+    ],
+)
+def test_a_group_that_one_metric_cannot_score_names_the_metric(aggregate: str, effect: str) -> None:
+    x, phases, videos = video()
+    phases[:2], videos[:2] = (0, 1), 9  # two rows
+    with pytest.warns(tx.TransferabilityWarning) as told:
+        scores = tx.score(x, phases, ["logme", "lda"], groups=videos, aggregate=aggregate)
+    reason = r"\(9: a linear discriminant needs at least 3 samples, got 2\)"
+    texts = [str(one.message) for one in told]
+    pattern = rf"1 of 6 groups has no lda score of its {effect} {reason}"
+    assert any(re.fullmatch(pattern, text) for text in texts), texts
+    assert (list(scores["lda"].left_out), scores["logme"].left_out) == ([9], {})
 
 
 def test_booleans_and_columns_that_do_not_vary_are_named() -> None:

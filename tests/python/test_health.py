@@ -811,3 +811,26 @@ def test_small_eigenvalues_are_within_the_stated_bound(kind: str, smallest: floa
     assert health.alpha_req(x) == pytest.approx(naive_alpha(x, d), abs=bound, rel=0)
     rows = naive_alpha(x[:35], 34)  # held as rows, whose singular values lose nothing
     assert health.alpha_req(x[:35]) == pytest.approx(rows, abs=1e-15 * d / smallest, rel=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(30, 8, 3), (12, 40, 3), (60, 20, 2), (5, 1, 4)])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_lidar_has_the_bits_of_one_thread_and_the_naive_value(
+    shape: tuple[int, int, int], scale: float
+) -> None:
+    n_samples, width, views = shape
+    samples = np.arange(n_samples).repeat(views)
+    x = scale * (make(n_samples, width)[samples] + make(len(samples), width, seed=2))
+    one = health.lidar(x, samples, n_threads=1)
+    assert one == health.lidar(x, samples, n_threads=3)
+    assert one == pytest.approx(naive_lidar(x, samples), rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-60, 1e6, 1e148])
+@pytest.mark.filterwarnings("ignore::transferability.TransferabilityWarning")
+def test_lidar_of_any_scale_is_a_rank(scale: float) -> None:
+    samples = np.arange(20).repeat(4)
+    x = scale * (make(20, 10)[samples] + make(80, 10, seed=2))
+    assert 1 <= health.lidar(x, samples) <= 10.001
+    between_alone = scale * make(20, 10)[samples]  # rounding is all that is within
+    assert 1 <= health.lidar(between_alone, samples) <= 10.001

@@ -117,7 +117,7 @@ def test_wrong_arguments(tmp_path: Path, x: Any, y: Any) -> None:
         (lambda: open_features(f"{tmp_path}/z_*.npy"), "no file matches"),
         (lambda: open_features([]), "paths is empty"),
         (lambda: open_features(tmp_path / "gone.npy"), "there is no file"),
-        (lambda: open_features(tmp_path / "gone.bin"), "neither an .npy file"),
+        (lambda: open_features(tmp_path / "gone.bin"), "there is no file or folder"),
         (lambda: open_features(tmp_path / "a.npz"), r"3 members .*name one as .*a\.npz:x"),
         (lambda: open_features(tmp_path / "a.npz", key="z"), "no member 'z'; it has x, other, y"),
         (lambda: open_features(f"{tmp_path}/a.npz:x", key="y"), "names an array, and key='y'"),

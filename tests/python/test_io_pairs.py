@@ -18,7 +18,7 @@ from transferability.io import open_features, stats_of
 
 #: LogME of the whole data, from the issue that asked for these tests.
 WHOLE = -0.73114
-PAIRS = r"\[\(x, y\), \.\.\.\]"
+PAIRS = r"\[\(x, y\), \.\.\.\]|--pair X Y"
 
 
 @pytest.fixture

@@ -313,7 +313,8 @@ def test_a_ranking_in_a_notebook_is_one_bar_that_ends(output: Output) -> None:
     texts = [one["text/plain"] for one in output.shown]
     heads = [text.partition(",")[0] for text in texts]
     assert list(dict.fromkeys(heads)) == [*(f"{i} of 3 models" for i in range(4)), ""]
-    assert all(text.endswith("v2") for text in texts[:-1])
+    names = [text.rpartition(", ")[2].removesuffix(": reading") for text in texts[:-1]]
+    assert {*names} == {f"{i} hf:an-or…with-a-long-name-v2" for i in range(3)}
 
 
 def fail_after_one(advance: progress.ProgressFunction) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
 import pydoc
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
@@ -154,6 +158,14 @@ def test_help_is_a_summary_of_all_names() -> None:
     for name in {*tx._HOME, *tx._SUBMODULES, "errors"}:
         assert re.search(rf"\b{name}\b", summary), name
     assert "rank" in dir(tx)  # for everybody but help()
+
+
+def test_pydoc_as_a_program_prints_the_same_page() -> None:
+    command = [sys.executable, "-m", "pydoc", "transferability"]
+    path = {**os.environ, "PYTHONPATH": str(Path(tx.__file__).parents[1])}
+    shown = subprocess.run(command, env=path, capture_output=True, text=True, timeout=60).stdout
+    assert "Score and rank" in shown
+    assert len(shown.splitlines()) < 150
 
 
 def test_help_of_one_name_is_its_documentation() -> None:

@@ -133,6 +133,15 @@ def test_columns_that_compare_models_are_empty_for_layers() -> None:
     assert len(lines[3].split()) == len(lines[4].split()) + 4  # rank, model, consensus, seconds
 
 
+def test_a_split_table_repeats_no_layers_of_which_it_says_nothing(layered: Ranking) -> None:
+    whole = repr(layered).splitlines()
+    width = whole[2].index("seconds")
+    one, two = layered.to_text(width).partition("\n\n")[2].split("\n\n")[:2]
+    assert [line.split()[1:3] for line in two.splitlines()[1:]] == [["a", "head"], ["b", "head"]]
+    assert len(one.splitlines()) == 7  # the header, and three layers of two models
+    assert "seconds" not in one
+
+
 def test_a_narrow_terminal_splits_the_table() -> None:
     x = np.random.default_rng(0).normal(size=(60, 4))
     names = ["logme", "h_score", "regularized_h_score", "lfc", "cka", "transrate", "gbc"]
@@ -149,3 +158,9 @@ def test_a_narrow_terminal_splits_the_table() -> None:
         for title in ("H-score", "GBC", "seconds"):
             assert title in shown
     assert "seconds" in ranking.to_text(10)  # narrower than any column
+
+
+def test_notes_are_separated_in_columns() -> None:
+    ranking = tx.rank({"a": np.random.default_rng(0).normal(size=(30, 4))}, np.arange(30) % 2)
+    row = ranking["a"].replace(notes=("from the cache", "a note"))
+    assert ",from the cache; a note," in ranking.replace(rows=(row,)).to_csv()

@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
+import click
 import pytest
 
-import transferability as tx
+from transferability.cli import main
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -55,41 +55,49 @@ def test_python_blocks_run_and_print_what_is_shown(monkeypatch):
     assert ran, "the README has no Python example"
 
 
+def names_in_the_examples():
+    """What docs/guides.md tells readers to run before the code of any page."""
+    text = (DOCS / "guides.md").read_text(encoding="utf-8").partition("## Names in the examples")[2]
+    return re.search(r"^```py\n(.*?)^```", text, re.M | re.S)[1]
+
+
 @pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
 @pytest.mark.parametrize(
     "page",
     [
+        "accuracy",
         "covariance",
         "embedding",
         "files",
+        "for_packages",
         "forecasting",
+        "from_sklearn",
+        "from_thuml",
+        "from_tllib",
+        "from_transformer_ranker",
         "groups",
         "health",
+        "own_metric",
+        "quickstart",
         "racing",
+        "reading_scores",
         "recommended",
         "reports",
         "stability",
+        "targets",
+        "which_metric",
     ],
 )
 def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
     """Run the pages that need no torch and no cluster, on encoders of the example data."""
     if page == "forecasting":
         pytest.importorskip("matplotlib")
-    if page == "covariance":
+    if page in ("covariance", "from_sklearn"):
         pytest.importorskip("sklearn", minversion="1.6")
+    monkeypatch.chdir(README.parent)
+    namespace: dict[str, object] = {}
+    exec(names_in_the_examples(), namespace)
     monkeypatch.chdir(tmp_path)
-    names = ("lsa384", "charlsa256", "w2v300_deb", "minilm_l6", "tinytf_mlm")
-    with np.load(README.parent / "examples" / "data" / "deb_impl.npz") as data:
-        models, labels = {name: data[name] for name in names}, data["labels"]
-    namespace = {
-        "tx": tx,
-        "models": models,
-        "labels": labels,
-        "accuracies": dict(zip(names, (0.779, 0.762, 0.754, 0.770, 0.598), strict=True)),
-        "ranking": tx.rank(models, labels),
-        "phases": labels,
-        "videos": np.arange(len(labels)) // 100,
-    }
     text, printed = (DOCS / f"{page}.md").read_text(encoding="utf-8"), io.StringIO()
     for _, language, body in PIECE.findall(text):
         if language == "python":
@@ -97,6 +105,7 @@ def test_python_blocks_of_docs_run(page, tmp_path, monkeypatch):
                 exec(compile(body, f"docs/{page}.md", "exec"), namespace)
         elif language == "text":
             assert_shown(printed.getvalue(), body)
+            printed = io.StringIO()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
@@ -142,3 +151,21 @@ def test_make_targets_exist():
     makefile = README.with_name("Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^\$ make (\w+)", TEXT, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
+def test_commands_and_options_of_all_pages_exist(page):
+    for _, language, body in PIECE.findall(page.read_text(encoding="utf-8")):
+        if language != "console":
+            continue
+        for line in re.findall(r"^\$ transferability (.*)$", body.replace("\\\n", " "), re.M):
+            command, words = main, shlex.split(line, comments=True)
+            while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+                name = words.pop(0)
+                found = command.get_command(click.Context(command), name)
+                assert found is not None, (line, name)
+                command = found
+            known = {option for each in command.params for option in each.opts} | {"--help"}
+            for word in words:
+                if re.match(r"--?[a-z]", word):
+                    assert word.partition("=")[0] in known, (line, word)

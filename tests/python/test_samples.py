@@ -143,7 +143,7 @@ def test_n_leep_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="all rows of the features are equal"):
         tx.n_leep(np.ones((80, 3)), labels)
     monkeypatch.setitem(sys.modules, "sklearn.cluster", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install transferability\[sklearn\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'transferability\[sklearn\]'"):
         tx.n_leep(features, labels)
 
 

@@ -266,3 +266,11 @@ def test_together_with_metrics_of_features(features: Any, labels: Any) -> None:
     assert ranking["a"].scores["leep"] == tx.leep(probs, labels)
     with pytest.raises(DataError, match="source_probs"):
         tx.score(features, labels, "leep")
+
+
+def test_sums_of_any_size_are_written_short() -> None:
+    for scale in (1e300, 1e-320):
+        probs, labels = np.full((6, 4), scale), np.arange(6) % 2
+        with pytest.raises(DataError, match="row 0 of source_probs sums to") as caught:
+            tx.leep(probs, labels)
+        assert len(str(caught.value)) < 250

@@ -131,7 +131,7 @@ def test_files_of_other_kinds_are_named() -> None:
     data = Stats().update(*block("ids")).to_bytes()
     with pytest.raises(DataError, match="version 3, and this release reads version 2"):
         Stats.from_bytes(sealed(data[:8] + b"\3\0\0\0" + data[12:-32]))
-    with pytest.raises(DataError, match="does not begin as one"):
+    with pytest.raises(DataError, match="does not begin as those"):
         Stats.from_bytes(pickle.dumps({"a": 1}))
 
 

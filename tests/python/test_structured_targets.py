@@ -110,7 +110,7 @@ def test_several_axes_are_no_classes_and_no_groups() -> None:
         tx.nce(source_labels=np.zeros((60, 2, 2), int), labels=np.arange(60) % 2)
     with pytest.raises(DataError, match="empty"):
         tx.lin_mse(X, np.empty((0, 17, 2)))
-    with pytest.raises(DataError, match=r"labels has 1 missing.*position 7, 3"):
+    with pytest.raises(DataError, match=r"targets has 1 missing.*position 7, 3"):
         tx.lin_mse(X, np.where(np.arange(60 * 34).reshape(60, 17, 2) == 7 * 34 + 3, np.nan, POINTS))
     with pytest.raises(DataError, match="at least 1-D, got 0-D"):
         tx.lin_mse(X, 3.0)

@@ -22,6 +22,8 @@ from transferability.cli._words import PHRASES, Words
 from transferability.cli.rank import _FEATURE_OPTIONS
 
 PACKAGE = Path(tx.__file__).parent
+#: The remedies that the binding crate adds to messages of the core, which names no Python.
+BINDING = Path(__file__).parents[2] / "python" / "src" / "errors.rs"
 
 Command = tuple[str, tuple[str, ...]]  # its name, and the options that do not go with its arguments
 FEATURES: Command = ("rank", MODEL_OPTIONS)
@@ -49,6 +51,7 @@ REACHED: dict[str, tuple[Command, ...]] = {
     "models": (MODELS, LAYERS),
     "torch": (MODELS,),
     "report": (FEATURES, MODELS),
+    "binding": (FEATURES, SCORE),
 }
 #: Rooms whose messages no command prints, or that are the commands.
 NOT_REACHED = {
@@ -60,7 +63,7 @@ OF_PYTHON = {
     "objects and arrays in memory, which no file holds": (
         r".* is a (polars LazyFrame|masked array|sparse matrix|lazy frame of polars)",
         r"; rows with named values are a table", r"ignore (is|has) ",
-        r", for example with np\.load",
+        r", for example with np\.load", r"; call update\(features, labels\) first",
         r"pass torch\.stack", r".*pool each to one vector first, for example by its mean",
         r"convert (them|each row) with ", r".*convert it with np\.asarray", r"pass list\(X\)",
         r"read the numbers from them first", r"make a table of it first", r"X X: X; pass X if the",
@@ -107,12 +110,19 @@ ADVICE = re.compile(
 @cache
 def messages() -> tuple[tuple[str, int, str], ...]:
     """Return the file, line and text of every literal with a blank, without docstrings."""
-    return tuple(
+    of_python = (
         (path.relative_to(PACKAGE).as_posix(), line, text)
         for path in sorted(PACKAGE.rglob("*.py"))
         for line, text in read_texts(ast.parse(path.read_text("utf-8")))
-        if " " in text
     )
+    remedies = enumerate(BINDING.read_text("utf-8").splitlines(), start=1)
+    of_binding = (
+        ("binding/errors.rs", line, text.replace("{metric}", "knn"))
+        for line, code in remedies
+        if not code.strip().startswith("//")
+        for text in re.findall(r'"([^"]*)"', code)
+    )
+    return tuple(one for one in (*of_python, *of_binding) if " " in one[2])
 
 
 def read_texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -195,6 +205,7 @@ def test_every_exemption_is_one_of_a_message(starts: str) -> None:
         (FEATURES, "leave_out is 'group'", "--leave-out is 'group'"),
         (FEATURES, "normalize='entropy_ratio'", "-o normalize=entropy_ratio"),
         (FEATURES, "aggregate='min'", "--aggregate min"),
+        (FEATURES, "or neither (class_scatters=True)", "or neither (stats --class-scatters)"),
         (FEATURES, "for example key='f*'", "for example FILE:'f*'"),
         (FEATURES, "or by key=", "or by FILE:NAME"),
         (FEATURES, "say label_column='y', or", "say --labels FILE:y, or"),

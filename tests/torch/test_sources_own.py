@@ -184,7 +184,7 @@ def test_entry_points(makers: str) -> None:
     ("spec", "message"),
     [
         ("tim:resnet18", r"neither a Python module 'tim' .*did you mean 'timm'"),
-        ("resnet18", "names no source of models that is known; write scheme:name"),
+        ("resnet18", r"did you mean timm:resnet18 or torchvision:resnet18\?"),
         ("hf:", "names no model; write for example"),
         ("timm:resnet18?pretrained", "is not option=value"),
         ("onnx:nowhere.onnx", "there is no file nowhere.onnx"),

@@ -176,9 +176,14 @@ class Target:
         data = np.require(self.data[rows], requirements="A")
         return self.replace(ids=data) if self.values is None else self.replace(values=data)
 
-    def without_constant(self) -> Target:
-        """Return the target without the multilabel columns that are all 0 or all 1."""
-        if self.task != "multilabel" or self.values is None or self.columns is None:
+    def without_constant(self, regression: bool = False) -> Target:
+        """Return the target without the multilabel columns that are all 0 or all 1.
+
+        With `regression` also without constant targets, as in a group of rows. Each metric decides
+        itself what a target means that is constant in all rows.
+        """
+        tasks = ("multilabel", "regression") if regression else ("multilabel",)
+        if self.task not in tasks or self.values is None or self.columns is None:
             return self
         constant = self.values.min(axis=0) == self.values.max(axis=0)
         if not constant.any():
@@ -191,10 +196,8 @@ class Target:
         left_out = [c for c, flat in zip(self.columns, constant, strict=True) if flat]
         kept = tuple(c for c, flat in zip(self.columns, constant, strict=True) if not flat)
         shown = ", ".join(map(str, left_out[:10])) + (", …" if len(left_out) > 10 else "")
-        note = (
-            f"{len(left_out)} of {len(constant)} label columns are all 0 or all 1 and were left "
-            f"out: {shown}"
-        )
+        what = "targets are constant" if regression else "label columns are all 0 or all 1"
+        note = f"{len(left_out)} of {len(constant)} {what} and were left out: {shown}"
         return self.replace(
             values=self.values[:, ~constant], columns=kept, warnings=(*self.warnings, note)
         )

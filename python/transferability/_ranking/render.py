@@ -56,7 +56,10 @@ class Table:
         return "\n".join([self.title, "", *rows, *([""] if below else []), *below])
 
     def _split(self, lines: Sequence[Sequence[str]], width: int) -> list[str]:
-        """Return the lines of several tables, each at most `width` wide if its columns allow it."""
+        """Return the lines of several tables, each at most `width` wide if its columns allow it.
+
+        The other tables leave out the layers of which they would say nothing.
+        """
         keys = range(1 + max(self._left - {len(self.header) - 1}))  # rank and names
         blocks: list[list[int]] = []
         rest = [*range(len(keys), len(self.header))]
@@ -69,7 +72,10 @@ class Table:
         found: list[str] = []
         for places in blocks:
             left = {i for i, place in enumerate(places) if place in self._left}
-            cut = [[line[place] for place in places] for line in lines]
+            told = [
+                line for line in lines if not found or any(line[i] for i in places[len(keys) :])
+            ]
+            cut = [[line[place] for place in places] for line in told]
             found += [*([""] if found else []), *align_columns(cut, left)]
         return found
 
@@ -173,7 +179,7 @@ def columns(
         **{name: [getattr(row, name) for row in rows] for name in of_race},
         "seconds": [row.seconds for row in rows],
         **{f"{COST}{name}": [row.costs.get(name, math.nan) for row in rows] for name in costs},
-        "notes": [" ".join(row.notes) for row in rows],
+        "notes": ["; ".join(row.notes) for row in rows],
         "error": [row.error for row in rows],
     }
 

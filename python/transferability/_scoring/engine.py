@@ -76,6 +76,7 @@ class Engine:
 
     def __init__(
         self,
+        /,  # so that every name can be one of an option
         metrics: str | Sequence[str] = "logme",
         *,
         task: str = "auto",

@@ -4,7 +4,8 @@ The statistics of each group are computed once, and merged to those of all rows.
 
 Groups whose labels do not vary say nothing about features: one row, a single class, constant
 targets. They are left out and counted, for every metric that reads labels, so that all metrics and
-models of a call are aggregated over the same groups.
+models of a call are aggregated over the same groups. Of several targets, those that are constant
+within a group are left out there.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ from .._metric.score import Score, issue
 from .._stats.stats import Stats
 from ..errors import DataError, TransferabilityError
 from .evaluate import Requests, Settings, accumulate, evaluate
+from .group_warnings import collect_warnings, note_left_out
 
 __all__ = ["Groups", "check_groups", "check_left_out", "evaluate_groups", "pool_groups"]
 __all__ += ["read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
-_SHOWN = 3  # a warning names so many groups, and as many kinds of warnings of groups
-_NUMBER = re.compile(r"\d[\d,.]*")
+
+
+class _SilentGroup(DataError):
+    """Why the labels of a group say nothing about features, whatever the metric."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,10 @@ def check_groups(groups: Groups | None, target: Target, requests: Requests) -> t
         for name, reason in zip(groups.names, reasons, strict=True)
         if reason is not None
     }
-    warnings = _note_left_out(silent, len(groups.names), groups.aggregate)
+    n_groups, pooled = len(groups.names), groups.aggregate == "pooled"
+    if len(silent) == n_groups and not pooled:
+        return ()  # every score is refused for this reason
+    warnings = note_left_out(silent, n_groups, groups.aggregate)
     issue(warnings)
     return warnings
 
@@ -182,7 +189,8 @@ def evaluate_groups(
                 by_group = _score_predictions(groups, inputs, score)
                 options = across[name]
                 overall = score.replace(details=_without(score.details, "by_group"))
-                results[name] = _combine(overall, by_group, inputs, groups.aggregate, options)
+                combined = _combine(name, overall, by_group, inputs, groups.aggregate, options)
+                results[name] = combined
     return {name: results[name] for name in requests}
 
 
@@ -208,11 +216,11 @@ def _evaluate_within(
         results: dict[str, Score | Exception]
         if reason := _find_silence(part.target):
             said = {name: own for name, own in requests.items() if not spec_of(name).reads_labels}
-            results = dict.fromkeys(requests, DataError(reason))
+            results = dict.fromkeys(requests, _SilentGroup(reason))
             wanted = PreparedRequests(said)
         else:
             results, wanted = {}, requests
-            target = part.target.without_constant()  # of the columns that vary in this group
+            target = part.target.without_constant(regression=True)  # within this group
             states = states if target is part.target else None
             part = replace(part, target=target)
         try:
@@ -223,7 +231,7 @@ def _evaluate_within(
             by_group[name][group] = result
     overall = evaluate(inputs, requests, settings, states=total) if pooling else {}
     return {
-        name: _combine(overall.get(name), by_group[name], inputs, groups.aggregate, options)
+        name: _combine(name, overall.get(name), by_group[name], inputs, groups.aggregate, options)
         for name, options in requests.items()
     }, total
 
@@ -288,6 +296,7 @@ def _without(details: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _combine(
+    name: str,
     overall: Score | Exception | None,
     by_group: Mapping[int | str, Score | Exception],
     inputs: Inputs,
@@ -306,7 +315,15 @@ def _combine(
     details = {"aggregate": aggregate, "per_group": found, "left_out": left_out}
     target = inputs.target
     general = (*target.warnings, *inputs.notes) if overall is None else overall.warnings
-    warnings = _warnings(found, left_out, {*general}, aggregate)
+    silent = {group for group, error in by_group.items() if isinstance(error, _SilentGroup)}
+    of_all = {group: reason for group, reason in left_out.items() if group in silent}
+    of_metric = {group: reason for group, reason in left_out.items() if group not in silent}
+    n_groups = len(by_group)
+    warnings = [
+        *note_left_out(of_all, n_groups, aggregate),
+        *note_left_out(of_metric, n_groups, aggregate, name),
+        *collect_warnings(found, n_groups, {*general}),
+    ]
     if pooled and overall is not None:
         return overall.replace(
             details={**overall.details, **details}, warnings=(*overall.warnings, *warnings)
@@ -323,51 +340,6 @@ def _combine(
         warnings=(*general, *warnings),
         details={**options, **details},
     )
-
-
-def _warnings(
-    found: Mapping[int | str, Score],
-    left_out: Mapping[int | str, str],
-    general: set[str],
-    aggregate: str,
-) -> list[str]:
-    """Warn of groups without a score, and of groups with warnings of their own.
-
-    Warnings that differ in their numbers alone are stated once, with those of the first group.
-    """
-    n_groups = len(found) + len(left_out)
-    warnings = [*_note_left_out(left_out, n_groups, aggregate)]
-    kinds: dict[str, list[tuple[int | str, str]]] = {}
-    for group, score in found.items():
-        for text in dict.fromkeys(score.warnings):
-            if text not in general:
-                kinds.setdefault(_NUMBER.sub("#", text), []).append((group, text))
-    metric = next(iter(found.values())).metric if found else ""
-    for cases in [*kinds.values()][:_SHOWN]:
-        names = _list_groups([repr(group) for group, _ in cases])
-        warnings.append(f"{metric} in {len(cases)} of {n_groups} groups ({names}): {cases[0][1]}")
-    if len(kinds) > _SHOWN:
-        warnings.append(f"{len(kinds) - _SHOWN} more warnings of {metric} are in per_group")
-    return warnings
-
-
-def _note_left_out(
-    left_out: Mapping[int | str, str], n_groups: int, aggregate: str
-) -> tuple[str, ...]:
-    """Return a warning that counts the groups without a score, with the reasons; empty if none."""
-    if not left_out:
-        return ()
-    shown = _list_groups([f"{group!r}: {reason}" for group, reason in left_out.items()], "; ")
-    out_of = "per_group" if aggregate == "pooled" else f"the {aggregate} of the groups"
-    return (
-        f"{len(left_out)} of {n_groups} groups have no score of their own and were left out of "
-        f"{out_of} ({shown})",
-    )
-
-
-def _list_groups(texts: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
-    return between.join(texts[:_SHOWN]) + more
 
 
 def pool_groups(

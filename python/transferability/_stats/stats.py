@@ -353,7 +353,7 @@ class Stats:
         merged._seconds = math.fsum(part._seconds for part in parts)
         return merged
 
-    def score(self, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
+    def score(self, /, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
         `metrics`, `options` and the result are as in :func:`transferability.score`.
@@ -637,7 +637,7 @@ class Stats:
             that of the sums, "classification" where they are class sums.
             Of features x with weights w, about the "shift" s (D,): "sum" Σ w (x − s) (D,),
             "scatter" Σ w (x − s)(x − s)ᵀ (D, D), "cubic" Σ w ‖x − s‖² (x − s) (D,), "quartic"
-            Σ w ‖x − s‖⁴, and "largest", an upper bound of all |x − s|.
+            Σ w ‖x − s‖⁴, and "largest", an upper bound of all ``|x − s|``.
             Of classes: "classes", sorted, "class_counts" (C,), "class_sums" Σ w (x − s) (C, D),
             "class_squares" Σ w ‖x − s‖² (C,), and with class scatters "by_class", the moments of
             each class.

@@ -82,7 +82,7 @@ class Display:
             return function
 
         def run(name: str) -> T:
-            with listen(lambda text: self._tell(f"{name}: {text}")):
+            with listen(lambda text: self._tell(f"{shorten_middle(name, _NAME)}: {text}")):
                 return function(name)
 
         return run

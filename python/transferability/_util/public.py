@@ -22,7 +22,7 @@ from typing import Any
 __all__ = ["is_help", "list_names", "present", "set_module"]
 
 _PACKAGE = __name__.partition(".")[0] + "."
-_DEPTH = 4  # frames between a module's __dir__ and pydoc: those of inspect.getmembers
+_DEPTH = 4  # frames between a module's __dir__ and its caller: those of inspect.getmembers
 
 
 def set_module(thing: object, module: str) -> None:
@@ -57,16 +57,16 @@ def present(namespace: MutableMapping[str, Any]) -> None:
 
 
 def is_help() -> bool:
-    """Return whether the caller of a module's ``__dir__`` is ``help()``.
+    """Return whether a module's ``__dir__`` is called for ``help()`` or ``python -m pydoc``.
 
-    It documents everything that is listed in full, which is thousands of lines for the whole
-    package.
+    Their function ``docmodule`` documents everything that is listed in full, which is thousands of
+    lines for the whole package.
     """
     frame = sys._getframe(1)
     for _ in range(_DEPTH):
         if frame.f_back is None:
             return False
         frame = frame.f_back
-        if frame.f_globals.get("__name__") == "pydoc":
+        if frame.f_code.co_name == "docmodule":
             return True
     return False

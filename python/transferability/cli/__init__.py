@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+from .._util.terminal import find_width, wrap_text
 from ..errors import DataError, DtypeError, TransferabilityError
+from ._help import Commands
 from ._shared import BAD_DATA, say, warnings_as_notes
-from ._words import Commands, reword
+from ._words import reword
 from .cache import cache
 from .eval import evaluate
 from .forecast import forecast
@@ -32,6 +34,16 @@ _EXIT_CODES = (
     "Exit codes: 0 ok; 1 another error, such as a missing package or a full disk; 2 wrong usage; "
     "3 bad data; 4 some models failed."
 )
+
+
+class _WrappedError(click.UsageError):
+    """A usage error that breaks between words on a terminal."""
+
+    _START = "Error: "  # which click writes before the message
+
+    def format_message(self) -> str:
+        text = wrap_text(self._START + super().format_message(), find_width(sys.stderr))
+        return text.removeprefix(self._START)
 
 
 class _Group(Commands):
@@ -53,6 +65,10 @@ class _Group(Commands):
         try:
             with warnings_as_notes():
                 return super().invoke(ctx)
+        except click.UsageError as error:
+            if type(error).show is not click.UsageError.show:  # it shows help
+                raise
+            raise _WrappedError(error.format_message(), error.ctx) from error
         except TransferabilityError as error:
             say(f"error: {reword(error)}", "red")
             ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)

@@ -27,7 +27,6 @@ __all__ = [
     "SOME_FAILED",
     "TASK",
     "THREADS",
-    "FormatsCommand",
     "add_options",
     "as_usage_errors",
     "check_exclusive",
@@ -50,6 +49,7 @@ __all__ = [
     "shared_options",
     "show",
     "tell",
+    "tell_skipped",
     "warnings_as_notes",
 ]
 
@@ -58,26 +58,6 @@ _TOLD = f"{__name__}.told"  # key in the meta of a command's context
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
-
-
-class FormatsCommand(click.Command):
-    """A command whose help has lists of suffixes or sources, such as ``{any}`` or ``{models}``.
-
-    They are filled in when help is shown, because their tables import NumPy.
-    """
-
-    def get_help(self, ctx: click.Context) -> str:
-        from .._data.tables import TABLES
-        from ..io._formats import list_suffixes
-        from ..models import SOURCES
-
-        lists = {**list_suffixes(), "texts": ", ".join(TABLES)}
-        lists["models"] = ", ".join(source.usage for source in SOURCES)
-        self.help = (self.help or "").format(**lists)
-        for option in self.params:
-            if isinstance(option, click.Option):
-                option.help = (option.help or "").format(**lists)
-        return super().get_help(ctx)
 
 
 def check_exists(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -92,7 +72,9 @@ def check_paths(specs: Iterable[str | None]) -> None:
 
     for spec in specs:
         if spec is not None and not (path := split_key(spec)[0]).exists():
-            raise click.BadParameter(f"there is no file or folder {path}")
+            file = spec.rpartition(":")[0]
+            hint = f"; {file} has no parts with names" if file and Path(file).is_file() else ""
+            raise click.BadParameter(f"there is no file or folder {path}{hint}")
 
 
 def parse_options(
@@ -282,6 +264,15 @@ def note(message: object, kind: str = "note") -> None:
     if text not in told:
         tell(f"{kind}: {text}")
         told.add(text)
+
+
+def tell_skipped(skipped: Mapping[str, str]) -> None:
+    """Write which metrics were skipped, those of one reason in one line."""
+    reasons = {name: reword(reason) for name, reason in skipped.items()}
+    for reason in dict.fromkeys(reasons.values()):
+        names = [name for name, own in reasons.items() if own == reason]
+        was = "was skipped: it" if len(names) == 1 else "were skipped: each"
+        tell(f"{', '.join(names)} {was} {reason}")
 
 
 def drop_told(text: str) -> str:

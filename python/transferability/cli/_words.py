@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-__all__ = ["FOREIGN", "PHRASES", "Commands", "Words", "reword", "reword_phrases", "reword_ranking"]
+__all__ = ["FOREIGN", "PHRASES", "Words", "reword", "reword_phrases", "reword_ranking"]
 
 #: Key of ``ctx.meta`` with the options that do not go with the given arguments.
 FOREIGN = "transferability.foreign"
@@ -123,20 +123,6 @@ PHRASES: tuple[tuple[str, str], ...] = (
 _PHRASES = tuple((re.compile(pattern), words) for pattern, words in PHRASES)
 
 
-class Commands(click.Group):
-    """A group whose help has the whole first sentence of each command."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the names and summaries of the commands, which click would cut to one line."""
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, command.get_short_help_str(limit=10_000))
-                    for name, command in sorted(self.commands.items())
-                ]
-            )
-
-
 class Words:
     """Translate messages to the options of one command.
 
@@ -170,6 +156,8 @@ class Words:
             return f"FILE:{shown or 'NAME'}"
         if name == "method":  # of a command that has only statistics
             return "an SVD"
+        if name == "class_scatters":  # of the command that computes statistics
+            return "stats --class-scatters"
         if name == "label_column":
             return f"{self._call('labels')} FILE:{shown or 'NAME'}"
         if "options" in self._params and name in _metric_options():

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._help import Commands
 from ._shared import BAD_DATA, say
-from ._words import Commands
 
 __all__ = ["cache"]
 

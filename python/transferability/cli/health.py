@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from ..errors import DataError, DtypeError
+from ._help import FormatsCommand
 from ._shared import (
     BAD_DATA,
     JSON,
     QUIET,
     SOME_FAILED,
     THREADS,
-    FormatsCommand,
     as_usage_errors,
     check_exists,
     load_statistics,

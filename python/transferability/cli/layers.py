@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ._shared import JSON, FormatsCommand
+from ._help import FormatsCommand
+from ._shared import JSON
 
 __all__ = ["layers"]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
+from .._util.terminal import find_width, wrap_text
 from ._shared import JSON
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def metrics(as_json: bool) -> None:
 
 def _print(spec: MetricSpec) -> None:
     for line in _lines(spec):
-        click.echo(line)
+        click.echo(wrap_text(line, find_width(sys.stdout)))
 
 
 def _lines(spec: MetricSpec) -> Iterator[str]:

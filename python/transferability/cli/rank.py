@@ -16,10 +16,10 @@ from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._choice import check_shortlist, choice_options, choose, find_own_labels, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
+from ._help import FormatsCommand
 from ._models import MODEL_OPTIONS, model_options, run_models
 from ._shared import (
     SOME_FAILED,
-    FormatsCommand,
     as_usage_errors,
     check_exclusive,
     check_exists,
@@ -39,6 +39,7 @@ from ._shared import (
     shared_options,
     show,
     tell,
+    tell_skipped,
 )
 from ._words import FOREIGN, reword_phrases, reword_ranking
 
@@ -267,12 +268,10 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     """Print a ranking with its messages, write the report, and exit with 4 if a model failed."""
     chosen, ranking = ctx.params, reword_ranking(ranking)
     html = chosen["html"]
-    for reason in dict.fromkeys(ranking.skipped.values()):
-        names = [name for name, own in ranking.skipped.items() if own == reason]
-        was = "was skipped: it" if len(names) == 1 else "were skipped: each"
-        tell(f"{', '.join(names)} {was} {reason}")
+    tell_skipped(ranking.skipped)
+    summary = None if ranking.race is None else ranking.race.summary
     for text in ranking.warnings:
-        note(text, "warning")
+        note(text, "note" if text == summary else "warning")
     n_cached = sum(row.from_cache for row in ranking)
     if n_cached:
         tell(f"{n_cached} of {len(ranking)} models came from the cache")

@@ -10,8 +10,8 @@ import click
 
 from ..errors import DataError
 from ._choice import find_own_labels
+from ._help import FormatsCommand
 from ._shared import (
-    FormatsCommand,
     as_usage_errors,
     check_exclusive,
     check_exists,
@@ -24,6 +24,7 @@ from ._shared import (
     refuse_with_stats,
     shared_options,
     show,
+    tell_skipped,
 )
 
 __all__ = ["score"]
@@ -102,6 +103,7 @@ def score(
                 **chosen,
                 **options,
             )
+    tell_skipped(scores.skipped)
     if as_json:
         click.echo(json.dumps({name: value.to_dict() for name, value in scores.items()}))
         return

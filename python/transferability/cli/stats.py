@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ._help import FormatsCommand
 from ._shared import (
     ANY_TASK,
     PRECISION,
     QUIET,
     THREADS,
-    FormatsCommand,
     as_usage_errors,
     check_exists,
     check_output,
@@ -164,8 +164,9 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
 def _report(output: str, stats: Any, n_files: int) -> None:
     """Print the name, shape and task of a written file."""
     rows = f"{stats.n_samples:,} rows x {stats.n_features} features"
+    files = "1 file" if n_files == 1 else f"{n_files} files"
     task = f"task {stats.task_note}" if stats.task == "auto" else stats.task
-    say(f"{output}: {rows} of {n_files} files, {task}")
+    say(f"{output}: {rows} of {files}, {task}")
 
 
 def _check(files: list[str], partial: Path, resume: bool) -> None:

@@ -49,7 +49,7 @@ class Curve:
     values: dict[str, Array]
     warnings: tuple[str, ...] = ()
 
-    def fit(self, metric: str, form: str = "auto", **options: Any) -> Forecast:
+    def fit(self, /, metric: str, form: str = "auto", **options: Any) -> Forecast:
         """Fit one metric's curve as :func:`transferability.forecast.fit` does.
 
         ``limit`` defaults to None, because a metric with values in [0, 1] need not be an accuracy.

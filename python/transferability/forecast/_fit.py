@@ -51,9 +51,9 @@ def fit(
         mapping has one metric's values by its name, as ``Curve.values``; a str names the metric of
         a Curve with several. Metrics of a curve have no limit unless it is given, as in
         :meth:`Curve.fit`.
-    form : {"auto", "log_linear", "local_linear", "local_power", "power_law", "logistic", \
-            "rectified"}, default="auto"
-        A law from the notes, or "auto": the median of the forecasts of five laws (four without a
+    form : str, default="auto"
+        A law from the notes, "log_linear", "local_linear", "local_power", "power_law", "logistic"
+        or "rectified", or "auto": the median of the forecasts of five laws (four without a
         limit), from a line in ln n (the most optimistic) to a power law with a floor (the least).
         A single law is used instead if its held-out error is below half of the median's (the
         rectified law) or below a fifth (any other). The held-out error is an error of

@@ -86,7 +86,7 @@ def check(
     except DataError as error:
         missing["alpha_req"] = str(error)
     if samples is not None:
-        found = rank_of_samples(stats)
+        found = rank_of_samples(stats, n_threads)
         issue(found.warnings)
         lidar = found.value
         variance = float(np.trace(covariance)) / n_features

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._stats.stats import Stats
+from .._util.threads import resolve_threads
 from ..errors import DataError
 from ._features import read_sampled
 from ._spectrum import entropy_rank
@@ -86,12 +88,12 @@ def lidar(
     >>> round(lidar(images[samples] + 0.01 * rng.normal(size=(2000, 32)), samples))
     8
     """
-    found = rank_of_samples(read_sampled(features, samples, n_threads))
+    found = rank_of_samples(read_sampled(features, samples, n_threads), n_threads)
     issue(found.warnings)
     return found.value
 
 
-def rank_of_samples(stats: Stats) -> Lidar:
+def rank_of_samples(stats: Stats, n_threads: int | None = None) -> Lidar:
     """Compute LiDAR of statistics whose classes are the samples."""
     counts, means, within, rounding = stats.class_scatter()
     n_rows, n_samples = sum(counts), len(counts)
@@ -102,24 +104,31 @@ def rank_of_samples(stats: Stats) -> Lidar:
             f"each of the {n_samples} samples has one row; LiDAR needs several views of a sample"
         )
     unbiased = n_rows / (n_rows - n_samples)
-    return lidar_of(within * unbiased, means, rounding * unbiased)
+    return lidar_of(within * unbiased, means, rounding * unbiased, n_threads)
 
 
-def lidar_of(within: NDArray[np.float64], means: NDArray[np.float64], rounding: float) -> Lidar:
+def lidar_of(
+    within: NDArray[np.float64],
+    means: NDArray[np.float64],
+    rounding: float,
+    n_threads: int | None = None,
+) -> Lidar:
     """Compute LiDAR of a covariance (D, D) known to `rounding`, and the means of samples (C, D)."""
-    n_samples, n_features = means.shape
-    values, vectors = np.linalg.eigh(within)
-    values = np.maximum(values, 0.0) + _RIDGE
+    offsets = means - means.mean(axis=0)
+    largest = float(np.abs(offsets).max())
+    if largest > 0:  # p does not depend on the unit, and squares in this one are in range
+        offsets /= largest
+    in_doubt = rounding > _UNSURE * _RIDGE
+    eigenvalues, smallest = _core.discriminant(
+        within, offsets, _RIDGE, in_doubt, resolve_threads(n_threads)
+    )
     warnings: tuple[str, ...] = ()
-    if rounding > _UNSURE * values[0]:
+    if smallest is not None and rounding > _UNSURE * smallest:
         warnings = (
-            f"rounding may change the eigenvalues of LiDAR by {rounding / values[0]:.0e} of "
+            f"rounding may change the eigenvalues of LiDAR by {rounding / smallest:.0e} of "
             f"themselves, because samples differ by far more than their views; scale the features "
             f"down, so that 1e-4 is larger beside them",
         )
-    offsets = (means - means.mean(axis=0)) / np.sqrt(n_samples - 1)
-    whitened = (offsets @ vectors) / np.sqrt(values)
-    squares = np.zeros(n_features)
-    singular = np.linalg.svd(whitened, compute_uv=False)
-    squares[: len(singular)] = singular**2
-    return Lidar(entropy_rank(squares, _EPS), warnings)
+    padded = np.zeros(means.shape[1])
+    padded[: len(eigenvalues)] = eigenvalues
+    return Lidar(entropy_rank(padded, _EPS), warnings)

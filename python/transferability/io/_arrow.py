@@ -20,7 +20,7 @@ from ..errors import DataError
 from ._choose import Column, choose_columns
 from ._spec import FormatSpec, Reader, Selection, close_on_error, regroup
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "IpcTable"]
 
 _BATCH_ROWS = 4096
 #: The last bytes of a complete stream. Without them a stream cut between batches looks whole.
@@ -45,8 +45,12 @@ class _ParquetTable:
         self._file.close()
 
 
-class _IpcTable:
-    """An Arrow file or stream, mapped; one batch at a time is decoded."""
+class IpcTable:
+    """An Arrow file or stream, mapped; one batch at a time is decoded and validated.
+
+    Arrow's own code follows the lengths and offsets of a batch without a check, so those of a
+    forged file would lead it to other memory.
+    """
 
     def __init__(self, path: Path) -> None:
         import pyarrow
@@ -63,7 +67,10 @@ class _IpcTable:
     def batches(self, columns: list[str]) -> Iterator[Any]:
         """Iterate over the record batches of some columns, in order."""
         _, batches = self._open([self.schema.get_field_index(name) for name in columns])
-        return (batch.select(columns) for batch in batches)
+        for whole in batches:
+            batch = whole.select(columns)
+            batch.validate(full=True)
+            yield batch
 
     def close(self) -> None:
         self._map.close()
@@ -86,7 +93,7 @@ class _IpcTable:
 class _ColumnsReader(Reader):
     """Columns of numbers as a matrix, a column of lists as its rows, or one column by itself."""
 
-    def __init__(self, table: _ParquetTable | _IpcTable, selection: Selection) -> None:
+    def __init__(self, table: _ParquetTable | IpcTable, selection: Selection) -> None:
         self._table = table
         schema = table.schema
         index = {*index_columns(schema.names, schema.metadata)} - {selection.key}
@@ -131,13 +138,13 @@ class _ColumnsReader(Reader):
         return f"{self._table.path}, column {column!r}"
 
 
-def _open(kind: type[_ParquetTable] | type[_IpcTable], path: Path, selection: Selection) -> Reader:
+def _open(kind: type[_ParquetTable] | type[IpcTable], path: Path, selection: Selection) -> Reader:
     table = kind(path)
     with close_on_error(table):
         return _ColumnsReader(table, selection)
 
 
-_parquet, _arrow = partial(_open, _ParquetTable), partial(_open, _IpcTable)
+_parquet, _arrow = partial(_open, _ParquetTable), partial(_open, IpcTable)
 FORMATS = (
     FormatSpec("parquet", (".parquet", ".pq"), "table", _parquet, None, "pyarrow", "io"),
     FormatSpec("Arrow", (".arrow", ".feather", ".ipc"), "table", _arrow, None, "pyarrow", "io"),

@@ -81,7 +81,7 @@ def lidar(
 
 def compute(stats: Stats, options: Mapping[str, Any], n_threads: int) -> dict[str, Any]:
     """Compute LiDAR of statistics whose classes are the samples."""
-    found = rank_of_samples(stats)
+    found = rank_of_samples(stats, n_threads)
     warnings = list(found.warnings)
     if found.value == 0:
         warnings.append("the means of all samples are equal: LiDAR is 0")

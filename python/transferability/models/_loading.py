@@ -46,7 +46,7 @@ def loading(spec: ModelSpec, quiet: Any = None) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, _FAILURES) and type(error).__module__[:11] != "onnxruntime":
             raise
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise DataError(f"{spec} cannot be loaded: {first}{_advice(spec, error)}") from error
 
 

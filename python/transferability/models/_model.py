@@ -18,7 +18,7 @@ __all__ = ["Model", "TorchModel", "choose_device"]
 class Model:
     """A model opened by :func:`transferability.models.open_model`.
 
-    A subclass that is not a :class:`TorchModel` implements :meth:`features` and
+    A subclass that is not a ``TorchModel`` implements :meth:`features` and
     :meth:`hash_content`.
 
     Attributes
@@ -76,7 +76,7 @@ class Model:
         return getattr(self.inputs, "batch_size", None)
 
     def collate(self, raw: Sequence[Any]) -> Any:
-        """Preprocess one or more raw items of :attr:`kind` to a batch on the CPU.
+        """Preprocess one or more raw items of `kind` to a batch on the CPU.
 
         A batch is a Tensor or a mapping of str to Tensor; for user functions, any object.
         """
@@ -99,7 +99,7 @@ class Model:
     def features(self, batch: Any, layers: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Compute the unpooled outputs of layers, for a model that is not a torch module.
 
-        `batch` is from :meth:`collate`; `layers` are names from :attr:`layers`, or others that the
+        `batch` is from :meth:`collate`; `layers` are names from `layers`, or others that the
         source knows; raise DataError for any other. The arrays by layer have shape
         (n_samples, ...).
         """

@@ -156,7 +156,7 @@ def forecast(
     forecast : Forecast
         From :func:`transferability.forecast.fit`.
     level, up_to, ax : optional
-        As in :meth:`Forecast.plot`.
+        As in :meth:`transferability.forecast.Forecast.plot`.
 
     Examples
     --------

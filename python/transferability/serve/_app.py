@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
 
+from ._client import Client
 from ._front import Front
 from ._openapi import document
 from ._operations import OPERATIONS, STATE, Operation, media_suffix, parse_json, parse_query
 from ._pool import Pool
 from ._problems import Problem, encode
-from ._sessions import Session, Sessions
+from ._sessions import Sessions
 from ._settings import Settings
 from ._spool import Spool
 from ._telemetry import Telemetry
@@ -92,7 +93,9 @@ class Application:
         self.pool.check_queue()
         with self._spool.file(media_suffix(operation, _media(request))) as body:
             await self._spool.receive(request, body)
-            return _json(await self.pool.run({"do": "score", "body": str(body), **query}))
+            call = {"do": "score", "body": str(body), **query}
+            async with Client.of(request) as client:
+                return _json(await self.pool.run(call, client))
 
     async def _list_metrics(
         self, request: Request, operation: Operation, query: dict[str, Any]
@@ -139,35 +142,38 @@ class Application:
         with self._spool.file(suffix) as body, self._spool.file(".stats") as output:
             async with self._sessions.use(identity):
                 await self._spool.receive(request, body)
-            async with self._sessions.use(identity, change=True) as session:
-                call = {"do": operation.handler, "body": str(body), "output": str(output)}
-                holds = await self.pool.run({**call, **session.arguments()})
+            call = {"do": operation.handler, "body": str(body), "output": str(output)}
+            async with (
+                Client.of(request) as client,
+                self._sessions.change(identity, client) as session,
+            ):
+                holds = await self.pool.run({**call, **session.arguments()}, client)
                 self._sessions.commit(session, output, holds)
                 return _json(self._sessions.describe(session))
 
     async def _score_session(
         self, request: Request, operation: Operation, query: dict[str, Any]
     ) -> Response:
-        async with self._sessions.use(request.path_params["id"]) as session:
-            if query.get("task") == "auto":
-                del query["task"]
+        if query.get("task") == "auto":
+            del query["task"]
+        async with (
+            Client.of(request) as client,
+            self._sessions.read(request.path_params["id"]) as session,
+        ):
             call = {"do": "score_session", **query, **session.arguments()}
-            return _json(await self.pool.run(call))
+            return _json(await self.pool.run(call, client))
 
     async def _state(
         self, request: Request, operation: Operation, query: dict[str, Any]
     ) -> Response:
-        async with self._sessions.use(request.path_params["id"]) as session:
-            path = _state_of(session)
-            file, size = path.open("rb"), path.stat().st_size  # it stays when it is unlinked
-
-        async def read() -> AsyncIterator[bytes]:
-            with file:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-
-        headers = {"Content-Length": str(size)}
-        return StreamingResponse(read(), headers=headers, media_type=next(iter(STATE)))
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(
+                self._sessions.read(request.path_params["id"])
+            )
+            if session.state is None:
+                raise Problem(409, "EmptyError", "the session holds no rows yet; update it first")
+            file = stack.enter_context(session.state.path.open("rb"))
+            return _Download(file, session.state.n_bytes, stack.pop_all())
 
     async def _health(
         self, request: Request, operation: Operation, query: dict[str, Any]
@@ -195,6 +201,26 @@ class Application:
         return Response(self._document, media_type="application/json")
 
 
+class _Download(StreamingResponse):
+    """An answer that is read from a file; `held` is what it needs until it has been sent."""
+
+    def __init__(self, file: BinaryIO, n_bytes: int, held: AsyncExitStack) -> None:
+        super().__init__(
+            _read(file), headers={"Content-Length": str(n_bytes)}, media_type=next(iter(STATE))
+        )
+        self._held = held
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send the file, or as much of it as the client takes."""
+        async with self._held:
+            await super().__call__(scope, receive, send)
+
+
+async def _read(file: BinaryIO) -> AsyncIterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
 def _media(request: Request) -> str:
     media: str = request.headers.get("content-type", "")
     return media
@@ -202,9 +228,3 @@ def _media(request: Request) -> str:
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(encode(value), status, headers, "application/json")
-
-
-def _state_of(session: Session) -> Path:
-    if session.state is None:
-        raise Problem(409, "EmptyError", "the session holds no rows yet; update it first")
-    return session.state

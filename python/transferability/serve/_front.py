@@ -6,16 +6,17 @@ import hmac
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from ._client import Disconnected
 from ._operations import OPERATIONS
-from ._problems import PROBLEM_TYPE, STATUSES, Problem, encode
+from ._problems import PROBLEM_TYPE, STATUSES, Problem, encode, stopping
 from ._settings import LOOPBACK_NAMES, Settings
-from ._spool import Disconnected, discard_body
+from ._spool import discard_body
 from ._telemetry import LOG, Telemetry
 
 __all__ = ["Front"]
@@ -40,6 +41,8 @@ class Front:
             if settings.token is not None or not settings.is_loopback
             else {*LOOPBACK_NAMES, settings.host}
         )
+        self._most_connections = settings.max_connections
+        self.connections: Collection[Any] = ()
         self.draining = False
         self.active = 0
 
@@ -58,6 +61,7 @@ class Front:
         self.active += is_work
         try:
             try:
+                _check_framing(headers)
                 if is_work:
                     self._check(headers)
                 await self._app(scope, exchange.receive, exchange.send)
@@ -77,6 +81,10 @@ class Front:
 
     def _check(self, headers: dict[str, bytes]) -> None:
         """Raise Problem if a request may not be answered: no token, a foreign host, or the end."""
+        if len(self.connections) > self._most_connections:
+            detail = f"the service has max_connections = {self._most_connections} connections"
+            again = {"Retry-After": "1", "Connection": "close"}
+            raise Problem(503, "BusyError", f"{detail}; try again after 1 s", again)
         if self._token is not None:
             scheme, _, given = headers.get("authorization", b"").partition(b" ")
             known = hmac.compare_digest(given.strip(), self._token)
@@ -88,9 +96,25 @@ class Front:
             if host.lower() not in self._names:  # a page that has rebound its name to this machine
                 detail = f"without a token, the host is one of {', '.join(sorted(self._names))}"
                 raise Problem(421, "HostError", detail)
+            origin = headers.get("origin", b"").decode("latin-1").lower()
+            if origin and re.sub(r":\d*$", "", origin.partition("://")[2]) not in self._names:
+                detail = "without a token, pages of other hosts may not use the service"
+                raise Problem(403, "OriginError", detail)
         if self.draining:
-            again = {"Retry-After": "5", "Connection": "close"}
-            raise Problem(503, "StoppingError", "the service is stopping; try another one", again)
+            raise stopping()
+
+    def refuse_malformed(self) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Log a request that is no HTTP; return headers and body of status 400."""
+        exchange = _Exchange(uuid.uuid4().hex)
+        exchange.status, exchange.error = 400, "RequestError"
+        self._log({}, exchange, 0.0)
+        body = encode(_malformed("it cannot be parsed").to_dict(exchange.id))
+        headers = [
+            (b"content-type", PROBLEM_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        return [*headers, *exchange.headers], body
 
     def _log(self, scope: Message, exchange: _Exchange, seconds: float) -> None:
         """Count and log a request by the path of the table, which has no id of a session."""
@@ -114,14 +138,21 @@ class Front:
 class _Exchange:
     """One request and its answer: what was received of the one, and sent of the other."""
 
-    def __init__(self, id: str, receive: Receive, send: Send, expects: bool) -> None:
+    def __init__(
+        self, id: str, receive: Any = None, send: Any = None, expects: bool = False
+    ) -> None:
         self.id, self._receive, self._send, self._expects = id, receive, send, expects
         self.status, self.received, self._is_read = 0, 0, False
         self.error: str | None = None
+        self.headers = [
+            (b"x-request-id", id.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
 
     async def receive(self) -> Message:
         """Return the next piece of the body."""
-        message = await self._receive()
+        message: Message = await self._receive()
         self.received += len(message.get("body", b""))
         self._is_read = not message.get("more_body", False)
         return message
@@ -130,12 +161,7 @@ class _Exchange:
         """Send a piece of the answer; its head gets the headers of all answers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self.id.encode()),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
-            ]
+            message["headers"] = [*message.get("headers", ()), *self.headers]
         await self._send(message)
 
     async def report(self, problem: Problem, scope: Message) -> None:
@@ -151,6 +177,17 @@ class _Exchange:
         body = encode(problem.to_dict(self.id))
         response = Response(body, problem.status, headers, PROBLEM_TYPE)
         await response(scope, self.receive, self.send)
+
+
+def _check_framing(headers: Mapping[str, bytes]) -> None:
+    """Raise Problem 400 if a body has two lengths: a proxy may have believed the other one."""
+    if "transfer-encoding" in headers and "content-length" in headers:
+        raise _malformed("it has Content-Length and Transfer-Encoding; give one of them")
+
+
+def _malformed(reason: str) -> Problem:
+    detail = f"the request is not well-formed HTTP/1.1: {reason}"
+    return Problem(400, "RequestError", detail, {"Connection": "close"})
 
 
 def _as_problem(error: Any) -> Problem:

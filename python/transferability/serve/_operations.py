@@ -112,10 +112,10 @@ _NEW_SESSION = (
     ),
 )
 
-_ANY = (401, 421, 500, 503)
+_ANY = (400, 401, 403, 421, 500, 503)
 _SESSION = (*_ANY, 404)
 _QUERY = (*_ANY, 422)
-_COMPUTED = (*_QUERY, 400, 408, 413, 415, 429, 501, 504)
+_COMPUTED = (*_QUERY, 408, 413, 415, 429, 501, 504)
 
 OPERATIONS = (
     Operation(
@@ -130,7 +130,7 @@ OPERATIONS = (
     ),
     Operation(
         *("create", "POST", "/v1/sessions", "Create a session without rows.", 201, "Session"),
-        (*_QUERY, 400, 408, 413, 415, 429),
+        (*_QUERY, 408, 413, 415, 429),
         body=JSON,
         members=_NEW_SESSION,
     ),

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
-from ._problems import Problem
+from ._client import Client
+from ._problems import Problem, busy, stopping
 from ._settings import MOST_ANSWER, TOKEN_VARIABLE, Settings
 
 __all__ = ["Pool"]
@@ -127,10 +128,11 @@ class Pool:
         await asyncio.gather(*(self._start() for _ in range(self._settings.workers)))
 
     async def close(self) -> None:
-        """End all workers; what they compute is lost."""
+        """End all workers; what they compute is lost, and those who wait are told so."""
         self._closed = True
         for place in self._waiting:
-            place.cancel()
+            if not place.done():
+                place.set_exception(stopping())
         self.kill()
         if self._watches:
             await asyncio.wait(self._watches, timeout=_START_SECONDS)
@@ -148,20 +150,22 @@ class Pool:
     def busy(self, reason: str) -> Problem:
         """Return Problem 429 with the seconds after which the queue has probably moved."""
         ahead = self._seconds * (len(self._waiting) + 1) / self._settings.workers
-        wait = str(max(1, min(60, round(ahead))))
-        detail = f"{reason}; try again after {wait} s"
-        return Problem(429, "BusyError", detail, {"Retry-After": wait})
+        return busy(reason, max(1, min(60, round(ahead))))
 
-    async def run(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def run(self, request: dict[str, Any], client: Client) -> dict[str, Any]:
         """Compute a request in a worker and return its result.
+
+        A request that waits is given up with its client; one that a worker has begun is finished.
 
         Raises
         ------
         Problem
             429 if the queue is full, 503 if the worker died, 504 if the time is over, and as the
             computation fails.
+        Disconnected
+            If the client has gone before a worker was idle.
         """
-        worker = await self._take()
+        worker = await self._take(client)
         start, keeps = time.monotonic(), False
         try:
             answer = await asyncio.wait_for(worker.ask(request), self._settings.max_seconds)
@@ -191,8 +195,10 @@ class Pool:
         result: dict[str, Any] = answer["result"]
         return result
 
-    async def _take(self) -> _Worker:
+    async def _take(self, client: Client) -> _Worker:
         """Return an idle worker, after those who asked before."""
+        if self._closed:
+            raise stopping()
         while self._idle:
             worker = self._idle.popleft()
             if not worker.has_ended:  # else _watch starts another one
@@ -201,13 +207,13 @@ class Pool:
         place: asyncio.Future[_Worker] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
-            return await asyncio.wait_for(asyncio.shield(place), self._settings.max_seconds)
+            await client.wait(place, self._settings.max_seconds)
+            return place.result()
         except BaseException as error:
             with suppress(ValueError):
                 self._waiting.remove(place)
-            if place.done() and not place.cancelled():  # it came too late
+            if not place.cancel() and place.exception() is None:  # it came too late
                 self._give_back(place.result())
-            place.cancel()
             if isinstance(error, asyncio.TimeoutError):
                 raise self.busy("no worker became idle in time") from None
             raise

@@ -16,15 +16,33 @@ from ..errors import (
     MissingDependencyError,
     NumericalError,
     OutOfMemoryError,
+    TransferabilityError,
 )
 
-__all__ = ["PROBLEM_TYPE", "STATUSES", "BodyError", "Problem", "describe_error", "encode"]
+__all__ = [
+    "PROBLEM_TYPE",
+    "STATUSES",
+    "BodyError",
+    "Problem",
+    "StorageError",
+    "busy",
+    "describe_error",
+    "encode",
+    "stopping",
+]
 
 PROBLEM_TYPE = "application/problem+json"
 
 
 class BodyError(DataError):
     """A body is truncated, damaged, or not of the format that its media type says."""
+
+
+class StorageError(TransferabilityError):
+    """The disk of the service is full, or fails."""
+
+    def __init__(self, what: str, error: OSError) -> None:
+        super().__init__(f"the service cannot store {what}: {error.strerror}")
 
 
 #: The status of each error of a computation; the first class that fits decides.
@@ -35,6 +53,7 @@ _BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
     (DtypeError, 422),
     (NumericalError, 422),
     (OutOfMemoryError, 503),
+    (StorageError, 503),
     (MemoryError, 503),
     (MissingDependencyError, 501),
     (InternalError, 500),
@@ -43,8 +62,9 @@ _BY_ERROR: tuple[tuple[type[BaseException], int], ...] = (
 
 #: The statuses of problems with their meaning, for the OpenAPI document and the log.
 STATUSES = {
-    400: "The body is truncated, damaged or of another format.",
+    400: "The body is truncated, damaged or of another format, or the request is no HTTP.",
     401: "The bearer token is missing or wrong.",
+    403: "The service has no token, and the request comes from a page of another host.",
     404: "There is no such path or session.",
     405: "The path has no such method.",
     408: "The body was received too slowly.",
@@ -56,7 +76,7 @@ STATUSES = {
     429: "The queue or the store of sessions is full; Retry-After has the seconds to wait.",
     500: "An error of the service; the log has its place under the request id.",
     501: "An optional package that the metric needs is not installed.",
-    503: "Memory or a worker was lost, or the service is stopping.",
+    503: "Memory, disk, connections or a worker ran out, or the service is stopping.",
     504: "The computation took too long and was stopped.",
 }
 
@@ -86,6 +106,18 @@ class Problem(Exception):
             "error": self.error,
             "request_id": request_id,
         }
+
+
+def busy(reason: str, seconds: int = 1) -> Problem:
+    """Return Problem 429 with the seconds after which to try again."""
+    detail = f"{reason}; try again after {seconds} s"
+    return Problem(429, "BusyError", detail, {"Retry-After": str(seconds)})
+
+
+def stopping() -> Problem:
+    """Return Problem 503 of a service that ends."""
+    again = {"Retry-After": "5", "Connection": "close"}
+    return Problem(503, "StoppingError", "the service is stopping; try another one", again)
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

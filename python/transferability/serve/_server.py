@@ -1,4 +1,4 @@
-"""The server: binds the address, times out slow heads, and finishes requests before it ends."""
+"""The server: binds the address, and finishes requests before it ends."""
 
 from __future__ import annotations
 
@@ -6,44 +6,21 @@ import asyncio
 import socket
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..errors import DataError
 from ._app import Application
+from ._protocol import Protocol, fit_connections
 from ._settings import Settings
 from ._telemetry import LOG, log_as_json
 
 __all__ = ["serve"]
 
 _TICK = 0.05
-
-
-class _Protocol(H11Protocol):
-    """HTTP on one connection, which is closed if no head of a request is complete in time."""
-
-    head_seconds: float
-    _marked: object = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Start to watch the connection."""
-        super().connection_made(transport)
-        self.loop.call_later(self.head_seconds, self._check)
-
-    def _check(self) -> None:
-        """Close the connection if it was as idle at the last check, and since."""
-        if self.transport.is_closing():
-            return
-        idle = self.cycle is None or self.cycle.response_complete
-        mark = self.cycle or self
-        if idle and self._marked is mark:
-            self.transport.close()
-            return
-        self._marked = mark if idle else None
-        self.loop.call_later(self.head_seconds, self._check)
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +35,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         """Start the workers, then listen."""
         self._loop = asyncio.get_running_loop()
+        self._application.asgi.connections = self.server_state.connections
         await super().startup(sockets)
         if self.started:
             LOG.info("listening", extra={"address": _address(sockets[0])})
@@ -94,11 +72,12 @@ def serve(settings: Settings) -> None:
     """
     listener = _bind(settings)
     log_as_json()
+    settings = fit_connections(settings)
     with tempfile.TemporaryDirectory(prefix="transferability-serve-") as folder:
         app = Application(settings, Path(folder))
         config = uvicorn.Config(
             app.asgi,
-            http=type("Protocol", (_Protocol,), {"head_seconds": settings.body_seconds}),
+            http=Protocol.of(settings, app.asgi),
             ws="none",
             loop="asyncio",
             lifespan="on",
@@ -106,7 +85,6 @@ def serve(settings: Settings) -> None:
             log_config=None,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=settings.max_connections,
             timeout_graceful_shutdown=5,
         )
         server = _Server(config, app, settings)
@@ -125,8 +103,11 @@ def _bind(settings: Settings) -> socket.socket:
         )
         family, kind, protocol, _, address = found[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        with ExitStack() as on_error:
+            on_error.enter_context(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            on_error.pop_all()
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(

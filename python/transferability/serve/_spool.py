@@ -11,16 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ._problems import Problem
+from ._client import Disconnected
+from ._problems import Problem, StorageError, busy, describe_error
 from ._settings import Settings
 
-__all__ = ["Disconnected", "Spool", "discard_body"]
+__all__ = ["Spool", "discard_body"]
 
 _DISCARDED, _DISCARD_SECONDS = 8 << 20, 2.0
-
-
-class Disconnected(Exception):
-    """The client has closed the connection before its request was complete."""
 
 
 class Spool:
@@ -56,16 +53,15 @@ class Spool:
         most = self._settings.max_body if most is None else most
         check_length(request.headers, most)
         if self.receiving >= self._settings.max_receiving:
-            detail = f"{self.receiving} bodies are being received; try again after 1 s"
-            raise Problem(429, "BusyError", detail, {"Retry-After": "1"})
+            raise busy(f"{self.receiving} bodies are being received")
         self.receiving += 1
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(handle, "wb") as file:
                 return await self._copy(request, path, file, most)
         except OSError as error:
-            detail = f"the service cannot store the body: {error.strerror}"
-            raise Problem(503, "StorageError", detail, {"Retry-After": "1"}) from error
+            told = describe_error(StorageError("the body", error))
+            raise Problem(**told, headers={"Retry-After": "1"}) from error
         finally:
             self.receiving -= 1
 
@@ -93,8 +89,7 @@ class Spool:
                 raise _too_large(f"more than {most:,}", most)
             self._held[path] = length
             if sum(self._held.values()) > self._settings.spool_bytes:
-                detail = "the bodies of all requests take spool_bytes; try again after 1 s"
-                raise Problem(429, "BusyError", detail, {"Retry-After": "1"})
+                raise busy("the bodies of all requests take spool_bytes")
             file.write(chunk)
             if not message.get("more_body", False):
                 return length

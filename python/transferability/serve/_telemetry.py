@@ -84,3 +84,4 @@ def log_as_json() -> None:
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
     LOG.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # malformed requests are counted

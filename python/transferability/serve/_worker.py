@@ -28,7 +28,7 @@ from .._scoring.engine import Engine
 from .._stats.stats import Stats
 from ..errors import DataError, LimitError
 from ._bodies import ArrayLimits, read_arrays
-from ._problems import describe_error
+from ._problems import StorageError, describe_error
 from ._settings import MOST_ANSWER, Settings
 
 __all__ = ["ARRAYS_OF_SCORE", "ARRAYS_OF_UPDATE", "Worker", "main"]
@@ -139,7 +139,10 @@ class Worker:
                     f"{getattr(limits, most):,}; it is as it was before"
                 )
         data = stats.to_bytes()
-        Path(output).write_bytes(data)
+        try:
+            Path(output).write_bytes(data)
+        except OSError as error:
+            raise StorageError("the session", error) from error
         return {
             "n_samples": stats.n_samples,
             "n_features": stats.n_features,

@@ -333,7 +333,7 @@ class Extractor:
         return None if self.outputs is None else to_class_probabilities(self.outputs)
 
     def compute(
-        self, metrics: str | Sequence[str] = "logme", **options: Any
+        self, /, metrics: str | Sequence[str] = "logme", **options: Any
     ) -> dict[str, Score | Scores]:
         """Score every layer.
 

@@ -116,7 +116,7 @@ class TeacherEnsemble:
         estimators : mapping of str to LogMEClassifier or LogMERegressor
             An estimator for each model, fitted to the same rows and labels.
         k, temperature
-            As in :meth:`Ranking.teachers`.
+            As in :meth:`transferability.Ranking.teachers`.
 
         Raises
         ------

@@ -12,6 +12,7 @@ mod cholesky;
 mod lanes;
 mod one_stage;
 mod orthogonal;
+mod pivoted;
 mod sweeps;
 mod tiles;
 mod tridiagonal;
@@ -19,8 +20,9 @@ mod two_stage;
 
 use crate::error::{Error, Result};
 
-pub(crate) use cholesky::{Cholesky, PivotedCholesky, scale_to_unit_diagonal, solve_positive};
+pub(crate) use cholesky::{Cholesky, solve_positive};
 pub(crate) use orthogonal::{row_coordinates, singular_values, thin_svd};
+pub(crate) use pivoted::{PivotedCholesky, scale_to_unit_diagonal};
 pub(crate) use tridiagonal::TridiagonalForm;
 
 /// n² stays below 2³¹, the range of LAPACK's 32-bit sizes.

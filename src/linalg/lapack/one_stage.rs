@@ -46,8 +46,8 @@ pub(super) struct OneStage {
 /// milliseconds from order 2,048 on, and a panel is not interrupted.
 fn panel_width(m: usize) -> usize {
     match m {
-        ..=2048 => 32,
-        ..=4096 => 16,
+        0..=2048 => 32,
+        2049..=4096 => 16,
         _ => 8,
     }
 }

@@ -38,8 +38,9 @@ impl Probabilities<'_> {
         if least < 0.0 {
             let column = row.iter().position(|p| *p < 0.0).unwrap_or(0);
             let value = row[column];
-            let problem =
-                format!("source_probs[{i}, {column}] is {value}, and a probability is at least 0");
+            let problem = format!(
+                "source_probs[{i}, {column}] is {value:?}, and a probability is at least 0"
+            );
             return refused(problem);
         }
         // Probabilities that went through a softmax of their own precision keep half its digits,
@@ -47,7 +48,7 @@ impl Probabilities<'_> {
         let tolerance = self.rows.epsilon().sqrt().max(1e-5);
         if (total - 1.0).abs() > tolerance {
             let problem = format!(
-                "row {i} of source_probs sums to {total}, not to 1 within {tolerance:.1e}: divide \
+                "row {i} of source_probs sums to {total:?}, not to 1 within {tolerance:.1e}: divide \
                  each row by its sum"
             );
             return refused(problem);

@@ -199,11 +199,12 @@ impl LogMe {
             outcome.details.push(("coef", Detail::Matrix(coef)));
             outcome.details.push(("offset", Detail::Numbers(offset)));
         }
-        let n_left_out = prepared.stats.n_targets() - maxima.len();
+        let n_targets = prepared.stats.n_targets();
+        let n_left_out = n_targets - maxima.len();
         if n_left_out > 0 {
             let kept = maxima.iter().map(|one| one.target.column).collect();
             outcome.details.push(("kept", Detail::Counts(kept)));
-            outcome.warnings.push(super::left_out(n_left_out));
+            outcome.warnings.push(super::left_out(n_left_out, n_targets));
         }
         Ok(outcome)
     }
@@ -256,6 +257,7 @@ fn coefficients(
 
 fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> Outcome {
     const EXACT: f64 = 1e-9;
+    let n_targets = maxima.len();
     let count = |location| maxima.iter().filter(|one| one.best.location == location).count();
     let values = maxima.iter().map(|one| match one.best.location {
         Location::Rising => f64::INFINITY,
@@ -282,21 +284,22 @@ fn outcome(prepared: &Prepared<'_>, maxima: &[Maximum], rounding: Vec<f64>) -> O
     let unbounded = count(Location::Rising);
     if unbounded > 0 {
         warnings.push(format!(
-            "the features reproduce {unbounded} target(s) to within rounding, with fewer \
-             directions than distinct samples: the evidence is unbounded and the score is inf; see \
-             whether they hold the labels"
+            "the features reproduce {unbounded} of {n_targets} targets to within rounding, with \
+             fewer directions than distinct samples: the evidence is unbounded and the score is \
+             inf; see whether they hold the labels"
         ));
     }
     let interpolated = count(Location::LowerEnd);
     if interpolated > 0 {
         warnings.push(format!(
-            "the features have a direction for every sample and {interpolated} target(s) are best \
-             explained without noise: the score is the limit of zero noise; use more samples"
+            "the features have a direction for every sample, and the best fit has no noise for \
+             {interpolated} of {n_targets} targets: the score is the limit of zero noise; use more \
+             samples"
         ));
     }
     if lost > 0 {
         warnings.push(format!(
-            "{lost} target(s) depend on directions or residuals that are resolved to a few \
+            "for {lost} of {n_targets} targets the directions or residuals are resolved to a few \
              digits only (method=\"svd\" on the samples resolves more than one-pass statistics)"
         ));
     }

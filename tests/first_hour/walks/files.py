@@ -25,6 +25,8 @@ def main() -> None:
     np.save("flat.npy", rng.normal(size=N_ROWS))
     np.savez("all.npz", features=np.load("vit_small.npy"), labels=labels)
     np.save("ages.npy", np.arange(N_ROWS) % 73 + 18)
+    np.save("wide.npy", rng.normal(size=(N_ROWS, 60)))
+    np.save("phases.npy", np.where(np.arange(N_ROWS) // 40 == 3, 1, labels))  # one in video 3
     curve = "size,accuracy\n100,55\n200,63\n400,70\n800,75\n1600,78\n"
     Path("curve.csv").write_text(curve)
     Path("truth.csv").write_text("model,accuracy\nresnet50,0.91\nvit_small,0.89\nrandom,0.31\n")

@@ -1,0 +1,111 @@
+"""HTTP on one connection: how many there are, and how long a client may do nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import replace
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from ._front import Front
+from ._settings import Settings
+from ._telemetry import LOG
+
+__all__ = ["Protocol", "fit_connections"]
+
+#: Connections beyond `max_connections` whose requests are told so; others are closed at once.
+_REFUSED = 64
+#: Open files beside those of connections, bodies and workers: libraries, the folder, the log.
+_OTHER_FILES = 64
+
+
+class Protocol(H11Protocol):
+    """HTTP on one connection, which is closed if its client does nothing for too long.
+
+    It must complete the head of a request, and take some of an answer, within `body_seconds`; the
+    time of a body is limited where it is received.
+    """
+
+    _settings: Settings
+    _front: Front
+    _marked: Any = None
+    _drained = 0  # how often what was sent has been taken
+    _next_check: asyncio.TimerHandle | None = None
+
+    @staticmethod
+    def of(settings: Settings, front: Front) -> type[Protocol]:
+        """Return the class of the connections of a service."""
+        return type("_Protocol", (Protocol,), {"_settings": settings, "_front": front})
+
+    def connection_made(self, transport: Any) -> None:
+        """Start to watch the connection, or close it if there are far too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self._settings.max_connections + _REFUSED:
+            transport.abort()
+            return
+        self._check()
+
+    def _check(self) -> None:
+        """Close the connection if its client has done nothing since the last check.
+
+        What was sent and not taken yet is dropped only if the client takes nothing of it.
+        """
+        left = self.transport.get_write_buffer_size()
+        mark: Any = None
+        if left:
+            mark = left, self._drained
+        elif self.cycle is None or self.cycle.response_complete:
+            mark = self.cycle or self
+        if mark is not None and mark == self._marked:
+            (self.transport.abort if left else self.transport.close)()
+        self._marked = mark
+        self._next_check = self.loop.call_later(self._settings.body_seconds, self._check)
+
+    def resume_writing(self) -> None:
+        """Go on to send, and note that the client has taken what was sent."""
+        self._drained += 1
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the watch of the connection."""
+        if self._next_check is not None:
+            self._next_check.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP by a problem document, if no answer has begun."""
+        headers, body = self._front.refuse_malformed()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            for event in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event))
+        self.transport.close()
+
+
+def fit_connections(settings: Settings) -> Settings:
+    """Allow as many open files as the settings need, or settings fewer connections, with a note.
+
+    A connection takes a file, and another one while statistics are downloaded.
+    """
+    others = settings.max_receiving + 4 * settings.workers + _OTHER_FILES + 2 * _REFUSED
+    needed = 2 * settings.max_connections + others
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft == unlimited or soft >= needed:
+        return settings
+    granted = needed if hard == unlimited else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+    except (OSError, ValueError):  # the system has another limit
+        granted = soft
+    if granted == needed:
+        return settings
+    most = max(1, (granted - others) // 2)
+    LOG.warning("fewer connections: open files are limited", extra={"max_connections": most})
+    return replace(settings, max_connections=most)

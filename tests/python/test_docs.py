@@ -1,0 +1,160 @@
+"""The documentation site: what it derives from the code, and that nothing is missing.
+
+``make docs`` builds the site with warnings as errors, and fails unless every public name is on it.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import itertools
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from test_public_names import THINGS
+
+import transferability as tx
+from transferability._metric.registry import metric_specs
+
+DOCS = Path(__file__).parents[2] / "docs"
+GALLERY = sorted((DOCS / "gallery").glob("plot_*.py"))
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sys.path.insert(0, str(DOCS / "_ext"))
+SITE = load(DOCS / "_ext" / "site_pages.py")
+
+
+def public_members() -> dict[str, object]:
+    """Return every public name, and the public methods and properties of every public class."""
+    members: dict[str, object] = dict(THINGS)
+    for name, thing in THINGS.items():
+        if inspect.isclass(thing):
+            for member, value in vars(thing).items():
+                called = inspect.isfunction(value) or isinstance(value, (classmethod, staticmethod))
+                if not member.startswith("_") and (called or isinstance(value, property)):
+                    members[f"{name}.{member}"] = value
+    return members
+
+
+def test_every_public_name_is_documented() -> None:
+    missing = [name for name, thing in public_members().items() if not inspect.getdoc(thing)]
+    assert not missing
+
+
+def built_in() -> list[str]:
+    return [name for name, spec in metric_specs().items() if not spec.origin]
+
+
+def test_metrics_have_pages_with_all_facts() -> None:
+    pages = SITE.metric_pages()
+    for name in built_in():
+        spec, page = metric_specs()[name], pages[f"metrics/{name}.md"]
+        for fact in (spec.title, spec.summary, spec.when, spec.cost, spec.source, SITE.TRAPS[name]):
+            assert fact in page
+        assert f".. autofunction:: {name}\n" in page
+        assert f"]({name}.md)" in pages["metrics/index.md"]
+    assert set(SITE.TRAPS) == set(built_in())
+
+
+def test_pages_of_native_metrics_have_the_header_of_their_kernel() -> None:
+    shared = {"lab_mse", "regularized_h_score"}  # kernels of lin_mse and h_score
+    for name in built_in():
+        if metric_specs()[name].is_native and name not in shared:
+            assert SITE.kernel_text(name), name
+
+
+@pytest.mark.parametrize("name", ["logme", "ridge_probe", "knn"])
+def test_pages_of_metrics_show_every_task_of_the_evidence(name: str) -> None:
+    page = SITE.metric_pages()[f"metrics/{name}.md"]
+    for task, (_, *rows) in SITE.evidence().items():
+        title = metric_specs()[name].title
+        here = [row for row in rows if re.match(re.escape(title) + r"($| \()", row[0].strip("*"))]
+        for row in here:
+            assert f"| {task} | {row[0].strip('*')} | {row[1]} ({row[2]}) |" in page
+
+
+def test_every_public_room_has_a_title() -> None:
+    rooms = {home.partition(".")[0] for home in vars(tx)["_HOME"].values()}
+    assert rooms <= set(SITE.ROOMS)
+
+
+def test_the_extras_are_described() -> None:
+    table = SITE.extras_table()
+    assert table.count("\n| `[") == len(SITE.EXTRAS)
+
+
+def test_links_of_copied_pages_stay_on_the_site() -> None:
+    pages = dict(SITE.project_pages())
+    for name, text in pages.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            path = target.partition("#")[0]
+            if "://" in target or not path:
+                continue
+            assert (
+                path.removeprefix("project/") in {p.partition("/")[2] for p in pages}
+                or (DOCS / "project" / path).resolve().exists()
+            ), (name, target)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed: set[str] = {"index"}
+    for page in DOCS.glob("*.md"):
+        for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), re.S):
+            listed |= {line for line in block.split("\n") if line and not line.startswith(":")}
+    assert {page.stem for page in DOCS.glob("*.md")} <= listed
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+def test_headings_are_in_order_and_pictures_have_texts(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.M)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    for alt in re.findall(r"!\[([^\]]*)\]\(", text):
+        assert len(alt) > 10
+
+
+def test_the_rust_example_is_that_of_the_crate_whose_tests_run_it() -> None:
+    crate = (DOCS.parent / "src" / "lib.rs").read_text("utf-8")
+    tested = [line[4:] for line in crate.splitlines() if line.startswith("//! ")]
+    (shown,) = re.findall(r"```rust\n(.*?)```", (DOCS / "rust.md").read_text("utf-8"), re.S)
+    assert set(filter(None, shown.splitlines())) <= set(tested)
+
+
+@pytest.mark.filterwarnings("ignore::transferability.errors.TransferabilityWarning")
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_examples_of_the_gallery_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    monkeypatch.chdir(path.parent)
+    try:
+        load(path)
+        figures = [pyplot.figure(number) for number in pyplot.get_fignums()]
+        assert figures
+        # sphinx-gallery makes the text for those who do not see a picture of the titles.
+        plots = [ax for figure in figures for ax in figure.axes if ax.get_label() != "<colorbar>"]
+        assert all(ax.get_title() for ax in plots)
+    finally:
+        pyplot.close("all")
+
+
+def test_the_gallery_is_large_enough() -> None:
+    assert len(GALLERY) >= 12
+    for path in GALLERY:
+        text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        assert text
+        assert re.match(r".+\n=+\n\n.+", text), path.name
