@@ -153,11 +153,12 @@ impl Fourth {
             return Some(format!("{quartic} has the unit {unit}"));
         }
         let unit = unit.max(f64::MIN_POSITIVE);
-        let most = (one / unit) * (total / unit) * (1.0 + TOLERANCE);
+        // Products of small squares underflow.
+        let most = (one / unit) * (total / unit) * (1.0 + TOLERANCE) + f64::MIN_POSITIVE;
         if !most.is_finite() {
             return None;
         }
-        let least = -(one / unit) * (noise / unit);
+        let least = -(one / unit) * (noise / unit) - f64::MIN_POSITIVE;
         if !(least..=most).contains(&self.quartic) {
             let most = most * unit * unit;
             return Some(format!("{quartic} is {:e}, of at most {most:e}", self.in_unit(1.0)));
