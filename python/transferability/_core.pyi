@@ -21,6 +21,7 @@ __all__ = [
     "covariance",
     "covariance_of",
     "digest",
+    "discriminant",
     "fixed_point",
     "from_bytes",
     "from_moments",

@@ -359,7 +359,9 @@ def test_rates_of_classes_far_apart_say_how_certain_they_are(gap: float, convent
     error = abs(found - expected)
     if caught:  # of a scatter that does not know the directions within classes
         bound = float(str(caught[0].message).split("about ")[1].split(":")[0])
-        assert error < 2 * bound
+        # One rounding for each entry of the scatter, a sum of 300 products: at most √300 by chance,
+        # and how many depends on the kernels of the processor.
+        assert error < np.sqrt(300) * bound
         assert gap > 1e3
     else:
         assert error < 1e-6 * max(expected, 1.0)

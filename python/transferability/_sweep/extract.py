@@ -10,7 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._data.data import Data
-from .._util.memory import free_memory, is_out_of_memory, peak_memory_with_device
+from .._util.memory import (
+    free_memory,
+    is_out_of_memory,
+    peak_memory_with_device,
+    return_unused_memory,
+)
 from ..errors import OutOfMemoryError, TransferabilityError
 from ..torch._names import OF_POSITIONS
 from .batches import BatchLimit, RowBatch, cut_batches, plan_batches
@@ -24,6 +29,9 @@ __all__ = ["ExtractedLayer", "ExtractionRun"]
 
 #: Minimum time between two reports of progress, in seconds.
 _REPORT_INTERVAL = 0.1
+#: Seconds between two returns of freed memory to the system: batches of texts of many lengths leave
+#: holes between the features that are held, so memory would grow with the data.
+_TRIM_INTERVAL = 5.0
 #: Default limits of a batch: rows, and tokens of texts on a CPU and on other devices. On a CPU the
 #: values of a small batch stay in its caches between layers.
 _ROWS, _TOKENS, _TOKENS_ON_DEVICE = 32, 2048, 16384
@@ -91,7 +99,7 @@ class ExtractionRun:
 
         total, done = len(self._data), 0
         self._seen.clear()
-        start = last = time.perf_counter()
+        start = last = trimmed = time.perf_counter()
         with open_feed(self._model, self._options.layers) as feed:
             layer_of = {feed.name_of[layer]: layer for layer in self._options.layers}
             arguments = self._options.extraction_arguments()
@@ -113,6 +121,9 @@ class ExtractionRun:
                     if done == total or now - last > _REPORT_INTERVAL:
                         last, rate = now, done / (now - start)
                         self._report("extracting", done, total, rate, peak_memory_with_device())
+                    if now - trimmed > _TRIM_INTERVAL:
+                        trimmed = now
+                        return_unused_memory()
             parts = {
                 name: (layer_of.get(layer, layer), pool)
                 for name, (layer, pool) in extractor.parts.items()

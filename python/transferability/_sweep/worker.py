@@ -56,9 +56,6 @@ def run_job_in_subprocess(job: Job, report: Report) -> JobResult:
     """Set the number of threads of this process, run the job, and remember its model."""
     # Tokenisers warn when a process forks after they have run threads, unless this is set.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # oneDNN keeps up to 1,024 products, each prepared for the shape of a batch with megabytes of
-    # its own, so memory would grow with the number of lengths of texts.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     if job.options.n_threads is not None:
         import torch
 

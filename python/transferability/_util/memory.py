@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import sys
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["free_memory", "is_out_of_memory", "peak_memory", "peak_memory_with_device"]
+__all__ = [
+    "free_memory",
+    "is_out_of_memory",
+    "peak_memory",
+    "peak_memory_with_device",
+    "return_unused_memory",
+]
 
 #: Texts by which torch reports, as a RuntimeError, an allocation that failed.
 _MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
@@ -44,6 +53,21 @@ def free_memory() -> None:
     gc.collect()
     if (cuda := _cuda()) is not None:
         cuda.empty_cache()
+
+
+def return_unused_memory() -> None:
+    """Return freed memory to the system, where the C library has ``malloc_trim``.
+
+    Blocks of many sizes leave holes between the few that stay, and glibc keeps the holes.
+    """
+    trim = _find_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _find_trim() -> Callable[[int], int] | None:
+    return getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def _cuda() -> Any:

@@ -1,4 +1,4 @@
-"""What people see in a notebook: tables in HTML that restyle nothing around them, and where we are.
+"""Show results in a notebook: tables in HTML that restyle nothing around them, and where we are.
 
 Styles are attributes of the elements, so no rule of them can reach another part of the notebook.
 Colours are those of its theme, light or dark.

@@ -196,7 +196,7 @@ class Sessions:
         self._retire(session.state)
 
     def _retire(self, state: StateFile | None) -> None:
-        """Give up a file that is not the state of its session any more."""
+        """Release a file that is not the state of its session any more."""
         if state is not None:
             state.is_current = False
             self._unlink_unused(state)

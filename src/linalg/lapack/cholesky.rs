@@ -236,6 +236,16 @@ pub(super) mod tests {
     use super::*;
     use crate::error::Error;
     use crate::linalg::blas::row_gram_add;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// The error of a computation that is asked to stop after so many polls.
+    pub(in super::super) fn stopped_after<T>(
+        polls: usize,
+        run: impl FnOnce(&Context<'_>) -> Result<T>,
+    ) -> Option<Error> {
+        let asked = AtomicUsize::new(0);
+        run(&Context::new(None, &|| asked.fetch_add(1, Ordering::Relaxed) >= polls)).err()
+    }
 
     /// A positive semidefinite matrix of this rank.
     pub(in super::super) fn matrix(order: usize, rank: usize) -> Vec<f64> {
@@ -320,10 +330,8 @@ pub(super) mod tests {
     #[test]
     fn a_factorisation_stops_between_its_blocks() {
         let order = LARGE + 300;
-        let asked = std::sync::atomic::AtomicUsize::new(0);
-        let ask = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 3;
-        let context = Context::new(None, &ask);
-        let stopped = Cholesky::new(matrix(order, order), order, &context).err();
+        let stopped =
+            stopped_after(4, |context| Cholesky::new(matrix(order, order), order, context));
         assert_eq!(stopped, Some(Error::Interrupted));
     }
 }

@@ -145,6 +145,7 @@ fn subtract(
 #[cfg(test)]
 #[allow(clippy::float_cmp)] // exact values
 mod tests {
+    use super::super::cholesky::tests::stopped_after;
     use super::*;
 
     #[test]
@@ -168,9 +169,7 @@ mod tests {
         let squares_of_t = square(&found.diagonal) + 2.0 * square(&found.off_diagonal);
         assert!((trace - of_t).abs() < 1e-12 * squares.sqrt());
         assert!((squares - squares_of_t).abs() < 1e-12 * squares);
-        let asked = std::sync::atomic::AtomicUsize::new(0);
-        let ask = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 2;
-        let stopped = reduce(&mut matrix.clone(), order, &Context::new(None, &ask)).err();
+        let stopped = stopped_after(3, |context| reduce(&mut matrix.clone(), order, context));
         assert_eq!(stopped, Some(crate::error::Error::Interrupted));
     }
 }

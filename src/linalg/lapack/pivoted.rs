@@ -177,7 +177,7 @@ pub(crate) fn scale_to_unit_diagonal(matrix: &mut [f64], order: usize) -> Vec<f6
 
 #[cfg(test)]
 mod tests {
-    use super::super::cholesky::tests::{error, matrix};
+    use super::super::cholesky::tests::{error, matrix, stopped_after};
     use super::*;
 
     #[test]
@@ -209,10 +209,9 @@ mod tests {
     #[test]
     fn a_factorisation_stops_between_its_blocks() {
         let order = LARGE + 300;
-        let asked = std::sync::atomic::AtomicUsize::new(0);
-        let ask = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 3;
-        let context = Context::new(None, &ask);
-        let stopped = PivotedCholesky::new(matrix(order, 90), order, 0.0, &context).err();
+        let stopped = stopped_after(4, |context| {
+            PivotedCholesky::new(matrix(order, 90), order, 0.0, context)
+        });
         assert_eq!(stopped, Some(Error::Interrupted));
     }
 }
