@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod draw;
 pub mod forge;
+pub mod law;
 pub mod rows;
 pub mod state;
 pub mod uses;

@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, scale};
 use crate::linalg::memory::{Gather, copied, reserved, zeros};
-use crate::stats::{Held, Labels, Precision, Second, Stats, sample_mean};
+use crate::stats::{Held, LARGEST, Labels, Precision, Second, Stats, sample_mean};
 use crate::threads::{self, Context};
 
 use super::estimate::{into_covariance, mirror, stats_of};
-use super::{Centre, LARGEST, Shrinkage, check, covariance};
+use super::{Centre, Shrinkage, check, covariance};
 
 /// Covariances within and between classes, each (D, D), row-major and symmetric.
 #[derive(Debug, Clone)]

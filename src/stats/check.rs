@@ -43,6 +43,12 @@ impl Stats {
         if self.largest < 0.0 {
             return Some(format!("the largest magnitude is {}", self.largest));
         }
+        if self.check_squares(0, self.largest).is_err() {
+            let (d, largest) = (self.n_features, self.largest);
+            return Some(format!(
+                "squares of {n} samples of {d} features up to {largest:e} overflow float64"
+            ));
+        }
         self.of_second().or_else(|| self.of_held()).or_else(|| self.of_classes())
     }
 
@@ -74,9 +80,10 @@ impl Stats {
         if self.precision == Precision::Single { 1e-4 } else { 1e-9 }
     }
 
-    /// The largest rounding error that moving the shift may have left in a square.
+    /// The largest error that moving the shift and underflow may have left in a sum of squares.
     pub(super) fn noise(&self) -> f64 {
-        self.relative_noise() * self.n_samples as f64 * self.largest * self.largest
+        let one = self.relative_noise() * self.largest * self.largest + f64::MIN_POSITIVE;
+        self.n_samples as f64 * one
     }
 
     fn of_scatter(&self, scatter: &[f64]) -> Option<String> {
@@ -118,12 +125,12 @@ impl Stats {
         let (n, noise) = (self.n_samples as f64, self.noise());
         let d = self.n_features as f64;
         let (one, rounding) = (d * self.largest * self.largest, d * noise);
-        let quartic = self.fourth.in_unit(1.0); // beyond float64 where nothing else may be
-        if quartic.is_finite()
-            && trace > 0.0
-            && trace * trace > n * (quartic + one * rounding) * (1.0 + TOLERANCE)
-        {
-            let least = trace * trace / n;
+        // In the unit of the sums: their squares may leave the range of float64 where no other sum does.
+        let unit = self.fourth.unit.max(f64::MIN_POSITIVE);
+        let slack = (one / unit) * (rounding / unit) + f64::MIN_POSITIVE;
+        let least = (trace / unit) * (trace / unit);
+        if trace > 0.0 && least > n * (self.fourth.quartic + slack) * (1.0 + TOLERANCE) {
+            let (quartic, least) = (self.fourth.in_unit(1.0), trace * trace / n);
             return Some(format!(
                 "quartic is {quartic:e}, of {least:e} or more for a scatter of trace {trace:e}"
             ));

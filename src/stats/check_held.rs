@@ -7,7 +7,8 @@ use crate::linalg::blas::{axpy, dot};
 
 use super::check::TOLERANCE;
 use super::joint::{Joint, Own};
-use super::response::{LARGEST, Labels, Targets};
+use super::range::LARGEST;
+use super::response::{Labels, Targets};
 use super::{Held, Second, Stats};
 
 /// Whether a sum is further from another than allowed, or infinitely far.

@@ -41,9 +41,9 @@ pub(crate) struct Norms {
 /// The most that q/u may be: 2⁶⁴.
 const FURTHEST: f64 = 18_446_744_073_709_551_616.0;
 
-/// The largest power of two that is at most q; 0 for 0.
+/// The largest power of two that is at most q, but no subnormal number; 0 for 0.
 fn power_of_two(q: f64) -> f64 {
-    q.log2().floor().exp2()
+    if q > 0.0 { q.log2().floor().exp2().max(f64::MIN_POSITIVE) } else { 0.0 }
 }
 
 impl Fourth {

@@ -33,7 +33,7 @@ impl Stats {
             return Ok(());
         }
         if self.is_empty() {
-            other.check_squares(&other)?;
+            self.check_sum(&other)?;
             *self = other;
             return Ok(());
         }
@@ -41,7 +41,6 @@ impl Stats {
         if self.n_samples.saturating_add(other.n_samples) > 1 << 53 {
             return Err(Error::TooManySamples);
         }
-        self.check_squares(&other)?;
         self.prepare(&mut other, context)?;
         self.absorb(other, &context.uninterrupted())
     }
@@ -52,40 +51,6 @@ impl Stats {
         self.held.check_same_kind(&other.held)?;
         if self.by_class.is_some() != other.by_class.is_some() {
             return Err(Error::MixedClassScatters);
-        }
-        Ok(())
-    }
-
-    /// Checks that sums of squares stay in the range of float64 when `other` is added: n D L² of the
-    /// features, with L as [`Self::move_shift`] leaves it, and each target's own. Products of two
-    /// columns are no larger. With `other` itself it checks its sums alone.
-    fn check_squares(&self, other: &Self) -> Result<()> {
-        let alone = std::ptr::eq(self, other);
-        let apart = |a: &[f64], b: &[f64]| {
-            a.iter().zip(b).fold(0.0, |most: f64, (a, b)| most.max((a - b).abs()))
-        };
-        let before = if alone { 0 } else { self.n_samples };
-        let n = (before + other.n_samples) as f64;
-        let largest = self.largest.max(other.largest + apart(&other.shift, &self.shift));
-        let overflow =
-            |name, largest| Err(Error::OutOfRange { name, largest, problem: "overflow" });
-        if !(n * self.n_features as f64 * largest * largest).is_finite() {
-            return overflow("features", largest);
-        }
-        let (Held::Targets(ours), Held::Targets(theirs)) = (&self.held, &other.held) else {
-            return Ok(());
-        };
-        for (k, square) in theirs.square.iter().enumerate() {
-            // ‖t + δ‖ ≤ ‖t‖ + √n |δ|
-            let moved = (theirs.shift[k] - ours.shift[k]).abs();
-            let moved = square.max(0.0).sqrt() + (other.n_samples as f64).sqrt() * moved;
-            let before = if alone { 0.0 } else { ours.square[k] };
-            if !(before + moved * moved).is_finite() {
-                return overflow(
-                    "targets",
-                    ours.shift[k].abs().max(theirs.shift[k].abs()).max(moved / n.sqrt()),
-                );
-            }
         }
         Ok(())
     }
@@ -116,9 +81,10 @@ impl Stats {
         Ok(())
     }
 
-    /// Makes room for `other`, and brings it to a scatter unless all rows can be held; returns what
-    /// then replaces the rows of `self`.
+    /// Checks magnitudes, makes room for `other`, and brings it to a scatter unless all rows can be
+    /// held; returns what then replaces the rows of `self`.
     fn sums_beside(&mut self, other: &mut Self, context: &Context<'_>) -> Result<Option<Sums>> {
+        self.check_sum(other)?;
         let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
         let mut sums = None;
         if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {

@@ -37,6 +37,7 @@ mod lanes;
 mod merge;
 mod moments;
 mod pass;
+mod range;
 mod response;
 mod single;
 mod standardise;
@@ -51,6 +52,7 @@ use crate::threads::Context;
 
 pub(crate) use fourth::Norms;
 pub use moments::{JointMoments, Moments, Responses, TargetMoments};
+pub(crate) use range::LARGEST;
 pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.

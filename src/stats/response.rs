@@ -13,9 +13,7 @@ use crate::linalg::memory::{Gather, copied, grow, reserved, zeros};
 use crate::threads::Context;
 
 use super::joint::Joint;
-
-/// The largest target, also about its shift; squares leave the range of float64 beyond it.
-pub(super) const LARGEST: f64 = 1e150;
+use super::range::{LARGEST, SMALLEST_TARGET};
 
 /// The response part of [`super::Stats`].
 #[derive(Debug, Clone)]
@@ -288,7 +286,6 @@ impl Targets {
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
         let n_targets = shift.len();
         let mut held = Self {
             sum: vec![0.0; n_targets],
@@ -318,7 +315,7 @@ impl Targets {
                 held.rows.push(y);
             }
         }
-        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST) {
+        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST_TARGET) {
             return Err(Error::OutOfRange { name: "targets", largest, problem: "underflow" });
         }
         Ok(held)

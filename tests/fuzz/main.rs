@@ -12,6 +12,7 @@ use fuzz::Target;
 use fuzz::campaign::{Campaign, honest};
 use fuzz::state::wrapped;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// The corpus of a target: the file names say what was found with them.
 #[test]
@@ -55,7 +56,13 @@ fn forged_states_that_are_accepted_give_finite_scores() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    // The same rows in every run: `campaign rows` is for others.
+    #![proptest_config(ProptestConfig {
+        cases: 4000,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_rows_in_any_split_keep_the_merge_law(data in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -1,4 +1,5 @@
 //! `campaign TARGET N [SEED] [THREADS]`: run seeded inputs, save those that break a promise.
+//! `campaign TARGET FILE...`: run these inputs, and stop at the first that breaks one.
 //!
 //! Prints the rate and the counts of outcomes. Exits with 1 if there was a finding. An input that takes
 //! more than 20 seconds is saved, and ends the program.
@@ -31,7 +32,9 @@ thread_local! {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let usage = || -> ! {
-        eprintln!("usage: campaign state|file|metrics|rows N [SEED] [THREADS]");
+        eprintln!(
+            "usage: campaign state|file|metrics|rows N [SEED] [THREADS], or files instead of N"
+        );
         exit(2)
     };
     let Some(target) = Target::ALL
@@ -40,6 +43,17 @@ fn main() {
     else {
         usage()
     };
+    if arguments.get(1).is_some_and(|argument| argument.parse::<u64>().is_err()) {
+        for path in &arguments[1..] {
+            let input = std::fs::read(path).unwrap_or_else(|error| {
+                eprintln!("{path}: {error}");
+                exit(2)
+            });
+            println!("{path}");
+            println!("  {:?}", target.run(&input));
+        }
+        return;
+    }
     let number = |i: usize, otherwise: u64| match arguments.get(i) {
         None => otherwise,
         Some(text) => text.parse().unwrap_or_else(|_| usage()),
