@@ -17,11 +17,11 @@ use crate::input::{Block, Label, Response, Rows, check_finite};
 use crate::linalg::blas::{axpy, gram_add, scale};
 use crate::linalg::lapack::check_order;
 use crate::linalg::memory::{Gather, copied, reserved, zeros};
-use crate::stats::{Held, Labels, Precision, Second, Stats, sample_mean};
+use crate::stats::{Held, LARGEST, Labels, Precision, Second, Stats, sample_mean};
 use crate::threads::{self, Context};
 
 use super::estimate::{into_covariance, mirror, stats_of};
-use super::{Centre, LARGEST, Shrinkage, check, covariance};
+use super::{Centre, Shrinkage, check, covariance};
 
 /// Covariances within and between classes, each (D, D), row-major and symmetric.
 #[derive(Debug, Clone)]
@@ -90,8 +90,7 @@ pub fn class_covariances(
 
 /// W and the covariance of each class, from the statistics of every class.
 fn stack(stats: &Stats, context: &Context<'_>) -> Result<(Vec<f64>, Vec<f64>)> {
-    let missing = Error::Missing { what: "statistics of every class" };
-    let classes = stats.by_class()?.ok_or(missing)?;
+    let classes = stats.needed_by_class()?;
     let square = stats.n_features * stats.n_features;
     let mut within = zeros(square, "the covariance within classes")?;
     let mut stack = zeros(classes.len() * square, "the covariances of the classes")?;

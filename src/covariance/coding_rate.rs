@@ -177,8 +177,7 @@ impl ClassRates {
         scale: f64,
         context: &Context<'_>,
     ) -> Result<Self> {
-        let missing = Error::Missing { what: "statistics of every class" };
-        let classes = stats.by_class()?.filter(|classes| !classes.is_empty()).ok_or(missing)?;
+        let classes = stats.needed_by_class()?;
         // A single class is all rows: computed once, so that the difference is exactly zero.
         let n_rates = if classes.len() == 1 { 1 } else { classes.len() + 1 };
         let mut rates = context.map(n_rates, |i| {

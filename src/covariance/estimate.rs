@@ -165,18 +165,19 @@ fn shrunk_scatter(
 
     add_outer(&mut matrix, -n, &offset, context)?;
     let own = spread(&matrix, n_features, context)?;
-    if !own.trace.is_finite() {
-        return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-    }
     let (about, moved) = match centre {
         Centre::Mean => (own, 0.0),
         Centre::Zero => {
-            let along = if fourth.is_some() { quadratic(&matrix, &mean) } else { 0.0 };
+            let square = dot(&mean, &mean);
+            // μᵀSμ may leave the range of float64: μ in units of the norm of all rows.
+            let size = (own.trace + n * square).sqrt();
+            let in_size: Vec<f64> = mean.iter().map(|x| x / size).collect();
+            let along = if fourth.is_some() { quadratic(&matrix, &in_size) } else { 0.0 };
             add_outer(&mut matrix, n, &mean, context)?;
             let about = spread(&matrix, n_features, context)?;
-            let (square, unit) = (dot(&mean, &mean), about.trace);
+            let unit = about.trace;
             let third = fourth.as_ref().map_or(0.0, |fourth| fourth.along(&mean, unit));
-            let moved = square / unit * own.trace / unit + along / unit / unit;
+            let moved = square / unit * (own.trace / unit) + along / unit * (size * size / unit);
             (about, 2.0 * n * (moved + 2.0 * third))
         }
     };

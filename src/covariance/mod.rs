@@ -84,26 +84,12 @@ impl Centre {
     }
 }
 
-/// The largest distance from the shift: its square, times any N, stays below 1e308.
-const LARGEST: f64 = 1e150;
-
 /// Refuses statistics of no rows, and magnitudes whose squares leave the range of float64.
 fn check(stats: &Stats, centre: Centre) -> Result<()> {
-    const SMALLEST: f64 = 1e-150;
     if stats.is_empty() {
         return Err(Error::NoData);
     }
-    let offset = stats.shift.iter().fold(0.0, |a: f64, s| a.max(s.abs()));
-    let largest = match centre {
-        Centre::Mean => stats.largest,
-        Centre::Zero => stats.largest.max(offset),
-    };
-    let problem = match largest {
-        largest if largest > LARGEST => "overflow",
-        largest if largest > 0.0 && largest < SMALLEST => "underflow",
-        _ => return Ok(()),
-    };
-    Err(Error::OutOfRange { name: "features", largest, problem })
+    stats.check_covariance(centre == Centre::Zero)
 }
 
 /// Check that LAPACK can decompose features of this shape, before a row of them is read.

@@ -225,11 +225,9 @@ impl<'a> Prepared<'a> {
     /// Decompositions of these statistics, to be made when first asked for.
     ///
     /// # Errors
-    /// [`Error::NoData`], [`Error::TooFewSamples`], [`Error::OutOfRange`] where squares of the
-    /// features underflow.
+    /// [`Error::NoData`], [`Error::TooFewSamples`], [`Error::OutOfRange`] for features beyond 1e-110 to
+    /// 1e110.
     pub fn new(stats: &'a Stats) -> Result<Self> {
-        const SMALLEST: f64 = 1e-110; // products of two squares stay in the normal range
-        const LARGEST: f64 = 1e110;
         if stats.is_empty() {
             return Err(Error::NoData);
         }
@@ -237,13 +235,7 @@ impl<'a> Prepared<'a> {
             let (what, n_samples) = ("a transferability score", stats.n_samples);
             return Err(Error::TooFewSamples { what, n_samples, minimum: 2 });
         }
-        let largest = stats.largest.max(stats.shift.iter().fold(0.0, |a: f64, s| a.max(s.abs())));
-        if largest > 0.0 && largest < SMALLEST {
-            return Err(Error::OutOfRange { name: "features", largest, problem: "underflow" });
-        }
-        if largest > LARGEST {
-            return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-        }
+        stats.check_scored()?;
         let (decomp, factor, spectrum) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Ok(Self { stats, decomp, factor, spectrum, from_samples: false, unscaled: None })
     }

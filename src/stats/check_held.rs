@@ -9,7 +9,8 @@ use crate::linalg::memory::{Gather, copied, table, zeros};
 
 use super::check::TOLERANCE;
 use super::joint::{Joint, Own};
-use super::response::{LARGEST, Labels, Targets};
+use super::range::LARGEST;
+use super::response::{Labels, Targets};
 use super::{Held, Second, Stats};
 
 const WHAT: &str = "the check of statistics";
@@ -200,11 +201,12 @@ impl Stats {
                 targets.square[k]
             ));
         }
-        let size = r.max(0.0) + (0..targets.shift.len()).map(|k| targets.noise(k, n)).sum::<f64>();
-        if let Some(problem) = fourth.beyond(["target_quartic", "target_cubic"], size, size) {
+        let rounding = (0..targets.shift.len()).map(|k| targets.noise(k, n)).sum::<f64>();
+        let (names, size) = (["target_quartic", "target_cubic"], r.max(0.0) + rounding);
+        if let Some(problem) = fourth.beyond(names, size, [r.max(0.0), rounding]) {
             return Some(problem);
         }
-        let most = self.fourth.in_unit(1.0).sqrt() * fourth.in_unit(1.0).sqrt();
+        let most = self.fourth.root() * fourth.root();
         if most.is_finite() && *quartic > most * (1.0 + TOLERANCE) + noise {
             return Some(format!(
                 "joint_quartic is {quartic:e}, of at most {most:e} for quartic and target_quartic"

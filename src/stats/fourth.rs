@@ -1,7 +1,8 @@
 //! Fourth moments of the features, for shrinkage that is estimated from them.
 //!
 //! With q = ‖x − s‖², rows held as a scatter keep Σ w q (x − s) and Σ w q². They are held in units of a
-//! power of two near the first q, so that they stay in the range of float64 wherever squares do.
+//! power of two near the first q, or near a later one that is far larger, so that they stay in the range
+//! of float64 wherever squares do.
 //! Moving the shift by −d, so that x − s grows by d, with S = Σ w (x − s)(x − s)ᵀ and
 //! c = Σ w (x − s):
 //!
@@ -41,9 +42,12 @@ pub(crate) struct Norms {
     pub(crate) unit: f64,
 }
 
-/// The largest power of two that is at most q; 0 for 0.
+/// The most that q/u may be: 2⁶⁴.
+const FURTHEST: f64 = 18_446_744_073_709_551_616.0;
+
+/// The largest power of two that is at most q, but no subnormal number; 0 for 0.
 fn power_of_two(q: f64) -> f64 {
-    q.log2().floor().exp2()
+    if q > 0.0 { q.log2().floor().exp2().max(f64::MIN_POSITIVE) } else { 0.0 }
 }
 
 impl Fourth {
@@ -88,8 +92,9 @@ impl Fourth {
     pub(super) fn add_row(&mut self, weight: f64, x: &[f64]) -> f64 {
         let q = sum_of_squares(x);
         if q > 0.0 {
-            if self.unit <= 0.0 {
-                self.unit = power_of_two(q);
+            // Also where rows after a very small one are larger, or (q/u)² would leave float64.
+            if q > self.unit * FURTHEST {
+                self.set_unit(power_of_two(q));
             }
             let share = q / self.unit;
             add_scaled(weight * share, x, &mut self.cubic);

@@ -33,8 +33,8 @@ impl Stats {
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::MixedResponse`], [`Error::MixedLabels`],
-    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfMemory`],
-    /// [`Error::Interrupted`].
+    /// [`Error::MixedPrecision`], [`Error::TooManySamples`], [`Error::OutOfRange`],
+    /// [`Error::OutOfMemory`], [`Error::Interrupted`].
     pub fn merge(&mut self, mut other: Self, context: &Context<'_>) -> Result<()> {
         if self.precision != other.precision {
             return Err(Error::MixedPrecision);
@@ -43,6 +43,7 @@ impl Stats {
             return Ok(());
         }
         if self.is_empty() {
+            self.check_sum(&other)?;
             *self = other;
             return Ok(());
         }
@@ -89,9 +90,10 @@ impl Stats {
         Ok(Plan { sums, places, classes })
     }
 
-    /// Makes room for the rows of `other`, or brings it to a scatter unless all rows can be held; returns
-    /// what then replaces the rows of `self`.
+    /// Checks magnitudes, and makes room for the rows of `other`, or brings it to a scatter unless all
+    /// rows can be held; returns what then replaces the rows of `self`.
     fn sums_beside(&mut self, other: &mut Self, context: &Context<'_>) -> Result<Option<Sums>> {
+        self.check_sum(other)?;
         let n_rows = self.n_rows_held().zip(other.n_rows_held()).map(|(a, b)| a + b);
         if n_rows.is_none_or(|n_rows| n_rows > self.n_features) {
             other.hold_scatter(context)?;

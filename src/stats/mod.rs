@@ -37,6 +37,7 @@ mod lanes;
 mod merge;
 mod moments;
 mod pass;
+mod range;
 mod response;
 mod single;
 mod standardise;
@@ -52,6 +53,7 @@ use crate::threads::Context;
 
 pub(crate) use fourth::Norms;
 pub use moments::{JointMoments, Moments, Responses, TargetMoments};
+pub(crate) use range::LARGEST;
 pub(crate) use response::{Held, Labels};
 
 /// Numbers held beside the features in one run over the rows: 2 MB.
@@ -141,6 +143,16 @@ impl Stats {
     #[must_use]
     pub fn holds_class_scatters(&self) -> bool {
         self.by_class.is_some()
+    }
+
+    /// The same for what needs them.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where they were not asked for, or the statistics have no classes;
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn needed_by_class(&self) -> Result<Vec<&Self>> {
+        let classes = self.by_class()?.filter(|classes| !classes.is_empty());
+        classes.ok_or(Error::Missing { what: "statistics of every class" })
     }
 
     /// Adds a block of rows. On an error nothing has changed.

@@ -13,12 +13,11 @@ use crate::threads::{self, Context, PartialSum};
 
 use super::fourth::Fourth;
 use super::lanes::{add_scaled, centre};
+use super::range::{LARGEST, check_between};
 use super::response::ResponseSums;
 use super::single::Single;
 use super::{Held, Precision, Second, Stats};
 
-/// The largest |x − s|: its square, times any N, stays below 1e308.
-const LARGEST: f64 = 1e150;
 const SUMS: &str = "the sums of the columns";
 /// Numbers of a panel: 5 MB of float64, so that it is converted once and read from cache.
 const PANEL: usize = 5 << 17;
@@ -47,9 +46,7 @@ pub(super) fn block_stats(
         held.hold_sums(total.responses);
         (Second::Scatter(total.scatter), total.sum, total.largest, total.fourth)
     };
-    if largest > LARGEST {
-        return Err(Error::OutOfRange { name: "features", largest, problem: "overflow" });
-    }
+    check_between("features", largest, (0.0, LARGEST))?;
     Ok(Stats {
         precision,
         n_features: shift.len(),

@@ -13,9 +13,7 @@ use crate::linalg::memory::{Gather, append, copied, enter, grow, reserved, table
 use crate::threads::Context;
 
 use super::joint::Joint;
-
-/// The largest target, also about its shift; squares leave the range of float64 beyond it.
-pub(super) const LARGEST: f64 = 1e150;
+use super::range::{LARGEST, SMALLEST_TARGET};
 
 const CLASSES: &str = "the classes";
 const TARGETS: &str = "the sums of the targets";
@@ -317,7 +315,6 @@ impl Targets {
         rows: &[usize],
         block: &Block<'_>,
     ) -> Result<Self> {
-        const SMALLEST: f64 = 1e-140; // its square is at the end of the normal range
         let n_targets = shift.len();
         let mut held = Self {
             sum: zeros(n_targets, TARGETS)?,
@@ -347,7 +344,7 @@ impl Targets {
                 held.rows.push(y);
             }
         }
-        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST) {
+        if let Some(largest) = largest.into_iter().find(|y| *y > 0.0 && *y < SMALLEST_TARGET) {
             return Err(Error::OutOfRange { name: "targets", largest, problem: "underflow" });
         }
         Ok(held)

@@ -27,7 +27,7 @@ mod gaussian;
 mod pairs;
 
 use crate::decomp::Prepared;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::linalg::blas::{row_gram_add, transposed_product_add};
 use crate::linalg::lapack::TridiagonalForm;
 use crate::linalg::memory::{Gather, reserved, zeros};
@@ -68,9 +68,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
     })?;
     let prepared = inputs.prepared()?;
     let stats = prepared.stats;
-    let Some(classes) = stats.by_class()? else {
-        return Err(Error::Missing { what: "statistics of every class" });
-    };
+    let classes = stats.needed_by_class()?;
     let axes = match n_components {
         Some(n_components) => principal(prepared, n_components, context)?,
         None => Axes { basis: None, k: stats.n_features() },
