@@ -206,6 +206,7 @@ check-fuzz: install ## A million calls of the Python surface with arguments draw
 .PHONY: check-fuzz-core
 check-fuzz-core: ## Millions of forged states and drawn rows through the Rust core
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 	cargo run --release --manifest-path fuzz/Cargo.toml -- state 10000000 1 2
 	cargo run --release --manifest-path fuzz/Cargo.toml -- file 1000000 1 2
 	cargo run --release --manifest-path fuzz/Cargo.toml -- metrics 1000000 1 2
