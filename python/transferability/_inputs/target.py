@@ -17,8 +17,7 @@ from .._util.delimited import is_number
 from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
 from .arrays import as_contiguous, check_choice
-from .feature_frames import drop_index
-from .labels import encode_labels, is_text, name_columns, plain_text, read_labels
+from .labels import encode_labels, is_text, name_columns, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
 from .texts import shorten
 
