@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .._util.delimited import is_number
 from .._util.memory import no_memory_for
 from ..errors import DataError, DtypeError
-from .arrays import as_contiguous, is_one_of
+from .arrays import as_contiguous, check_choice
 from .labels import encode_labels, is_text, name_columns, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
 from .texts import shorten
@@ -217,8 +217,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
     """
     if isinstance(labels, Target):
         return labels
-    if not is_one_of(task, ("auto", *TASKS)):
-        raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
+    check_choice("task", task, ("auto", *TASKS))
     try:
         return read_open(labels).decide() if task == "auto" else _read_as(labels, task)
     except MemoryError as error:
