@@ -111,7 +111,7 @@ pub fn honest() -> Vec<Vec<u8>> {
             row[0] += 2.0 + *id as f64;
         }
         let targets = Array2::from_shape_simple_fn((n, 2), || random.unit())
-            + &features.column(0).insert_axis(ndarray::Axis(1));
+            + features.column(0).insert_axis(ndarray::Axis(1));
         let wide = Array2::from_shape_simple_fn((n, d + 1), || random.unit());
         let weights: Vec<i64> = (0..n).map(|i| [1, 2, 3][i % 3]).collect();
         for response in [

@@ -240,7 +240,7 @@ pub fn mutated(content: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
             _ => {
                 let n = random.below(40);
                 let more = random.bytes(n);
-                if n % 2 == 0 { forged.truncate(field.place) } else { forged.extend(more) }
+                if n.is_multiple_of(2) { forged.truncate(field.place) } else { forged.extend(more) }
             }
         }
     }
