@@ -23,7 +23,7 @@ from ._problems import Problem, encode
 from ._sessions import Sessions
 from ._settings import Settings
 from ._spool import Spool
-from ._telemetry import Telemetry
+from ._telemetry import LOG, Telemetry
 
 __all__ = ["Application"]
 
@@ -75,7 +75,11 @@ class Application:
     @asynccontextmanager
     async def _run(self, app: Any) -> AsyncIterator[None]:
         """Keep workers and expire sessions while the server runs."""
-        await self.pool.open()
+        try:
+            await self.pool.open()
+        except Exception as error:  # the worker has said more
+            LOG.error("no worker starts", extra={"error": type(error).__name__})
+            raise
         sweeper = asyncio.create_task(self._sweep())
         try:
             yield
