@@ -255,6 +255,11 @@ docs: install ## Build the documentation, in docs/_build/html
 	$(BIN)/python -m pip install --quiet --group docs
 	$(BIN)/python -m sphinx -W --keep-going -n -j auto -q -b html -d docs/_build/doctrees docs docs/_build/html
 
+.PHONY: evidence
+evidence: install ## Measure agreement on the tasks that ship, and write docs/realdata.md and evidence.md
+	$(BIN)/python benches/python/realdata.py --write
+	$(BIN)/python benches/python/evidence.py --write
+
 .PHONY: bench
 bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md
 	$(BIN)/python benches/python/suite.py

@@ -26,13 +26,19 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.viewcode",
     "numpydoc",
-    "myst_parser",
+    "myst_nb",
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "site_pages",
 ]
-exclude_patterns = ["_build", "_ext", "gallery/*", "project/extras.md"]
+exclude_patterns = ["_build", "_ext", "gallery/*", "examples/*.ipynb", "project/extras.md"]
+
+# Notebooks run at every build, and an error in a cell is an error of the build. None keeps outputs.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 100
+nb_merge_streams = True
 nitpicky = False
 keep_warnings = False
 suppress_warnings = ["config.cache"]
@@ -88,4 +94,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "faq": []}  # they have no pages below them

@@ -11,15 +11,28 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from site_texts import COMMON, EXTRAS, MOCKED, NOT_OURS, PREFIXES, PROJECT, ROOMS, STRANGERS, TRAPS
+from site_texts import (
+    COMMON,
+    CONSTANTS,
+    EXTRAS,
+    MOCKED,
+    NOT_OURS,
+    PREFIXES,
+    PROJECT,
+    ROOMS,
+    STRANGERS,
+    TRAPS,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,7 +115,8 @@ def _heading(text: str, line: str = "=") -> str:
 
 def _file_of(name: str) -> str:
     """Return the page of a name; `Score` and `score` differ on every file system."""
-    kind = "" if name.rpartition(".")[2][0].islower() else "class."
+    short = name.rpartition(".")[2]
+    kind = "" if short[0].islower() or short.isupper() else "class."
     return kind + name.removeprefix("transferability.")
 
 
@@ -140,7 +154,8 @@ def api_pages() -> dict[str, str]:
     for module, members in sorted(modules.items()):
         about = _summary(importlib.import_module(module))
         intro = f"\n.. py:module:: {module}\n\n{about}\n\n"
-        parts.append(_heading(module, "-") + intro + _table(members, names))
+        short = module.replace("transferability", "tx", 1)
+        parts.append(_heading(short, "-") + intro + _table(members, names))
     pages = {"api/index.rst": "\n".join(parts)}
     for name, thing in names.items():
         if name not in metrics:
@@ -154,7 +169,7 @@ def _table(members: list[str], names: dict[str, Any]) -> str:
         thing = names[name]
         known = inspect.isclass(thing) or inspect.isroutine(thing)
         short = name.removeprefix("transferability.")
-        about = _summary(thing) if known else "Constant."
+        about = _summary(thing) if known else CONSTANTS[name]
         rows.append(f"   * - :py:obj:`{short} <{name}>`\n     - {about}")
     hidden = "\n".join(f"   {_file_of(name)}" for name in members)
     return (
@@ -174,8 +189,16 @@ def _name_page(name: str, thing: Any) -> str:
     elif inspect.isroutine(thing):
         body = f".. autofunction:: {short}\n"
     else:
-        body = f".. autodata:: {short}\n   :no-value:\n"
+        body = f".. py:data:: {short}\n\n   {CONSTANTS[name]}\n\n{_values(thing)}"
     return f"{title}\n.. currentmodule:: {home}\n\n{body}"
+
+
+def _values(constant: Any) -> str:
+    """Return the values of a constant as a list, with their descriptions if it has them."""
+    if not isinstance(constant, Mapping):
+        return "".join(f"   - ``{value!r}``\n" for value in constant)
+    about = {key: getattr(value, "summary", value) for key, value in constant.items()}
+    return "".join(f"   - ``{key!r}``: {text}\n" for key, text in about.items())
 
 
 def _has_private_bases(thing: type) -> bool:
@@ -192,7 +215,7 @@ def metric_pages() -> dict[str, str]:
     lists: dict[str, list[str]] = {"Metrics": [], "Diagnostics of features": []}
     pages = {}
     for name, spec in sorted(specs.items(), key=lambda item: item[1].title.lower()):
-        row = f"| [{spec.title}]({name}.md) | `{name}` | {', '.join(spec.tasks)} | {spec.when} |"
+        row = f"| [{spec.title}]({name}.md) | {spec.when} | `{name}` | {', '.join(spec.tasks)} |"
         lists["Diagnostics of features" if spec.diagnostic else "Metrics"].append(row)
         needs = "; ".join(NEEDS[need] for need in spec.needs)
         facts = [
@@ -228,7 +251,7 @@ def metric_pages() -> dict[str, str]:
         "and [agreement with true accuracies](../realdata.md) compares them.",
     ]
     for title, rows in lists.items():
-        index += ["", f"## {title}", "", "| | name | tasks | when |", "|---|---|---|---|", *rows]
+        index += ["", f"## {title}", "", "| | when | name | tasks |", "|---|---|---|---|", *rows]
     index += ["", "```{toctree}", ":hidden:", "", *(sorted(specs)), "```"]
     pages["metrics/index.md"] = "\n".join(index) + "\n"
     return pages
@@ -329,7 +352,63 @@ def project_pages() -> Iterator[tuple[str, str]]:
         yield f"project/{name}.md", re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", moved, text)
 
 
+# --- checks ---------------------------------------------------------------------------------------
+
+
+class Outline(HTMLParser):
+    """Reads the headings and the pictures of the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.levels: list[int] = []
+        self.pictures: list[str | None] = []
+        self._depth = 0
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note headings and pictures in the article."""
+        self._depth += tag == "article"
+        if self._depth and re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        elif self._depth and tag == "img":
+            self.pictures.append(dict(attrs).get("alt"))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave the article."""
+        self._depth -= tag == "article"
+
+
+def find_faults(page: str) -> list[str]:
+    """Return what a page lacks for readers who do not see it: order of headings, texts of pictures.
+
+    A picture beside a text that says the same, such as the small ones of the gallery, has alt="".
+    """
+    outline = Outline(page)
+    faults = []
+    if outline.levels.count(1) != 1 or outline.levels[0] != 1:
+        faults.append(f"the levels of headings are {outline.levels}: one h1, at the beginning")
+    for before, after in itertools.pairwise(outline.levels):
+        if after > before + 1:
+            faults.append(f"h{after} follows h{before}")
+    for text in outline.pictures:
+        if text is None or re.search(r"\.(png|svg|jpe?g)$", text) or 0 < len(text) < 10:
+            faults.append(f"a picture has the text {text!r}")
+    return faults
+
+
 # --- extension ------------------------------------------------------------------------------------
+
+
+def on_the_site(text: str) -> str:
+    """Return a page of docs/ whose links to files of the repository lead to pages of the site.
+
+    So a link holds both on the site and where the repository is read.
+    """
+    for name, path in PROJECT.items():
+        text = text.replace(f"](../{path}", f"](project/{name}.md")
+    text = text.replace("](../python/transferability/metrics)", "](metrics/index.md)")
+    return re.sub(r"\]\(gallery/(\w+)\.py\)", r"](examples/\1.rst)", text)
 
 
 def full_names(code: str) -> list[str]:
@@ -379,28 +458,36 @@ def setup(app: Any) -> dict[str, Any]:
                     continue
                 names = full_names(node.astext())
                 found = next((objects[name] for name in names if name in objects), None)
-                if found is None or found.docname == self.env.docname:
+                if found is None or (found.objtype == "module" and "." not in node.astext()):
+                    continue  # `models` and `torch` alone are variables and other packages
+                if found.docname == self.env.docname:
                     continue
                 here, there = self.env.docname, (found.docname, found.node_id)
                 link = make_refnode(self.app.builder, here, *there, node.deepcopy())
                 node.replace_self(link)
 
     def rewrite_links(_app: Any, docname: str, source: list[str]) -> None:
-        """Point links of pages in docs/ to copies of the pages outside of it."""
-        for name, path in PROJECT.items():
-            source[0] = source[0].replace(f"](../{path}", f"](project/{name}.md")
+        """Point links of pages in docs/ to the pages that the site makes of their targets."""
+        source[0] = on_the_site(source[0])
 
-    def check_names(app: Any, error: Exception | None) -> None:
-        """Fail unless every public name is on the site."""
+    def check_site(app: Any, error: Exception | None) -> None:
+        """Fail unless every public name is on the site, and pages can be read without seeing."""
         if error is not None or app.builder.format != "html":
             return
         with without_optional_packages():
             missing = set(public_names()) - set(app.env.domaindata["py"]["objects"])
         if missing:
             raise ValueError(f"public names without a page: {', '.join(sorted(missing))}")
+        for name in sorted(app.env.found_docs):
+            page = Path(app.builder.get_outfilename(name)).read_text("utf-8")
+            faults = find_faults(page)
+            if str(ROOT) in page:
+                faults.append(f"it names {ROOT}, as outputs with warnings do")
+            if faults:
+                raise ValueError(f"{name}: {'; '.join(faults)}")
 
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.add_post_transform(LinkNames)
     app.connect("source-read", rewrite_links)
-    app.connect("build-finished", check_names)
+    app.connect("build-finished", check_site)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

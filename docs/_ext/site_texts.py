@@ -90,6 +90,13 @@ EXTRAS = {
     "all": "all of the above",
 }
 
+#: What a public constant holds; its page lists the values.
+CONSTANTS = {
+    "transferability.forecast.FORMS": "Names of the laws that `forecast.fit` takes.",
+    "transferability.models.SCHEMES": "Sources of models by the scheme of their names.",
+    "transferability.torch.POOLS": "Poolings of tokens and maps by name, with what each does.",
+}
+
 #: Pages outside of docs/ by the name of their copy.
 PROJECT = {
     "changelog": "CHANGELOG.md",

@@ -25,4 +25,4 @@ print(ranking.evaluate(accuracies))
 # Scores that agree with the truth rise from left to right.
 
 ax = tx.plot.scatter(ranking, accuracies)
-ax.set_title("LogME of 800 rows and the accuracy of a probe on all")
+ax.set(title="LogME of 800 rows and the accuracy of a probe on all", ylabel="accuracy of a probe")

@@ -22,3 +22,5 @@ print(ranking.pareto("n_features"))
 
 ax = tx.plot.cost(ranking, "n_features")
 ax.set_title("Accuracy of the ridge probe and number of features")
+ax.set_xticks([32, 64, 128, 256, 384], labels=["32", "64", "128", "256", "384"])
+ax.minorticks_off()

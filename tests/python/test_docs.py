@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import inspect
 import itertools
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import nbclient
+import nbformat
 import pytest
-from test_public_names import THINGS
 
 import transferability as tx
 from transferability._metric.registry import metric_specs
 
 DOCS = Path(__file__).parents[2] / "docs"
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
 GALLERY = sorted((DOCS / "gallery").glob("plot_*.py"))
 
 
@@ -33,25 +34,10 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-sys.path.insert(0, str(DOCS / "_ext"))
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent / "tests" / "first_hour")]
+from walk_in_notebook import make_environment  # noqa: E402
+
 SITE = load(DOCS / "_ext" / "site_pages.py")
-
-
-def public_members() -> dict[str, object]:
-    """Return every public name, and the public methods and properties of every public class."""
-    members: dict[str, object] = dict(THINGS)
-    for name, thing in THINGS.items():
-        if inspect.isclass(thing):
-            for member, value in vars(thing).items():
-                called = inspect.isfunction(value) or isinstance(value, (classmethod, staticmethod))
-                if not member.startswith("_") and (called or isinstance(value, property)):
-                    members[f"{name}.{member}"] = value
-    return members
-
-
-def test_every_public_name_is_documented() -> None:
-    missing = [name for name, thing in public_members().items() if not inspect.getdoc(thing)]
-    assert not missing
 
 
 def built_in() -> list[str]:
@@ -113,7 +99,8 @@ def test_every_page_is_in_the_navigation() -> None:
     listed: set[str] = {"index"}
     for page in DOCS.glob("*.md"):
         for block in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), re.S):
-            listed |= {line for line in block.split("\n") if line and not line.startswith(":")}
+            lines = [line for line in block.split("\n") if line and not line.startswith(":")]
+            listed |= {re.sub(r".*<(.+)>", r"\1", line) for line in lines}
     assert {page.stem for page in DOCS.glob("*.md")} <= listed
 
 
@@ -126,6 +113,51 @@ def test_headings_are_in_order_and_pictures_have_texts(page: Path) -> None:
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     for alt in re.findall(r"!\[([^\]]*)\]\(", text):
         assert len(alt) > 10
+
+
+@pytest.mark.parametrize(
+    ("page", "fault"),
+    [
+        ("<h1>A</h1><h2>B</h2><h3>C</h3><h2>D</h2><img alt='A plot of scores'>", None),
+        ("<h1>A</h1><img alt=''>", None),
+        ("<h1>A</h1><h3>B</h3>", "h3 follows h1"),
+        ("<h2>A</h2>", "one h1"),
+        ("<h1>A</h1><h1>B</h1>", "one h1"),
+        ("<h1>A</h1><img src='a.png'>", "text None"),
+        ("<h1>A</h1><img alt='../_images/a.png'>", "a.png"),
+        ("<h1>A</h1><img alt='plot'>", "'plot'"),
+    ],
+)
+def test_the_build_finds_pages_that_cannot_be_read_without_seeing(
+    page: str, fault: str | None
+) -> None:
+    menu = "<h4>Menu</h4><img src='logo.png'>"
+    found = SITE.find_faults(f"<body>{menu}<article>{page}</article>{menu}</body>")
+    assert bool(found) == bool(fault)
+    assert fault is None or fault in found[0]
+
+
+def test_links_hold_where_the_repository_is_read_and_on_the_site() -> None:
+    text = "[a](gallery/plot_01.py) [b](../CHANGELOG.md#x) [c](../python/transferability/metrics)"
+    expected = "[a](examples/plot_01.rst) [b](project/changelog.md#x) [c](metrics/index.md)"
+    assert SITE.on_the_site(text) == expected
+    for page in DOCS.glob("*.md"):
+        prose = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+        assert not re.search(r"\{(doc|ref|func|py:\w+)\}`", prose), (
+            f"{page.name} has a role, which is raw text elsewhere"
+        )
+
+
+def test_public_constants_are_described() -> None:
+    constants = [
+        f"{module.__name__}.{name}"
+        for module in (tx.forecast, tx.models)
+        for name in module.__all__
+        if not callable(getattr(module, name))
+    ]
+    assert {*constants, "transferability.torch.POOLS"} == set(SITE.CONSTANTS)
+    assert "   - ``'hf'``: " in SITE._values(tx.models.SCHEMES)
+    assert "   - ``'auto'``\n" in SITE._values(tx.forecast.FORMS)
 
 
 def test_the_rust_example_is_that_of_the_crate_whose_tests_run_it() -> None:
@@ -158,3 +190,42 @@ def test_the_gallery_is_large_enough() -> None:
         text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
         assert text
         assert re.match(r".+\n=+\n\n.+", text), path.name
+
+
+#: Results that the prose of a notebook names.
+RESULTS = {
+    "from_models_to_a_decision": (
+        "8 finalists on 800 of 800 rows",
+        "(52%)",
+        "<td>lsa384</td><td>0.7488</td><td>6%",
+        "('lsa128', 'lsa384')",
+        "the best is lsa384 with 0.779; the regret of the decision is 0.000",
+    ),
+    "ranking_features": ("{'logme': 'lsa384', 'ridge_probe': 'lsa128', 'knn': 'lsa128'}",),
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_keep_no_outputs_and_tell_the_truth(path: Path, tmp_path: Path) -> None:
+    book = nbformat.read(path, as_version=4)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    titles = [line for cell in book.cells for line in re.findall(r"^(#+) ", cell.source, re.M)]
+    assert titles.count("#") == 1
+    place = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(book, timeout=100, resources=place).execute(
+        env=make_environment(tmp_path)
+    )
+    kinds = [set(output.get("data", ())) for cell in code for output in cell.outputs]
+    assert any("image/png" in kind for kind in kinds)
+    assert any("text/html" in kind for kind in kinds)
+    for cell in code:  # whoever cannot see the picture reads its text
+        if any("image/png" in output.get("data", ()) for output in cell.outputs):
+            assert len(cell.metadata.mystnb.image.alt) > 30
+    outputs = [output for cell in code for output in cell.outputs]
+    shown = "\n".join(
+        [str(output.get("text", "")) for output in outputs]
+        + [text for output in outputs for text in output.get("data", {}).values()]
+    )
+    shown = re.sub(r"<(t[dr])\b[^>]*>", r"<\1>", shown)
+    assert [result for result in RESULTS[path.stem] if result not in shown] == []

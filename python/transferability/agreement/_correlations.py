@@ -97,7 +97,15 @@ def weighted_tau(
 def kendall_tau(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Kendall's tau-b: the share of concordant minus discordant pairs, tie-corrected.
 
-    Parameters, range and NaN are as in :func:`weighted_tau`.
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`.
+
+    Returns
+    -------
+    tau : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
 
     Examples
     --------
@@ -111,7 +119,15 @@ def kendall_tau(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
 def spearman(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Spearman's rho: the Pearson correlation of ranks, with mean ranks for ties.
 
-    Parameters, range and NaN are as in :func:`weighted_tau`.
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`.
+
+    Returns
+    -------
+    rho : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
 
     Examples
     --------
@@ -125,8 +141,15 @@ def spearman(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
 def pearson(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute Pearson's linear correlation of scores and truth.
 
-    Parameters, range and NaN are as in :func:`weighted_tau`, but values must be finite and NaN
-    cannot be put last.
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`, but values must be finite, and NaN cannot be put last.
+
+    Returns
+    -------
+    r : float
+        In [-1, 1]; NaN, with a warning, where scores or truth are constant.
 
     Examples
     --------

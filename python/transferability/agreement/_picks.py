@@ -73,7 +73,15 @@ def recall_at_k(scores: ByName, truth: ByName, k: int = 1, *, nan: str = "raise"
 def regret(scores: ByName, truth: ByName, *, nan: str = "raise") -> float:
     """Compute the regret of choosing by score: the best truth minus the chosen model's truth.
 
-    It is at least 0, in the units of truth; lower is better. Parameters as in :func:`weighted_tau`.
+    Parameters
+    ----------
+    scores, truth, nan
+        As in :func:`weighted_tau`.
+
+    Returns
+    -------
+    regret : float
+        At least 0, in the units of truth; lower is better.
 
     Examples
     --------

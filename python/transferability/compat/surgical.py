@@ -61,8 +61,9 @@ def score_videos(
     Differences from ``transferability.rank(..., groups=videos, aggregate="min")``:
 
     - **Absent phases count in LogME**: each phase below the largest id of a video is a column of
-      zeros, and adds about 6.8 to the sum over the phases. `transferability.logme` averages over
-      the phases that occur, so the minimum may be that of another video.
+      zeros, and adds 6.5 (60 frames) to 9.1 (5,000 frames) to the sum over the phases.
+      `transferability.logme` averages over the phases that occur, so the minimum may be that of
+      another video.
     - **Absent phases end TransRate** with a division by zero: that video is skipped.
     - **Videos with one phase** have a score here: 0 for the H-score and TransRate, so that the
       minimum is 0 for every model. `transferability.rank` leaves such videos out.

@@ -105,7 +105,7 @@ def memory(size: Size, options: Mapping[str, Any]) -> float:
 
     Covariances within and between samples, and their factors.
     """
-    return 7.0 * size.n_features**2
+    return 5.0 * size.n_features**2
 
 
 WHEN = (

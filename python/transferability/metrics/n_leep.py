@@ -180,10 +180,13 @@ def explain(score: Any) -> list[str]:
 def memory(size: Size, options: Mapping[str, Any]) -> float:
     """Return about how many numbers it holds.
 
-    Copies of the features in the principal components, and a covariance for each Gaussian.
+    The decomposition of the features; then copies of the principal components, one covariance with
+    its factors, and densities and responsibilities of each row and Gaussian.
     """
-    d = min(size.n_samples, size.n_features)
-    return 20.0 * size.n_samples * size.n_features + 20.0 * size.n_classes * d * d
+    n, d = size.n_samples, size.n_features
+    held = min(n, d) if options["n_components"] is not None else d
+    n_mixture = options["n_mixture"] or min(5 * size.n_classes, n)
+    return 8.0 * n * d + 4.0 * n * held + 6.0 * held**2 + n_mixture * (6.0 * n + held)
 
 
 SPEC = MetricSpec(
