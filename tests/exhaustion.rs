@@ -422,6 +422,18 @@ fn discriminants_report_every_failure() {
     }
 }
 
+/// From 1,024 columns on, factorisations and reductions take other ways.
+#[test]
+fn large_orders_report_every_failure() {
+    let _guard = watch();
+    let (data, serial) = (data(1100, 1024, 4), Context::serial());
+    let stats = stats_of(&data.features, data.labels(), false).unwrap();
+    let refused = exhaust("spectrum of 1,024 columns", || {
+        covariance::spectrum(&stats, Centre::Mean, &serial).map(|found| text_of(&found))
+    });
+    assert!(refused > 4, "{refused}");
+}
+
 #[test]
 fn fixed_points_report_every_failure() {
     let _guard = watch();

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::input::{Block, Response, Rows};
 use crate::linalg::blas::{axpy, dot, scale};
 use crate::linalg::lapack::check_order;
+use crate::linalg::memory::Gather;
 use crate::stats::{Precision, Second, Stats};
 use crate::threads::Context;
 
@@ -171,7 +172,7 @@ fn shrunk_scatter(
             let square = dot(&mean, &mean);
             // μᵀSμ may leave the range of float64: μ in units of the norm of all rows.
             let size = (own.trace + n * square).sqrt();
-            let in_size: Vec<f64> = mean.iter().map(|x| x / size).collect();
+            let in_size = mean.iter().map(|x| x / size).gathered("the mean in its unit")?;
             let along = if fourth.is_some() { quadratic(&matrix, &in_size) } else { 0.0 };
             add_outer(&mut matrix, n, &mean, context)?;
             let about = spread(&matrix, n_features, context)?;
