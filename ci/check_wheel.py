@@ -2,9 +2,10 @@
 
 A wheel: what it holds, which symbols and libraries it asks the machine for, and whether it works
 on every CPython found here that it is for, with OpenBLAS and libgfortran hidden. The sdist: whether
-pip builds it and the result works. Prints one line for each part and stops at the first failure.
+pip builds it and the result works, with --every on every CPython. Prints one line for each part and
+stops at the first failure.
 
-Usage: python ci/check_wheel.py dist/NAME.whl ... dist/NAME.tar.gz
+Usage: python ci/check_wheel.py [--every] dist/NAME.whl ... dist/NAME.tar.gz
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def install_and_use(python: Path, artefact: Path, prefix: list[str]) -> None:
 
 def main() -> None:
     """Run every check on the files named on the command line."""
-    artefacts = [Path(argument) for argument in sys.argv[1:]]
+    artefacts = [Path(argument) for argument in sys.argv[1:] if argument != "--every"]
     prefix = hiding()
     hidden = "with OpenBLAS hidden" if prefix else "(OpenBLAS not hidden: no mount namespaces here)"
     for wheel in (path for path in artefacts if path.suffix == ".whl"):
@@ -202,9 +203,13 @@ def main() -> None:
             print(f"wheel: not used, since no interpreter for {wheel.name} is here")
     for sdist in (path for path in artefacts if path.suffix == ".gz"):
         check_sdist(sdist)
-        install_and_use(Path(sys.executable), sdist, prefix)
-        size = sdist.stat().st_size / 1e6
-        print(f"sdist: {sdist.name}, {size:.1f} MB, built by pip and used {hidden}")
+        found = [*pythons()] if "--every" in sys.argv else [next(pythons())]
+        for _, python in found:
+            install_and_use(python, sdist, prefix)
+        size, built = sdist.stat().st_size / 1e6, ", ".join(version for version, _ in found)
+        print(
+            f"sdist: {sdist.name}, {size:.1f} MB, built by pip and used on CPython {built} {hidden}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Generate ``metrics/__init__.py`` and the README's table of metrics.
+"""Generate ``metrics/__init__.py`` and the README's tables of metrics and of speed.
 
-The sources are the modules in ``python/transferability/metrics`` and the native table of metrics.
-``make derive`` writes both files; with ``--check`` nothing is written, and the exit code is 1 if
-one of them is out of date.
+The sources are the modules in ``python/transferability/metrics``, the native table of metrics, and
+docs/benchmarks.md, which ``make bench`` writes. ``make derive`` writes both files; with ``--check``
+nothing is written, and the exit code is 1 if one of them is out of date.
 
 Usage: python ci/derive.py [--check]
 """
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ROOT / "python/transferability/metrics"
 README = ROOT / "README.md"
-START, END = "<!-- metrics: derived by make derive -->", "<!-- end of metrics -->"
+BENCHMARKS = ROOT / "docs/benchmarks.md"
+
+#: Shapes of the README's table of speed: the smallest call, and two of common size.
+SHAPES = ("64x16x2", "10000x768x100", "50000x1024x10")
 
 #: Labels of the table's rows by the needs of metrics, from the least to the most; diagnostics last.
 SOURCES = {
@@ -75,6 +78,36 @@ def table(specs: Mapping[str, MetricSpec]) -> str:
     return "\n".join(lines)
 
 
+def speed(benchmarks: str) -> str:
+    """Return the README's table of LogME's times: rows of the first table of the benchmarks."""
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in benchmarks.partition("## LogME")[2].partition("\n## ")[0].splitlines()
+        if line.startswith("|")
+    ]
+    header, times = rows[0], {row[0]: row for row in rows[2:]}
+    columns = [i for i, cell in enumerate(header) if cell.endswith(", ms")]
+    names = [header[i].removesuffix(", ms").replace("ours", "transferability") for i in columns]
+    lines = [
+        f"| rows x features x classes | {' | '.join(names)} |",
+        "|---|" + "--:|" * len(columns),
+    ]
+    for shape in SHAPES:
+        label = " x ".join(f"{int(size):,}" for size in shape.split("x"))
+        lines.append(f"| {label} | {' | '.join(times[shape][i] for i in columns)} |")
+    return "\n".join(lines)
+
+
+def replace_table(text: str, name: str, table: str) -> str:
+    """Return a text with the table between the comments of that name replaced."""
+    start, end = f"<!-- {name}: derived by make derive -->", f"<!-- end of {name} -->"
+    between = f"{start}\n{table}\n{end}"
+    text, n_tables = re.subn(f"{start}.*?{end}", lambda _: between, text, flags=re.DOTALL)
+    if n_tables != 1:
+        sys.exit(f"README.md must have one line {start}, and one {end} after it")
+    return text
+
+
 def derived() -> Iterator[tuple[Path, str]]:
     """Iterate over the generated files, with their text."""
     yield MODULES / "__init__.py", module_list(sorted(p.stem for p in MODULES.glob("[a-z]*.py")))
@@ -82,12 +115,8 @@ def derived() -> Iterator[tuple[Path, str]]:
     from transferability._metric.registry import metric_specs
 
     built_in = {name: spec for name, spec in metric_specs().items() if not spec.origin}
-    between = f"{START}\n{table(built_in)}\n{END}"
-    text, n_tables = re.subn(
-        f"{START}.*?{END}", lambda _: between, README.read_text("utf-8"), flags=re.DOTALL
-    )
-    if n_tables != 1:
-        sys.exit(f"README.md must have one line {START}, and one {END} after it")
+    text = replace_table(README.read_text("utf-8"), "metrics", table(built_in))
+    text = replace_table(text, "speed", speed(BENCHMARKS.read_text("utf-8")))
     yield README, text
 
 

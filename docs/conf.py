@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import tomllib
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
 
@@ -17,9 +15,7 @@ site_pages.write_pages(HERE)
 project = "transferability"
 author = "the transferability developers"
 copyright = "the transferability developers"
-version = release = tomllib.loads((HERE.parent / "Cargo.toml").read_text("utf-8"))["workspace"][
-    "package"
-]["version"]
+version = release = site_pages.read_toml("Cargo.toml")["workspace"]["package"]["version"]
 language = "en"
 
 extensions = [

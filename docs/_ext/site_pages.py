@@ -34,7 +34,18 @@ from site_texts import (
     TRAPS,
 )
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # Sphinx and pytest bring it
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def read_toml(name: str) -> dict[str, Any]:
+    """Return the content of a TOML file of the repository."""
+    return dict(tomllib.loads((ROOT / name).read_text("utf-8")))
+
 
 # --- public names ---------------------------------------------------------------------------------
 
@@ -318,11 +329,7 @@ def _evidence_lines(title: str, tables: dict[str, list[list[str]]]) -> list[str]
 
 def extras_table() -> str:
     """Return the table of the extras of pyproject.toml."""
-    import tomllib
-
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
-        "optional-dependencies"
-    ]
+    extras = read_toml("pyproject.toml")["project"]["optional-dependencies"]
     lines = ["| extra | for | packages |", "|---|---|---|"]
     for name, packages in extras.items():
         short = ", ".join(re.sub(r"[>=<].*", "", package) for package in packages)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from snapshots import SNAPSHOTS
+from snapshots import SNAPSHOTS, show_style
 from walk_in_notebook import execute
 
 
@@ -17,7 +17,9 @@ def take_pictures(folder: Path, walks: Iterable[Path]) -> Iterator[str]:
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {path.stem: path for path in SNAPSHOTS.glob("*.html")}
+    pages = {path.stem: folder / path.name for path in SNAPSHOTS.glob("*.html")}
+    for page in pages.values():
+        page.write_text(show_style((SNAPSHOTS / page.name).read_text("utf-8")), "utf-8")
     for walk in walks:
         with tempfile.TemporaryDirectory() as place:
             book = execute(walk, Path(place))

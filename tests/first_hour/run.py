@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from snapshots import HERE, SNAPSHOTS, compare, hide_seconds, hide_seconds_of_page
+from snapshots import HERE, SNAPSHOTS, compare, hide_of_page, hide_seconds
 
 WIDTHS = (80, 120)  # columns
 
@@ -43,7 +43,7 @@ def run(walk: Path, widths: Sequence[int] = WIDTHS) -> dict[str, str]:
         shown = describe(execute(walk, place))
         found = {f"{walk.stem}.md": hide_seconds(shown.replace(folder, "."))}
         for page in sorted(place.glob("*.html")):
-            found[f"{walk.stem}.html"] = hide_seconds_of_page(page.read_text("utf-8"))
+            found[f"{walk.stem}.html"] = hide_of_page(page.read_text("utf-8"))
     return found
 
 

@@ -1,7 +1,7 @@
 """Snapshots of walks: what is left out of them, and how they are compared with what appears now.
 
-Seconds are left out. Other numbers may differ by two in their last digit, and percentages by two,
-because processors round differently.
+Seconds and the version are left out. Other numbers may differ by two in their last digit, and
+percentages by two, because processors round differently.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 SNAPSHOTS = HERE / "snapshots"
+_STYLE = "<style>…</style>"
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?%?")
 
 
 def hide_seconds(text: str) -> str:
-    """Replace the numbers below a heading "seconds", in tables of text and of cells."""
+    """Replace the numbers below a heading "seconds", in tables of text and of cells.
+
+    Of the last line of a report, which has the version, the name is left.
+    """
+    text = re.sub(r"^transferability \d[\w.]*$", "transferability", text, flags=re.MULTILINE)
     lines, column = [], None
     for line in text.splitlines():
         cells = line.split(" | ")
@@ -41,8 +46,11 @@ def hide_seconds(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def hide_seconds_of_page(page: str) -> str:
-    """Replace the last cell of rows of tables that end in "seconds", and the version."""
+def hide_of_page(page: str) -> str:
+    """Replace the style, the version, and the last cells of tables that end in "seconds".
+
+    The style is a file of its own, ``report/page.css``; :func:`show_style` puts it back.
+    """
 
     def hide(table: re.Match[str]) -> str:
         if ">seconds</th></tr></thead>" not in table[0]:
@@ -50,7 +58,14 @@ def hide_seconds_of_page(page: str) -> str:
         return re.sub(r"<td>[\d.]+</td></tr>", "<td>…</td></tr>", table[0])
 
     page = re.sub(r"<table>.*?</table>", hide, page, flags=re.DOTALL)
+    page = re.sub(r"<style>\n.*?</style>", _STYLE, page, flags=re.DOTALL)
     return re.sub(r"<footer>transferability [^<]+", "<footer>transferability", page)
+
+
+def show_style(page: str) -> str:
+    """Return the page of a snapshot with the style of reports."""
+    style = (ROOT / "python" / "transferability" / "report" / "page.css").read_text("utf-8")
+    return page.replace(_STYLE, f"<style>\n{style}</style>")
 
 
 def is_alike(one: str, other: str) -> bool:

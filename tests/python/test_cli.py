@@ -83,7 +83,7 @@ def test_a_prior_of_a_file_is_a_column(feature_folder: Path, tmp_path: Path) -> 
         (["rank", "{folder}", "--labels", "{folder}/labels.npy", "--threads", "999"], 2, "--thre"),
         (["rank", "{folder}/y.json", "--labels", "{folder}/labels.npy"], 2, "neither an .npy"),
         (["rank", "{folder}", "--labels", "{folder}/y.json"], 2, "neither an .npy"),
-        (["score", "{folder}", "{folder}/labels.npy"], 2, "neither an .npy"),
+        (["score", "{folder}", "{folder}/labels.npy"], 2, "is a folder; give one file of .npy"),
         (["score", "{folder}/../all.npz", "{folder}/labels.npy"], 2, "name one as"),
         (["score", "{folder}/good.npy", "{folder}/labels.npy", "--metrics", "y"], 2, "unknown"),
         (["score", "{folder}/ids.npy", "{folder}/labels.npy"], 3, "features must be 2-D"),
@@ -171,7 +171,7 @@ def test_score_of_source_predictions(source_files: Path, labels: Any) -> None:
     assert float(lines["leep"]) == tx.leep(probs, labels)
     assert float(lines["nce"]) == tx.nce(probs.argmax(axis=1), labels)
     result = run("score", *arguments[:4])
-    assert result.exit_code == 3
+    assert result.exit_code == 2
     assert "leep needs the source model's probabilities; give --source-probs" in result.stderr
 
 

@@ -154,7 +154,7 @@ def test_lines_that_are_left_out_are_counted(curve: Path, cell: str) -> None:
 def test_a_target_in_another_unit_is_noted(curve: Path) -> None:
     """85 is a percentage, and the accuracies are shares."""
     result = run(curve, "--target-value", 85)
-    assert "target is 85, beyond 1, the best possible value" in result.stderr
+    assert "--target-value is 85, beyond 1, the best possible value" in result.stderr
     assert "which are 0.52 to 0.8" in result.stderr
     assert run(curve, "--target-value", 1).stderr == ""
     errors = [1 - value for value in PILOT]
@@ -178,7 +178,7 @@ def test_a_table_of_tabs(tmp_path: Path) -> None:
         ("size,accuracy\n1,x\n2,y\n3,z", [], 3, "1 columns of numbers"),
         ("size,accuracy\n1,2\n2,3\n3,4", ["--value-column", "b"], 3, "no column of numbers 'b'"),
         ("size,accuracy\n1,2\n2,3", [], 3, "3 different positive sizes, there are 2"),
-        ("size,a\n1,2\n2,3\n3,5", ["--form", "cubic"], 2, "--form is cubic; choose one of"),
+        ("size,a\n1,2\n2,3\n3,5", ["--form", "cubic"], 2, "--form is 'cubic'; choose from"),
         ("size,a\n1,2\n2,3\n3,5", ["--level", "90"], 2, "--level is 90"),
         ("size,a\n1,2\n2,3\n3,5", ["--up-to", "90"], 2, "goes with --target-value"),
         ("size,a\n1,2\n2,3\n3,5", ["--at", "many"], 2, "is not numbers with commas"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,149 @@ def test_the_summary_of_a_race_is_no_warning(tmp_path: Path) -> None:
     assert "warning" not in run("rank", *files, "--race").stderr
     saved = run("stats", files[0], *files[2:], "-o", tmp_path / "a.stats")
     assert "60 rows x 4 features of 1 file," in saved.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--aggregate", "min"], "--aggregate min needs groups: give --groups"),
+        (["--groups", "{x}:labels", "--aggregate", "maen"], "'maen' (did you mean 'mean' or"),
+        (
+            ["--groups", "{x}:labels", "--aggregate", "quantile(2)"],
+            "is 'quantile(2)'; ",
+        ),
+        (["--metrics", "knn", "--leave-out", "group"], "no groups to leave out; give --groups"),
+        (["--groups", "{x}:labels", "--leave-out", "group"], "unknown option --leave-out; logme "),
+        (["--metrics", "knn", "-o", "k=0"], "k is 0; give a whole number"),
+        (["--metrics", "knn", "-o", "kk=5"], "-o kk (did you mean 'k'?); knn takes -o k, --leave-"),
+        (["-o", "intercept=maybe"], "--intercept is 'maybe'; choose true, false or 'auto'"),
+        (["-o", "kep_coef=true"], "(did you mean 'keep_coef'?); logme takes --intercept, -o keep_"),
+        (
+            ["--metrics", "knn", "-o", "leave_out=5"],
+            "--leave-out is 5; choose none, 'row'",
+        ),
+        (["--metrics", "recomended"], "(did you mean 'recommended'?)"),
+        (["--metrics", "leep"], "needs the source model's probabilities; give --source-probs"),
+        (["--metrics", "emms"], "needs embeddings of the labels; give --label-embeddings"),
+        (["--metrics", "lda", "--task", "regression"], "lda is for classification, and this task"),
+        (["--metrics", "lda,lin_mse"], "no labels suit all of these metrics"),
+    ],
+)
+def test_what_no_data_can_change_is_wrong_usage(
+    arguments: list[str], words: str, archive: Path
+) -> None:
+    arguments = [argument.format(x=archive) for argument in arguments]
+    for command in (["score", f"{archive}:features"], ["rank", f"{archive}:features"]):
+        found = run(*command, *arguments)
+        assert found.exit_code == 2, found.stderr
+        assert words in found.stderr
+
+
+def test_other_wrong_usage_has_the_exit_code_of_wrong_usage(archive: Path) -> None:
+    features = f"{archive}:features"
+    for arguments, words in (
+        (["score", features, "--reference", "-1"], "--reference is -1; give 0, or at least 2"),
+        (["layers", "resnet18"], "did you mean timm:resnet18"),
+        (["rank", "--models", "bert", "--images", archive.parent], "did you mean timm:bert"),
+        (["rank", features, "--models", "timm:x"], "--models takes the place of FEATURES"),
+        (["score", archive.parent, features], "is a folder; give one file of .npy"),
+    ):
+        found = run(*arguments)
+        assert found.exit_code == 2, found.stderr
+        assert words in found.stderr
+
+
+def test_bad_data_stay_bad_data(archive: Path) -> None:
+    features = f"{archive}:features"
+    for arguments, words in (
+        (["score", features, "--metrics", "knn", "-o", "k=500"], "each row has 59 other rows"),
+        (["score", f"{archive}:feature"], "(did you mean 'features'?)"),
+        (["rank", features, "--pareto", "n_feature"], "'n_feature' (did you mean 'n_features'?)"),
+        (["rank", features, f"{archive}:features"], "features is given twice"),
+    ):
+        found = run(*arguments)
+        assert found.exit_code == 3, found.stderr
+        assert words in found.stderr
+
+
+def test_statistics_with_an_open_task_are_reported_in_options(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.normal(size=(300, 3)))
+    np.save(tmp_path / "ages.npy", np.clip(rng.normal(45, 15, 300).round(), 18, 90).astype(int))
+    files = (tmp_path / "x.npy", "--labels", tmp_path / "ages.npy")
+    made = run("stats", *files, "-o", tmp_path / "x.stats")
+    assert made.exit_code == 0
+    assert made.stderr.rstrip().endswith("choose --task classification or --task regression")
+
+
+def test_merging_names_the_files_that_do_not_go_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"a": 4, "b": 4, "wide": 6}
+    for name, n_features in shapes.items():
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(30, n_features)))
+    np.save(tmp_path / "labels.npy", np.arange(30) % 3)
+    for name in shapes:
+        files = (tmp_path / f"{name}.npy", "--labels", tmp_path / "labels.npy")
+        assert run("stats", *files, "-o", tmp_path / f"{name}.stats").exit_code == 0
+    assert run("stats", files[0], "--task", "unlabelled", "-o", tmp_path / "u.stats").exit_code == 0
+    a, b, wide, free = (tmp_path / f"{name}.stats" for name in ("a", "b", "wide", "u"))
+    for files, message in (
+        ((a, b, wide), f"{wide} does not go with {a}: features has 6 columns, expected 4"),
+        ((wide, a), f"{a} does not go with {wide}: features has 4 columns, expected 6"),
+        ((wide, free), f"{free} does not go with {wide}: "),
+    ):
+        found = run("merge", *files, "-o", tmp_path / "all.stats")
+        assert (found.exit_code, message in found.stderr) == (3, True), found.stderr
+    assert run("merge", a, b, "-o", tmp_path / "all.stats").exit_code == 0
+
+
+def test_arguments_are_named_as_options(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.stats"
+    made = run("stats", f"{archive}:features", "--labels", f"{archive}:labels", "-o", path)
+    assert made.exit_code == 0
+    assert "LABELS cannot be given with" in run("score", path, archive).stderr
+    assert "--method cannot be given with" in run("score", path, "--method", "svd").stderr
+    assert "--stability cannot be given" in run("rank", path, "--stability").stderr
+    alone = run("score", f"{archive}:features", "--metrics", "ncti").stderr
+    assert "ncti is NaN here: it is defined among models only; use 'transferability rank'" in alone
+
+
+def test_a_model_without_torch_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    found = run("layers", "torchvision:resnet18?weights=none")
+    assert (found.exit_code, "pip install 'transferability[hub]'" in found.stderr) == (1, True)
+
+
+def test_errors_of_failed_models_are_shown_without_the_table(archive: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "good.npz"
+    arrays = {name: np.load(archive)["features"] + i for i, name in enumerate("abc")}
+    np.savez(whole, labels=np.load(archive)["labels"], **arrays, bad=np.full((60, 2), np.nan))
+    for option in ("--stability", "--shortlist"):
+        found = run("rank", whole, option)
+        assert found.exit_code == 4, found.stderr
+        assert "bad: features[0, 0] is NaN" in found.stderr
+        assert "1 of 4 models failed" in found.stderr
+
+
+@pytest.mark.parametrize("option", ["--prior-column", "--column"])
+def test_misspelt_columns_get_a_suggestion(option: str, archive: Path, tmp_path: Path) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("model,accuracy\nfeatures,0.9\nb,0.8\nc,0.7\n")
+    if option == "--column":
+        scores = tmp_path / "scores.csv"
+        scores.write_text("model,logme\nfeatures,1\nb,2\nc,3\n")
+        found = run("eval", scores, truth, option, "acuracy")
+    else:
+        found = run("rank", f"{archive}:features", "--prior", truth, option, "acuracy")
+    assert (found.exit_code, "(did you mean 'accuracy'?)" in found.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("names", ["hf:a,hf:b", "timm:resnet18, st:b", "resnet18,resnet50"])
+def test_several_names_of_models_are_no_name(names: str) -> None:
+    with pytest.raises(tx.DataError, match="holds several names of models; give each by itself"):
+        find_source(names)
+
+
+@pytest.mark.parametrize("name", ["features:a,b", "onnx:a,b.onnx", "timm:vit?layers=a,b"])
+def test_commas_stay_part_of_paths_and_options(name: str) -> None:
+    assert find_source(name)[0].scheme == name.partition(":")[0]

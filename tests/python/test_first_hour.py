@@ -93,5 +93,5 @@ def test_seconds_are_hidden_and_nothing_else() -> None:
     assert hidden == "a | seconds\nb | …\nc\nd | 7\n"
     head = "<table><thead><tr><th>model</th><th>seconds</th></tr></thead>"
     table = f"{head}<tbody><tr><th>a</th><td>1</td><td>0.5</td></tr></tbody></table>"
-    hidden = snapshots.hide_seconds_of_page(table + table.replace(">seconds<", ">score<"))
+    hidden = snapshots.hide_of_page(table + table.replace(">seconds<", ">score<"))
     assert hidden == table.replace("0.5", "…") + table.replace(">seconds<", ">score<")

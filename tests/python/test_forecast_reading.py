@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import transferability.forecast as tf
@@ -203,3 +204,23 @@ def test_fit_itself_needs_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     for form in ("auto", "log_linear"):
         with pytest.raises(MissingDependencyError, match=r"'transferability\[stats\]'"):
             tf.fit(SIZES, PILOT, form)
+
+
+def test_a_mapping_of_sizes_to_values_is_a_curve() -> None:
+    curve = {400: 0.71, 100: 0.58, 200: 0.65, 800: 0.75}
+    expected = tf.fit([100, 200, 400, 800], [0.58, 0.65, 0.71, 0.75])
+    for forecast in (tf.fit(curve), tf.fit(curve, None), tf.fit(pd.Series(curve).to_dict())):
+        assert forecast.predict(1600) == expected.predict(1600)
+        assert forecast.limit == 1
+    assert tf.plan(0.8, curve).target == 0.8
+    with pytest.raises(DtypeError, match="values maps sizes to values; give it alone"):
+        tf.fit([*curve], curve)
+    with pytest.raises(DtypeError, match="values is None; give a value for each size, as fit"):
+        tf.fit(pd.Series(curve))
+
+
+def test_series_in_another_order_are_no_curve() -> None:
+    sizes, values = pd.Series([100, 200, 400]), pd.Series([0.5, 0.6, 0.65])
+    assert tf.fit(sizes, values).predict(800) == tf.fit([*sizes], [*values]).predict(800)
+    with pytest.raises(DataError, match="values has the index of sizes in another order"):
+        tf.fit(sizes, values[::-1])

@@ -17,6 +17,7 @@ import transferability as tx
 from transferability import health
 from transferability._metric.registry import metric_specs
 from transferability.cli import main
+from transferability.health._health import tabulate
 from transferability.health._null import draw_eigenvalues, null_lidar, null_values
 from transferability.health._spectrum import uncentred_spectrum
 
@@ -609,7 +610,7 @@ def test_rankings_without_labels(tmp_path: Path) -> None:
     for broken in ({"c": tmp_path / "none.npy"}, {"c": None}):
         with pytest.raises((tx.DataError, tx.DtypeError)):
             tx.rank(broken, None, "effective_rank")
-    with pytest.raises(tx.DataError, match="logme needs labels, and labels is None"):
+    with pytest.raises(tx.DataError, match="logme needs labels, and there are none"):
         tx.rank(models, None)
 
 
@@ -659,7 +660,7 @@ def test_command(tmp_path: Path) -> None:
     tx.Stats().update(x, np.arange(100) % 2).save(tmp_path / "four.stats")
     shown = run("health", tmp_path / "one.npy")
     assert shown.exit_code == 0
-    assert shown.stdout.splitlines()[0].split() == ["one", "random"]
+    assert shown.stdout.splitlines()[0].split() == ["one", "(random)"]
     assert f"{health.effective_rank(x):.4g}" in shown.stdout
     assert "No evidence" in shown.stdout
     paths = [tmp_path / name for name in ("one.npy", "more.npz", "four.stats")]
@@ -669,9 +670,14 @@ def test_command(tmp_path: Path) -> None:
     assert found["four"]["rankme"] == pytest.approx(found["one"]["rankme"], rel=1e-12)
     assert found["three"]["n_samples"] == 50
     table = run("health", *paths).stdout
-    names = [word for name in found for word in (name, "random")]
+    names = [word for name in found for word in (name, "(random)")]
     assert table.splitlines()[0].split() == names
     assert "three: " in table
+    checks = {f"model {name}": health.check(x) for name in "abcd"}
+    blocks = tabulate(checks).to_text(80).split("\n\n")
+    heads = [block.splitlines()[0].split() for block in blocks[:2]]
+    assert heads[0] == ["model", "a", "(random)", "model", "b", "(random)"]
+    assert heads[1] == ["model", "c", "(random)", "model", "d", "(random)"]
     views = run("health", tmp_path / "one.npy", "--samples", tmp_path / "samples.npy", "--json")
     expected = health.lidar(x, np.arange(25).repeat(4))
     assert json.loads(views.stdout)["one"]["lidar"] == pytest.approx(expected, rel=1e-12)

@@ -10,6 +10,7 @@ import pytest
 
 import transferability as tx
 from transferability import plot
+from transferability._util.notebook import shorten_names
 
 RNG = np.random.default_rng(7)
 LABELS = RNG.integers(0, 3, 240)
@@ -217,3 +218,76 @@ def test_pyplot_is_never_imported():
         "tx.plot.layers({'a': 1.0, 'b': 2.0}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+FOLDER = "/data/experiments/2025/run_{}/checkpoints/vit-large-patch14-clip-224-openai-ft-in1k.npz"
+
+
+def test_long_names_are_told_apart_in_every_plot():
+    names = [FOLDER.format(i) for i in range(4)]
+    models = dict(zip(names, MODELS.values(), strict=False))
+    ranking = tx.rank(models, LABELS)
+    shown = ticks(drawn(plot.ranking(ranking)).yaxis)
+    assert len(set(shown)) == 4
+    assert all(name.startswith("…/run_") and len(name) == 40 for name in shown)
+    costs = {name: 10.0**i for i, name in enumerate(names)}
+    for ax in (plot.cost(ranking, costs), plot.scatter(ranking, costs)):
+        texts = [text.get_text() for text in drawn(ax).texts]
+        assert len(set(texts)) == len(texts) > 0
+
+
+@pytest.mark.parametrize(
+    ("names", "most", "shown"),
+    [
+        (["short", "names"], 9, ["short", "names"]),
+        (["/a/very/long/x.npz"], 9, ["/a/…x.npz"]),  # nothing to tell it from
+        (["/a/b/c/one.npz", "/a/b/c/two.npz"], 9, ["…/one.npz", "…/two.npz"]),
+        (["/a/b/c/one.npz", "short"], 9, ["/a/…e.npz", "short"]),
+        (["aaaaaa1bbbbbb", "aaaaaa2bbbbbb"], 9, ["aaaaaa1bbbbbb", "aaaaaa2bbbbbb"]),
+        (["x" * 12, "x" * 13], 9, ["x" * 12, "x" * 13]),
+        ([1, "1"], 9, ["1", "1"]),
+        ([], 9, []),
+    ],
+)
+def test_names_are_shortened_but_told_apart(names, most, shown):
+    assert shorten_names(names, most) == shown
+
+
+@pytest.mark.parametrize("cost", ["bytes", "rows_per_second"])
+def test_names_on_the_front_of_costs_do_not_overlap(cost):
+    models = {f"model number {i}": MODELS["m3"][:, : i + 1] for i in range(5)}
+    models |= {f"another model {i}": MODELS["m3"] + i / 3 for i in range(20)}
+    sizes = {name: 1.0 + i for i, name in enumerate(models)}
+    ranking = tx.rank(models, LABELS, costs={cost: sizes})
+    ax = drawn(plot.cost(ranking, cost))
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert boxes
+    assert ax.texts[0].get_text() in ranking.pareto(cost).names[0]
+    for i, box in enumerate(boxes):
+        inside = ax.get_window_extent()
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+        assert not any(box.shrunk(0.9, 0.7).overlaps(other) for other in boxes[:i])
+
+
+def test_other_things_than_rankings_are_named(ranking):
+    sure = ranking.stability(n_boot=20)
+    for draw, named in (
+        (lambda: plot.ranking(sure), "ranking must be a transferability.Ranking, got Stability"),
+        (
+            lambda: plot.ranking(ranking, 3),
+            "stability must be a .*Stability, got int",
+        ),
+        (lambda: plot.groups("x"), "ranking must be .*, got str"),
+        (lambda: plot.cost(None), "ranking must be .*, got NoneType"),
+        (lambda: plot.scatter(ranking, {"m0": "x"}), r"truth\['m0'\] is 'x'; give a number"),
+        (
+            lambda: plot.forecast([1]),
+            "forecast must be a .*Forecast, got list",
+        ),
+        (lambda: tx.report.html(sure), "ranking must be .*, got Stability"),
+        (lambda: ranking.to_html("x", stability=ranking), "stability must be .*, got Ranking"),
+        (lambda: ranking.to_html("x", shortlist=sure), "shortlist must be .*, got Stability"),
+        (lambda: ranking.to_html("x", evaluation={"a": 1}), "evaluation must be .*, got dict"),
+    ):
+        with pytest.raises(tx.DtypeError, match=named):
+            draw()

@@ -63,7 +63,9 @@ def public_members() -> dict[str, object]:
     members: dict[str, object] = dict(THINGS)
     for name, thing in THINGS.items():
         if inspect.isclass(thing):
-            for member, value in vars(thing).items():
+            own = [base for base in thing.__mro__ if base.__module__.startswith("transferability")]
+            inherited = {name: value for base in own[::-1] for name, value in vars(base).items()}
+            for member, value in inherited.items():
                 called = inspect.isfunction(value) or isinstance(value, (classmethod, staticmethod))
                 if not member.startswith("_") and (called or isinstance(value, property)):
                     members[f"{name}.{member}"] = value

@@ -1,6 +1,7 @@
 """The code of the README and of docs/ runs and prints the output shown; links resolve."""
 
 import contextlib
+import importlib.util
 import io
 import math
 import re
@@ -24,6 +25,12 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/*.md", "benches/*.md", "examples/*/*.md")
     for page in README.parent.glob(pattern)
 )
+
+spec = importlib.util.spec_from_file_location(
+    "check_release", README.parent / "ci/check_release.py"
+)
+check_release = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_release)
 
 # A fenced block, with the `print(...)` that the prose before it names, if any.
 PIECE = re.compile(r"`(print\([^`]+\))`|^```(\w+)\n(.*?)^```", re.M | re.S)
@@ -179,12 +186,13 @@ def test_the_plots_of_the_docs_are_drawn(monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(README.parent)))
 def test_links_resolve(page):
-    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        path, _, anchor = target.partition("#")
-        if "://" in target or target.startswith("mailto:"):
+    for target in check_release.links(check_release.prose_of(page.read_text(encoding="utf-8"))):
+        own = check_release.local_path(target)
+        if own is None and ("://" in target or target.startswith("mailto:")):
             continue
-        linked = page.parent / path if path else page
+        path, _, anchor = (target if own is None else own).partition("#")
+        base = page.parent if own is None else README.parent
+        linked = base / path if path else page
         assert linked.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.M)
@@ -216,9 +224,14 @@ def test_commands_print_what_is_shown(command, shown):
         assert_shown(done.stdout, shown)
 
 
+def test_length():
+    assert TEXT.count("\n") <= 220
+
+
 def test_make_targets_exist():
     makefile = README.with_name("Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^\$ make (\w+)", TEXT, re.M):
+    for target in re.findall(r"^\$ make ([\w-]+)|`make ([\w-]+)`", TEXT, re.M):
+        target = "".join(target)
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 

@@ -308,7 +308,7 @@ VALUES = st.floats(allow_nan=True, allow_infinity=True, width=64)
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5), NAMES)
 def test_any_name_and_any_number_give_a_sound_page(values, title):
-    from transferability._ranking.render import printable
+    from transferability._util.notebook import printable
 
     ranking = made_up(values)
     text = report.html(ranking, title=title)
@@ -545,3 +545,11 @@ def test_the_command_line_writes_decisions_into_the_report(files):
     assert "Every pair of models is decided by Ridge probe" in page.text
     page = page_of("--race", "--race-option", "top=1", "--race-option", "first=60")
     assert "Rounds of the race" in str(page.attributes)
+
+
+def test_a_single_model_is_compared_with_none() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    page = report.html(tx.rank({"only": x}, x[:, 0] > 0))
+    assert "only has a LogME of" in page
+    assert "highest LogME" not in page
+    assert "how sure" not in page

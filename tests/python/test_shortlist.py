@@ -381,3 +381,16 @@ def test_the_report_of_the_command_line_has_the_set_that_was_asked_for(tmp_path:
     found = tx.rank(models, labels).shortlist(0.3)
     assert len(found) < len(tx.rank(models, labels).shortlist())
     assert html.escape(found.summary) in page.read_text()
+
+
+def test_copies_share_a_probability_and_none_is_called_the_best() -> None:
+    models, labels = task([1.2, 0.4])
+    ranking = tx.rank({"a": models["m0"], "b": models["m0"].copy(), "poor": models["m1"]}, labels)
+    found = ranking.shortlist()
+    assert found.names == ("a",)
+    assert found.models["a"] == pytest.approx(0.5, abs=0.01)
+    assert found.summary.startswith("a is one of the best of 3 models by LogME")
+    assert any(line.startswith("Models of equal scores share") for line in found.sentences())
+    alone = tx.rank({"a": models["m0"], "poor": models["m1"]}, labels).shortlist()
+    assert alone.summary.startswith("a is the best of 2 models")
+    assert not any(line.startswith("Models of equal") for line in alone.sentences())

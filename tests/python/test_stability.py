@@ -560,7 +560,7 @@ def test_wrong_arguments_are_named(options: Any, error: type[Exception], message
 def test_an_order_needs_two_models() -> None:
     models, labels = task([1.2, 0.4], 0)
     models["m1"] = models["m1"] * np.nan
-    with pytest.raises(DataError, match="1 models have a logme"):
+    with pytest.raises(DataError, match="1 model has a logme"):
         tx.rank(models, labels).stability()
 
 

@@ -138,3 +138,58 @@ def test_without_tqdm_stages_are_lines(
     with progress.show_stages(False):
         stage("third")
     assert capsys.readouterr().err == ""
+
+
+def test_one_slow_metric_says_what_it_is_at(bar: Bar, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sklearn")
+    tx.n_leep(X, LABELS)
+    assert bar.texts == []  # neither a notebook nor a terminal
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    tx.n_leep(X, LABELS)
+    assert bar.texts == []  # it took no second
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, ["logme", "n_leep"])
+    assert bar.texts[1] == "n_leep: principal components"
+    assert bar.texts[-1] == "closed"
+
+
+def test_a_single_score_is_silent_where_that_is_asked(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, "logme")
+    other = threading.Thread(target=tx.n_leep, args=(X, LABELS))
+    other.start()
+    other.join()
+    assert bar.texts == []
+    heard: list[str] = []
+    with listen(heard.append):  # a display around it goes on
+        tx.n_leep(X, LABELS)
+    assert heard[0] == "n_leep"
+    assert bar.texts == []
+    with pytest.raises(tx.DtypeError, match="progress is 3"):
+        tx.score(X, LABELS, "n_leep", progress=3)
+
+
+def test_progress_decides_for_a_single_score(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(progress, "_is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_SLOW", 0.0)
+    tx.score(X, LABELS, "n_leep", progress=False)
+    assert capsys.readouterr().err == ""
+    tx.score(X, LABELS, "n_leep", progress=True)
+    assert "n_leep: principal components" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("width", "room"), [(None, 30), (60, 12), (80, 12), (90, 20), (200, 30)])
+def test_a_long_name_leaves_room_for_a_stage(
+    bar: Bar, monkeypatch: pytest.MonkeyPatch, width: int | None, room: int
+) -> None:
+    monkeypatch.setattr(progress, "find_width", lambda stream: width)
+    tx.rank({"a/very/long/path/to/" + "x" * 50: X}, LABELS, "knn", progress=True)
+    assert {len(text.partition(": ")[0]) for text in bar.texts if ": " in text} == {room}

@@ -1,4 +1,4 @@
-"""The command line speaks of its own options: no message that it prints gives Python advice.
+"""The command line and the service speak of their own options: no message gives Python advice.
 
 Every text of the package that may be a message is read from its source, translated as each command
 that can print it does, and searched for Python: arguments with values, and calls.
@@ -16,10 +16,13 @@ import pytest
 
 import transferability as tx
 from transferability._metric.registry import metric_specs
+from transferability._util.words import OF_ARRAYS
 from transferability.cli import main
 from transferability.cli._models import MODEL_OPTIONS
 from transferability.cli._words import PHRASES, Words
 from transferability.cli.rank import _FEATURE_OPTIONS
+from transferability.serve._words import PHRASES as OF_SERVICE
+from transferability.serve._words import reword as reword_answer
 
 PACKAGE = Path(tx.__file__).parent
 #: The remedies that the binding crate adds to messages of the core, which names no Python.
@@ -58,6 +61,10 @@ NOT_REACHED = {
     "__init__.py", "__main__.py", "_core.pyi", "cli", "compat", "covariance", "dask", "errors.py",
     "plot", "serve", "sklearn", "tuning",
 }  # fmt: skip
+#: The rooms of which a worker of the service returns messages.
+OF_WORKERS = ("_inputs", "_metric", "_stats", "_scoring", "metrics", "binding")
+#: Texts of these about arguments that no request has.
+NOT_SENT = ("metrics is a mapping", "aggregate=", "leave_out is 'group', and groups has")
 #: Texts that no command prints, by what they concern; beginnings of regular expressions.
 OF_PYTHON = {
     "objects and arrays in memory, which no file holds": (
@@ -65,10 +72,12 @@ OF_PYTHON = {
         r"; rows with named values are a table", r"ignore (is|has) ",
         r", for example with np\.load", r"; call update\(features, labels\) first",
         r"pass torch\.stack", r".*pool each to one vector first, for example by its mean",
-        r"convert (them|each row) with ", r".*convert it with np\.asarray", r"pass list\(X\)",
+        r"convert (them|each row) with ", r"pass list\(X\)",
         r"read the numbers from them first", r"make a table of it first", r"X X: X; pass X if the",
         r"the rows of X\.index", r"race is ", r"X has no scores by X; give ranking\.evaluate",
-        r"labels (hold|have dtype) .*names=", r".*is no torch module; ask it for",
+        r"labels (hold|have dtype) .*names=", r"a Score has no attribute",
+        r"module 'X' has no attribute", r".* a dict of (columns|tensors)",
+        r".*give bags as a tuple", r".*is no torch module; ask it for",
     ),
     "reprs": (r"Score\(", r"Stats\(", r"FeatureSource\(", r"X\('X', kind=", r", n_classes=",
               r"X -> X, tradeoff="),
@@ -92,6 +101,7 @@ OF_PYTHON = {
         r"pass quoting=", r"pass (its )?encoding=",
     ),
     "mathematics, HTML and code": (
+        r"dict\[str, Any\]", r"X has no number for .*\(X=False\)",
         r".*\bmin\([\w -]+, \w+\)", r".*'quantile\(q\)' with q", r"\s*<", r" (class|value)=",
         r"import json, sys", r"\\b\(one", r"the effective rank by convention",
     ),
@@ -104,6 +114,7 @@ ADVICE = re.compile(
     rf"(?<![\w?&.\-/:'\"=@])(?<!-o )[a-z][a-z_]*=(?!=)(?:{_VALUE})"  # an argument with its value
     r"|\b[\w.]*[a-z_]\w*\((?!s\)|es\))[^)]*\)"  # a call
     r"|\b(?:np|torch|pandas|transferability)\.[a-z_]+\b(?!-)"
+    r"|(?<![\w'\"])(?:None|True|False)(?![\w'\"])|\battributes?\b|\b(?:dict|tuple)s?\b"
 )
 
 
@@ -113,6 +124,7 @@ def messages() -> tuple[tuple[str, int, str], ...]:
     of_python = (
         (path.relative_to(PACKAGE).as_posix(), line, text)
         for path in sorted(PACKAGE.rglob("*.py"))
+        if path != PACKAGE / "_util" / "words.py"
         for line, text in read_texts(ast.parse(path.read_text("utf-8")))
     )
     remedies = enumerate(BINDING.read_text("utf-8").splitlines(), start=1)
@@ -181,13 +193,39 @@ def test_no_message_of_a_command_gives_python_advice(room: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("room", OF_WORKERS)
+def test_no_message_of_the_service_gives_python_advice(room: str) -> None:
+    wrong = []
+    for file, line, text in messages():
+        if file.partition("/")[0] == room:
+            shown = reword_answer(text)
+            assert reword_answer(shown) == shown
+            exempt = is_exempt(text, False) or any(re.match(start, text) for start in NOT_SENT)
+            if (found := ADVICE.search(shown)) and not exempt:
+                wrong.append(f"{file}:{line}: {found[0]!r} in {shown!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_translation_is_final() -> None:
+    """Messages pass through several hands, and a second translation must change nothing."""
+    for room, commands in REACHED.items():
+        for file, _, text in messages():
+            if file.partition("/")[0] == room:
+                for command in commands:
+                    shown = translate(command, text)
+                    assert translate(command, shown) == shown
+
+
 def test_the_search_finds_python_advice() -> None:
+    texts = ("give True or False", "choose None, 'row'", "as attributes", "a dict of arrays")
+    assert all(ADVICE.search(text) for text in texts)
+    assert not ADVICE.search("quoted 'None' and true or none")
     texts = ("pass task='regression' then", "call rank(models)", "with np.load", "give key=", "k=3")
     assert all(ADVICE.search(text) for text in texts)
     assert not ADVICE.search("give --task regression or ?weights=none for row(s) of -o k=10")
 
 
-@pytest.mark.parametrize("pattern", [pattern for pattern, _ in PHRASES])
+@pytest.mark.parametrize("pattern", dict([*OF_ARRAYS, *PHRASES, *OF_SERVICE]))
 def test_every_phrase_is_one_of_a_message(pattern: str) -> None:
     assert any(re.search(pattern, text.replace("{name}", "knn")) for _, _, text in messages())
 
@@ -235,6 +273,24 @@ def test_every_exemption_is_one_of_a_message(starts: str) -> None:
 )
 def test_arguments_become_options(command: Command, text: str, shown: str) -> None:
     assert translate(command, text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("choose task='regression' for", "choose task=regression for"),
+        ("pass from_logits=True if", 'pass options={"from_logits": true} if'),
+        ("choose True, False or 'auto'", "choose true, false or 'auto'"),
+        ("is None", "is null"),
+        ("call transferability.knn with features and labels", OF_ARRAYS[0][1]),
+        (
+            "make them with Stats(class_scatters=True)",
+            'create the session with "class_scatters": true',
+        ),
+    ],
+)
+def test_answers_speak_of_requests(text: str, shown: str) -> None:
+    assert reword_answer(text) == shown
 
 
 def test_options_of_metrics_are_those_of_all_metrics() -> None:

@@ -407,6 +407,19 @@ def test_saved_features(tmp_path: Path) -> None:
     assert drawn.n_samples == 30
 
 
+def test_cka_takes_more_targets_than_features(tmp_path: Path) -> None:
+    """Statistics hold no products of so many targets, and the sweep has the targets themselves."""
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(50, 6))
+    points = rng.normal(size=(50, 17, 2)) + features[:, :1, None]
+    np.save(tmp_path / "f.npy", features)
+    data = np.zeros((50, 12), np.float32), points
+    for options in ({}, {"keep_features": True}):
+        row = ranked(f"features:{tmp_path / 'f.npy'}", data, tmp_path, metrics="cka", **options)[0]
+        assert row.error is None
+        assert float(row.cka) == pytest.approx(float(tx.cka(features, points)), rel=1e-10)
+
+
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
@@ -487,7 +500,7 @@ def test_quotes_and_encodings_on_the_command_line(tmp_path: Path, bert: str, tex
     ("arguments", "message"),
     [
         ((), "give FEATURES, or models to run with --models"),
-        (("--models", "a:b"), "--models needs --images DIR, --audio DIR or --text FILE"),
+        (("--models", "a:b"), "--models needs one of --images DIR, --audio DIR and --text FILE"),
         (("--layers", "all", "x.npy"), "there is no file or folder x.npy"),
         (("--models", "a:b", "--labels", __file__), "--labels goes with FEATURES"),
     ],

@@ -56,7 +56,9 @@ def read_data(
     place = Path(data).expanduser() if isinstance(data, (str, os.PathLike)) else None
     is_folder = place is not None and place.is_dir()
     if split is not None and not is_folder:
-        raise DataError(f"split is {split!r}, and data has no splits: it is no folder and no dict")
+        raise DataError(
+            f"split is {split!r}, and data has no splits: it is no folder and no mapping of splits"
+        )
     if options != TextOptions() and (place is None or is_folder):
         raise DataError("encoding and quoting are of a text file, and data is none")
     if isinstance(data, Data):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._inputs.arguments import suggest
 from .._inputs.arrays import instance_of
 from .._inputs.labels import read_labels
 from .._util.delimited import find_missing, parse_labels, read_table
@@ -178,7 +179,8 @@ def _select_columns(
     wanted = [part for name in wanted for part in ([name] if name in there else _split(name))]
     missing = [column for column in wanted if column not in there]
     if missing:
-        raise DataError(f"{name} has no column {missing[0]!r}; it has {', '.join(there)}")
+        near = suggest(missing[0], there)
+        raise DataError(f"{name} has no column {missing[0]!r}{near}; it has {', '.join(there)}")
     if wanted:
         return wanted
     named = [column for column in usual if column in there]

@@ -1,10 +1,11 @@
 """Validate single arguments of a call: counts, switches, and labels to ignore.
 
-An error names the argument, its value and what is allowed.
+An error names the argument, its value and what is allowed, and suggests names for a misspelt one.
 """
 
 from __future__ import annotations
 
+import difflib
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,14 @@ import numpy as np
 
 from ..errors import DataError, DtypeError, TransferabilityError
 
-__all__ = ["check_counts", "check_switches", "name_arguments", "read_ignored"]
+__all__ = [
+    "check_counts",
+    "check_result",
+    "check_switches",
+    "name_arguments",
+    "read_ignored",
+    "suggest",
+]
 
 
 @contextmanager
@@ -37,6 +45,17 @@ def name_arguments(**names: str) -> Iterator[None]:
         raise
 
 
+def suggest(word: object, known: Iterable[object]) -> str:
+    """Return " (did you mean …?)" with the most similar known words; "" if none is similar."""
+    words = {str(name).lower(): name for name in known}
+    given = str(word).lower()
+    sure = difflib.get_close_matches(given, words, n=1, cutoff=0.85)
+    near = sure or difflib.get_close_matches(given, words, cutoff=0.5)
+    if not near:
+        return ""
+    return f" (did you mean {' or '.join(repr(words[name]) for name in near)}?)"
+
+
 def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:
     """Return the values as int; raise an error unless each is None or at least `least`."""
     found: dict[str, int | None] = {}
@@ -48,6 +67,13 @@ def check_counts(least: int = 1, **counts: object) -> dict[str, int | None]:
         if isinstance(value, Integral) and value < least:
             raise DataError(f"{name} must be at least {least}, got {value}")
     return found
+
+
+def check_result(name: str, value: object, kind: type, *, optional: bool = False) -> None:
+    """Raise DtypeError unless a value is a result of this kind, or None if that is `optional`."""
+    if not isinstance(value, kind) and not (optional and value is None):
+        found = type(value).__name__
+        raise DtypeError(f"{name} must be a {kind.__module__}.{kind.__name__}, got {found}")
 
 
 def check_switches(**switches: object) -> dict[str, bool]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, DtypeError
+from .arguments import suggest
 from .columns import Names
 from .feature_frames import instance_of, is_arrow_table, read_frame, read_list_column
 from .lists import refuse_kind, refuse_uneven_rows, stack_cells
@@ -206,7 +207,8 @@ def as_floats(value: Any, name: str) -> NDArray[np.float64]:
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise unless the value is one of the choices."""
     if not is_one_of(value, choices):
-        raise DataError(f"{name} is {value!r}; choose from {', '.join(map(repr, choices))}")
+        near = suggest(value, choices) if isinstance(value, str) else ""
+        raise DataError(f"{name} is {value!r}{near}; choose from {', '.join(map(repr, choices))}")
 
 
 def is_one_of(value: object, choices: Iterable[str]) -> bool:

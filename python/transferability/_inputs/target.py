@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._util.delimited import is_number
 from ..errors import DataError, DtypeError
-from .arrays import as_contiguous, is_one_of
+from .arrays import as_contiguous, check_choice
 from .feature_frames import drop_index
 from .labels import encode_labels, is_text, plain_text, read_labels
 from .task import MAX_WHOLE, count_values, decide_rows_task, decide_task, find_short_span, promote
@@ -217,8 +217,7 @@ def read_target(labels: object, task: str = "auto") -> Target:
     """
     if isinstance(labels, Target):
         return labels
-    if not is_one_of(task, ("auto", *TASKS)):
-        raise DataError(f"task is {task!r}; choose 'auto', {', '.join(map(repr, TASKS))}")
+    check_choice("task", task, ("auto", *TASKS))
     if task == "auto":
         return read_open(labels).decide()
     array, warnings = read_labels(labels)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._inputs.arguments import suggest
 from ..errors import DataError, DtypeError, TransferabilityError
 
 __all__ = ["ABOVE_ZERO", "choice", "default_leave_out", "flag", "leave_out_option"]
@@ -46,8 +47,9 @@ def choice(name: str, value: object, choices: tuple[Known, ...]) -> Known:
     for known in choices:
         if isinstance(value, type(known)) and value == known:  # no array, which has no truth
             return known
+    near = suggest(value, filter(None, choices)) if isinstance(value, str) else ""
     listed = (" or " if len(choices) == 2 else ", ").join(map(repr, choices))
-    raise DataError(f"{name} is {value!r}; choose {listed}")
+    raise DataError(f"{name} is {value!r}{near}; choose {listed}")
 
 
 def whole_number(

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from .._inputs.arguments import suggest
 from ..errors import DataError, DtypeError, TransferabilityError
 from .registry import known_specs, metric_names, spec_of
 from .score import SETS
@@ -89,7 +90,8 @@ def plan(
         others = [own.name for own in known_specs().values() if min(unknown) in own.option_names]
         of_others = f"; it is an option of {', '.join(others)}" if others else ""
         raise DtypeError(
-            f"unknown option {min(unknown)!r}; {', '.join(requests) or 'no metric'} {take} "
+            f"unknown option {min(unknown)!r}{suggest(min(unknown), taken)}; "
+            f"{', '.join(requests) or 'no metric'} {take} "
             f"{', '.join(sorted(taken)) or 'no options'}{of_others}"
         )
     return requests, skipped
@@ -101,7 +103,7 @@ def _why_not(
     """Return the reason why a metric does not apply, None if it does."""
     if task not in spec.tasks:
         if task == "unlabelled":
-            return "needs labels, and labels is None"
+            return "needs labels, and there are none"
         tasks = [known for known in spec.tasks if known != "unlabelled"]
         return f"is for {' and '.join(tasks)}, and this task is {task}"
     for need in spec.unmet(provided):

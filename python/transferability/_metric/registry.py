@@ -5,7 +5,6 @@ Built-in metrics are the modules in ``metrics/``, imported when a metric is firs
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import threading
@@ -14,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._inputs.arguments import suggest
 from ..errors import DataError, DtypeError
 from .derived import DERIVED
 from .score import SETS, issue
@@ -182,8 +182,8 @@ def metric_names(metrics: object) -> list[str]:
     """
     if isinstance(metrics, Mapping):  # the names alone would lose the options
         raise DtypeError(
-            f"metrics is a mapping, {metrics!r}; give a list of names, and options by name beside "
-            f"it, for example metrics=['cka'], estimator='biased'"
+            f"metrics is a mapping of {', '.join(map(repr, metrics))}; give a list of names, and "
+            f"options by name beside it, for example metrics=['cka'], estimator='biased'"
         )
     several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
     asked: list[Any] = list(metrics) if several else [metrics]  # type: ignore[call-overload]
@@ -205,7 +205,8 @@ def metric_names(metrics: object) -> list[str]:
         if name not in known:
             if reason := _load_entry_points().get(name):
                 raise DataError(reason)
-            close = difflib.get_close_matches(name.lower(), known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise DataError(f"unknown metric {name!r}; {hint}known: {', '.join(known)}")
+            words = known if several else [*known, *SETS]
+            raise DataError(
+                f"unknown metric {name!r}{suggest(name, words)}; known: {', '.join(known)}"
+            )
     return list(dict.fromkeys(asked))

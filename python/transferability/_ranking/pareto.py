@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .._inputs.arguments import suggest
 from .._inputs.by_name import as_mapping, select_models
 from .._metric.registry import title_of
 from .._metric.score import json_ready
-from .._util.notebook import printable, to_html
+from .._util.table import Table, Tabular
 from ..errors import DataError, DtypeError
-from .render import align_columns
 from .row import Row
 
-__all__ = ["ParetoFront", "add_costs", "find_front", "is_gain", "is_wide", "read_costs"]
-__all__ += ["select_costs"]
+__all__ = ["ParetoFront", "add_costs", "find_front", "format_cost", "is_gain", "is_wide"]
+__all__ += ["read_costs", "select_costs"]
 
 _ROW_COSTS = ("n_features", "seconds")  # every row has them
 _LISTED = 5  # names in a message
@@ -28,7 +28,7 @@ _WIDE = 10.0  # ratio of the largest and the smallest cost from which an axis is
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ParetoFront:
+class ParetoFront(Tabular):
     """The models that no other model beats in both score and cost.
 
     Attributes
@@ -64,34 +64,31 @@ class ParetoFront:
         """Return the number of models on the front."""
         return len(self.names)
 
-    def __repr__(self) -> str:
+    def _table(self) -> Table:
         """Return a table of all models, with the better one beside those that are beaten."""
-        title, cells, below = self._table()
-        return "\n".join([title, "", *align_columns(cells, {0, 3}), *below])
-
-    def _repr_html_(self) -> str:
-        """Return the same for notebooks."""
-        title, (header, *body), below = self._table()
-        return to_html(title, header, body, below, {0, 3})
-
-    def _table(self) -> tuple[str, list[list[str]], list[str]]:
-        """Return the title, the cells with their header, and the lines below them."""
-        lines = [["model", title_of(self.metric), self.cost, ""]]
+        lines = []
         for name, score in self.scores.items():
             other = self.beaten_by.get(name)
-            beaten = "on the front" if other is None else f"beaten by {printable(other)}"
-            lines.append([printable(name), f"{score:.4f}", f"{self.costs[name]:.6g}", beaten])
+            beaten = "on the front" if other is None else f"beaten by {other}"
+            lines.append([name, f"{score:.4f}", format_cost(self.costs[name]), beaten])
         better = "higher" if is_gain(self.cost) else "lower"
-        title = (
-            f"{len(self.names)} of {len(self.scores)} models on the front of "
-            f"{title_of(self.metric)} and {self.cost} ({better} is better)"
+        return Table(
+            title=f"{len(self.names)} of {len(self.scores)} models on the front of "
+            f"{title_of(self.metric)} and {self.cost} ({better} is better)",
+            header=["model", title_of(self.metric), self.cost, ""],
+            body=lines,
+            below=[f"Left out: {', '.join(self.left_out)}"] if self.left_out else [],
+            left={0, 3},
         )
-        below = [f"Left out: {', '.join(self.left_out)}"] if self.left_out else []
-        return title, lines, below
 
     def to_dict(self) -> dict[str, Any]:
         """Return the front as plain Python, ready for JSON."""
         return cast("dict[str, Any]", json_ready(dict(self.__dict__)))
+
+
+def format_cost(cost: float) -> str:
+    """Return a cost with the digits that tell models apart: 86,567,656 or 0.04213."""
+    return f"{cost:,.0f}" if cost >= 1000 else f"{cost:.4g}"
 
 
 def is_gain(cost: str) -> bool:
@@ -164,8 +161,8 @@ def select_costs(
     if not found:
         known = dict.fromkeys([*(name for row in rows for name in row.costs), *_ROW_COSTS])
         raise DataError(
-            f"no model has a cost {cost!r}; there are {', '.join(known)}; give others by "
-            f"rank(..., costs=...), or cost as numbers by model"
+            f"no model has a cost {cost!r}{suggest(cost, known)}; there are {', '.join(known)}; "
+            f"give others by rank(..., costs=...), or cost as numbers by model"
         )
     return cost, found
 

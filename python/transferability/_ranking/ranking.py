@@ -21,10 +21,11 @@ from .._inputs.types import ArrayLike
 from .._metric.derived import CONSENSUS
 from .._metric.score import json_ready
 from .._util.delimited import format_csv
+from .._util.table import Table, Tabular
 from ..errors import DataError, MissingDependencyError
 from .extra_columns import add_consensus, choose_members, pool_rows
 from .pareto import ParetoFront, find_front
-from .render import Table, columns, make_table
+from .render import columns, make_table
 from .row import Row, ScoringPlan
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _first = operator.itemgetter(0)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Ranking:
+class Ranking(Tabular):
     """Models, best first: a sequence of rows that also looks up rows by name.
 
     Attributes
@@ -474,14 +475,6 @@ class Ranking:
         """Return the state to pickle, without the scoring plan."""
         return {**self.__dict__, "plan": None}
 
-    def __repr__(self) -> str:
-        """Return the table as text."""
-        return self._table().to_text()
-
-    def _repr_html_(self) -> str:
-        """Return the table for notebooks."""
-        return self._table().to_html()
-
     def to_dict(self) -> dict[str, Any]:
         """Return the ranking as plain Python, ready for JSON: NaN is None, infinity "inf"."""
         facts = {k: v for k, v in self.__dict__.items() if k not in ("rows", "plan", "race")}
@@ -510,17 +503,6 @@ class Ranking:
             the rank, and the others none.
         """
         return format_csv(columns(self.rows, self.metrics, layers))
-
-    def to_text(self, width: int | None = None) -> str:
-        """Return the table as text, as it prints.
-
-        Parameters
-        ----------
-        width : int, optional
-            Characters of a line, such as those of a terminal. A wider table is split into several,
-            which repeat the models, and longer notes are wrapped. Default: no limit.
-        """
-        return self._table().to_text(width)
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
@@ -584,4 +566,5 @@ class Ranking:
         return module.DataFrame(columns(self.rows, self.metrics, layers))
 
     def _table(self) -> Table:
+        """Return the table that is shown, as cells of text."""
         return make_table(self.rows, self.metrics, self.task, self.warnings, self.unit)

@@ -1,108 +1,30 @@
-"""Tables of a ranking: text, HTML, Markdown, columns for CSV and data frames, groups of rows."""
+"""Tables of a ranking: the table that is shown, columns for CSV and data frames, groups of rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._metric.derived import CONSENSUS, COST
 from .._metric.registry import is_diagnostic, spec_of, title_of
-from .._util.notebook import printable, to_html
-from .._util.terminal import wrap_text
+from .._util.table import Table
 from ..errors import DataError
 from .row import Row
 
 __all__ = [
-    "Table",
-    "align_columns",
     "check_scores",
     "columns",
     "expand_layers",
     "make_table",
     "percent",
-    "printable",
-    "shorten",
     "tabulate_groups",
 ]
 
 _SHORT = 20  # notes of at most so many characters stand in the table, longer ones below it
 _NAMED = 4  # a note below the table names so many models; its number is beside all of them
-
-
-@dataclass(frozen=True)
-class Table:
-    """The cells of a ranking's table with a title above and notes below, all as text."""
-
-    title: str
-    header: list[str]
-    body: list[list[str]]
-    below: list[str]
-
-    def to_text(self, width: int | None = None) -> str:
-        """Return the table for a terminal, with aligned columns.
-
-        With a `width`, a wider table is split into several, which repeat the models, and longer
-        lines below it are wrapped.
-        """
-        lines, below = [self.header, *self.body], self.below
-        rows = align_columns(lines, left=self._left)
-        if width is not None:
-            rows = rows if max(map(len, rows)) <= width else self._split(lines, width)
-            below = [wrap_text(line, width) for line in below]
-        return "\n".join([self.title, "", *rows, *([""] if below else []), *below])
-
-    def _split(self, lines: Sequence[Sequence[str]], width: int) -> list[str]:
-        """Return the lines of several tables, each at most `width` wide if its columns allow it.
-
-        The other tables leave out the layers of which they would say nothing.
-        """
-        keys = range(1 + max(self._left - {len(self.header) - 1}))  # rank and names
-        blocks: list[list[int]] = []
-        rest = [*range(len(keys), len(self.header))]
-        while rest:
-            taken = len(rest)
-            while taken > 1 and self._width(lines, [*keys, *rest[:taken]]) > width:
-                taken -= 1
-            blocks.append([*keys, *rest[:taken]])
-            rest = rest[taken:]
-        found: list[str] = []
-        for places in blocks:
-            left = {i for i, place in enumerate(places) if place in self._left}
-            told = [
-                line for line in lines if not found or any(line[i] for i in places[len(keys) :])
-            ]
-            cut = [[line[place] for place in places] for line in told]
-            found += [*([""] if found else []), *align_columns(cut, left)]
-        return found
-
-    @staticmethod
-    def _width(lines: Sequence[Sequence[str]], places: Sequence[int]) -> int:
-        return sum(max(len(line[place]) for line in lines) + 2 for place in places) - 2
-
-    def to_markdown(self) -> str:
-        """Return the table in Markdown, without the title."""
-        rule = ["---" if place in self._left else "--:" for place in range(len(self.header))]
-        lines = [
-            [cell.replace("|", "\\|") for cell in line] for line in (self.header, rule, *self.body)
-        ]
-        table = [f"| {' | '.join(line)} |" for line in lines]
-        below = [f"- {line}" for line in self.below]
-        return "\n".join([*table, *([""] if below else []), *below])
-
-    def to_html(self) -> str:
-        """Return the table in HTML, with every text escaped."""
-        return to_html(self.title, self.header, self.body, self.below, self._left)
-
-    @property
-    def _left(self) -> set[int]:
-        """The columns of text: model, layer and notes."""
-        return {place for place, name in enumerate(self.header) if name in ("model", "layer")} | {
-            len(self.header) - 1
-        }
 
 
 def make_table(
@@ -121,21 +43,20 @@ def make_table(
     count = f"1 {unit}" if len(rows) == 1 else f"{len(rows)} {unit}s"
     n_failed = f", {len(failed)} failed" if failed else ""
     order = "highest first" if is_diagnostic(metrics[0]) else "higher is better"
+    keys = ["rank", "model", *(["layer"] if layers else [])]
+    header = [*keys, *map(title_of, metrics), "D", "seconds", "notes"]
     return Table(
         title=f"{count} by {title_of(metrics[0])}, {order} ({task}{n_failed})",
-        header=[
-            *("rank", "model", *(("layer",) if layers else ())),
-            *(*map(title_of, metrics), "D", "seconds", "notes"),
-        ],
+        header=header,
         body=[_cells(line, metrics, notes, layers) for line in lines],
         below=[
-            printable(line)
-            for line in (
-                *failed,
-                *_describe_notes(rows, notes, unit),
-                *(f"Note: {text}" for text in warnings),
-            )
+            *failed,
+            *_describe_notes(rows, notes, unit),
+            *(f"Note: {text}" for text in warnings),
         ],
+        left={*range(1, len(keys)), len(header) - 1},
+        name=1,
+        keys=len(keys),
     )
 
 
@@ -184,11 +105,6 @@ def columns(
     }
 
 
-def shorten(text: str, most: int) -> str:
-    """Cut a text to at most `most` characters; "…" marks the end of a cut one."""
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 def percent(share: float) -> str:
     """Return a share in percent; estimates near 0 and 1 become "<1%" and ">99%"."""
     return "<1%" if share < 0.01 else ">99%" if share > 0.99 else f"{share:.0%}"
@@ -235,18 +151,6 @@ def tabulate_groups(
     }
 
 
-def align_columns(lines: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
-    """Return lines of cells as text: columns in `left` aligned to the left, others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-
-
 def _number_notes(rows: Iterable[Row]) -> dict[str, int]:
     """Return the numbers of the notes that stand below the table, in the order of the rows."""
     texts = dict.fromkeys(note for row in rows for note in row.notes if len(note) > _SHORT)
@@ -271,11 +175,11 @@ def _cells(
     row: Row, metrics: Sequence[str], notes: Mapping[str, int], has_layers: bool
 ) -> list[str]:
     is_first = row.rank is not None or row.error is not None or bool(row.layers) or not has_layers
-    layer = (printable(row.layer or ""),) if has_layers else ()
-    marks = [f"[{notes[note]}]" if note in notes else printable(note) for note in row.notes]
+    layer = (row.layer or "",) if has_layers else ()
+    marks = [f"[{notes[note]}]" if note in notes else note for note in row.notes]
     return [
         "" if row.rank is None else str(row.rank),
-        printable(row.name) if is_first else "",
+        row.name if is_first else "",
         *layer,
         *(_format(row, metric, is_first) for metric in metrics),
         "" if row.n_features is None else str(row.n_features),

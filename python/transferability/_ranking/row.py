@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from .._inputs.inputs import Inputs
+from .._inputs.inputs import Inputs, read_inputs
 from .._inputs.target import Target
 from .._metric.registry import spec_of, title_of
 from .._metric.score import Score
@@ -270,6 +270,7 @@ def build_stats_row(
     """Score one model's statistics.
 
     Metrics that need more than statistics are computed from `given`, the inputs for the same rows.
+    CKA reads its targets if there are more of them than features, as statistics hold no products.
     """
     if n_threads is not None:
         stats = stats.replace(n_threads=n_threads)
@@ -280,7 +281,10 @@ def build_stats_row(
     with RowBuilder(name, requests) as builder:
         builder.shape = (stats.n_samples, stats.n_features)
         of_stats = {metric: options for metric, options in requests.items() if metric not in rest}
-        outcomes = stats.outcomes(of_stats) if of_stats else {}
+        targets = None
+        if given is not None and given.target.n_samples == stats.n_samples:
+            targets = read_inputs(None, None, target=given.target)
+        outcomes = stats.outcomes(of_stats, inputs=targets) if of_stats else {}
         if given is not None:
             run = functools.partial(evaluate, settings=Settings(n_threads=n_threads))
             outcomes |= evaluate_available(given, rest, run)

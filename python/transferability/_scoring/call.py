@@ -7,18 +7,20 @@ metric is registered. Every check of data is made in every call.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .._inputs.inputs import Inputs
 from .._metric.plan import plan
 from .._metric.prepared import PreparedRequests
-from .._metric.registry import snapshot, spec_of
-from .._metric.score import Score, Scores, collect
-from .._metric.spec import MetricSpec
+from .._metric.registry import metric_names, snapshot, spec_of
+from .._metric.score import SETS, Score, Scores, collect
+from .._metric.spec import NEEDS, TASKS_OF_METRICS, MetricSpec
+from ..errors import DataError, TransferabilityError
 from .evaluate import Settings
+from .groups import check_left_out
 
-__all__ = ["Call", "Planned", "call_of", "finish"]
+__all__ = ["Call", "Planned", "call_of", "check_options", "finish"]
 
 Results = dict[str, Score | Exception]
 #: The requests of a call, and the metrics of "all" that do not apply, with the reason.
@@ -88,6 +90,48 @@ def call_of(
         return _remember(asked, precision, method, n_threads, **options)
     except TypeError:  # a setting that has no hash
         return Call(metrics, precision, method, n_threads, options)
+
+
+def check_options(
+    metrics: str | Sequence[str],
+    task: str,
+    options: Mapping[str, Any],
+    provided: Collection[str] = tuple(NEEDS),
+    *,
+    has_groups: bool = False,
+    remedy: str = "pass groups, the group of each row",
+) -> None:
+    """Raise unless the metrics have a task in common for which the options are right.
+
+    No data are needed. `provided` are the needs of metrics that the call will meet. `remedy` says
+    how the caller's user gives groups to metrics that leave out whole groups.
+
+    Raises
+    ------
+    DataError, DtypeError
+        As a call on any data would.
+    """
+    names = metric_names(metrics)
+    several = isinstance(metrics, str) and metrics in SETS  # those of a set that apply
+    shared = [
+        known
+        for known in (TASKS_OF_METRICS if task == "auto" else (task,))
+        if several or all(known in spec_of(name).tasks for name in names)
+    ]
+    if not shared and task == "auto":
+        tasks = "; ".join(f"{name} is for {' and '.join(spec_of(name).tasks)}" for name in names)
+        raise DataError(f"no labels suit all of these metrics: {tasks}; take fewer at a time")
+    errors: list[TransferabilityError] = []
+    for known in shared or [task]:
+        try:
+            requests, _ = plan(metrics, known, options, provided)
+            if not has_groups:
+                check_left_out(requests, None, remedy)
+        except TransferabilityError as error:
+            errors.append(error)
+        else:
+            return
+    raise errors[0]
 
 
 def finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,10 @@ from .._inputs.arrays import check_choice
 from .._inputs.inputs import read_inputs
 from .._inputs.target import TASKS
 from .._inputs.types import ArrayLike, ByName
-from .._metric.plan import plan
-from .._metric.registry import metric_names, spec_of
-from .._metric.score import SETS
-from .._metric.spec import NEEDS, TASKS_OF_METRICS
-from ..errors import DataError, TransferabilityError
-from .call import Call, finish
+from .._metric.registry import metric_names
+from ..errors import DataError
+from .call import Call, check_options, finish
 from .evaluate import evaluate
-from .groups import check_left_out
 from .limits import Limits
 
 __all__ = ["Engine"]
@@ -103,7 +99,7 @@ class Engine:
         self._arguments = {"metrics": asked, "task": task, **settings, **limits, **options}
         self._task = task
         self._call = Call(asked, precision, method, n_threads, options)
-        _check_options(asked, names, task, options)
+        check_options(asked, task, options, remedy="call transferability.score with groups")
         self._settings = self._call.settings
         self._limits = Limits.of(limits)
 
@@ -205,28 +201,3 @@ def _own(value: Any) -> Any:
     """Return an option as one that the caller cannot change afterwards."""
     is_changed = isinstance(value, (list, tuple, dict, set, np.ndarray))
     return copy.deepcopy(value) if is_changed else value
-
-
-def _check_options(
-    metrics: str | Sequence[str], names: Sequence[str], task: str, options: Mapping[str, Any]
-) -> None:
-    """Raise unless the metrics have a task in common for which the options are right."""
-    several = isinstance(metrics, str) and metrics in SETS  # those of a set that apply
-    shared = [
-        known
-        for known in (TASKS_OF_METRICS if task == "auto" else (task,))
-        if several or all(known in spec_of(name).tasks for name in names)
-    ]
-    if not shared and task == "auto":
-        tasks = "; ".join(f"{name} is for {' and '.join(spec_of(name).tasks)}" for name in names)
-        raise DataError(f"no labels suit all of these metrics: {tasks}; make an engine for each")
-    errors: list[TransferabilityError] = []
-    for known in shared or [task]:
-        try:
-            requests, _ = plan(metrics, known, options, NEEDS)
-            check_left_out(requests, None, "call transferability.score with groups")
-        except TransferabilityError as error:
-            errors.append(error)
-        else:
-            return
-    raise errors[0]

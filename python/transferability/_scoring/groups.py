@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import suggest
 from .._inputs.arrays import is_one_of
 from .._inputs.inputs import Inputs
 from .._inputs.labels import as_whole_ids, encode_labels, read_labels
@@ -34,8 +35,8 @@ from ..errors import DataError, TransferabilityError
 from .evaluate import Requests, Settings, accumulate, evaluate
 from .group_warnings import collect_warnings, note_left_out
 
-__all__ = ["Groups", "check_groups", "check_left_out", "evaluate_groups", "pool_groups"]
-__all__ += ["read_groups", "summary"]
+__all__ = ["Groups", "check_aggregate", "check_groups", "check_left_out", "evaluate_groups"]
+__all__ += ["pool_groups", "read_groups", "summary"]
 
 _QUANTILE = re.compile(r"quantile\((.*)\)")
 
@@ -61,11 +62,9 @@ class Groups:
 
 def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Groups | None:
     """Validate the arguments `groups` and `aggregate`; None without groups."""
-    if groups is None and is_one_of(aggregate, ("pooled",)):
-        return None
-    summary(aggregate)
+    check_aggregate(aggregate, groups is not None)
     if groups is None:
-        raise DataError(f"aggregate={aggregate!r} needs groups: pass groups, the group of each row")
+        return None
     array, _ = read_labels(groups, "groups")
     if array.shape != (n_samples,):
         raise DataError(
@@ -80,6 +79,16 @@ def read_groups(groups: object, n_samples: int, aggregate: str = "pooled") -> Gr
         first, last = int(part[0]), int(part[-1])
         rows.append(slice(first, last + 1) if last - first + 1 == len(part) else part)
     return Groups(tuple(names), tuple(rows), codes, aggregate)
+
+
+def check_aggregate(aggregate: str, has_groups: bool) -> None:
+    """Raise for an unknown `aggregate`, and for one of groups where there are none."""
+    if has_groups or not is_one_of(aggregate, ("pooled",)):
+        summary(aggregate)
+        if not has_groups:
+            raise DataError(
+                f"aggregate={aggregate!r} needs groups: pass groups, the group of each row"
+            )
 
 
 def check_groups(groups: Groups | None, target: Target, requests: Requests) -> tuple[str, ...]:
@@ -145,8 +154,9 @@ def summary(aggregate: object) -> Callable[[Sequence[float]], float]:
         with suppress(ValueError):
             share = float(matched[1])
     if share is not None and not 0.0 <= share <= 1.0:
+        near = "" if matched else suggest(known, (*shares, "quantile(q)"))
         raise DataError(
-            f"aggregate is {aggregate!r}; choose 'pooled', 'min', 'mean', 'median' or "
+            f"aggregate is {aggregate!r}{near}; choose 'pooled', 'min', 'mean', 'median' or "
             f"'quantile(q)' with q from 0 to 1"
         )
 

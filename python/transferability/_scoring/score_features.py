@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from .._inputs.inputs import read_inputs
 from .._inputs.rows import check_rows
 from .._inputs.types import ArrayLike, ByName
 from .._metric.score import Score
+from .._util.progress import show_slow_stages
 from .call import call_of, finish
 from .evaluate import evaluate
 from .groups import check_left_out, evaluate_groups, read_groups
@@ -33,6 +35,7 @@ def score(
     groups: ArrayLike | None = None,
     aggregate: str = "pooled",
     reference: int = 0,
+    progress: bool | None = None,
     **options: Any,
 ) -> Any:
     """Compute one metric or several from one pass over the features.
@@ -72,6 +75,9 @@ def score(
         Null baselines: also score this many random permutations of the labels, and constant
         features. ``Score.references`` has the results, and ``Score.explain`` compares in words.
         Each costs about as much as the score itself.
+    progress : bool, optional
+        Whether metrics that Python computes, such as `n_leep`, show what they are at. Default:
+        after a second, in a notebook and on a terminal.
     **options
         Options of the metrics, for example ``intercept`` and ``keep_coef`` of LogME.
 
@@ -113,10 +119,11 @@ def score(
     if n_shuffles := check_reference(reference):
         inputs = inputs.in_memory()
     run = evaluate if grouping is None else functools.partial(evaluate_groups, grouping)
-    results = run(inputs, requests, settings)
-    if n_shuffles:
-        run = functools.partial(run, settings=settings)
-        add_null_scores(results, inputs, requests, run, n_shuffles)
+    with show_slow_stages(progress) if requests.in_python else nullcontext():
+        results = run(inputs, requests, settings)
+        if n_shuffles:
+            run = functools.partial(run, settings=settings)
+            add_null_scores(results, inputs, requests, run, n_shuffles)
     return finish(results, metrics, skipped)
 
 

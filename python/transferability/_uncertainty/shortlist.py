@@ -20,17 +20,18 @@ from typing import Any, cast
 
 from .._metric.registry import title_of
 from .._metric.score import json_ready
-from .._ranking.render import align_columns, percent
-from .._util.notebook import to_html
+from .._ranking.render import percent
+from .._util.table import Table, Tabular
 
 __all__ = ["Shortlist"]
 
 _SHOWN = 0.01  # models left out with a smaller probability have no line in the table
+_SHARED = 1e-6  # probability that is no rounding of a sum
 _NAMED = 5  # models by name in a sentence; further lines of models that are left out
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Shortlist:
+class Shortlist(Tabular):
     """The smallest set of models that holds the best one, and what would make it smaller.
 
     Attributes
@@ -112,12 +113,17 @@ class Shortlist:
         size = len(self.names)
         listed = ", ".join(self.names[:_NAMED]) + (", …" if size > _NAMED else "")
         count = f" ({size} models)" if size > _NAMED else ""
-        verb = "is" if size == 1 else "hold"
+        verb = "hold" if size > 1 else "is one of" if self._has_ties else "is"
         best = "best" if self.agreement is None else "truly best"
         return (
             f"{listed}{count} {verb} the {best} of {len(self.models)} models by "
             f"{title_of(self.metric)} with a probability of {percent(self.probability)}"
         )
+
+    @property
+    def _has_ties(self) -> bool:
+        """Whether models outside the set may be as good as its best: they share a probability."""
+        return self.probability - sum(self.models[name] for name in self.names) > _SHARED
 
     def __contains__(self, name: object) -> bool:
         """Return whether a model is in the set."""
@@ -127,32 +133,25 @@ class Shortlist:
         """Return the number of models in the set."""
         return len(self.names)
 
-    def __repr__(self) -> str:
-        """Return the set, its regret, and what would shrink it."""
-        table = align_columns(self._cells(), {0, 2})
-        return "\n".join([self.summary, "", *table, "", *self.sentences()])
-
-    def _repr_html_(self) -> str:
-        """Return the same for notebooks."""
-        header, *body = self._cells()
-        return to_html(self.summary, header, body, self.sentences(), {0, 2})
-
-    def _cells(self) -> list[list[str]]:
-        """Return the cells of the table, header first: the set, then the models left out."""
-        lines = [["model", title_of(self.metric), "best"]]
+    def _table(self) -> Table:
+        """Return the set, then the models left out, its regret, and what would shrink it."""
         shown = [name for name, chance in self.models.items() if chance >= _SHOWN]
         rest = sorted(set(shown) - set(self.names), key=lambda name: -self.models[name])
+        body = []
         for name in [*self.names, *rest[:_NAMED]]:
             mark = "" if name in self.names else "  (left out)"
             chance = f"{percent(self.models[name])}{mark}"
-            lines.append([name, f"{self.scores[name]:.4f}", chance])
-        return lines
+            body.append([name, f"{self.scores[name]:.4f}", chance])
+        header = ["model", title_of(self.metric), "best"]
+        return Table(self.summary, header, body, self.sentences(), left={0, 2})
 
     def sentences(self) -> list[str]:
         """Return what the numbers mean for the choice, one sentence each."""
         regret = "The regret is not known, because the best score is infinite."
         known = not math.isnan(self.regret)
         found = [self._say_regret() if known else regret, *self._say_what_shrinks()]
+        if self._has_ties:
+            found.append("Models of equal scores share the probability of being the best.")
         if self.prior is not None:
             mean, low, high = self.prior
             span = f"{mean:.2f} ({low:.2f} to {high:.2f})"

@@ -16,8 +16,8 @@ from .._metric.plan import plan
 from .._metric.registry import title_of
 from .._metric.score import issue, json_ready
 from .._ranking.extra_columns import standard_errors
-from .._ranking.render import align_columns, percent
-from .._util.notebook import to_html
+from .._ranking.render import percent
+from .._util.table import Table, Tabular
 from ..errors import DataError, DtypeError
 from .bootstrap import METHODS, BootstrapResult, resample_linearly, resample_scores
 from .influence import collect_values, compute_jackknife_influences, score_left_out_stats
@@ -43,7 +43,7 @@ _FEW_UNITS = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Stability:
+class Stability(Tabular):
     """Stability of the order of some models: standard errors, rank probabilities and ties.
 
     Attributes
@@ -212,28 +212,20 @@ class Stability:
 
         return make_shortlist(self, confidence, method, prior, past, agreement, seed)
 
-    def __repr__(self) -> str:
-        """Return the table as text."""
-        title, cells, below = self._table()
-        return "\n".join([title, "", *align_columns(cells, {0}), "", *below])
-
-    def _repr_html_(self) -> str:
-        """Return the table for notebooks."""
-        title, (header, *body), below = self._table()
-        return to_html(title, header, body, below)
-
-    def _table(self) -> tuple[str, list[list[str]], list[str]]:
-        """Return the title, the cells with their header, and the lines below them."""
-        cells = [["model", title_of(self.metric), "± s.e.", "rank", "first"]]
+    def _table(self) -> Table:
+        """Return the table that is shown, as cells of text."""
+        body = []
         for i, name in enumerate(self.names):
             score, error = f"{self.scores[i]:.4f}", f"{self.standard_errors[i]:.4f}"
-            cells.append([name, score, error, self.format_rank(name), percent(self.first[name])])
-        title = (
-            f"{len(self.names)} models by {title_of(self.metric)}, {len(self.replicates)} "
-            f"resamples of {self.n_units} {self.unit} ({self.method}); ranks at {self.level:.0%}"
-        )
+            body.append([name, score, error, self.format_rank(name), percent(self.first[name])])
         order = "Order: " + " > ".join(" ≈ ".join(tie) for tie in self.ties)
-        return title, cells, [order, *(f"Note: {text}" for text in self.warnings)]
+        return Table(
+            title=f"{len(self.names)} models by {title_of(self.metric)}, {len(self.replicates)} "
+            f"resamples of {self.n_units} {self.unit} ({self.method}); ranks at {self.level:.0%}",
+            header=["model", title_of(self.metric), "± s.e.", "rank", "first"],
+            body=body,
+            below=[order, *(f"Note: {text}" for text in self.warnings)],
+        )
 
     def format_rank(self, name: str, dash: str = "-") -> str:
         """Return the rank interval of a model as text, such as "2-4", or "2" for a single rank.
@@ -292,7 +284,8 @@ def assess_ranking(
         scored = [row for row in scored if {*members} <= {*row.scores}]
     rows = sorted(scored, key=lambda row: (-row.value(metric), row.name))
     if len(rows) < 2:
-        raise DataError(f"{len(rows)} models have a {metric}; an order needs at least 2")
+        have = "model has" if len(rows) == 1 else "models have"
+        raise DataError(f"{len(rows)} {have} a {metric}; an order needs at least 2")
     request = (n_boot, groups, method, seed)
     results = [resample_scores(ranking.plan, rows, member, *request) for member in members]
     names = [row.name for row in rows]

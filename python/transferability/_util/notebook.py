@@ -15,14 +15,16 @@ __all__ = [
     "is_notebook",
     "printable",
     "shorten_middle",
+    "shorten_names",
     "text_to_html",
     "to_html",
 ]
 
 _SCROLL = "overflow-x: auto; max-width: 100%"  # a wide table moves within its own box
 _TABLE = "border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0"
-_TITLE = "margin: 0 0 .4em"
-_NOTES = "margin: .4em 0 0; max-width: 50em"
+_BREAK = "overflow-wrap: anywhere"  # paths of models too
+_TITLE = f"margin: 0 0 .4em; {_BREAK}"
+_NOTES = f"margin: .4em 0 0; max-width: 50em; {_BREAK}"
 
 
 def printable(text: str) -> str:
@@ -41,6 +43,26 @@ def shorten_middle(text: str, most: int) -> str:
         return text
     start = most // 3
     return f"{text[:start]}…{text[len(text) - (most - start - 1) :]}"
+
+
+def shorten_names(names: Iterable[object], most: int) -> list[str]:
+    """Return printable names of `most` characters, or of more to tell them apart.
+
+    Long names leave out the folders that all of them share.
+    """
+    texts = [printable(str(name)) for name in names]
+    long = {text for text in texts if len(text) > most}
+    if len(long) > 1:
+        first, last = min(long), max(long)
+        same = next(i for i in range(len(last)) if first[i : i + 1] != last[i])
+        shared = first[:same].rpartition("/")[0]
+        cut = "…{}" if shared else "{}"
+        texts = [cut.format(text[len(shared) :]) if text in long else text for text in texts]
+    while True:
+        found = [shorten_middle(text, most) for text in texts]
+        if len({*found}) == len({*texts}):
+            return found
+        most += 8
 
 
 def to_html(

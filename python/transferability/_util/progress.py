@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar, cast
 
 from ..errors import DtypeError
 from .memory import peak_memory
 from .notebook import is_notebook, shorten_middle
 from .notebook_bar import NotebookBar
 from .optional import need
-from .stages import listen
+from .stages import Listener, is_heard, listen
+from .terminal import find_width
 
 __all__ = [
     "Display",
     "NotebookBar",
     "Progress",
     "ProgressFunction",
+    "check_progress",
     "open_bar",
     "progress_bar",
     "row_progress",
+    "show_slow_stages",
     "show_stages",
 ]
 
@@ -36,8 +40,16 @@ Progress = bool | ProgressFunction | None
 T = TypeVar("T")
 
 _EVERY = 2.0  # seconds between two lines of text
+_SLOW = 1.0  # seconds before a line appears by itself
 _NAME = 30  # characters of a name beside a bar
+_SHORTEST, _BESIDE = 12, 70  # of a name beside a stage; columns of a bar's numbers and a stage
 _OFTEN = 0.1  # seconds between two stages on a bar
+
+
+def check_progress(progress: object) -> None:
+    """Raise DtypeError unless `progress` is True, False or None."""
+    if progress is not None and not isinstance(progress, bool):
+        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
 
 
 def open_bar(progress: object, **options: Any) -> Any | None:
@@ -46,8 +58,7 @@ def open_bar(progress: object, **options: Any) -> Any | None:
     It is a tqdm bar on standard error, or that of a notebook, and it goes when it is closed. With
     True a missing tqdm raises a ``MissingDependencyError``, except in a notebook.
     """
-    if progress is not None and not isinstance(progress, bool):
-        raise DtypeError(f"progress is {progress!r}; give True, False, None or a function")
+    check_progress(progress)
     if progress is not False and is_notebook():
         return NotebookBar(**options)
     if progress is None:
@@ -82,7 +93,8 @@ class Display:
             return function
 
         def run(name: str) -> T:
-            with listen(lambda text: self._tell(f"{shorten_middle(name, _NAME)}: {text}")):
+            shown = shorten_middle(name, _find_room())
+            with listen(lambda text: self._tell(f"{shown}: {text}")):
                 return function(name)
 
         return run
@@ -116,15 +128,49 @@ def progress_bar(progress: Progress, total: int, unit: str = "model") -> Iterato
 @contextmanager
 def show_stages(progress: bool | None = None) -> Iterator[None]:
     """Show the stages of a single computation as a line; without tqdm, as lines on a terminal."""
+    with ExitStack() as stack:
+        if (shown := _open_line(progress, stack)) is not None:
+            stack.enter_context(listen(shown))
+        yield
+
+
+@contextmanager
+def show_slow_stages(progress: bool | None = None) -> Iterator[None]:
+    """Show stages as :func:`show_stages` does; by default of a computation of more than a second.
+
+    A display around it goes on alone. Other threads than the main one show nothing unless asked.
+    """
+    check_progress(progress)
+    if progress is not None:
+        with show_stages(progress):
+            yield
+        return
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or is_heard() or not (is_notebook() or _is_terminal()):
+        yield
+        return
+    start = time.monotonic()
+    shown: Listener | None = None
+    with ExitStack() as stack:
+
+        def tell(text: str) -> None:
+            nonlocal shown
+            if shown is None and time.monotonic() - start >= _SLOW:
+                shown = _open_line(progress, stack)
+            if shown is not None:
+                shown(text)
+
+        with listen(tell):
+            yield
+
+
+def _open_line(progress: bool | None, stack: ExitStack) -> Listener | None:
+    """Open a line for stages, which `stack` closes; None if it is not wanted."""
     bar = open_bar(progress, bar_format="{desc} ({elapsed})")
     if bar is not None:
-        with bar, listen(bar.set_description_str):
-            yield
-    elif progress is None and _is_terminal():
-        with listen(StageLines()):
-            yield
-    else:
-        yield
+        stack.enter_context(bar)
+        return cast("Listener", bar.set_description_str)
+    return StageLines() if progress is None and _is_terminal() else None
 
 
 class StageLines:
@@ -173,6 +219,12 @@ class LineProgress:
             speed = (done - self._first) / max(now - self._start, 1e-9)
             line += f", {speed:,.0f} rows/s, {(total - done) / speed:,.0f} s left"
         print(f"{line}, {_peak()}", file=sys.stderr, flush=True)
+
+
+def _find_room() -> int:
+    """Return the characters of a name that leave room for numbers and a stage beside it."""
+    width = find_width(sys.stderr)
+    return _NAME if width is None else min(_NAME, max(_SHORTEST, width - _BESIDE))
 
 
 def _peak() -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["Listener", "listen", "stage", "within"]
+__all__ = ["Listener", "is_heard", "listen", "stage", "within"]
 
 #: Called with the words of a stage.
 Listener = Callable[[str], object]
@@ -27,6 +27,11 @@ def listen(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _LISTENER.reset(token)
+
+
+def is_heard() -> bool:
+    """Return whether a display listens to this computation."""
+    return _LISTENER.get() is not None
 
 
 def stage(text: str) -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from .._inputs.arguments import suggest
 from .._metric.derived import COST
 from .._metric.score import issue
 from .._util.delimited import MISSING, read_table
@@ -37,9 +38,10 @@ def read_ranking(path: str, metrics: Sequence[str] | None = None) -> Columns:
         chosen = [name.strip() for name in metrics]
     odd = [name for name in chosen if name not in columns]
     if odd or not chosen:
+        near = suggest(odd[0], columns) if odd else ""
         raise DataError(
-            f"{path} has no column of numbers {', '.join(map(repr, odd)) or 'with scores'}; its "
-            f"columns of numbers are {', '.join(columns) or 'none'}"
+            f"{path} has no column of numbers {', '.join(map(repr, odd)) or 'with scores'}{near}; "
+            f"its columns of numbers are {', '.join(columns) or 'none'}"
         )
     return {name: columns[name] for name in chosen}
 
@@ -63,7 +65,8 @@ def read_truth(
         column = next(iter(columns))
     if column not in columns:
         raise DataError(
-            f"{path} has no column of numbers {column!r}; there are {', '.join(columns)}"
+            f"{path} has no column of numbers {column!r}{suggest(column, columns)}; there are "
+            f"{', '.join(columns)}"
         )
     return {model: value for model, value in columns[column].items() if not math.isnan(value)}
 

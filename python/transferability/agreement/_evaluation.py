@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from .. import agreement
 from .._inputs.by_name import as_mapping
 from .._metric.score import issue, json_ready
-from .._util.notebook import text_to_html, to_html
+from .._util.notebook import text_to_html
+from .._util.table import Table, Tabular
 from ..errors import DataError, TransferabilityWarning
 
 __all__ = ["MEASURES", "Comparison", "Evaluation", "evaluate_scores"]
@@ -89,7 +90,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Evaluation:
+class Evaluation(Tabular):
     """Agreement of the metrics of a ranking with the true performance of its models.
 
     Every measure is an attribute, computed for the first metric: ``evaluation.weighted_tau``.
@@ -240,26 +241,11 @@ class Evaluation:
         )
         return ready
 
-    def __repr__(self) -> str:
+    def _table(self) -> Table:
         """Return a table of the metrics, with comparisons and notes below."""
-        title, rows, below = self._table()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([metric.ljust(widths[0]), *map(str.rjust, cells, widths[1:])])
-            for metric, *cells in rows
-        ]
-        return "\n".join([title, "", *lines, *([""] if below else []), *below])
-
-    def _repr_html_(self) -> str:
-        """Return the same for notebooks."""
-        title, (header, *body), below = self._table()
-        return to_html(title, header, body, below)
-
-    def _table(self) -> tuple[str, list[list[str]], list[str]]:
-        """Return the title, the cells with their header, and the lines below them."""
         shown = ("kendall_tau", "pearson", "rel_at_1", "regret")
         names = [name for name in shown if name in self._defined]
-        rows = [["metric", "weighted tau", "95 %", "without one model", *names]]
+        rows = []
         for metric in self.metrics:
             one = self[metric]
             low, high = one.ci()
@@ -273,9 +259,15 @@ class Evaluation:
                     *(f"{getattr(one, name):.3f}" for name in names),
                 ]
             )
-        below = [*map(str, self._compare_first(0.95)), *(f"Note: {text}" for text in self.notes)]
-        title = f"Agreement with the truth of {len(self.models)} models, higher is better"
-        return title, rows, below
+        return Table(
+            title=f"Agreement with the truth of {len(self.models)} models, higher is better",
+            header=["metric", "weighted tau", "95 %", "without one model", *names],
+            body=rows,
+            below=[
+                *map(str, self._compare_first(0.95)),
+                *(f"Note: {text}" for text in self.notes),
+            ],
+        )
 
     def _compare_first(self, level: float) -> list[Comparison]:
         """Compare the first metric with each of the others."""

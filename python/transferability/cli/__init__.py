@@ -68,9 +68,9 @@ class _Group(Commands):
         except click.UsageError as error:
             if type(error).show is not click.UsageError.show:  # it shows help
                 raise
-            raise _WrappedError(error.format_message(), error.ctx) from error
+            raise _WrappedError(reword(error.format_message()), error.ctx) from error
         except TransferabilityError as error:
-            say(f"error: {reword(error)}", "red")
+            say(f"error: {error}", "red")
             ctx.exit(BAD_DATA if isinstance(error, (DataError, DtypeError)) else 1)
 
 

@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 from ._choice import load_costs
-from ._shared import add_options, drop_none, load_prior, load_views, parse_metrics, split_names
+from ._request import parse_metrics, split_names
+from ._shared import (
+    add_options,
+    as_usage_errors,
+    drop_none,
+    load_prior,
+    load_views,
+)
 
 __all__ = ["MODEL_OPTIONS", "model_options", "run_models"]
 
@@ -142,11 +149,15 @@ def run_models(chosen: Mapping[str, Any], **options: Any) -> Any:
     from .._data.folders import read_folder
     from .._sweep.plan import expand_models
     from .._sweep.rank_models import rank_models
+    from ..models._sources import find_source
 
     metrics = parse_metrics(chosen["metrics"])
     given = [name for name in ("images", "audio", "text") if chosen[name] is not None]
     if len(given) != 1:
-        raise click.UsageError("--models needs --images DIR, --audio DIR or --text FILE")
+        raise click.UsageError("--models needs one of --images DIR, --audio DIR and --text FILE")
+    with as_usage_errors():
+        for name in chosen["models"]:
+            find_source(name)
     data, split = chosen[given[0]], chosen["split"]
     if given != ["text"]:
         data = read_folder(data, split, {"images": "image", "audio": "audio"}[given[0]])

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 import click
 
+from .._util.table import Table
 from .._util.terminal import find_width, wrap_text
 from .._util.threads import MOST
 from ..errors import DataError, DtypeError, TransferabilityWarning
-from ._words import reword
+from ._words import name_argument, reword
 
 __all__ = [
     "ANY_TASK",
@@ -39,15 +40,14 @@ __all__ = [
     "load_statistics",
     "load_views",
     "note",
-    "parse_metrics",
     "parse_options",
     "pick",
-    "read_no_labels",
     "read_prior_file",
     "refuse_with_stats",
     "say",
     "shared_options",
     "show",
+    "show_table",
     "tell",
     "tell_skipped",
     "warnings_as_notes",
@@ -202,30 +202,7 @@ def as_usage_errors() -> Iterator[None]:
     try:
         yield
     except (DataError, DtypeError) as error:
-        raise click.UsageError(reword(error)) from error
-
-
-def parse_metrics(metrics: str) -> str | list[str]:
-    """Parse comma-separated names of metrics; an unknown name is a usage error."""
-    from .._metric.registry import metric_names
-
-    if metrics in ("all", "recommended"):
-        return metrics
-    with as_usage_errors():
-        return metric_names(split_names(metrics))
-
-
-def split_names(names: str) -> list[str]:
-    """Return names that are separated by commas, with or without blanks."""
-    return [name.strip() for name in names.split(",") if name.strip()]
-
-
-def read_no_labels(names: str | list[str]) -> bool:
-    """Return whether metrics, given by their names, are all defined without labels."""
-    from .._inputs.target import UNLABELLED
-    from .._metric.registry import spec_of
-
-    return not isinstance(names, str) and all(UNLABELLED in spec_of(name).tasks for name in names)
+        raise click.UsageError(str(error)) from error
 
 
 def check_exclusive(**formats: bool) -> None:
@@ -241,8 +218,11 @@ def drop_none(**options: object) -> dict[str, Any]:
 
 
 def say(message: str, colour: str | None = None) -> None:
-    """Write a message to standard error, coloured on a terminal unless NO_COLOR is set."""
-    message = wrap_text(message, find_width(sys.stderr))
+    """Write a message to standard error, in the words of the command that runs.
+
+    It is coloured on a terminal unless NO_COLOR is set.
+    """
+    message = wrap_text(reword(message), find_width(sys.stderr))
     coloured = colour is not None and "NO_COLOR" not in os.environ and sys.stderr.isatty()
     click.echo(click.style(message, fg=colour) if coloured else message, err=True)
 
@@ -250,6 +230,12 @@ def say(message: str, colour: str | None = None) -> None:
 def show(text: str) -> None:
     """Write a text to standard output, in the words of the command, without notes it has told."""
     click.echo(wrap_text(drop_told(reword(text)), find_width(sys.stdout)))
+
+
+def show_table(table: Table) -> None:
+    """Write a table to standard output as :func:`show` does, to the width of the terminal."""
+    fitted = table.reword(lambda line: drop_told(reword(line)))
+    click.echo(fitted.to_text(find_width(sys.stdout)))
 
 
 def tell(message: str) -> None:
@@ -316,7 +302,7 @@ def refuse_with_stats(files: str, **arguments: object) -> None:
     for name, value in arguments.items():
         if value not in (None, False, 0, "auto", "double", "pooled"):
             raise click.UsageError(
-                f"{name.replace('_', '-')} cannot be given with {files}: statistics contain "
+                f"{name_argument(name)} cannot be given with {files}: statistics contain "
                 f"their labels, task and precision, but no samples"
             )
 

@@ -8,15 +8,17 @@ and fails for Python advice that nothing here translates, and for a phrase that 
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import click
 
-__all__ = ["FOREIGN", "PHRASES", "Words", "reword", "reword_phrases", "reword_ranking"]
+from .._util.words import ARGUMENT, CONSTANT, OF_ARRAYS, Phrases, read_literal
+
+__all__ = ["FOREIGN", "PHRASES", "Words", "name_argument", "reword"]
+__all__ += ["reword_phrases", "reword_ranking"]
 
 #: Key of ``ctx.meta`` with the options that do not go with the given arguments.
 FOREIGN = "transferability.foreign"
@@ -31,25 +33,23 @@ _OTHERWISE = {
     "target": ("target_value",),
     "text": ("text_column",),
 }
-_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\.\.\.|True|False|None|[-+]?\d[\w.]*(?<!\.)|(?![\w({])"
-_ARGUMENT = re.compile(rf"(?<![\w?&.\-/:'\"=@])(?<!-o )([a-z][a-z_]*)=(?!=)({_VALUE})")
 _NAME = re.compile(r"(?<![\w'\"/.\-:=\[{&?@])([a-z]+(?:_[a-z]+)+)(?![\w'\"/(\[=\-]|[.:]\w)")
 _GIVEN = re.compile(r"\b(?:pass|give) ([a-z_]+)(?=[,;.)]|$| or )")
+_UNKNOWN = re.compile(r"(?<=unknown option )'([a-z_]+)'")
+_TAKEN = re.compile(r"\b(takes?) ((?:[a-z_]+, )*[a-z_]+)(?=;|$)")
+_IS = re.compile(r"(?<![\w'\".\-=])([a-z_]+)(?= is (?:['\"\d-]|None|True|False))")
 
 #: What messages say in Python, as regular expressions, and what the command line says.
 PHRASES: tuple[tuple[str, str], ...] = (
-    (
-        r"call transferability\.\w+ with features and labels",
-        "give the features and labels themselves, not their statistics",
-    ),
+    *OF_ARRAYS,
     (r"among models only; call rank\b", "among models only; use 'transferability rank'"),
     (
         r"make them with Stats\(class_scatters=True\)",
         "compute them by 'transferability stats --class-scatters'",
     ),
     (
-        r"statistics take it as Stats\(task=\.\.\.\), or later by stats\.replace\(task=\.\.\.\)",
-        "give it as --task",
+        r"; statistics take it as Stats\(task=\.\.\.\), or later by stats\.replace\(task=\.\.\.\)",
+        "",
     ),
     (r"make them with Stats\('(\w+)'\)", r"compute them by 'transferability stats --task \1'"),
     (
@@ -59,40 +59,17 @@ PHRASES: tuple[tuple[str, str], ...] = (
         "the features cannot be read again: these are statistics, or models that ran without "
         "--keep-features or without a cache",
     ),
-    (r"pass labels\.argmax\(axis=1\)", "give one class for each row, the column of its 1"),
-    (r" or convert them with labels\.astype\(float\)", ""),
-    (
-        r"one column is \S+\.reshape\(-1, 1\), one sample \S+\.reshape\(1, -1\)",
-        "save one column in the shape (n, 1), one sample in the shape (1, d)",
-    ),
-    (r"pool first, for example features\.mean\(axis=(?:\d|\([\d, ]+\))\)", "pool to 2-D first"),
-    (
-        r"pass numpy\.lib\.recfunctions\.structured_to_unstructured\([^)]*\)",
-        "save its fields as the columns of one array",
-    ),
-    (r"subtract a common offset first, for example \S+ - \S+\.min\(axis=0\)", "subtract an offset"),
-    (
-        r"decode them first, for example with np\.char\.decode\(labels, 'latin-1'\)",
-        "save them as text in UTF-8",
-    ),
-    (
-        r"decode it again, for example with os\.fsencode\(label\)\.decode\(\)",
-        "save them as text in UTF-8",
-    ),
-    (
-        r"leave it out, for example with features\.drop\(columns=\[[^\]]*\]\)",
-        "leave it out of the file",
-    ),
     (
         r"for a class of each pixel pass \(images, masks\) with task='segmentation', otherwise",
         "the command line reads no class of each pixel; give",
     ),
     (r"(give one subfolder for each class), or pass \(paths, labels\)", r"\1"),
     (
-        r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\], or --pair X Y",
-        "give --pair X Y",
+        r"pass the pairs themselves in place of both: \[\(x, y\), \.\.\.\]",
+        "give --pair X Y for each to 'transferability stats'",
     ),
-    (r"or source_probs\.argmax\(axis=1\) as source_labels", "or the likeliest class of each row"),
+    (r"pass the pattern or the folder itself", "give the pattern itself, in quotes, or the folder"),
+    (r"give both as patterns(?! in)", "give both as patterns in quotes"),
     (
         r"extract the features, and rank them by rank\(\.\.\., groups=\.\.\.\)",
         "extract the features, and rank their files with --groups",
@@ -110,17 +87,20 @@ PHRASES: tuple[tuple[str, str], ...] = (
         r"compare with permuted labels (score --reference \1)",
     ),
     (
+        r"is NaN here, with its parts as attributes: it is defined among models, by rank",
+        "is NaN here: it is defined among models only; use 'transferability rank'",
+    ),
+    (
         r"call lidar\(stats\) if they are",
         "'transferability score --metrics lidar' takes them for samples",
     ),
-    (r"pass \S+\.(?:dequantize|to_dense|float)\(\)", "save it as a dense tensor of float32"),
     (r"list_layers\(model, example\) shows all", "'transferability layers --all' shows all"),
     (
         r"To see how sure this order is, pass stability=ranking\.stability\(\)\.",
         "How sure this order is takes features that can be read again.",
     ),
 )
-_PHRASES = tuple((re.compile(pattern), words) for pattern, words in PHRASES)
+_PHRASES = Phrases(PHRASES)
 
 
 class Words:
@@ -134,9 +114,12 @@ class Words:
 
     def __call__(self, text: str) -> str:
         """Return a message in the words of the command."""
-        text = _ARGUMENT.sub(self._write_argument, reword_phrases(text))
+        text = ARGUMENT.sub(self._write_argument, reword_phrases(text))
         text = _GIVEN.sub(self._write_given, text)
-        return _NAME.sub(self._write_name, text)
+        text = _UNKNOWN.sub(lambda found: self._call_option(found[1]), text)
+        text = _TAKEN.sub(lambda found: f"{found[1]} {self._call_options(found[2])}", text)
+        text = _NAME.sub(self._write_name, _IS.sub(self._write_name, text))
+        return CONSTANT.sub(lambda found: found[0].lower(), text)
 
     def _find(self, name: str) -> click.Parameter | None:
         known = (self._params.get(own) for own in _OTHERWISE.get(name, (name,)))
@@ -159,7 +142,7 @@ class Words:
         if name == "class_scatters":  # of the command that computes statistics
             return "stats --class-scatters"
         if name == "label_column":
-            return f"{self._call('labels')} FILE:{shown or 'NAME'}"
+            return f"{self.name('labels')} FILE:{shown or 'NAME'}"
         if "options" in self._params and name in _metric_options():
             return f"-o {name}={shown}"
         return found[0]
@@ -172,9 +155,20 @@ class Words:
         param = self._find(found[1])
         return found[0] if param is None else _call(param)
 
-    def _call(self, name: str) -> str:
-        param = self._find(name)
-        return name if param is None else _call(param)
+    def name(self, argument: str) -> str:
+        """Return how the command calls an argument of Python; as it is if it has no such option."""
+        param = self._find(argument)
+        return argument if param is None else _call(param)
+
+    def _call_option(self, name: str) -> str:
+        """Return how an option of a metric is set: by an option of its own, or by ``-o``."""
+        return self.name(name) if self._find(name) is not None else f"-o {name}"
+
+    def _call_options(self, names: str) -> str:
+        """Return a list of options of metrics as they are set; any other list as it is."""
+        known = _metric_options()
+        listed = names.split(", ")
+        return ", ".join(map(self._call_option, listed)) if known.issuperset(listed) else names
 
 
 def _call(param: click.Parameter) -> str:
@@ -195,12 +189,9 @@ def _write_option(option: click.Option, value: str) -> str:
 
 def _read(value: str) -> str:
     """Return a value in Python as a word of a command: no quotes unless a shell needs them."""
-    if value in ("", "..."):
-        return ""
-    try:
-        read: Any = ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return value
+    read = read_literal(value)
+    if read in ("", value):  # it is not given, or no literal
+        return str(read)
     if isinstance(read, list):
         return shlex.quote(",".join(map(str, read)))
     if read is None or isinstance(read, bool):
@@ -215,42 +206,47 @@ def _metric_options() -> frozenset[str]:
     return frozenset(name for spec in known_specs().values() for name in spec.option_names)
 
 
-def _words() -> Callable[[str], str]:
+def _words() -> Words | None:
+    """Return the words of the command that runs; None outside of commands."""
     context = click.get_current_context(silent=True)
     if context is None:
-        return str
+        return None
     command = context.command
     if isinstance(command, click.Group) and context.invoked_subcommand is not None:
         command = command.get_command(context, context.invoked_subcommand) or command
     return Words(command.params, context.meta.get(FOREIGN, ()))
 
 
+def name_argument(name: str) -> str:
+    """Return how the command that runs calls an argument of Python."""
+    words = _words()
+    return words.name(name) if words is not None else name
+
+
 def reword(text: object) -> str:
-    """Return a message in the words of the command that runs."""
-    return _words()(str(text))
+    """Return a message in the words of the command that runs; a message in them stays as it is."""
+    words = _words()
+    return str(text) if words is None else words(str(text))
 
 
 def reword_phrases(page: str) -> str:
     """Return a document with the phrases of the command line, and arguments as they are."""
-    for pattern, words in _PHRASES:
-        page = pattern.sub(words, page)
-    return page
+    return _PHRASES(page)
 
 
 def reword_ranking(ranking: Any) -> Any:
     """Return a ranking whose notes, errors and warnings are in the words of the command."""
-    words = _words()
     rows = tuple(
         row.replace(
-            notes=tuple(map(words, row.notes)),
-            error=None if row.error is None else words(row.error),
-            dropped=None if row.dropped is None else words(row.dropped),
+            notes=tuple(map(reword, row.notes)),
+            error=None if row.error is None else reword(row.error),
+            dropped=None if row.dropped is None else reword(row.dropped),
         )
         for row in ranking.rows
     )
     return ranking.replace(
         rows=rows,
-        warnings=tuple(map(words, ranking.warnings)),
-        skipped={name: words(why) for name, why in ranking.skipped.items()},
-        task_note=words(ranking.task_note),
+        warnings=tuple(map(reword, ranking.warnings)),
+        skipped={name: reword(why) for name, why in ranking.skipped.items()},
+        task_note=reword(ranking.task_note),
     )

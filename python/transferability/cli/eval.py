@@ -7,8 +7,10 @@ import warnings
 
 import click
 
+from .._util.table import table_of
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, note, show, split_names
+from ._request import split_names
+from ._shared import JSON, QUIET, check_exists, note, show_table
 
 __all__ = ["evaluate"]
 
@@ -68,4 +70,4 @@ def evaluate(
             note(text)
         click.echo(json.dumps(evaluation.to_dict()))
     else:
-        show(repr(evaluation))
+        show_table(table_of(evaluation))

@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from ..errors import TransferabilityWarning
-from ._shared import JSON, QUIET, check_exists, say, show, split_names
+from ._request import split_names
+from ._shared import (
+    JSON,
+    QUIET,
+    as_usage_errors,
+    check_exists,
+    say,
+    show,
+)
 from ._words import reword
 
 __all__ = ["forecast"]
@@ -113,12 +121,13 @@ def forecast(
     an accuracy, error, loss or metric at each. Laws are fitted to them; forecasts have prediction
     intervals. With --target-value, a plan has the number of further rows, with an interval.
     """
+    from .._inputs.arrays import check_choice
     from .._metric.score import json_ready
     from ..forecast._csv import read_curve
     from ..forecast._fit import FORMS, fit
 
-    if form not in FORMS:
-        raise click.UsageError(f"--form is {form}; choose one of {', '.join(FORMS)}")
+    with as_usage_errors():
+        check_choice("form", form, FORMS)
     if not 0 < level < 1:
         raise click.UsageError(f"--level is {level}; give a number between 0 and 1, such as 0.9")
     if up_to is not None and target_value is None:

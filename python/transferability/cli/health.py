@@ -22,7 +22,7 @@ from ._shared import (
     load_statistics,
     note,
     say,
-    show,
+    show_table,
 )
 from ._words import reword
 
@@ -57,7 +57,7 @@ def health(
     blocks. FEATURES may also be files written by 'transferability stats' (FILE.stats).
     """
     from ..health import check
-    from ..health._health import to_text
+    from ..health._health import tabulate
     from ..io._sources import load_labels, parse_label_source
 
     with as_usage_errors():
@@ -78,7 +78,7 @@ def health(
     if as_json:
         click.echo(json.dumps({name: one.to_dict() for name, one in found.items()}))
     elif found:
-        show(to_text(found))
+        show_table(tabulate(found))
     for line in failed:
         say(f"error: {line}", "red")
     if failed:

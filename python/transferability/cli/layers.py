@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ._help import FormatsCommand
-from ._shared import JSON
+from ._shared import JSON, as_usage_errors
 
 __all__ = ["layers"]
 
@@ -31,7 +31,10 @@ def layers(model: str, everything: bool, as_json: bool) -> None:
     is marked.
     """
     from ..models import open_model
+    from ..models._sources import find_source
 
+    with as_usage_errors():
+        find_source(model)
     opened = open_model(model, device="cpu")
     shapes = _find_shapes(opened)
     names = dict.fromkeys((*opened.layers, opened.default_layer))

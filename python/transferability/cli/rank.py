@@ -12,12 +12,14 @@ from typing import Any
 
 import click
 
+from .._util.table import table_of
 from .._util.terminal import find_width
 from ..errors import DataError, DtypeError, TransferabilityWarning
 from ._choice import check_shortlist, choice_options, choose, find_own_labels, load_costs
 from ._dask import rank_on_cluster, refuse_with_dask, split_shards
 from ._help import FormatsCommand
 from ._models import MODEL_OPTIONS, model_options, run_models
+from ._request import check_request, parse_metrics, read_no_labels
 from ._shared import (
     SOME_FAILED,
     as_usage_errors,
@@ -29,15 +31,13 @@ from ._shared import (
     load_statistics,
     load_views,
     note,
-    parse_metrics,
     parse_options,
     pick,
-    read_no_labels,
     refuse_task,
     refuse_with_stats,
     say,
     shared_options,
-    show,
+    show_table,
     tell,
     tell_skipped,
 )
@@ -159,6 +159,7 @@ def rank(
     check_shortlist(ctx)
     _check_kind(ctx, bool(features), bool(models))
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    check_request(options)
     if prior_column is not None and prior is None:
         raise click.UsageError("--prior-column needs --prior")
     if race_options and not race:
@@ -275,13 +276,16 @@ def _show(ctx: click.Context, ranking: Any) -> None:
     n_cached = sum(row.from_cache for row in ranking)
     if n_cached:
         tell(f"{n_cached} of {len(ranking)} models came from the cache")
+    if chosen["stability"] or chosen["shortlist"] or chosen["pareto"] is not None:
+        for row in ranking.failed:  # only the table has their errors
+            say(f"{row.name}: {row.error}", "red")
     stability = ranking.stability() if chosen["stability"] else None
     result = stability if stability is not None else choose(ranking, chosen)
     if result is not None:
         if chosen["as_json"]:
             click.echo(json.dumps(result.to_dict()))
         else:
-            show(repr(result))
+            show_table(table_of(result))
     elif chosen["as_json"]:
         click.echo(ranking.to_json())
     elif chosen["as_csv"]:
@@ -318,7 +322,11 @@ def _write_report(ranking: Any, path: str, stability: Any, shortlist: Any) -> No
 
 def _check_kind(ctx: click.Context, features: bool, models: bool) -> None:
     """Raise a usage error if options for FEATURES and for --models are mixed."""
-    if features == models:
+    if features and models:
+        raise click.UsageError(
+            "--models takes the place of FEATURES; give its data by --images, --audio or --text"
+        )
+    if not features and not models:
         raise click.UsageError("give FEATURES, or models to run with --models")
     foreign = _FEATURE_OPTIONS if models else MODEL_OPTIONS
     ctx.meta[FOREIGN] = foreign

@@ -11,6 +11,7 @@ import click
 from ..errors import DataError
 from ._choice import find_own_labels
 from ._help import FormatsCommand
+from ._request import check_request, parse_metrics, read_no_labels
 from ._shared import (
     as_usage_errors,
     check_exclusive,
@@ -18,8 +19,6 @@ from ._shared import (
     drop_none,
     load_statistics,
     load_views,
-    parse_metrics,
-    read_no_labels,
     refuse_task,
     refuse_with_stats,
     shared_options,
@@ -66,6 +65,7 @@ def score(
     FEATURES may also be a file written by 'transferability stats' (FILE.stats); it contains the
     labels.
     """
+    from .._scoring.null_scores import check_reference
     from .._scoring.score_features import score as score_features
     from .._util.delimited import format_csv
     from .._util.progress import show_stages
@@ -75,6 +75,9 @@ def score(
     if labels is None:
         labels = find_own_labels([features])
     options = drop_none(intercept=intercept, leave_out=leave_out) | options
+    check_request(options)
+    with as_usage_errors():
+        check_reference(chosen["reference"])
     if features.endswith(".stats"):
         task = chosen.pop("task")
         refuse_with_stats(features, labels=labels, **chosen)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from glob import has_magic
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import DataError
+from ..errors import DataError, DtypeError
 from ._help import FormatsCommand
 from ._shared import (
     ANY_TASK,
@@ -21,6 +22,9 @@ from ._shared import (
     check_output,
     say,
 )
+
+if TYPE_CHECKING:
+    from .._stats.stats import Stats
 
 __all__ = ["merge", "stats"]
 
@@ -155,10 +159,27 @@ def merge(files: tuple[str, ...], output: str, quiet: bool) -> None:
         for file, path in zip(files, paths, strict=True):
             if paths.count(path) > 1:
                 raise DataError(f"{file} is given twice; its rows would count twice")
-    merged = Stats.merge_all([Stats.load(file) for file in files])
+    states = [Stats.load(file) for file in files]
+    merged = _merge(dict(zip(files, states, strict=True)))
     merged.save(output)
     if not quiet:
         _report(output, merged, len(files))
+
+
+def _merge(states: Mapping[str, Stats]) -> Stats:
+    """Merge statistics by file; an error names the first file that does not go with the first."""
+    from .._stats.stats import Stats
+
+    try:
+        return Stats.merge_all(states.values())
+    except (DataError, DtypeError):
+        (first, held), *others = states.items()
+        for file, stats in others:
+            try:
+                held.merge(stats)
+            except (DataError, DtypeError) as error:
+                raise type(error)(f"{file} does not go with {first}: {error}") from error
+        raise
 
 
 def _report(output: str, stats: Any, n_files: int) -> None:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import suggest
 from .._metric.score import issue
 from .._util.delimited import MISSING, is_number, read_table
 from ..errors import DataError
@@ -44,7 +45,8 @@ def read_curve(
     for argument, wanted in (("--size-column", size_column), ("--value-column", value_column)):
         if wanted is not None and wanted not in numbers:
             raise DataError(
-                f"{path} has no column of numbers {wanted!r} for {argument}; "
+                f"{path} has no column of numbers {wanted!r}{suggest(wanted, numbers)} for "
+                f"{argument}; "
                 f"its columns of numbers are {', '.join(numbers) or 'none'}{others}"
             )
     if size_column is None:

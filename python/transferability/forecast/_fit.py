@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._inputs.arrays import check_choice
+from .._inputs.rows import check_rows
 from .._inputs.types import ArrayLike
 from .._metric.score import issue
 from .._util.optional import need
@@ -29,7 +30,7 @@ FORMS = ("auto", *LAWS)
 
 
 def fit(
-    sizes: ArrayLike,
+    sizes: ArrayLike | Mapping[float, float],
     values: ArrayLike | str | None = None,
     form: str = "auto",
     *,
@@ -41,11 +42,11 @@ def fit(
 
     Parameters
     ----------
-    sizes : array-like of shape (n,) or Curve
+    sizes : array-like of shape (n,), Curve, or mapping of sizes to values
         Numbers of samples, in any order; at least three different positive ones. Nested samples
         (:func:`curve`) make smoother curves than independent ones. A value at size 0 is kept as
         ``Forecast.zero_shot``; laws do not hold there and are not fitted to it. What :func:`curve`
-        returned has the values too.
+        returned has the values too, and so has ``{size: value}``.
     values : array-like of shape (n,), mapping of str to it, or str
         A loss, error, accuracy or metric at each size; values at equal sizes are averaged. A
         mapping has one metric's values by its name, as ``Curve.values``; a str names the metric of
@@ -128,6 +129,7 @@ def fit(
     sizes, values, is_metric = _unpack_curve(sizes, values)
     if is_metric and limit == "auto" and bounds == "auto":
         limit = None
+    check_rows(None, sizes=sizes, values=values)
     n, v, zero_shot = _read_curve(sizes, values)
     guessed = direction == "auto"
     if guessed:
@@ -164,7 +166,7 @@ def fit(
 
 def plan(
     target: float,
-    sizes: ArrayLike,
+    sizes: ArrayLike | Mapping[float, float],
     values: ArrayLike | str | None = None,
     *,
     level: float = 0.9,
@@ -209,6 +211,11 @@ def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
     elif not isinstance(values, Mapping):
         of_curve = getattr(values, "values", None)  # of a Curve as the second argument
         values = of_curve if isinstance(of_curve, Mapping) else values
+    if values is None and _is_of_numbers(sizes):
+        curve = sizes
+        sizes, values = list(curve), list(curve.values())
+    if _is_of_numbers(values):
+        raise DtypeError("values maps sizes to values; give it alone, without sizes")
     for argument, given in (("sizes", sizes), ("values", values)):
         by_name = given if isinstance(given, Mapping) else getattr(given, "values", None)
         if isinstance(by_name, Mapping) and (argument == "sizes" or len(by_name) != 1):
@@ -219,10 +226,18 @@ def _unpack_curve(sizes: object, values: object) -> tuple[object, object, bool]:
                 f"values of {metric}"
             )
     if values is None:
-        raise DtypeError("values is None; give a value for each size, or what curve() returned")
+        raise DtypeError(
+            "values is None; give a value for each size, as fit(sizes, values), or what curve() "
+            "returned"
+        )
     if isinstance(values, Mapping):
         return sizes, next(iter(values.values())), True
     return sizes, values, False
+
+
+def _is_of_numbers(given: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Return whether a mapping has a number for each key: a curve, and not curves by name."""
+    return isinstance(given, Mapping) and bool(given) and not any(map(np.ndim, given.values()))
 
 
 def _read_curve(sizes: object, values: object) -> tuple[Array, Array, float | None]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .._metric.score import json_ready
-from .._util.notebook import to_html
+from .._util.table import Table, Tabular
 from ._units import Norms
 
-__all__ = ["Health", "tabulate", "to_text"]
+__all__ = ["Health", "tabulate"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Health:
+class Health(Tabular):
     """Health of features, beside random features of the same shape.
 
     Attributes
@@ -75,15 +75,9 @@ class Health:
         facts |= {"null": dict(self.null), "missing": dict(self.missing)}
         return functools.partial(Health, **facts), ()
 
-    def __repr__(self) -> str:
-        """Return the table of all numbers, the verdict and the notes as text."""
-        return to_text({"value": self})
-
-    def _repr_html_(self) -> str:
-        """Return the table for notebooks."""
-        found = {"value": self}
-        header, *body = tabulate(found)
-        return to_html("", header, body, _below(found))
+    def _table(self) -> Table:
+        """Return the table of all numbers, the verdict and the notes."""
+        return tabulate({"value": self})
 
     def to_dict(self) -> dict[str, Any]:
         """Return all attributes as plain Python, ready for ``json.dumps``."""
@@ -109,35 +103,24 @@ _ROWS: tuple[tuple[str, str, Callable[[Health], float | None]], ...] = (
 )
 
 
-def tabulate(found: Mapping[str, Health]) -> list[list[str]]:
-    """Return the cells of the table, header first: a value and its null value for each name."""
+def tabulate(found: Mapping[str, Health]) -> Table:
+    """Return a table with a value and its null value for each name, verdicts and notes below.
+
+    The null values of all have one heading, which is in brackets because it names no features.
+    """
     header = [""]
     for name in found:
-        header += [name, "random"]
+        header += [name, "(random)"]
     shape = ["rows x features"]
     for health in found.values():
         shape += [f"{health.n_samples} x {health.n_features}", ""]
-    rows = [header, shape]
+    rows = [shape]
     for title, key, value_of in _ROWS:
         row = [title]
         for health in found.values():
             row += [_format(value_of(health)), _format(health.null.get(key))]
         rows.append(row)
-    return rows
-
-
-def to_text(found: Mapping[str, Health]) -> str:
-    """Return the table as aligned text, with verdicts and notes below."""
-    cells = tabulate(found)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    return "\n".join([*lines, "", *_below(found)])
+    return Table("", header, rows, _below(found), together=2)
 
 
 def _below(found: Mapping[str, Health]) -> list[str]:

@@ -9,6 +9,7 @@ import fnmatch
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from .._inputs.arguments import suggest
 from .._inputs.columns import LABEL_NAMES
 from ..errors import DataError
 from ._spec import Selection
@@ -28,7 +29,9 @@ def choose_name(names: list[str], key: str | None, what: str, path: object) -> s
     """Return `key` if it is one of the names; without a key, the only name."""
     shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     if key is not None and key not in names:
-        raise DataError(f"{path} has no {what} {key!r}; it has {shown or 'none'}")
+        raise DataError(
+            f"{path} has no {what} {key!r}{suggest(key, names)}; it has {shown or 'none'}"
+        )
     if key is not None:
         return key
     if not names:

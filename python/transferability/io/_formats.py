@@ -68,6 +68,8 @@ def format_of(path: Path, is_labels: bool = False) -> FormatSpec:
         known = LABEL_SUFFIXES if is_labels else SUFFIXES
         if not path.exists():
             raise DataError(f"there is no file or folder {path}")
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; give one file of {', '.join(known)}")
         raise DataError(
             f"{path} is neither an .npy file nor one of {', '.join(known[1:])}; the suffix "
             f"decides how it is read"

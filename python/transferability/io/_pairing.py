@@ -47,10 +47,7 @@ __all__ = ["Pair", "check_order", "find_unpaired", "is_pairs", "pair_files", "sp
 #: A file of features and its labels: a file or an array.
 Pair: TypeAlias = tuple[str | os.PathLike[str], Any]
 
-_REMEDY = (
-    "pass the pairs themselves in place of both: [(x, y), ...], or --pair X Y for each to "
-    "'transferability stats'"
-)
+_REMEDY = "pass the pairs themselves in place of both: [(x, y), ...]"
 _MOST_COLUMNS = 5  # that vary; all their orders are tried
 
 
@@ -104,8 +101,8 @@ def check_order(
             before = _show(latest[words][1], depth)
             raise DataError(
                 f"{before} comes before {_show(file, depth)}, and {what} for all rows: the files "
-                f"are not in natural order (2 before 10); pass the pattern or the folder itself "
-                f"(in quotes on the command line), or sort the list by its numbers{remedy}"
+                f"are not in natural order (2 before 10); pass the pattern or the folder itself, "
+                f"or sort the list by its numbers{remedy}"
             )
         latest[words] = numbers, file
 
@@ -140,8 +137,7 @@ def pair_files(
         raise DataError(
             f"{_show(labels[i], depth)} would be the labels of {_show(features[i], depth)} by its "
             f"place in the list, but by its name {_show(labels[found[i]], depth)} is; list both in "
-            f"one order, give both as patterns (in quotes on the command line), or, if this order "
-            f"is meant, {_REMEDY}"
+            f"one order, give both as patterns, or, if this order is meant, {_REMEDY}"
         )
     return found
 

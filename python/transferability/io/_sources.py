@@ -124,6 +124,8 @@ def find_models(
         if names.count(name) > 1:
             owner = source.path.stem if source.member else source.path.parent.name
             name = f"{owner}/{name}"
+        if models.get(name) == source:
+            raise DataError(f"{source} is given twice; give each model once")
         if name in models:
             raise DataError(f"two models are called {name!r}: {models[name]} and {source}")
         models[name] = source

@@ -8,9 +8,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from .._inputs.arguments import suggest
 from ..errors import DataError, TransferabilityError
 from ..torch._names import check_dtype
-from ._spec import ModelSpec, suggest
+from ._spec import ModelSpec
 
 __all__ = ["is_offline", "list_paths", "loading", "parse_dtype", "suggest_path"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Preprocessing
@@ -242,6 +243,7 @@ class TorchModel(Model):
 
 def choose_device(device: Any = None) -> Any:
     """Return the requested torch device; by default the GPU if there is one, else the CPU."""
+    need("torch", extra="hub", what="running a model")
     from ..torch._run import read_device
 
     return read_device(device)

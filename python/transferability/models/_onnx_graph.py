@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import suggest
 from .._util.optional import need
 from .._util.threads import get_num_threads
 from ..errors import DataError
-from ._spec import suggest
 
 __all__ = ["Graph"]
 

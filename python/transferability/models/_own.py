@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._inputs.arguments import suggest
 from .._inputs.arrays import instance_of
 from ..errors import DataError, DtypeError
 from . import _fingerprint
 from ._inputs import Arrays
 from ._loading import parse_dtype
 from ._model import Model, TorchModel
-from ._spec import suggest
 from ._taps import Taps, find_blocks, find_last_linear, find_stages
 
 __all__ = ["CallableModel", "open_own"]

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from .._inputs.arguments import suggest
 from ..errors import DataError, DtypeError
 from ._model import Model
 from ._own import open_own
-from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec, suggest
+from ._spec import COMMON_OPTIONS, ModelSpec, SourceSpec, parse_spec
 
 __all__ = ["SCHEMES", "SOURCES", "find_source"]
 
@@ -35,6 +36,7 @@ def find_source(text: str) -> tuple[ModelSpec, SourceSpec]:
     if not spec.scheme and os.path.exists(spec.name):
         claims = (key for key, source in SCHEMES.items() if spec.name.endswith(source.suffixes))
         spec = ModelSpec(next(claims, "features"), spec.name, None, spec.options)
+    _refuse_several(spec)
     if spec.scheme:
         source = SCHEMES[spec.scheme]
         return _name_random_weights(spec, source), source
@@ -46,6 +48,14 @@ def find_source(text: str) -> tuple[ModelSpec, SourceSpec]:
         f"{str(spec)!r} names no source of models that is known{near}; write scheme:name with a "
         f"scheme among {', '.join(SCHEMES)}, or module:function for a function of your own"
     )
+
+
+def _refuse_several(spec: ModelSpec) -> None:
+    """Raise DataError for names that commas separate, such as "hf:a,hf:b" or "a,b"."""
+    _, *more = spec.name.split(",")
+    named = [name for name in more if name.strip().partition(":")[0] in SCHEMES or not spec.scheme]
+    if named and not os.path.exists(spec.name):
+        raise DataError(f"{str(spec)!r} holds several names of models; give each by itself")
 
 
 def _suggest_sources(spec: ModelSpec) -> str:

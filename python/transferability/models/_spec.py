@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
+from .._inputs.arguments import suggest
 from ..errors import DataError
 
 if TYPE_CHECKING:
     from ._model import Model
 
-__all__ = ["COMMON_OPTIONS", "ModelSpec", "SourceSpec", "parse_spec", "suggest"]
+__all__ = ["COMMON_OPTIONS", "ModelSpec", "SourceSpec", "parse_spec"]
 
 #: Options that :func:`transferability.models.open_model` itself applies, for every source.
 COMMON_OPTIONS = ("layer", "pool")
@@ -154,9 +154,3 @@ def parse_spec(text: str, schemes: Mapping[str, SourceSpec]) -> ModelSpec:
     if not name or revision == "":
         raise DataError(f"{text!r} names no model; write for example 'timm:resnet18'")
     return ModelSpec(scheme, name, revision, options)
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return " (did you mean …?)" with the most similar known words; "" if none is similar."""
-    near = difflib.get_close_matches(word, list(known), cutoff=0.5)
-    return f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""

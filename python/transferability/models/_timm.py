@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._inputs.arguments import suggest
 from .._util.optional import need
 from ..errors import DataError
 from . import _fingerprint
 from ._inputs import Images, stack_transformed
 from ._loading import loading, parse_dtype
 from ._model import TorchModel
-from ._spec import ModelSpec, SourceSpec, suggest
+from ._spec import ModelSpec, SourceSpec
 from ._taps import Taps, find_stages
 
 __all__ = ["SOURCE"]

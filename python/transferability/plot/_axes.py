@@ -1,21 +1,19 @@
-"""Prepare a plot: get Axes, resolve the metric, select finite values, format names."""
+"""Prepare a plot: get Axes, resolve the metric, select finite values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .._inputs.arguments import check_result
 from .._ranking.ranking import Ranking
 from .._ranking.render import check_scores
+from .._uncertainty.stability import Stability
 from .._util.figures import new_axes
-from .._util.notebook import printable, shorten_middle
-from ..errors import DataError
+from ..errors import DataError, DtypeError
 
-if TYPE_CHECKING:
-    from .._uncertainty.stability import Stability
-
-__all__ = ["format_name", "get_axes", "resolve_metric", "select_finite"]
+__all__ = ["get_axes", "resolve_metric", "select_finite", "to_number"]
 
 
 def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[str] = ()) -> Any:
@@ -29,8 +27,11 @@ def get_axes(ax: Any, height: float = 4.0, width: float = 6.4, labels: Sequence[
 def resolve_metric(ranking: Ranking, metric: str | None, stability: Stability | None = None) -> str:
     """Return the metric, by default that of `stability`, or else the one that sorts.
 
-    Raise DataError if it was not computed, or if `stability` is of another ranking or metric.
+    Raise DataError if it was not computed, or if `stability` is of another ranking or metric, and
+    DtypeError if they are other things.
     """
+    check_result("ranking", ranking, Ranking)
+    check_result("stability", stability, Stability, optional=True)
     if stability is not None:
         scores = {stability.metric: stability.scores}
         check_scores(ranking.rows, ranking.metrics, "stability", stability.names, scores)
@@ -50,6 +51,9 @@ def select_finite(values: Mapping[str, float], metric: str, more: str = "") -> d
     return finite
 
 
-def format_name(name: object, most: int = 40) -> str:
-    """Return a name for matplotlib: shortened in the middle, without formulas and line ends."""
-    return shorten_middle(printable(str(name)), most).replace("$", r"\$")
+def to_number(argument: str, name: str, value: Any) -> float:
+    """Return the number of a model; raise DtypeError for anything else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DtypeError(f"{argument}[{name!r}] is {value!r}; give a number") from None

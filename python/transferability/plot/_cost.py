@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from .._metric.registry import title_of
 from .._ranking.pareto import is_gain, is_wide
 from ..errors import DataError
-from ._axes import format_name, get_axes, resolve_metric
+from ._axes import get_axes, resolve_metric
+from ._names import LEFT_ABOVE, RIGHT_ABOVE, format_name, label_points
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -43,7 +44,7 @@ def cost(
     Returns
     -------
     ax : matplotlib Axes
-        Models of the front are filled and have their names.
+        Models of the front are filled, and have their names where these fit, the best score first.
 
     Raises
     ------
@@ -79,15 +80,10 @@ def cost(
     for names, style in ((others, {"mfc": "none", "ls": "none"}), (on_front, {"ls": "-"})):
         xs, ys = [front.costs[name] for name in names], [front.scores[name] for name in names]
         ax.plot(xs, ys, marker="o", color="C0", **style)
-    for name in on_front:
-        place = (front.costs[name], front.scores[name])
-        text = ax.annotate(
-            format_name(name, 24), place, (6, 6), textcoords="offset points", size="small"
-        )
-        text.set_in_layout(False)
+    points = {name: (front.costs[name], front.scores[name]) for name in shown}
+    label_points(ax, points, on_front, RIGHT_ABOVE if is_gain(front.cost) else LEFT_ABOVE)
     better = "higher" if is_gain(front.cost) else "lower"
     label = f"{front.cost.replace('_', ' ')}, {better} is better"
     ax.set(xlabel=format_name(label, 60), ylabel=title_of(metric))
-    ax.margins(0.12)
     ax.grid(alpha=0.3)
     return ax

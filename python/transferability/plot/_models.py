@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._inputs.by_name import as_mapping
 from .._metric.registry import title_of
 from .._ranking.render import percent
 from ..errors import DtypeError
-from ._axes import format_name, get_axes, resolve_metric, select_finite
+from ._axes import get_axes, resolve_metric, select_finite, to_number
+from ._names import format_names, label_points
 
 if TYPE_CHECKING:
     from .._ranking.ranking import Ranking
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
     from .._uncertainty.stability import Stability
 
 __all__ = ["ranking", "scatter"]
-
-_LETTER, _LINE = 5.2, 10.0  # approximate width of a small letter and height of a line, in points
-_MARGIN = 0.08  # around the values, as a share of their range
-_GROWN = 1.1  # approximate factor by which the layout widens the Axes
-#: Positions of a name: offset in points right and up, and the end that lies at the point.
-_SIDES = (
-    *((6, 0, "left"), (-6, 0, "right"), (5, 10, "right")),
-    *((-5, 10, "left"), (5, -10, "right"), (-5, -10, "left")),
-)
 
 
 def ranking(
@@ -76,7 +68,9 @@ def ranking(
         key=lambda row: (row.dropped is not None, -row.round, -values[row.name]),
     )
     ordered = [row.name for row in rows]
-    labels = [format_name(row.name) + _name_round(row) for row in rows]
+    labels = [
+        name + _name_round(row) for name, row in zip(format_names(ordered), rows, strict=True)
+    ]
     ax = get_axes(ax, height=1.2 + 0.28 * len(ordered), labels=labels)
     places = list(range(len(ordered)))
     if stability is not None:
@@ -145,13 +139,17 @@ def scatter(
         raise DtypeError(f"truth must map names of models to numbers, got {type(truth)}")
     metric = resolve_metric(ranking, metric)
     known = {row.name: row.value(metric) for row in ranking.compared if row.name in by_name}
-    values = select_finite(known, metric, " and a truth")
-    values = {name: value for name, value in values.items() if math.isfinite(by_name[name])}
+    truths = {name: to_number("truth", name, by_name[name]) for name in known}
+    values = select_finite(
+        {name: value for name, value in known.items() if math.isfinite(truths[name])},
+        metric,
+        " and a truth",
+    )
     ax = get_axes(ax)
-    xs, ys = list(values.values()), [float(by_name[name]) for name in values]
+    xs, ys = list(values.values()), [truths[name] for name in values]
     ax.plot(xs, ys, "o")
-    ax.margins(_MARGIN)
-    _label_points(ax, values, ys)
+    names = sorted(values, key=lambda name: -values[name])
+    label_points(ax, dict(zip(values, zip(xs, ys, strict=True), strict=True)), names)
     ax.set(xlabel=title_of(metric), ylabel="truth")
     if len(set(xs)) > 1 and len(set(ys)) > 1 and len(xs) > 2:
         from ..agreement import weighted_tau
@@ -171,32 +169,3 @@ def _annotate_row(ax: Any, place: float, ranks: str, first: str) -> None:
     where = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     for cell, shift, side in ((ranks, 8, "left"), (first, 78, "right")):
         ax.annotate(cell, (1, place), (shift, 0), ha=side, va="center", **where)
-
-
-def _label_points(ax: Any, values: Mapping[str, float], ys: Sequence[float]) -> None:
-    """Label points, the highest score first, where labels fit; text sizes are approximate."""
-    width, height = 72 * ax.figure.get_size_inches() * ax.get_position().size * _GROWN
-    places = list(zip(_project(list(values.values()), width), _project(ys, height), strict=True))
-    taken = [(across - 4, across + 4, up) for across, up in places]
-    points = zip(values, values.values(), ys, places, strict=True)
-    for name, x, y, (across, up) in sorted(points, key=lambda point: -point[1]):
-        shown = format_name(name, 24)
-        long = _LETTER * len(shown)
-        for right, above, side in _SIDES:
-            start, line = across + right - long * (side == "right"), up + above
-            free = all(
-                abs(line - other) >= _LINE or start >= b or a >= start + long
-                for a, b, other in taken
-            )
-            if free and start >= 0 and start + long <= width:
-                taken.append((start, start + long, line))
-                offset = {"xytext": (right, above), "textcoords": "offset points"}
-                text = ax.annotate(shown, (x, y), ha=side, va="center", size="small", **offset)
-                text.set_in_layout(False)
-                break
-
-
-def _project(values: Sequence[float], length: float) -> list[float]:
-    """Return the positions of values on an axis of a given length, with margins."""
-    low, span = min(values), (max(values) - min(values)) or 1.0
-    return [length * (_MARGIN + (value - low) / span) / (1 + 2 * _MARGIN) for value in values]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .._inputs.arguments import check_result
 from .._metric.registry import title_of
 from .._ranking.ranking import Ranking
 from .._ranking.render import tabulate_groups
 from .._ranking.row import Row
 from ..errors import DataError, DtypeError
-from ._axes import format_name, get_axes, resolve_metric
-
-if TYPE_CHECKING:
-    from ..forecast import Forecast
+from ..forecast import Forecast
+from ._axes import get_axes, resolve_metric
+from ._names import format_name, format_names
 
 __all__ = ["forecast", "groups", "layers"]
 
@@ -73,15 +73,15 @@ def layers(
     if not lines:
         raise DataError("profile has no model with scores of at least two layers")
     ax = get_axes(ax)
-    for name, line in lines.items():
+    for shown, (name, line) in zip(format_names(lines), lines.items(), strict=True):
         depth = np.arange(len(line)) if len(lines) == 1 else np.linspace(0, 1, len(line))
         values = np.array(list(line.values()))
-        (drawn,) = ax.plot(depth, values, "o-", ms=4, label=f" {format_name(name)}")
+        (drawn,) = ax.plot(depth, values, "o-", ms=4, label=f" {shown}")
         top = int(np.nanargmax(values))
         ax.plot(depth[top], values[top], "o", ms=10, mfc="none", color=drawn.get_color())
         if len(lines) == 1:
             slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-            ax.set_xticks(depth, [format_name(key) for key in line], **slanted)
+            ax.set_xticks(depth, format_names(line), **slanted)
             ax.set_title(format_name(f"{name}, highest in {[*line][top]}".removeprefix(", ")))
     if len(lines) > 1:
         ax.set_xlabel("depth, from the first layer to the last")
@@ -129,7 +129,7 @@ def groups(ranking: Ranking, *, metric: str | None = None, ax: Any = None) -> An
     shown = np.where(np.isfinite(values), values, math.nan)
     if not np.isfinite(values).any():
         raise DataError(f"no group has a finite {metric}, so there is nothing to draw")
-    labels, columns = [format_name(name) for name in found], [format_name(name) for name in names]
+    labels, columns = format_names(found), format_names(names)
     wide = 2.5 + (0.55 if len(names) <= _CELLS else 0.25) * len(names)
     ax = get_axes(ax, 1.5 + 0.3 * len(found), wide, labels)
     image = ax.imshow(shown, aspect="auto", cmap="viridis")
@@ -164,6 +164,7 @@ def forecast(
     >>> curve = tx.forecast.fit([50, 100, 200, 400, 800], [0.5, 0.6, 0.68, 0.73, 0.77])
     >>> ax = tx.plot.forecast(curve, up_to=1600)
     """
+    check_result("forecast", forecast, Forecast)
     return forecast.plot(ax, level=level, up_to=up_to)
 
 

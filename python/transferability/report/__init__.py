@@ -5,22 +5,19 @@ The page explains its numbers. It suits phones and desktops, light and dark mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from .._inputs.arguments import check_result
+from .._ranking.ranking import Ranking
 from .._ranking.render import check_scores
+from .._uncertainty.shortlist import Shortlist
+from .._uncertainty.stability import Stability
 from .._util.public import present
+from ..agreement._evaluation import Evaluation
 from . import _sections as sections
 from ._choice import render_costs, render_shortlist
 from ._page import build_page
 from ._race import render_race
-
-if TYPE_CHECKING:
-    from .._ranking.ranking import Ranking
-    from .._uncertainty.shortlist import Shortlist
-    from .._uncertainty.stability import Stability
-    from ..agreement._evaluation import Evaluation
 
 __all__ = ["html"]
 
@@ -56,8 +53,8 @@ def html(
 
     Raises
     ------
-    DataError
-        If `evaluation`, `stability` or `shortlist` was made from another ranking.
+    DataError, DtypeError
+        If `evaluation`, `stability` or `shortlist` was made from another ranking, or is none.
 
     Examples
     --------
@@ -68,6 +65,12 @@ def html(
     >>> page[:15], "http://" in page
     ('<!DOCTYPE html>', False)
     """
+    check_result("ranking", ranking, Ranking)
+    for name, value, kind in (
+        *(("evaluation", evaluation, Evaluation), ("stability", stability, Stability)),
+        ("shortlist", shortlist, Shortlist),
+    ):
+        check_result(name, value, kind, optional=True)
     own = (ranking.rows, ranking.metrics)
     if stability is not None:
         scores = {stability.metric: stability.scores}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._metric.registry import title_of
-from .._ranking.pareto import is_gain, is_wide
+from .._ranking.pareto import format_cost, is_gain, is_wide
 from .._ranking.render import percent
 from ..errors import DataError
 from ._page import bullets, paragraph, section, table, text
@@ -57,7 +57,7 @@ def render_costs(ranking: Ranking) -> str:
         cells = [row.name, value]
         for name, front in fronts.items():
             mark = " on the front" if row.name in front else ""
-            cells.append(f"{_format(row.costs[name])}{mark}" if name in row.costs else "")
+            cells.append(f"{format_cost(row.costs[name])}{mark}" if name in row.costs else "")
         rows.append(cells)
     rates = [name for name in fronts if is_gain(name)]
     words = "A model is on the front of a cost if no other one is as good in score and cost."
@@ -65,11 +65,6 @@ def render_costs(ranking: Ranking) -> str:
     plots = [_draw_front(front, is_open=not i) for i, front in enumerate(fronts.values())]
     below = paragraph(words + better, "soft")
     return section("Costs", table("Costs", header, rows), below, *plots)
-
-
-def _format(cost: float) -> str:
-    """Format a cost with the digits that tell models apart: 86,567,656 or 0.04213."""
-    return f"{cost:,.0f}" if cost >= 1000 else f"{cost:.4g}"
 
 
 def _draw_front(front: ParetoFront, is_open: bool) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 
 from .. import _core
-from .._ranking.render import printable
+from .._util.notebook import printable
 
 __all__ = [
     "Page",

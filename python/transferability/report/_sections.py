@@ -72,7 +72,9 @@ def render_lead(
         if others:
             more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
             words += f"; {', '.join(others[:_NAMED])}{more} may have it as well"
-    words = f"Of {count} {ranking.unit}s, {words}." if count > 1 else f"{words}."
+    words = f"Of {count} {ranking.unit}s, {words}."
+    if count == 1:
+        words = f"{best.name} has a {title_of(metric)} of {best.value(metric):.4f}."
     if ranking.unit != "model":  # such as tasks, which differ in rows
         return paragraph(words, "lead")
     first = next(iter(best.scores.values()))
@@ -134,7 +136,9 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
     plain = "" if stability is not None else " plain"
     attributes = f' class="ticks{plain}" aria-hidden="true"'
     chart = chart_list(items, draw_axis(axis, title_of(metric)), attributes)
-    below = "To see how sure this order is, pass stability=ranking.stability()."
+    below = ""  # of a single model there is no order
+    if len(rows) > 1:
+        below = "To see how sure this order is, pass stability=ranking.stability()."
     if stability is not None:
         below = (
             f"Bars are {percent(stability.level)} intervals from {len(stability.replicates)} "
@@ -142,7 +146,7 @@ def render_order(ranking: Ranking, stability: Stability | None) -> str:
             f"so bars may overlap although the order is certain. A line at the left joins ties: "
             f"models whose ranks, at {percent(stability.level)}, overlap in a chain."
         )
-    return section("Order", chart, paragraph(below, "soft"))
+    return section("Order", chart, *([paragraph(below, "soft")] if below else []))
 
 
 def render_scores(ranking: Ranking, stability: Stability | None) -> str:

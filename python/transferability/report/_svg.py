@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from .._ranking.render import shorten
+from .._util.notebook import shorten_names
 from ._page import text
 
 __all__ = ["Axis", "LogAxis", "draw_axis", "draw_interval", "draw_scatter"]
@@ -14,6 +14,7 @@ __all__ = ["Axis", "LogAxis", "draw_axis", "draw_interval", "draw_scatter"]
 _MARGIN = 4.0  # percent of the width left and right of the outermost values
 _HEIGHT = 22  # of a row, in pixels
 _TALL = 320  # of a scatter, in pixels
+_LONGEST = 24  # letters of a name beside a point
 _STEPS = (1, 2, 2.5, 5, 10)
 _LARGEST, _SMALLEST = 1e300, 1e-300  # bounds against overflow and underflow of differences
 
@@ -117,7 +118,8 @@ def draw_scatter(
 
     The points of `joined` are joined by a line in this order, and the others are hollow.
     """
-    x_axis, y_axis, wanted = x_axis or Axis(xs), Axis(ys), set(labelled)
+    x_axis, y_axis, wanted = x_axis or Axis(xs), Axis(ys), list(labelled)
+    shown = dict(zip(wanted, shorten_names(wanted, _LONGEST), strict=True))
     marks = _grid(x_axis, _TALL - 20)
     for tick in y_axis.ticks:
         y = _up(y_axis, tick)
@@ -142,11 +144,11 @@ def draw_scatter(
         kind = "dot beaten" if joined and name not in joined else "dot"
         circle = f'<circle class="{kind}" cx="{at}%" cy="{up}" r="5">'
         marks += f"{circle}<title>{text(name)}</title></circle>"
-        if name in wanted:
+        if name in shown:
             side, shift = ("end", 5) if at > 50 else ("start", -5)
             beside += (
                 f'<text class="name" x="{at}%" y="{up - 9:.1f}" dx="{shift}" text-anchor="{side}">'
-                f"{text(shorten(name, 24))}</text>"
+                f"{text(shown[name])}</text>"
             )
     about = f"{y_title} (upwards) against {x_title} (rightwards)"
     return (

@@ -30,6 +30,7 @@ from ..errors import DataError, LimitError
 from ._bodies import ArrayLimits, read_arrays
 from ._problems import StorageError, describe_error
 from ._settings import MOST_ANSWER, Settings
+from ._words import reword
 
 __all__ = ["ARRAYS_OF_SCORE", "ARRAYS_OF_UPDATE", "Worker", "main"]
 
@@ -169,9 +170,14 @@ def _as_key(options: Mapping[str, Any] | None) -> str:
 
 
 def _to_dict(scores: Scores) -> dict[str, Any]:
+    """Return scores in JSON, with texts in the words of requests."""
+    found = {name: score.to_dict() for name, score in scores.items()}
+    for score in found.values():
+        score["task_note"] = reword(score["task_note"])
+        score["warnings"] = [reword(text) for text in score["warnings"]]
     return {
-        "scores": {name: score.to_dict() for name, score in scores.items()},
-        "skipped": scores.skipped,
+        "scores": found,
+        "skipped": {name: reword(reason) for name, reason in scores.skipped.items()},
     }
 
 
@@ -188,6 +194,7 @@ def answer(worker: Worker, request: dict[str, Any]) -> str:
         return line
     except Exception as error:
         told = describe_error(error)
+        told["detail"] = reword(told["detail"])
         if told["status"] == 500:  # the places in the code, without texts that may quote data
             told["trace"] = [
                 f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"

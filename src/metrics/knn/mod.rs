@@ -85,7 +85,7 @@ fn score(inputs: &Inputs<'_>, options: OptionReader<'_>, context: &Context<'_>) 
             None => format!("each row has {n_others} other rows"),
             Some(_) => format!("the rows of the largest group have {n_others} in other groups"),
         };
-        let problem = format!("k is {k}, and {who}; k must be in 1..={n_others}");
+        let problem = format!("k is {k}, and {who}; give k of at most {n_others}");
         return Err(Error::metric("knn", problem));
     }
     let measure = Measure::new(features, cosine, context)?;
