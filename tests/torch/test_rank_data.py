@@ -369,7 +369,7 @@ def test_labels_of_pixels(tmp_path: Path) -> None:
     [
         ("resnet", "default", "(8, 96)", "layers='all'"),
         ("vit", "default", "(8, 64)", "layers='all'"),
-        ("vit", "all", "(8, 101, 64)", "reshape tokens"),
+        ("vit", "all", "(8, 101, 64)", "reshape the tokens"),
     ],
 )
 def test_labels_of_pixels_need_maps(name: str, layers: str, shape: str, advice: str) -> None:

@@ -151,7 +151,7 @@ class Batch:
             self._refuse_pixels(x, layer, "choose others, or layers='all'")
         if x.ndim > 2 and pool in ("none", "nhwc_none"):
             if x.ndim == 3:
-                advice = "a pool function of transferability.torch.extract may reshape tokens"
+                advice = "choose layers with maps, or reshape the tokens in a loop of your own"
                 self._refuse_pixels(x, layer, advice)
                 tokens = partial(select_tokens, self._labels, mask, tuple(x.shape[:2]))
                 self._masks.append(mask)  # alive, so that the identity of each is its own
