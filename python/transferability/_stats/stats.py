@@ -245,7 +245,21 @@ class Stats:
         notes: Sequence[str] = (),
         columns: Names = None,
     ) -> None:
-        """Add a block of rows that has been validated; for internal use."""
+        """Add a block of rows that has been validated; for internal use.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_samples, n_features), float32 or float64
+            Features without NaN and infinity.
+        target : Target
+            The labels of these rows.
+        weights : ndarray of shape (n_samples,), int64, optional
+            How often each row counts. Default: once.
+        notes : sequence of str
+            Warnings about the rows, which scores repeat.
+        columns : tuple of str, optional
+            Names of the features.
+        """
         start = time.perf_counter()
         if target.n_samples != len(features):
             raise DataError(
@@ -294,6 +308,11 @@ class Stats:
     def merge(self, other: Stats) -> Stats:
         """Return the statistics of both sets of rows, as a new object; ``a + b`` is the same.
 
+        Parameters
+        ----------
+        other : Stats
+            Statistics of other rows.
+
         Raises
         ------
         DataError, DtypeError
@@ -334,6 +353,11 @@ class Stats:
 
         They are sorted by a digest of their content, and merged pairwise along a balanced tree.
 
+        Parameters
+        ----------
+        states : iterable of Stats
+            Statistics of different rows, in any order.
+
         Raises
         ------
         DataError, DtypeError
@@ -357,7 +381,10 @@ class Stats:
     def score(self, /, metrics: str | Sequence[str] = "logme", **options: Any) -> Any:
         """Compute one metric or several from one decomposition.
 
-        `metrics`, `options` and the result are as in :func:`transferability.score`.
+        Parameters
+        ----------
+        metrics, **options
+            As in :func:`transferability.score`, and so is the result.
 
         Raises
         ------
@@ -406,9 +433,17 @@ class Stats:
     ) -> dict[str, Score | Exception]:
         """Compute metrics with the kernel options of ``plan``; for internal use.
 
-        A metric that fails is returned as its exception. `inputs` has the same rows, for metrics
-        that read more than statistics. `method` "svd" decomposes the features of `inputs`. "auto"
-        does so for small features, if the statistics determine fewer than nine digits of a metric.
+        A metric that fails is returned as its exception.
+
+        Parameters
+        ----------
+        requests : mapping of str to dict
+            Options of the kernel by metric, from ``plan``.
+        method : {"tridiagonal", "svd", "auto"}, default="tridiagonal"
+            "svd" decomposes the features of `inputs`. "auto" does so for small features, if the
+            statistics determine fewer than nine digits of a metric.
+        inputs : Inputs, optional
+            The same rows, for metrics that read more than statistics.
         """
         target = self._target
         assert target is not None, "callers have pushed rows"
@@ -511,6 +546,11 @@ class Stats:
         As :func:`transferability.covariance.ledoit_wolf` and
         :func:`transferability.covariance.oas` of all rows.
 
+        Parameters
+        ----------
+        shrinkage, assume_centered
+            As in :meth:`covariance`, with Ledoit and Wolf's shrinkage by default.
+
         Raises
         ------
         DataError, DtypeError
@@ -564,9 +604,14 @@ class Stats:
     def class_covariances(self, *, per_class: bool = False) -> ClassCovariances:
         """Return the covariances within and between the classes.
 
-        As :func:`transferability.covariance.class_covariances`. `per_class` needs
-        ``class_scatters=True``. Statistics know `within` relative to the covariance only: a warning
-        says if classes are so far apart that few digits of it are left.
+        As :func:`transferability.covariance.class_covariances`. Statistics know `within` relative
+        to the covariance only: a warning says if classes are so far apart that few digits of it are
+        left.
+
+        Parameters
+        ----------
+        per_class : bool, default=False
+            Whether to return the covariance of each class too. It needs ``class_scatters=True``.
 
         Raises
         ------
@@ -596,6 +641,11 @@ class Stats:
 
         As :func:`transferability.covariance.coding_rate`.
 
+        Parameters
+        ----------
+        eps, convention
+            As in :func:`transferability.covariance.coding_rate`.
+
         Raises
         ------
         DataError, DtypeError
@@ -610,6 +660,11 @@ class Stats:
         """Return the coding rates of all rows and of each class; needs ``class_scatters=True``.
 
         As :func:`transferability.covariance.coding_rate_reduction`.
+
+        Parameters
+        ----------
+        eps, convention
+            As in :func:`transferability.covariance.coding_rate`.
 
         Raises
         ------
@@ -713,6 +768,11 @@ class Stats:
 
         No code in the bytes is executed, and the memory used is proportional to their length.
 
+        Parameters
+        ----------
+        data : bytes
+            The result of :meth:`to_bytes`.
+
         Raises
         ------
         DataError
@@ -733,7 +793,12 @@ class Stats:
         """Write the statistics to a file by an atomic write.
 
         After an error or a crash the path holds either the complete earlier file or the complete
-        new file. The command line expects the suffix ``.stats``.
+        new file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. The command line expects the suffix ``.stats``.
 
         Raises
         ------
@@ -756,6 +821,11 @@ class Stats:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Stats:
         """Read a file that :meth:`save` wrote, bit for bit.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A file that :meth:`save` wrote.
 
         Raises
         ------
