@@ -32,12 +32,14 @@ VERSIONS = (
     ("fuzz/Cargo.lock", r'^name = "transferability"\nversion = "'),
     ("CITATION.cff", r"^version: "),
     ("conda/recipe.yaml", r'^  version: "'),
+    ("docs/about.md", r"^  version = \{"),
 )
 #: Where the address is repeated: a file, a pattern, and what the address lacks there.
 ADDRESSES = (
     ("Cargo.toml", r'^repository = "(.*)"$', ""),
     ("CITATION.cff", r"^repository-code: (.*)$", ""),
     ("conda/recipe.yaml", r"^  homepage: (.*)$", ""),
+    ("docs/about.md", r"^  url = \{(.*)\},$", ""),
     ("SECURITY.md", r"--repo ([^\s`]+)", "https://github.com/"),
 )
 #: Hosts to which the README may link beside the project's own address.

@@ -80,6 +80,13 @@ def test_what_is_installed_and_what_is_compiled_have_the_version() -> None:
         ("pyproject.toml", f'Source = "{ADDRESS}', 'Source = "https://x.org', "Cargo.toml has"),
         ("Cargo.toml", f'repository = "{ADDRESS}"', "", "Cargo.toml has None"),
         ("CITATION.cff", ADDRESS, "https://x.org", "CITATION.cff has https://x.org"),
+        ("docs/about.md", f"version = {{{VERSION}}}", "version = {9.9.9}", "about.md has 9.9.9"),
+        (
+            "docs/about.md",
+            f"url = {{{ADDRESS}}}",
+            "url = {https://x.org}",
+            "about.md has https://x",
+        ),
         ("SECURITY.md", f"--repo {PATH}", "--repo OWNER/NAME", "SECURITY.md has OWNER/NAME"),
         ("SECURITY.md", f"--repo {PATH}", f"--repo {ADDRESS}", "SECURITY.md has https://"),
         ("CHANGELOG.md", f"## {VERSION} ", "## 9.9.9 ", "is 9.9.9, not"),
