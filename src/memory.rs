@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -138,6 +139,16 @@ pub fn enter<K: Eq + Hash, V, S: BuildHasher>(
     table.try_reserve(1).map_err(|_| Error::OutOfMemory { what, bytes })?;
     table.insert(key, value);
     Ok(())
+}
+
+/// Return a copy of a text that is shared, as names of classes are.
+///
+/// # Errors
+/// As [`reserved`].
+pub fn shared(text: &str, what: &'static str) -> Result<Arc<str>> {
+    // An `Arc` cannot report failure: room for it is asked for first, and freed for it to take.
+    std::hint::black_box(reserved::<u8>(text.len() + 2 * size_of::<usize>(), what)?);
+    Ok(Arc::from(text))
 }
 
 /// Check that memory for `len` items is to be had now, before work that needs it begins.

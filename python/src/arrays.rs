@@ -5,7 +5,9 @@ use std::sync::Arc;
 use half::f16;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use transferability::input::{Block, Response, Rows};
+use transferability::memory::{append, reserved, shared};
 
 use crate::errors::{CoreError, named};
 
@@ -56,6 +58,26 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Features<'py> {
     }
 }
 
+const CLASSES: &str = "the names of the classes";
+
+/// The name of a class.
+pub(crate) fn class_name(text: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
+    Ok(shared(text.cast::<PyString>()?.to_str()?, CLASSES).map_err(CoreError)?)
+}
+
+/// What a Python sequence or dict lists, each as `one` reads it.
+pub(crate) fn listed<'py, T>(
+    items: &Bound<'py, PyAny>,
+    what: &'static str,
+    one: impl Fn(Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    let mut found = reserved(items.len()?, what).map_err(CoreError)?;
+    for item in items.try_iter()? {
+        append(&mut found, one(item?)?, what).map_err(CoreError)?;
+    }
+    Ok(found)
+}
+
 /// The labels or targets of rows, and their weights.
 pub(crate) struct Scored<'py> {
     response: Kind<'py>,
@@ -71,11 +93,11 @@ enum Kind<'py> {
 impl<'py> Scored<'py> {
     pub(crate) fn labels(
         ids: PyReadonlyArray1<'py, i64>,
-        names: Option<Vec<String>>,
+        names: Option<&Bound<'py, PyAny>>,
         weights: Option<PyReadonlyArray1<'py, i64>>,
-    ) -> Self {
-        let names = names.map(|names| names.into_iter().map(Arc::from).collect());
-        Self { response: Kind::Labels { ids, names }, weights }
+    ) -> PyResult<Self> {
+        let names = names.map(|names| listed(names, CLASSES, |name| class_name(&name)));
+        Ok(Self { response: Kind::Labels { ids, names: names.transpose()? }, weights })
     }
 
     pub(crate) fn targets(

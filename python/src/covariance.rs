@@ -16,7 +16,7 @@ use transferability::threads::Context;
 use crate::arrays::{Features, Scored};
 use crate::errors::{CoreError, named};
 use crate::run::run;
-use crate::state::names;
+use crate::state::{counts, names};
 use crate::stats::Stats;
 
 type Shrunk<'py> = (Bound<'py, PyArray2<f64>>, f64);
@@ -106,7 +106,7 @@ pub(crate) fn covariance_of<'py>(
 /// (C, D, D), if asked for.
 type OfClasses<'py> = (
     Bound<'py, PyList>,
-    Vec<u64>,
+    Bound<'py, PyList>,
     Bound<'py, PyArray2<f64>>,
     Bound<'py, PyArray2<f64>>,
     Option<Bound<'py, PyArray3<f64>>>,
@@ -148,11 +148,11 @@ pub(crate) fn class_covariances_of<'py>(
     py: Python<'py>,
     features: Features<'py>,
     labels: PyReadonlyArray1<'py, i64>,
-    names: Option<Vec<String>>,
+    names: Option<Bound<'py, PyAny>>,
     per_class: bool,
     n_threads: usize,
 ) -> PyResult<OfClasses<'py>> {
-    let (rows, scored) = (features.rows(), Scored::labels(labels, names, None));
+    let (rows, scored) = (features.rows(), Scored::labels(labels, names.as_ref(), None)?);
     let (n, d) = (rows.n_rows() as f64, rows.n_cols() as f64);
     let response = scored.response(rows.n_rows())?;
     let stop = AtomicBool::default();
@@ -233,9 +233,8 @@ fn to_python(py: Python<'_>, found: Covariance) -> PyResult<Shrunk<'_>> {
 fn classes_to_python(py: Python<'_>, found: ClassCovariances) -> PyResult<OfClasses<'_>> {
     let d = found.n_features;
     let classes = names(py, found.classes.iter().map(|(class, _)| class))?;
-    let counts = found.classes.iter().map(|(_, count)| *count).gathered("the classes");
-    let counts = counts.map_err(CoreError)?;
-    let shape = (counts.len(), d, d);
+    let counts = counts(py, &found.classes)?;
+    let shape = (found.classes.len(), d, d);
     let stack = found.per_class.map(|values| Array3::from_shape_vec(shape, values));
     let stack = stack.transpose().map_err(|error| named("InternalError", error.to_string()))?;
     let stack = stack.map(|stack| stack.into_pyarray(py));

@@ -31,10 +31,7 @@ impl<'py> InputArrays<'py> {
         let targets: Option<PyReadonlyArray2<'py, f64>> =
             get("targets")?.map(|v| v.extract()).transpose()?;
         let scored = match (labels, targets) {
-            (Some(labels), _) => {
-                let names = get("names")?.map(|v| v.extract()).transpose()?;
-                Scored::labels(labels, names, None)
-            }
+            (Some(labels), _) => Scored::labels(labels, get("names")?.as_ref(), None)?,
             (None, Some(targets)) => Scored::targets(targets, None),
             (None, None) => Scored::nothing(None),
         };

@@ -6,6 +6,7 @@ use numpy::{PyArray1, PyArray2};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
+use transferability::memory::Gather;
 use transferability::metrics::{self, Detail, METRICS, OptionValue, Options};
 
 use crate::errors::{CoreError, named};
@@ -70,8 +71,11 @@ fn to_dict<'py>(
             Detail::Count(v) => details.set_item(name, v)?,
             Detail::Flag(v) => details.set_item(name, v)?,
             Detail::Numbers(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
-            Detail::Counts(v) => details
-                .set_item(name, PyArray1::from_iter(py, v.into_iter().map(|count| count as u64)))?,
+            Detail::Counts(v) => {
+                let counts =
+                    v.into_iter().map(|count| count as u64).gathered("the numbers of rows");
+                details.set_item(name, PyArray1::from_vec(py, counts.map_err(CoreError)?))?;
+            }
             Detail::Flags(v) => details.set_item(name, PyArray1::from_vec(py, v))?,
             Detail::Matrix(m) => details.set_item(name, PyArray2::from_owned_array(py, m))?,
             Detail::Named(v) => {

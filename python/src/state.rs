@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use numpy::ndarray::Array2;
 use numpy::{IntoPyArray, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use transferability::error::Error;
@@ -13,6 +14,7 @@ use transferability::stats::{
     JointMoments, Moments, Precision, Responses, Stats as Core, TargetMoments,
 };
 
+use crate::arrays::{class_name, listed};
 use crate::errors::{CoreError, named};
 use crate::run::run;
 use crate::stats::{Stats, precision_name};
@@ -41,7 +43,11 @@ pub(crate) fn to_bytes<'py>(
 /// The statistics and the notes in bytes that `to_bytes` wrote.
 #[pyfunction]
 #[pyo3(signature = (data, *, trusted = false))]
-pub(crate) fn from_bytes(py: Python<'_>, data: &[u8], trusted: bool) -> PyResult<(Stats, String)> {
+pub(crate) fn from_bytes<'a>(
+    py: Python<'_>,
+    data: &'a [u8],
+    trusted: bool,
+) -> PyResult<(Stats, &'a str)> {
     let read = if trusted { Core::from_trusted_bytes } else { Core::from_bytes };
     let (core, notes) = run(py, 1, 0.0, &AtomicBool::new(false), |_| read(data))?;
     Ok((Stats::wrap(core), notes))
@@ -143,11 +149,19 @@ fn matrix(py: Python<'_>, values: Vec<f64>, n_cols: usize) -> PyResult<Bound<'_,
     Ok(matrix.into_pyarray(py).into_any())
 }
 
+/// The name of a class as an integer or a string.
+#[allow(unsafe_code)]
 fn name<'py>(py: Python<'py>, class: &Label) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match class {
-        Label::Int(id) => id.into_pyobject(py)?.into_any(),
-        Label::Text(name) => (&**name).into_pyobject(py)?.into_any(),
-    })
+    // SAFETY: a new object, or null with a MemoryError set, where conversions of pyo3 would panic.
+    unsafe {
+        let name = match class {
+            Label::Int(id) => ffi::PyLong_FromLongLong(*id),
+            Label::Text(name) => {
+                ffi::PyUnicode_FromStringAndSize(name.as_ptr().cast(), name.len().cast_signed())
+            }
+        };
+        Bound::from_owned_ptr_or_err(py, name)
+    }
 }
 
 /// Class names as a list of integers or strings.
@@ -160,10 +174,27 @@ pub(crate) fn names<'py, 'a>(
     Ok(list)
 }
 
+/// The rows of each class, as a list.
+#[allow(unsafe_code)]
+pub(crate) fn counts<'py>(
+    py: Python<'py>,
+    classes: &[(Label, u64)],
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (_, count) in classes {
+        let count = unsafe {
+            // SAFETY: as in `name`.
+            Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromUnsignedLongLong(*count))?
+        };
+        list.append(count)?;
+    }
+    Ok(list)
+}
+
 fn class(value: &Bound<'_, PyAny>) -> PyResult<Label> {
     match value.extract::<i64>() {
         Ok(id) => Ok(Label::Int(id)),
-        Err(_) => Ok(Label::Text(value.extract::<String>()?.into())),
+        Err(_) => Ok(Label::Text(class_name(value)?)),
     }
 }
 
@@ -180,10 +211,9 @@ fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
         Ok::<_, PyErr>(array.as_array().iter().copied().gathered(MOMENTS).map_err(CoreError)?)
     };
     let responses = if let Some(classes) = get("classes")? {
-        let classes = classes.try_iter()?.map(|value| class(&value?));
         let counts: PyReadonlyArray1<'_, u64> = need("class_counts")?.extract()?;
         Responses::Labels {
-            classes: classes.collect::<PyResult<_>>()?,
+            classes: listed(&classes, MOMENTS, |value| class(&value))?,
             counts: counts.as_array().iter().copied().gathered(MOMENTS).map_err(CoreError)?,
             sums: matrix("class_sums")?,
             squares: get("class_squares")?.map(|_| vector("class_squares")).transpose()?,
@@ -216,10 +246,10 @@ fn from_dict(dict: &Bound<'_, PyDict>) -> PyResult<Moments> {
     };
     let by_class = get("by_class")?.map(|classes| {
         let classes = classes.cast_into::<PyDict>()?;
-        let one = |(key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        listed(&classes, MOMENTS, |key| {
+            let value = classes.as_any().get_item(&key)?;
             Ok((class(&key)?, from_dict(value.cast::<PyDict>()?)?))
-        };
-        classes.iter().map(one).collect::<PyResult<Vec<_>>>()
+        })
     });
     let precision: String = need("precision")?.extract()?;
     Ok(Moments {

@@ -6,10 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::sync::RwLockExt;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList};
 use transferability::decomp::Prepared;
 use transferability::error::Error;
-use transferability::memory::Gather;
 use transferability::metrics;
 use transferability::stats::{Precision, Stats as Core};
 
@@ -18,9 +17,9 @@ use crate::errors::{CoreError, named};
 use crate::inputs::InputArrays;
 use crate::outcome::{Outcome, Requests};
 use crate::run::{Stop, run};
-use crate::state::names;
+use crate::state::{counts, names};
 
-type Summary<'py> = (u64, usize, Option<Bound<'py, PyTuple>>, Option<Bound<'py, PyTuple>>);
+type Summary<'py> = (u64, usize, Option<Bound<'py, PyList>>, Option<Bound<'py, PyList>>);
 
 /// Mergeable statistics of features and labels or targets.
 #[pyclass(module = "transferability._core", frozen)]
@@ -55,11 +54,11 @@ impl Stats {
         py: Python<'_>,
         features: Features<'_>,
         labels: PyReadonlyArray1<'_, i64>,
-        names: Option<Vec<String>>,
+        names: Option<Bound<'_, PyAny>>,
         weights: Option<PyReadonlyArray1<'_, i64>>,
         n_threads: usize,
     ) -> PyResult<()> {
-        self.push(py, &features, &Scored::labels(labels, names, weights), n_threads)
+        self.push(py, &features, &Scored::labels(labels, names.as_ref(), weights)?, n_threads)
     }
 
     /// Adds rows with targets.
@@ -145,9 +144,8 @@ impl Stats {
         let (rows, columns) = (inner.n_samples(), inner.n_features());
         let classes = inner.classes().map_err(CoreError)?;
         let Some(classes) = classes else { return Ok((rows, columns, None, None)) };
-        let names = names(py, classes.iter().map(|(class, _)| class))?.to_tuple();
-        let counts = PyTuple::new(py, classes.iter().map(|(_, count)| count))?;
-        Ok((rows, columns, Some(names), Some(counts)))
+        let names = names(py, classes.iter().map(|(class, _)| class))?;
+        Ok((rows, columns, Some(names), Some(counts(py, &classes)?)))
     }
 
     /// Returns an independent copy.
@@ -196,10 +194,9 @@ impl Stats {
     }
 
     #[getter]
-    fn class_counts(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
+    fn class_counts<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let classes = self.read(py).classes().map_err(CoreError)?;
-        let counts = classes.map(|classes| classes.into_iter().map(|(_, count)| count));
-        Ok(counts.map(|counts| counts.gathered("the classes")).transpose().map_err(CoreError)?)
+        classes.map(|classes| counts(py, &classes)).transpose()
     }
 
     #[getter]

@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use crate::error::{Error, Result};
 
 pub(crate) use crate::memory::{
-    Gather, append, check_room, copied, enter, filled, grow, joined, reserved, table,
+    Gather, append, check_room, copied, enter, filled, grow, joined, reserved, shared, table,
 };
 
 /// Types of which all-zero bytes are a valid value.

@@ -24,7 +24,7 @@ use ndarray::{Array2, s};
 
 use crate::error::{Error, Result};
 use crate::input::{Rows, check_finite};
-use crate::linalg::blas::{dot, row_gram_add, scale};
+use crate::linalg::blas::{dot, row_gram_add};
 use crate::linalg::lapack::thin_svd;
 use crate::linalg::memory::{Gather, copied, copied_matrix, reserved, zero_matrix, zeros};
 use crate::threads::Context;
@@ -121,7 +121,8 @@ fn components(features: &dyn Rows, rows: &[usize], most: usize) -> Result<(Array
     }
     let largest = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     if largest > 0.0 {
-        scale(1.0 / largest, &mut x); // or squares might leave the range of float64
+        // Or squares might leave the range of float64, as 1/`largest` does of a subnormal number.
+        x.iter_mut().for_each(|x| *x /= largest);
     }
     let mut x = Array2::from_shape_vec((n, n_cols), x).map_err(|_| Error::NoData)?;
     let first = copied_matrix(x.slice(s![..1, ..]), "a row of features")?;

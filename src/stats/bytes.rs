@@ -76,10 +76,10 @@ impl<'a> Reader<'a> {
     }
 
     /// UTF-8 after its length.
-    pub(super) fn text(&mut self, what: &str) -> Result<String> {
+    pub(super) fn text(&mut self, what: &str) -> Result<&'a str> {
         let n = self.length(what, 1)?;
         let text = std::str::from_utf8(self.take(n, what)?);
-        text.map_or_else(|_| refused(format!("{what} is not UTF-8")), |text| Ok(text.to_owned()))
+        text.map_or_else(|_| refused(format!("{what} is not UTF-8")), Ok)
     }
 
     /// Makes sure of `n` floats to come.

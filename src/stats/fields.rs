@@ -3,11 +3,9 @@
 //! A scatter goes as its upper triangle. Each class that is held on its own follows as statistics
 //! of its own, without a response.
 
-use std::sync::Arc;
-
 use crate::error::Result;
 use crate::input::Label;
-use crate::linalg::memory::{Gather, reserved, zeros};
+use crate::linalg::memory::{Gather, reserved, shared, zeros};
 
 use super::bytes::{Reader, Writer, refused};
 use super::fourth::Fourth;
@@ -236,6 +234,6 @@ fn read_held(from: &mut Reader<'_>, d: usize, n_rows: usize) -> Result<Held> {
 fn read_class(from: &mut Reader<'_>) -> Result<Label> {
     Ok(match from.byte("the kind of a class", 2)? {
         0 => Label::Int(from.u64("a class")?.cast_signed()),
-        _ => Label::Text(Arc::from(from.text("the name of a class")?)),
+        _ => Label::Text(shared(from.text("the name of a class")?, "the classes")?),
     })
 }

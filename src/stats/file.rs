@@ -56,7 +56,7 @@ impl Stats {
     ///
     /// # Errors
     /// [`crate::error::Error::StateFile`] if they are cut short, altered, of a newer version, or something else.
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, String)> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, &str)> {
         let (stats, notes) = Self::from_trusted_bytes(bytes)?;
         match stats.impossible()? {
             Some(problem) => refused(problem),
@@ -72,7 +72,7 @@ impl Stats {
     ///
     /// # Errors
     /// As [`Stats::from_bytes`].
-    pub fn from_trusted_bytes(bytes: &[u8]) -> Result<(Self, String)> {
+    pub fn from_trusted_bytes(bytes: &[u8]) -> Result<(Self, &str)> {
         let mut reader = Reader::new(unsealed(bytes)?);
         let notes = reader.text("the notes")?;
         let stats = fields::read(&mut reader)?;

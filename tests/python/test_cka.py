@@ -182,6 +182,9 @@ def test_products_beyond_float64_are_named() -> None:
         stats = Stats("regression").update(factor * features, factor * labels)
         with pytest.raises(DataError, match=word):
             stats.score("cka")
+        stats = Stats("regression").update(factor**0.2 * features, factor**1.73 * labels)
+        with pytest.raises(DataError, match=f"targets reach .*{word}"):
+            stats.score("cka")
 
 
 #: Biased and unbiased values of one draw, as the docstring has them, by the number of rows.

@@ -81,6 +81,13 @@ def test_a_huge_constant_column_is_refused(constant: float, method: str) -> None
         tx.logme(features, np.arange(30) % 3, method=method)
 
 
+def test_parc_takes_subnormal_features() -> None:
+    """The inverse of their largest is beyond float64."""
+    labels = np.arange(60) % 3
+    features = np.round(1e3 * (RNG(0).normal(size=(60, 8)) + np.eye(8)[labels]))
+    assert tx.parc(5e-324 * features, labels) == tx.parc(features, labels)
+
+
 @pytest.mark.parametrize("shape", [(4, 2**60), (10, 2**36), (2**20, 2**31)])
 def test_more_numbers_than_can_be_addressed_are_refused(shape: tuple[int, int]) -> None:
     features = np.broadcast_to(np.int8(1), shape)

@@ -261,6 +261,14 @@ def test_bad_input_is_refused() -> None:
         tx.regularized_h_score(features, labels)
 
 
+@pytest.mark.parametrize("factor", [1e-105, 1e-90, 1e90, 1e105])
+def test_shrinkage_does_not_depend_on_the_scale(factor: float) -> None:
+    """Fourth powers of these features leave the range of float64."""
+    features, labels = sample()
+    expected = float(tx.regularized_h_score(features, labels))
+    assert float(tx.regularized_h_score(factor * features, labels)) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     "score", [tllib.h_score, tllib.regularized_h_score, transformer_ranker.HScore().fit]
 )

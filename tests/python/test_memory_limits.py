@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 from memory_ladder import CALLS
 from memory_ladder import run as run_ladder
+
+import transferability as tx
 
 if not sys.platform.startswith("linux"):
     pytest.skip("limits of address space are Linux's", allow_module_level=True)
@@ -22,9 +26,9 @@ def used():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 
-def limit(megabytes):
+def limit(megabytes, hard=None):
     most = used() + int(megabytes * 2**20)
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard or most))
 
 rng = np.random.default_rng(0)
 features = rng.normal(size=(3000, 200))
@@ -129,6 +133,34 @@ def test_conversions_in_python_name_their_size() -> None:
             print(str(2**20 * 2000 * 8) in str(error), "features" in str(error))
     """
     assert run(code) == "True True"
+
+
+def test_names_of_classes_end_under_a_limit(tmp_path: Path) -> None:
+    """They are small, and as many as the classes: read by Rust first, then made by Python."""
+    path = tmp_path / "state"
+    names = [f"a class of a long name, number {i}" for i in range(100_000)]
+    tx.Stats().update(np.arange(1e5)[:, None], names).save(path)
+    code = """
+        import pathlib
+        import transferability as tx
+        data = pathlib.Path(sys.argv[1]).read_bytes()
+        tx.logme(features[:50, :8], labels[:50])
+        if sys.argv[2] == "classes":
+            kept = tx.Stats.from_bytes(data)
+        ends, hard = set(), resource.getrlimit(resource.RLIMIT_AS)[1]
+        for megabytes in range(1, 60):
+            limit(megabytes, hard)
+            try:
+                kept.classes if sys.argv[2] == "classes" else tx.Stats.from_bytes(data)
+                end = "passed"
+            except MemoryError:
+                end = "MemoryError"
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+            ends.add(end)
+        print(*sorted(ends))
+    """
+    for what in ("load", "classes"):
+        assert run(code, str(path), what) == "MemoryError passed"
 
 
 #: Calls that decompose a matrix of the order of the columns, or of the rows.

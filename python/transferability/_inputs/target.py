@@ -7,6 +7,7 @@ target: its task is "auto", and it keeps what every decision needs.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,18 +106,19 @@ class Target:
         return state.hexdigest()
 
     def facts(
-        self, classes: tuple[int | str, ...] | None, counts: tuple[int, ...] | None
+        self, classes: Sequence[int | str] | None, counts: Sequence[int] | None
     ) -> dict[str, Any]:
         """Return the attributes of a Score that describe its labels."""
-        if self.boolean and classes is not None and set(classes) <= {0, 1}:
-            classes = tuple(map(bool, classes))
+        known: tuple[int | str, ...] | None = None if classes is None else tuple(classes)
+        if self.boolean and known is not None and set(known) <= {0, 1}:
+            known = tuple(map(bool, known))
         return {
             "task": self.task,
             "task_note": self.note,
-            "n_classes": None if classes is None else len(classes),
-            "classes": classes,
-            "class_counts": counts,
-            "targets": (classes or ()) if self.columns is None else self.columns,
+            "n_classes": None if known is None else len(known),
+            "classes": known,
+            "class_counts": None if counts is None else tuple(counts),
+            "targets": (known or ()) if self.columns is None else self.columns,
         }
 
     def without_rows(self) -> Target:

@@ -174,9 +174,13 @@ impl Hsic {
         // (Σ‖x‖²)² ≤ N Σ‖x‖⁴, and |x|²|y|² must not leave the range of float64 unseen.
         let size = products.trace * total;
         if !fourth.is_finite() || fourth * n < 0.5 || !(1e-280..1e300).contains(&size) {
-            let largest = stats.largest;
             let problem = if size > 1.0 { "overflow" } else { "underflow" };
-            return Err(Error::OutOfRange { name: "features", largest, problem });
+            let (name, largest) = if total.ln().abs() > products.trace.ln().abs() {
+                ("targets", (total / n).sqrt())
+            } else {
+                ("features", stats.largest)
+            };
+            return Err(Error::OutOfRange { name, largest, problem });
         }
         let (joint, targets) = if let Some(counts) = stats.class_counts()? {
             let Some(squares) = stats.class_squares()? else {

@@ -92,7 +92,7 @@ fn read_shrinkage(given: &mut OptionReader<'_>) -> Result<Shrinkage> {
 fn estimate(shrinkage: Shrinkage, stats: &Stats, spread: Spread) -> Result<f64> {
     let n = stats.n_samples as f64;
     shrinkage.coefficient(n, stats.n_features, spread, || {
-        let fourth = stats.fourth_moment()? / spread.trace / spread.trace;
+        let fourth = stats.fourth_moment_in(spread.trace)?;
         if !fourth.is_finite() || fourth * n < 0.5 {
             // (Σ‖x‖²)² ≤ N Σ‖x‖⁴
             let problem = if stats.largest > 1.0 { "overflow" } else { "underflow" };
